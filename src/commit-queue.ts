@@ -1,0 +1,149 @@
+// Updates that wait together share one commit.
+//
+// A turn takes the updates that have arrived since the last one and runs them one after another inside a single
+// BEGIN IMMEDIATE … COMMIT, each in a savepoint of its own, so a refused update undoes only itself. Nobody is
+// answered before the COMMIT. A turn waits for nobody: a single update is run as soon as its event loop phase ends.
+//
+// A turn never joins a transaction of the host and never lets SQLite sleep on a lock. Where the handle is in use or
+// another process holds the lock, the updates stay in line and the turn is tried again a few milliseconds later,
+// until each one's own deadline.
+
+import { isBusy, withoutBusyTimeout } from './busy.js'
+import type { SqliteDatabase } from './database.js'
+import { DatabaseBusyError } from './errors.js'
+
+/** The updates of one database handle, in the order of their arrival. */
+export interface CommitQueue {
+  /**
+   * Runs `work` in a transaction and resolves to what it returned, once that is committed. Rejects with what it threw,
+   * once that is undone. `work` must not await, and may be run again when a transaction was lost to somebody else.
+   *
+   * @throws {DatabaseBusyError} when the database could not be had within `lockTimeout` milliseconds
+   */
+  commit: <Result>(work: () => Result, lockTimeout: number) => Promise<Result>
+  /** Resolves when everything that waits now has been answered. */
+  settled: () => Promise<unknown>
+}
+
+interface Update {
+  work: () => unknown
+  deadline: number
+  /** Set after a transaction was lost: whose fault it was is found by running each alone. */
+  alone: boolean
+  promise: Promise<unknown>
+  resolve: (result: unknown) => void
+  reject: (error: unknown) => void
+}
+
+/** After this long a turn commits what it has and leaves the rest to the next one. */
+const turnLimit = 8 // ms
+const longestPause = 16 // ms
+
+export function createCommitQueue (database: SqliteDatabase): CommitQueue {
+  const waiting: Update[] = []
+  let scheduled = false
+  let pause = 1
+
+  const prepared = new Map<string, { run: () => unknown }>()
+  function run (command: string): void {
+    let statement = prepared.get(command)
+    if (statement === undefined) prepared.set(command, statement = database.prepare(command))
+    statement.run()
+  }
+
+  function schedule (delay = 0): void {
+    if (scheduled || waiting.length === 0) return
+    scheduled = true
+    if (delay === 0) setImmediate(turn)
+    else setTimeout(turn, delay)
+  }
+
+  function turn (): void {
+    scheduled = false
+    if (database.inTransaction) {
+      postpone()
+    } else {
+      const taken: Update[] = []
+      try {
+        const answers = withoutBusyTimeout(database, () => commitTogether(taken))
+        pause = 1
+        for (const answer of answers) answer()
+      } catch (error) {
+        if (isBusy(error)) {
+          waiting.unshift(...taken)
+          postpone()
+        } else {
+          // Without a transaction there is no answer for anybody: COMMIT was refused, the disk is full, the handle closed.
+          const failed = taken.length > 0 ? taken : waiting.splice(0)
+          for (const update of failed) update.reject(error)
+        }
+      }
+    }
+    schedule()
+  }
+
+  /** Leaves in `taken` what it took from the line; returns what is to be answered. */
+  function commitTogether (taken: Update[]): Array<() => void> {
+    const answers: Array<() => void> = []
+    const end = performance.now() + turnLimit
+    run('BEGIN IMMEDIATE')
+    try {
+      do {
+        const update = waiting.shift() as Update
+        taken.push(update)
+        answers.push(attempt(update))
+        if (!database.inTransaction) return startAgain(taken, answers)
+      } while (waiting[0]?.alone === false && !taken[0]?.alone && performance.now() < end)
+      run('COMMIT')
+      return answers
+    } catch (error) {
+      if (database.inTransaction) run('ROLLBACK')
+      throw error
+    }
+  }
+
+  function attempt (update: Update): () => void {
+    run('SAVEPOINT omnichannel_update')
+    try {
+      const result = update.work()
+      run('RELEASE omnichannel_update')
+      return () => { update.resolve(result) }
+    } catch (error) {
+      if (isBusy(error)) throw error
+      if (database.inTransaction) {
+        run('ROLLBACK TO omnichannel_update')
+        run('RELEASE omnichannel_update')
+      }
+      return () => { update.reject(error) }
+    }
+  }
+
+  /** The last one taken ended the whole transaction (a trigger's RAISE(ROLLBACK), a full disk): only it is to blame. */
+  function startAgain (taken: Update[], answers: Array<() => void>): Array<() => void> {
+    const innocent = taken.slice(0, -1)
+    for (const update of innocent) update.alone = true
+    waiting.unshift(...innocent)
+    return answers.slice(-1)
+  }
+
+  function postpone (): void {
+    const now = performance.now()
+    for (const update of waiting.splice(0)) {
+      if (update.deadline > now) waiting.push(update)
+      else update.reject(new DatabaseBusyError())
+    }
+    schedule(pause)
+    pause = Math.min(pause * 2, longestPause)
+  }
+
+  return {
+    commit: <Result>(work: () => Result, lockTimeout: number) => {
+      const update = { work, deadline: performance.now() + lockTimeout, alone: false } as Update
+      update.promise = new Promise((resolve, reject) => Object.assign(update, { resolve, reject }))
+      waiting.push(update)
+      schedule()
+      return update.promise as Promise<Result>
+    },
+    settled: () => Promise.allSettled(waiting.map((update) => update.promise))
+  }
+}

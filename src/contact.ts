@@ -1,0 +1,54 @@
+// Rows to the contact of the API.
+
+import type { ContactChannelTable, ContactTable } from './tables.js'
+import type { Contact, ContactChannel } from './schemas.js'
+
+/** A contact as the rules see it, with the lists that hang on its row. */
+export interface StoredContact {
+  row: ContactTable
+  emails: string[]
+  phones: string[]
+  channels: ContactChannelTable[]
+}
+
+/** The contact as the API shows it. */
+export function toContact ({ row, emails, phones, channels }: StoredContact): Contact {
+  return {
+    _id: row.id,
+    createdAt: row.created_at,
+    _updatedAt: row.updated_at,
+    name: row.name,
+    emails: emails.map((address) => ({ address })),
+    phones: phones.map((phoneNumber) => ({ phoneNumber })),
+    channels: channels.map(toChannel),
+    customFields: JSON.parse(row.custom_fields) as Contact['customFields'],
+    unknown: row.unknown === 1,
+    preRegistration: row.pre_registration === 1,
+    conflictingFields: JSON.parse(row.conflicting_fields) as Contact['conflictingFields'],
+    ...toLastChat(row),
+    ...row.contact_manager !== null && { contactManager: row.contact_manager }
+  }
+}
+
+function toChannel (row: ContactChannelTable): ContactChannel {
+  return {
+    name: row.name,
+    visitor: {
+      visitorId: row.visitor_id,
+      source: { type: row.source_type, ...row.source_id !== null && { id: row.source_id } }
+    },
+    blocked: row.blocked === 1,
+    verified: row.verified === 1,
+    details: { type: row.source_type, ...JSON.parse(row.details) as Record<string, unknown> },
+    ...row.field !== null && { field: row.field },
+    ...row.value !== null && { value: row.value },
+    ...row.verified_at !== null && { verifiedAt: row.verified_at },
+    ...toLastChat(row)
+  }
+}
+
+function toLastChat (row: { last_chat_id: string | null, last_chat_at: string | null }): Pick<Contact, 'lastChat'> {
+  return row.last_chat_id !== null && row.last_chat_at !== null
+    ? { lastChat: { _id: row.last_chat_id, ts: row.last_chat_at } }
+    : {}
+}

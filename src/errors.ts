@@ -1,0 +1,50 @@
+// Every error of the plugin. The message is wire text where the contract names it; replies.ts puts the rest of
+// the body around it.
+
+import createError from '@fastify/error'
+
+// Refusals, answered to the caller.
+
+export const UnauthorizedError = createError('FOC_UNAUTHORIZED', 'You must be logged in to do this.', 401)
+
+export const ForbiddenError = createError(
+  'FOC_FORBIDDEN', 'User does not have the permissions required for this action', 403)
+
+/** The body could not be read or does not have the shape of the contract. */
+export const InvalidParamsError = createError<[reason: string]>('FOC_INVALID_PARAMS', '%s', 400)
+
+export const ContactNotFoundError = createError('FOC_CONTACT_NOT_FOUND', 'error-contact-not-found', 400)
+
+export const ContactManagerNotFoundError = createError(
+  'FOC_CONTACT_MANAGER_NOT_FOUND', 'error-contact-manager-not-found', 400)
+
+export const InvalidCustomFieldError = createError<[label: string]>(
+  'FOC_INVALID_CUSTOM_FIELD', 'Invalid value for %s field', 400)
+
+export const CustomFieldNotAllowedError = createError<[key: string]>(
+  'FOC_CUSTOM_FIELD_NOT_ALLOWED', 'Custom field %s is not allowed', 400)
+
+/** A contact that has a name cannot lose it. */
+export const InvalidOperationError = createError('FOC_INVALID_OPERATION', 'error-invalid-operation', 400)
+
+/** The database stayed locked for longer than `lockTimeout`. */
+export const DatabaseBusyError = createError('FOC_DATABASE_BUSY', 'error-database-busy', 503)
+
+// Mistakes of the host, thrown at registration or logged.
+
+export const InvalidOptionError = createError<[name: string, expected: string]>(
+  'FOC_INVALID_OPTION', 'The option "%s" must be %s', 500, TypeError)
+
+export const UnknownOptionError = createError<[name: string, hint: string]>(
+  'FOC_UNKNOWN_OPTION', 'Unknown option "%s"%s', 500, TypeError)
+
+export const InvalidUserError = createError(
+  'FOC_INVALID_USER', 'authenticate must return a user, an object with a non-empty string "id", or null', 500, TypeError)
+
+export const IncompleteSchemaError = createError<[missing: string]>(
+  'FOC_INCOMPLETE_SCHEMA',
+  'The database lacks %s. Register with migrate: true, run schema.sql, or give your view or table these columns', 500)
+
+export const NewerSchemaError = createError<[found: number, known: number]>(
+  'FOC_NEWER_SCHEMA',
+  'The database has schema version %d, and this version of fastify-omnichannel-contacts knows only %d: upgrade the package', 500)

@@ -1,0 +1,112 @@
+import type { FastifyRequest } from 'fastify'
+import type { SqliteDatabase } from './database.js'
+import { InvalidOptionError, UnknownOptionError } from './errors.js'
+import type { Contact } from './schemas.js'
+
+/** The calling user. A host's own `authenticate` may return an object with more. */
+export interface User {
+  id: string
+}
+
+/** What `onContactUpdated` is told. */
+export interface ContactUpdatedEvent {
+  /** The contact as it is now, and as the caller sees it. */
+  contact: Contact
+  /** The contact as it was. */
+  previous: Contact
+  /** The keys of the contact whose value differs, `_updatedAt` left out; empty where everything sent was stored already. */
+  changedFields: Array<keyof Contact>
+  user: User
+  request: FastifyRequest
+}
+
+export interface OmnichannelContactsOptions {
+  /** The host's open better-sqlite3 handle. The plugin never closes it. */
+  database: SqliteDatabase
+  /** Path in front of `/omnichannel/contacts.update`. Default `/api/v1`. */
+  prefix?: string
+  /** `true` creates what is missing of `schema.sql`; `false` only checks that all is there. Default `true`. */
+  migrate?: boolean
+  /** Who is calling? Default: the tokens in the database, by `X-User-Id` and `X-Auth-Token`. Nobody is answered with 401. */
+  authenticate?: (request: FastifyRequest) => User | null | undefined | Promise<User | null | undefined>
+  /** May this user do it? Default: the roles in the database. Anything but `true` is answered with 403. */
+  authorize?: (user: User, permission: string, request: FastifyRequest) => boolean | Promise<boolean>
+  /** How long an update may wait for the database before it is answered with 503, in milliseconds. Default 5000. */
+  lockTimeout?: number
+  /** The largest body that is read, in bytes. Default 262144 (256 KiB). */
+  bodyLimit?: number
+  /** Called after COMMIT, once for each update that wrote. Not awaited; what it throws is logged and changes nothing. */
+  onContactUpdated?: (event: ContactUpdatedEvent) => unknown
+}
+
+/** The options after the check; what has no default but a host's function stays absent. */
+export interface Settings extends Omit<OmnichannelContactsOptions, 'prefix'> {
+  prefix: string
+  migrate: boolean
+  lockTimeout: number
+  bodyLimit: number
+}
+
+type Check = [test: (value: unknown) => boolean, expected: string]
+
+const func: Check = [(value) => typeof value === 'function', 'a function']
+const checks: Record<string, Check> = {
+  database: [isOpenDatabase, 'an open better-sqlite3 database'],
+  prefix: [(value) => typeof value === 'string', 'a string'],
+  migrate: [(value) => typeof value === 'boolean', 'a boolean'],
+  authenticate: func,
+  authorize: func,
+  lockTimeout: [(value) => isInteger(value, 0, 2 ** 31 - 1), 'a number of milliseconds, a whole one from 0 to 2147483647'],
+  bodyLimit: [(value) => isInteger(value, 1, Number.MAX_SAFE_INTEGER), 'a number of bytes, a whole one from 1'],
+  onContactUpdated: func
+}
+const optionsOfFastify = ['logLevel', 'logSerializers']
+
+/**
+ * Checks what the host passed and fills in the defaults, in a new object.
+ *
+ * @throws {InvalidOptionError} {UnknownOptionError}
+ */
+export function checkOptions (options: OmnichannelContactsOptions): Settings {
+  for (const name of Object.keys(options)) {
+    if (!Object.hasOwn(checks, name) && !optionsOfFastify.includes(name)) throw new UnknownOptionError(name, hint(name))
+  }
+  const given: Record<string, unknown> = {}
+  for (const [name, [test, expected]] of Object.entries(checks)) {
+    const value: unknown = options[name as keyof OmnichannelContactsOptions]
+    if (value === undefined && name !== 'database') continue
+    if (!test(value)) throw new InvalidOptionError(name, expected)
+    given[name] = value
+  }
+  return { migrate: true, lockTimeout: 5000, bodyLimit: 256 * 1024, ...given, prefix: options.prefix === undefined ? '/api/v1' : '' } as Settings
+}
+
+function isOpenDatabase (value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const { open, inTransaction, prepare, pragma, exec } = value as Partial<SqliteDatabase>
+  return open === true && typeof inTransaction === 'boolean' &&
+    [prepare, pragma, exec].every((method) => typeof method === 'function')
+}
+
+function isInteger (value: unknown, from: number, to: number): boolean {
+  return Number.isInteger(value) && Number(value) >= from && Number(value) <= to
+}
+
+function hint (name: string): string {
+  const likely = Object.keys(checks).find((known) => editDistance(known.toLowerCase(), name.toLowerCase()) <= 2)
+  return likely === undefined ? `; known are ${Object.keys(checks).join(', ')}` : `; did you mean "${likely}"?`
+}
+
+// Levenshtein's distance, a row of its matrix at a time.
+function editDistance (a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, column) => column)
+  for (let i = 0; i < a.length; i++) {
+    const above = row
+    row = [i + 1]
+    for (let j = 0; j < b.length; j++) {
+      const [insert = 0, remove = 0, replace = 0] = [row[j], above[j + 1], above[j]]
+      row.push(Math.min(insert + 1, remove + 1, replace + (a[i] === b[j] ? 0 : 1)))
+    }
+  }
+  return row.at(-1) ?? 0
+}

@@ -1,0 +1,63 @@
+// Every answer of the route leaves here, as a finished text: the host's serializers and preSerialization hooks
+// never see it, and its error handler is never asked.
+
+import { STATUS_CODES } from 'node:http'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { ForbiddenError, UnauthorizedError } from './errors.js'
+import type { ErrorReply, UpdateContactReply } from './schemas.js'
+
+const headers = { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }
+const asItIs = (text: unknown): string => text as string
+
+const unauthorized = new UnauthorizedError().message
+const forbidden = new ForbiddenError().message
+const unreadable: Record<string, string> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'The content type is not supported: send application/json',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'The request body does not have the length that Content-Length names'
+}
+
+export function send (reply: FastifyReply, status: number, body: UpdateContactReply | ErrorReply): void {
+  // With a serializer of the reply's own Fastify adds no charset to the content type.
+  void reply.code(status).headers(headers).serializer(asItIs).send(JSON.stringify(body))
+}
+
+/** Answers whatever was thrown on the way: by the plugin, by Fastify, or by a hook of the host. */
+export function sendError (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): void {
+  const { status, body } = toAnswer(error, request, reply)
+  if (status === 503 && !reply.hasHeader('retry-after')) void reply.header('retry-after', '1')
+  send(reply, status, body)
+}
+
+interface Answer {
+  status: number
+  body: ErrorReply
+}
+
+function toAnswer (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): Answer {
+  const { code = '', message = '' } = error
+  const status = error.statusCode ?? (reply.statusCode >= 400 ? reply.statusCode : 500)
+
+  switch (status) {
+    case 401: return { status, body: { success: false, error: unauthorized, status: 'error', message: unauthorized } }
+    case 403: return { status, body: { success: false, error: `${forbidden} [error-unauthorized]` } }
+    case 413: return invalidParams(status, `The request body is larger than ${request.routeOptions.bodyLimit} bytes`)
+    case 429: return { status, body: { success: false, error: tooManyRequests(reply) } }
+  }
+  if (code === 'FOC_INVALID_PARAMS') return invalidParams(status, message)
+  if (code.startsWith('FST_ERR_CTP_')) return invalidParams(400, unreadable[code] ?? 'The request body could not be read')
+  if (code.startsWith('FOC_') && status !== 500) return { status, body: { success: false, error: message } }
+  // A hook of the host refused, or its server is overloaded: its status stands, its words may hold anything.
+  if ((status >= 400 && status < 500) || status === 503) return { status, body: { success: false, error: String(STATUS_CODES[status]) } }
+  request.log.error({ err: error }, 'contacts.update failed')
+  return { status: 500, body: { success: false, error: 'Internal server error' } }
+}
+
+function invalidParams (status: number, reason: string): Answer {
+  return { status, body: { success: false, error: `${reason} [invalid-params]`, errorType: 'invalid-params' } }
+}
+
+function tooManyRequests (reply: FastifyReply): string {
+  const seconds = Number(reply.getHeader('retry-after') ?? 60)
+  return 'Error, too many requests. Please slow down. ' +
+    `You must wait ${seconds} seconds before trying this endpoint again. [error-too-many-requests]`
+}

@@ -1,0 +1,89 @@
+// Kysely builds, better-sqlite3 executes. A statement is built once, when the module that describes it is loaded,
+// with a marker in the place of every parameter; it is prepared once for each database handle; a request only
+// brings values. Nothing here awaits, so a transaction around it cannot be entered by anybody else.
+
+import { DummyDriver, Kysely, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler, type Compilable } from 'kysely'
+import type { SqliteDatabase, SqliteStatement } from './database.js'
+import type { Tables } from './tables.js'
+
+/** Builds queries over our tables; it has no connection and cannot execute one. */
+export const build = new Kysely<Tables>({
+  dialect: {
+    createAdapter: () => new SqliteAdapter(),
+    createDriver: () => new DummyDriver(),
+    createIntrospector: (kysely) => new SqliteIntrospector(kysely),
+    createQueryCompiler: () => new SqliteQueryCompiler()
+  }
+})
+
+/** A statement together with the values of one call, as rules yield it. */
+export interface Query {
+  readonly statement: Statement
+  readonly values: Record<string, unknown>
+}
+
+/** The rules of one operation: a generator that yields queries and is handed their rows. */
+export type Steps<Result> = Generator<Query, Result>
+
+interface Statement {
+  readonly sql: string
+  /** Markers for the values that a call brings, plain values for the constants of the query. */
+  readonly parameters: readonly unknown[]
+  readonly execute: (prepared: SqliteStatement, values: unknown[]) => unknown
+}
+
+class Marker {
+  constructor (readonly name: string) {}
+}
+
+const markers = new Proxy({}, { get: (_target, name) => new Marker(String(name)) })
+
+type Describe<Values, Row> = (values: Values) => Compilable<Row>
+
+/** A query for at most one row. */
+export function one<Values, Row> (describe: Describe<Values, Row>): (values: Values) => Steps<Row | undefined> {
+  return define(describe, (prepared, values) => prepared.get(...values))
+}
+
+/** A query for any number of rows. */
+export function many<Values, Row> (describe: Describe<Values, Row>): (values: Values) => Steps<Row[]> {
+  return define(describe, (prepared, values) => prepared.all(...values))
+}
+
+/** A query that writes and returns nothing. */
+export function write<Values> (describe: Describe<Values, unknown>): (values: Values) => Steps<void> {
+  return define(describe, (prepared, values) => { prepared.run(...values) })
+}
+
+function define<Values, Answer> (
+  describe: Describe<Values, unknown>,
+  execute: Statement['execute']
+): (values: Values) => Steps<Answer> {
+  const { sql, parameters } = describe(markers as Values).compile()
+  const statement: Statement = { sql, parameters, execute }
+  return function * (values) {
+    return (yield { statement, values: values as Record<string, unknown> }) as Answer
+  }
+}
+
+/** Runs rules to their end on a handle, synchronously. */
+export function createRunner (database: SqliteDatabase): <Result>(steps: Steps<Result>) => Result {
+  const prepared = new Map<Statement, SqliteStatement>()
+
+  function execute ({ statement, values }: Query): unknown {
+    let ready = prepared.get(statement)
+    if (ready === undefined) {
+      // The host may have made BigInt the default of its handle.
+      ready = database.prepare(statement.sql).safeIntegers(false)
+      prepared.set(statement, ready)
+    }
+    return statement.execute(ready, statement.parameters.map((parameter) =>
+      parameter instanceof Marker ? values[parameter.name] : parameter))
+  }
+
+  return (steps) => {
+    let step = steps.next()
+    while (step.done !== true) step = steps.next(execute(step.value))
+    return step.value
+  }
+}
