@@ -83,7 +83,7 @@ CREATE TABLE IF NOT EXISTS omnichannel_contact (
   updated_at         TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
                      CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at)),
   CHECK ((last_chat_id IS NULL) = (last_chat_at IS NULL))
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- A contact's e-mail addresses, verbatim, in order.
 CREATE TABLE IF NOT EXISTS omnichannel_contact_email (

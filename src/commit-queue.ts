@@ -9,7 +9,7 @@
 // until each one's own deadline.
 
 import { isBusy, withoutBusyTimeout } from './busy.js'
-import type { SqliteDatabase } from './database.js'
+import type { SqliteDatabase, SqliteStatement } from './database.js'
 import { DatabaseBusyError } from './errors.js'
 
 /** The updates of one database handle, in the order of their arrival. */
@@ -35,21 +35,17 @@ interface Update {
   reject: (error: unknown) => void
 }
 
-/** After this long a turn commits what it has and leaves the rest to the next one. */
+type Answer = () => void
+
+/** After this long a turn commits what it has done and leaves the rest to the next one. */
 const turnLimit = 8 // ms
+const shortestPause = 1 // ms
 const longestPause = 16 // ms
 
 export function createCommitQueue (database: SqliteDatabase): CommitQueue {
   const waiting: Update[] = []
   let scheduled = false
-  let pause = 1
-
-  const prepared = new Map<string, { run: () => unknown }>()
-  function run (command: string): void {
-    let statement = prepared.get(command)
-    if (statement === undefined) prepared.set(command, statement = database.prepare(command))
-    statement.run()
-  }
+  let pause = shortestPause
 
   function schedule (delay = 0): void {
     if (scheduled || waiting.length === 0) return
@@ -60,31 +56,23 @@ export function createCommitQueue (database: SqliteDatabase): CommitQueue {
 
   function turn (): void {
     scheduled = false
-    if (database.inTransaction) {
-      postpone()
-    } else {
-      const taken: Update[] = []
-      try {
-        const answers = withoutBusyTimeout(database, () => commitTogether(taken))
-        pause = 1
-        for (const answer of answers) answer()
-      } catch (error) {
-        if (isBusy(error)) {
-          waiting.unshift(...taken)
-          postpone()
-        } else {
-          // Without a transaction there is no answer for anybody: COMMIT was refused, the disk is full, the handle closed.
-          const failed = taken.length > 0 ? taken : waiting.splice(0)
-          for (const update of failed) update.reject(error)
-        }
-      }
+    const taken: Update[] = []
+    try {
+      if (database.inTransaction) return postpone(taken)
+      const answers = withoutBusyTimeout(database, () => commitTogether(taken))
+      pause = shortestPause
+      for (const answer of answers) answer()
+    } catch (error) {
+      if (isBusy(error)) return postpone(taken)
+      // COMMIT was refused; or not even BEGIN was possible (read-only, closed), and then nobody in line has a chance.
+      for (const update of taken.length > 0 ? taken : waiting.splice(0)) update.reject(error)
     }
     schedule()
   }
 
-  /** Leaves in `taken` what it took from the line; returns what is to be answered. */
-  function commitTogether (taken: Update[]): Array<() => void> {
-    const answers: Array<() => void> = []
+  /** Moves updates from the line to `taken`, and returns how to answer them. */
+  function commitTogether (taken: Update[]): Answer[] {
+    const answers: Answer[] = []
     const end = performance.now() + turnLimit
     run('BEGIN IMMEDIATE')
     try {
@@ -93,7 +81,7 @@ export function createCommitQueue (database: SqliteDatabase): CommitQueue {
         taken.push(update)
         answers.push(attempt(update))
         if (!database.inTransaction) return startAgain(taken, answers)
-      } while (waiting[0]?.alone === false && !taken[0]?.alone && performance.now() < end)
+      } while (taken[0]?.alone === false && waiting[0]?.alone === false && performance.now() < end)
       run('COMMIT')
       return answers
     } catch (error) {
@@ -102,7 +90,7 @@ export function createCommitQueue (database: SqliteDatabase): CommitQueue {
     }
   }
 
-  function attempt (update: Update): () => void {
+  function attempt (update: Update): Answer {
     run('SAVEPOINT omnichannel_update')
     try {
       const result = update.work()
@@ -118,22 +106,29 @@ export function createCommitQueue (database: SqliteDatabase): CommitQueue {
     }
   }
 
-  /** The last one taken ended the whole transaction (a trigger's RAISE(ROLLBACK), a full disk): only it is to blame. */
-  function startAgain (taken: Update[], answers: Array<() => void>): Array<() => void> {
-    const innocent = taken.slice(0, -1)
-    for (const update of innocent) update.alone = true
-    waiting.unshift(...innocent)
+  /** The last update ended the whole transaction (RAISE(ROLLBACK) in a trigger, a full disk), and undid the others with it. */
+  function startAgain (taken: Update[], answers: Answer[]): Answer[] {
+    const others = taken.slice(0, -1)
+    for (const update of others) update.alone = true
+    waiting.unshift(...others)
     return answers.slice(-1)
   }
 
-  function postpone (): void {
+  function postpone (taken: Update[]): void {
     const now = performance.now()
-    for (const update of waiting.splice(0)) {
+    for (const update of [...taken, ...waiting.splice(0)]) {
       if (update.deadline > now) waiting.push(update)
       else update.reject(new DatabaseBusyError())
     }
     schedule(pause)
     pause = Math.min(pause * 2, longestPause)
+  }
+
+  const prepared = new Map<string, SqliteStatement>()
+  function run (command: string): void {
+    let statement = prepared.get(command)
+    if (statement === undefined) prepared.set(command, statement = database.prepare(command))
+    statement.run()
   }
 
   return {

@@ -3,12 +3,15 @@
 import type { ContactChannelTable, ContactTable } from './tables.js'
 import type { Contact, ContactChannel } from './schemas.js'
 
+type ContactRow = Omit<ContactTable, 'enabled' | 'version'>
+type ChannelRow = Omit<ContactChannelTable, 'contact_id' | 'position'>
+
 /** A contact as the rules see it, with the lists that hang on its row. */
 export interface StoredContact {
-  row: ContactTable
+  row: ContactRow
   emails: string[]
   phones: string[]
-  channels: ContactChannelTable[]
+  channels: ChannelRow[]
 }
 
 /** The contact as the API shows it. */
@@ -30,7 +33,7 @@ export function toContact ({ row, emails, phones, channels }: StoredContact): Co
   }
 }
 
-function toChannel (row: ContactChannelTable): ContactChannel {
+function toChannel (row: ChannelRow): ContactChannel {
   return {
     name: row.name,
     visitor: {

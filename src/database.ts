@@ -19,8 +19,10 @@ export interface SqliteStatement {
   run (...values: unknown[]): unknown
   get (...values: unknown[]): unknown
   all (...values: unknown[]): unknown[]
+  columns (): Array<{ name: string }>
   safeIntegers (toggle?: boolean): this
   pluck (toggle?: boolean): this
+  raw (toggle?: boolean): this
 }
 
 /** The one way to the host's handle, shared by all registrations on it. */

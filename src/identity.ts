@@ -1,59 +1,98 @@
 // Who is calling, and may they: two hooks, one question each. They stand in preParsing because that is after the
 // host's onRequest hooks (a rate limit has counted the caller by then) and before a stranger's body is read.
 
-import { createHash } from 'node:crypto'
-import type { FastifyRequest } from 'fastify'
+import { hash } from 'node:crypto'
+import type { FastifyRequest, preParsingHookHandler } from 'fastify'
 import type { DatabaseAccess } from './database.js'
 import { ForbiddenError, InvalidUserError, UnauthorizedError } from './errors.js'
 import type { Settings, User } from './options.js'
-import { findPermission, findUserByToken } from './queries.js'
+import { findCaller, findPermission } from './queries.js'
 
 const permission = 'update-livechat-contact'
 
-const kUser = Symbol('fastify-omnichannel-contacts.user')
-type Identified = FastifyRequest & { [kUser]?: User }
-
-/** The user that the first hook found. */
-export function callerOf (request: FastifyRequest): User {
-  return (request as Identified)[kUser] as User
+interface Caller {
+  user: User
+  /** Set where the database was asked for both at once. */
+  granted?: boolean
 }
 
-type IdentityHook = (request: FastifyRequest) => Promise<void>
+const kCaller = Symbol('fastify-omnichannel-contacts.caller')
+type Identified = FastifyRequest & { [kCaller]?: Caller }
+
+function callerOf (request: FastifyRequest): Caller {
+  return (request as Identified)[kCaller] as Caller
+}
+
+/** The user that the first hook found. */
+export function userOf (request: FastifyRequest): User {
+  return callerOf(request).user
+}
 
 /** Refuses whoever is not known. */
-export function authenticateHook (access: DatabaseAccess, settings: Settings): IdentityHook {
-  const authenticate = settings.authenticate ?? ((request) => findCaller(access, settings, request))
-  return async (request) => {
-    const user: unknown = await authenticate(request)
-    if (user === null || user === undefined) throw new UnauthorizedError()
-    if (!isUser(user)) throw new InvalidUserError()
-    ;(request as Identified)[kUser] = user
+export function authenticateHook (access: DatabaseAccess, settings: Settings): preParsingHookHandler {
+  const { authenticate, lockTimeout } = settings
+
+  function askDatabase (request: FastifyRequest): Caller | undefined | Promise<Caller | undefined> {
+    const { 'x-user-id': userId, 'x-auth-token': token } = request.headers
+    if (typeof userId !== 'string' || typeof token !== 'string') return undefined
+    const values = { userId, hashedToken: hashToken(token), permission, now: new Date().toISOString() }
+    return then(access.read(() => findCaller(values), lockTimeout), (row) => {
+      if (row === undefined) return undefined
+      const { granted, ...user } = row
+      return { user, granted: granted === 1 }
+    })
   }
+
+  function askHost (request: FastifyRequest): Caller | undefined | Promise<Caller | undefined> {
+    return then<unknown, Caller | undefined>(authenticate?.(request), (user) => {
+      if (user === null || user === undefined) return undefined
+      if (!isUser(user)) throw new InvalidUserError()
+      return { user }
+    })
+  }
+
+  return hook((request) => then(authenticate === undefined ? askDatabase(request) : askHost(request), (caller) => {
+    if (caller === undefined) throw new UnauthorizedError()
+    ;(request as Identified)[kCaller] = caller
+  }))
 }
 
 /** Refuses whoever lacks the permission. */
-export function authorizeHook (access: DatabaseAccess, settings: Settings): IdentityHook {
-  const authorize = settings.authorize ?? (async (user) => {
-    return await access.read(() => findPermission({ userId: user.id, permission }), settings.lockTimeout) !== undefined
-  })
-  return async (request) => {
-    const granted: unknown = await authorize(callerOf(request), permission, request)
-    if (granted !== true) throw new ForbiddenError()
+export function authorizeHook (access: DatabaseAccess, { authorize, lockTimeout }: Settings): preParsingHookHandler {
+  function isGranted (request: FastifyRequest): unknown {
+    const { user, granted } = callerOf(request)
+    if (authorize !== undefined) return authorize(user, permission, request)
+    return granted ?? then(access.read(() => findPermission({ userId: user.id, permission }), lockTimeout), (row) => row !== undefined)
   }
-}
 
-function findCaller (access: DatabaseAccess, { lockTimeout }: Settings, request: FastifyRequest): ReturnType<NonNullable<Settings['authenticate']>> {
-  const { 'x-user-id': userId, 'x-auth-token': token } = request.headers
-  if (typeof userId !== 'string' || typeof token !== 'string') return null
-  const hashedToken = hashToken(token)
-  return access.read(() => findUserByToken({ userId, hashedToken, now: new Date().toISOString() }), lockTimeout)
+  return hook((request) => then(isGranted(request), (granted) => {
+    if (granted !== true) throw new ForbiddenError()
+  }))
 }
 
 /** What `omnichannel_auth_token.hashed_token` holds for a token: the standard base64 of the SHA-256 of its UTF-8 bytes. */
 export function hashToken (token: string): string {
-  return createHash('sha256').update(token).digest('base64')
+  return hash('sha256', token, 'base64')
 }
 
 function isUser (value: unknown): value is User {
   return typeof value === 'object' && value !== null && 'id' in value && typeof value.id === 'string' && value.id !== ''
+}
+
+// Both questions are mostly answered on the spot; a promise for each would cost more than the answer.
+
+function then<Value, Result> (value: Value | Promise<Value>, next: (value: Value) => Result): Result | Promise<Result> {
+  return isPromise(value) ? value.then(next) : next(value)
+}
+
+function hook (check: (request: FastifyRequest) => void | Promise<void>): preParsingHookHandler {
+  return (request, _reply, _payload, done) => {
+    const checked = check(request)
+    if (isPromise(checked)) checked.then(() => { done() }, done)
+    else done()
+  }
+}
+
+function isPromise<Value> (value: Value | Promise<Value>): value is Promise<Value> {
+  return typeof value === 'object' && value !== null && 'then' in value
 }

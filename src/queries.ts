@@ -3,29 +3,37 @@
 import { sql } from 'kysely'
 import { build, many, one, write } from './statement.js'
 
-export const findUserByToken = one(({ userId, hashedToken, now }: { userId: string, hashedToken: string, now: string }) =>
+/** Who holds the token, and whether they have the permission: one look-up answers both questions. */
+export const findCaller = one((caller: { userId: string, hashedToken: string, permission: string, now: string }) =>
   build
     .selectFrom('omnichannel_auth_token as token')
     .innerJoin('omnichannel_user as user', 'user.id', 'token.user_id')
     .select(['user.id', 'user.username', 'user.name'])
-    .where('token.hashed_token', '=', hashedToken)
-    .where('token.user_id', '=', userId)
+    .select((where) => where.exists(selectGrants(caller.userId, caller.permission)).as('granted'))
+    .where('token.hashed_token', '=', caller.hashedToken)
+    .where('token.user_id', '=', caller.userId)
     .where('user.active', '=', 1)
-    .where((where) => where.or([where('token.expires_at', 'is', null), where('token.expires_at', '>', now)])))
+    .where((where) => where.or([where('token.expires_at', 'is', null), where('token.expires_at', '>', caller.now)])))
 
 export const findPermission = one(({ userId, permission }: { userId: string, permission: string }) =>
-  build
+  selectGrants(userId, permission).limit(1))
+
+function selectGrants (userId: string, permission: string) {
+  return build
     .selectFrom('omnichannel_user_role as held')
-    .innerJoin('omnichannel_role_permission as granted', 'granted.role', 'held.role')
-    .select('granted.role')
+    .innerJoin('omnichannel_role_permission as grant', 'grant.role', 'held.role')
+    .select('grant.role')
     .where('held.user_id', '=', userId)
-    .where('granted.permission', '=', permission)
-    .limit(1))
+    .where('grant.permission', '=', permission)
+}
 
 export const findEnabledContact = one(({ contactId }: { contactId: string }) =>
   build
     .selectFrom('omnichannel_contact')
-    .selectAll()
+    .select([
+      'id', 'name', 'contact_manager', 'custom_fields', 'conflicting_fields', 'unknown', 'pre_registration',
+      'last_chat_id', 'last_chat_at', 'created_at', 'updated_at'
+    ])
     .where('id', '=', contactId)
     .where('enabled', '=', 1))
 
@@ -46,7 +54,10 @@ export const listPhones = many(({ contactId }: { contactId: string }) =>
 export const listChannels = many(({ contactId }: { contactId: string }) =>
   build
     .selectFrom('omnichannel_contact_channel')
-    .selectAll()
+    .select([
+      'name', 'visitor_id', 'source_type', 'source_id', 'blocked', 'verified', 'verified_at', 'field', 'value', 'details',
+      'last_chat_id', 'last_chat_at'
+    ])
     .where('contact_id', '=', contactId)
     .orderBy('position'))
 
@@ -90,13 +101,17 @@ export const updateContactRow = write((change: ContactChange) =>
     }))
     .where('id', '=', change.contactId))
 
-export const putEmail = write((email: { contactId: string, position: number, address: string }) =>
+// A list arrives as one JSON text, so that a long one costs one statement too; rows that stay the same are not written.
+
+export const putEmails = write(({ contactId, addresses }: { contactId: string, addresses: string }) =>
   build
     .insertInto('omnichannel_contact_email')
-    .values({ contact_id: email.contactId, position: email.position, address: email.address })
+    .columns(['contact_id', 'position', 'address'])
+    .expression(() => selectItems(contactId, addresses))
     .onConflict((conflict) => conflict
       .columns(['contact_id', 'position'])
-      .doUpdateSet((row) => ({ address: row.ref('excluded.address') }))))
+      .doUpdateSet((row) => ({ address: row.ref('excluded.address') }))
+      .whereRef('omnichannel_contact_email.address', '!=', (row) => row.ref('excluded.address'))))
 
 export const deleteEmailsFrom = write(({ contactId, position }: { contactId: string, position: number }) =>
   build
@@ -104,19 +119,29 @@ export const deleteEmailsFrom = write(({ contactId, position }: { contactId: str
     .where('contact_id', '=', contactId)
     .where('position', '>=', position))
 
-export const putPhone = write((phone: { contactId: string, position: number, phoneNumber: string }) =>
+export const putPhones = write(({ contactId, phoneNumbers }: { contactId: string, phoneNumbers: string }) =>
   build
     .insertInto('omnichannel_contact_phone')
-    .values({ contact_id: phone.contactId, position: phone.position, phone_number: phone.phoneNumber })
+    .columns(['contact_id', 'position', 'phone_number'])
+    .expression(() => selectItems(contactId, phoneNumbers))
     .onConflict((conflict) => conflict
       .columns(['contact_id', 'position'])
-      .doUpdateSet((row) => ({ phone_number: row.ref('excluded.phone_number') }))))
+      .doUpdateSet((row) => ({ phone_number: row.ref('excluded.phone_number') }))
+      .whereRef('omnichannel_contact_phone.phone_number', '!=', (row) => row.ref('excluded.phone_number'))))
 
 export const deletePhonesFrom = write(({ contactId, position }: { contactId: string, position: number }) =>
   build
     .deleteFrom('omnichannel_contact_phone')
     .where('contact_id', '=', contactId)
     .where('position', '>=', position))
+
+function selectItems (contactId: string, items: string) {
+  return build
+    .selectFrom(sql<{ key: number, value: string }>`json_each(${items})`.as('item'))
+    .select([sql<string>`${contactId}`.as('contact_id'), 'item.key', 'item.value'])
+    // Without a WHERE, SQLite takes ON CONFLICT for the ON of a join.
+    .where(sql<boolean>`true`)
+}
 
 export const renameRooms = write(({ contactId, name, now }: { contactId: string, name: string, now: string }) =>
   build

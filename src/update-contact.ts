@@ -1,17 +1,17 @@
 // The rules of the update, free of SQL and HTTP. They run inside one transaction, so they may throw at any point:
 // whatever was written before is undone.
 
-import { toContact, type StoredContact } from './contact.js'
+import type { StoredContact } from './contact.js'
 import { mergeCustomFields, type Fits } from './custom-fields.js'
 import { ContactManagerNotFoundError, ContactNotFoundError, InvalidOperationError } from './errors.js'
 import * as queries from './queries.js'
-import type { Contact, UpdateContactBody } from './schemas.js'
+import type { UpdateContactBody } from './schemas.js'
 import type { Steps } from './statement.js'
 
 /** What an update did. `previous` is absent when there was nothing to change. */
 export interface ContactUpdate {
-  contact: Contact
-  previous?: Contact
+  updated: StoredContact
+  previous?: StoredContact
 }
 
 /**
@@ -22,9 +22,9 @@ export interface ContactUpdate {
  */
 export function * updateContact (body: UpdateContactBody, fits: Fits): Steps<ContactUpdate> {
   const { contactId } = body
-  const stored = yield * findContact(contactId)
-  if (stored === undefined) throw new ContactNotFoundError()
-  const { row } = stored
+  const previous = yield * findContact(contactId)
+  if (previous === undefined) throw new ContactNotFoundError()
+  const { row } = previous
 
   const contactManager = body.contactManager ?? undefined
   if (contactManager !== undefined && contactManager !== '') {
@@ -46,7 +46,7 @@ export function * updateContact (body: UpdateContactBody, fits: Fits): Steps<Con
   const phones = body.phones?.map((phoneNumber) => phoneNumber.toWellFormed())
   const wipesConflicts = body.wipeConflicts === true
   const sent = [name, emails, phones, customFields, contactManager]
-  if (!wipesConflicts && sent.every((part) => part === undefined)) return { contact: toContact(stored) }
+  if (!wipesConflicts && sent.every((part) => part === undefined)) return { updated: previous }
 
   const now = new Date().toISOString()
   const updated: StoredContact = {
@@ -59,11 +59,10 @@ export function * updateContact (body: UpdateContactBody, fits: Fits): Steps<Con
       unknown: 0,
       updated_at: now
     },
-    emails: emails ?? stored.emails,
-    phones: phones ?? stored.phones,
-    channels: stored.channels
+    emails: emails ?? previous.emails,
+    phones: phones ?? previous.phones,
+    channels: previous.channels
   }
-  const previous = toContact(stored)
 
   yield * queries.updateContactRow({
     contactId,
@@ -73,14 +72,11 @@ export function * updateContact (body: UpdateContactBody, fits: Fits): Steps<Con
     conflictingFields: updated.row.conflicting_fields,
     now
   })
-  yield * replaceEmails(contactId, stored.emails, updated.emails)
-  yield * replacePhones(contactId, stored.phones, updated.phones)
-  if (wipesConflicts && previous.conflictingFields.length > 0) {
-    yield * queries.addToStatistic({ name: 'Resolved_Conflicts_Count', count: previous.conflictingFields.length })
-  }
+  yield * replaceLists(previous, updated)
+  if (wipesConflicts) yield * countConflicts(row.conflicting_fields)
   if (updated.row.name !== row.name) yield * carryName(updated, now)
 
-  return { contact: toContact(updated), previous }
+  return { updated, previous }
 }
 
 function * findContact (contactId: string): Steps<StoredContact | undefined> {
@@ -97,20 +93,25 @@ function * findContact (contactId: string): Steps<StoredContact | undefined> {
   }
 }
 
-// The web client sends the whole form with one thing changed, so only the positions that differ are written.
-
-function * replaceEmails (contactId: string, before: string[], after: string[]): Steps<void> {
-  for (const [position, address] of after.entries()) {
-    if (address !== before[position]) yield * queries.putEmail({ contactId, position, address })
+// The web client sends the whole form with one thing changed, so a list that stays the same is not written.
+function * replaceLists (previous: StoredContact, { row: { id: contactId }, emails, phones }: StoredContact): Steps<void> {
+  if (!isSameList(emails, previous.emails)) {
+    yield * queries.putEmails({ contactId, addresses: JSON.stringify(emails) })
+    yield * queries.deleteEmailsFrom({ contactId, position: emails.length })
   }
-  if (after.length < before.length) yield * queries.deleteEmailsFrom({ contactId, position: after.length })
+  if (!isSameList(phones, previous.phones)) {
+    yield * queries.putPhones({ contactId, phoneNumbers: JSON.stringify(phones) })
+    yield * queries.deletePhonesFrom({ contactId, position: phones.length })
+  }
 }
 
-function * replacePhones (contactId: string, before: string[], after: string[]): Steps<void> {
-  for (const [position, phoneNumber] of after.entries()) {
-    if (phoneNumber !== before[position]) yield * queries.putPhone({ contactId, position, phoneNumber })
-  }
-  if (after.length < before.length) yield * queries.deletePhonesFrom({ contactId, position: after.length })
+function isSameList (a: string[], b: string[]): boolean {
+  return a.length === b.length && a.every((item, index) => item === b[index])
+}
+
+function * countConflicts (conflictingFields: string): Steps<void> {
+  const count = (JSON.parse(conflictingFields) as unknown[]).length
+  if (count > 0) yield * queries.addToStatistic({ name: 'Resolved_Conflicts_Count', count })
 }
 
 function * carryName ({ row: { id, name }, channels }: StoredContact, now: string): Steps<void> {
