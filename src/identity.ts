@@ -87,8 +87,17 @@ function then<Value, Result> (value: Value | Promise<Value>, next: (value: Value
 
 function hook (check: (request: FastifyRequest) => void | Promise<void>): preParsingHookHandler {
   return (request, _reply, _payload, done) => {
-    const checked = check(request)
-    if (isPromise(checked)) checked.then(() => { done() }, done)
+    // To Fastify a hook that fails with null, '' or 0 has let the request through.
+    const refuse = (thrown: unknown): void => {
+      done(thrown instanceof Object ? thrown as Error : new Error('authenticate or authorize threw no error', { cause: thrown }))
+    }
+    let checked
+    try {
+      checked = check(request)
+    } catch (thrown) {
+      return refuse(thrown)
+    }
+    if (isPromise(checked)) checked.then(() => { done() }, refuse)
     else done()
   }
 }

@@ -34,7 +34,9 @@ interface Answer {
 }
 
 function toAnswer (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): Answer {
-  const { code = '', message = '' } = error
+  const { message = '' } = error
+  // The code of a DOMException, which is what an aborted fetch throws, is a number.
+  const code = typeof error.code === 'string' ? error.code : ''
   const status = error.statusCode ?? (reply.statusCode >= 400 ? reply.statusCode : 500)
 
   switch (status) {
@@ -47,7 +49,9 @@ function toAnswer (error: Partial<FastifyError>, request: FastifyRequest, reply:
   if (code.startsWith('FST_ERR_CTP_')) return invalidParams(400, unreadable[code] ?? 'The request body could not be read')
   if (code.startsWith('FOC_') && status !== 500) return { status, body: { success: false, error: message } }
   // A hook of the host refused, or its server is overloaded: its status stands, its words may hold anything.
-  if ((status >= 400 && status < 500) || status === 503) return { status, body: { success: false, error: String(STATUS_CODES[status]) } }
+  if ((status >= 400 && status < 500) || status === 503) {
+    return { status, body: { success: false, error: STATUS_CODES[status] ?? 'Request refused' } }
+  }
   request.log.error({ err: error }, 'contacts.update failed')
   return { status: 500, body: { success: false, error: 'Internal server error' } }
 }
@@ -57,7 +61,9 @@ function invalidParams (status: number, reason: string): Answer {
 }
 
 function tooManyRequests (reply: FastifyReply): string {
-  const seconds = Number(reply.getHeader('retry-after') ?? 60)
+  const named = Math.ceil(Number(reply.getHeader('retry-after')))
+  // Retry-After may also be a date.
+  const seconds = named > 0 ? named : 60
   return 'Error, too many requests. Please slow down. ' +
     `You must wait ${seconds} seconds before trying this endpoint again. [error-too-many-requests]`
 }

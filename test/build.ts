@@ -17,6 +17,8 @@ export interface World {
   database: Database.Database
   /** Posts a JSON body as the agent `ann`, or with other headers. */
   update: (body: unknown, headers?: Record<string, string>) => Promise<LightMyRequestResponse>
+  /** Posts a text as it is, as `ann`, as JSON unless the headers say otherwise. */
+  post: (text: string | undefined, headers?: Record<string, string>) => Promise<LightMyRequestResponse>
 }
 
 export interface Setup extends Partial<OmnichannelContactsOptions> {
@@ -24,9 +26,11 @@ export interface Setup extends Partial<OmnichannelContactsOptions> {
   server?: FastifyServerOptions
   /** Runs before the plugin is registered. */
   host?: (app: FastifyInstance, database: Database.Database) => void | Promise<void>
+  /** Runs after the plugin is registered, before the server is ready. */
+  late?: (app: FastifyInstance, database: Database.Database) => void | Promise<void>
 }
 
-export async function build (t: Test, { server, host, ...options }: Setup = {}): Promise<World> {
+export async function build (t: Test, { server, host, late, ...options }: Setup = {}): Promise<World> {
   const database = options.database ?? new Database(':memory:')
   const app = fastify(server)
   t.teardown(async () => {
@@ -35,11 +39,16 @@ export async function build (t: Test, { server, host, ...options }: Setup = {}):
   })
   await host?.(app, database)
   await app.register(omnichannelContacts, { ...options, database })
+  await late?.(app, database)
   await app.ready()
   fill(database)
+  const post: World['post'] = async (payload, headers = {}) => await app.inject({
+    method: 'POST', url: path, headers: { 'content-type': 'application/json', ...as('ann'), ...headers }, ...payload !== undefined && { payload }
+  })
   return {
     app,
     database,
+    post,
     update: async (body, headers = as('ann')) => await app.inject({
       method: 'POST', url: path, headers: { 'content-type': 'application/json', ...headers }, payload: JSON.stringify(body)
     })
@@ -98,4 +107,29 @@ export function rows (database: Database.Database): Record<string, unknown[]> {
   const tables = database.prepare<[], string>(
     `SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'omnichannel\\_%' ESCAPE '\\' ORDER BY name`).pluck().all()
   return Object.fromEntries(tables.map((table) => [table, database.prepare(`SELECT * FROM ${table} ORDER BY 1, 2`).all()]))
+}
+
+type Row = Record<string, unknown>
+
+/**
+ * What differs between two calls of `rows`: a changed row by the columns that changed, a new one whole, `gone` for one
+ * that is no more. A time of an update that moved is `moved`.
+ */
+export function changes (before: Record<string, unknown[]>, after: Record<string, unknown[]>): Record<string, unknown> {
+  const [old, current] = [before, after].map((all) => new Map(Object.entries(all).flatMap(([table, list]) =>
+    (list as Row[]).map((row) => [`${table.replace('omnichannel_', '')} ${nameOf(row)}`, row] as const)))) as [Map<string, Row>, Map<string, Row>]
+  const differences = [...new Set([...old.keys(), ...current.keys()])].map((key) => {
+    const [was, is] = [old.get(key), current.get(key)]
+    if (was === undefined || is === undefined) return [key, is ?? 'gone'] as const
+    const changed = Object.entries(is).filter(([column, value]) => value !== was[column])
+    return [key, Object.fromEntries(changed.map(([column, value]) =>
+      [column, column === 'updated_at' ? 'moved' : value]))] as const
+  })
+  return Object.fromEntries(differences.filter(([, change]) => Object.keys(change).length > 0))
+}
+
+function nameOf (row: Row): string {
+  if ('id' in row) return String(row['id'])
+  if ('position' in row) return `${String(row['contact_id'])} ${String(row['position'])}`
+  return 'value' in row ? String(row['name']) : Object.values(row).join(' ')
 }

@@ -1,0 +1,141 @@
+// The contract a second time, written apart from src and as plainly as can be: over the rows themselves, in memory.
+
+import { Ajv2020 } from 'ajv/dist/2020.js'
+
+/** Loose JSON. */
+type Loose = ReturnType<typeof JSON.parse>
+type Rows = Record<string, Loose[]>
+
+/** What the endpoint is to answer, and the rows afterwards; a time that is to move is `moved`. */
+export interface Outcome {
+  status: number
+  body: Loose
+  rows: Rows
+}
+
+const list = { type: 'array', items: { type: 'string' }, uniqueItems: true, nullable: true }
+const validate = new Ajv2020({ coerceTypes: true }).compile({
+  type: 'object',
+  properties: {
+    contactId: { type: 'string' },
+    name: { type: 'string' },
+    emails: list,
+    phones: list,
+    customFields: { type: 'object', nullable: true },
+    contactManager: { type: 'string', nullable: true },
+    wipeConflicts: { type: 'boolean', nullable: true }
+  },
+  required: ['contactId'],
+  additionalProperties: false
+})
+
+/** Expects columns of JSON to be read already. */
+export function predict (before: Rows, sent: unknown): Outcome {
+  const refuse = (error: string, rest: object = {}): Outcome => ({ status: 400, body: { success: false, error, ...rest }, rows: before })
+
+  const body = JSON.parse(JSON.stringify(sent))
+  if (!validate(body)) return refuse(`${validate.errors![0]!.message!} [invalid-params]`, { errorType: 'invalid-params' })
+
+  const rows = structuredClone(before)
+  const all = (table: string): Loose[] => rows[`omnichannel_${table}`]!
+  const { contactId, name, emails, phones, customFields, contactManager, wipeConflicts } = body as Loose
+
+  const contact = all('contact').find((row) => row.id === contactId && row.enabled === 1)
+  if (contact === undefined) return refuse('error-contact-not-found')
+
+  if (contactManager != null && contactManager !== '') {
+    const isUser = all('user').some((user) => user.id === contactManager)
+    const isAgent = all('user_role').some((held) => held.user_id === contactManager && held.role === 'livechat-agent')
+    if (!isUser || !isAgent) return refuse('error-contact-manager-not-found')
+  }
+
+  let merged: Map<string, unknown> | undefined
+  if (customFields != null) {
+    const given = new Map<string, Loose>(Object.entries(customFields as object))
+    const stored = new Map<string, Loose>(Object.entries(contact.custom_fields as object))
+    const allowed = all('custom_field').filter((field) => field.scope === 'visitor' && field.visibility !== 'hidden')
+    merged = new Map()
+    for (const { id, label, required, regexp } of allowed) {
+      const value = given.get(id) ?? ''
+      const text = String(value).trim()
+      if (typeof value === 'object' || (text === '' ? required === 1 : !fits(regexp, text))) {
+        return refuse(`Invalid value for ${label === '' ? id : label} field`)
+      }
+      if (text !== '') merged.set(id, text)
+    }
+    const isAllowed = (key: string): boolean => allowed.some((field) => field.id === key)
+    for (const key of given.keys()) {
+      if (!isAllowed(key) && !stored.has(key)) return refuse(`Custom field ${key} is not allowed`)
+    }
+    for (const [key, value] of stored) if (!isAllowed(key)) merged.set(key, value)
+  }
+
+  if (name === '' && contact.name !== '') return refuse('error-invalid-operation')
+
+  if (name !== undefined || emails != null || phones != null || merged !== undefined || contactManager != null || wipeConflicts === true) {
+    const renamed = name !== undefined && name.toWellFormed() !== contact.name
+    Object.assign(contact, { unknown: 0, version: Number(contact.version) + 1, updated_at: 'moved' })
+    if (name !== undefined) contact.name = name.toWellFormed()
+    if (contactManager != null) contact.contact_manager = contactManager === '' ? null : contactManager
+    if (merged !== undefined) contact.custom_fields = Object.fromEntries(merged)
+    for (const [table, column, values] of [['contact_email', 'address', emails], ['contact_phone', 'phone_number', phones]] as const) {
+      if (values == null) continue
+      rows[`omnichannel_${table}`] = all(table).filter((row) => row.contact_id !== contactId).concat(
+        values.map((value: string, position: number) => ({ contact_id: contactId, position, [column]: value.toWellFormed() })))
+    }
+    if (wipeConflicts === true && contact.conflicting_fields.length > 0) {
+      const name = 'Resolved_Conflicts_Count'
+      const value = Number(all('statistic').find((row) => row.name === name)?.value ?? 0) + Number(contact.conflicting_fields.length)
+      rows['omnichannel_statistic'] = [...all('statistic').filter((row) => row.name !== name), { name, value }]
+      contact.conflicting_fields = []
+    }
+    if (renamed) {
+      const visitors = all('contact_channel').filter((row) => row.contact_id === contactId).map((row) => row.visitor_id)
+      const carry = (row: Loose, columns: object): void => { Object.assign(row, columns, { updated_at: 'moved' }) }
+      for (const row of all('room')) if (row.contact_id === contactId) carry(row, { fname: contact.name })
+      for (const row of all('subscription')) if (visitors.includes(row.visitor_id)) carry(row, { name: contact.name, fname: contact.name })
+      for (const row of all('inquiry')) if (visitors.includes(row.visitor_id)) carry(row, { name: contact.name })
+    }
+  }
+  return { status: 200, body: { contact: present(rows, contact), success: true }, rows }
+}
+
+function fits (regexp: string, text: string): boolean {
+  try {
+    return new RegExp(regexp).test(text)
+  } catch {
+    return false
+  }
+}
+
+/** Section 7; what is not there is left out. */
+function present (rows: Rows, contact: Loose): Loose {
+  const of = (table: string): Loose[] => rows[`omnichannel_contact_${table}`]!.filter((row) => row.contact_id === contact.id)
+  const chat = (row: Loose): Loose => row.last_chat_id === null ? undefined : { _id: row.last_chat_id, ts: row.last_chat_at }
+  const channels = of('channel').map((row) => ({
+    name: row.name,
+    visitor: { visitorId: row.visitor_id, source: { type: row.source_type, id: row.source_id ?? undefined } },
+    blocked: row.blocked === 1,
+    verified: row.verified === 1,
+    details: { type: row.source_type, ...row.details },
+    field: row.field ?? undefined,
+    value: row.value ?? undefined,
+    verifiedAt: row.verified_at ?? undefined,
+    lastChat: chat(row)
+  }))
+  return JSON.parse(JSON.stringify({
+    _id: contact.id,
+    createdAt: contact.created_at,
+    _updatedAt: contact.updated_at,
+    name: contact.name,
+    emails: of('email').map(({ address }) => ({ address })),
+    phones: of('phone').map((row) => ({ phoneNumber: row.phone_number })),
+    channels,
+    customFields: contact.custom_fields,
+    unknown: contact.unknown === 1,
+    preRegistration: contact.pre_registration === 1,
+    conflictingFields: contact.conflicting_fields,
+    lastChat: chat(contact),
+    contactManager: contact.contact_manager ?? undefined
+  }))
+}

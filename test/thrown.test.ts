@@ -1,0 +1,58 @@
+import t from 'tap'
+import { build, rows, type Setup } from './build.js'
+
+// Whatever a host's function throws, nobody gets in by it, and the answer stays the contract's.
+
+const failed = { success: false, error: 'Internal server error' }
+
+const things: Array<[situation: string, thrown: unknown]> = [
+  ['null', null],
+  ['undefined', undefined],
+  ['false', false],
+  ['0', 0],
+  ['an empty text', ''],
+  ['a text', 'no'],
+  ['an object', {}],
+  ['a frozen error', Object.freeze(new Error('no'))],
+  ['a timeout of fetch, whose code is a number', new DOMException('too late', 'TimeoutError')],
+  ['an error with null for a code', Object.assign(new Error('no'), { code: null })]
+]
+
+const places: Array<[place: string, (fail: () => never) => Setup]> = [
+  ['authenticate', (fail) => ({ authenticate: fail })],
+  ['authenticate, later', (fail) => ({ authenticate: async () => fail() })],
+  ['authenticate, with the host saying who may', (fail) => ({ authenticate: fail, authorize: () => true })],
+  ['authorize', (fail) => ({ authorize: fail })],
+  ['authorize, later', (fail) => ({ authorize: async () => fail() })]
+]
+
+for (const [place, setUp] of places) {
+  void t.test(`${place} throws anything: 500, and nobody gets in`, async (t) => {
+    for (const [situation, thrown] of things) {
+      const { update, database } = await build(t, setUp(() => { throw thrown }))
+      const before = rows(database)
+      const reply = await update({ contactId: 'maria', name: 'Mallory' })
+      t.equal(reply.statusCode, 500, situation)
+      t.strictSame(reply.json(), failed, situation)
+      t.equal(reply.headers['content-type'], 'application/json', situation)
+      t.strictSame(rows(database), before, `${situation}: nothing changed`)
+    }
+  })
+}
+
+void t.test('a rate limit that says when in a way of its own: still a number of seconds', async (t) => {
+  const inAMinute = new Date(Date.now() + 60_000).toUTCString()
+  for (const retryAfter of [inAMinute, 'soon', undefined, ['7']]) {
+    const { update } = await build(t, {
+      host: (app) => {
+        app.addHook('onRequest', async (_request, reply) => {
+          if (retryAfter !== undefined) void reply.header('retry-after', retryAfter)
+          throw Object.assign(new Error('slow down'), { statusCode: 429 })
+        })
+      }
+    })
+    const reply = await update({ contactId: 'maria' })
+    t.equal(reply.statusCode, 429)
+    t.match(reply.json().error, /You must wait [1-9]\d* seconds/, String(retryAfter))
+  }
+})
