@@ -11,8 +11,8 @@ const handleInUse = 'This database connection is busy executing a query'
 
 /** Whether the same call may succeed later, when somebody else is done. */
 export function isBusy (error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  return error.message === handleInUse || ('code' in error && busyCode.test(String(error.code)))
+  const { code, message } = Object(error) as { code?: unknown, message?: unknown }
+  return message === handleInUse || busyCode.test(String(code))
 }
 
 /** Runs `work` while SQLite answers at once instead of waiting for a lock; the handle's own timeout is put back. */

@@ -38,7 +38,7 @@ interface Update {
 type Answer = () => void
 
 /** After this long a turn commits what it has done and leaves the rest to the next one. */
-const turnLimit = 8 // ms
+const turnLimit = 4 // ms
 const shortestPause = 1 // ms
 const longestPause = 16 // ms
 
@@ -97,12 +97,12 @@ export function createCommitQueue (database: SqliteDatabase): CommitQueue {
       run('RELEASE omnichannel_update')
       return () => { update.resolve(result) }
     } catch (error) {
-      if (isBusy(error)) throw error
       if (database.inTransaction) {
         run('ROLLBACK TO omnichannel_update')
         run('RELEASE omnichannel_update')
       }
-      return () => { update.reject(error) }
+      // A host's function in a trigger may throw anything, and Fastify takes null for no error.
+      return () => { update.reject(error ?? new Error('a function of the host threw no error')) }
     }
   }
 

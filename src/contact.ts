@@ -1,7 +1,9 @@
-// Rows to the contact of the API.
+// A contact: its rows, and what the API makes of them.
 
+import * as queries from './queries.js'
 import type { ContactChannelTable, ContactTable } from './tables.js'
 import type { Contact, ContactChannel } from './schemas.js'
+import type { Steps } from './statement.js'
 
 type ContactRow = Omit<ContactTable, 'enabled' | 'version'>
 type ChannelRow = Omit<ContactChannelTable, 'contact_id' | 'position'>
@@ -12,6 +14,21 @@ export interface StoredContact {
   emails: string[]
   phones: string[]
   channels: ChannelRow[]
+}
+
+/** Reads an enabled contact. */
+export function * findContact (contactId: string): Steps<StoredContact | undefined> {
+  const row = yield * queries.findEnabledContact({ contactId })
+  if (row === undefined) return undefined
+  const emails = yield * queries.listEmails({ contactId })
+  const phones = yield * queries.listPhones({ contactId })
+  const channels = yield * queries.listChannels({ contactId })
+  return {
+    row,
+    emails: emails.map((email) => email.address),
+    phones: phones.map((phone) => phone.phone_number),
+    channels
+  }
 }
 
 /** The contact as the API shows it. */

@@ -60,17 +60,31 @@ function createAccess (database: SqliteDatabase): DatabaseAccess {
   // In WAL mode nobody can lock a reader out, so a read need not guard against waiting.
   let readersAreFree = false
 
+  // Who finds the handle in use stands in line, so that all go on in the order of their arrival.
+  let line: Promise<unknown> | undefined
+  function inLine<Result> (work: () => Result, lockTimeout: number): Promise<Result> {
+    const deadline = performance.now() + lockTimeout
+    const ahead = line
+    const result = (async () => {
+      await ahead
+      return await whenFree(database, work, deadline - performance.now())
+    })()
+    const left = result.catch(() => undefined).then(() => { if (line === left) line = undefined })
+    line = left
+    return result
+  }
+
   return {
     read: (steps, lockTimeout) => {
       // What the host has not committed yet may never have been.
-      if (readersAreFree && !database.inTransaction) {
+      if (readersAreFree && line === undefined && !database.inTransaction) {
         try {
           return run(steps())
         } catch (error) {
           if (!isBusy(error)) throw error
         }
       }
-      return whenFree(database, () => {
+      return inLine(() => {
         readersAreFree = database.pragma('journal_mode', { simple: true }) === 'wal'
         return run(steps())
       }, lockTimeout)

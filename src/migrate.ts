@@ -32,12 +32,15 @@ function isUpToDate (database: SqliteDatabase): boolean {
 }
 
 function appliedVersion (database: SqliteDatabase): number {
-  if (columnsOf(database, 'omnichannel_migration').length === 0) return 0
+  if (!columnsOf(database, 'omnichannel_migration').includes('id')) return 0
   return Number(database.prepare('SELECT coalesce(max(id), 0) AS id FROM omnichannel_migration').pluck().get())
 }
 
 function bringUpToDate (database: SqliteDatabase): void {
   if (isUpToDate(database)) return
+  // A table or view of the host's that lacks a column: said before anything is created around it.
+  const lacking = findMissing(database).filter((name) => name.includes('.'))
+  if (lacking.length > 0) throw new IncompleteSchemaError(lacking.join(', '))
   const isFirst = appliedVersion(database) === 0
   database.exec(schemaSql)
   if (isFirst) {

@@ -108,5 +108,5 @@ function editDistance (a: string, b: string): number {
       row.push(Math.min(insert + 1, remove + 1, replace + (a[i] === b[j] ? 0 : 1)))
     }
   }
-  return row.at(-1) ?? 0
+  return row[b.length] as number
 }

@@ -6,6 +6,11 @@ function Nullable<T extends TSchema> (schema: T): TUnsafe<Static<T> | null> {
   return Type.Unsafe<Static<T> | null>({ ...schema, nullable: true })
 }
 
+// `enum` and not `const`, which OpenAPI 3.0 does not know.
+function Always<Value extends string | boolean> (value: Value): TUnsafe<Value> {
+  return Type.Unsafe<Value>({ type: typeof value, enum: [value] })
+}
+
 /** The body of the request. A key that is absent or null leaves that part of the contact alone. */
 export const UpdateContactBody = Type.Object({
   contactId: Type.String({ description: 'Id of the contact to update' }),
@@ -32,24 +37,30 @@ export type UpdateContactBody = Static<typeof UpdateContactBody>
 
 const Time = Type.String({ format: 'date-time', description: 'UTC, with milliseconds' })
 
-const LastChat = Type.Object({ _id: Type.String({ description: 'Room id' }), ts: Time })
+const LastChat = Type.Object({
+  _id: Type.String({ description: 'Room id' }),
+  ts: Time
+}, { description: 'The last conversation; absent when there was none' })
 
 /** One way through which a contact has written. */
 export const ContactChannel = Type.Object({
-  name: Type.String(),
+  name: Type.String({ description: 'Name of the channel' }),
   visitor: Type.Object({
-    visitorId: Type.String(),
+    visitorId: Type.String({ description: 'Visitor id' }),
     source: Type.Object({
       type: Type.Unsafe<'widget' | 'email' | 'sms' | 'app' | 'api' | 'other'>(
-        Type.String({ enum: ['widget', 'email', 'sms', 'app', 'api', 'other'] })),
-      id: Type.Optional(Type.String())
-    })
+        Type.String({ enum: ['widget', 'email', 'sms', 'app', 'api', 'other'], description: 'Kind of the channel' })),
+      id: Type.Optional(Type.String({ description: 'Which one of its kind; absent where the kind has only one' }))
+    }, { description: 'Where the visitor came from' })
+  }, { description: 'Who the contact is on this channel' }),
+  blocked: Type.Boolean({ description: 'true while messages of the visitor are refused' }),
+  verified: Type.Boolean({ description: 'true once the visitor has proved to be the contact' }),
+  details: Type.Object({ type: Type.String({ description: 'Kind of the channel' }) }, {
+    additionalProperties: true,
+    description: 'What the channel says about itself: its type, and any other keys'
   }),
-  blocked: Type.Boolean(),
-  verified: Type.Boolean(),
-  details: Type.Object({ type: Type.String() }, { additionalProperties: true }),
-  field: Type.Optional(Type.String()),
-  value: Type.Optional(Type.String()),
+  field: Type.Optional(Type.String({ description: 'What was verified, for example phone' })),
+  value: Type.Optional(Type.String({ description: 'The value that was verified' })),
   verifiedAt: Type.Optional(Time),
   lastChat: Type.Optional(LastChat)
 }, { title: 'ContactChannel' })
@@ -57,20 +68,20 @@ export type ContactChannel = Static<typeof ContactChannel>
 
 /** A contact as the API shows it. */
 export const Contact = Type.Object({
-  _id: Type.String(),
+  _id: Type.String({ description: 'Contact id' }),
   createdAt: Time,
   _updatedAt: Time,
-  name: Type.String(),
-  emails: Type.Array(Type.Object({ address: Type.String() })),
-  phones: Type.Array(Type.Object({ phoneNumber: Type.String() })),
-  channels: Type.Array(ContactChannel),
-  customFields: Type.Record(Type.String(), Type.Unknown()),
+  name: Type.String({ description: 'Name, verbatim' }),
+  emails: Type.Array(Type.Object({ address: Type.String() }), { description: 'E-mail addresses, in order' }),
+  phones: Type.Array(Type.Object({ phoneNumber: Type.String() }), { description: 'Phone numbers, in order' }),
+  channels: Type.Array(ContactChannel, { description: 'The ways through which the contact has written' }),
+  customFields: Type.Record(Type.String(), Type.Unknown(), { description: 'Custom field id to value' }),
   unknown: Type.Boolean({ description: 'true until the contact is saved for the first time' }),
-  preRegistration: Type.Boolean(),
+  preRegistration: Type.Boolean({ description: 'true for a contact that was made ahead of its first conversation' }),
   conflictingFields: Type.Array(Type.Object({
     field: Type.String({ description: 'name, manager or customFields.<id>' }),
-    value: Type.String()
-  })),
+    value: Type.String({ description: 'The other value that was found' })
+  }), { description: 'Values that contradict the contact, found when contacts were merged' }),
   lastChat: Type.Optional(LastChat),
   contactManager: Type.Optional(Type.String({ description: 'User id; absent when there is none' }))
 }, { title: 'Contact' })
@@ -79,16 +90,16 @@ export type Contact = Static<typeof Contact>
 /** The answer to an update. */
 export const UpdateContactReply = Type.Object({
   contact: Contact,
-  success: Type.Literal(true)
+  success: Always(true)
 }, { title: 'UpdateContactReply' })
 export type UpdateContactReply = Static<typeof UpdateContactReply>
 
 /** Every answer but 200; 401 has `status` and `message` too, a body of the wrong shape has `errorType`. */
 export const ErrorReply = Type.Object({
-  success: Type.Literal(false),
-  error: Type.String(),
-  errorType: Type.Optional(Type.Literal('invalid-params')),
-  status: Type.Optional(Type.Literal('error')),
-  message: Type.Optional(Type.String())
+  success: Always(false),
+  error: Type.String({ description: 'What is wrong, in words that stay the same' }),
+  errorType: Type.Optional(Always('invalid-params')),
+  status: Type.Optional(Always('error')),
+  message: Type.Optional(Type.String({ description: 'The same as error' }))
 }, { title: 'ErrorReply' })
 export type ErrorReply = Static<typeof ErrorReply>

@@ -2,19 +2,12 @@
 // with a marker in the place of every parameter; it is prepared once for each database handle; a request only
 // brings values. Nothing here awaits, so a transaction around it cannot be entered by anybody else.
 
-import { DummyDriver, Kysely, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler, type Compilable } from 'kysely'
+import { Kysely, SqliteDialect, type Compilable, type SqliteDialectConfig } from 'kysely'
 import type { SqliteDatabase } from './database.js'
 import type { Tables } from './tables.js'
 
-/** Builds queries over our tables; it has no connection and cannot execute one. */
-export const build = new Kysely<Tables>({
-  dialect: {
-    createAdapter: () => new SqliteAdapter(),
-    createDriver: () => new DummyDriver(),
-    createIntrospector: (kysely) => new SqliteIntrospector(kysely),
-    createQueryCompiler: () => new SqliteQueryCompiler()
-  }
-})
+/** Builds queries over our tables. It has no database, so it can only compile. */
+export const build = new Kysely<Tables>({ dialect: new SqliteDialect({} as SqliteDialectConfig) })
 
 /** A statement together with the values of one call, as rules yield it. */
 export interface Query {

@@ -14,10 +14,9 @@ export function withinTime<T> (milliseconds: number, task: () => T): T | undefin
   context.task = () => { result = task() }
   try {
     script.runInContext(context, { timeout: milliseconds })
-    return result
   } catch {
-    return undefined
-  } finally {
-    delete context.task
+    // Out of time, or the task threw: there is no result.
   }
+  delete context.task
+  return result
 }

@@ -1,7 +1,7 @@
 // The rules of the update, free of SQL and HTTP. They run inside one transaction, so they may throw at any point:
 // whatever was written before is undone.
 
-import type { StoredContact } from './contact.js'
+import { findContact, type StoredContact } from './contact.js'
 import { mergeCustomFields, type Fits } from './custom-fields.js'
 import { ContactManagerNotFoundError, ContactNotFoundError, InvalidOperationError } from './errors.js'
 import * as queries from './queries.js'
@@ -77,20 +77,6 @@ export function * updateContact (body: UpdateContactBody, fits: Fits): Steps<Con
   if (updated.row.name !== row.name) yield * carryName(updated, now)
 
   return { updated, previous }
-}
-
-function * findContact (contactId: string): Steps<StoredContact | undefined> {
-  const row = yield * queries.findEnabledContact({ contactId })
-  if (row === undefined) return undefined
-  const emails = yield * queries.listEmails({ contactId })
-  const phones = yield * queries.listPhones({ contactId })
-  const channels = yield * queries.listChannels({ contactId })
-  return {
-    row,
-    emails: emails.map((email) => email.address),
-    phones: phones.map((phone) => phone.phone_number),
-    channels
-  }
 }
 
 // The web client sends the whole form with one thing changed, so a list that stays the same is not written.

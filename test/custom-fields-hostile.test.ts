@@ -96,3 +96,13 @@ void t.test('a pattern that does not compile: fails its field, is logged, and st
     t.equal((await update({ contactId: 'maria', customFields: { plan: 'silver' } })).statusCode, 200, `${regexp}: field left out`)
   }
 })
+
+void t.test('more patterns than are kept compiled: each still says what it says', async (t) => {
+  const { update, database } = await build(t)
+  const define = database.prepare('INSERT INTO omnichannel_custom_field (id, regexp) VALUES (?, ?)')
+  const numbers = Array.from({ length: 1100 }, (_, number) => String(number))
+  for (const number of numbers) define.run(`n${number}`, `^${number}$`)
+  const customFields = Object.fromEntries(numbers.map((number) => [`n${number}`, number]))
+  t.equal((await update({ contactId: 'maria', customFields: { plan: 'gold', ...customFields } })).statusCode, 200)
+  t.equal((await update({ contactId: 'maria', customFields: { plan: 'gold', n1: '2' } })).json().error, 'Invalid value for n1 field')
+})

@@ -1,0 +1,73 @@
+// Makes dist/fastify-omnichannel-contacts, one executable for this platform: Node itself with the bundled program,
+// the SQLite addon and the files of the documentation page inside.
+// https://nodejs.org/docs/latest-v20.x/api/single-executable-applications.html
+//
+// node .ci/build-binary.js [FILE]
+
+import { build } from 'esbuild'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const require = createRequire(import.meta.url)
+const here = fileURLToPath(new URL('.', import.meta.url))
+const onWindows = process.platform === 'win32'
+const onMac = process.platform === 'darwin'
+const executable = process.argv[2] ?? join(here, '..', 'dist', `fastify-omnichannel-contacts${onWindows ? '.exe' : ''}`)
+
+const scratch = mkdtempSync(join(tmpdir(), 'build-binary-'))
+try {
+  const main = join(scratch, 'main.cjs')
+  await build({
+    entryPoints: [join(here, 'binary-main.js')],
+    outfile: main,
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20.19',
+    logLevel: 'error',
+    // There is no folder of static files to serve, so those come from the executable.
+    alias: { '@fastify/static': join(here, 'binary-static.js') }
+  })
+
+  const pages = join(dirname(require.resolve('@fastify/swagger-ui/package.json')), 'static')
+  // Built here, or from better-sqlite3 13 on shipped ready.
+  const sqlite = dirname(require.resolve('better-sqlite3/package.json'))
+  const addon = ['build/Release/better_sqlite3.node', `prebuilds/${process.platform}-${process.arch}.node`]
+    .map((file) => join(sqlite, file)).find(existsSync)
+  const blob = join(scratch, 'program.blob')
+  const config = join(scratch, 'config.json')
+  writeFileSync(config, JSON.stringify({
+    main,
+    output: blob,
+    disableExperimentalSEAWarning: true,
+    useCodeCache: true,
+    assets: {
+      'better_sqlite3.node': addon,
+      ...Object.fromEntries(readdirSync(pages).map((name) => [`documentation/${name}`, join(pages, name)]))
+    }
+  }))
+  quietly(process.execPath, ['--experimental-sea-config', config])
+
+  mkdirSync(dirname(executable), { recursive: true })
+  copyFileSync(process.execPath, executable)
+  chmodSync(executable, 0o755)
+  if (onMac) quietly('codesign', ['--remove-signature', executable])
+  quietly(process.execPath, [
+    require.resolve('postject/dist/cli.js'), executable, 'NODE_SEA_BLOB', blob,
+    '--sentinel-fuse', 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2',
+    ...onMac ? ['--macho-segment-name', 'NODE_SEA'] : []
+  ])
+  if (onMac) quietly('codesign', ['--sign', '-', executable])
+} finally {
+  rmSync(scratch, { recursive: true, force: true })
+}
+console.log(executable)
+
+// These tools warn about much that is harmless; when one fails, the error holds all that it wrote.
+function quietly(file, args) {
+  execFileSync(file, args, { stdio: 'pipe' })
+}

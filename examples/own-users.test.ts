@@ -1,0 +1,66 @@
+// A tap test of a host app, through inject: no port, no file, no mock.
+//
+//   npx tap examples/own-users.test.ts
+
+import Database from 'better-sqlite3'
+import type { LightMyRequestResponse } from 'fastify'
+import t, { type Test } from 'tap'
+import { addAccount, buildApp } from './own-users.js'
+
+interface Desk {
+  database: Database.Database
+  /** Logs in and returns the cookie of the session. */
+  logIn: (login: string, password: string) => Promise<string>
+  update: (cookie: string, payload: object) => Promise<LightMyRequestResponse>
+}
+
+async function openDesk (t: Test): Promise<Desk> {
+  const database = new Database(':memory:')
+  const app = await buildApp(database)
+  t.teardown(async () => {
+    await app.close()
+    database.close()
+  })
+  addAccount(database, 'olga', 'open sesame', true)
+  addAccount(database, 'otto', 'soup', false)
+  database.exec(`
+    INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria');
+    INSERT INTO conversation (customer, title) VALUES ('maria', 'Maria'), ('joao', 'João');
+  `)
+  return {
+    database,
+    logIn: async (login, password) => {
+      const { headers } = await app.inject({ method: 'POST', url: '/login', payload: { login, password } })
+      return String(headers['set-cookie']).split(';')[0]!
+    },
+    update: async (cookie, payload) =>
+      await app.inject({ method: 'POST', url: '/api/v1/omnichannel/contacts.update', headers: { cookie }, payload })
+  }
+}
+
+void t.test('an agent who has logged in renames a contact, and the conversations follow', async (t) => {
+  const { database, logIn, update } = await openDesk(t)
+  const reply = await update(await logIn('olga', 'open sesame'), { contactId: 'maria', name: 'Maria Silva', contactManager: 'olga' })
+  t.equal(reply.statusCode, 200)
+  t.match(reply.json(), { contact: { name: 'Maria Silva', contactManager: 'olga' }, success: true })
+  t.strictSame(database.prepare('SELECT title FROM conversation ORDER BY id').pluck().all(), ['Maria Silva', 'João'])
+})
+
+void t.test('who is not known, locked or no agent changes nothing', async (t) => {
+  const { database, logIn, update } = await openDesk(t)
+  const olga = await logIn('olga', 'open sesame')
+  const rename = { contactId: 'maria', name: 'Mallory' }
+  t.equal((await update('', rename)).statusCode, 401, 'no session')
+  t.equal((await update(await logIn('olga', 'a guess'), rename)).statusCode, 401, 'a wrong password')
+  t.equal((await update(await logIn('otto', 'soup'), rename)).statusCode, 403, 'no agent')
+  database.exec("UPDATE account SET is_locked = 1 WHERE login = 'olga'")
+  t.equal((await update(olga, rename)).statusCode, 401, 'locked after logging in')
+  t.strictSame(database.prepare('SELECT title FROM conversation ORDER BY id').pluck().all(), ['Maria', 'João'])
+})
+
+void t.test('a contact manager is an agent of the desk', async (t) => {
+  const { logIn, update } = await openDesk(t)
+  const reply = await update(await logIn('olga', 'open sesame'), { contactId: 'maria', contactManager: 'otto' })
+  t.equal(reply.statusCode, 400)
+  t.strictSame(reply.json(), { success: false, error: 'error-contact-manager-not-found' })
+})

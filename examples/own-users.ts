@@ -1,0 +1,95 @@
+// A server that has its own users, sessions and conversations, and gets the contacts beside them. Nobody logs in twice
+// and nothing is copied: the plugin sees the host's users and conversations through views, and callers through the
+// host's session.
+//
+//   npx tsx examples/own-users.ts
+
+import Database from 'better-sqlite3'
+import fastify, { type FastifyInstance } from 'fastify'
+import omnichannelContacts from 'fastify-omnichannel-contacts'
+import { createHash, randomBytes, scryptSync, timingSafeEqual } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
+
+const ownTables = `
+  CREATE TABLE IF NOT EXISTS account (login TEXT PRIMARY KEY, salt BLOB, password BLOB, is_agent INTEGER, is_locked INTEGER DEFAULT 0);
+  CREATE TABLE IF NOT EXISTS session (hashed_id TEXT PRIMARY KEY, login TEXT, expires INTEGER);
+  CREATE TABLE IF NOT EXISTS conversation (id INTEGER PRIMARY KEY, customer TEXT, title TEXT, changed TEXT);
+  CREATE INDEX IF NOT EXISTS conversation_customer ON conversation (customer);
+`
+
+// A view has the name and all columns of the table that it stands for; what is not known here is a constant.
+const views = `
+  CREATE VIEW IF NOT EXISTS omnichannel_user AS
+    SELECT login AS id, login AS username, login AS name, NOT is_locked AS active FROM account;
+  CREATE VIEW IF NOT EXISTS omnichannel_user_role AS
+    SELECT login AS user_id, 'livechat-agent' AS role FROM account WHERE is_agent;
+  CREATE VIEW IF NOT EXISTS omnichannel_room AS
+    SELECT id, customer AS contact_id, title AS fname, changed AS updated_at FROM conversation;
+  CREATE TRIGGER IF NOT EXISTS rename_conversation INSTEAD OF UPDATE ON omnichannel_room BEGIN
+    UPDATE conversation SET title = NEW.fname, changed = NEW.updated_at WHERE id = OLD.id;
+  END;
+`
+
+export async function buildApp (database: Database.Database): Promise<FastifyInstance> {
+  database.exec(ownTables)
+  database.exec(views)
+  const findAccount = database.prepare<[string], { salt: Buffer, password: Buffer }>(
+    'SELECT salt, password FROM account WHERE login = ?')
+  const addSession = database.prepare('INSERT INTO session (hashed_id, login, expires) VALUES (?, ?, ?)')
+  const findCaller = database.prepare<[string, number], { id: string }>(
+    'SELECT login AS id FROM session JOIN account USING (login) WHERE hashed_id = ? AND expires > ? AND NOT is_locked')
+
+  const app = fastify({ logger: process.env['NODE_ENV'] === 'production' })
+
+  app.post<{ Body: { login: string, password: string } }>('/login', {
+    schema: {
+      body: {
+        type: 'object',
+        required: ['login', 'password'],
+        properties: { login: { type: 'string' }, password: { type: 'string' } }
+      }
+    }
+  }, async ({ body }, reply) => {
+    const account = findAccount.get(body.login)
+    if (account === undefined || !timingSafeEqual(account.password, hashPassword(body.password, account.salt))) {
+      return await reply.code(401).send({ error: 'Login or password is wrong' })
+    }
+    const id = randomBytes(32).toString('base64url')
+    addSession.run(hashSession(id), body.login, Date.now() + 8 * 3600_000)
+    // SameSite: the route reads HTML forms too, and another site could send one with the cookie.
+    return await reply.header('set-cookie', `session=${id}; HttpOnly; SameSite=Strict; Path=/`).send({ login: body.login })
+  })
+
+  await app.register(omnichannelContacts, {
+    database,
+    authenticate: ({ headers }) => {
+      const id = /(?:^|; )session=([^;]+)/.exec(headers.cookie ?? '')?.[1]
+      return id === undefined ? null : findCaller.get(hashSession(id), Date.now())
+    },
+    onContactUpdated: ({ contact, changedFields, user, request }) => {
+      request.log.info({ contact: contact._id, changedFields, by: user.id }, 'contact updated')
+    }
+  })
+  return app
+}
+
+export function addAccount (database: Database.Database, login: string, password: string, isAgent: boolean): void {
+  const salt = randomBytes(16)
+  database.prepare('INSERT INTO account (login, salt, password, is_agent) VALUES (?, ?, ?, ?)')
+    .run(login, salt, hashPassword(password, salt), isAgent ? 1 : 0)
+}
+
+function hashPassword (password: string, salt: Buffer): Buffer {
+  return scryptSync(password, salt, 32)
+}
+
+function hashSession (id: string): string {
+  return createHash('sha256').update(id).digest('base64url')
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const database = new Database('desk.db')
+  database.pragma('journal_mode = WAL')
+  const app = await buildApp(database)
+  await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
+}

@@ -1,0 +1,21 @@
+import { findContact, toContact } from '../contact.js'
+import { createRunner } from '../statement.js'
+import type { Command } from './command.js'
+import { CommandError } from './errors.js'
+import { databaseOption, withDatabase } from './open-database.js'
+
+export const contact: Command = {
+  name: 'contact',
+  summary: 'Show a contact as the API would, and its rooms, as JSON',
+  operands: ['ID'],
+  options: { database: databaseOption },
+  run: (given, io) => withDatabase(given, io, (database) => {
+    const [contactId = ''] = given.operands
+    const stored = createRunner(database)(findContact(contactId))
+    if (stored === undefined) throw new CommandError(`There is no contact ${contactId}, or it is disabled`)
+    const rooms = database
+      .prepare('SELECT id AS _id, fname, updated_at AS _updatedAt FROM omnichannel_room WHERE contact_id = ? ORDER BY id')
+      .all(contactId)
+    io.stdout.write(`${JSON.stringify({ contact: toContact(stored), rooms }, null, 2)}\n`)
+  })
+}

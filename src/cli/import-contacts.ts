@@ -1,0 +1,111 @@
+// A document of rocketchat_livechat_contact to a contact's rows. All is read before anything is written, so a bad
+// line leaves nothing behind.
+
+import type Database from 'better-sqlite3'
+import type { Collection, Outcome } from './collections.js'
+import { flag, list, object, plain, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
+import { prepareUpsert } from './upsert.js'
+
+const sourceTypes = ['widget', 'email', 'sms', 'app', 'api', 'other']
+
+const contactColumns = [
+  'id', 'name', 'contact_manager', 'custom_fields', 'conflicting_fields', 'unknown', 'pre_registration',
+  'last_chat_id', 'last_chat_at', 'enabled', 'created_at', 'updated_at'
+]
+
+export const contacts: Collection = {
+  name: 'contacts',
+  source: 'rocketchat_livechat_contact',
+  prepare: (database) => {
+    const putContact = prepareUpsert(database, 'omnichannel_contact', contactColumns, ', version = version + 1')
+    const emails = prepareList(database, 'omnichannel_contact_email', ['address'])
+    const phones = prepareList(database, 'omnichannel_contact_phone', ['phone_number'])
+    const channels = prepareList(database, 'omnichannel_contact_channel', [
+      'name', 'visitor_id', 'source_type', 'source_id', 'blocked', 'verified', 'verified_at', 'field', 'value', 'details',
+      'last_chat_id', 'last_chat_at'
+    ])
+
+    return (document): Outcome => {
+      const contact = readContact(document)
+      const id = contact[0] as string
+      const addresses = list(document['emails'], 'emails').map((email) => [text(object(email, 'emails')['address'], 'emails.address')])
+      const numbers = list(document['phones'], 'phones').map((phone) => [text(object(phone, 'phones')['phoneNumber'], 'phones.phoneNumber')])
+      const channelRows = list(document['channels'], 'channels').map((channel) => readChannel(object(channel, 'channels')))
+
+      const isNew = putContact(contact)
+      emails.put(id, addresses, isNew)
+      phones.put(id, numbers, isNew)
+      channels.put(id, channelRows, isNew)
+      return isNew ? 'new' : 'updated'
+    }
+  }
+}
+
+function readContact (document: Document): unknown[] {
+  const manager = textOrNull(document['contactManager'], 'contactManager')
+  const updatedAt = timeOrNull(document['_updatedAt'], '_updatedAt')
+  const createdAt = timeOrNull(document['createdAt'], 'createdAt') ?? updatedAt ?? new Date().toISOString()
+  return [
+    text(document['_id'], '_id'),
+    textOrNull(document['name'], 'name') ?? '',
+    manager === '' ? null : manager,
+    JSON.stringify(plain(object(document['customFields'], 'customFields'))),
+    JSON.stringify(list(document['conflictingFields'], 'conflictingFields').map(readConflict)),
+    flag(document['unknown'], 'unknown', false),
+    flag(document['preRegistration'], 'preRegistration', false),
+    ...readLastChat(document['lastChat']),
+    flag(document['enabled'], 'enabled', true),
+    createdAt,
+    updatedAt ?? createdAt
+  ]
+}
+
+function readConflict (conflict: unknown): object {
+  const { field, value } = object(conflict, 'conflictingFields')
+  const read = plain(value) ?? ''
+  return { field: text(field, 'conflictingFields.field'), value: typeof read === 'string' ? read : JSON.stringify(read) }
+}
+
+function readChannel (channel: Document): unknown[] {
+  const visitor = object(channel['visitor'], 'channels.visitor')
+  const source = object(visitor['source'], 'channels.visitor.source')
+  const details = plain(object(channel['details'], 'channels.details')) as Document
+  const type = String(plain(source['type']) ?? details['type'])
+  return [
+    textOrNull(channel['name'], 'channels.name') ?? '',
+    text(visitor['visitorId'], 'channels.visitor.visitorId'),
+    sourceTypes.includes(type) ? type : 'other',
+    textOrNull(source['id'], 'channels.visitor.source.id'),
+    flag(channel['blocked'], 'channels.blocked', false),
+    flag(channel['verified'], 'channels.verified', false),
+    timeOrNull(channel['verifiedAt'], 'channels.verifiedAt'),
+    textOrNull(channel['field'], 'channels.field'),
+    textOrNull(channel['value'], 'channels.value'),
+    JSON.stringify(details),
+    ...readLastChat(channel['lastChat'])
+  ]
+}
+
+/** Both or neither: a chat without its time is not shown. */
+function readLastChat (lastChat: unknown): Array<string | null> {
+  const { _id, ts } = object(lastChat, 'lastChat')
+  const id = textOrNull(_id, 'lastChat._id')
+  const at = timeOrNull(ts, 'lastChat.ts')
+  return id === null || at === null ? [null, null] : [id, at]
+}
+
+interface List {
+  put: (contactId: string, rows: unknown[][], isNew: boolean) => void
+}
+
+function prepareList (database: Database.Database, table: string, columns: string[]): List {
+  const remove = database.prepare(`DELETE FROM ${table} WHERE contact_id = ?`)
+  const insert = database.prepare(
+    `INSERT INTO ${table} (contact_id, position, ${columns.join(', ')}) VALUES (?, ?, ${columns.map(() => '?').join(', ')})`)
+  return {
+    put: (contactId, rows, isNew) => {
+      if (!isNew) remove.run(contactId)
+      rows.forEach((row, position) => insert.run(contactId, position, row))
+    }
+  }
+}

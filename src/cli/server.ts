@@ -1,0 +1,43 @@
+// The server of `serve`: the plugin, with what a server on its own needs around it.
+
+import rateLimit from '@fastify/rate-limit'
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import type Database from 'better-sqlite3'
+import { fastify, type FastifyInstance } from 'fastify'
+import omnichannelContacts from '../index.js'
+import type { Io } from './command.js'
+import { version } from './version.js'
+
+export interface ServerSettings {
+  logLevel: string
+  /** Calls of one address in a minute; 0: as many as it likes. */
+  rateLimit: number
+}
+
+export async function createServer (database: Database.Database, settings: ServerSettings, io: Io): Promise<FastifyInstance> {
+  const app = fastify({ logger: { level: settings.logLevel, stream: io.stderr }, requestTimeout: 30_000 })
+
+  await app.register(swagger, { openapi: { openapi: '3.1.0', info: { title: 'Omnichannel contacts', version } } })
+  await app.register(swaggerUi, {
+    routePrefix: '/documentation',
+    ...io.embedded && { logo: { type: 'image/svg+xml', content: io.embedded.logo } }
+  })
+  app.get('/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/documentation'))
+  app.get('/health', { schema: { hide: true } }, (request, reply) => {
+    try {
+      database.prepare('SELECT max(id) FROM omnichannel_migration').get()
+      return { status: 'ok' }
+    } catch (error) {
+      request.log.error({ err: error }, 'the database does not answer')
+      return reply.code(503).send({ status: 'unavailable' })
+    }
+  })
+
+  // In a context of their own, so that the limit counts calls of the API and not a browser's files.
+  await app.register(async (api) => {
+    if (settings.rateLimit > 0) await api.register(rateLimit, { max: settings.rateLimit, timeWindow: '1 minute' })
+    await api.register(omnichannelContacts, { database })
+  })
+  return app
+}

@@ -1,0 +1,148 @@
+// The operation as @fastify/swagger describes it, for a host that has it. Documentation only: a body is judged by
+// body.ts, a caller by identity.ts, and what is answered is written by replies.ts.
+
+import { Type, type TSchema } from '@sinclair/typebox'
+import type { FastifySchema } from 'fastify'
+import { ErrorReply, UpdateContactBody, UpdateContactReply } from './schemas.js'
+
+/** What @fastify/swagger's augmentation adds to FastifySchema, which only hosts that have it can see. */
+interface Operation extends FastifySchema {
+  operationId: string
+  summary: string
+  description: string
+  tags: string[]
+  consumes: string[]
+  produces: string[]
+}
+
+/** Describes the route at `url`; `hasTokens` where callers are known by the tokens in the database. */
+export function describeOperation (url: string, hasTokens: boolean): Operation {
+  return {
+    // As Rocket.Chat names its operations; another prefix gives another id, so that several registrations can stand in one document.
+    operationId: `post${url.replaceAll('/', '-')}`,
+    summary: 'Update a contact',
+    description: 'Changes the parts of a contact that are sent; a key that is absent or null leaves its part alone. All or nothing: ' +
+      'whatever is not answered with 200 has changed nothing. A form (application/x-www-form-urlencoded) carries one text for ' +
+      'each key, so lists and objects need JSON.',
+    tags: ['Omnichannel'],
+    consumes: ['application/json', 'application/x-www-form-urlencoded'],
+    produces: ['application/json'],
+    // A host with its own authenticate knows callers by other means; its document names them.
+    ...hasTokens && { headers: Credentials },
+    body: { ...UpdateContactBody, 'x-examples': bodies },
+    response: {
+      200: answer('The contact as it is now', UpdateContactReply, { updated: { contact, success: true } }),
+      400: answer('The body, or something it names, is wrong', failure(['errorType'], []), {
+        'not the shape of the contract': {
+          success: false, error: "must have required property 'contactId' [invalid-params]", errorType: 'invalid-params'
+        },
+        'contact not found': { success: false, error: 'error-contact-not-found' },
+        'contact manager not found': { success: false, error: 'error-contact-manager-not-found' },
+        'invalid custom field': { success: false, error: 'Invalid value for Plan field' },
+        'unknown custom field': { success: false, error: 'Custom field colour is not allowed' },
+        'name taken away': { success: false, error: 'error-invalid-operation' }
+      }),
+      401: answer('The caller is not known', failure([], ['status', 'message']), {
+        unauthorized: {
+          success: false,
+          error: 'You must be logged in to do this.',
+          status: 'error',
+          message: 'You must be logged in to do this.'
+        }
+      }),
+      403: answer('The caller lacks the permission update-livechat-contact', failure(), {
+        forbidden: { success: false, error: 'User does not have the permissions required for this action [error-unauthorized]' }
+      }),
+      413: answer('The body is too large', failure([], ['errorType']), {
+        'too large': {
+          success: false, error: 'The request body is larger than 262144 bytes [invalid-params]', errorType: 'invalid-params'
+        }
+      }),
+      429: answer('A rate limit of the server says no', failure(), {
+        'too many requests': {
+          success: false,
+          error: 'Error, too many requests. Please slow down. ' +
+            'You must wait 42 seconds before trying this endpoint again. [error-too-many-requests]'
+        }
+      }, RetryAfter),
+      500: answer('Something unforeseen, named in the log of the server only', failure(), {
+        'internal error': { success: false, error: 'Internal server error' }
+      }),
+      503: answer('The database stayed locked for too long', failure(), {
+        'database busy': { success: false, error: 'error-database-busy' }
+      }, RetryAfter)
+    }
+  }
+}
+
+const Credentials = Type.Object({
+  'X-User-Id': Type.String({ description: 'Id of the calling user', examples: ['ann'] }),
+  'X-Auth-Token': Type.String({ description: "That user's token", examples: ['s3cret'] })
+})
+
+const RetryAfter = { 'Retry-After': Type.String({ description: 'Seconds to wait', pattern: '^[0-9]+$' }) }
+
+const bodies = {
+  'one thing changed': { value: { contactId: 'maria', phones: ['+49 30 901820'] } },
+  'the whole form': {
+    value: {
+      contactId: 'maria',
+      name: 'Maria Silva',
+      emails: ['maria@example.com'],
+      phones: ['+49 30 901820'],
+      customFields: { plan: 'gold' },
+      contactManager: 'ann',
+      wipeConflicts: true
+    }
+  }
+}
+
+const lastChat = { _id: 'room-1', ts: '2026-01-31T09:15:00.000Z' }
+const contact = {
+  _id: 'maria',
+  createdAt: '2026-01-01T08:00:00.000Z',
+  _updatedAt: '2026-01-31T09:20:00.000Z',
+  name: 'Maria Silva',
+  emails: [{ address: 'maria@example.com' }],
+  phones: [{ phoneNumber: '+49 30 901820' }],
+  channels: [{
+    name: 'Live chat',
+    visitor: { visitorId: 'visitor-1', source: { type: 'widget' } },
+    blocked: false,
+    verified: false,
+    details: { type: 'widget', label: 'example.com' },
+    lastChat
+  }],
+  customFields: { plan: 'gold' },
+  unknown: false,
+  preRegistration: false,
+  conflictingFields: [],
+  lastChat,
+  contactManager: 'ann'
+}
+
+type Optional = 'errorType' | 'status' | 'message'
+
+/** The parts of an ErrorReply that a status has. */
+function failure (sometimes: Optional[] = [], always: Optional[] = []): TSchema {
+  const { properties } = ErrorReply
+  return {
+    type: 'object',
+    required: ['success', 'error', ...always],
+    properties: Object.fromEntries((['success', 'error', ...sometimes, ...always] as const).map((key) => [key, properties[key]])),
+    title: 'ErrorReply'
+  } as unknown as TSchema
+}
+
+function answer (description: string, schema: TSchema, examples: Record<string, unknown>, headers?: Record<string, TSchema>): object {
+  return {
+    description,
+    ...headers && { headers },
+    content: {
+      'application/json': {
+        schema,
+        examples: Object.fromEntries(Object.entries(examples).map(([name, value]) => [name, { value }]))
+      }
+    }
+  }
+}

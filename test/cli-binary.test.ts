@@ -1,0 +1,71 @@
+// Builds the executable and uses it as somebody would who has nothing else: alone, in an empty folder.
+
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { copyFileSync, mkdirSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
+import t, { type Test } from 'tap'
+
+const run = promisify(execFile)
+const name = process.platform === 'win32' ? 'omnichannel.exe' : 'omnichannel'
+// The executable is not to be looked into by coverage, nor to be fed the loaders of this process.
+const inherited = { ...process.env, NODE_OPTIONS: '' }
+
+t.test('one binary', async (t) => {
+  const folder = t.testdir({ build: {}, empty: {}, tmp: {} })
+  const alone = join(folder, 'empty', name)
+  const env = { ...inherited, TMPDIR: join(folder, 'tmp'), PATH: '' }
+  await run(process.execPath, ['.ci/build-binary.js', join(folder, 'build', name)], { env: inherited })
+  copyFileSync(join(folder, 'build', name), alone)
+
+  await t.test('--version and --help: answer without writing a file', async (t) => {
+    t.match((await run(alone, ['--version'], { env })).stdout, /^\d+\.\d+\.\d+\n$/)
+    t.match((await run(alone, ['serve', '--help'], { env })).stdout, 'Usage: fastify-omnichannel-contacts serve')
+    t.strictSame(readdirSync(env.TMPDIR), [])
+  })
+
+  await t.test('serve --demo: answers the printed curl, shows the page, stops on a signal', async (t) => {
+    const server = spawn(alone, ['serve', '--demo', '--port', '0', '--log-level', 'warn'], { cwd: join(folder, 'empty'), env })
+    t.teardown(() => server.kill('SIGKILL'))
+    let err = ''
+    server.stderr.on('data', (data) => { err += String(data) })
+    let curl = ''
+    for await (const line of createInterface(server.stdout)) {
+      curl = line
+      if (line.startsWith('curl ')) break
+    }
+    const [, url = '', body = ''] = /'(http:[^']*)\/api.* -d '(.*)'$/.exec(curl) ?? []
+    const headers = [...curl.matchAll(/-H '([^:]*): ([^']*)'/g)].map(([, header, value]) => [header, value] as [string, string])
+    const reply = await fetch(`${url}/api/v1/omnichannel/contacts.update`, { method: 'POST', headers, body })
+    t.equal(reply.status, 200)
+    t.match(await reply.json(), { success: true, contact: { _id: 'demo-contact', customFields: { plan: 'gold' } } })
+    await showsPage(t, url)
+
+    server.kill('SIGTERM')
+    const [code] = await once(server, 'exit') as [number | null]
+    t.equal(code, 0)
+    t.equal(err, '')
+    t.strictSame(readdirSync(join(folder, 'empty')).sort(), [name, 'omnichannel-demo.db'])
+    t.strictSame(readdirSync(env.TMPDIR), [], 'the addon is gone')
+  })
+
+  await t.test('a mistake: one sentence and its exit code', async (t) => {
+    mkdirSync(join(folder, 'empty', 'folder'))
+    await t.rejects(run(alone, ['serve', '--database', 'folder'], { cwd: join(folder, 'empty'), env }),
+      { code: 1, stdout: '', stderr: 'The database file folder cannot be opened for writing\n' })
+  })
+})
+
+async function showsPage (t: Test, url: string): Promise<void> {
+  const page = await (await fetch(`${url}/documentation`)).text()
+  const files = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, file]) => file!)
+  t.ok(files.length >= 5)
+  for (const file of files) {
+    const reply = await fetch(new URL(file, url))
+    t.equal(reply.status, 200, file)
+    t.ok((await reply.arrayBuffer()).byteLength > 100, file)
+  }
+  t.equal((await fetch(`${url}/documentation/static/none.js`)).status, 404)
+}
