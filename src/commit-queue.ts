@@ -38,7 +38,7 @@ interface Update {
 type Answer = () => void
 
 /** After this long a turn commits what it has done and leaves the rest to the next one. */
-const turnLimit = 4 // ms
+const turnLimit = 2 // ms
 const shortestPause = 1 // ms
 const longestPause = 16 // ms
 
