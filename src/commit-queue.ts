@@ -2,7 +2,7 @@
 //
 // A turn takes the updates that have arrived since the last one and runs them one after another inside a single
 // BEGIN IMMEDIATE … COMMIT, each in a savepoint of its own, so a refused update undoes only itself. Nobody is
-// answered before the COMMIT. A turn waits for nobody: a single update is run as soon as its event loop phase ends.
+// answered before the COMMIT. A turn waits for nobody to join it: a single update is run in the next setImmediate.
 //
 // A turn never joins a transaction of the host and never lets SQLite sleep on a lock. Where the handle is in use or
 // another process holds the lock, the updates stay in line and the turn is tried again a few milliseconds later,
@@ -21,20 +21,21 @@ export interface CommitQueue {
    * @throws {DatabaseBusyError} when the database could not be had within `lockTimeout` milliseconds
    */
   commit: <Result>(work: () => Result, lockTimeout: number) => Promise<Result>
-  /** Resolves when everything that waits now has been answered. */
+  /** Resolves when every update that waits now has been answered. */
   settled: () => Promise<unknown>
 }
 
 interface Update {
   work: () => unknown
   deadline: number
-  /** Set after a transaction was lost: whose fault it was is found by running each alone. */
+  /** To be run in a transaction of its own, because one that it shared was lost. */
   alone: boolean
   promise: Promise<unknown>
   resolve: (result: unknown) => void
   reject: (error: unknown) => void
 }
 
+/** Resolves or rejects an update; called after COMMIT. */
 type Answer = () => void
 
 /** After this long a turn commits what it has done and leaves the rest to the next one. */
@@ -74,6 +75,7 @@ export function createCommitQueue (database: SqliteDatabase): CommitQueue {
   function commitTogether (taken: Update[]): Answer[] {
     const answers: Answer[] = []
     const end = performance.now() + turnLimit
+    const mayShare = (): boolean => taken[0]?.alone === false && waiting[0]?.alone === false
     run('BEGIN IMMEDIATE')
     try {
       do {
@@ -81,7 +83,7 @@ export function createCommitQueue (database: SqliteDatabase): CommitQueue {
         taken.push(update)
         answers.push(attempt(update))
         if (!database.inTransaction) return startAgain(taken, answers)
-      } while (taken[0]?.alone === false && waiting[0]?.alone === false && performance.now() < end)
+      } while (mayShare() && performance.now() < end)
       run('COMMIT')
       return answers
     } catch (error) {
@@ -106,7 +108,10 @@ export function createCommitQueue (database: SqliteDatabase): CommitQueue {
     }
   }
 
-  /** The last update ended the whole transaction (RAISE(ROLLBACK) in a trigger, a full disk), and undid the others with it. */
+  /**
+   * The last one taken ended the whole transaction (RAISE(ROLLBACK) in a trigger, a full disk) and undid the others
+   * with it: it is answered, they go back to the head of the line.
+   */
   function startAgain (taken: Update[], answers: Answer[]): Answer[] {
     const others = taken.slice(0, -1)
     for (const update of others) update.alone = true
@@ -114,6 +119,7 @@ export function createCommitQueue (database: SqliteDatabase): CommitQueue {
     return answers.slice(-1)
   }
 
+  /** Puts everybody back in line, but for those whose time is up, and tries again after a pause that grows. */
   function postpone (taken: Update[]): void {
     const now = performance.now()
     for (const update of [...taken, ...waiting.splice(0)]) {

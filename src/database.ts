@@ -57,7 +57,7 @@ export function accessTo (database: SqliteDatabase): DatabaseAccess {
 function createAccess (database: SqliteDatabase): DatabaseAccess {
   const run = createRunner(database)
   const queue = createCommitQueue(database)
-  // In WAL mode nobody can lock a reader out, so a read need not guard against waiting.
+  // In WAL mode no writer locks a reader out, so a read need not guard against waiting.
   let readersAreFree = false
 
   // Who finds the handle in use stands in line, so that all go on in the order of their arrival.

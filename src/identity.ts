@@ -2,7 +2,7 @@
 // host's onRequest hooks (a rate limit has counted the caller by then) and before a stranger's body is read.
 
 import { hash } from 'node:crypto'
-import type { FastifyRequest, preParsingHookHandler } from 'fastify'
+import type { FastifyError, FastifyRequest, preParsingHookHandler } from 'fastify'
 import type { DatabaseAccess } from './database.js'
 import { ForbiddenError, InvalidUserError, UnauthorizedError } from './errors.js'
 import type { Settings, User } from './options.js'
@@ -87,9 +87,11 @@ function then<Value, Result> (value: Value | Promise<Value>, next: (value: Value
 
 function hook (check: (request: FastifyRequest) => void | Promise<void>): preParsingHookHandler {
   return (request, _reply, _payload, done) => {
-    // To Fastify a hook that fails with null, '' or 0 has let the request through.
+    // Only a clear refusal stands: the 404 of an identity service is not ours, and Fastify takes null for no error.
     const refuse = (thrown: unknown): void => {
-      done(thrown instanceof Object ? thrown as Error : new Error('authenticate or authorize threw no error', { cause: thrown }))
+      const { statusCode, code } = Object(thrown) as Partial<FastifyError>
+      const stands = statusCode === 401 || statusCode === 403 || String(code).startsWith('FOC_')
+      done(stands ? thrown as FastifyError : new Error('who is calling could not be found out', { cause: thrown }))
     }
     let checked
     try {

@@ -31,7 +31,7 @@ export interface OmnichannelContactsOptions {
   authenticate?: (request: FastifyRequest) => User | null | undefined | Promise<User | null | undefined>
   /** May this user do it? Default: the roles in the database. Anything but `true` is answered with 403. */
   authorize?: (user: User, permission: string, request: FastifyRequest) => boolean | Promise<boolean>
-  /** How long an update may wait for the database before it is answered with 503, in milliseconds. Default 5000. */
+  /** Milliseconds that the look-up of the caller, and then the update, may wait for the database before 503. Default 5000. */
   lockTimeout?: number
   /** The largest body that is read, in bytes. Default 262144 (256 KiB). */
   bodyLimit?: number

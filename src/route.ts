@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isDeepStrictEqual } from 'node:util'
 import { validateBody } from './body.js'
-import { toContact } from './contact.js'
+import { toContact, type StoredContact } from './contact.js'
 import type { DatabaseAccess } from './database.js'
 import { userOf } from './identity.js'
 import { describeOperation } from './operation.js'
@@ -9,7 +9,7 @@ import type { Settings } from './options.js'
 import { createPatternCache } from './pattern-cache.js'
 import { send, sendError } from './replies.js'
 import { Contact, type UpdateContactBody } from './schemas.js'
-import { updateContact, type ContactUpdate } from './update-contact.js'
+import { updateContact } from './update-contact.js'
 
 /** The route, with its own validator, serializer and error handler instead of the host's. */
 export function addRoute (app: FastifyInstance, access: DatabaseAccess, settings: Settings): void {
@@ -24,21 +24,25 @@ export function addRoute (app: FastifyInstance, access: DatabaseAccess, settings
     serializerCompiler: () => JSON.stringify,
     errorHandler: sendError,
     handler: async (request, reply) => {
-      const update = await access.update(() => updateContact(request.body, fits), settings.lockTimeout)
-      send(reply, 200, { contact: toContact(update.updated), success: true })
-      notify(settings, request, update)
+      const { contact, previous } = await access.update(function * () {
+        const { updated, previous } = yield * updateContact(request.body, fits)
+        // Before COMMIT: a row that cannot be shown undoes the update.
+        return { contact: toContact(updated), previous }
+      }, settings.lockTimeout)
+      send(reply, 200, { contact, success: true })
+      if (previous !== undefined) notify(settings, request, contact, previous)
       return reply
     }
   })
 }
 
-function notify ({ onContactUpdated }: Settings, request: FastifyRequest, update: ContactUpdate): void {
-  if (onContactUpdated === undefined || update.previous === undefined) return
-  const contact = toContact(update.updated)
-  const previous = toContact(update.previous)
-  const changedFields = (Object.keys(Contact.properties) as Array<keyof Contact>).filter((field) =>
-    field !== '_updatedAt' && !isDeepStrictEqual(contact[field], previous[field]))
+function notify ({ onContactUpdated }: Settings, request: FastifyRequest, contact: Contact, before: StoredContact): void {
+  if (onContactUpdated === undefined) return
   // The commit stands, whatever the host makes of it.
-  new Promise((resolve) => { resolve(onContactUpdated({ contact, previous, changedFields, user: userOf(request), request })) })
-    .catch((error: unknown) => { request.log.error({ err: error }, 'onContactUpdated failed') })
+  new Promise((resolve) => {
+    const previous = toContact(before)
+    const changedFields = (Object.keys(Contact.properties) as Array<keyof Contact>).filter((field) =>
+      field !== '_updatedAt' && !isDeepStrictEqual(contact[field], previous[field]))
+    resolve(onContactUpdated({ contact, previous, changedFields, user: userOf(request), request }))
+  }).catch((error: unknown) => { request.log.error({ err: error }, 'onContactUpdated failed') })
 }

@@ -157,3 +157,14 @@ void t.test('a host that rolls back while an update waits does not undo it', asy
   t.equal((await waiting).statusCode, 200)
   t.match(rows(database)['omnichannel_contact'], [{}, {}, { id: 'maria', name: 'Marie', version: 2 }])
 })
+
+void t.test('a row that cannot be shown: the update is undone', async (t) => {
+  const { update, database } = await build(t)
+  // SQLite reads no further than the NUL, JavaScript does.
+  database.exec("UPDATE omnichannel_contact SET conflicting_fields = '[]' || char(0) WHERE id = 'maria'")
+  const before = rows(database)
+  const reply = await update({ contactId: 'maria', name: 'Renamed' })
+  t.equal(reply.statusCode, 500)
+  t.strictSame(reply.json(), { success: false, error: 'Internal server error' })
+  t.strictSame(rows(database), before)
+})

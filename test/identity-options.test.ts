@@ -35,8 +35,8 @@ void t.test('authenticate: what the host says, goes', async (t) => {
     ['throws a 403', fail(refuse(403)), 403, forbidden],
     ['throws a 500', fail(refuse(500)), 500, failed],
     ['throws a 502', fail(refuse(502)), 500, failed],
-    ['throws a 503', fail(refuse(503)), 503, { success: false, error: 'Service Unavailable' }],
-    ['throws a 402', fail(refuse(402)), 402, { success: false, error: 'Payment Required' }]
+    ['throws a 503: not ours', fail(refuse(503)), 500, { success: false, error: 'Internal server error' }],
+    ['throws a 402: not ours', fail(refuse(402)), 500, { success: false, error: 'Internal server error' }]
   ]
   for (const [situation, authenticate, status, body] of situations) {
     const { update, database } = await build(t, { authenticate: authenticate as never, authorize: () => true })

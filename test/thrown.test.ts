@@ -15,6 +15,8 @@ const things: Array<[situation: string, thrown: unknown]> = [
   ['an object', {}],
   ['a frozen error', Object.freeze(new Error('no'))],
   ['a timeout of fetch, whose code is a number', new DOMException('too late', 'TimeoutError')],
+  ['the 404 of an identity service', Object.assign(new Error('no'), { statusCode: 404 })],
+  ['the 503 of an identity service', { statusCode: 503 }],
   ['an error with null for a code', Object.assign(new Error('no'), { code: null })]
 ]
 
