@@ -44,7 +44,7 @@ void t.test("a host's trigger that writes to an attached database which somebody
   const { update, database } = await build(t)
   database.exec(`
     ATTACH '${audit}' AS audit;
-    CREATE TEMP TRIGGER t AFTER UPDATE ON omnichannel_contact BEGIN INSERT INTO audit.entry VALUES (new.name); END`)
+    CREATE TEMP TRIGGER t AFTER UPDATE ON omnichannel_contact BEGIN INSERT INTO entry VALUES (new.name); END`)
   other.exec('BEGIN IMMEDIATE')
   let isAnswered = false
   const waiting = ['first', 'second'].map((name) => update({ contactId: 'maria', name }).finally(() => { isAnswered = true }))
