@@ -1,11 +1,11 @@
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import { addBodyParsers } from './body.js'
-import { accessTo } from './database.js'
-import { authenticateHook, authorizeHook } from './identity.js'
-import { migrate } from './migrate.js'
+import { addBodyParsers } from './http/body.js'
+import { accessTo } from './store/sqlite/sqlite-store.js'
+import { authenticateHook, authorizeHook } from './http/identity.js'
+import { migrate } from './store/sqlite/migrations.js'
 import { checkOptions, type OmnichannelContactsOptions } from './options.js'
-import { addRoute } from './route.js'
+import { addRoute } from './http/route.js'
 
 /**
  * Registers `POST <prefix>/omnichannel/contacts.update`.
@@ -33,7 +33,7 @@ const plugin: FastifyPluginAsync<OmnichannelContactsOptions> = async (app, optio
 export default fp(plugin, { fastify: '5.x', name: 'fastify-omnichannel-contacts', encapsulate: true })
 
 export * from './errors.js'
-export * from './schemas.js'
-export type { SqliteDatabase, SqliteStatement } from './database.js'
-export { hashToken } from './identity.js'
+export * from './rules/schemas.js'
+export type { SqliteDatabase, SqliteStatement } from './store/sqlite/sqlite-store.js'
+export { hashToken } from './http/identity.js'
 export type { ContactUpdatedEvent, OmnichannelContactsOptions, User } from './options.js'

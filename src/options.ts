@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
-import type { SqliteDatabase } from './database.js'
+import type { SqliteDatabase } from './store/sqlite/sqlite-store.js'
 import { InvalidOptionError, UnknownOptionError } from './errors.js'
-import type { Contact } from './schemas.js'
+import type { Contact } from './rules/schemas.js'
 
 /** The calling user. A host's own `authenticate` may return an object with more. */
 export interface User {

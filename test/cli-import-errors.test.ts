@@ -2,7 +2,7 @@ import Database from 'better-sqlite3'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { longestLine, readLines } from '../src/cli/lines.js'
+import { longestLine, readLines } from '../src/cli/import/lines.js'
 import { cli, type Setup } from './cli-io.js'
 
 const good = (id: string | number) => `{"_id":"${id}","name":"Contact ${id}"}\n`

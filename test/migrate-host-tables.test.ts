@@ -2,7 +2,7 @@ import Database from 'better-sqlite3'
 import fastify from 'fastify'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { hashToken } from '../src/index.js'
-import { schemaSql } from '../src/schema-sql.js'
+import { schemaSql } from '../src/store/sqlite/schema-sql.js'
 
 async function rejection (t: Test, database: Database.Database, migrate = true): Promise<{ code?: string, message?: string } | undefined> {
   const app = fastify()

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { type OmnichannelContactsOptions } from '../src/index.js'
-import { schemaSql } from '../src/schema-sql.js'
+import { schemaSql } from '../src/store/sqlite/schema-sql.js'
 import { as, fill, path, rows } from './build.js'
 
 const permission = 'update-livechat-contact'

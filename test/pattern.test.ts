@@ -2,7 +2,7 @@
 // test/custom-fields.test.ts has what a caller sees.
 
 import t from 'tap'
-import { compilePattern } from '../src/pattern.js'
+import { compilePattern } from '../src/rules/patterns.js'
 
 const LONG = 'a'.repeat(50_000)
 // Sends the pattern past the untimed path: 2^40 ways, on paper, through a branch that matches none of the texts.

@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3'
 import t from 'tap'
-import * as queries from '../src/queries.js'
+import * as queries from '../src/store/queries.js'
 import { build } from './build.js'
 
 /** Read whole, because all of their rows are wanted: an administrator's few definitions, and a list of the request. */

@@ -2,9 +2,9 @@
 
 import type Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
-import type { CustomField } from '../../src/custom-fields.js'
-import type { Contact, UpdateContactBody } from '../../src/schemas.js'
-import type { ContactChannelTable, ContactTable } from '../../src/tables.js'
+import type { CustomField } from '../../src/rules/custom-fields.js'
+import type { Contact, UpdateContactBody } from '../../src/rules/schemas.js'
+import type { ContactChannelTable, ContactTable } from '../../src/store/tables.js'
 import type { Dist } from './dist.js'
 import { addRoute } from './route.js'
 

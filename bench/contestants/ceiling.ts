@@ -3,7 +3,7 @@
 
 import type Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
-import type { DatabaseAccess } from '../../src/database.js'
+import type { DatabaseAccess } from '../../src/store/sqlite/sqlite-store.js'
 import type { Settings } from '../../src/options.js'
 import type { Dist } from './dist.js'
 

@@ -4,27 +4,27 @@ import { pathToFileURL } from 'node:url'
 
 export interface Dist {
   index: typeof import('../../src/index.js')
-  body: typeof import('../../src/body.js')
-  contact: typeof import('../../src/contact.js')
-  customFields: typeof import('../../src/custom-fields.js')
-  database: typeof import('../../src/database.js')
-  identity: typeof import('../../src/identity.js')
-  patternCache: typeof import('../../src/pattern-cache.js')
-  replies: typeof import('../../src/replies.js')
-  route: typeof import('../../src/route.js')
+  body: typeof import('../../src/http/body.js')
+  contact: typeof import('../../src/rules/contact.js')
+  customFields: typeof import('../../src/rules/custom-fields.js')
+  database: typeof import('../../src/store/sqlite/sqlite-store.js')
+  identity: typeof import('../../src/http/identity.js')
+  patternCache: typeof import('../../src/rules/pattern-cache.js')
+  replies: typeof import('../../src/http/replies.js')
+  route: typeof import('../../src/http/route.js')
 }
 
 export async function loadDist (folder: string): Promise<Dist> {
   const load = async (name: string): Promise<unknown> => await import(`${pathToFileURL(folder).href}/${name}.js`)
   return {
     index: await load('index'),
-    body: await load('body'),
-    contact: await load('contact'),
-    customFields: await load('custom-fields'),
-    database: await load('database'),
-    identity: await load('identity'),
-    patternCache: await load('pattern-cache'),
-    replies: await load('replies'),
-    route: await load('route')
+    body: await load('http/body'),
+    contact: await load('rules/contact'),
+    customFields: await load('rules/custom-fields'),
+    database: await load('store/sqlite/sqlite-store'),
+    identity: await load('http/identity'),
+    patternCache: await load('rules/pattern-cache'),
+    replies: await load('http/replies'),
+    route: await load('http/route')
   } as Dist
 }

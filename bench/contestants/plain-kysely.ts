@@ -3,8 +3,8 @@
 import type Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
 import { Kysely, sql, SqliteDialect } from 'kysely'
-import type { Contact, UpdateContactBody } from '../../src/schemas.js'
-import type { ContactTable, Tables } from '../../src/tables.js'
+import type { Contact, UpdateContactBody } from '../../src/rules/schemas.js'
+import type { ContactTable, Tables } from '../../src/store/tables.js'
 import type { Dist } from './dist.js'
 import { addRoute } from './route.js'
 

@@ -1,5 +1,5 @@
-import { findContact, toContact } from '../contact.js'
-import { createRunner } from '../statement.js'
+import { findContact, toContact } from '../rules/contact.js'
+import { createRunner } from '../store/sqlite/runner.js'
 import type { Command } from './command.js'
 import { CommandError } from './errors.js'
 import { databaseOption, withDatabase } from './open-database.js'

@@ -1,6 +1,6 @@
 import type Database from 'better-sqlite3'
 import { randomBytes } from 'node:crypto'
-import { hashToken } from '../identity.js'
+import { hashToken } from '../http/identity.js'
 import type { Command } from './command.js'
 import { CommandError, UsageError } from './errors.js'
 import { databaseOption, withDatabase } from './open-database.js'

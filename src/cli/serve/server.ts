@@ -5,9 +5,9 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type Database from 'better-sqlite3'
 import { fastify, type FastifyInstance } from 'fastify'
-import omnichannelContacts from '../index.js'
-import type { Io } from './command.js'
-import { version } from './version.js'
+import omnichannelContacts from '../../index.js'
+import type { Io } from '../command.js'
+import { version } from '../version.js'
 
 export interface ServerSettings {
   logLevel: string

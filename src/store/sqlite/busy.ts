@@ -2,8 +2,8 @@
 // long as its busy timeout says.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import type { SqliteDatabase } from './database.js'
-import { DatabaseBusyError } from './errors.js'
+import type { SqliteDatabase } from './sqlite-store.js'
+import { DatabaseBusyError } from '../../errors.js'
 
 const busyCode = /^SQLITE_(BUSY|LOCKED)/
 // better-sqlite3's words while the host iterates over a result on the same handle.

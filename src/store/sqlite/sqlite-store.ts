@@ -1,6 +1,6 @@
 import { isBusy, whenFree } from './busy.js'
 import { createCommitQueue } from './commit-queue.js'
-import { createRunner, type Steps } from './statement.js'
+import { createRunner, type Steps } from './runner.js'
 
 /**
  * What the plugin asks of the host's handle: a

@@ -1,7 +1,7 @@
 // Values as mongoexport writes them: MongoDB Extended JSON, canonical or relaxed. Read field by field, because
 // decoding whole documents would cost more than storing them.
 
-import { CommandError } from './errors.js'
+import { CommandError } from '../errors.js'
 
 /** A line that cannot be imported; the message is the reason. */
 export class BadLineError extends CommandError {}

@@ -1,9 +1,9 @@
 // Brings the host's database to schema.sql. What ran is recorded in a table of our own, never in user_version.
 
 import { whenFree } from './busy.js'
-import type { DatabaseAccess, SqliteDatabase } from './database.js'
-import { IncompleteSchemaError, NewerSchemaError } from './errors.js'
-import type { Settings } from './options.js'
+import type { DatabaseAccess, SqliteDatabase } from './sqlite-store.js'
+import { IncompleteSchemaError, NewerSchemaError } from '../../errors.js'
+import type { Settings } from '../../options.js'
 import { schemaSql } from './schema-sql.js'
 
 const version = 1

@@ -2,8 +2,8 @@
 
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import type { FastifyInstance } from 'fastify'
-import { InvalidParamsError } from './errors.js'
-import { UpdateContactBody } from './schemas.js'
+import { InvalidParamsError } from '../errors.js'
+import { UpdateContactBody } from '../rules/schemas.js'
 
 /** Gives a plugin's context parsers for JSON and for flat forms, and no others. */
 export function addBodyParsers (app: FastifyInstance): void {

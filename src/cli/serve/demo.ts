@@ -1,8 +1,8 @@
 // What `serve --demo` shows: a contact with all that hangs on one.
 
 import type Database from 'better-sqlite3'
-import { CommandError } from './errors.js'
-import { issueToken } from './token.js'
+import { CommandError } from '../errors.js'
+import { issueToken } from '../token.js'
 
 const demoContact = 'demo-contact'
 const demoUser = 'demo-agent'

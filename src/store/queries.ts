@@ -1,7 +1,7 @@
 // Every query of the plugin, in the words of the domain.
 
 import { sql } from 'kysely'
-import { build, many, one, write } from './statement.js'
+import { build, many, one, write } from './sqlite/runner.js'
 
 /** Who holds the token, and whether they have the permission: one look-up answers both questions. */
 export const findCaller = one((caller: { userId: string, hashedToken: string, permission: string, now: string }) =>

@@ -1,9 +1,9 @@
 // A contact: its rows, and what the API makes of them.
 
-import * as queries from './queries.js'
-import type { ContactChannelTable, ContactTable } from './tables.js'
+import * as queries from '../store/queries.js'
+import type { ContactChannelTable, ContactTable } from '../store/tables.js'
 import type { Contact, ContactChannel } from './schemas.js'
-import type { Steps } from './statement.js'
+import type { Steps } from '../store/sqlite/runner.js'
 
 type ContactRow = Omit<ContactTable, 'enabled' | 'version'>
 type ChannelRow = Omit<ContactChannelTable, 'contact_id' | 'position'>

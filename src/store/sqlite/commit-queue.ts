@@ -9,8 +9,8 @@
 // until each one's own deadline.
 
 import { isBusy, withoutBusyTimeout } from './busy.js'
-import type { SqliteDatabase, SqliteStatement } from './database.js'
-import { DatabaseBusyError } from './errors.js'
+import type { SqliteDatabase, SqliteStatement } from './sqlite-store.js'
+import { DatabaseBusyError } from '../../errors.js'
 
 /** The updates of one database handle, in the order of their arrival. */
 export interface CommitQueue {

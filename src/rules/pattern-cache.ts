@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Fits } from './custom-fields.js'
-import { compilePattern, type Pattern } from './pattern.js'
+import { compilePattern, type Pattern } from './patterns.js'
 
 const capacity = 1000
 

@@ -3,8 +3,8 @@
 
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { ForbiddenError, UnauthorizedError } from './errors.js'
-import type { ErrorReply, UpdateContactReply } from './schemas.js'
+import { ForbiddenError, UnauthorizedError } from '../errors.js'
+import type { ErrorReply, UpdateContactReply } from '../rules/schemas.js'
 
 const headers = { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }
 const asItIs = (text: unknown): string => text as string

@@ -3,10 +3,10 @@
 
 import { findContact, type StoredContact } from './contact.js'
 import { mergeCustomFields, type Fits } from './custom-fields.js'
-import { ContactManagerNotFoundError, ContactNotFoundError, InvalidOperationError } from './errors.js'
-import * as queries from './queries.js'
+import { ContactManagerNotFoundError, ContactNotFoundError, InvalidOperationError } from '../errors.js'
+import * as queries from '../store/queries.js'
 import type { UpdateContactBody } from './schemas.js'
-import type { Steps } from './statement.js'
+import type { Steps } from '../store/sqlite/runner.js'
 
 /** What an update did. `previous` is absent when there was nothing to change. */
 export interface ContactUpdate {

@@ -3,10 +3,10 @@
 
 import { hash } from 'node:crypto'
 import type { FastifyError, FastifyRequest, preParsingHookHandler } from 'fastify'
-import type { DatabaseAccess } from './database.js'
-import { ForbiddenError, InvalidUserError, UnauthorizedError } from './errors.js'
-import type { Settings, User } from './options.js'
-import { findCaller, findPermission } from './queries.js'
+import type { DatabaseAccess } from '../store/sqlite/sqlite-store.js'
+import { ForbiddenError, InvalidUserError, UnauthorizedError } from '../errors.js'
+import type { Settings, User } from '../options.js'
+import { findCaller, findPermission } from '../store/queries.js'
 
 const permission = 'update-livechat-contact'
 

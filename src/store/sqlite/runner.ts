@@ -3,8 +3,8 @@
 // brings values. Nothing here awaits, so a transaction around it cannot be entered by anybody else.
 
 import { Kysely, SqliteDialect, type Compilable, type SqliteDialectConfig } from 'kysely'
-import type { SqliteDatabase } from './database.js'
-import type { Tables } from './tables.js'
+import type { SqliteDatabase } from './sqlite-store.js'
+import type { Tables } from '../tables.js'
 
 /** Builds queries over our tables. It has no database, so it can only compile. */
 export const build = new Kysely<Tables>({ dialect: new SqliteDialect({} as SqliteDialectConfig) })

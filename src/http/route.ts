@@ -1,15 +1,15 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isDeepStrictEqual } from 'node:util'
 import { validateBody } from './body.js'
-import { toContact, type StoredContact } from './contact.js'
-import type { DatabaseAccess } from './database.js'
+import { toContact, type StoredContact } from '../rules/contact.js'
+import type { DatabaseAccess } from '../store/sqlite/sqlite-store.js'
 import { userOf } from './identity.js'
-import { describeOperation } from './operation.js'
-import type { Settings } from './options.js'
-import { createPatternCache } from './pattern-cache.js'
+import { describeOperation } from './openapi.js'
+import type { Settings } from '../options.js'
+import { createPatternCache } from '../rules/pattern-cache.js'
 import { send, sendError } from './replies.js'
-import { Contact, type UpdateContactBody } from './schemas.js'
-import { updateContact } from './update-contact.js'
+import { Contact, type UpdateContactBody } from '../rules/schemas.js'
+import { updateContact } from '../rules/update-contact.js'
 
 /** The route, with its own validator, serializer and error handler instead of the host's. */
 export function addRoute (app: FastifyInstance, access: DatabaseAccess, settings: Settings): void {

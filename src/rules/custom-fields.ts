@@ -1,7 +1,7 @@
 // What may be stored in a contact's customFields. Own properties only: a field called __proto__ or constructor is
 // just a name, so keys are tested with Object.hasOwn and objects are made with Object.fromEntries.
 
-import { CustomFieldNotAllowedError, InvalidCustomFieldError } from './errors.js'
+import { CustomFieldNotAllowedError, InvalidCustomFieldError } from '../errors.js'
 
 /** A definition that counts: of visitors, and not hidden. */
 export interface CustomField {
