@@ -1,0 +1,90 @@
+import Database from 'better-sqlite3'
+import { createServer, type AddressInfo } from 'node:net'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import t from 'tap'
+import { fill } from '../build.js'
+import { cli, serve } from './io.js'
+
+/** Does what the printed curl would, for machines without one. */
+async function paste (printed: string): Promise<Response> {
+  const lines = printed.split('\n').filter((line) => line.startsWith('curl '))
+  t.equal(lines.length, 1, 'one line to paste')
+  const words = (lines[0]!.match(/'[^']*'|[^\s']+/g) ?? []).map((word) => word.replace(/^'|'$/g, ''))
+  const after = (flag: string) => words.flatMap((word, i) => word === flag ? [words[i + 1]!] : [])
+  t.strictSame(after('-X'), ['POST'])
+  return await fetch(words.find((word) => word.startsWith('http://'))!, {
+    method: 'POST',
+    headers: after('-H').map((header) => header.split(': ') as [string, string]),
+    body: after('-d')[0]!
+  })
+}
+
+t.test('serve --demo: the printed curl updates the contact and all that carries its name', async (t) => {
+  const file = join(t.testdir(), 'demo.db')
+  const { out, stop } = await serve(t, ['--demo', '--database', file])
+  const reply = await paste(out())
+  t.equal(reply.status, 200)
+  const { contact, success } = await reply.json() as { contact: Record<string, unknown>, success: boolean }
+  t.equal(success, true)
+  t.match(contact, {
+    _id: 'demo-contact', name: 'Maria Silva', emails: [{ address: 'maria.silva@example.com' }], contactManager: 'demo-agent',
+    customFields: { plan: 'gold', customerNumber: '12345' }, unknown: false, channels: [{ visitor: { visitorId: 'demo-visitor' } }]
+  })
+  t.equal(await stop(), 0)
+
+  const database = new Database(file)
+  t.teardown(() => database.close())
+  t.strictSame(database.prepare(`
+    SELECT room.fname AS room, subscription.fname AS subscription, inquiry.name AS inquiry
+    FROM omnichannel_room AS room, omnichannel_subscription AS subscription, omnichannel_inquiry AS inquiry`).all(),
+  [{ room: 'Maria Silva', subscription: 'Maria Silva', inquiry: 'Maria Silva' }])
+  t.strictSame(database.prepare('SELECT required, regexp <> \'\' AS pattern FROM omnichannel_custom_field ORDER BY required').all(),
+    [{ required: 0, pattern: 1 }, { required: 1, pattern: 1 }])
+})
+
+t.test('a second start: keeps the contact, and its new token replaces the old one', async (t) => {
+  const file = join(t.testdir(), 'demo.db')
+  const first = await serve(t, ['--demo', '--database', file])
+  await paste(first.out())
+  await first.stop('SIGINT')
+  const second = await serve(t, ['--demo', '--database', file])
+  t.match(await (await fetch(`${second.url}/health`)).json(), { status: 'ok' })
+  t.equal((await paste(second.out())).status, 200)
+  t.equal((await paste(first.out().replaceAll(first.url, second.url))).status, 401)
+  await second.stop()
+  const database = new Database(file)
+  t.teardown(() => database.close())
+  t.equal(database.prepare('SELECT version FROM omnichannel_contact').pluck().get(), 3)
+})
+
+t.test('a port that is taken: the token of the running demo stays good', async (t) => {
+  const file = join(t.testdir(), 'demo.db')
+  const running = await serve(t, ['--demo', '--database', file])
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  t.teardown(() => taken.close())
+  const port = String((taken.address() as AddressInfo).port)
+  t.equal((await cli(['serve', '--demo', '--database', file, '--port', port])).code, 1)
+  t.equal((await paste(running.out())).status, 200)
+})
+
+t.test("somebody else's data: is left alone", async (t) => {
+  const file = join(t.testdir(), 'own.db')
+  await (await serve(t, ['--database', file])).stop()
+  const database = new Database(file)
+  fill(database)
+  database.close()
+  const { code, err } = await cli(['serve', '--demo', '--database', file, '--port', '0'])
+  t.equal(code, 1)
+  t.match(err, /own\.db holds other data than the demo: leave --demo out, or name a new file with --database\n$/)
+})
+
+t.test('without --database: the file is omnichannel-demo.db in the current folder', async (t) => {
+  const folder = t.testdir({ 'omnichannel-demo.db': 'no database at all, to be seen in the sentence '.repeat(50) })
+  const before = process.cwd()
+  t.teardown(() => process.chdir(before))
+  process.chdir(folder)
+  t.strictSame(await cli(['serve', '--demo', '--port', '0'], { env: { OMNICHANNEL_DATABASE: 'other.db' } }),
+    { code: 1, out: '', err: 'The database file omnichannel-demo.db is not a SQLite database\n' })
+})

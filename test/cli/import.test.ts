@@ -1,0 +1,101 @@
+import Database from 'better-sqlite3'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { rows } from '../build.js'
+import { cli } from './io.js'
+
+const fixtures = 'test/fixtures/export'
+const kinds = ['inquiries', 'subscriptions', 'rooms', 'contacts', 'users', 'permissions', 'custom-fields']
+const everything = kinds.flatMap((kind) => [`--${kind}`, join(fixtures, `${kind}.jsonl`)])
+
+function read (file: string): Record<string, unknown[]> {
+  const database = new Database(file)
+  try {
+    return rows(database)
+  } finally {
+    database.close()
+  }
+}
+
+const expected = JSON.parse(readFileSync(join(fixtures, 'expected.json'), 'utf8')) as Record<string, unknown[]>
+const without = (tables: Record<string, unknown[]>) =>
+  Object.fromEntries(Object.entries(tables).filter(([table]) => table !== 'omnichannel_migration'))
+
+t.test('a whole export: every row, in extended JSON of both kinds', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const { code, out, err } = await cli(['import', '--database', file, ...everything])
+  t.equal(code, 0)
+  t.equal(err, '')
+  t.strictSame(out.replaceAll(/\d+ lines\/s/g, 'N lines/s').trimEnd().split('\n'), [
+    'custom-fields: 3 new, 0 updated, 0 ignored, 0 skipped (N lines/s)',
+    'permissions: 2 new, 1 updated, 0 ignored, 0 skipped (N lines/s)',
+    'users: 3 new, 0 updated, 0 ignored, 0 skipped (N lines/s)',
+    'contacts: 3 new, 0 updated, 0 ignored, 0 skipped (N lines/s)',
+    'rooms: 2 new, 0 updated, 2 ignored, 0 skipped (N lines/s)',
+    'subscriptions: 2 new, 0 updated, 1 ignored, 0 skipped (N lines/s)',
+    'inquiries: 1 new, 0 updated, 0 ignored, 0 skipped (N lines/s)'
+  ])
+  t.strictSame(without(read(file)), expected)
+})
+
+t.test('the indexes: are there again, also after an import that failed', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const indexes = () => {
+    const database = new Database(file)
+    try {
+      return database.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'index' ORDER BY name").all()
+    } finally {
+      database.close()
+    }
+  }
+  await cli(['user', 'add', 'ann', '--database', file])
+  const before = indexes()
+  t.equal((await cli(['import', '--database', file, '--contacts', '-'], { stdin: 'bad' })).code, 1)
+  t.strictSame(indexes(), before)
+  t.equal((await cli(['import', '--database', file, ...everything])).code, 0)
+  t.strictSame(indexes(), before)
+})
+
+t.test('the same export again: no duplicates', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  await cli(['import', '--database', file, ...everything])
+  const { code, out } = await cli(['import', '--database', file, ...everything])
+  t.equal(code, 0)
+  t.match(out, 'contacts: 0 new, 3 updated, 0 ignored, 0 skipped')
+  const again = without(read(file)) as Record<string, object[]>
+  for (const row of again['omnichannel_contact']!) t.match(row, { version: 2 })
+  again['omnichannel_contact'] = again['omnichannel_contact']!.map((row) => ({ ...row, version: 1 }))
+  t.strictSame(again, expected)
+})
+
+t.test('a contact that changed: its lists are replaced, and a room follows it', async (t) => {
+  const folder = t.testdir({
+    'contacts.jsonl': '{"_id":"blank","name":"Now","emails":[{"address":"now@example.com"}]}',
+    'rooms.jsonl': '{"_id":"room-1","t":"l","contactId":"blank","fname":"Now"}'
+  })
+  const file = join(folder, 'a.db')
+  await cli(['import', '--database', file, ...everything])
+  const { code } = await cli(['import', '--database', file, '--contacts', join(folder, 'contacts.jsonl'), '--rooms', join(folder, 'rooms.jsonl')])
+  t.equal(code, 0)
+  const { out } = await cli(['contact', 'blank', '--database', file])
+  const { contact, rooms } = JSON.parse(out) as { contact: object, rooms: object[] }
+  t.match(contact, { name: 'Now', emails: [{ address: 'now@example.com' }], phones: [], channels: [], unknown: false })
+  t.match(rooms, [{ _id: 'room-1', fname: 'Now' }])
+})
+
+t.test('a personal access token without a time: is as old as the import', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const user = { _id: 'ann', services: { resume: { loginTokens: [{ hashedToken: 'h', type: 'personalAccessToken' }] } } }
+  t.equal((await cli(['import', '--database', file, '--users', '-'], { stdin: JSON.stringify(user) })).code, 0)
+  const [token] = read(file)['omnichannel_auth_token'] as Array<{ created_at: string }>
+  t.ok(Math.abs(Date.parse(token!.created_at) - Date.now()) < 60_000)
+})
+
+t.test('contact: is shown as the API would show it', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  await cli(['import', '--database', file, ...everything])
+  const { out } = await cli(['contact', '66f0a1b2c3d4e5f601234567', '--database', file])
+  t.strictSame(JSON.parse(out), JSON.parse(readFileSync(join(fixtures, 'maria.json'), 'utf8')))
+  t.equal((await cli(['contact', 'gone', '--database', file])).code, 1)
+})

@@ -1,0 +1,49 @@
+import { PassThrough } from 'node:stream'
+import t from 'tap'
+import { createProgress } from '../../src/cli/import/progress.js'
+
+function start (isTTY: boolean, totalBytes: number | undefined) {
+  const to = Object.assign(new PassThrough({ encoding: 'utf8' }), { isTTY })
+  let time = 0
+  const progress = createProgress(to, 'contacts', totalBytes, () => time)
+  return { progress, wait: (ms: number) => { time += ms }, written: () => to.read() as string | null }
+}
+
+t.test('on a terminal: a bar with a rate, ten times a second at most, and gone in the end', async (t) => {
+  const { progress, wait, written } = start(true, 1000)
+  wait(50)
+  progress.advance(10, 100)
+  t.equal(written(), null)
+  wait(50)
+  progress.advance(15, 150)
+  t.equal(written(), '\rcontacts [######------------------] 25 % 25 lines, 250 lines/s\x1b[K')
+  wait(100)
+  progress.advance(75, 750)
+  t.equal(written(), '\rcontacts [########################] 100 % 100 lines, 500 lines/s\x1b[K')
+  progress.clear()
+  t.equal(written(), '\r\x1b[K')
+  t.equal(progress.linesPerSecond(), 500)
+})
+
+t.test('elsewhere: a plain line every five seconds', async (t) => {
+  const { progress, wait, written } = start(false, 1000)
+  wait(4999)
+  progress.advance(10, 100)
+  t.equal(written(), null)
+  wait(1)
+  progress.advance(10, 100)
+  t.equal(written(), 'contacts: 20 % 20 lines, 4 lines/s\n')
+  progress.clear()
+  t.equal(written(), null)
+})
+
+t.test('stdin, whose length nobody knows: no bar and no percentage', async (t) => {
+  const terminal = start(true, undefined)
+  terminal.wait(100)
+  terminal.progress.advance(10, 100)
+  t.equal(terminal.written(), '\rcontacts 10 lines, 100 lines/s\x1b[K')
+  const plain = start(false, undefined)
+  plain.wait(5000)
+  plain.progress.advance(10, 100)
+  t.equal(plain.written(), 'contacts: 10 lines, 2 lines/s\n')
+})

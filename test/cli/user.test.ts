@@ -1,0 +1,106 @@
+import Database from 'better-sqlite3'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { hashToken } from '../../src/index.js'
+import { path, rows } from '../build.js'
+import { cli, serve } from './io.js'
+
+function start (t: Test) {
+  const file = join(t.testdir(), 'users.db')
+  const env = { OMNICHANNEL_DATABASE: file }
+  return {
+    file,
+    command: async (...argv: string[]) => await cli(argv, { env }),
+    tables: () => {
+      const database = new Database(file)
+      try {
+        return rows(database)
+      } finally {
+        database.close()
+      }
+    }
+  }
+}
+
+t.test('user: added, changed, listed, deactivated, activated, removed', async (t) => {
+  const { command, tables } = start(t)
+  t.strictSame(await command('user', 'add', 'ann', '--role', 'livechat-agent', '--role', 'admin', '--name', 'Ann Lee'),
+    { code: 0, out: 'Added user ann\n', err: '' })
+  t.equal((await command('user', 'add', 'bob')).out, 'Added user bob\n')
+  t.equal((await command('user', 'add', 'ann', '--role', 'admin', '--role', 'livechat-manager', '--username', 'ann.lee')).out, 'Updated user ann\n')
+  t.strictSame(tables()['omnichannel_user'], [
+    { id: 'ann', username: 'ann.lee', name: 'Ann Lee', active: 1 }, { id: 'bob', username: 'bob', name: '', active: 1 }
+  ])
+  t.equal((await command('user', 'deactivate', 'bob')).out, 'Deactivated user bob\n')
+  t.equal((await command('user', 'list')).out, [
+    'ID   USERNAME  NAME     ACTIVE  ROLES',
+    'ann  ann.lee   Ann Lee  yes     admin, livechat-agent, livechat-manager',
+    'bob  bob                no',
+    ''
+  ].join('\n'))
+  t.equal((await command('user', 'activate', 'bob')).out, 'Activated user bob\n')
+  t.equal((await command('token', 'create', 'ann')).code, 0)
+  t.equal((await command('user', 'remove', 'ann')).out, 'Removed user ann\n')
+  const { omnichannel_user: users, omnichannel_user_role: roles, omnichannel_auth_token: tokens } = tables()
+  t.strictSame([users, roles, tokens], [[{ id: 'bob', username: 'bob', name: '', active: 1 }], [], []])
+})
+
+t.test('token: printed once, stored hashed, good for a call until it is revoked', async (t) => {
+  const { file, command, tables } = start(t)
+  await command('user', 'add', 'ann', '--role', 'livechat-agent')
+  const { code, out, err } = await command('token', 'create', 'ann', '--name', 'crm', '--expires', '30')
+  t.equal(code, 0)
+  t.match(out, /^[\w-]{43}\n$/)
+  t.equal(err, 'A call sends it as X-Auth-Token, with X-User-Id: ann\n')
+  const [row] = tables()['omnichannel_auth_token'] as Array<Record<string, string>>
+  t.match(row, { hashed_token: hashToken(out.trim()), user_id: 'ann', name: 'crm' })
+  t.equal(Math.round((Date.parse(row!['expires_at']!) - Date.now()) / 86_400_000), 30)
+
+  const { url } = await serve(t, ['--database', file])
+  const call = async () => (await fetch(url + path, { method: 'POST', headers: { 'x-user-id': 'ann', 'x-auth-token': out.trim() } })).status
+  t.equal(await call(), 400)
+  t.match((await command('token', 'revoke', 'ann', 'crm')).out, /^Revoked token .{12} of user ann\n$/)
+  t.equal(await call(), 401)
+})
+
+t.test('token list and revoke: by user, by the start of the hash, never more than one', async (t) => {
+  const { command, tables } = start(t)
+  for (const user of ['ann', 'bob']) await command('user', 'add', user)
+  await command('token', 'create', 'ann', '--name', 'one', '--expires', '2999-01-31T12:00:00Z')
+  await command('token', 'create', 'ann', '--name', 'one')
+  await command('token', 'create', 'bob')
+  const listed = (await command('token', 'list', 'ann')).out.trimEnd().split('\n')
+  t.equal(listed.length, 3)
+  t.match(listed[0], /^USER +NAME +HASH +CREATED +EXPIRES$/)
+  t.strictSame(listed.slice(1).map((line) => line.split(/ {2,}/).at(-1)).sort(), ['2999-01-31T12:00:00.000Z', 'never'])
+  t.equal((await command('token', 'list')).out.trimEnd().split('\n').length, 4)
+
+  t.match(await command('token', 'revoke', 'ann', 'one'), { code: 1, err: 'User ann has 2 tokens one: name one by its hash, see token list ann\n' })
+  const stored = tables()['omnichannel_auth_token'] as Array<Record<string, string>>
+  const hash = stored.find((row) => row['user_id'] === 'ann')!['hashed_token']!
+  t.equal((await command('token', 'revoke', 'bob', hash.slice(0, 12))).code, 1)
+  t.equal((await command('token', 'revoke', 'ann', '--', hash.slice(0, 12))).code, 0)
+  t.equal((await command('token', 'list', 'ann')).out.trimEnd().split('\n').length, 2)
+})
+
+t.test('refused: one sentence, and nothing stored', async (t) => {
+  const { command, tables } = start(t)
+  t.match(await command('user', 'list'), { code: 1, err: /^There is no database file .*users\.db: name it with --database\n$/ })
+  await command('user', 'add', 'ann')
+  const before = tables()
+  const scenarios: Array<[argv: string[], code: number, sentence: string]> = [
+    [['user', 'add', ''], 1, 'A user needs an id that is not empty'],
+    [['user', 'remove', 'eve'], 1, 'There is no user eve'],
+    [['token', 'create', 'eve'], 1, 'There is no user eve'],
+    [['token', 'create', 'ann', '--expires', 'soon'], 2, "--expires must be a number of days or a time to come, and is 'soon'"],
+    [['token', 'create', 'ann', '--expires', '2001-01-01'], 2, "--expires must be a number of days or a time to come, and is '2001-01-01'"],
+    [['token', 'create', 'ann', '--expires', '9999999'], 2, "--expires must be a number of days or a time to come, and is '9999999'"],
+    [['token', 'revoke', 'ann', 'crm'], 1, 'User ann has no token crm; see token list ann'],
+    [['token', 'revoke', 'ann', ''], 1, 'User ann has no token ; see token list ann'],
+    [['contact', 'maria'], 1, 'There is no contact maria, or it is disabled']
+  ]
+  for (const [argv, code, sentence] of scenarios) {
+    t.strictSame(await command(...argv), { code, out: '', err: `${sentence}\n` }, argv.join(' '))
+  }
+  t.strictSame(tables(), before)
+})

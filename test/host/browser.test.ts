@@ -1,0 +1,66 @@
+import cors from '@fastify/cors'
+import helmet from '@fastify/helmet'
+import t, { type Test } from 'tap'
+import type { LightMyRequestResponse } from 'fastify'
+import { as, build, path, type Setup } from '../build.js'
+
+const origin = 'https://desk.example.com'
+
+/** An answer of each kind. */
+async function answers (t: Test, setup: Setup): Promise<LightMyRequestResponse[]> {
+  const { app, database, update } = await build(t, { ...setup, bodyLimit: 200, lockTimeout: 10 })
+  const ask = async (body: unknown, headers: Record<string, string> = as('ann')): Promise<LightMyRequestResponse> =>
+    await update(body, { ...headers, origin })
+  const replies = [
+    await ask({ contactId: 'maria', name: 'Maria B.' }),
+    await ask({}),
+    await ask({ contactId: 'maria' }, {}),
+    await ask({ contactId: 'maria' }, as('nick')),
+    await ask({ contactId: 'maria', name: 'x'.repeat(300) })
+  ]
+  database.exec('BEGIN')
+  replies.push(await ask({ contactId: 'maria', name: 'X' }))
+  database.exec('ROLLBACK; DROP TABLE omnichannel_custom_field')
+  replies.push(await ask({ contactId: 'maria', customFields: {} }))
+  t.strictSame(replies.map((reply) => reply.statusCode), [200, 400, 401, 403, 413, 503, 500])
+  for (const reply of replies) {
+    t.match(reply.headers, { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' })
+  }
+  t.equal((await app.inject({ method: 'GET', url: path })).statusCode, 404)
+  return replies
+}
+
+void t.test('@fastify/cors: a page of the allowed origin may ask, and reads every answer', async (t) => {
+  const host: Setup['host'] = async (app) => { await app.register(cors, { origin: [origin], exposedHeaders: ['Retry-After'] }) }
+  const { app } = await build(t, { host })
+  const preflight = async (from: string): Promise<LightMyRequestResponse> => await app.inject({
+    method: 'OPTIONS',
+    url: path,
+    headers: {
+      origin: from,
+      'access-control-request-method': 'POST',
+      'access-control-request-headers': 'content-type, x-auth-token, x-user-id'
+    }
+  })
+  const allowed = await preflight(origin)
+  t.equal(allowed.statusCode, 204)
+  t.match(allowed.headers, {
+    'access-control-allow-origin': origin,
+    'access-control-allow-methods': /POST/,
+    'access-control-allow-headers': 'content-type, x-auth-token, x-user-id'
+  })
+  t.equal((await preflight('https://elsewhere.example.com')).headers['access-control-allow-origin'], undefined)
+
+  for (const { statusCode, headers } of await answers(t, { host })) {
+    t.equal(headers['access-control-allow-origin'], origin, String(statusCode))
+    t.equal(headers['access-control-expose-headers'], 'Retry-After', String(statusCode))
+  }
+})
+
+void t.test('@fastify/helmet: its headers are on every answer', async (t) => {
+  for (const { statusCode, headers } of await answers(t, { host: async (app) => { await app.register(helmet) } })) {
+    t.equal(headers['x-content-type-options'], 'nosniff', String(statusCode))
+    t.match(headers['content-security-policy'], /default-src 'self'/, String(statusCode))
+    t.ok(headers['strict-transport-security'], String(statusCode))
+  }
+})

@@ -1,0 +1,138 @@
+import Database from 'better-sqlite3'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { as, build, path, rows, type Setup, type World } from '../build.js'
+
+const json = { 'content-type': 'application/json' }
+const invalid = (reason: string) => ({ success: false, error: `${reason} [invalid-params]`, errorType: 'invalid-params' })
+
+interface Call { headers: Record<string, string>, payload?: string }
+
+/** What is asked, and the answer of the contract; a number stands for an answer that is compared with a plain host's. */
+const calls: Array<[situation: string, call: Call, status: number, body?: object]> = [
+  ['a change', { headers: { ...as('ann'), ...json }, payload: '{"contactId":"maria","name":"Marie","emails":["a@b",7]}' }, 200],
+  ['nothing to change', { headers: { ...as('ann'), ...json }, payload: '{"contactId":"maria"}' }, 200],
+  ['a form', { headers: { ...as('ann'), 'content-type': 'application/x-www-form-urlencoded' }, payload: 'contactId=maria&name=Mar%C3%ADa' }, 200],
+  ['an unknown key', { headers: { ...as('ann'), ...json }, payload: '{"contactId":"maria","colour":1}' }, 400,
+    invalid('must NOT have additional properties')],
+  ['a text for a list', { headers: { ...as('ann'), ...json }, payload: '{"contactId":"maria","emails":"a@b"}' }, 400, invalid('must be array')],
+  ['a list for a text', { headers: { ...as('ann'), ...json }, payload: '{"contactId":["maria"]}' }, 400, invalid('must be string')],
+  ['two mistakes', { headers: { ...as('ann'), ...json }, payload: '{"contactId":{},"emails":5}' }, 400, invalid('must be string')],
+  ['no body', { headers: as('ann') }, 400, invalid("must have required property 'contactId'")],
+  ['broken JSON', { headers: { ...as('ann'), ...json }, payload: '{"contactId":' }, 400, invalid('The request body is not valid JSON')],
+  ['plain text', { headers: { ...as('ann'), 'content-type': 'text/plain' }, payload: 'maria' }, 400,
+    invalid('The content type is not supported: send application/json')],
+  ['an unknown contact', { headers: { ...as('ann'), ...json }, payload: '{"contactId":"who"}' }, 400,
+    { success: false, error: 'error-contact-not-found' }],
+  ['no permission', { headers: { ...as('nick'), ...json }, payload: '{"contactId":"maria"}' }, 403,
+    { success: false, error: 'User does not have the permissions required for this action [error-unauthorized]' }],
+  ['a stranger', { headers: json, payload: '{"contactId":"maria"}' }, 401, { success: false, error: 'You must be logged in to do this.',
+    status: 'error', message: 'You must be logged in to do this.' }],
+  ['a contact that a trigger guards', { headers: { ...as('ann'), ...json }, payload: '{"contactId":"blank","name":"B"}' }, 500,
+    { success: false, error: 'Internal server error' }]
+]
+
+function meddle (app: FastifyInstance): void {
+  app.setValidatorCompiler(() => () => true)
+  app.setSchemaErrorFormatter(() => new Error('bent'))
+  app.setSerializerCompiler(() => () => '"bent"')
+  app.setReplySerializer(() => '"bent"')
+  app.setErrorHandler((error, _request, reply) => reply.code(418).type('text/html').send(String((error as Error).stack)))
+  app.setNotFoundHandler((_request, reply) => reply.code(418).send('bent'))
+}
+
+function meddleEarly (app: FastifyInstance): void {
+  app.addHook('preSerialization', async () => ({ bent: true }))
+  app.removeAllContentTypeParsers()
+  for (const type of ['application/json', '*']) {
+    app.addContentTypeParser(type, { parseAs: 'string' }, (_request, _body, done) => { done(null, { contactId: 'maria', name: 'Bent' }) })
+  }
+}
+
+const ajv = { customOptions: { removeAdditional: 'all', coerceTypes: 'array', allErrors: true, useDefaults: true } } as const
+const bentFactory = () => () => () => ({ error: new Error('bent') })
+const bigIntegers = (_app: FastifyInstance, database: Database.Database) => { database.defaultSafeIntegers(true) }
+
+const hosts: Record<string, Setup> = {
+  'Ajv that strips and coerces': { server: { ajv } },
+  'its own schema controller': {
+    server: { schemaController: { compilersFactory: { buildValidator: bentFactory as never, buildSerializer: (() => () => () => '"bent"') as never } } }
+  },
+  'its own everything, set before': { server: { ajv }, host: (app) => { meddle(app); meddleEarly(app) } },
+  'its own everything, set after': { server: { ajv }, late: meddle },
+  'a prototype that is not to be poisoned': { server: { onProtoPoisoning: 'error', onConstructorPoisoning: 'error', bodyLimit: 1 } },
+  'big integers, set before': { host: bigIntegers },
+  'big integers, set after': { late: bigIntegers },
+  'foreign keys on': { host: (_app, database) => { database.pragma('foreign_keys = ON') } },
+  'foreign keys off': { host: (_app, database) => { database.pragma('foreign_keys = OFF') } }
+}
+
+function guard (database: Database.Database): void {
+  database.exec("CREATE TRIGGER guard BEFORE UPDATE ON omnichannel_contact WHEN old.id = 'blank' BEGIN SELECT RAISE(ABORT, 'bent'); END")
+}
+
+async function ask (t: Test, { app, database }: World): Promise<object[]> {
+  guard(database)
+  const answers: object[] = []
+  for (const [situation, { headers, payload }, status, body] of calls) {
+    const before = rows(database)
+    const reply = await app.inject({ method: 'POST', url: path, headers, ...payload !== undefined && { payload } })
+    t.equal(reply.statusCode, status, situation)
+    if (body !== undefined) t.strictSame(reply.json(), body, situation)
+    if (status !== 200) t.strictSame(rows(database), before, `${situation}: nothing changed`)
+    t.match(reply.headers, { 'content-type': /^application\/json$/, 'cache-control': 'no-store', pragma: 'no-cache' }, situation)
+    answers.push({ headers: { ...reply.headers, date: '' }, body: reply.body.replace(/"_updatedAt":"[^"]*"/, '') })
+  }
+  return answers
+}
+
+void t.test('a host with this gets the same answers, header for header, as a plain one:', async (t) => {
+  const plain = await ask(t, await build(t))
+  for (const [host, setup] of Object.entries(hosts)) {
+    await t.test(host, async (t) => {
+      const world = await build(t, setup)
+      t.strictSame(await ask(t, world), plain)
+      const { name, version } = world.database.prepare<[], Record<string, unknown>>(
+        "SELECT name, version FROM omnichannel_contact WHERE id = 'maria'").get()!
+      t.strictSame([name, Number(version)], ['María', 3])
+    })
+  }
+})
+
+void t.test('a host that iterates on the same handle: an update waits until it is done', async (t) => {
+  const { update, database } = await build(t)
+  const iterator = database.prepare('SELECT id FROM omnichannel_contact').iterate()
+  iterator.next()
+  let isAnswered = false
+  const waiting = update({ contactId: 'maria', name: 'Marie' }).finally(() => { isAnswered = true })
+  for (let i = 0; i < 50; i++) await new Promise(setImmediate)
+  t.equal(isAnswered, false)
+  iterator.return!()
+  const reply = await waiting
+  t.equal(reply.statusCode, 200)
+  t.equal(reply.json().contact.name, 'Marie')
+})
+
+void t.test('a host that never ends its iteration: 503', async (t) => {
+  const { update, database } = await build(t, { lockTimeout: 20, authenticate: () => ({ id: 'ann' }), authorize: () => true })
+  const before = rows(database)
+  const iterator = database.prepare('SELECT id FROM omnichannel_contact').iterate()
+  iterator.next()
+  const reply = await update({ contactId: 'maria', name: 'Marie' })
+  iterator.return!()
+  t.equal(reply.statusCode, 503)
+  t.strictSame(reply.json(), { success: false, error: 'error-database-busy' })
+  t.strictSame(rows(database), before)
+})
+
+void t.test('no log line holds a token, and no body holds a stack', async (t) => {
+  const lines: string[] = []
+  const world = await build(t, { server: { logger: { level: 'trace', stream: { write: (line: string) => { lines.push(line) } } } } })
+  guard(world.database)
+  for (const [situation, { headers, payload }] of calls) {
+    const { body } = await world.app.inject({ method: 'POST', url: path, headers, ...payload !== undefined && { payload } })
+    t.notMatch(body, /stack|statusCode|FST_|FOC_|SQLITE|\.ts|\.js| at /, situation)
+  }
+  t.ok(lines.some((line) => line.includes('SqliteError')), 'the cause of a 500 is there')
+  t.strictSame(lines.filter((line) => line.includes('token-of-')), [])
+})

@@ -1,0 +1,71 @@
+import { Kysely, SqliteDialect, type Transaction } from 'kysely'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import t from 'tap'
+import { build } from '../build.js'
+
+interface Tables {
+  ledger: { entry: string, half: number }
+}
+
+void t.test("a host with its own Kysely on the handle: both sides' transactions interleave, and each keeps what it was told", async (t) => {
+  const { database, update } = await build(t, {
+    host: (_app, database) => { database.exec('CREATE TABLE ledger (entry TEXT, half INTEGER)') }
+  })
+  const kysely = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })
+  const insert = async (transaction: Transaction<Tables>, entry: string, half: number): Promise<void> => {
+    await transaction.insertInto('ledger').values({ entry, half }).execute()
+  }
+
+  const book = async (entry: string, fails: boolean): Promise<void> => {
+    await kysely.transaction().execute(async (transaction) => {
+      await insert(transaction, entry, 1)
+      for (let turn = 0; turn < 3; turn++) await nextTurn()
+      await insert(transaction, entry, 2)
+      if (fails) throw new Error('the host thinks again')
+    })
+  }
+
+  const entries = Array.from({ length: 30 }, (_, index) => `entry-${index}`)
+  const fails = (index: number): boolean => index % 3 === 0
+  const bookings = entries.map((entry, index) => book(entry, fails(index)))
+  const updates = entries.map(async (_, index) => {
+    for (let turn = 0; turn < index; turn++) await nextTurn()
+    // A phone for each, so that every acknowledged update can be found again.
+    const current = index % 2 === 0 ? 'maria' : 'blank'
+    return await update({ contactId: current, name: `Name ${index}`, phones: [String(index)] })
+  })
+
+  const booked = await Promise.allSettled(bookings)
+  const replies = await Promise.all(updates)
+  t.strictSame(booked.map(({ status }) => status), entries.map((_, index) => fails(index) ? 'rejected' : 'fulfilled'))
+  t.strictSame(replies.map((reply) => reply.statusCode), replies.map(() => 200))
+
+  const rows = database.prepare('SELECT entry, count(*) AS halves FROM ledger GROUP BY entry').all()
+  t.equal(rows.length, 20)
+  t.strictSame(
+    new Map(rows.map((row) => [(row as { entry: string }).entry, row])),
+    new Map(entries.filter((_, index) => !fails(index)).map((entry) => [entry, { entry, halves: 2 }])),
+    'all that the host committed, and nothing that it took back'
+  )
+  const versions = database.prepare('SELECT sum(version) - 2 FROM omnichannel_contact WHERE id IN (?, ?)').pluck().get('maria', 'blank')
+  t.equal(versions, 30, 'every update that was acknowledged has been written')
+  t.equal(database.inTransaction, false)
+})
+
+void t.test('a host transaction that is rolled back: the update that came meanwhile stays', async (t) => {
+  const { database, update } = await build(t)
+  const kysely = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })
+  let pending: ReturnType<typeof update> | undefined
+  let isAnswered = false
+  await t.rejects(kysely.transaction().execute(async () => {
+    pending = update({ contactId: 'maria', name: 'Maria B.' })
+    void pending.then(() => { isAnswered = true })
+    for (let turn = 0; turn < 20; turn++) await nextTurn()
+    t.notOk(isAnswered, 'nobody is told before it is true')
+    throw new Error('no')
+  }), { message: 'no' })
+  const reply = await pending!
+  t.equal(reply.statusCode, 200)
+  t.strictSame(database.prepare('SELECT name FROM omnichannel_contact WHERE id = ?').pluck().get('maria'), 'Maria B.')
+  t.strictSame(database.prepare('SELECT fname FROM omnichannel_room WHERE contact_id = ?').pluck().all('maria'), ['Maria B.', 'Maria B.'])
+})

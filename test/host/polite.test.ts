@@ -1,0 +1,149 @@
+import Database from 'better-sqlite3'
+import fastify, { type FastifyInstance } from 'fastify'
+import t from 'tap'
+import omnichannelContacts from '../../src/index.js'
+import { as, build, fill, path, rows } from '../build.js'
+
+const pragmas = [
+  'application_id', 'auto_vacuum', 'automatic_index', 'busy_timeout', 'cache_size', 'cache_spill', 'cell_size_check', 'checkpoint_fullfsync',
+  'defer_foreign_keys', 'encoding', 'foreign_keys', 'fullfsync', 'hard_heap_limit', 'ignore_check_constraints', 'journal_mode',
+  'journal_size_limit', 'legacy_alter_table', 'locking_mode', 'max_page_count', 'mmap_size', 'page_size', 'query_only', 'read_uncommitted',
+  'recursive_triggers', 'reverse_unordered_selects', 'secure_delete', 'soft_heap_limit', 'synchronous', 'temp_store', 'threads',
+  'trusted_schema', 'user_version', 'wal_autocheckpoint', 'writable_schema'
+]
+
+function settingsOf (database: Database.Database): Record<string, unknown> {
+  return {
+    ...Object.fromEntries(pragmas.map((name) => [name, database.pragma(name, { simple: true })])),
+    integer: typeof database.prepare('SELECT 1').pluck().get(),
+    open: database.open,
+    inTransaction: database.inTransaction,
+    properties: Reflect.ownKeys(database)
+  }
+}
+
+function namesOf (value: object): unknown[] {
+  return [...Reflect.ownKeys(value), ...Reflect.ownKeys(Object.getPrototypeOf(value) as object)].map(String).sort()
+}
+
+/** The server, and the requests and replies of its own routes, as far as they can be seen from outside. */
+function surfaceOf (app: FastifyInstance): Record<string, unknown> {
+  const ofFastify = Object.fromEntries(Object.getOwnPropertySymbols(app).map((symbol) => [symbol.description, symbol]))
+  const classOf = (name: string) => Reflect.get(app, ofFastify[name]) as { prototype: object, props: unknown }
+  const [request, reply] = [classOf('fastify.Request'), classOf('fastify.Reply')]
+  return {
+    app: namesOf(app),
+    request: [namesOf(request.prototype), structuredClone(request.props)],
+    reply: [namesOf(reply.prototype), structuredClone(reply.props)],
+    errorHandler: Reflect.get(app, 'errorHandler'),
+    validatorCompiler: app.validatorCompiler,
+    serializerCompiler: app.serializerCompiler,
+    schemas: app.getSchemas(),
+    config: app.initialConfig,
+    prefix: app.prefix,
+    parsers: ['application/json', 'text/plain', 'application/x-www-form-urlencoded', 'application/x-own', '*']
+      .map((type) => app.hasContentTypeParser(type))
+  }
+}
+
+/** A host with its own ways. */
+function hostOf (database: Database.Database): FastifyInstance {
+  const app = fastify()
+  app.decorateRequest('mine', null)
+  app.decorate('database', database)
+  app.addContentTypeParser('application/x-own', { parseAs: 'string' }, (_request, body, done) => { done(null, { body }) })
+  app.setErrorHandler((error, _request, reply) => reply.code(418).send({ handler: 'mine', code: (error as { code?: string }).code }))
+  const schema = { body: { type: 'object', properties: { count: { type: 'integer', default: 3 }, tags: { type: 'array' } }, additionalProperties: false } }
+  app.post('/own', { schema }, async (request) => ({ body: request.body, seen: Reflect.ownKeys(request).map(String) }))
+  app.post('/raw', async (request) => ({ body: request.body }))
+  return app
+}
+
+async function visitOwnRoutes (app: FastifyInstance): Promise<unknown[]> {
+  const bodies: Array<[url: string, type: string, payload: string]> = [
+    ['/own', 'application/json', '{"count":"5","tags":"x","other":1}'], ['/own', 'application/json', '{}'],
+    ['/own', 'application/json', '{"count":"x"}'], ['/own', 'application/json', '{'],
+    ['/raw', 'application/x-own', 'abc'], ['/raw', 'text/plain', 'abc'],
+    ['/raw', 'application/x-www-form-urlencoded', 'a=b'], ['/nowhere', 'application/json', '{}']
+  ]
+  const answers = []
+  for (const [url, type, payload] of bodies) {
+    const { statusCode, headers, body } = await app.inject({ method: 'POST', url, headers: { 'content-type': type }, payload })
+    answers.push([url, payload, statusCode, { ...headers, date: '' }, body])
+  }
+  return answers
+}
+
+void t.test('a host is as before after registering, serving and closing', async (t) => {
+  for (const mode of ['WAL', 'DELETE']) {
+    const file = `${t.testdir()}/contacts.db`
+    const database = new Database(file, { timeout: 1234 })
+    t.teardown(() => { database.close() })
+    database.pragma(`journal_mode = ${mode}`)
+    for (const pragma of ['synchronous = EXTRA', 'foreign_keys = OFF', 'user_version = 77', 'application_id = 5', 'cache_size = -999']) database.pragma(pragma)
+    database.defaultSafeIntegers(true)
+
+    const alone = hostOf(database)
+    await alone.ready()
+    const app = hostOf(database)
+    t.teardown(async () => { await Promise.all([alone.close(), app.close()]) })
+    const settings = settingsOf(database)
+    const surface = surfaceOf(app)
+
+    const options = Object.freeze({ database, lockTimeout: 100, onContactUpdated () { /* only has to be there */ } })
+    await app.register(omnichannelContacts, options)
+    t.strictSame(settingsOf(database), settings, `${mode}: after registering, the handle`)
+    t.strictSame(surfaceOf(app), surface, `${mode}: after registering, the server`)
+    t.strictSame(Object.keys(options), ['database', 'lockTimeout', 'onContactUpdated'])
+
+    await app.ready()
+    fill(database)
+    const payload = { contactId: 'maria', name: 'Marie', emails: ['a@b'], customFields: { plan: 'gold' }, wipeConflicts: true }
+    t.equal((await app.inject({ method: 'POST', url: path, headers: as('ann'), payload })).statusCode, 200)
+    t.equal((await app.inject({ method: 'POST', url: path, headers: as('ann'), payload: { contactId: 'who' } })).statusCode, 400)
+    t.strictSame(await visitOwnRoutes(app), await visitOwnRoutes(alone), `${mode}: its own routes`)
+    t.strictSame(settingsOf(database), settings, `${mode}: after serving, the handle`)
+
+    await app.close()
+    t.strictSame(settingsOf(database), settings, `${mode}: after closing, the handle`)
+  }
+})
+
+void t.test('two registrations on one handle: both serve, each by its own rules', async (t) => {
+  const { app, database, update } = await build(t, {
+    late: async (app, database) => {
+      await app.register(omnichannelContacts, { database, prefix: '/other', authenticate: () => ({ id: 'ann' }), bodyLimit: 100 })
+    }
+  })
+  const other = (payload: object) => app.inject({ method: 'POST', url: '/other/omnichannel/contacts.update', payload })
+  t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
+  t.equal((await other({ contactId: 'maria', name: 'Mary' })).json().contact.name, 'Mary')
+  t.equal((await update({ contactId: 'maria', name: 'M' }, {})).statusCode, 401)
+  t.equal((await other({ contactId: 'maria', name: 'M'.repeat(100) })).statusCode, 413)
+  const replies = await Promise.all([1, 2, 3, 4].flatMap((n) => [update({ contactId: 'maria', name: `${n}` }), other({ contactId: 'maria', name: `other ${n}` })]))
+  t.strictSame(replies.map((reply) => reply.statusCode), Array(8).fill(200))
+  t.match(rows(database)['omnichannel_contact'], [{}, {}, { id: 'maria', version: 11 }])
+})
+
+void t.test('prefix: the route is where the host says', async (t) => {
+  const situations: Array<[outer: string, options: { prefix?: string }, url: string]> = [
+    ['', {}, '/api/v1/omnichannel/contacts.update'],
+    ['', { prefix: '' }, '/omnichannel/contacts.update'],
+    ['', { prefix: '/' }, '/omnichannel/contacts.update'],
+    ['', { prefix: '/chat/' }, '/chat/omnichannel/contacts.update'],
+    ['', { prefix: '/v2' }, '/v2/omnichannel/contacts.update'],
+    ['/host', {}, '/host/api/v1/omnichannel/contacts.update'],
+    ['/host', { prefix: '' }, '/host/omnichannel/contacts.update'],
+    ['/host', { prefix: '/v2' }, '/host/v2/omnichannel/contacts.update'],
+    ['/:tenant', { prefix: '/v2' }, '/acme/v2/omnichannel/contacts.update']
+  ]
+  for (const [outer, options, url] of situations) {
+    const database = new Database(':memory:')
+    const app = fastify()
+    t.teardown(async () => { await app.close(); database.close() })
+    await app.register(async (child) => { await child.register(omnichannelContacts, { database, ...options }) }, { prefix: outer })
+    fill(database)
+    const reply = await app.inject({ method: 'POST', url, headers: as('ann'), payload: { contactId: 'maria' } })
+    t.equal(reply.statusCode, 200, url)
+  }
+})

@@ -1,0 +1,49 @@
+import rateLimit from '@fastify/rate-limit'
+import t from 'tap'
+import { as, build, rows } from '../build.js'
+
+const text = (seconds: number): string => 'Error, too many requests. Please slow down. ' +
+  `You must wait ${seconds} seconds before trying this endpoint again. [error-too-many-requests]`
+
+void t.test('ten calls a minute: the eleventh is refused in the words of the contract, with the seconds that are left', async (t) => {
+  const { update, database } = await build(t, {
+    host: async (app) => { await app.register(rateLimit, { max: 10, timeWindow: '1 minute' }) }
+  })
+  for (let call = 1; call <= 10; call++) {
+    t.equal((await update({ contactId: 'maria', name: `Maria ${call}` })).statusCode, 200)
+  }
+  const before = rows(database)
+  const reply = await update({ contactId: 'maria', name: 'Too much' })
+  const seconds = Number(reply.headers['retry-after'])
+  t.ok(seconds >= 30 && seconds <= 60, 'about a minute is left')
+  t.equal(reply.statusCode, 429)
+  t.strictSame(reply.json(), { success: false, error: text(seconds) })
+  t.match(reply.headers, { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' })
+  t.strictSame(rows(database), before, 'nothing changed')
+})
+
+void t.test('a caller who is refused is counted too', async (t) => {
+  const callers: Record<string, [headers: Record<string, string>, status: number]> = {
+    'a wrong token': [{ ...as('ann'), 'x-auth-token': 'guess' }, 401],
+    'no token': [{}, 401],
+    'no permission': [as('nick'), 403]
+  }
+  for (const [situation, [headers, status]] of Object.entries(callers)) {
+    const { update } = await build(t, { host: async (app) => { await app.register(rateLimit, { max: 3, timeWindow: '1 minute' }) } })
+    const statuses: number[] = []
+    for (let call = 0; call < 5; call++) statuses.push((await update({ contactId: 'maria' }, headers)).statusCode)
+    t.strictSame(statuses, [status, status, status, 429, 429], situation)
+    t.equal((await update({ contactId: 'maria' })).statusCode, 429, `${situation}: and then nobody gets in from there`)
+  }
+})
+
+void t.test('a limit by caller: one does not use up what another has', async (t) => {
+  const { update } = await build(t, {
+    host: async (app) => {
+      await app.register(rateLimit, { max: 1, timeWindow: '1 minute', keyGenerator: ({ headers }) => String(headers['x-user-id']) })
+    }
+  })
+  const statuses: number[] = []
+  for (const user of ['ann', 'ann', 'bob', 'bob']) statuses.push((await update({ contactId: 'maria' }, as(user))).statusCode)
+  t.strictSame(statuses, [200, 429, 200, 429])
+})

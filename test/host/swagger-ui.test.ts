@@ -1,0 +1,59 @@
+import helmet from '@fastify/helmet'
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import t from 'tap'
+import { build, path } from '../build.js'
+
+void t.test('@fastify/swagger with its UI: the page and the document are served', async (t) => {
+  const { app, update } = await build(t, {
+    host: async (app) => {
+      await app.register(helmet)
+      await app.register(swagger, { openapi: { info: { title: 'Desk', version: '1.0.0' } } })
+      await app.register(swaggerUi, { routePrefix: '/documentation' })
+    }
+  })
+  const page = await app.inject('/documentation/')
+  t.equal(page.statusCode, 200)
+  t.match(page.headers['content-type'], /^text\/html/)
+  t.match(page.body, /swagger-ui/)
+  const document = await app.inject('/documentation/json')
+  t.equal(document.json().paths[path].post.summary, 'Update a contact')
+  t.match((await app.inject('/documentation/yaml')).body, 'operationId: post-api-v1-omnichannel-contacts.update')
+  t.equal((await update({ contactId: 'maria', name: 'Maria B.' })).statusCode, 200)
+})
+
+void t.test('a host that asks for a security scheme of its own: it stands in the document, and the route works', async (t) => {
+  const { app, update } = await build(t, {
+    authenticate: () => ({ id: 'ann' }),
+    host: async (app) => {
+      await app.register(swagger, {
+        openapi: {
+          info: { title: 'Desk', version: '1.0.0' },
+          components: { securitySchemes: { session: { type: 'apiKey', in: 'cookie', name: 'session' } } },
+          security: [{ session: [] }]
+        }
+      })
+    }
+  })
+  t.strictSame(JSON.parse(JSON.stringify(app.swagger())).security, [{ session: [] }])
+  t.equal((await update({ contactId: 'maria', name: 'Maria B.' }, {})).statusCode, 200)
+})
+
+void t.test('a host whose swagger knows the two headers as a security scheme: they are not asked for twice', async (t) => {
+  const { app } = await build(t, {
+    host: async (app) => {
+      await app.register(swagger, {
+        openapi: {
+          components: {
+            securitySchemes: {
+              user: { type: 'apiKey', in: 'header', name: 'X-User-Id' },
+              token: { type: 'apiKey', in: 'header', name: 'X-Auth-Token' }
+            }
+          },
+          security: [{ user: [], token: [] }]
+        }
+      })
+    }
+  })
+  t.notOk(JSON.parse(JSON.stringify(app.swagger())).paths[path].post.parameters)
+})

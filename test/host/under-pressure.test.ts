@@ -1,0 +1,30 @@
+import underPressure from '@fastify/under-pressure'
+import t from 'tap'
+import { build, rows } from '../build.js'
+
+void t.test('@fastify/under-pressure: its 503 and its Retry-After stay, its words do not get out', async (t) => {
+  let isHealthy = false
+  const { database, update } = await build(t, {
+    host: async (app) => {
+      await app.register(underPressure, {
+        healthCheck: async () => isHealthy,
+        healthCheckInterval: 10,
+        retryAfter: 7,
+        message: 'FST_SECRET /var/lib/desk.db'
+      })
+    }
+  })
+  const before = rows(database)
+  const refused = await update({ contactId: 'maria', name: 'X' })
+  t.equal(refused.statusCode, 503)
+  t.strictSame(refused.json(), { success: false, error: 'Service Unavailable' })
+  t.match(refused.headers, { 'retry-after': '7', 'content-type': 'application/json', 'cache-control': 'no-store' })
+  t.strictSame(rows(database), before, 'nothing changed')
+
+  isHealthy = true
+  for (let tries = 0; tries < 200; tries++) {
+    if ((await update({ contactId: 'maria', name: 'X' })).statusCode === 200) break
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  t.equal((await update({ contactId: 'maria', name: 'Y' })).statusCode, 200, 'and afterwards it is as before')
+})

@@ -1,0 +1,55 @@
+import t from 'tap'
+import { as, build, changes, rows } from '../build.js'
+
+// Contract, section 8: roles hang on users, the permission on roles.
+
+const refusal = {
+  success: false, error: 'User does not have the permissions required for this action [error-unauthorized]'
+}
+
+void t.test('the default roles: each of them may update, nobody else', async (t) => {
+  const { update, database } = await build(t)
+  const addRole = database.prepare("INSERT INTO omnichannel_user_role (user_id, role) VALUES ('nick', ?)")
+  const dropRoles = database.prepare("DELETE FROM omnichannel_user_role WHERE user_id = 'nick'")
+  const scenarios: Array<[roles: string[], status: number]> = [
+    [[], 403],
+    [['admin'], 200],
+    [['livechat-manager'], 200],
+    [['livechat-monitor'], 200],
+    [['livechat-agent'], 200],
+    [['user'], 403],
+    [['Admin'], 403],
+    [['guest', 'livechat-monitor'], 200],
+    [['user', 'guest'], 403]
+  ]
+  for (const [roles, status] of scenarios) {
+    dropRoles.run()
+    for (const role of roles) addRole.run(role)
+    const before = rows(database)
+    const reply = await update({ contactId: 'blank', phones: [roles.join()] }, as('nick'))
+    t.equal(reply.statusCode, status, `roles ${roles.join()}: ${status}`)
+    if (status === 403) t.strictSame(reply.json(), refusal)
+    t.equal(Object.keys(changes(before, rows(database))).length > 0, status === 200)
+  }
+})
+
+void t.test('users of the world: agent, manager and admin may, one without a role may not', async (t) => {
+  const { update } = await build(t)
+  for (const [userId, status] of [['ann', 200], ['mia', 200], ['adam', 200], ['nick', 403]] as const) {
+    t.equal((await update({ contactId: 'maria' }, as(userId))).statusCode, status, userId)
+  }
+})
+
+void t.test('an administrator takes the permission away and gives it: the very next request knows', async (t) => {
+  const { update, database } = await build(t)
+  database.exec("DELETE FROM omnichannel_role_permission WHERE role = 'livechat-agent'")
+  const refused = await update({ contactId: 'maria', name: 'X' })
+  t.equal(refused.statusCode, 403)
+  t.strictSame(refused.json(), refusal)
+
+  database.exec("INSERT INTO omnichannel_role_permission (role, permission) VALUES ('livechat-agent', 'view-livechat-contact')")
+  t.equal((await update({ contactId: 'maria', name: 'X' })).statusCode, 403, 'another permission is not this one')
+
+  database.exec("INSERT INTO omnichannel_role_permission (role, permission) VALUES ('livechat-agent', 'update-livechat-contact')")
+  t.equal((await update({ contactId: 'maria', name: 'X' })).statusCode, 200)
+})

@@ -1,0 +1,61 @@
+import type Database from 'better-sqlite3'
+import { once } from 'node:events'
+import { request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
+import t from 'tap'
+import { as, build, path } from '../build.js'
+
+/** Asks the database nothing before the update itself. */
+const known = { authenticate: () => ({ id: 'ann' }), authorize: () => true }
+
+async function turns (count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await pause(1)
+}
+
+function nameOf (database: Database.Database): unknown {
+  return database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get()
+}
+
+void t.test('app.close() lets waiting updates finish, or refuses them, and leaves none without an answer', async (t) => {
+  for (const options of [{}, known]) {
+    for (const isFreed of [true, false]) {
+      const { app, database } = await build(t, { ...options, lockTimeout: isFreed ? 10_000 : 200 })
+      await app.listen({ host: '127.0.0.1', port: 0 })
+      const { port } = app.server.address() as AddressInfo
+      database.exec('BEGIN')
+      const post = async (name: string): Promise<number | undefined> => {
+        const headers = { ...as('ann'), 'content-type': 'application/json' }
+        const sent = request({ host: '127.0.0.1', port, path, method: 'POST', headers, agent: false })
+        sent.end(JSON.stringify({ contactId: 'maria', name }))
+        const [reply] = await once(sent, 'response')
+        reply.resume()
+        return reply.statusCode
+      }
+      const waiting = [post('1'), post('2'), post('3')]
+      await turns(50)
+      const closing = app.close()
+      await turns(20)
+      if (isFreed) database.exec('COMMIT')
+      t.strictSame(await Promise.all(waiting), Array(3).fill(isFreed ? 200 : 503))
+      await closing
+      if (!isFreed) database.exec('COMMIT')
+      t.equal(nameOf(database) === 'Maria', !isFreed)
+      t.equal(database.open, true)
+    }
+  }
+})
+
+void t.test('app.close() waits for what inject has sent, so that the host can close its handle then', async (t) => {
+  const { app, update, database } = await build(t, known)
+  database.exec('BEGIN')
+  const waiting = update({ contactId: 'maria', name: 'Marie' })
+  await turns(20)
+  const closing = app.close()
+  await turns(20)
+  database.exec('COMMIT')
+  await closing
+  t.equal(nameOf(database), 'Marie')
+  database.close()
+  t.equal((await waiting).statusCode, 200)
+})

@@ -1,0 +1,141 @@
+import t from 'tap'
+import { build, rows } from '../build.js'
+
+// Contract, sections 1 and 3: how a body travels.
+
+const json = 'application/json'
+const form = 'application/x-www-form-urlencoded'
+const missing = "must have required property 'contactId'"
+const notJson = 'The request body is not valid JSON'
+const unsupported = 'The content type is not supported: send application/json'
+
+void t.test('a body that can be read: it is', async (t) => {
+  const { app, post } = await build(t)
+  const scenarios: Array<[situation: string, type: string, body: string]> = [
+    ['JSON', json, '{"contactId":"maria","name":"Ana"}'],
+    ['JSON with a charset', `${json}; charset=utf-8`, '{"contactId":"maria","name":"Ana"}'],
+    ['JSON with other parameters', `${json};profile="a;b";charset="UTF-8"`, '{"contactId":"maria","name":"Ana"}'],
+    ['JSON in capitals', 'Application/JSON', '{"contactId":"maria","name":"Ana"}'],
+    ['JSON with a byte order mark', json, '\uFEFF{"contactId":"maria","name":"Ana"}'],
+    ['JSON with white space around', json, '\r\n\t {"contactId":"maria","name":"Ana"}\n'],
+    ['JSON with a key twice: the last counts', json, '{"contactId":"x","name":"X","contactId":"maria","name":"Ana"}'],
+    ['a form', form, 'contactId=maria&name=Ana'],
+    ['a form with parameters', `${form};charset=UTF-8`, 'name=Ana&contactId=maria'],
+    ['a form with a key twice: the last counts', form, 'contactId=x&name=X&contactId=maria&name=Ana'],
+    ['a form with escapes', form, 'contactId=%6Daria&name=An%61&emails=&wipeConflicts=false']
+  ]
+  for (const [situation, type, body] of scenarios) {
+    const reply = await post(body, { 'content-type': type })
+    t.equal(reply.statusCode, 200, situation)
+    t.strictSame([reply.json().contact._id, reply.json().contact.name], ['maria', 'Ana'], situation)
+    await post('{"contactId":"maria","name":"Maria"}')
+  }
+  const stream = await app.inject({
+    method: 'POST',
+    url: '/api/v1/omnichannel/contacts.update',
+    headers: { 'x-user-id': 'ann', 'x-auth-token': 'token-of-ann', 'content-type': json, 'transfer-encoding': 'chunked' },
+    payload: '{"contactId":"maria","name":"Ana"}'
+  })
+  t.equal(stream.json().contact.name, 'Ana', 'a body of unknown length')
+})
+
+void t.test('a form is flat: a space, a plus and other letters are decoded, brackets are just a name', async (t) => {
+  const { post, database } = await build(t)
+  const reply = await post('contactId=maria&name=J%C3%BCrgen+%2B%26&wipeConflicts=true', { 'content-type': form })
+  t.equal(reply.json().contact.name, 'Jürgen +&')
+  t.strictSame(reply.json().contact.conflictingFields, [])
+
+  const before = rows(database)
+  for (const [body, reason] of [
+    ['contactId=maria&emails=a%40b', 'must be array'],
+    ['contactId=maria&emails[]=a%40b', 'must NOT have additional properties'],
+    ['contactId=maria&customFields=%7B%7D', 'must be object'],
+    ['contactId=maria&__proto__=x', 'must NOT have additional properties'],
+    ['', missing]
+  ] as const) {
+    const refused = await post(body, { 'content-type': form })
+    t.equal(refused.statusCode, 400, body)
+    t.strictSame(refused.json(), { success: false, error: `${reason} [invalid-params]`, errorType: 'invalid-params' }, body)
+  }
+  t.strictSame(rows(database), before)
+})
+
+void t.test('a body that cannot be read: 400 and a sentence', async (t) => {
+  const { app, post, database } = await build(t)
+  const deep = '['.repeat(100_000)
+  const scenarios: Array<[situation: string, type: string, body: string | undefined, reason: string]> = [
+    ['no body, but a content type', json, undefined, missing],
+    ['an empty body', json, '', missing],
+    ['a body of white space', json, ' \n', missing],
+    ['only a byte order mark', json, '\uFEFF', missing],
+    ['half an object', json, '{"contactId":"maria"', notJson],
+    ['single quotes', json, "{'contactId':'maria'}", notJson],
+    ['a trailing comma', json, '{"contactId":"maria",}', notJson],
+    ['two objects', json, '{"contactId":"maria"}{}', notJson],
+    ['two byte order marks', json, '\uFEFF\uFEFF{"contactId":"maria"}', notJson],
+    ['a form sent as JSON', json, 'contactId=maria', notJson],
+    ['an unclosed depth of a hundred thousand', json, deep, notJson],
+    ['JSON sent as a form', form, '{"contactId":"maria"}', missing],
+    ['XML', 'text/xml', '<contactId>maria</contactId>', unsupported],
+    ['plain text', 'text/plain', '{"contactId":"maria"}', unsupported],
+    ['several parts', 'multipart/form-data; boundary=x', '--x--', unsupported],
+    ['another JSON', 'application/json-patch+json', '[]', unsupported],
+    ['a content type that is none', 'json', '{"contactId":"maria"}', unsupported],
+    ['an empty content type', '', '{"contactId":"maria"}', unsupported]
+  ]
+  const before = rows(database)
+  for (const [situation, type, body, reason] of scenarios) {
+    const reply = await post(body, { 'content-type': type })
+    t.equal(reply.statusCode, 400, situation)
+    t.strictSame(reply.json(), { success: false, error: `${reason} [invalid-params]`, errorType: 'invalid-params' }, situation)
+    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+  }
+  const bare = await app.inject({
+    method: 'POST', url: '/api/v1/omnichannel/contacts.update', headers: { 'x-user-id': 'ann', 'x-auth-token': 'token-of-ann' }
+  })
+  t.strictSame(bare.json(), { success: false, error: `${missing} [invalid-params]`, errorType: 'invalid-params' }, 'neither body nor content type')
+})
+
+void t.test('deep and huge bodies', async (t) => {
+  const { post, database } = await build(t)
+  const before = rows(database)
+  const ofSize = (bytes: number): string => `{"contactId":"maria","name":"${'x'.repeat(bytes - 31)}"}`
+  const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth)
+  const scenarios: Array<[situation: string, body: string, status: number, error: string]> = [
+    ['a deep value for a list', `{"contactId":"maria","emails":${nested(100_000)}}`, 400, 'must be string [invalid-params]'],
+    ['a deep value for a custom field', `{"contactId":"maria","customFields":{"plan":${nested(100_000)}}}`, 400, 'Invalid value for Plan field'],
+    ['a deep unknown key', `{"contactId":"maria","x":${nested(100_000)}}`, 400, 'must NOT have additional properties [invalid-params]'],
+    ['many unknown keys', `{"contactId":"maria",${Array.from({ length: 10_000 }, (_, key) => `"k${key}":0`).join()}}`,
+      400, 'must NOT have additional properties [invalid-params]'],
+    ['one byte more than the limit', ofSize(256 * 1024 + 1),
+      413, 'The request body is larger than 262144 bytes [invalid-params]'],
+    ['a megabyte that is not JSON', 'x'.repeat(2 ** 20), 413, 'The request body is larger than 262144 bytes [invalid-params]']
+  ]
+  for (const [situation, body, status, error] of scenarios) {
+    const reply = await post(body)
+    t.equal(reply.statusCode, status, situation)
+    t.match(reply.json(), { success: false, error }, situation)
+    t.equal(reply.json().errorType, error.endsWith('[invalid-params]') ? 'invalid-params' : undefined, situation)
+    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+  }
+  const reply = await post(ofSize(256 * 1024))
+  t.equal(reply.statusCode, 200, 'a body of exactly the limit')
+  t.match(reply.json().contact.name, /^x{262000,}$/)
+
+  const phones = Array.from({ length: 10_000 }, (_, number) => String(number))
+  const many = await post(JSON.stringify({ contactId: 'maria', phones }))
+  t.strictSame(many.json().contact.phones, phones.map((phoneNumber) => ({ phoneNumber })), 'ten thousand phones')
+})
+
+void t.test('too large for the option bodyLimit: 413 with that number, whatever the content type', async (t) => {
+  const { post, database } = await build(t, { bodyLimit: 10 })
+  const before = rows(database)
+  for (const type of [json, form]) {
+    const reply = await post('contactId=maria', { 'content-type': type })
+    t.equal(reply.statusCode, 413, type)
+    t.strictSame(reply.json(), {
+      success: false, error: 'The request body is larger than 10 bytes [invalid-params]', errorType: 'invalid-params'
+    }, type)
+  }
+  t.strictSame(rows(database), before)
+})

@@ -1,0 +1,128 @@
+import type { FastifyRequest } from 'fastify'
+import t from 'tap'
+import { build, rows } from '../build.js'
+
+const unauthorized = {
+  success: false, error: 'You must be logged in to do this.', status: 'error', message: 'You must be logged in to do this.'
+}
+const forbidden = { success: false, error: 'User does not have the permissions required for this action [error-unauthorized]' }
+const failed = { success: false, error: 'Internal server error' }
+
+function fail (error: unknown): () => never {
+  return () => { throw error }
+}
+function refuse (statusCode: number): Error {
+  return Object.assign(new Error('the secret reason'), { statusCode })
+}
+
+void t.test('authenticate: what the host says, goes', async (t) => {
+  const situations: Array<[situation: string, authenticate: () => unknown, status: number, body: object]> = [
+    ['null', () => null, 401, unauthorized],
+    ['undefined', () => undefined, 401, unauthorized],
+    ['null, later', async () => null, 401, unauthorized],
+    ['undefined, later', async () => undefined, 401, unauthorized],
+    ['false', () => false, 500, failed],
+    ['a text', () => 'ann', 500, failed],
+    ['a user without an id', () => ({ name: 'Ann' }), 500, failed],
+    ['a user with an empty id', () => ({ id: '' }), 500, failed],
+    ['a user with a number for an id, later', async () => ({ id: 7 }), 500, failed],
+    ['throws', fail(new Error('the secret reason')), 500, failed],
+    ['throws nothing at all', fail(undefined), 500, failed],
+    ['rejects with nothing at all', async () => { throw undefined }, 500, failed],
+    ['rejects', async () => await Promise.reject(new Error('the secret reason')), 500, failed],
+    ['throws a 401', fail(refuse(401)), 401, unauthorized],
+    ['rejects with a 401', async () => await Promise.reject(refuse(401)), 401, unauthorized],
+    ['throws a 403', fail(refuse(403)), 403, forbidden],
+    ['throws a 500', fail(refuse(500)), 500, failed],
+    ['throws a 502', fail(refuse(502)), 500, failed],
+    ['throws a 503: not ours', fail(refuse(503)), 500, { success: false, error: 'Internal server error' }],
+    ['throws a 402: not ours', fail(refuse(402)), 500, { success: false, error: 'Internal server error' }]
+  ]
+  for (const [situation, authenticate, status, body] of situations) {
+    const { update, database } = await build(t, { authenticate: authenticate as never, authorize: () => true })
+    const before = rows(database)
+    const reply = await update({ contactId: 'maria', name: 'Mallory' })
+    t.equal(reply.statusCode, status, situation)
+    t.strictSame(reply.json(), body, situation)
+    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+  }
+})
+
+void t.test('authorize: nothing but true lets an update through', async (t) => {
+  const situations: Array<[situation: string, authorize: () => unknown, status: number, body: object]> = [
+    ['false', () => false, 403, forbidden],
+    ['false, later', async () => false, 403, forbidden],
+    ['undefined', () => undefined, 403, forbidden],
+    ['1', () => 1, 403, forbidden],
+    ['a text', () => 'yes', 403, forbidden],
+    ['an object, later', async () => ({ granted: true }), 403, forbidden],
+    ['throws', fail(new Error('the secret reason')), 500, failed],
+    ['rejects', async () => await Promise.reject(new Error('the secret reason')), 500, failed],
+    ['throws nothing at all', fail(undefined), 500, failed],
+    ['rejects with nothing at all', async () => { throw undefined }, 500, failed],
+    ['rejects with null', async () => { throw null }, 500, failed],
+    ['throws a 403', fail(refuse(403)), 403, forbidden],
+    ['rejects with a 401', async () => await Promise.reject(refuse(401)), 401, unauthorized]
+  ]
+  for (const [situation, authorize, status, body] of situations) {
+    const { update, database } = await build(t, { authorize: authorize as never })
+    const before = rows(database)
+    const reply = await update({ contactId: 'maria', name: 'Mallory' })
+    t.equal(reply.statusCode, status, situation)
+    t.strictSame(reply.json(), body, situation)
+    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+  }
+})
+
+void t.test("the host's functions are told who and what, and their user is the user", async (t) => {
+  const session = { id: 'somebody', tenant: 7 }
+  for (const later of [false, true]) {
+    const authenticated: unknown[][] = []
+    const authorized: unknown[][] = []
+    const told: unknown[] = []
+    const { update } = await build(t, {
+      authenticate: (...args: unknown[]) => { authenticated.push(args); return (later ? Promise.resolve(session) : session) },
+      authorize: (...args: unknown[]) => { authorized.push(args); return later ? Promise.resolve(true) : true },
+      onContactUpdated: ({ user }) => { told.push(user) }
+    })
+    const reply = await update({ contactId: 'maria', name: 'Marie' }, { authorization: 'Bearer of-the-host' })
+    t.equal(reply.statusCode, 200)
+    t.equal(reply.json().contact.name, 'Marie')
+
+    const request = authenticated[0]![0] as FastifyRequest
+    t.equal(authenticated.length, 1, 'asked once')
+    t.equal(authenticated[0]!.length, 1, 'with the request alone')
+    t.equal(request.headers.authorization, 'Bearer of-the-host')
+    t.equal(authorized.length, 1, 'asked once')
+    t.equal(authorized[0]![0], session, 'with the very user')
+    t.equal(authorized[0]![1], 'update-livechat-contact')
+    t.equal(authorized[0]![2], request)
+    t.equal(told[0], session)
+  }
+})
+
+void t.test('authorize alone: is asked for users of the database, and a stranger is refused before', async (t) => {
+  const asked: string[] = []
+  const { update } = await build(t, { authorize: ({ id }) => { asked.push(id); return id === 'nick' } })
+  t.equal((await update({ contactId: 'maria' }, { 'x-user-id': 'nick', 'x-auth-token': 'wrong' })).statusCode, 401)
+  t.equal((await update({ contactId: 'maria' }, { 'x-user-id': 'nick', 'x-auth-token': 'token-of-nick' })).statusCode, 200)
+  t.equal((await update({ contactId: 'maria' })).statusCode, 403)
+  t.strictSame(asked, ['nick', 'ann'])
+})
+
+void t.test('authenticate alone: its users need a role of the database', async (t) => {
+  const { update } = await build(t, { authenticate: ({ headers }) => ({ id: String(headers['x-session']) }) })
+  const statuses = { ann: 200, mia: 200, adam: 200, nick: 403, nobody: 403 }
+  for (const [user, status] of Object.entries(statuses)) {
+    t.equal((await update({ contactId: 'maria' }, { 'x-session': user })).statusCode, status, user)
+  }
+})
+
+void t.test('what the host throws is logged, not shown', async (t) => {
+  const lines: string[] = []
+  const server = { logger: { stream: { write: (line: string) => { lines.push(line) } } } }
+  const { update } = await build(t, { server, authenticate: fail(new Error('the secret reason')) })
+  const reply = await update({ contactId: 'maria' })
+  t.notMatch(reply.body, 'secret')
+  t.equal(lines.filter((line) => line.includes('the secret reason')).length, 1)
+})

@@ -1,0 +1,111 @@
+import Database from 'better-sqlite3'
+import t from 'tap'
+import type { ContactUpdatedEvent } from '../../src/index.js'
+import { as, build, rows } from '../build.js'
+
+void t.test('what it is told', async (t) => {
+  const events: ContactUpdatedEvent[] = []
+  const { app, update } = await build(t, { onContactUpdated: (event) => { events.push(event) } })
+  const previous = (await update({ contactId: 'maria' })).json().contact
+  const changes: Array<[body: object, changedFields: string[]]> = [
+    [{ name: 'Marie' }, ['name', 'unknown']],
+    [{ name: 'Marie' }, []],
+    [{ emails: ['new@example.com'], phones: ['+49 30 1'] }, ['emails']],
+    [{ phones: [], contactManager: '' }, ['phones', 'contactManager']],
+    [{ contactManager: 'ann', wipeConflicts: true }, ['conflictingFields', 'contactManager']],
+    [{ customFields: { plan: 'silver' }, emails: null }, ['customFields']]
+  ]
+  let was = previous
+  for (const [body, changedFields] of changes) {
+    const reply = await update({ contactId: 'maria', ...body })
+    const { contact } = reply.json()
+    t.equal(events.length, 1, 'called once')
+    const { request, ...event } = events.pop()!
+    t.strictSame(event, { contact, previous: was, changedFields, user: { id: 'ann', username: 'ann', name: 'ann' } }, JSON.stringify(body))
+    t.equal(request.server.version, app.version)
+    t.strictSame(request.body, { contactId: 'maria', ...body })
+    was = contact
+  }
+})
+
+void t.test('never for a refusal, nor where there is nothing to change', async (t) => {
+  let calls = 0
+  const { update, post, database } = await build(t, { onContactUpdated: () => { calls++ } })
+  database.exec("CREATE TRIGGER guard BEFORE UPDATE ON omnichannel_contact WHEN old.id = 'blank' BEGIN SELECT RAISE(ABORT, 'no'); END")
+  const situations: Array<[situation: string, status: number, ask: () => ReturnType<typeof update>]> = [
+    ['only the id', 200, () => update({ contactId: 'maria' })],
+    ['only nulls', 200, () => update({ contactId: 'maria', emails: null, phones: null, customFields: null, contactManager: null })],
+    ['wipeConflicts false', 200, () => update({ contactId: 'maria', wipeConflicts: false })],
+    ['an unknown contact', 400, () => update({ contactId: 'who', name: 'X' })],
+    ['a manager who is no agent', 400, () => update({ contactId: 'maria', name: 'X', contactManager: 'adam' })],
+    ['a custom field', 400, () => update({ contactId: 'maria', name: 'X', customFields: {} })],
+    ['an empty name', 400, () => update({ contactId: 'maria', name: '' })],
+    ['validation', 400, () => update({ contactId: 'maria', name: 'X', colour: 1 })],
+    ['broken JSON', 400, () => post('{')],
+    ['a stranger', 401, () => update({ contactId: 'maria', name: 'X' }, {})],
+    ['no permission', 403, () => update({ contactId: 'maria', name: 'X' }, as('nick'))],
+    ['a fault', 500, () => update({ contactId: 'blank', name: 'X' })]
+  ]
+  for (const [situation, status, ask] of situations) {
+    t.equal((await ask()).statusCode, status, situation)
+    t.equal(calls, 0, situation)
+  }
+})
+
+void t.test('after COMMIT: another connection sees the change', async (t) => {
+  const file = `${t.testdir()}/contacts.db`
+  const other = new Database(file)
+  t.teardown(() => { other.close() })
+  const seen: unknown[] = []
+  const { update } = await build(t, {
+    database: new Database(file),
+    onContactUpdated: ({ contact }) => { seen.push([contact.name, other.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get()]) }
+  })
+  await Promise.all(['a', 'b', 'c'].map((name) => update({ contactId: 'maria', name })))
+  t.strictSame(seen.map((pair) => (pair as unknown[])[0]), ['a', 'b', 'c'])
+  t.strictSame(seen.map((pair) => (pair as unknown[])[1]), ['c', 'c', 'c'], 'each is called after the commit that they share')
+})
+
+void t.test('its failure is logged and changes nothing', async (t) => {
+  const failures: Record<string, () => unknown> = {
+    'a throw': () => { throw new Error('of the host') },
+    'a rejection': async () => { throw new Error('of the host') },
+    'a later rejection': async () => { await new Promise(setImmediate); throw new Error('of the host') }
+  }
+  for (const [situation, onContactUpdated] of Object.entries(failures)) {
+    const lines: string[] = []
+    const server = { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } }
+    const { update, database } = await build(t, { server, onContactUpdated })
+    const reply = await update({ contactId: 'maria', name: 'Marie' })
+    await new Promise((resolve) => setTimeout(resolve))
+    t.equal(reply.statusCode, 200, situation)
+    t.equal(reply.json().contact.name, 'Marie', situation)
+    t.match(rows(database)['omnichannel_contact'], [{}, {}, { id: 'maria', name: 'Marie' }], situation)
+    t.equal(lines.length, 1, situation)
+    t.match(JSON.parse(lines[0]!), { msg: 'onContactUpdated failed', err: { message: 'of the host' } }, situation)
+  }
+})
+
+void t.test('an answer does not wait for it', async (t) => {
+  let finish = (): void => undefined
+  const { update } = await build(t, { onContactUpdated: () => new Promise<void>((resolve) => { finish = resolve }) })
+  t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
+  finish()
+})
+
+void t.test('the host may use the handle in it', async (t) => {
+  const { update, database } = await build(t, {
+    onContactUpdated: async ({ contact, request }) => {
+      database.transaction(() => { database.prepare('INSERT INTO omnichannel_statistic VALUES (?, 1)').run(contact.name) })()
+      if (contact.name === 'first') {
+        const reply = await request.server.inject({
+          method: 'POST', url: request.url, headers: as('bob'), payload: { contactId: 'maria', name: 'second' }
+        })
+        t.equal(reply.statusCode, 200)
+      }
+    }
+  })
+  t.equal((await update({ contactId: 'maria', name: 'first' })).statusCode, 200)
+  while (!database.prepare("SELECT 1 FROM omnichannel_statistic WHERE name = 'second'").get()) await new Promise(setImmediate)
+  t.match(rows(database)['omnichannel_statistic'], [{ name: 'first' }, { name: 'second' }])
+})

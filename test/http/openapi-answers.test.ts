@@ -1,0 +1,98 @@
+import rateLimit from '@fastify/rate-limit'
+import swagger from '@fastify/swagger'
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
+import type { LightMyRequestResponse } from 'fastify'
+import t from 'tap'
+import { as, build, path, type Setup, type World } from '../build.js'
+
+/** Loose JSON. */
+type Loose = ReturnType<typeof JSON.parse>
+
+const ajv = new Ajv2020({ strict: false, allErrors: true, formats: { 'date-time': /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/ } })
+
+/** The same schema, but a property that it does not name is wrong. */
+function closed (schema: Loose): Loose {
+  if (typeof schema !== 'object' || schema === null) return schema
+  if (Array.isArray(schema)) return schema.map(closed)
+  const inner = Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, closed(value)]))
+  return 'properties' in schema ? { additionalProperties: false, ...inner } : inner
+}
+
+async function setUp (t: Parameters<typeof build>[0], { host, ...setup }: Setup = {}): Promise<World & { responses: Loose }> {
+  const world = await build(t, {
+    ...setup,
+    host: async (app, database) => {
+      await app.register(swagger, { openapi: { info: { title: 'A host', version: '1.0.0' } } })
+      await host?.(app, database)
+    }
+  })
+  const document = world.app.swagger() as Loose
+  return { ...world, responses: document.paths[path].post.responses }
+}
+
+function validatorOf (responses: Loose, status: number): ValidateFunction {
+  return ajv.compile(closed(responses[status].content['application/json'].schema))
+}
+
+void t.test('every example fits its schema', async (t) => {
+  const { responses } = await setUp(t)
+  for (const [status, response] of Object.entries<Loose>(responses)) {
+    const validate = validatorOf(responses, Number(status))
+    for (const [name, { value }] of Object.entries<Loose>(response.content['application/json'].examples)) {
+      t.ok(validate(value), `${status} ${name}`, { errors: validate.errors })
+    }
+  }
+})
+
+void t.test('every answer of the server fits the schema of its status', async (t) => {
+  const world = await setUp(t, { bodyLimit: 400, lockTimeout: 20 })
+  const { database, update } = world
+  const limited = await setUp(t, { host: async (app) => { await app.register(rateLimit, { max: 1 }) } })
+  const maria = (change: object): object => ({ contactId: 'maria', ...change })
+  const inTransaction = async (): Promise<LightMyRequestResponse> => {
+    database.exec('BEGIN')
+    try {
+      return await update(maria({ name: 'X' }))
+    } finally {
+      database.exec('ROLLBACK')
+    }
+  }
+  const broken = async (): Promise<LightMyRequestResponse> => {
+    database.exec("CREATE TRIGGER broken BEFORE UPDATE ON omnichannel_room BEGIN SELECT RAISE(ABORT, 'no'); END")
+    const reply = await update(maria({ name: 'X' }))
+    database.exec('DROP TRIGGER broken')
+    return reply
+  }
+
+  const scenarios: Array<[situation: string, status: number, ask: () => Promise<LightMyRequestResponse>]> = [
+    ['a contact with everything', 200, () => update(maria({ emails: ['a@b'], phones: [], customFields: { plan: 'gold' } }))],
+    ['nothing to change', 200, () => update(maria({}))],
+    ['conflicts wiped, manager removed', 200, () => update(maria({ wipeConflicts: true, contactManager: '' }))],
+    ['a contact with nothing', 200, () => update({ contactId: 'blank', name: 'Blank' })],
+    ['no contactId', 400, () => update({})],
+    ['not JSON', 400, () => world.app.inject({ method: 'POST', url: path, headers: { ...as('ann'), 'content-type': 'application/json' }, payload: '{' })],
+    ['not of a known type', 400, () => world.app.inject({ method: 'POST', url: path, headers: { ...as('ann'), 'content-type': 'text/xml' }, payload: '<a/>' })],
+    ['unknown contact', 400, () => update({ contactId: 'nobody' })],
+    ['unknown manager', 400, () => update(maria({ contactManager: 'nobody' }))],
+    ['required custom field', 400, () => update(maria({ customFields: {} }))],
+    ['custom field that is not allowed', 400, () => update(maria({ customFields: { plan: 'gold', colour: 'red' } }))],
+    ['name taken away', 400, () => update(maria({ name: '' }))],
+    ['nobody', 401, () => update(maria({}), {})],
+    ['no permission', 403, () => update(maria({}), as('nick'))],
+    ['too large', 413, () => update(maria({ name: 'x'.repeat(500) }))],
+    ['too many', 429, async () => { await limited.update(maria({})); return await limited.update(maria({})) }],
+    ['something unforeseen', 500, broken],
+    ['a host transaction that stays open', 503, inTransaction]
+  ]
+  for (const [situation, status, ask] of scenarios) {
+    const reply = await ask()
+    t.equal(reply.statusCode, status, situation)
+    const validate = validatorOf(world.responses, reply.statusCode)
+    t.ok(validate(reply.json()), `${situation}: ${reply.body}`, { errors: validate.errors })
+    for (const [name, { schema }] of Object.entries<Loose>(world.responses[status].headers ?? {})) {
+      t.ok(ajv.validate(schema, String(reply.headers[name.toLowerCase()])), `${situation}: ${name}`)
+    }
+  }
+  t.strictSame(
+    [...new Set(scenarios.map(([, status]) => String(status)))], Object.keys(world.responses), 'every documented status was seen')
+})

@@ -1,0 +1,103 @@
+import swagger from '@fastify/swagger'
+import { Validator } from '@seriousme/openapi-schema-validator'
+import fastify from 'fastify'
+import { readFileSync } from 'node:fs'
+import t, { type Test } from 'tap'
+import { openapiJson } from '../../.ci/write-openapi.js'
+import omnichannelContacts from '../../src/index.js'
+import { as, build, path, type Setup } from '../build.js'
+
+/** Loose JSON. */
+type Loose = ReturnType<typeof JSON.parse>
+
+const info = { title: 'A host', version: '1.0.0' }
+
+async function documentOf (t: Test, version: string, setup: Setup = {}): Promise<Loose> {
+  const host: Setup['host'] = async (app) => { await app.register(swagger, { openapi: { openapi: version, info } }) }
+  const { app } = await build(t, { ...setup, host })
+  return app.swagger()
+}
+
+for (const version of ['3.0.3', '3.1.0']) {
+  void t.test(`OpenAPI ${version}: the operation is complete and the document valid`, async (t) => {
+    const document = await documentOf(t, version)
+    t.match(await new Validator().validate(structuredClone(document)), { valid: true })
+    t.strictSame(Object.keys(document.paths), [path])
+    t.notOk(document.components.securitySchemes, 'no security scheme')
+
+    const { requestBody, parameters, responses, ...operation } = document.paths[path].post
+    t.match(operation, {
+      operationId: 'post-api-v1-omnichannel-contacts.update', summary: /\w/, description: /\w/, tags: ['Omnichannel']
+    })
+    t.notOk(operation.security, 'no security is asked for')
+    t.match(parameters, [
+      { in: 'header', name: 'X-User-Id', required: true, schema: { type: 'string' }, description: /\w/ },
+      { in: 'header', name: 'X-Auth-Token', required: true, schema: { type: 'string' }, description: /\w/ }
+    ])
+    t.equal(parameters.length, 2)
+
+    t.strictSame(Object.keys(requestBody.content), ['application/json', 'application/x-www-form-urlencoded'])
+    const { schema, examples } = requestBody.content['application/json']
+    t.ok(Object.keys(examples).length > 0, 'the body has an example')
+    t.strictSame(schema.required, ['contactId'])
+    t.equal(schema.additionalProperties, false)
+    const nullable = (type: string): object => version === '3.0.3' ? { type, nullable: true } : { type: [type, 'null'] }
+    const expected: Record<string, object> = {
+      contactId: { type: 'string' },
+      name: { type: 'string' },
+      emails: { ...nullable('array'), uniqueItems: true, items: { type: 'string' } },
+      phones: { ...nullable('array'), uniqueItems: true, items: { type: 'string' } },
+      customFields: nullable('object'),
+      contactManager: nullable('string'),
+      wipeConflicts: nullable('boolean')
+    }
+    t.strictSame(Object.keys(schema.properties), Object.keys(expected))
+    for (const [name, property] of Object.entries(expected)) {
+      t.match(schema.properties[name], { ...property, description: /\w/ }, name)
+    }
+    t.equal('nullable' in schema.properties.contactId || 'nullable' in schema.properties.name, false)
+
+    t.strictSame(Object.keys(responses), ['200', '400', '401', '403', '413', '429', '500', '503'])
+    for (const [status, response] of Object.entries<Loose>(responses)) {
+      t.match(response.description, /\w/, status)
+      t.strictSame(Object.keys(response.content), ['application/json'])
+      t.ok(Object.keys(response.content['application/json'].examples).length > 0, `${status} has an example`)
+      t.equal(response.headers?.['Retry-After'] !== undefined, ['429', '503'].includes(status), `${status}: Retry-After`)
+    }
+  })
+}
+
+void t.test('two registrations: two operations with two ids', async (t) => {
+  const { app, database } = await build(t, {
+    host: async (app) => { await app.register(swagger, { openapi: { info } }) },
+    prefix: '/a'
+  })
+  const host = fastify()
+  t.teardown(async () => { await host.close() })
+  await host.register(swagger, { openapi: { info } })
+  await host.register(omnichannelContacts, { database })
+  await host.register(async (inner) => { await inner.register(omnichannelContacts, { database, prefix: '/b' }) }, { prefix: '/a' })
+  await host.ready()
+  const document = host.swagger() as Loose
+  t.match(await new Validator().validate(structuredClone(document)), { valid: true })
+  t.strictSame(
+    Object.entries<Loose>(document.paths).map(([url, { post }]) => [url, post.operationId]),
+    [[path, 'post-api-v1-omnichannel-contacts.update'], ['/a/b/omnichannel/contacts.update', 'post-a-b-omnichannel-contacts.update']]
+  )
+  t.strictSame(Object.keys((app.swagger() as Loose).paths), ['/a/omnichannel/contacts.update'])
+})
+
+void t.test('a host with its own authenticate: the two headers are not asked for', async (t) => {
+  const document = await documentOf(t, '3.0.3', { authenticate: () => ({ id: 'ann' }) })
+  t.equal(document.paths[path].post.parameters, undefined)
+})
+
+void t.test('documented headers do not validate: a caller without them is refused with 401', async (t) => {
+  const { update } = await build(t)
+  t.equal((await update({ contactId: 'maria' }, {})).statusCode, 401)
+  t.equal((await update({ contactId: 'maria' }, as('ann'))).statusCode, 200)
+})
+
+void t.test('openapi.json is the document that the plugin gives (npm run write-openapi)', async (t) => {
+  t.equal(readFileSync('openapi.json', 'utf8'), await openapiJson())
+})

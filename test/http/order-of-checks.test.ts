@@ -1,0 +1,101 @@
+import t from 'tap'
+import { as, build, path, rows } from '../build.js'
+
+// Contract, section 2: who is asked before what, and what before how.
+
+void t.test('several things wrong: the earlier check answers', async (t) => {
+  const { post, database } = await build(t, { bodyLimit: 300 })
+  const stranger = { 'x-user-id': 'who', 'x-auth-token': 'wrong' }
+  const bodies: Record<string, [text: string | undefined, type?: string]> = {
+    'half a JSON': ['{"contactId":'],
+    'no body': [undefined],
+    'a huge body': ['x'.repeat(100_000)],
+    'an unsupported content type': ['<a/>', 'text/xml'],
+    'a wrong shape': ['{"unknown":1}'],
+    'an unknown contact': ['{"contactId":"nobody"}'],
+    'a good body': ['{"contactId":"maria","name":"Mallory"}']
+  }
+  const before = rows(database)
+  for (const [situation, [text, type = 'application/json']] of Object.entries(bodies)) {
+    const unknown = await post(text, { ...stranger, 'content-type': type })
+    t.equal(unknown.statusCode, 401, `${situation} of a stranger`)
+    t.strictSame(unknown.json(), {
+      success: false,
+      error: 'You must be logged in to do this.',
+      status: 'error',
+      message: 'You must be logged in to do this.'
+    }, `${situation} of a stranger`)
+
+    const refused = await post(text, { ...as('nick'), 'content-type': type })
+    t.equal(refused.statusCode, 403, `${situation} without the permission`)
+    t.strictSame(refused.json(), {
+      success: false, error: 'User does not have the permissions required for this action [error-unauthorized]'
+    }, `${situation} without the permission`)
+  }
+  t.strictSame(rows(database), before)
+})
+
+void t.test("a stranger's body: never parsed", async (t) => {
+  const parse = JSON.parse
+  t.teardown(() => { JSON.parse = parse })
+  const { post } = await build(t)
+  let parsed = 0
+  JSON.parse = (...input: Parameters<typeof JSON.parse>) => {
+    parsed++
+    return parse(...input)
+  }
+  const body = '{"contactId":"maria"}'
+  t.equal((await post(body, { 'x-auth-token': 'wrong' })).statusCode, 401)
+  t.equal((await post(body, as('nick'))).statusCode, 403)
+  t.equal(parsed, 0)
+  t.equal((await post(body)).statusCode, 200)
+  t.ok(parsed > 0, 'a known caller is: the count can move')
+})
+
+void t.test('a bad token: counted by a rate limit of the host before it is refused', async (t) => {
+  let counted = 0
+  const { update } = await build(t, { host: (app) => { app.addHook('onRequest', async () => { counted++ }) } })
+  t.equal((await update({ contactId: 'maria' }, {})).statusCode, 401)
+  t.equal((await update({ contactId: 'maria' }, as('nick'))).statusCode, 403)
+  t.equal(counted, 2)
+})
+
+void t.test('a rate limit that says no: 429 before anything of the body', async (t) => {
+  const { app, database } = await build(t, {
+    host: (app) => {
+      app.addHook('onRequest', async (_request, reply) => {
+        void reply.header('retry-after', '9')
+        throw Object.assign(new Error('slow down'), { statusCode: 429 })
+      })
+    }
+  })
+  const before = rows(database)
+  for (const headers of [{}, as('nick'), as('ann')]) {
+    const reply = await app.inject({
+      method: 'POST', url: path, headers: { 'content-type': 'application/json', ...headers }, payload: '{'
+    })
+    t.equal(reply.statusCode, 429)
+  }
+  t.strictSame(rows(database), before)
+})
+
+void t.test('shape, contact, manager, custom fields, rename: in this order', async (t) => {
+  const { update, database } = await build(t)
+  const before = rows(database)
+  const wrong = { name: '', contactManager: 'nobody', customFields: { plan: 'iron', colour: 'red' } }
+  const scenarios: Array<[situation: string, body: object, error: string]> = [
+    ['shape', { ...wrong, contactId: 'nobody', x: 1 }, 'must NOT have additional properties [invalid-params]'],
+    ['contact', { ...wrong, contactId: 'nobody' }, 'error-contact-not-found'],
+    ['manager', { ...wrong, contactId: 'maria' }, 'error-contact-manager-not-found'],
+    ['value of a custom field', { ...wrong, contactId: 'maria', contactManager: 'ann' }, 'Invalid value for Plan field'],
+    ['custom field that is not allowed', { contactId: 'maria', name: '', customFields: { colour: 'red', plan: 'gold' } },
+      'Custom field colour is not allowed'],
+    ['rename', { contactId: 'maria', name: '', customFields: { plan: 'silver' }, emails: [], wipeConflicts: true }, 'error-invalid-operation']
+  ]
+  for (const [situation, body, error] of scenarios) {
+    const reply = await update(body)
+    t.equal(reply.statusCode, 400, situation)
+    t.equal(reply.json().error, error, situation)
+    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+  }
+})

@@ -1,0 +1,129 @@
+import t from 'tap'
+import { build, changes, rows } from '../build.js'
+
+// Contract, sections 1 and 3: what a body may be, and what is said of one that is not.
+
+const missing = "must have required property 'contactId'"
+const additional = 'must NOT have additional properties'
+const duplicate = (later: number, earlier: number): string =>
+  `must NOT have duplicate items (items ## ${later} and ${earlier} are identical)`
+
+void t.test('a body of the wrong shape: the first thing that is wrong, in the words of Ajv', async (t) => {
+  const { update, database } = await build(t)
+  const of = (rest: object): object => ({ contactId: 'maria', ...rest })
+  const scenarios: Array<[situation: string, body: unknown, reason: string]> = [
+    ['{}: contactId is missing', {}, missing],
+    ['an array: not an object', [], 'must be object'],
+    ['a string: not an object', 'x', 'must be object'],
+    ['a number: not an object', 5, 'must be object'],
+    ['true: not an object', true, 'must be object'],
+    ['null: not an object', null, 'must be object'],
+    ['contactId is an object', { contactId: {} }, 'must be string'],
+    ['contactId is an array of one string: never unwrapped', { contactId: ['maria'] }, 'must be string'],
+    ['name is an array', of({ name: ['Maria'] }), 'must be string'],
+    ['emails is a string: never wrapped', of({ emails: 'a@b' }), 'must be array'],
+    ['emails is an object', of({ emails: { 0: 'a@b' } }), 'must be array'],
+    ['emails is true', of({ emails: true }), 'must be array'],
+    ['emails is a number', of({ emails: 1 }), 'must be array'],
+    ['emails has an object', of({ emails: [{ a: 1 }] }), 'must be string'],
+    ['emails has an array', of({ emails: ['a@b', ['c@d']] }), 'must be string'],
+    ['emails twice the same', of({ emails: ['a@b', 'c@d', 'a@b'] }), duplicate(2, 0)],
+    ['phones is a string', of({ phones: '1' }), 'must be array'],
+    ['phones has an object', of({ phones: [{}] }), 'must be string'],
+    ['phones twice the same', of({ phones: ['1', '1'] }), duplicate(1, 0)],
+    ['phones the same after coercion', of({ phones: [1, '1'] }), duplicate(1, 0)],
+    ['phones null and "" are the same text', of({ phones: [null, ''] }), duplicate(1, 0)],
+    ['customFields is a string', of({ customFields: 'x' }), 'must be object'],
+    ['customFields is an array', of({ customFields: [] }), 'must be object'],
+    ['customFields is true', of({ customFields: true }), 'must be object'],
+    ['contactManager is an object', of({ contactManager: {} }), 'must be string'],
+    ['contactManager is an array', of({ contactManager: ['ann'] }), 'must be string'],
+    ['wipeConflicts is a word', of({ wipeConflicts: 'yes' }), 'must be boolean'],
+    ['wipeConflicts is another number', of({ wipeConflicts: 2 }), 'must be boolean'],
+    ['wipeConflicts is an array', of({ wipeConflicts: [true] }), 'must be boolean'],
+    ['an unknown key', of({ unknown: true }), additional],
+    ['an unknown key that is null', of({ other: null }), additional],
+    ['keys differ in case', { ContactId: 'maria', contactId: 'maria' }, additional],
+    ['the key __proto__', of({ ['__proto__']: {} }), additional],
+    ['the key constructor', of({ constructor: 'x' }), additional],
+    ['the key hasOwnProperty', of({ hasOwnProperty: 'x' }), additional],
+    ['contactId only in __proto__: missing', { ['__proto__']: { contactId: 'maria' } }, missing]
+  ]
+  const before = rows(database)
+  for (const [situation, body, reason] of scenarios) {
+    const reply = await update(body)
+    t.equal(reply.statusCode, 400, situation)
+    t.strictSame(reply.json(), { success: false, error: `${reason} [invalid-params]`, errorType: 'invalid-params' }, situation)
+    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+  }
+})
+
+void t.test('several things wrong: contactId first, then unknown keys, then the keys in their order', async (t) => {
+  const { update } = await build(t)
+  const wrong = Object.entries({
+    contactId: {}, name: {}, emails: 'x', phones: ['1', '1'], customFields: 'x', contactManager: {}, wipeConflicts: []
+  }).reverse()
+  /** The last `count` keys of the table are wrong, and stand in the body the other way round. */
+  const last = (count: number, rest: object): object => ({ ...Object.fromEntries(wrong.slice(0, count)), ...rest })
+  const scenarios: Array<[situation: string, body: unknown, reason: string]> = [
+    ['contactId is missing', last(6, { unknown: 1 }), missing],
+    ['then an unknown key', last(7, { unknown: 1 }), additional],
+    ['then contactId', last(5, { contactId: {} }), 'must be string'],
+    ['then name', last(5, { name: {}, contactId: 'maria' }), 'must be string'],
+    ['then emails', last(5, { contactId: 'maria' }), 'must be array'],
+    ['then phones', last(4, { contactId: 'maria' }), duplicate(1, 0)],
+    ['then customFields', last(3, { contactId: 'maria' }), 'must be object'],
+    ['then contactManager', last(2, { contactId: 'maria' }), 'must be string'],
+    ['then wipeConflicts', last(1, { contactId: 'maria' }), 'must be boolean'],
+    ['in an array the items, then the duplicates', { contactId: 'maria', emails: ['a', 'a', {}] }, 'must be string']
+  ]
+  for (const [situation, body, reason] of scenarios) {
+    t.equal((await update(body)).json().error, `${reason} [invalid-params]`, situation)
+  }
+})
+
+void t.test('coercion: a body is read as Ajv coerces it', async (t) => {
+  const maria = 'contact maria'
+  const written = { unknown: 0, version: 2, updated_at: 'moved' }
+  const scenarios: Array<[situation: string, body: object, changed: object]> = [
+    ['a number is a phone', { phones: [4930, 1.5, true] }, {
+      [maria]: written,
+      'contact_phone maria 0': { phone_number: '4930' },
+      'contact_phone maria 1': { contact_id: 'maria', position: 1, phone_number: '1.5' },
+      'contact_phone maria 2': { contact_id: 'maria', position: 2, phone_number: 'true' }
+    }],
+    ['null among e-mails is the empty text', { emails: [null] }, {
+      [maria]: written, 'contact_email maria 0': { address: '' }, 'contact_email maria 1': 'gone'
+    }],
+    ['null for every key that may be null: nothing to change',
+      { emails: null, phones: null, customFields: null, contactManager: null, wipeConflicts: null }, {}],
+    ['"" for a list, an object or a flag is null', { emails: '', phones: '', customFields: '', wipeConflicts: '' }, {}],
+    ['0 for a list, an object or a flag: null, or false', { emails: 0, phones: 0, customFields: 0, wipeConflicts: 0 }, {}],
+    ['false for a list, an object or a flag: null, or false', { emails: false, phones: false, customFields: false, wipeConflicts: 'false' }, {}],
+    ['a number is a manager, who is not found', { contactManager: 7 }, {}],
+    ...['true', 1, true].map((wipeConflicts): [string, object, object] => [`wipeConflicts ${JSON.stringify(wipeConflicts)} is true`, { wipeConflicts }, {
+      [maria]: { ...written, conflicting_fields: '[]' },
+      'statistic Resolved_Conflicts_Count': { name: 'Resolved_Conflicts_Count', value: 2 }
+    }])
+  ]
+  for (const [situation, body, changed] of scenarios) {
+    await t.test(situation, async (t) => {
+      const { update, database } = await build(t)
+      const before = rows(database)
+      const reply = await update({ contactId: 'maria', ...body })
+      t.equal(reply.statusCode, 'contactManager' in body && body.contactManager === 7 ? 400 : 200)
+      t.strictSame(changes(before, rows(database)), changed)
+    })
+  }
+})
+
+void t.test('contactId and name are coerced too: a number is its text, null is empty', async (t) => {
+  const { update, database } = await build(t)
+  database.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('7', 'Seven'), ('true', 'True')")
+  t.equal((await update({ contactId: 7 })).json().contact.name, 'Seven')
+  t.equal((await update({ contactId: true })).json().contact.name, 'True')
+  t.equal((await update({ contactId: 7, name: 8 })).json().contact.name, '8')
+  t.strictSame((await update({ contactId: null })).json(), { success: false, error: 'error-contact-not-found' })
+  t.strictSame((await update({ contactId: 'maria', name: null })).json(), { success: false, error: 'error-invalid-operation' })
+  t.equal((await update({ contactId: 'blank', name: null })).json().contact.name, '')
+})

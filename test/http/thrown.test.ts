@@ -1,0 +1,85 @@
+import t from 'tap'
+import { build, rows, type Setup } from '../build.js'
+
+// Whatever a host's function throws, nobody gets in by it, and the answer stays the contract's.
+
+const failed = { success: false, error: 'Internal server error' }
+
+const things: Array<[situation: string, thrown: unknown]> = [
+  ['null', null],
+  ['undefined', undefined],
+  ['false', false],
+  ['0', 0],
+  ['an empty text', ''],
+  ['a text', 'no'],
+  ['an object', {}],
+  ['a frozen error', Object.freeze(new Error('no'))],
+  ['a timeout of fetch, whose code is a number', new DOMException('too late', 'TimeoutError')],
+  ['the 404 of an identity service', Object.assign(new Error('no'), { statusCode: 404 })],
+  ['the 503 of an identity service', { statusCode: 503 }],
+  ['an error with null for a code', Object.assign(new Error('no'), { code: null })]
+]
+
+const places: Array<[place: string, (fail: () => never) => Setup]> = [
+  ['authenticate', (fail) => ({ authenticate: fail })],
+  ['authenticate, later', (fail) => ({ authenticate: async () => fail() })],
+  ['authenticate, with the host saying who may', (fail) => ({ authenticate: fail, authorize: () => true })],
+  ['authorize', (fail) => ({ authorize: fail })],
+  ['authorize, later', (fail) => ({ authorize: async () => fail() })]
+]
+
+for (const [place, setUp] of places) {
+  void t.test(`${place} throws anything: 500, and nobody gets in`, async (t) => {
+    for (const [situation, thrown] of things) {
+      const { update, database } = await build(t, setUp(() => { throw thrown }))
+      const before = rows(database)
+      const reply = await update({ contactId: 'maria', name: 'Mallory' })
+      t.equal(reply.statusCode, 500, situation)
+      t.strictSame(reply.json(), failed, situation)
+      t.equal(reply.headers['content-type'], 'application/json', situation)
+      t.strictSame(rows(database), before, `${situation}: nothing changed`)
+    }
+  })
+}
+
+void t.test('a rate limit that says when in a way of its own: still a number of seconds', async (t) => {
+  const inAMinute = new Date(Date.now() + 60_000).toUTCString()
+  for (const retryAfter of [inAMinute, 'soon', undefined, ['7']]) {
+    const { update } = await build(t, {
+      host: (app) => {
+        app.addHook('onRequest', async (_request, reply) => {
+          if (retryAfter !== undefined) void reply.header('retry-after', retryAfter)
+          throw Object.assign(new Error('slow down'), { statusCode: 429 })
+        })
+      }
+    })
+    const reply = await update({ contactId: 'maria' })
+    t.equal(reply.statusCode, 429)
+    t.match(reply.json().error, /You must wait [1-9]\d* seconds/, String(retryAfter))
+  }
+})
+
+void t.test('a hook of the host refuses in its own way: its status stands, its words do not', async (t) => {
+  const refusals: Array<[situation: string, thrown: object, status: number, body: object]> = [
+    ['a status of the reply', {}, 418, { success: false, error: "I'm a Teapot" }],
+    ['a status that HTTP does not name', { statusCode: 499 }, 499, { success: false, error: 'Request refused' }],
+    ['a body that could not be read', { code: 'FST_ERR_CTP_OF_ITS_OWN', statusCode: 400 }, 400, {
+      success: false, error: 'The request body could not be read [invalid-params]', errorType: 'invalid-params'
+    }]
+  ]
+  for (const [situation, thrown, status, body] of refusals) {
+    const { update, database } = await build(t, {
+      host: (app) => {
+        app.addHook('onRequest', async (_request, reply) => {
+          if (status === 418) void reply.code(418)
+          throw Object.assign(new Error('FST_ not for strangers'), thrown)
+        })
+      }
+    })
+    const before = rows(database)
+    const reply = await update({ contactId: 'maria', name: 'Mallory' })
+    t.equal(reply.statusCode, status, situation)
+    t.strictSame(reply.json(), body, situation)
+    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+  }
+})

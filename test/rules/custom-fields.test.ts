@@ -1,0 +1,142 @@
+import t, { type Test } from 'tap'
+import { build, changes, rows, type Setup, type World } from '../build.js'
+
+// Contract, section 6. The world allows plan (required, gold or silver) and note; maria has plan gold and legacy kept.
+
+type Fields = Record<string, unknown>
+interface FieldsWorld extends World {
+  /** Sends customFields for maria; gives what is stored then, or the error, which has changed nothing. */
+  set: (customFields: Fields) => Promise<unknown>
+  define: (id: string, rest?: Fields) => void
+}
+
+async function buildFields (t: Test, setup?: Setup): Promise<FieldsWorld> {
+  const world = await build(t, setup)
+  const { database, update } = world
+  const stored = (): Fields => JSON.parse(
+    database.prepare<[], string>("SELECT custom_fields FROM omnichannel_contact WHERE id = 'maria'").pluck().get()!)
+  return {
+    ...world,
+    set: async (customFields) => {
+      const before = rows(database)
+      const reply = await update({ contactId: 'maria', customFields })
+      if (reply.statusCode === 200) {
+        t.strictSame(reply.json().contact.customFields, stored(), 'the answer is what is stored')
+        return stored()
+      }
+      t.strictSame([reply.statusCode, reply.json()], [400, { success: false, error: reply.json().error }])
+      t.strictSame(changes(before, rows(database)), {})
+      return reply.json().error
+    },
+    define: (id, { label = '', required = 0, regexp = '', visibility = 'visible', scope = 'visitor' } = {}) => {
+      database.prepare('INSERT OR REPLACE INTO omnichannel_custom_field VALUES (?, ?, ?, ?, ?, ?)')
+        .run(id, label, scope, visibility, required, regexp)
+    }
+  }
+}
+
+const legacy = 'kept'
+
+void t.test('values: text, trimmed; empty as if absent; no scalar is an error', async (t) => {
+  const { set } = await buildFields(t)
+  const stored = (note: unknown): Fields => ({ plan: 'gold', note, legacy })
+  const without = { plan: 'gold', legacy }
+  const scenarios: Array<[situation: string, note: unknown, expected: unknown]> = [
+    ['a text', 'hello', stored('hello')],
+    ['white space around', ' \u00A0\uFEFF\n hello  you\t', stored('hello  you')],
+    ['0', 0, stored('0')],
+    ['a number', -1.5e30, stored('-1.5e+30')],
+    ['false', false, stored('false')],
+    ['true', true, stored('true')],
+    ['a NUL', 'a\u0000b', stored('a\u0000b')],
+    ['null', null, without],
+    ['empty', '', without],
+    ['blank', ' \t\r\n\u2003', without],
+    ['an object', {}, 'Invalid value for note field'],
+    ['an array', [], 'Invalid value for note field'],
+    ['an array of one text', ['x'], 'Invalid value for note field']
+  ]
+  for (const [situation, note, expected] of scenarios) {
+    t.strictSame(await set({ plan: 'gold', note }), expected, situation)
+  }
+  await set({ plan: 'gold', note: 'x' })
+  t.strictSame(await set({ plan: 'gold' }), without, 'an allowed field that is left out: removed')
+})
+
+void t.test('required: absent, null, empty and blank are errors', async (t) => {
+  const { set } = await buildFields(t)
+  for (const sent of [{}, { plan: null }, { plan: '' }, { plan: ' \n' }, { plan: [] }, { plan: {} }, { note: 'x' }]) {
+    t.equal(await set(sent), 'Invalid value for Plan field', JSON.stringify(sent))
+  }
+})
+
+void t.test('{} erases all registered values where none is required', async (t) => {
+  const { set, define } = await buildFields(t)
+  define('plan')
+  await set({ plan: 'x', note: 'y' })
+  t.strictSame(await set({}), { legacy })
+})
+
+void t.test('patterns: without flags, unanchored, on the trimmed text', async (t) => {
+  const { set, define } = await buildFields(t)
+  define('plan')
+  const scenarios: Array<[regexp: string, value: unknown, fits: boolean]> = [
+    ['b', 'abc', true],
+    ['B', 'abc', false],
+    ['^b', 'abc', false],
+    ['^abc$', '  abc\n', true],
+    ['^abc$', 'abc\nabc', false],
+    ['a.c', 'a\nc', false],
+    ['^\\d+$', 12, true],
+    ['^true$', true, true],
+    ['^(?=.*\\d)(?=.*[a-z]).{3,}$', 'ab1', true],
+    ['^(?=.*\\d)(?=.*[a-z]).{3,}$', 'abc', false],
+    ['^(.)\\1$', 'aa', true],
+    ['^(.)\\1$', 'ab', false],
+    ['^.$', '🙂', false],
+    ['^\\w$', 'é', false],
+    ['^x$', '', true],
+    ['^x$', ' ', true]
+  ]
+  for (const [regexp, value, fits] of scenarios) {
+    define('note', { regexp, label: 'Note' })
+    const expected = fits ? { ...String(value).trim() !== '' && { note: String(value).trim() }, legacy } : 'Invalid value for Note field'
+    t.strictSame(await set({ note: value }), expected, `${regexp} on ${JSON.stringify(value)}`)
+  }
+})
+
+void t.test('the order of errors: definitions as they were made, then unknown keys as they were sent', async (t) => {
+  const { set, define } = await buildFields(t)
+  define('a', { label: 'A', regexp: '^x$' })
+  const scenarios: Array<[sent: Fields, error: string]> = [
+    [{ zzz: 1, a: 'y', note: {}, plan: '' }, 'Invalid value for Plan field'],
+    [{ zzz: 1, a: 'y', note: {}, plan: 'gold' }, 'Invalid value for note field'],
+    [{ zzz: 1, a: 'y', plan: 'gold' }, 'Invalid value for A field'],
+    [{ zzz: 1, aaa: null, a: 'x', plan: 'gold' }, 'Custom field zzz is not allowed'],
+    [{ plan: 'gold', '': 1 }, 'Custom field  is not allowed']
+  ]
+  for (const [sent, error] of scenarios) t.equal(await set(sent), error)
+})
+
+void t.test('definitions that do not count: hidden, or of rooms', async (t) => {
+  const { set, define } = await buildFields(t)
+  t.equal(await set({ plan: 'gold', secret: 'x' }), 'Custom field secret is not allowed')
+  t.equal(await set({ plan: 'gold', topic: 'x' }), 'Custom field topic is not allowed')
+  await set({ plan: 'silver', note: 'n' })
+  define('plan', { visibility: 'hidden', required: 1 })
+  define('note', { scope: 'room', regexp: 'never' })
+  const kept = { plan: 'silver', note: 'n', legacy }
+  t.strictSame(await set({}), kept, 'not sent: kept')
+  t.strictSame(await set({ plan: 'gold', note: [], legacy: {} }), kept, 'sent: ignored')
+  define('plan', { visibility: 'hide-from-nobody' })
+  t.strictSame(await set({ plan: 'gold' }), { plan: 'gold', note: 'n', legacy }, 'allowed again')
+})
+
+void t.test('without customFields nothing is checked', async (t) => {
+  const { update, database } = await buildFields(t)
+  database.exec("UPDATE omnichannel_contact SET custom_fields = '{}' WHERE id = 'maria'")
+  for (const customFields of [undefined, null, '', 0, false]) {
+    const reply = await update({ contactId: 'maria', phones: [], customFields })
+    t.strictSame([reply.statusCode, reply.json().contact.customFields], [200, {}])
+  }
+})

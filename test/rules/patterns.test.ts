@@ -1,0 +1,105 @@
+// The engine behind custom field patterns, by itself: the route trims what it tests, and the interesting texts are blank.
+// test/rules/custom-fields.test.ts has what a caller sees.
+
+import t from 'tap'
+import { compilePattern } from '../../src/rules/patterns.js'
+
+const LONG = 'a'.repeat(50_000)
+// Sends the pattern past the untimed path: 2^40 ways, on paper, through a branch that matches none of the texts.
+const hazard = (source: string): string => `(?:${source})|(?:\u0001?){40}\u0002`
+
+interface Case { name: string, source: string, text: string, expected: boolean }
+
+// Each of these runs natively, as it is (V8) and through hazard() (RE2, or V8 with a clock where RE2 lacks something).
+const cases: Case[] = [
+  { name: 'digits: match', source: '^[0-9]+$', text: '0123456789', expected: true },
+  { name: 'digits and a letter: no match', source: '^[0-9]+$', text: '01234x', expected: false },
+  { name: 'unanchored: matches inside', source: 'b', text: 'abc', expected: true },
+  { name: 'empty pattern: matches everything', source: '', text: 'x', expected: true },
+  { name: '$ before a final newline: no match', source: 'a$', text: 'a\n', expected: false },
+  { name: '^ after a newline: no match', source: '^b', text: 'a\nb', expected: false },
+  { name: 'dot and carriage return: no match', source: '^.$', text: '\r', expected: false },
+  { name: 'dot and U+2028: no match', source: '^.$', text: '\u2028', expected: false },
+  { name: 'dot and NEL: match', source: '^.$', text: '\x85', expected: true },
+  { name: 'dot and an emoji: two code units', source: '^.$', text: '😀', expected: false },
+  { name: 'two dots and an emoji: match', source: '^..$', text: '😀', expected: true },
+  { name: 'emoji in a class: its halves', source: '^[😀]{2}$', text: '😀', expected: true },
+  { name: 'high surrogate alone: found in an emoji', source: '\\ud83d', text: 'x😀', expected: true },
+  { name: 'range across the surrogates: match', source: '^[\\ud000-\\ue010]{2}$', text: '😀', expected: true },
+  { name: 'range beside the surrogates: no match', source: '[\\ue000-\\uffff]', text: '😀', expected: false },
+  { name: 'negated class and a lone surrogate: match', source: '^[^a]$', text: '\ud800', expected: true },
+  { name: '\\s and NBSP: match', source: '^\\s$', text: '\xa0', expected: true },
+  { name: '\\s and BOM: match', source: '^\\s$', text: '\ufeff', expected: true },
+  { name: '\\S and NBSP: no match', source: '\\S', text: '\xa0', expected: false },
+  { name: '\\S in a class and an emoji: match', source: '^[\\S]{2}$', text: '😀', expected: true },
+  { name: '[\\s\\S] and a newline: match', source: '^[\\s\\S]$', text: '\n', expected: true },
+  { name: '\\d and an Arabic digit: no match', source: '\\d', text: '\u0661', expected: false },
+  { name: '\\D and a letter: match', source: '^\\D$', text: 'a', expected: true },
+  { name: '\\w and é: no match', source: '\\w', text: 'é', expected: false },
+  { name: '\\W and é: match', source: '^\\W$', text: 'é', expected: true },
+  { name: '\\b and é: no word', source: 'é\\b', text: 'é', expected: false },
+  { name: '\\b: match', source: '\\bfoo\\b', text: 'a foo b', expected: true },
+  { name: '\\B on the empty text: match', source: '^\\B$', text: '', expected: true },
+  { name: 'empty class: never', source: '[]', text: 'a', expected: false },
+  { name: 'negated empty class: anything', source: '^[^]$', text: '\n', expected: true },
+  { name: 'lazy quantifier: same verdict', source: '^a+?b*?$', text: 'aab', expected: true },
+  { name: 'counted: too many', source: '^a{2,3}$', text: 'aaaa', expected: false },
+  { name: 'counted, open: match', source: '^a{2,}$', text: 'aaaa', expected: true },
+  { name: 'count beyond what RE2 knows: match', source: '^a{0,1001}$', text: 'aaa', expected: true },
+  { name: 'count required beyond what RE2 knows: no match', source: '^a{1001,}$', text: 'aaa', expected: false },
+  { name: 'named group: plain group', source: '^(?<year>\\d{4})$', text: '2026', expected: true },
+  { name: 'non-capturing group: match', source: '^(?:ab|c)+$', text: 'abcab', expected: true },
+  { name: 'named backreference: match', source: '^(?<n>a|b)\\k<n>$', text: 'bb', expected: true },
+  { name: 'backreference: no match', source: '^(a|b)\\1$', text: 'ab', expected: false },
+  { name: 'lookahead: match', source: '^(?=.*\\d)(?=.*[a-z]).{4,}$', text: 'abc1', expected: true },
+  { name: 'negative lookahead: no match', source: '^(?!admin)', text: 'administrator', expected: false },
+  { name: 'lookbehind, read backwards: match', source: '(?<=a*b)c', text: 'aabc', expected: true },
+  { name: 'quantified lookahead: match', source: '^(?=b)*a$', text: 'a', expected: true },
+  { name: 'Annex B \\8: the digit', source: '^\\8$', text: '8', expected: true },
+  { name: 'Annex B \\101: octal', source: '^\\101$', text: 'A', expected: true },
+  { name: 'Annex B lone brace and bracket: literal', source: '^{]}$', text: '{]}', expected: true },
+  { name: 'Annex B x{,5}: literal', source: '^x{,5}$', text: 'x{,5}', expected: true },
+  { name: 'Annex B \\c: a backslash and c', source: '^\\c$', text: '\\c', expected: true },
+  { name: 'Annex B [\\c0]: control character', source: '^[\\c0]$', text: '\x10', expected: true },
+  { name: 'Annex B \\k without groups: k', source: '^\\k$', text: 'k', expected: true },
+  { name: '\\u{3}: u three times', source: '^\\u{3}$', text: 'uuu', expected: true },
+  { name: '\\p{L}: p{L}', source: '^\\p{L}$', text: 'p{L}', expected: true },
+  { name: '\\- : a hyphen', source: '^\\-$', text: '-', expected: true },
+  { name: '[\\w-a]: a hyphen too', source: '^[\\w-a]$', text: '-', expected: true }
+]
+
+// Hostile pairs: each has to come back, in about 150 ms at most.
+const hostile: Case[] = [
+  { name: '(a+)+: RE2 says no', source: '^(a+)+$', text: LONG + '!', expected: false },
+  { name: '(a+)+: RE2 says yes', source: '^(a+)+$', text: LONG, expected: true },
+  { name: '(a|a)*$: the empty match at the end, which V8 never reaches', source: '(a|a)*$', text: LONG + '!', expected: true },
+  { name: '(.*)*=: RE2 says no', source: '(.*)*=', text: LONG, expected: false },
+  { name: '(a+){10}b: RE2 says no', source: '(a+){10}b', text: LONG, expected: false },
+  { name: 'backreference: out of time', source: '^(a*)*\\1b$', text: LONG, expected: false },
+  { name: 'lookahead: out of time', source: '^(?=(a+)+b)', text: LONG, expected: false },
+  { name: 'out of time before: the next pattern is not disturbed', source: '^(?=(a+)+b)a', text: 'aab', expected: true },
+  { name: 'counts within counts: V8 with a clock', source: '(x{1000}){1000}', text: LONG, expected: false },
+  { name: 'infinite ways, not a number of steps: V8 with a clock', source: '(?:(?:a*)*)*(?=!)', text: 'aa!', expected: true },
+  { name: 'long source RE2 reads: match', source: `^(?:${'abc|'.repeat(200)}x)$`, text: 'x', expected: true },
+  { name: 'long source only V8 reads: not run, no match', source: `(?=a)${'b'.repeat(5000)}`, text: 'a' + 'b'.repeat(5000), expected: false },
+  { name: 'nested too deep for the parser: not run, no match', source: '('.repeat(5000) + 'a' + ')'.repeat(5000), text: 'a', expected: false },
+  { name: 'emoji, too many for V8 alone: match', source: '^(?:..)+$', text: '😀'.repeat(8192), expected: true }
+]
+
+const rejected = ['[b-a]', '(', ')', '*', 'a**', 'a{2,1}', '(?<n>a)\\k<m>', '(?<n>a)\\k', '(?<1>a)', '(?<=a)*', '{1}', '\\']
+
+void t.test('a pattern says what JavaScript says, on every path', async (t) => {
+  for (const { name, source, text, expected } of cases) {
+    t.equal(new RegExp(source).test(text), expected, `${name}, natively`)
+    t.equal(compilePattern(source)(text), expected, name)
+    t.equal(compilePattern(hazard(source))(text), expected, `${name}, past the untimed path`)
+  }
+})
+
+void t.test('a hostile pattern comes back', async (t) => {
+  for (const { name, source, text, expected } of hostile) t.equal(compilePattern(source)(text), expected, name)
+})
+
+void t.test('what is no JavaScript pattern is rejected', async (t) => {
+  for (const source of rejected) t.throws(() => compilePattern(source), SyntaxError, source)
+})

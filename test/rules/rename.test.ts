@@ -1,0 +1,88 @@
+import t from 'tap'
+import { build, changes, rows } from '../build.js'
+
+// Contract, section 5, item 7: what carries the name of a contact.
+
+void t.test('a new name: every room of the contact, every subscription and inquiry of its visitors', async (t) => {
+  const { update, database } = await build(t)
+  database.exec(`
+    INSERT INTO omnichannel_subscription (id, room_id, visitor_id, name, fname, updated_at) VALUES
+      ('sub-4', 'room-8', 'visitor-1', 'An old name', 'Another', '2026-01-01T00:00:00.000Z');
+    INSERT INTO omnichannel_inquiry (id, room_id, visitor_id, name, updated_at) VALUES
+      ('inq-2', 'room-2', 'visitor-2', 'Maria', '2026-01-01T00:00:00.000Z');
+    INSERT INTO omnichannel_room (id, contact_id, fname, updated_at) VALUES
+      ('room-4', 'maria', 'An old name', '2026-01-01T00:00:00.000Z'), ('room-5', 'gone', 'Maria', '2026-01-01T00:00:00.000Z');
+  `)
+  const before = rows(database)
+  t.equal((await update({ contactId: 'maria', name: 'Mara' })).statusCode, 200)
+  t.strictSame(changes(before, rows(database)), {
+    'contact maria': { name: 'Mara', unknown: 0, version: 2, updated_at: 'moved' },
+    'inquiry inq-1': { name: 'Mara', updated_at: 'moved' },
+    'inquiry inq-2': { name: 'Mara', updated_at: 'moved' },
+    'room room-1': { fname: 'Mara', updated_at: 'moved' },
+    'room room-2': { fname: 'Mara', updated_at: 'moved' },
+    'room room-4': { fname: 'Mara', updated_at: 'moved' },
+    'subscription sub-1': { name: 'Mara', fname: 'Mara', updated_at: 'moved' },
+    'subscription sub-2': { name: 'Mara', fname: 'Mara', updated_at: 'moved' },
+    'subscription sub-4': { name: 'Mara', fname: 'Mara', updated_at: 'moved' }
+  })
+})
+
+void t.test('a contact without channels: only its rooms', async (t) => {
+  const { update, database } = await build(t)
+  const before = rows(database)
+  t.equal((await update({ contactId: 'blank', name: 'Bo' })).statusCode, 200)
+  t.strictSame(changes(before, rows(database)), {
+    'contact blank': { name: 'Bo', unknown: 0, version: 2, updated_at: 'moved' },
+    'room room-3': { fname: 'Bo', updated_at: 'moved' }
+  })
+})
+
+void t.test('no new name: no rename, even where a room has another name', async (t) => {
+  const { update, database } = await build(t)
+  database.exec("UPDATE omnichannel_room SET fname = 'Other'; UPDATE omnichannel_inquiry SET name = 'Other'")
+  for (const body of [{ name: 'Maria' }, { emails: [] }, { wipeConflicts: true }, {}]) {
+    const before = rows(database)
+    t.equal((await update({ contactId: 'maria', ...body })).statusCode, 200)
+    const changed = Object.keys(changes(before, rows(database)))
+    t.strictSame(changed.filter((row) => /^(room|subscription|inquiry)/.test(row)), [], JSON.stringify(body))
+  }
+})
+
+void t.test('a name that differs only in case, in white space or in form is new', async (t) => {
+  const { update, database } = await build(t)
+  for (const name of ['maria', 'maria ', 'M\u00FCller', 'Mu\u0308ller']) {
+    await update({ contactId: 'maria', name })
+    t.equal(database.prepare("SELECT fname FROM omnichannel_room WHERE id = 'room-1'").pluck().get(), name)
+    t.equal(database.prepare("SELECT name FROM omnichannel_subscription WHERE id = 'sub-1'").pluck().get(), name)
+  }
+})
+
+void t.test('two channels with one visitor, and a visitor of two contacts', async (t) => {
+  const { update, database } = await build(t)
+  database.exec(`
+    INSERT INTO omnichannel_contact_channel (contact_id, position, name, visitor_id, source_type) VALUES
+      ('maria', 2, 'App', 'visitor-1', 'app'), ('blank', 0, 'App', 'visitor-2', 'app')
+  `)
+  const before = rows(database)
+  await update({ contactId: 'blank', name: 'Bo' })
+  t.strictSame(changes(before, rows(database)), {
+    'contact blank': { name: 'Bo', unknown: 0, version: 2, updated_at: 'moved' },
+    'room room-3': { fname: 'Bo', updated_at: 'moved' },
+    'subscription sub-2': { name: 'Bo', fname: 'Bo', updated_at: 'moved' }
+  })
+  await update({ contactId: 'maria', name: 'Mara' })
+  t.strictSame(
+    database.prepare('SELECT name FROM omnichannel_subscription ORDER BY id').pluck().all(), ['Mara', 'Mara', 'Other'])
+})
+
+void t.test('a rename that fails half way: nothing is changed', async (t) => {
+  for (const table of ['room', 'subscription', 'inquiry']) {
+    const { update, database } = await build(t)
+    database.exec(`CREATE TRIGGER deny BEFORE UPDATE ON omnichannel_${table} BEGIN SELECT RAISE(ABORT, 'no'); END`)
+    const before = rows(database)
+    const reply = await update({ contactId: 'maria', name: 'Mara', emails: [], wipeConflicts: true })
+    t.equal(reply.statusCode, 500, table)
+    t.strictSame(rows(database), before, table)
+  }
+})

@@ -1,0 +1,138 @@
+import t from 'tap'
+import { build, changes, rows } from '../build.js'
+
+// Contract, section 5, items 1 to 6: what is written, and what is not.
+
+const written = { unknown: 0, version: 2, updated_at: 'moved' }
+
+void t.test('what was sent is written, and nothing else', async (t) => {
+  const email = (position: number, address: string): object => ({ contact_id: 'maria', position, address })
+  const phone = (position: number, number: string): object => ({ contact_id: 'maria', position, phone_number: number })
+  const counter = (value: number): object => ({ 'statistic Resolved_Conflicts_Count': { name: 'Resolved_Conflicts_Count', value } })
+  const scenarios: Array<[situation: string, body: object, changed: Record<string, unknown>]> = [
+    ['only contactId: nothing', {}, {}],
+    ['only nulls: nothing', { emails: null, phones: null, customFields: null, contactManager: null, wipeConflicts: null }, {}],
+    ['wipeConflicts false: nothing', { wipeConflicts: false }, {}],
+    ['wipeConflicts false with something else: that', { wipeConflicts: false, phones: [] }, {
+      'contact maria': written, 'contact_phone maria 0': 'gone'
+    }],
+    ['the name that is stored: a change, but no rename', { name: 'Maria' }, { 'contact maria': written }],
+    ['e-mails that are stored: a change', { emails: ['maria@example.com', 'm@example.org'] }, { 'contact maria': written }],
+    ['the manager that is stored: a change', { contactManager: 'bob' }, { 'contact maria': written }],
+    ['custom fields that are stored: a change', { customFields: { plan: 'gold' } }, { 'contact maria': written }],
+    ['e-mails: the list is replaced, order kept', { emails: ['z@z', 'maria@example.com', 'a@a'] }, {
+      'contact maria': written,
+      'contact_email maria 0': { address: 'z@z' },
+      'contact_email maria 1': { address: 'maria@example.com' },
+      'contact_email maria 2': email(2, 'a@a')
+    }],
+    ['e-mails in another order: that order', { emails: ['m@example.org', 'maria@example.com'] }, {
+      'contact maria': written,
+      'contact_email maria 0': { address: 'm@example.org' },
+      'contact_email maria 1': { address: 'maria@example.com' }
+    }],
+    ['e-mails []: none', { emails: [] }, {
+      'contact maria': written, 'contact_email maria 0': 'gone', 'contact_email maria 1': 'gone'
+    }],
+    ['e-mails: verbatim', { emails: [' MARIA@Example.com ', '', 'no address', 'a\u0000b', 'ü\u0301🙂'] }, {
+      'contact maria': written,
+      'contact_email maria 0': { address: ' MARIA@Example.com ' },
+      'contact_email maria 1': { address: '' },
+      'contact_email maria 2': email(2, 'no address'),
+      'contact_email maria 3': email(3, 'a\u0000b'),
+      'contact_email maria 4': email(4, 'ü\u0301🙂')
+    }],
+    ['phones: the list is replaced, verbatim', { phones: ['0', '+49 (30) 1 ', 'a\u0000b'] }, {
+      'contact maria': written,
+      'contact_phone maria 0': { phone_number: '0' },
+      'contact_phone maria 1': phone(1, '+49 (30) 1 '),
+      'contact_phone maria 2': phone(2, 'a\u0000b')
+    }],
+    ['phones []: none', { phones: [] }, { 'contact maria': written, 'contact_phone maria 0': 'gone' }],
+    ['manager: an agent', { contactManager: 'ann' }, { 'contact maria': { contact_manager: 'ann', ...written } }],
+    ['manager "": none', { contactManager: '' }, { 'contact maria': { contact_manager: null, ...written } }],
+    ['wipeConflicts: emptied, and counted', { wipeConflicts: true }, { 'contact maria': { conflicting_fields: '[]', ...written }, ...counter(2) }],
+    ['wipeConflicts with a name: the conflicts count once', { wipeConflicts: true, name: 'Maria' }, {
+      'contact maria': { conflicting_fields: '[]', ...written }, ...counter(2)
+    }]
+  ]
+  for (const [situation, body, changed] of scenarios) {
+    await t.test(situation, async (t) => {
+      const { update, database } = await build(t)
+      const before = rows(database)
+      const previous = (await update({ contactId: 'maria' })).json().contact
+      const reply = await update({ contactId: 'maria', ...body })
+      t.equal(reply.statusCode, 200)
+      t.strictSame(changes(before, rows(database)), changed)
+      const { contact } = reply.json()
+      t.strictSame((await update({ contactId: 'maria' })).json().contact, contact, 'the answer is what is stored')
+      if (Object.keys(changed).length === 0) t.strictSame(contact, previous)
+      t.equal(contact.unknown, Object.keys(changed).length === 0)
+    })
+  }
+})
+
+void t.test('a name: verbatim, and setting it resolves no conflict', async (t) => {
+  const { update, database } = await build(t)
+  for (const name of [' Maria ', '   ', 'x\u0000y', '<b>', '\u202Eairam', '"; DROP TABLE omnichannel_contact; --', '🙂'.repeat(1000)]) {
+    const reply = await update({ contactId: 'maria', name })
+    t.equal(reply.statusCode, 200)
+    t.equal(reply.json().contact.name, name)
+    t.equal(reply.json().contact.conflictingFields.length, 2)
+    t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), name)
+  }
+})
+
+void t.test('never touched: channels, lastChat, createdAt, preRegistration', async (t) => {
+  const { update, database } = await build(t)
+  database.exec("UPDATE omnichannel_contact SET pre_registration = 1 WHERE id = 'maria'")
+  const kept = (await update({ contactId: 'maria' })).json().contact
+  delete kept.contactManager
+  const reply = await update({
+    contactId: 'maria', name: 'X', emails: [], phones: [], customFields: { plan: 'silver' }, contactManager: '', wipeConflicts: true
+  })
+  t.strictSame(reply.json(), {
+    contact: {
+      ...kept,
+      _updatedAt: reply.json().contact._updatedAt,
+      name: 'X',
+      emails: [],
+      phones: [],
+      customFields: { plan: 'silver', legacy: 'kept' },
+      conflictingFields: [],
+      unknown: false
+    },
+    success: true
+  })
+})
+
+void t.test('a contact without a name: "" and null are its name, and a change', async (t) => {
+  for (const name of ['', null]) {
+    const { update, database } = await build(t)
+    const before = rows(database)
+    const reply = await update({ contactId: 'blank', name })
+    t.equal(reply.statusCode, 200)
+    t.equal(reply.json().contact.name, '')
+    t.strictSame(changes(before, rows(database)), { 'contact blank': written })
+  }
+})
+
+void t.test('resolved conflicts: added up, over contacts and updates; none is no row', async (t) => {
+  const { update, database } = await build(t)
+  const count = (): unknown => database.prepare("SELECT value FROM omnichannel_statistic WHERE name = 'Resolved_Conflicts_Count'").pluck().get()
+  await update({ contactId: 'blank', wipeConflicts: true })
+  t.equal(count() ?? 0, 0)
+  await update({ contactId: 'maria', wipeConflicts: true, contactManager: 'nobody' })
+  t.equal(count() ?? 0, 0, 'a refused update resolves none')
+  await update({ contactId: 'maria', wipeConflicts: true })
+  await update({ contactId: 'maria', wipeConflicts: true })
+  t.equal(count(), 2)
+  database.exec(`UPDATE omnichannel_contact SET conflicting_fields = '[{"field":"manager","value":"x"}]' WHERE id = 'blank'`)
+  await update({ contactId: 'blank', wipeConflicts: true })
+  t.equal(count(), 3)
+})
+
+void t.test('an agent who is no longer active can still be the manager', async (t) => {
+  const { update } = await build(t)
+  t.equal((await update({ contactId: 'maria', contactManager: 'ina' })).json().contact.contactManager, 'ina')
+})

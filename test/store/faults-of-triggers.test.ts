@@ -1,0 +1,72 @@
+import Database from 'better-sqlite3'
+import t from 'tap'
+import { build, rows } from '../build.js'
+
+// A trigger of the host can call a function of the host.
+
+const failed = { success: false, error: 'Internal server error' }
+const onBlank = "CREATE TRIGGER t AFTER UPDATE ON omnichannel_contact WHEN old.id = 'blank' BEGIN SELECT of_the_host(); END"
+
+void t.test("a host's function that throws anything: 500 for the one update, the others are saved", async (t) => {
+  const things: Record<string, unknown> = { 'an error': new Error('no'), 'a text': 'no', null: null, undefined }
+  for (const [situation, thrown] of Object.entries(things)) {
+    const { update, database } = await build(t)
+    database.function('of_the_host', () => { throw thrown })
+    database.exec(onBlank)
+    const before = rows(database)
+    const replies = await Promise.all([
+      update({ contactId: 'maria', phones: ['1'] }), update({ contactId: 'blank', name: 'X' }), update({ contactId: 'maria', phones: ['2'] })
+    ])
+    t.strictSame(replies.map((reply) => reply.statusCode), [200, 500, 200], situation)
+    t.strictSame(replies[1].json(), failed)
+    t.strictSame(rows(database)['omnichannel_contact']![0], before['omnichannel_contact']![0])
+    t.match(rows(database)['omnichannel_contact_phone'], [{ phone_number: '2' }])
+  }
+})
+
+void t.test("a host's function that asks the same handle, which it cannot: the same", async (t) => {
+  const { update, database } = await build(t, { lockTimeout: 100 })
+  database.function('of_the_host', () => database.prepare('SELECT 1').pluck().get())
+  database.exec(onBlank)
+  const replies = await Promise.all([
+    update({ contactId: 'maria', phones: ['1'] }), update({ contactId: 'blank', name: 'X' }), update({ contactId: 'maria', phones: ['2'] })
+  ])
+  t.strictSame(replies.map((reply) => reply.statusCode), [200, 500, 200])
+  t.strictSame(replies[1].json(), failed)
+  t.match(rows(database)['omnichannel_contact'], [{ name: '', version: 1 }, {}, { id: 'maria', version: 3 }])
+})
+
+void t.test("a host's trigger that writes to an attached database which somebody has locked: the update waits", async (t) => {
+  const audit = `${t.testdir()}/audit.db`
+  const other = new Database(audit)
+  t.teardown(() => { other.close() })
+  other.exec('CREATE TABLE entry (name TEXT)')
+  const { update, database } = await build(t)
+  database.exec(`
+    ATTACH '${audit}' AS audit;
+    CREATE TEMP TRIGGER t AFTER UPDATE ON omnichannel_contact BEGIN INSERT INTO entry VALUES (new.name); END`)
+  other.exec('BEGIN IMMEDIATE')
+  let isAnswered = false
+  const waiting = ['first', 'second'].map((name) => update({ contactId: 'maria', name }).finally(() => { isAnswered = true }))
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  t.equal(isAnswered, false)
+  other.exec('COMMIT')
+  t.strictSame((await Promise.all(waiting)).map((reply) => reply.statusCode), [200, 200])
+  t.strictSame(other.prepare('SELECT name FROM entry').pluck().all(), ['first', 'second'], 'each is noted once')
+})
+
+void t.test('a host that leaves WAL, and then another connection that locks all readers out', async (t) => {
+  const file = `${t.testdir()}/contacts.db`
+  const database = new Database(file, { timeout: 0 })
+  database.pragma('journal_mode = WAL')
+  const { update } = await build(t, { database })
+  t.equal((await update({ contactId: 'maria' })).statusCode, 200)
+  t.equal(database.pragma('journal_mode = DELETE', { simple: true }), 'delete')
+  const other = new Database(file)
+  t.teardown(() => { other.close() })
+  other.exec('BEGIN EXCLUSIVE')
+  const waiting = update({ contactId: 'maria', name: 'Marie' })
+  await new Promise((resolve) => setTimeout(resolve, 30))
+  other.exec('COMMIT')
+  t.equal((await waiting).json().contact.name, 'Marie')
+})

@@ -1,0 +1,170 @@
+import Database from 'better-sqlite3'
+import fastify from 'fastify'
+import t from 'tap'
+import omnichannelContacts from '../../src/index.js'
+import { as, build, fill, path, rows, type World } from '../build.js'
+
+const failed = { success: false, error: 'Internal server error' }
+const change = { contactId: 'maria', name: 'Marie', emails: ['marie@example.com'], customFields: { plan: 'silver' }, wipeConflicts: true }
+
+interface Fault {
+  /** Breaks the database; returns how to mend it. */
+  strike: (database: Database.Database) => () => void
+  /** What of it stands in the log. */
+  cause: string
+  body?: object
+}
+
+function exec (breaks: string, mends: string): Fault['strike'] {
+  return (database) => {
+    database.exec(breaks)
+    return () => { database.exec(mends) }
+  }
+}
+
+const faults: Record<string, Fault> = {
+  'disk full': {
+    strike: (database) => {
+      database.pragma(`max_page_count = ${String(database.pragma('page_count', { simple: true }))}`)
+      return () => { database.pragma('max_page_count = 1000000') }
+    },
+    cause: 'SQLITE_FULL',
+    body: { ...change, emails: Array.from({ length: 1000 }, (_, index) => `${index}-${'x'.repeat(100)}@example.com`) }
+  },
+  'no write allowed': { strike: exec('PRAGMA query_only = ON', 'PRAGMA query_only = OFF'), cause: 'SQLITE_READONLY' },
+  'a trigger that raises at the last write': {
+    strike: exec(
+      "CREATE TRIGGER t BEFORE UPDATE ON omnichannel_inquiry BEGIN SELECT RAISE(ABORT, 'guarded'); END", 'DROP TRIGGER t'),
+    cause: 'guarded'
+  },
+  'a trigger that rolls back': {
+    strike: exec(
+      "CREATE TRIGGER t AFTER UPDATE ON omnichannel_inquiry BEGIN SELECT RAISE(ROLLBACK, 'guarded'); END", 'DROP TRIGGER t'),
+    cause: 'guarded'
+  },
+  'a constraint of the host': {
+    strike: exec("CREATE UNIQUE INDEX i ON omnichannel_subscription (name) WHERE name = 'Marie'", 'DROP INDEX i'),
+    cause: 'UNIQUE constraint failed'
+  },
+  'a table that has gone': {
+    strike: exec('ALTER TABLE omnichannel_inquiry RENAME TO hidden', 'ALTER TABLE hidden RENAME TO omnichannel_inquiry'),
+    cause: 'no such table'
+  },
+  'customFields that are not JSON': {
+    strike: exec(
+      "PRAGMA ignore_check_constraints = ON; UPDATE omnichannel_contact SET custom_fields = '{' WHERE id = 'maria'",
+      `UPDATE omnichannel_contact SET custom_fields = '{}'; PRAGMA ignore_check_constraints = OFF`),
+    cause: 'JSON'
+  }
+}
+
+async function logged (t: Parameters<typeof build>[0], setup: Parameters<typeof build>[1] = {}): Promise<World & { lines: string[] }> {
+  const lines: string[] = []
+  const server = { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } }
+  return { ...await build(t, { server, ...setup }), lines }
+}
+
+void t.test('a fault is answered with 500, changes nothing, is logged, and is over when it is mended:', async (t) => {
+  for (const [name, { strike, cause, body = change }] of Object.entries(faults)) {
+    for (const journal of ['WAL', 'DELETE']) {
+      await t.test(`${name}, ${journal}`, async (t) => {
+        const database = new Database(`${t.testdir()}/contacts.db`)
+        database.pragma(`journal_mode = ${journal}`)
+        let events = 0
+        const { update, lines } = await logged(t, { database, onContactUpdated: () => { events++ } })
+        const mend = strike(database)
+        const before = rows(database)
+        for (const attempt of ['first', 'second']) {
+          const reply = await update(body)
+          t.equal(reply.statusCode, 500, attempt)
+          t.strictSame(reply.json(), failed, attempt)
+        }
+        t.strictSame(rows(database), before, 'nothing changed')
+        t.equal(database.inTransaction, false)
+        t.equal(events, 0)
+        t.equal(lines.filter((line) => line.includes(cause)).length, 2, lines[0] ?? 'nothing is logged')
+
+        mend()
+        const reply = await update(body)
+        t.equal(reply.statusCode, 200)
+        t.equal(reply.json().contact.name, 'Marie')
+        t.equal(database.prepare("SELECT count(*) FROM omnichannel_subscription WHERE name = 'Marie'").pluck().get(), 2)
+        t.equal(database.pragma('integrity_check', { simple: true }), 'ok')
+      })
+    }
+  }
+})
+
+void t.test('a disk that is full for one: the others that came with it are saved', async (t) => {
+  const { update, database } = await build(t)
+  const { strike, body } = faults['disk full']!
+  strike(database)
+  const replies = await Promise.all([
+    update({ contactId: 'maria', name: 'Marie' }),
+    update({ ...body, contactId: 'blank', customFields: null }),
+    update({ contactId: 'maria', phones: ['1'] })
+  ])
+  t.strictSame(replies.map((reply) => reply.statusCode), [200, 500, 200])
+  t.match(rows(database)['omnichannel_contact'], [{ id: 'blank', name: '', version: 1 }, {}, { id: 'maria', name: 'Marie', version: 3 }])
+})
+
+void t.test('a handle that only reads: serves what changes nothing, and refuses the rest', async (t) => {
+  const file = `${t.testdir()}/contacts.db`
+  const first = await build(t, { database: new Database(file) })
+  const before = rows(first.database)
+  const database = new Database(file, { readonly: true })
+  const app = fastify()
+  t.teardown(async () => { await app.close(); database.close() })
+  await app.register(omnichannelContacts, { database })
+
+  const replies = await Promise.all([change, { contactId: 'maria', name: 'Marie' }].map((payload) =>
+    app.inject({ method: 'POST', url: path, headers: as('ann'), payload })))
+  for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, failed])
+  t.equal((await app.inject({ method: 'POST', url: path, headers: as('nick'), payload: change })).statusCode, 403)
+  t.strictSame(rows(first.database), before)
+  t.equal((await first.update(change)).statusCode, 200, 'another handle can still write')
+})
+
+void t.test('a handle that is closed under us: 500, whether before the request or while it waits', async (t) => {
+  for (const journal of ['WAL', 'DELETE']) {
+    for (const known of [{}, { authenticate: () => ({ id: 'ann' }), authorize: () => true }]) {
+      const file = `${t.testdir()}/contacts.db`
+      const database = new Database(file)
+      database.pragma(`journal_mode = ${journal}`)
+      const { update } = await build(t, { database, ...known })
+      t.equal((await update({ contactId: 'maria' })).statusCode, 200)
+      database.exec('BEGIN')
+      const waiting = [update(change), update({ contactId: 'maria', phones: [] })]
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      database.close()
+      const replies = [...await Promise.all(waiting), await update(change)]
+      for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, failed])
+
+      const again = new Database(file)
+      t.match(rows(again)['omnichannel_contact'], [{}, {}, { id: 'maria', name: 'Maria', version: 1 }])
+      again.close()
+    }
+  }
+})
+
+void t.test('a host that rolls back while an update waits does not undo it', async (t) => {
+  const { update, database } = await build(t)
+  database.exec('BEGIN')
+  fill(database)
+  const waiting = update(change)
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  database.exec('ROLLBACK')
+  t.equal((await waiting).statusCode, 200)
+  t.match(rows(database)['omnichannel_contact'], [{}, {}, { id: 'maria', name: 'Marie', version: 2 }])
+})
+
+void t.test('a row that cannot be shown: the update is undone', async (t) => {
+  const { update, database } = await build(t)
+  // SQLite reads no further than the NUL, JavaScript does.
+  database.exec("UPDATE omnichannel_contact SET conflicting_fields = '[]' || char(0) WHERE id = 'maria'")
+  const before = rows(database)
+  const reply = await update({ contactId: 'maria', name: 'Renamed' })
+  t.equal(reply.statusCode, 500)
+  t.strictSame(reply.json(), { success: false, error: 'Internal server error' })
+  t.strictSame(rows(database), before)
+})

@@ -1,0 +1,63 @@
+import Database from 'better-sqlite3'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as pause } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { build, rows } from '../build.js'
+
+async function turns (count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await pause(1)
+}
+
+/** Another process that holds a lock of the file; returns how to let go of it. */
+async function lock (t: Test, file: string, begin: string): Promise<() => Promise<void>> {
+  const child = fork('test/fixtures/lock.js', [file, begin], { execArgv: [], env: { PATH: process.env['PATH'] } })
+  t.teardown(() => { child.kill() })
+  await once(child, 'message')
+  return async () => {
+    child.send('let go')
+    await once(child, 'exit')
+  }
+}
+
+function nameOf (database: Database.Database): unknown {
+  return database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get()
+}
+
+const locks: Array<[journal: string, begin: string]> = [
+  ['WAL', 'BEGIN IMMEDIATE'], ['WAL', 'BEGIN EXCLUSIVE'], ['DELETE', 'BEGIN IMMEDIATE'], ['DELETE', 'BEGIN EXCLUSIVE']
+]
+for (const [journal, begin] of locks) {
+  void t.test(`another process, ${journal}, ${begin}`, async (t) => {
+    const file = `${t.testdir()}/contacts.db`
+    const database = new Database(file, { timeout: 60_000 })
+    database.pragma(`journal_mode = ${journal}`)
+    const { update } = await build(t, { database, lockTimeout: 30_000 })
+    await update({ contactId: 'maria', name: 'first' })
+
+    await t.test('the loop keeps turning while updates wait, and they go through in order when it lets go', async (t) => {
+      const letGo = await lock(t, file, begin)
+      let isAnswered = false
+      const waiting = ['second', 'third', 'fourth'].map((name) => update({ contactId: 'maria', name }).finally(() => { isAnswered = true }))
+      // Were the loop held for the handle's own minute, these turns would take longer than this test may.
+      await turns(50)
+      t.equal(isAnswered, false)
+      t.equal(database.pragma('busy_timeout', { simple: true }), 60_000)
+      await letGo()
+      t.strictSame((await Promise.all(waiting)).map((reply) => reply.json().contact?.name), ['second', 'third', 'fourth'])
+      t.equal(nameOf(database), 'fourth')
+      t.equal(database.pragma('busy_timeout', { simple: true }), 60_000)
+    })
+
+    await t.test('longer than lockTimeout: 503, nothing changed', async (t) => {
+      const impatient = await build(t, { database: new Database(file, { timeout: 60_000 }), lockTimeout: 30 })
+      const before = rows(database)
+      const letGo = await lock(t, file, begin)
+      const reply = await impatient.update({ contactId: 'maria', name: 'Marie' })
+      t.equal(reply.statusCode, 503)
+      t.strictSame(reply.json(), { success: false, error: 'error-database-busy' })
+      await letGo()
+      t.strictSame(rows(database), before)
+    })
+  })
+}

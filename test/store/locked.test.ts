@@ -1,0 +1,105 @@
+import Database from 'better-sqlite3'
+import { Kysely, SqliteDialect, sql } from 'kysely'
+import { setTimeout as pause } from 'node:timers/promises'
+import t from 'tap'
+import { build, rows } from '../build.js'
+
+const busy = { success: false, error: 'error-database-busy' }
+/** Asks the database nothing before the update itself. */
+const known = { authenticate: () => ({ id: 'ann' }), authorize: () => true }
+
+async function turns (count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await pause(1)
+}
+
+function nameOf (database: Database.Database): unknown {
+  return database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get()
+}
+
+void t.test('a transaction of the host: an update waits until it has ended, however it ends', async (t) => {
+  for (const options of [{}, known]) {
+    for (const end of ['COMMIT', 'ROLLBACK']) {
+      const { update, database } = await build(t, options)
+      database.exec("BEGIN; INSERT INTO omnichannel_statistic VALUES ('host', 1)")
+      let isAnswered = false
+      const waiting = update({ contactId: 'maria', name: 'Marie' }).finally(() => { isAnswered = true })
+      await turns(40)
+      t.equal(isAnswered, false)
+      t.equal(nameOf(database), 'Maria', 'it has not joined')
+      database.exec(end)
+      t.equal((await waiting).json().contact.name, 'Marie', end)
+      t.equal(nameOf(database), 'Marie')
+      t.equal(rows(database)['omnichannel_statistic']!.length, end === 'COMMIT' ? 1 : 0, "the host's row is as the host wanted")
+    }
+  }
+})
+
+void t.test('asynchronous Kysely transactions of the host on the same handle', async (t) => {
+  const { update, database } = await build(t)
+  const kysely = new Kysely<Record<string, Record<string, unknown>>>({ dialect: new SqliteDialect({ database }) })
+  const host = async (name: string, fails: boolean): Promise<void> => {
+    await kysely.transaction().execute(async (transaction) => {
+      await transaction.insertInto('omnichannel_statistic').values({ name, value: 1 }).execute()
+      await turns(3)
+      if (fails) throw new Error('of the host')
+      await sql`UPDATE omnichannel_statistic SET value = 2 WHERE name = ${name}`.execute(transaction)
+    })
+  }
+  const all: Array<Promise<unknown>> = []
+  for (let i = 0; i < 20; i++) {
+    all.push(host(`host ${i}`, i % 2 === 1).catch((error: unknown) => { t.match(error, { message: 'of the host' }) }))
+    all.push(update({ contactId: 'maria', name: `name ${i}` }).then((reply) => { t.equal(reply.statusCode, 200) }))
+    await turns(2)
+  }
+  await Promise.all(all)
+  t.equal(database.prepare("SELECT version FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 21, 'each update is there')
+  t.strictSame(database.prepare('SELECT count(*), sum(value) FROM omnichannel_statistic').raw().get(), [10, 20], 'so is what the host committed, alone')
+})
+
+void t.test('longer than lockTimeout: 503, nothing changed, and the next update goes through', async (t) => {
+  for (const options of [{}, known]) {
+    const { update, database } = await build(t, { ...options, lockTimeout: 30 })
+    const before = rows(database)
+    database.exec('BEGIN')
+    const replies = await Promise.all([update({ contactId: 'maria', name: 'Marie' }), update({ contactId: 'maria', phones: [] })])
+    database.exec('COMMIT')
+    for (const reply of replies) {
+      t.equal(reply.statusCode, 503)
+      t.strictSame(reply.json(), busy)
+      t.match(reply.headers, { 'retry-after': /^\d+$/, 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' })
+    }
+    t.strictSame(rows(database), before)
+    t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
+  }
+})
+
+void t.test('whoever came first is served first, though all found the handle in use', async (t) => {
+  for (const options of [{}, known]) {
+    const { update, database } = await build(t, options)
+    database.exec('BEGIN')
+    const waiting = []
+    for (let i = 1; i <= 20; i++) {
+      waiting.push(update({ contactId: 'maria', name: `${i}` }))
+      await turns(1)
+    }
+    database.exec('COMMIT')
+    await Promise.all(waiting)
+    t.equal(nameOf(database), '20', options === known ? 'known users' : 'users of the database')
+  }
+})
+
+void t.test('a reader that keeps COMMIT away, as one can without WAL: nobody is answered, and all is tried again', async (t) => {
+  const file = `${t.testdir()}/contacts.db`
+  const other = new Database(file)
+  t.teardown(() => { other.close() })
+  const { update, database } = await build(t, { database: new Database(file, { timeout: 60_000 }) })
+  const reading = other.prepare('SELECT id FROM omnichannel_contact').iterate()
+  reading.next()
+  let isAnswered = false
+  const waiting = ['second', 'third', ''].map((name) => update({ contactId: 'maria', name }).finally(() => { isAnswered = true }))
+  await turns(50)
+  t.equal(isAnswered, false)
+  reading.return!()
+  t.strictSame((await Promise.all(waiting)).map((reply) => reply.statusCode), [200, 200, 400])
+  t.strictSame(database.prepare("SELECT name, version FROM omnichannel_contact WHERE id = 'maria'").raw().get(), ['third', 3], 'each is done once')
+})

@@ -1,0 +1,162 @@
+import Database from 'better-sqlite3'
+import fastify from 'fastify'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import t, { type Test } from 'tap'
+import omnichannelContacts, { type OmnichannelContactsOptions } from '../../src/index.js'
+import { schemaSql } from '../../src/store/sqlite/schema-sql.js'
+import { as, fill, path, rows } from '../build.js'
+
+const permission = 'update-livechat-contact'
+const granted = ['admin', 'livechat-agent', 'livechat-manager', 'livechat-monitor'].map((role) => ({ role, permission }))
+
+function open (t: Test, file = ':memory:', options: Database.Options = {}): Database.Database {
+  const database = new Database(file, options)
+  t.teardown(() => { database.close() })
+  return database
+}
+
+/** Registers the plugin as a server does that starts; resolves to what it was rejected with. */
+async function start (database: Database.Database, options: Partial<OmnichannelContactsOptions> = {}): Promise<unknown> {
+  const app = fastify()
+  try {
+    await app.register(omnichannelContacts, { database, ...options })
+    return undefined
+  } catch (error) {
+    return error
+  } finally {
+    await app.close()
+  }
+}
+
+function schemaOf (database: Database.Database): unknown[] {
+  return database.prepare('SELECT type, name, sql FROM sqlite_schema ORDER BY name').all()
+}
+
+function grants (database: Database.Database): unknown[] {
+  return database.prepare('SELECT role, permission FROM omnichannel_role_permission ORDER BY 1, 2').all()
+}
+
+void t.test('the embedded SQL is schema.sql', async (t) => {
+  t.equal(schemaSql, readFileSync('schema.sql', 'utf8'))
+})
+
+void t.test('a fresh database gets what schema.sql says, and the default roles', async (t) => {
+  const database = open(t)
+  database.pragma('user_version = 77')
+  t.equal(await start(database), undefined)
+  const byHand = open(t)
+  byHand.exec(schemaSql)
+  t.strictSame(schemaOf(database), schemaOf(byHand))
+  t.strictSame(grants(database), granted)
+  t.match(rows(database)['omnichannel_migration'], [{ id: 1, applied_at: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/ }])
+  t.equal(database.pragma('user_version', { simple: true }), 77)
+})
+
+void t.test('a second run writes nothing', async (t) => {
+  for (const journal of ['WAL', 'DELETE']) {
+    const file = `${t.testdir()}/contacts.db`
+    const observer = open(t, file)
+    observer.pragma(`journal_mode = ${journal}`)
+    t.equal(await start(open(t, file)), undefined)
+    const version = observer.pragma('data_version', { simple: true })
+    for (const migrate of [true, false]) {
+      t.equal(await start(open(t, file), { migrate }), undefined)
+      t.equal(await start(open(t, file, { readonly: true }), { migrate }), undefined, 'not even a handle that could')
+    }
+    t.equal(observer.pragma('data_version', { simple: true }), version)
+  }
+})
+
+void t.test('two processes at once do it once', async (t) => {
+  const folder = t.testdir()
+  const databases = ['WAL', 'DELETE'].map((journal) => {
+    const database = open(t, `${folder}/${journal}.db`)
+    database.pragma(`journal_mode = ${journal}`)
+    return database
+  })
+  const children = [1, 2].map(() => fork('test/fixtures/register.ts', databases.map((database) => database.name)))
+  t.teardown(() => { for (const child of children) child.kill() })
+  await Promise.all(children.map((child) => once(child, 'message')))
+  for (const child of children) child.send('go')
+  t.strictSame((await Promise.all(children.map((child) => once(child, 'exit')))).map(([code]) => code), [0, 0])
+  for (const database of databases) {
+    t.strictSame(grants(database), granted)
+    t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').all(), [{ id: 1 }])
+    t.equal(await start(database, { migrate: false }), undefined)
+  }
+})
+
+void t.test('what an administrator did to the roles is not undone by a restart', async (t) => {
+  const edits: Record<string, unknown[]> = {
+    'DELETE FROM omnichannel_role_permission': [],
+    "DELETE FROM omnichannel_role_permission WHERE role <> 'admin'": [{ role: 'admin', permission }],
+    "UPDATE omnichannel_role_permission SET permission = 'other' WHERE role = 'admin'": [{ role: 'admin', permission: 'other' }, ...granted.slice(1)]
+  }
+  for (const [edit, left] of Object.entries(edits)) {
+    const database = open(t)
+    await start(database)
+    database.exec(edit)
+    t.equal(await start(database), undefined)
+    t.strictSame(grants(database), left, edit)
+  }
+})
+
+void t.test('roles that were there first stand', async (t) => {
+  const database = open(t)
+  database.exec(schemaSql)
+  database.exec(`INSERT INTO omnichannel_role_permission VALUES ('my-role', '${permission}'), ('admin', 'other')`)
+  t.equal(await start(database), undefined)
+  t.strictSame(grants(database), [{ role: 'admin', permission: 'other' }, { role: 'my-role', permission }])
+})
+
+void t.test('a table that was dropped is created again', async (t) => {
+  const database = open(t)
+  await start(database)
+  const before = schemaOf(database)
+  fill(database)
+  for (const table of ['omnichannel_contact_channel', 'omnichannel_inquiry', 'omnichannel_statistic', 'omnichannel_migration']) {
+    database.exec(`DROP TABLE ${table}`)
+    t.equal(await start(database), undefined)
+    t.strictSame(schemaOf(database), before, table)
+  }
+  t.match(rows(database), { omnichannel_contact: [{}, {}, { id: 'maria' }], omnichannel_migration: [{ id: 1 }] })
+})
+
+void t.test('a database of a newer version is refused with what to do, and left alone', async (t) => {
+  for (const migrate of [true, false]) {
+    const database = open(t)
+    await start(database)
+    database.exec('INSERT INTO omnichannel_migration (id) VALUES (7); DROP TABLE omnichannel_inquiry')
+    const before = schemaOf(database)
+    t.match(await start(database, { migrate }), {
+      code: 'FOC_NEWER_SCHEMA',
+      message: 'The database has schema version 7, and this version of fastify-omnichannel-contacts knows only 1: upgrade the package'
+    })
+    t.strictSame(schemaOf(database), before)
+  }
+})
+
+void t.test('while another connection writes, registering waits, and finds what that one did', async (t) => {
+  const file = `${t.testdir()}/contacts.db`
+  const other = open(t, file)
+  other.exec('BEGIN IMMEDIATE')
+  t.match(await start(open(t, file), { lockTimeout: 30 }), { code: 'FOC_DATABASE_BUSY' })
+  const started = start(open(t, file))
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  other.exec(`${schemaSql}; INSERT INTO omnichannel_migration (id) VALUES (1); COMMIT`)
+  t.equal(await started, undefined)
+  t.strictSame(grants(other), [], 'whoever was first decides on the roles')
+})
+
+void t.test('a failed registration leaves the handle usable', async (t) => {
+  const database = open(t)
+  t.match(await start(database, { migrate: false }), { code: 'FOC_INCOMPLETE_SCHEMA' })
+  const app = fastify()
+  t.teardown(async () => { await app.close() })
+  await app.register(omnichannelContacts, { database })
+  fill(database)
+  const reply = await app.inject({ method: 'POST', url: path, headers: as('ann'), payload: { contactId: 'maria', name: 'Marie' } })
+  t.equal(reply.statusCode, 200)
+})

@@ -1,0 +1,34 @@
+import Database from 'better-sqlite3'
+import t from 'tap'
+import * as queries from '../../src/store/queries.js'
+import { build } from '../build.js'
+
+/** Read whole, because all of their rows are wanted: an administrator's few definitions, and a list of the request. */
+const readWhole = /^SCAN (omnichannel_custom_field|item VIRTUAL TABLE\b.*)$/
+
+void t.test('every query finds its rows by a key or an index', async (t) => {
+  const prepared = new Set<string>()
+  const database = new Database(':memory:')
+  const prepare = database.prepare.bind(database)
+  database.prepare = (sql: string) => {
+    if (sql.includes('"omnichannel_')) prepared.add(sql)
+    return prepare(sql)
+  }
+
+  const { update } = await build(t, { database })
+  const session = await build(t, { database, authenticate: () => ({ id: 'ann' }) })
+  const everything = {
+    contactId: 'maria', name: 'Marie', emails: ['a@b'], phones: ['1'], customFields: { plan: 'gold' }, contactManager: 'ann', wipeConflicts: true
+  }
+  t.equal((await update(everything)).statusCode, 200)
+  t.equal((await update({ contactId: 'maria', emails: [], phones: [] })).statusCode, 200)
+  t.equal((await session.update(everything)).statusCode, 200)
+
+  const known = Object.values(queries).filter((query) => typeof query === 'function')
+  t.ok(prepared.size >= known.length, `${prepared.size} statements of ${known.length} queries were seen`)
+  for (const sql of prepared) {
+    const parameters = Array(sql.split('?').length - 1).fill(null)
+    const plan = prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`).all(...parameters).map((step) => step.detail)
+    t.strictSame(plan.filter((step) => step.startsWith('SCAN') && !readWhole.test(step) && step !== 'SCAN CONSTANT ROW'), [], sql)
+  }
+})
