@@ -30,6 +30,9 @@ export const InvalidOperationError = createError('FOC_INVALID_OPERATION', 'error
 /** The database stayed locked for longer than `lockTimeout`. */
 export const DatabaseBusyError = createError('FOC_DATABASE_BUSY', 'error-database-busy', 503)
 
+/** Nobody waits for the answer any more, so nothing was begun. Never seen by a caller. */
+export const RequestGoneError = createError('FOC_REQUEST_GONE', 'The request was answered or its client went away before the update began', 503)
+
 // Mistakes of the host, thrown at registration or logged.
 
 export const InvalidOptionError = createError<[name: string, expected: string]>(
@@ -44,6 +47,10 @@ export const InvalidUserError = createError(
 export const IncompleteSchemaError = createError<[missing: string]>(
   'FOC_INCOMPLETE_SCHEMA',
   'The database lacks %s. Register with migrate: true, run schema.sql, or give your view or table these columns', 500)
+
+export const UnsuitableColumnError = createError<[column: string, type: string, name: string]>(
+  'FOC_UNSUITABLE_COLUMN',
+  'The column %s has the type %s and must hold text, or one id could be taken for another. Write CAST(… AS TEXT) AS %s in your view', 500)
 
 export const NewerSchemaError = createError<[found: number, known: number]>(
   'FOC_NEWER_SCHEMA',

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
-import type { SqliteDatabase } from './store/sqlite/sqlite-store.js'
 import { InvalidOptionError, UnknownOptionError } from './errors.js'
 import type { Contact } from './rules/schemas.js'
+import { isOpenDatabase, type SqliteDatabase } from './store/sqlite/handle.js'
 
 /** The calling user. A host's own `authenticate` may return an object with more. */
 export interface User {
@@ -79,13 +79,6 @@ export function checkOptions (options: OmnichannelContactsOptions): Settings {
     given[name] = value
   }
   return { migrate: true, lockTimeout: 5000, bodyLimit: 256 * 1024, ...given, prefix: options.prefix === undefined ? '/api/v1' : '' } as Settings
-}
-
-function isOpenDatabase (value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  const { open, inTransaction, prepare, pragma, exec } = value as Partial<SqliteDatabase>
-  return open === true && typeof inTransaction === 'boolean' &&
-    [prepare, pragma, exec].every((method) => typeof method === 'function')
 }
 
 function isInteger (value: unknown, from: number, to: number): boolean {

@@ -3,13 +3,13 @@
 
 import type Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
-import type { DatabaseAccess } from '../../src/store/sqlite/sqlite-store.js'
 import type { Settings } from '../../src/options.js'
+import type { Store } from '../../src/store/store.js'
 import type { Dist } from './dist.js'
 
 export function addCeiling (app: FastifyInstance, dist: Dist, database: Database.Database): void {
-  const { read, update, ...access } = dist.database.accessTo(database)
-  const remembering = { ...access, read: remember(read), update: remember(update) } as DatabaseAccess
+  const { read, update, ...store } = dist.store.sqliteStore(database)
+  const remembering: Store = { ...store, read: remember(read), update: remember(update) }
   const settings = { prefix: '/api/v1', lockTimeout: 5000, bodyLimit: 256 * 1024 } as Settings
 
   app.addHook('preParsing', dist.identity.authenticateHook(remembering, settings))
@@ -18,12 +18,7 @@ export function addCeiling (app: FastifyInstance, dist: Dist, database: Database
   dist.route.addRoute(app, remembering, settings)
 }
 
-type Ask = DatabaseAccess['read'] | DatabaseAccess['update']
-
-function remember (ask: Ask): Ask {
-  let answer: unknown
-  return ((steps, lockTimeout) => {
-    if (answer !== undefined) return ask.name === 'update' ? Promise.resolve(answer) : answer
-    return Promise.resolve(ask(steps, lockTimeout)).then((first) => answer = first)
-  }) as Ask
+function remember (ask: Store['update']): Store['update'] {
+  let answer: Promise<unknown> | undefined
+  return (steps, lockTimeout) => (answer ??= ask(steps, lockTimeout)) as ReturnType<typeof ask<never>>
 }

@@ -7,7 +7,7 @@ export interface Dist {
   body: typeof import('../../src/http/body.js')
   contact: typeof import('../../src/rules/contact.js')
   customFields: typeof import('../../src/rules/custom-fields.js')
-  database: typeof import('../../src/store/sqlite/sqlite-store.js')
+  store: typeof import('../../src/store/sqlite/sqlite-store.js')
   identity: typeof import('../../src/http/identity.js')
   patternCache: typeof import('../../src/rules/pattern-cache.js')
   replies: typeof import('../../src/http/replies.js')
@@ -21,7 +21,7 @@ export async function loadDist (folder: string): Promise<Dist> {
     body: await load('http/body'),
     contact: await load('rules/contact'),
     customFields: await load('rules/custom-fields'),
-    database: await load('store/sqlite/sqlite-store'),
+    store: await load('store/sqlite/sqlite-store'),
     identity: await load('http/identity'),
     patternCache: await load('rules/pattern-cache'),
     replies: await load('http/replies'),

@@ -1,8 +1,7 @@
 import Database from 'better-sqlite3'
 import { existsSync } from 'node:fs'
-import { accessTo } from '../store/sqlite/sqlite-store.js'
-import { migrate } from '../store/sqlite/migrations.js'
 import { checkOptions } from '../options.js'
+import { sqliteStore } from '../store/sqlite/sqlite-store.js'
 import type { Given, Io, Option } from './command.js'
 import { CommandError } from './errors.js'
 
@@ -35,7 +34,7 @@ export async function openDatabase (file: string, io: Io): Promise<Database.Data
     // In WAL mode less than FULL may lose the last commits with the power, and a 200 says committed.
     database.pragma('synchronous = FULL')
     database.pragma('foreign_keys = ON')
-    await migrate(database, accessTo(database), checkOptions({ database }))
+    await sqliteStore(database).migrate(checkOptions({ database }))
     return database
   } catch (error) {
     database?.close()

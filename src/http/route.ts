@@ -1,18 +1,20 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isDeepStrictEqual } from 'node:util'
-import { validateBody } from './body.js'
-import { toContact, type StoredContact } from '../rules/contact.js'
-import type { DatabaseAccess } from '../store/sqlite/sqlite-store.js'
-import { userOf } from './identity.js'
-import { describeOperation } from './openapi.js'
+import { RequestGoneError } from '../errors.js'
 import type { Settings } from '../options.js'
+import { toContact, type StoredContact } from '../rules/contact.js'
 import { createPatternCache } from '../rules/pattern-cache.js'
-import { send, sendError } from './replies.js'
 import { Contact, type UpdateContactBody } from '../rules/schemas.js'
-import { updateContact } from '../rules/update-contact.js'
+import { unitOfWork } from '../rules/unit-of-work.js'
+import type { Store } from '../store/store.js'
+import { watchReply } from './awaited.js'
+import { validateBody } from './body.js'
+import { admit, userOf } from './identity.js'
+import { describeOperation } from './openapi.js'
+import { send, sendError } from './replies.js'
 
 /** The route, with its own validator, serializer and error handler instead of the host's. */
-export function addRoute (app: FastifyInstance, access: DatabaseAccess, settings: Settings): void {
+export function addRoute (app: FastifyInstance, store: Store, settings: Settings): void {
   const fits = createPatternCache(app.log)
 
   app.route<{ Body: UpdateContactBody }>({
@@ -24,13 +26,16 @@ export function addRoute (app: FastifyInstance, access: DatabaseAccess, settings
     serializerCompiler: () => JSON.stringify,
     errorHandler: sendError,
     handler: async (request, reply) => {
-      const { contact, previous } = await access.update(function * () {
-        const { updated, previous } = yield * updateContact(request.body, fits)
-        // Before COMMIT: a row that cannot be shown undoes the update.
-        return { contact: toContact(updated), previous }
-      }, settings.lockTimeout)
-      send(reply, 200, { contact, success: true })
-      if (previous !== undefined) notify(settings, request, contact, previous)
+      const isAwaited = watchReply(request, reply)
+      const work = { body: request.body, fits, isAwaited, admit: () => admit(request, settings) }
+      try {
+        const { contact, previous } = await store.update(() => unitOfWork(work), settings.lockTimeout)
+        send(reply, 200, { contact, success: true })
+        if (previous !== undefined) notify(settings, request, contact, previous)
+      } catch (error) {
+        if (!(error instanceof RequestGoneError)) throw error
+        request.log.info('contacts.update was not begun: the request has been answered, or its client is gone')
+      }
       return reply
     }
   })

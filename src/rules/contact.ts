@@ -1,9 +1,9 @@
 // A contact: its rows, and what the API makes of them.
 
 import * as queries from '../store/queries.js'
+import { ask, type Steps } from '../store/steps.js'
 import type { ContactChannelTable, ContactTable } from '../store/tables.js'
 import type { Contact, ContactChannel } from './schemas.js'
-import type { Steps } from '../store/sqlite/runner.js'
 
 type ContactRow = Omit<ContactTable, 'enabled' | 'version'>
 type ChannelRow = Omit<ContactChannelTable, 'contact_id' | 'position'>
@@ -18,12 +18,13 @@ export interface StoredContact {
 
 /** Reads an enabled contact. */
 export function * findContact (contactId: string): Steps<StoredContact | undefined> {
-  const row = yield * queries.findEnabledContact({ contactId })
-  if (row === undefined) return undefined
-  const emails = yield * queries.listEmails({ contactId })
-  const phones = yield * queries.listPhones({ contactId })
-  const channels = yield * queries.listChannels({ contactId })
-  return {
+  const [row, emails, phones, channels] = yield * ask(
+    queries.findEnabledContact({ contactId }),
+    queries.listEmails({ contactId }),
+    queries.listPhones({ contactId }),
+    queries.listChannels({ contactId })
+  )
+  return row && {
     row,
     emails: emails.map((email) => email.address),
     phones: phones.map((phone) => phone.phone_number),

@@ -1,17 +1,36 @@
-// The rules of the update, free of SQL and HTTP. They run inside one transaction, so they may throw at any point:
-// whatever was written before is undone.
+// The rules of the update, free of SQL and HTTP. All that is read is read first and all that is written is written last;
+// what lies between decides and asks nobody.
 
-import { findContact, type StoredContact } from './contact.js'
-import { mergeCustomFields, type Fits } from './custom-fields.js'
 import { ContactManagerNotFoundError, ContactNotFoundError, InvalidOperationError } from '../errors.js'
 import * as queries from '../store/queries.js'
+import { ask, together, type Query, type Steps } from '../store/steps.js'
+import { findContact, type StoredContact } from './contact.js'
+import { mergeCustomFields, type CustomField, type Fits } from './custom-fields.js'
 import type { UpdateContactBody } from './schemas.js'
-import type { Steps } from '../store/sqlite/runner.js'
+
+/** What the rules must know before they decide. */
+export interface Found {
+  previous: StoredContact | undefined
+  /** Whether the contact manager that was sent is an agent; undefined where none was. */
+  agent: object | undefined
+  /** The definitions that count; undefined where no custom fields were sent. */
+  customFields: CustomField[] | undefined
+}
 
 /** What an update did. `previous` is absent when there was nothing to change. */
 export interface ContactUpdate {
   updated: StoredContact
   previous?: StoredContact
+}
+
+/** Reads all that an update is judged by. */
+export function * findForUpdate (body: UpdateContactBody): Steps<Found> {
+  const userId = body.contactManager ?? ''
+  const [previous, [agent, customFields]] = yield * together(findContact(body.contactId), ask(
+    userId === '' ? undefined : queries.findAgent({ userId }),
+    body.customFields == null ? undefined : queries.listAllowedCustomFields({})
+  ))
+  return { previous, agent, customFields }
 }
 
 /**
@@ -20,23 +39,25 @@ export interface ContactUpdate {
  * @throws {ContactNotFoundError} {ContactManagerNotFoundError} {InvalidCustomFieldError}
  * {CustomFieldNotAllowedError} {InvalidOperationError} in this order
  */
-export function * updateContact (body: UpdateContactBody, fits: Fits): Steps<ContactUpdate> {
-  const { contactId } = body
-  const previous = yield * findContact(contactId)
+export function * updateContact (body: UpdateContactBody, found: Found, fits: Fits): Steps<ContactUpdate> {
+  const { previous } = found
   if (previous === undefined) throw new ContactNotFoundError()
-  const { row } = previous
+  const updated = applyChanges(body, previous, found, fits)
+  if (updated === undefined) return { updated: previous }
+  yield * ask(...writesOf(previous, updated))
+  return { updated, previous }
+}
 
+/** The contact as it will be; undefined when nothing was sent that could change it. */
+function applyChanges (body: UpdateContactBody, previous: StoredContact, found: Found, fits: Fits): StoredContact | undefined {
+  const { row } = previous
   const contactManager = body.contactManager ?? undefined
-  if (contactManager !== undefined && contactManager !== '') {
-    const agent = yield * queries.findAgent({ userId: contactManager })
-    if (agent === undefined) throw new ContactManagerNotFoundError()
-  }
+  if (contactManager !== undefined && contactManager !== '' && found.agent === undefined) throw new ContactManagerNotFoundError()
 
   let customFields: string | undefined
   if (body.customFields != null) {
-    const allowed = yield * queries.listAllowedCustomFields({})
     const storedFields = JSON.parse(row.custom_fields) as Record<string, unknown>
-    customFields = JSON.stringify(mergeCustomFields(allowed, storedFields, body.customFields, fits))
+    customFields = JSON.stringify(mergeCustomFields(found.customFields ?? [], storedFields, body.customFields, fits))
   }
 
   const name = body.name?.toWellFormed()
@@ -46,10 +67,9 @@ export function * updateContact (body: UpdateContactBody, fits: Fits): Steps<Con
   const phones = body.phones?.map((phoneNumber) => phoneNumber.toWellFormed())
   const wipesConflicts = body.wipeConflicts === true
   const sent = [name, emails, phones, customFields, contactManager]
-  if (!wipesConflicts && sent.every((part) => part === undefined)) return { updated: previous }
+  if (!wipesConflicts && sent.every((part) => part === undefined)) return undefined
 
-  const now = new Date().toISOString()
-  const updated: StoredContact = {
+  return {
     row: {
       ...row,
       name: name ?? row.name,
@@ -57,53 +77,52 @@ export function * updateContact (body: UpdateContactBody, fits: Fits): Steps<Con
       custom_fields: customFields ?? row.custom_fields,
       conflicting_fields: wipesConflicts ? '[]' : row.conflicting_fields,
       unknown: 0,
-      updated_at: now
+      updated_at: new Date().toISOString()
     },
     emails: emails ?? previous.emails,
     phones: phones ?? previous.phones,
     channels: previous.channels
   }
-
-  yield * queries.updateContactRow({
-    contactId,
-    name: updated.row.name,
-    contactManager: updated.row.contact_manager,
-    customFields: updated.row.custom_fields,
-    conflictingFields: updated.row.conflicting_fields,
-    now
-  })
-  yield * replaceLists(previous, updated)
-  if (wipesConflicts) yield * countConflicts(row.conflicting_fields)
-  if (updated.row.name !== row.name) yield * carryName(updated, now)
-
-  return { updated, previous }
 }
 
-// The web client sends the whole form with one thing changed, so a list that stays the same is not written.
-function * replaceLists (previous: StoredContact, { row: { id: contactId }, emails, phones }: StoredContact): Steps<void> {
+function writesOf (previous: StoredContact, updated: StoredContact): Query[] {
+  const { row, emails, phones, channels } = updated
+  const { id: contactId, name, updated_at: now } = row
+  const writes: Query[] = [queries.updateContactRow({
+    contactId,
+    name,
+    contactManager: row.contact_manager,
+    customFields: row.custom_fields,
+    conflictingFields: row.conflicting_fields,
+    now
+  })]
+  // The web client sends the whole form with one thing changed, so a list that stays the same is not written.
   if (!isSameList(emails, previous.emails)) {
-    yield * queries.putEmails({ contactId, addresses: JSON.stringify(emails) })
-    yield * queries.deleteEmailsFrom({ contactId, position: emails.length })
+    writes.push(
+      queries.putEmails({ contactId, addresses: JSON.stringify(emails) }),
+      queries.deleteEmailsFrom({ contactId, position: emails.length })
+    )
   }
   if (!isSameList(phones, previous.phones)) {
-    yield * queries.putPhones({ contactId, phoneNumbers: JSON.stringify(phones) })
-    yield * queries.deletePhonesFrom({ contactId, position: phones.length })
+    writes.push(
+      queries.putPhones({ contactId, phoneNumbers: JSON.stringify(phones) }),
+      queries.deletePhonesFrom({ contactId, position: phones.length })
+    )
   }
+  if (name !== previous.row.name) {
+    writes.push(queries.renameRooms({ contactId, name, now }))
+    // Sorted, so that two renames which share visitors go through them in one order.
+    for (const visitorId of [...new Set(channels.map((channel) => channel.visitor_id))].sort()) {
+      writes.push(queries.renameSubscriptions({ visitorId, name, now }), queries.renameInquiries({ visitorId, name, now }))
+    }
+  }
+  if (row.conflicting_fields !== previous.row.conflicting_fields) {
+    const { length: count } = JSON.parse(previous.row.conflicting_fields) as unknown[]
+    if (count > 0) writes.push(queries.addToStatistic({ name: 'Resolved_Conflicts_Count', count }))
+  }
+  return writes
 }
 
 function isSameList (a: string[], b: string[]): boolean {
   return a.length === b.length && a.every((item, index) => item === b[index])
-}
-
-function * countConflicts (conflictingFields: string): Steps<void> {
-  const count = (JSON.parse(conflictingFields) as unknown[]).length
-  if (count > 0) yield * queries.addToStatistic({ name: 'Resolved_Conflicts_Count', count })
-}
-
-function * carryName ({ row: { id, name }, channels }: StoredContact, now: string): Steps<void> {
-  yield * queries.renameRooms({ contactId: id, name, now })
-  for (const visitorId of new Set(channels.map((channel) => channel.visitor_id))) {
-    yield * queries.renameSubscriptions({ visitorId, name, now })
-    yield * queries.renameInquiries({ visitorId, name, now })
-  }
 }

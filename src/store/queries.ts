@@ -1,25 +1,27 @@
 // Every query of the plugin, in the words of the domain.
 
-import { sql } from 'kysely'
-import { build, many, one, write } from './sqlite/runner.js'
+import { sql, type Kysely } from 'kysely'
+import type { Dialect } from './dialect.js'
+import { many, one, write } from './steps.js'
+import type { Tables } from './tables.js'
 
 /** Who holds the token, and whether they have the permission: one look-up answers both questions. */
-export const findCaller = one((caller: { userId: string, hashedToken: string, permission: string, now: string }) =>
-  build
+export const findCaller = one((db, caller: { userId: string, hashedToken: string, permission: string, now: string }) =>
+  db
     .selectFrom('omnichannel_auth_token as token')
     .innerJoin('omnichannel_user as user', 'user.id', 'token.user_id')
     .select(['user.id', 'user.username', 'user.name'])
-    .select((where) => where.exists(selectGrants(caller.userId, caller.permission)).as('granted'))
+    .select((where) => where.exists(selectGrants(db, caller.userId, caller.permission)).as('granted'))
     .where('token.hashed_token', '=', caller.hashedToken)
     .where('token.user_id', '=', caller.userId)
     .where('user.active', '=', 1)
     .where((where) => where.or([where('token.expires_at', 'is', null), where('token.expires_at', '>', caller.now)])))
 
-export const findPermission = one(({ userId, permission }: { userId: string, permission: string }) =>
-  selectGrants(userId, permission).limit(1))
+export const findPermission = one((db, { userId, permission }: { userId: string, permission: string }) =>
+  selectGrants(db, userId, permission).limit(1))
 
-function selectGrants (userId: string, permission: string) {
-  return build
+function selectGrants (db: Kysely<Tables>, userId: string, permission: string) {
+  return db
     .selectFrom('omnichannel_user_role as held')
     .innerJoin('omnichannel_role_permission as grant', 'grant.role', 'held.role')
     .select('grant.role')
@@ -27,8 +29,8 @@ function selectGrants (userId: string, permission: string) {
     .where('grant.permission', '=', permission)
 }
 
-export const findEnabledContact = one(({ contactId }: { contactId: string }) =>
-  build
+export const findEnabledContact = one((db, { contactId }: { contactId: string }) =>
+  db
     .selectFrom('omnichannel_contact')
     .select([
       'id', 'name', 'contact_manager', 'custom_fields', 'conflicting_fields', 'unknown', 'pre_registration',
@@ -37,22 +39,22 @@ export const findEnabledContact = one(({ contactId }: { contactId: string }) =>
     .where('id', '=', contactId)
     .where('enabled', '=', 1))
 
-export const listEmails = many(({ contactId }: { contactId: string }) =>
-  build
+export const listEmails = many((db, { contactId }: { contactId: string }) =>
+  db
     .selectFrom('omnichannel_contact_email')
     .select('address')
     .where('contact_id', '=', contactId)
     .orderBy('position'))
 
-export const listPhones = many(({ contactId }: { contactId: string }) =>
-  build
+export const listPhones = many((db, { contactId }: { contactId: string }) =>
+  db
     .selectFrom('omnichannel_contact_phone')
     .select('phone_number')
     .where('contact_id', '=', contactId)
     .orderBy('position'))
 
-export const listChannels = many(({ contactId }: { contactId: string }) =>
-  build
+export const listChannels = many((db, { contactId }: { contactId: string }) =>
+  db
     .selectFrom('omnichannel_contact_channel')
     .select([
       'name', 'visitor_id', 'source_type', 'source_id', 'blocked', 'verified', 'verified_at', 'field', 'value', 'details',
@@ -61,8 +63,8 @@ export const listChannels = many(({ contactId }: { contactId: string }) =>
     .where('contact_id', '=', contactId)
     .orderBy('position'))
 
-export const findAgent = one(({ userId }: { userId: string }) =>
-  build
+export const findAgent = one((db, { userId }: { userId: string }) =>
+  db
     .selectFrom('omnichannel_user as user')
     .innerJoin('omnichannel_user_role as held', 'held.user_id', 'user.id')
     .select('user.id')
@@ -70,13 +72,13 @@ export const findAgent = one(({ userId }: { userId: string }) =>
     .where('held.role', '=', 'livechat-agent'))
 
 /** In the order of insertion, which decides what is reported first. */
-export const listAllowedCustomFields = many((_: object) =>
-  build
+export const listAllowedCustomFields = many((db, _: object, dialect) =>
+  db
     .selectFrom('omnichannel_custom_field')
     .select(['id', 'label', 'required', 'regexp'])
     .where('scope', '=', 'visitor')
     .where('visibility', '!=', 'hidden')
-    .orderBy(sql`rowid`))
+    .orderBy(dialect.insertionOrder))
 
 export interface ContactChange {
   contactId: string
@@ -87,8 +89,8 @@ export interface ContactChange {
   now: string
 }
 
-export const updateContactRow = write((change: ContactChange) =>
-  build
+export const updateContactRow = write((db, change: ContactChange) =>
+  db
     .updateTable('omnichannel_contact')
     .set((row) => ({
       name: change.name,
@@ -103,66 +105,66 @@ export const updateContactRow = write((change: ContactChange) =>
 
 // A list arrives as one JSON text, so that a long one costs one statement too; rows that stay the same are not written.
 
-export const putEmails = write(({ contactId, addresses }: { contactId: string, addresses: string }) =>
-  build
+export const putEmails = write((db, { contactId, addresses }: { contactId: string, addresses: string }, dialect) =>
+  db
     .insertInto('omnichannel_contact_email')
     .columns(['contact_id', 'position', 'address'])
-    .expression(() => selectItems(contactId, addresses))
+    .expression(() => selectItems(db, contactId, dialect.items(addresses)))
     .onConflict((conflict) => conflict
       .columns(['contact_id', 'position'])
       .doUpdateSet((row) => ({ address: row.ref('excluded.address') }))
       .whereRef('omnichannel_contact_email.address', '!=', (row) => row.ref('excluded.address'))))
 
-export const deleteEmailsFrom = write(({ contactId, position }: { contactId: string, position: number }) =>
-  build
+export const deleteEmailsFrom = write((db, { contactId, position }: { contactId: string, position: number }) =>
+  db
     .deleteFrom('omnichannel_contact_email')
     .where('contact_id', '=', contactId)
     .where('position', '>=', position))
 
-export const putPhones = write(({ contactId, phoneNumbers }: { contactId: string, phoneNumbers: string }) =>
-  build
+export const putPhones = write((db, { contactId, phoneNumbers }: { contactId: string, phoneNumbers: string }, dialect) =>
+  db
     .insertInto('omnichannel_contact_phone')
     .columns(['contact_id', 'position', 'phone_number'])
-    .expression(() => selectItems(contactId, phoneNumbers))
+    .expression(() => selectItems(db, contactId, dialect.items(phoneNumbers)))
     .onConflict((conflict) => conflict
       .columns(['contact_id', 'position'])
       .doUpdateSet((row) => ({ phone_number: row.ref('excluded.phone_number') }))
       .whereRef('omnichannel_contact_phone.phone_number', '!=', (row) => row.ref('excluded.phone_number'))))
 
-export const deletePhonesFrom = write(({ contactId, position }: { contactId: string, position: number }) =>
-  build
+export const deletePhonesFrom = write((db, { contactId, position }: { contactId: string, position: number }) =>
+  db
     .deleteFrom('omnichannel_contact_phone')
     .where('contact_id', '=', contactId)
     .where('position', '>=', position))
 
-function selectItems (contactId: string, items: string) {
-  return build
-    .selectFrom(sql<{ key: number, value: string }>`json_each(${items})`.as('item'))
+function selectItems (db: Kysely<Tables>, contactId: string, items: ReturnType<Dialect['items']>) {
+  return db
+    .selectFrom(items)
     .select([sql<string>`${contactId}`.as('contact_id'), 'item.key', 'item.value'])
     // Without a WHERE, SQLite takes ON CONFLICT for the ON of a join.
     .where(sql<boolean>`true`)
 }
 
-export const renameRooms = write(({ contactId, name, now }: { contactId: string, name: string, now: string }) =>
-  build
+export const renameRooms = write((db, { contactId, name, now }: { contactId: string, name: string, now: string }) =>
+  db
     .updateTable('omnichannel_room')
     .set({ fname: name, updated_at: now })
     .where('contact_id', '=', contactId))
 
-export const renameSubscriptions = write(({ visitorId, name, now }: { visitorId: string, name: string, now: string }) =>
-  build
+export const renameSubscriptions = write((db, { visitorId, name, now }: { visitorId: string, name: string, now: string }) =>
+  db
     .updateTable('omnichannel_subscription')
     .set({ name, fname: name, updated_at: now })
     .where('visitor_id', '=', visitorId))
 
-export const renameInquiries = write(({ visitorId, name, now }: { visitorId: string, name: string, now: string }) =>
-  build
+export const renameInquiries = write((db, { visitorId, name, now }: { visitorId: string, name: string, now: string }) =>
+  db
     .updateTable('omnichannel_inquiry')
     .set({ name, updated_at: now })
     .where('visitor_id', '=', visitorId))
 
-export const addToStatistic = write(({ name, count }: { name: string, count: number }) =>
-  build
+export const addToStatistic = write((db, { name, count }: { name: string, count: number }) =>
+  db
     .insertInto('omnichannel_statistic')
     .values({ name, value: count })
     .onConflict((conflict) => conflict

@@ -1,8 +1,10 @@
 import Database from 'better-sqlite3'
 import fastify from 'fastify'
+import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { hashToken } from '../../src/index.js'
-import { schemaSql } from '../../src/store/sqlite/schema-sql.js'
+
+const schemaSql = readFileSync('schema.sql', 'utf8')
 
 async function rejection (t: Test, database: Database.Database, migrate = true): Promise<{ code?: string, message?: string } | undefined> {
   const app = fastify()

@@ -4,7 +4,7 @@ import * as queries from '../../src/store/queries.js'
 import { build } from '../build.js'
 
 /** Read whole, because all of their rows are wanted: an administrator's few definitions, and a list of the request. */
-const readWhole = /^SCAN (omnichannel_custom_field|item VIRTUAL TABLE\b.*)$/
+const readWhole = /^SCAN (main\.omnichannel_custom_field|item VIRTUAL TABLE\b.*)$/
 
 void t.test('every query finds its rows by a key or an index', async (t) => {
   const prepared = new Set<string>()

@@ -1,10 +1,10 @@
 import type Database from 'better-sqlite3'
 import { existsSync } from 'node:fs'
-import { collections } from './collections.js'
 import { wholeNumber, type Command, type Given, type Option } from '../command.js'
 import { UsageError } from '../errors.js'
-import { importFile, type ImportSettings } from './import-file.js'
 import { databaseOption, openDatabase } from '../open-database.js'
+import { collections } from './collections.js'
+import { importFile, type ImportSettings } from './import-file.js'
 
 export const importExport: Command = {
   name: 'import',

@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import type { Writable } from 'node:stream'
 import { wholeNumber, type Command, type Io } from '../command.js'
-import { demoCurl, fillDemo, issueDemoToken } from './demo.js'
 import { CommandError, UsageError } from '../errors.js'
 import { databaseOption, openDatabase } from '../open-database.js'
+import { demoCurl, fillDemo, issueDemoToken } from './demo.js'
 import { createServer } from './server.js'
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']

@@ -1,9 +1,4 @@
-// A locked database is waited for without sleeping inside SQLite, which would freeze the host's event loop for as
-// long as its busy timeout says.
-
-import { setTimeout as pause } from 'node:timers/promises'
-import type { SqliteDatabase } from './sqlite-store.js'
-import { DatabaseBusyError } from '../../errors.js'
+import type { SqliteDatabase } from './handle.js'
 
 const busyCode = /^SQLITE_(BUSY|LOCKED)/
 // better-sqlite3's words while the host iterates over a result on the same handle.
@@ -15,7 +10,10 @@ export function isBusy (error: unknown): boolean {
   return message === handleInUse || busyCode.test(String(code))
 }
 
-/** Runs `work` while SQLite answers at once instead of waiting for a lock; the handle's own timeout is put back. */
+/**
+ * Runs `work` while SQLite answers at once instead of sleeping on a lock, which would freeze the host's event loop for as
+ * long as its busy timeout says. The handle's own timeout is put back.
+ */
 export function withoutBusyTimeout<Result> (database: SqliteDatabase, work: () => Result): Result {
   const timeout = Number(database.pragma('busy_timeout', { simple: true }))
   database.exec('PRAGMA busy_timeout = 0')
@@ -23,23 +21,5 @@ export function withoutBusyTimeout<Result> (database: SqliteDatabase, work: () =
     return work()
   } finally {
     database.exec(`PRAGMA busy_timeout = ${timeout}`)
-  }
-}
-
-/**
- * Runs `work` outside of any transaction as soon as the database can be had.
- *
- * @throws {DatabaseBusyError} after `lockTimeout` milliseconds
- */
-export async function whenFree<Result> (database: SqliteDatabase, work: () => Result, lockTimeout: number): Promise<Result> {
-  const deadline = performance.now() + lockTimeout
-  for (;;) {
-    try {
-      if (!database.inTransaction) return withoutBusyTimeout(database, work)
-    } catch (error) {
-      if (!isBusy(error)) throw error
-    }
-    if (performance.now() >= deadline) throw new DatabaseBusyError()
-    await pause(5)
   }
 }

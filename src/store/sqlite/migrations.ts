@@ -1,77 +1,94 @@
-// Brings the host's database to schema.sql. What ran is recorded in a table of our own, never in user_version.
+// Brings the host's database to schema.sql, one numbered migration after the other. What ran is recorded in a table of
+// our own, never in user_version. Only `main` counts, whatever else is attached.
 
-import { whenFree } from './busy.js'
-import type { DatabaseAccess, SqliteDatabase } from './sqlite-store.js'
-import { IncompleteSchemaError, NewerSchemaError } from '../../errors.js'
-import type { Settings } from '../../options.js'
-import { schemaSql } from './schema-sql.js'
+import { IncompleteSchemaError, NewerSchemaError, UnsuitableColumnError } from '../../errors.js'
+import type { SqliteDatabase } from './handle.js'
+import { migration1 } from './migration-1.js'
 
-const version = 1
+/** In their order from 1 on. Each may run any number of times, so that it also brings back what somebody has dropped. */
+const migrations = [migration1]
+const newest = migrations.length
 
 /** Who may update contacts in a database that says nothing about it: Rocket.Chat's default. */
 const permission = 'update-livechat-contact'
 const defaultRoles = ['admin', 'livechat-manager', 'livechat-monitor', 'livechat-agent']
 
-/**
- * Creates what is missing of the schema, or with `migrate: false` only looks.
- *
- * @throws {NewerSchemaError} when a newer version of the package has been here
- * @throws {IncompleteSchemaError} when a table, view or column is missing and is not ours to create
- */
-export async function migrate (database: SqliteDatabase, access: DatabaseAccess, settings: Settings): Promise<void> {
-  const isDone = await whenFree(database, () => isUpToDate(database), settings.lockTimeout)
-  if (settings.migrate && !isDone) await access.transact(() => { bringUpToDate(database) }, settings.lockTimeout)
-  const missing = await whenFree(database, () => findMissing(database), settings.lockTimeout)
+/** @throws {NewerSchemaError} when a newer version of the package has been here */
+export function isUpToDate (database: SqliteDatabase): boolean {
+  const applied = appliedVersion(database)
+  if (applied > newest) throw new NewerSchemaError(applied, newest)
+  return applied === newest && findMissing(database).length === 0 && hasIndexes(database)
+}
+
+/** Runs in a transaction. */
+export function bringUpToDate (database: SqliteDatabase): void {
+  if (isUpToDate(database)) return
+  // A table or view of the host's that lacks a column: said before anything is created around it.
+  refuseMissing(findMissing(database).filter((name) => name.includes('.')))
+  const applied = appliedVersion(database)
+  for (const sql of migrations) database.exec(sql)
+  if (applied === 0) grantDefaults(database)
+  const record = database.prepare('INSERT INTO main.omnichannel_migration (id) VALUES (?)')
+  for (let id = applied + 1; id <= newest; id++) record.run(id)
+}
+
+/** @throws {IncompleteSchemaError} */
+export function refuseMissing (missing: string[]): void {
   if (missing.length > 0) throw new IncompleteSchemaError(missing.join(', '))
 }
 
-function isUpToDate (database: SqliteDatabase): boolean {
-  const applied = appliedVersion(database)
-  if (applied > version) throw new NewerSchemaError(applied, version)
-  return applied === version && findMissing(database).length === 0
+/**
+ * The tables and columns that the database lacks, as a person would name them.
+ *
+ * @throws {UnsuitableColumnError} when a column of the host's does not hold text where ours does: SQLite then takes `" 8"`
+ * for 8, and JavaScript a large id for its neighbour, so a caller could be taken for somebody else
+ */
+export function findMissing (database: SqliteDatabase): string[] {
+  return required.flatMap(({ table, columns }) => {
+    const present = new Map(columnsOf(database, table))
+    if (present.size === 0) return table
+    return columns.flatMap(({ name, isText }) => {
+      const type = present.get(name)
+      if (type === undefined) return `${table}.${name}`
+      if (isText && !holdsText(type)) throw new UnsuitableColumnError(`${table}.${name}`, type, name)
+      return []
+    })
+  })
+}
+
+// The declared type of an expression, such as a constant of a view, is empty: it is compared as it is.
+function holdsText (type: string): boolean {
+  return type === '' || /CHAR|CLOB|TEXT/i.test(type)
+}
+
+function columnsOf (database: SqliteDatabase, table: string): Array<[name: string, type: string]> {
+  return database.prepare("SELECT name, type FROM pragma_table_info(?, 'main')").raw().all(table) as Array<[string, string]>
 }
 
 function appliedVersion (database: SqliteDatabase): number {
-  if (!columnsOf(database, 'omnichannel_migration').includes('id')) return 0
-  return Number(database.prepare('SELECT coalesce(max(id), 0) AS id FROM omnichannel_migration').pluck().get())
+  if (columnsOf(database, 'omnichannel_migration').every(([name]) => name !== 'id')) return 0
+  return Number(database.prepare('SELECT coalesce(max(id), 0) FROM main.omnichannel_migration').pluck().get())
 }
 
-function bringUpToDate (database: SqliteDatabase): void {
-  if (isUpToDate(database)) return
-  // A table or view of the host's that lacks a column: said before anything is created around it.
-  const lacking = findMissing(database).filter((name) => name.includes('.'))
-  if (lacking.length > 0) throw new IncompleteSchemaError(lacking.join(', '))
-  const isFirst = appliedVersion(database) === 0
-  database.exec(schemaSql)
-  if (isFirst) {
-    grantDefaults(database)
-    database.prepare('INSERT INTO omnichannel_migration (id) VALUES (?)').run(version)
-  }
+function hasIndexes (database: SqliteDatabase): boolean {
+  const present = new Set(database.prepare("SELECT name FROM main.sqlite_schema WHERE type = 'index'").pluck().all())
+  return indexes.every((name) => present.has(name))
 }
 
 /** Only the first time and only where nothing is stored, so that a restart never undoes what an administrator did. */
 function grantDefaults (database: SqliteDatabase): void {
-  const isOurs = database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'omnichannel_role_permission' AND type = 'table'").get()
-  const isStored = database.prepare('SELECT 1 FROM omnichannel_role_permission WHERE permission = ?').get(permission)
+  const isOurs = database.prepare("SELECT 1 FROM main.sqlite_schema WHERE name = 'omnichannel_role_permission' AND type = 'table'").get()
+  const isStored = database.prepare('SELECT 1 FROM main.omnichannel_role_permission WHERE permission = ?').get(permission)
   if (isOurs === undefined || isStored !== undefined) return
-  const grant = database.prepare('INSERT INTO omnichannel_role_permission (role, permission) VALUES (?, ?)')
+  const grant = database.prepare('INSERT INTO main.omnichannel_role_permission (role, permission) VALUES (?, ?)')
   for (const role of defaultRoles) grant.run(role, permission)
 }
 
-/** The tables and columns of schema.sql that the database lacks, as a person would name them. */
-function findMissing (database: SqliteDatabase): string[] {
-  return Object.entries(required).flatMap(([table, columns]) => {
-    const present = columnsOf(database, table)
-    if (present.length === 0) return table
-    return columns.filter((column) => !present.includes(column)).map((column) => `${table}.${column}`)
-  })
-}
-
-function columnsOf (database: SqliteDatabase, table: string): unknown[] {
-  return database.prepare('SELECT name FROM pragma_table_info(?)').pluck().all(table)
-}
-
-/** Read off the script itself: a column is a line of a table's body that starts with a lower-case name. */
-const required = Object.fromEntries(
-  [...schemaSql.matchAll(/^CREATE TABLE IF NOT EXISTS (\w+) \($(.*?)^\)/gms)].map(([, table, body]) =>
-    [table as string, [...(body as string).matchAll(/^ {2}([a-z]\w*) /gm)].map(([, column]) => column as string)]))
+// What must be there is read off the migrations themselves: a column is a line of a table's body that starts with a
+// lower-case name.
+const script = migrations.join('\n')
+const required = [...script.matchAll(/^CREATE TABLE IF NOT EXISTS (\w+) \($(.*?)^\)/gms)].map(([, table = '', body = '']) => ({
+  table,
+  columns: [...body.matchAll(/^ {2}([a-z]\w*) +(\w+)/gm)].map(([, name = '', type]) => ({ name, isText: type === 'TEXT' }))
+}))
+const indexes = [...script.matchAll(/^CREATE INDEX IF NOT EXISTS (\w+)/gm)].map(([, name = '']) => name)

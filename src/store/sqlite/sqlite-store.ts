@@ -1,96 +1,67 @@
-import { isBusy, whenFree } from './busy.js'
+import type { Store } from '../store.js'
+import { isBusy } from './busy.js'
 import { createCommitQueue } from './commit-queue.js'
-import { createRunner, type Steps } from './runner.js'
+import type { SqliteDatabase } from './handle.js'
+import { createLine, turnLimit, type Waiting } from './line.js'
+import { bringUpToDate, findMissing, isUpToDate, refuseMissing } from './migrations.js'
+import { createRunner } from './runner.js'
 
-/**
- * What the plugin asks of the host's handle: a
- * {@link https://github.com/WiseLibs/better-sqlite3/blob/master/docs/api.md better-sqlite3} `Database`.
- */
-export interface SqliteDatabase {
-  readonly open: boolean
-  readonly inTransaction: boolean
-  prepare (sql: string): SqliteStatement
-  pragma (source: string, options?: { simple?: boolean }): unknown
-  exec (sql: string): unknown
-}
-
-/** What the plugin asks of a prepared statement. */
-export interface SqliteStatement {
-  run (...values: unknown[]): unknown
-  get (...values: unknown[]): unknown
-  all (...values: unknown[]): unknown[]
-  columns (): Array<{ name: string }>
-  safeIntegers (toggle?: boolean): this
-  pluck (toggle?: boolean): this
-  raw (toggle?: boolean): this
-}
-
-/** The one way to the host's handle, shared by all registrations on it. */
-export interface DatabaseAccess {
-  /**
-   * Runs rules that only read, at once where nothing is in the way.
-   *
-   * @throws {DatabaseBusyError} after `lockTimeout` milliseconds
-   */
-  read: <Result>(steps: () => Steps<Result>, lockTimeout: number) => Result | Promise<Result>
-  /**
-   * Runs rules in a transaction; resolves after COMMIT.
-   *
-   * @throws {DatabaseBusyError} after `lockTimeout` milliseconds
-   */
-  update: <Result>(steps: () => Steps<Result>, lockTimeout: number) => Promise<Result>
-  /** Runs anything synchronous in a transaction, as `update` does. */
-  transact: <Result>(work: () => Result, lockTimeout: number) => Promise<Result>
-  /** Resolves when all that waits now has been answered. */
-  settled: () => Promise<unknown>
-}
-
-const accesses = new WeakMap<SqliteDatabase, DatabaseAccess>()
+const stores = new WeakMap<SqliteDatabase, Store>()
 
 /** One queue and one set of prepared statements for each handle, however often the plugin is registered on it. */
-export function accessTo (database: SqliteDatabase): DatabaseAccess {
-  let access = accesses.get(database)
-  if (access === undefined) accesses.set(database, access = createAccess(database))
-  return access
+export function sqliteStore (database: SqliteDatabase): Store {
+  let store = stores.get(database)
+  if (store === undefined) stores.set(database, store = createStore(database))
+  return store
 }
 
-function createAccess (database: SqliteDatabase): DatabaseAccess {
+function createStore (database: SqliteDatabase): Store {
   const run = createRunner(database)
-  const queue = createCommitQueue(database)
+  const reads = createLine(database, readInTurn)
+  const commits = createCommitQueue(database)
   // In WAL mode no writer locks a reader out, so a read need not guard against waiting.
   let readersAreFree = false
 
-  // Who finds the handle in use stands in line, so that all go on in the order of their arrival.
-  let line: Promise<unknown> | undefined
-  function inLine<Result> (work: () => Result, lockTimeout: number): Promise<Result> {
-    const deadline = performance.now() + lockTimeout
-    const ahead = line
-    const result = (async () => {
-      await ahead
-      return await whenFree(database, work, deadline - performance.now())
-    })()
-    const left = result.catch(() => undefined).then(() => { if (line === left) line = undefined })
-    line = left
-    return result
-  }
-
   return {
-    read: (steps, lockTimeout) => {
+    migrate: async ({ migrate, lockTimeout }) => {
+      const isDone = await reads.wait(() => isUpToDate(database), lockTimeout)
+      if (migrate && !isDone) await commits.wait(() => { bringUpToDate(database) }, lockTimeout)
+      await reads.wait(() => { refuseMissing(findMissing(database)) }, lockTimeout)
+    },
+    read: async (steps, lockTimeout) => {
       // What the host has not committed yet may never have been.
-      if (readersAreFree && line === undefined && !database.inTransaction) {
+      if (readersAreFree && reads.isEmpty() && !database.inTransaction) {
         try {
           return run(steps())
         } catch (error) {
           if (!isBusy(error)) throw error
         }
       }
-      return inLine(() => {
+      return await reads.wait(() => {
         readersAreFree = database.pragma('journal_mode', { simple: true }) === 'wal'
         return run(steps())
       }, lockTimeout)
     },
-    update: (steps, lockTimeout) => queue.commit(() => run(steps()), lockTimeout),
-    transact: queue.commit,
-    settled: queue.settled
+    update: async (steps, lockTimeout) => await commits.wait(() => run(steps()), lockTimeout),
+    settled: async () => {
+      await reads.settled()
+      await commits.settled()
+    }
   }
+}
+
+/** Each is answered by its own result; only a busy database sends the one who met it back. */
+function readInTurn (line: Waiting[], taken: Waiting[]): [] {
+  const end = performance.now() + turnLimit
+  do {
+    const reading = line.shift() as Waiting
+    taken[0] = reading
+    try {
+      reading.resolve(reading.work())
+    } catch (error) {
+      if (isBusy(error)) throw error
+      reading.reject(error)
+    }
+  } while (line.length > 0 && performance.now() < end)
+  return []
 }

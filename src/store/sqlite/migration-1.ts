@@ -1,8 +1,5 @@
-// schema.sql, embedded: a single-file build has no file to read next to its code. A test compares the two;
-// npm run embed-schema writes this file anew.
-
-/** The text of `schema.sql`. */
-export const schemaSql = `-- The tables behind POST /api/v1/omnichannel/contacts.update, as one script that may run any number of times.
+/** The schema of version 1.0. A migration that was published stays as it is. */
+export const migration1 = `-- The tables behind POST /api/v1/omnichannel/contacts.update, as one script that may run any number of times.
 --
 -- They live in the host's database, so every name starts with omnichannel_.
 --   times     ISO-8601 UTC text with milliseconds: 2026-01-31T09:15:00.000Z

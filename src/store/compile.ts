@@ -1,0 +1,48 @@
+// Kysely builds, the driver executes. A query is compiled once for each store, with a marker in the place of every
+// parameter; a request only brings values.
+
+import {
+  AliasNode, ColumnNode, ReferenceNode, SelectQueryNode, type IdentifierNode, type Kysely, type OperationNode, type RootOperationNode
+} from 'kysely'
+import type { Dialect } from './dialect.js'
+import type { Description } from './steps.js'
+import type { Tables } from './tables.js'
+
+export interface Compiled {
+  readonly kind: Description['kind']
+  readonly sql: string
+  /** The names of the columns of a row, whatever the driver calls them: a host may have set its handle so. */
+  readonly columns: readonly string[]
+  /** The parameters in their order: those of a call, and the constants of the query. */
+  readonly bind: (values: object) => unknown[]
+}
+
+class Marker {
+  constructor (readonly name: string) {}
+}
+
+const markers = new Proxy({}, { get: (_target, name) => new Marker(String(name)) })
+
+/** Compiles a query with the compiler of a store's own `db`. */
+export function compile (db: Kysely<Tables>, dialect: Dialect, { kind, describe }: Description): Compiled {
+  const { sql, parameters, query } = describe(db, markers as never, dialect).compile()
+  return {
+    kind,
+    sql,
+    columns: columnsOf(query),
+    bind: (values) => parameters.map((parameter) =>
+      parameter instanceof Marker ? (values as Record<string, unknown>)[parameter.name] : parameter)
+  }
+}
+
+function columnsOf (query: RootOperationNode): string[] {
+  if (!SelectQueryNode.is(query)) return []
+  return (query.selections ?? []).map(({ selection }) => nameOf(selection))
+}
+
+function nameOf (node: OperationNode): string {
+  if (AliasNode.is(node)) return nameOf(node.alias)
+  if (ReferenceNode.is(node)) return nameOf(node.column)
+  if (ColumnNode.is(node)) return nameOf(node.column)
+  return (node as IdentifierNode).name
+}

@@ -1,0 +1,72 @@
+// The rules yield queries and are handed their answers: how an engine runs them, at once or over a network, is none
+// of their business. What does not depend on each other is yielded together.
+
+import type { Compilable, Kysely } from 'kysely'
+import type { Dialect } from './dialect.js'
+import type { Tables } from './tables.js'
+
+/** A query as it is written down once; each store compiles it for its engine when it first meets it. */
+export interface Description {
+  readonly kind: 'one' | 'many' | 'write'
+  readonly describe: (db: Kysely<Tables>, values: never, dialect: Dialect) => Compilable
+}
+
+/** A description together with the values of one call. */
+export interface Query<Answer = unknown> {
+  readonly description: Description
+  readonly values: object
+  /** Only a type: what the query is answered with. */
+  readonly answer?: Answer
+}
+
+type Describe<Values, Row> = (db: Kysely<Tables>, values: Values, dialect: Dialect) => Compilable<Row>
+
+/** A query for at most one row. */
+export function one<Values extends object, Row> (describe: Describe<Values, Row>): (values: Values) => Query<Row | undefined> {
+  return define('one', describe)
+}
+
+/** A query for any number of rows. */
+export function many<Values extends object, Row> (describe: Describe<Values, Row>): (values: Values) => Query<Row[]> {
+  return define('many', describe)
+}
+
+/** A query that writes and returns nothing. */
+export function write<Values extends object> (describe: Describe<Values, unknown>): (values: Values) => Query<undefined> {
+  return define('write', describe)
+}
+
+function define<Values extends object, Answer> (kind: Description['kind'], describe: Describe<Values, unknown>): (values: Values) => Query<Answer> {
+  const description: Description = { kind, describe }
+  return (values) => ({ description, values })
+}
+
+/** The rules of one operation: a generator that yields queries, as many together as can be, and is handed their answers. */
+export type Steps<Result> = Generator<readonly Query[], Result, readonly unknown[]>
+
+type AnswerTo<Question> = Question extends Query<infer Answer> ? Answer : undefined
+type AnswersTo<Questions extends readonly unknown[]> = { [Index in keyof Questions]: AnswerTo<Questions[Index]> }
+
+/** Asks all at once. Where a question is undefined, so is its answer. */
+export function * ask<const Questions extends ReadonlyArray<Query | undefined>> (...questions: Questions): Steps<AnswersTo<Questions>> {
+  const queries = questions.filter((question) => question !== undefined)
+  const answers = (queries.length === 0 ? [] : yield queries).values()
+  return questions.map((question) => question === undefined ? undefined : answers.next().value) as AnswersTo<Questions>
+}
+
+type ResultOf<Part> = Part extends Steps<infer Result> ? Result : never
+type ResultsOf<Parts extends readonly unknown[]> = { [Index in keyof Parts]: ResultOf<Parts[Index]> }
+
+/** Goes through several rules side by side, so that what each asks next is asked together. The first one's refusal comes first. */
+export function * together<const Parts extends ReadonlyArray<Steps<unknown>>> (...parts: Parts): Steps<ResultsOf<Parts>> {
+  const steps = parts.map((part) => part.next())
+  for (;;) {
+    const queries = steps.flatMap((step) => step.done === true ? [] : step.value)
+    if (queries.length === 0) return steps.map((step) => step.value) as ResultsOf<Parts>
+    const answers = yield queries
+    let taken = 0
+    for (const [index, step] of steps.entries()) {
+      if (step.done !== true) steps[index] = (parts[index] as Steps<unknown>).next(answers.slice(taken, taken += step.value.length))
+    }
+  }
+}
