@@ -147,3 +147,16 @@ void t.test('prefix: the route is where the host says', async (t) => {
     t.equal(reply.statusCode, 200, url)
   }
 })
+
+void t.test('however the host wants its columns named, the answers are the same', async (t) => {
+  const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'], customFields: { plan: 'silver' }, contactManager: 'ann', wipeConflicts: true }
+  const expected = await (await build(t)).update(body)
+  for (const names of [['full_column_names = ON', 'short_column_names = OFF'], ['full_column_names = ON', 'short_column_names = ON'], ['short_column_names = OFF']]) {
+    const database = new Database(':memory:')
+    for (const name of names) database.pragma(name)
+    const { update } = await build(t, { database })
+    const reply = await update(body)
+    t.equal(reply.statusCode, 200, names.join(', '))
+    t.strictSame({ ...reply.json().contact, _updatedAt: 'now' }, { ...expected.json().contact, _updatedAt: 'now' })
+  }
+})

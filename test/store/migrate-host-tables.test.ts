@@ -6,14 +6,22 @@ import omnichannelContacts, { hashToken } from '../../src/index.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')
 
-async function rejection (t: Test, database: Database.Database, migrate = true): Promise<{ code?: string, message?: string } | undefined> {
+type Rejection = Promise<{ code?: string, message?: string } | undefined>
+
+async function rejection (t: Test, database: Database.Database, migrate = true): Rejection {
+  t.teardown(() => { database.close() })
+  return await rejectionOf(database, migrate)
+}
+
+async function rejectionOf (database: Database.Database, migrate: boolean): Rejection {
   const app = fastify()
-  t.teardown(async () => { await app.close(); database.close() })
   try {
     await app.register(omnichannelContacts, { database, migrate })
     return undefined
   } catch (error) {
     return { code: (error as { code: string }).code, message: (error as Error).message }
+  } finally {
+    await app.close()
   }
 }
 
@@ -120,4 +128,98 @@ void t.test("views over the host's own tables: left as they are, and served from
     [['s1', 'Marie/Marie', touched], ['s2', 'Other', '']],
     [['t1', 'Marie', touched], ['t2', 'Other', '']]
   ])
+})
+
+void t.test('a column that does not hold text where ours does is refused, and the message says what to write', async (t) => {
+  const views: Record<string, string> = {
+    'omnichannel_user.id INTEGER': "CREATE VIEW omnichannel_user AS SELECT id, '' AS username, '' AS name, 1 AS active FROM person",
+    'omnichannel_user.id REAL': "CREATE VIEW omnichannel_user AS SELECT weight AS id, '' AS username, '' AS name, 1 AS active FROM person",
+    'omnichannel_user_role.user_id INTEGER': "CREATE VIEW omnichannel_user_role AS SELECT id AS user_id, 'livechat-agent' AS role FROM person",
+    'omnichannel_room.id INTEGER': "CREATE VIEW omnichannel_room AS SELECT id, 'maria' AS contact_id, '' AS fname, '' AS updated_at FROM person",
+    'omnichannel_room.contact_id BLOB': "CREATE VIEW omnichannel_room AS SELECT '1' AS id, untyped AS contact_id, '' AS fname, '' AS updated_at FROM person",
+    'omnichannel_auth_token.user_id INTEGER': `CREATE TABLE omnichannel_auth_token
+      (hashed_token TEXT, user_id INTEGER, name TEXT, created_at TEXT, expires_at TEXT)`
+  }
+  for (const [name, sql] of Object.entries(views)) {
+    for (const migrate of [true, false]) {
+      const database = new Database(':memory:')
+      database.exec('CREATE TABLE person (id INTEGER PRIMARY KEY, weight REAL, untyped)')
+      database.exec(sql)
+      if (!migrate) database.exec(schemaSql)
+      const before = database.prepare('SELECT * FROM sqlite_schema').all()
+      const [column = '', type] = name.split(' ')
+      t.strictSame(await rejection(t, database, migrate), {
+        code: 'FOC_UNSUITABLE_COLUMN',
+        message: `The column ${column} has the type ${type} and must hold text, or one id could be taken for another. ` +
+          `Write CAST(… AS TEXT) AS ${column.split('.')[1]} in your view`
+      }, name)
+      t.strictSame(database.prepare('SELECT * FROM sqlite_schema').all(), before)
+    }
+  }
+})
+
+void t.test('large and odd integer ids behind CAST: each is only itself', async (t) => {
+  const database = new Database(':memory:')
+  database.exec(`
+    CREATE TABLE person (id INTEGER PRIMARY KEY, is_agent INTEGER);
+    INSERT INTO person VALUES (9007199254740992, 1), (9007199254740993, 0), (8, 1);
+    CREATE VIEW omnichannel_user AS SELECT CAST(id AS TEXT) AS id, '' AS username, '' AS name, 1 AS active FROM person;
+    CREATE VIEW omnichannel_user_role AS SELECT CAST(id AS TEXT) AS user_id, 'livechat-agent' AS role FROM person WHERE is_agent`)
+  const app = fastify()
+  t.teardown(async () => { await app.close(); database.close() })
+  const users: string[] = []
+  await app.register(omnichannelContacts, { database, onContactUpdated: ({ user }) => { users.push(user.id) } })
+  database.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
+  const add = database.prepare('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES (?, ?)')
+  for (const id of ['9007199254740992', '9007199254740993', '8']) add.run(hashToken(`token-of-${id}`), id)
+  const update = async (id: string, contactManager: string, token = id): Promise<number> => (await app.inject({
+    method: 'POST', url: '/api/v1/omnichannel/contacts.update',
+    headers: { 'x-user-id': id, 'x-auth-token': `token-of-${token}` }, payload: { contactId: 'maria', contactManager }
+  })).statusCode
+  t.strictSame(await Promise.all([
+    update('9007199254740992', '9007199254740992'), update('9007199254740993', '8'), update('9007199254740992', '9007199254740993'),
+    update('8', '8'), update(' 8', '8', '8'), update('08', '8', '8'), update('8', ' 8'), update('8', '8.0')
+  ]), [200, 403, 400, 200, 401, 401, 400, 400])
+  t.strictSame(users, ['9007199254740992', '8'])
+})
+
+void t.test('an attached file, or a temporary table, does not answer for what main lacks', async (t) => {
+  const archive = `${t.testdir()}/archive.db`
+  const old = new Database(archive)
+  old.exec(schemaSql)
+  old.exec(`
+    INSERT INTO omnichannel_migration (id) VALUES (1);
+    INSERT INTO omnichannel_user (id) VALUES ('ann');
+    INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
+    INSERT INTO omnichannel_role_permission VALUES ('livechat-agent', 'update-livechat-contact');
+    INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('token')}', 'ann');
+    INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')`)
+  old.close()
+
+  const database = new Database(':memory:')
+  database.exec(`ATTACH '${archive}' AS archive`)
+  t.strictSame(await rejectionOf(database, false), incomplete(tables.join(', ')))
+
+  const app = fastify()
+  t.teardown(async () => { await app.close(); database.close() })
+  await app.register(omnichannelContacts, { database })
+  const call = async (name: string): Promise<number> => (await app.inject({
+    method: 'POST', url: '/api/v1/omnichannel/contacts.update',
+    headers: { 'x-user-id': 'ann', 'x-auth-token': 'token' }, payload: { contactId: 'maria', name }
+  })).statusCode
+  t.equal(await call('Marie'), 401, "a token of the archive's")
+  t.strictSame(database.prepare('SELECT id FROM main.omnichannel_migration').pluck().all(), [1])
+  t.equal(database.prepare('SELECT count(*) FROM main.omnichannel_role_permission').pluck().get(), 4)
+
+  for (const table of ['user', 'user_role', 'role_permission', 'auth_token', 'contact']) {
+    database.exec(`CREATE TEMP TABLE omnichannel_${table} AS SELECT * FROM archive.omnichannel_${table}`)
+  }
+  t.equal(await call('Marie'), 401, 'a token of a temporary table')
+  for (const table of ['user (id)', 'user_role', 'auth_token (hashed_token, user_id)', 'contact (id, name)']) {
+    const [name = '', columns = ''] = table.split(' (')
+    database.exec(`INSERT INTO main.omnichannel_${table} SELECT ${columns.replace(')', '') || '*'} FROM archive.omnichannel_${name}`)
+  }
+  t.equal(await call('Marie'), 200)
+  t.strictSame(['main', 'temp', 'archive'].map((schema) => database.prepare(`SELECT name FROM ${schema}.omnichannel_contact`).pluck().get()),
+    ['Marie', 'Maria', 'Maria'])
 })

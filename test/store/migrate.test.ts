@@ -51,6 +51,23 @@ void t.test('a fresh database gets what schema.sql says, and the default roles',
   t.equal(database.pragma('user_version', { simple: true }), 77)
 })
 
+void t.test('an index that was dropped comes back, and the rows stay', async (t) => {
+  const database = open(t)
+  await start(database)
+  const before = schemaOf(database)
+  fill(database)
+  const indexes = database.prepare<[], string>("SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL").pluck().all()
+  t.ok(indexes.length >= 3)
+  for (const index of indexes) {
+    database.exec(`DROP INDEX ${index}`)
+    const filled = rows(database)
+    t.equal(await start(database, { migrate: false }), undefined, 'slow is not wrong')
+    t.equal(await start(database), undefined)
+    t.strictSame(schemaOf(database), before, index)
+    t.strictSame(rows(database), filled)
+  }
+})
+
 void t.test('a second run writes nothing', async (t) => {
   for (const journal of ['WAL', 'DELETE']) {
     const file = `${t.testdir()}/contacts.db`

@@ -45,7 +45,8 @@ const shortestPause = 1 // ms
 const longestPause = 16 // ms
 
 export function createLine (database: SqliteDatabase, serve: Serve): Line {
-  const line: Waiting[] = []
+  let line: Waiting[] = []
+  let earliest = Infinity
   let scheduled = false
   let pause = shortestPause
 
@@ -79,14 +80,18 @@ export function createLine (database: SqliteDatabase, serve: Serve): Line {
 
   /** Puts those who were taken back at the head, refuses those whose time is up, and tries again after a pause. */
   function postpone (taken: Waiting[], delay: number): void {
-    const now = performance.now()
-    const late = new Set([...taken, ...line].filter(({ deadline }) => deadline <= now).slice(0, refusalsATurn))
     line.unshift(...taken)
-    if (late.size > 0) {
-      line.splice(0, line.length, ...line.filter((waiting) => !late.has(waiting)))
-      for (const waiting of late) waiting.reject(new DatabaseBusyError())
-    }
-    schedule(late.size === refusalsATurn ? 0 : delay)
+    schedule(refuseLate() === refusalsATurn ? 0 : delay)
+  }
+
+  function refuseLate (): number {
+    const now = performance.now()
+    if (now < earliest) return 0
+    const late = new Set(line.filter(({ deadline }) => deadline <= now).slice(0, refusalsATurn))
+    line = line.filter((waiting) => !late.has(waiting))
+    earliest = line.reduce((least, { deadline }) => Math.min(least, deadline), Infinity)
+    for (const waiting of late) waiting.reject(new DatabaseBusyError())
+    return late.size
   }
 
   return {
@@ -94,6 +99,7 @@ export function createLine (database: SqliteDatabase, serve: Serve): Line {
       const waiting = { work, deadline: performance.now() + lockTimeout, alone: false } as Waiting
       waiting.promise = new Promise((resolve, reject) => Object.assign(waiting, { resolve, reject }))
       line.push(waiting)
+      earliest = Math.min(earliest, waiting.deadline)
       schedule()
       return waiting.promise as Promise<Result>
     },

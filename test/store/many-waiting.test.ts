@@ -1,0 +1,84 @@
+// However many wait, the event loop goes round between them, and they are served in the order of their arrival.
+
+import Database from 'better-sqlite3'
+import t, { type Test } from 'tap'
+import { build, type World } from '../build.js'
+
+const crowd = 1000
+
+/** Time passes only when somebody asks for it, so how many fit in a turn does not depend on the speed of the machine. */
+function tick (t: Test): void {
+  let now = performance.now()
+  performance.now = () => { now += 0.1; return now }
+  t.teardown(() => { Reflect.deleteProperty(performance, 'now') })
+}
+
+interface Answers {
+  /** How many were answered in each turn of the event loop. */
+  turns: number[]
+  order: number[]
+  statuses: Set<number>
+}
+
+/** Sends all at once while the host is in a transaction, and sees them answered. */
+async function answersTo ({ database, update }: World, letGo: () => void): Promise<Answers> {
+  database.exec('BEGIN')
+  const turns: number[] = []
+  const order: number[] = []
+  const statuses = new Set<number>()
+  let isOver = false
+  let turn = 0
+  const count = (): void => {
+    turn++
+    if (!isOver) setImmediate(count)
+  }
+  const replies = Array.from({ length: crowd }, async (_, index) => {
+    const { statusCode } = await update({ contactId: 'maria' })
+    turns[turn] = (turns[turn] ?? 0) + 1
+    order.push(index)
+    statuses.add(statusCode)
+  })
+  count()
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  letGo()
+  await Promise.all(replies)
+  isOver = true
+  return { turns: turns.filter((answered) => answered > 0), order, statuses }
+}
+
+const inOrder = Array.from({ length: crowd }, (_, index) => index)
+
+for (const [name, setup] of Object.entries({
+  'callers that are looked up': {},
+  'updates of known callers': { authenticate: () => ({ id: 'ann' }), authorize: () => true }
+})) {
+  for (const journal of ['WAL', 'DELETE']) {
+    void t.test(`${name} (${journal}): let go in bounded turns, in order`, async (t) => {
+      const database = new Database(`${t.testdir()}/contacts.db`)
+      database.pragma(`journal_mode = ${journal}`)
+      const world = await build(t, { database, lockTimeout: 60_000, ...setup })
+      await world.update({ contactId: 'maria' })
+      const { turns, order, statuses } = await answersTo(world, () => { tick(t); database.exec('COMMIT') })
+      t.strictSame([...statuses], [200])
+      t.strictSame(order, inOrder)
+      t.ok(Math.max(...turns) <= 50, `at most ${Math.max(...turns)} in a turn`)
+    })
+  }
+}
+
+void t.test('time is up for all of them at once: refused in bounded turns, in order', async (t) => {
+  const world = await build(t, { lockTimeout: 400 })
+  const { turns, order, statuses } = await answersTo(world, () => undefined)
+  world.database.exec('COMMIT')
+  t.strictSame([...statuses], [503])
+  t.strictSame(order, inOrder)
+  t.ok(Math.max(...turns) <= 50, `at most ${Math.max(...turns)} in a turn`)
+})
+
+void t.test('the handle is closed under them: refused in bounded turns, in order', async (t) => {
+  const world = await build(t, { lockTimeout: 60_000 })
+  const { turns, order, statuses } = await answersTo(world, () => { world.database.close() })
+  t.strictSame([...statuses], [500])
+  t.strictSame(order, inOrder)
+  t.ok(Math.max(...turns) <= 50, `at most ${Math.max(...turns)} in a turn`)
+})
