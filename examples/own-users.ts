@@ -24,7 +24,7 @@ const views = `
   CREATE VIEW IF NOT EXISTS omnichannel_user_role AS
     SELECT login AS user_id, 'livechat-agent' AS role FROM account WHERE is_agent;
   CREATE VIEW IF NOT EXISTS omnichannel_room AS
-    SELECT id, customer AS contact_id, title AS fname, changed AS updated_at FROM conversation;
+    SELECT CAST(id AS TEXT) AS id, customer AS contact_id, title AS fname, changed AS updated_at FROM conversation;
   CREATE TRIGGER IF NOT EXISTS rename_conversation INSTEAD OF UPDATE ON omnichannel_room BEGIN
     UPDATE conversation SET title = NEW.fname, changed = NEW.updated_at WHERE id = OLD.id;
   END;

@@ -69,3 +69,23 @@ void t.test('a host transaction that is rolled back: the update that came meanwh
   t.strictSame(database.prepare('SELECT name FROM omnichannel_contact WHERE id = ?').pluck().get('maria'), 'Maria B.')
   t.strictSame(database.prepare('SELECT fname FROM omnichannel_room WHERE contact_id = ?').pluck().all('maria'), ['Maria B.', 'Maria B.'])
 })
+
+void t.test('a host with one transaction right after the other: the gap that the README names lets updates through', async (t) => {
+  const { database, update } = await build(t)
+  const kysely = new Kysely<{ omnichannel_statistic: { name: string, value: number } }>({ dialect: new SqliteDialect({ database }) })
+  let isOver = false
+  const flow = (async () => {
+    for (let entry = 0; !isOver; entry++) {
+      await kysely.transaction().execute(async (transaction) => {
+        await transaction.insertInto('omnichannel_statistic').values({ name: `entry-${entry}`, value: 1 }).execute()
+        await nextTurn()
+      })
+      await nextTurn()
+    }
+  })()
+  const replies = await Promise.all(Array.from({ length: 20 }, async (_, index) => await update({ contactId: 'maria', name: `Name ${index}` })))
+  isOver = true
+  await flow
+  t.strictSame(replies.map((reply) => reply.statusCode), replies.map(() => 200))
+  t.equal(database.prepare("SELECT version FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 21)
+})
