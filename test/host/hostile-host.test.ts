@@ -58,6 +58,9 @@ const hosts: Record<string, Setup> = {
   'its own schema controller': {
     server: { schemaController: { compilersFactory: { buildValidator: bentFactory as never, buildSerializer: (() => () => () => '"bent"') as never } } }
   },
+  'a serializer compiler that throws': {
+    late: (app) => { app.setSerializerCompiler(() => { throw new Error('bent') }) }
+  },
   'its own everything, set before': { server: { ajv }, host: (app) => { meddle(app); meddleEarly(app) } },
   'its own everything, set after': { server: { ajv }, late: meddle },
   'a prototype that is not to be poisoned': { server: { onProtoPoisoning: 'error', onConstructorPoisoning: 'error', bodyLimit: 1 } },

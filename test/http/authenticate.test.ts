@@ -1,4 +1,6 @@
+import Database from 'better-sqlite3'
 import t from 'tap'
+import { hashToken } from '../../src/index.js'
 import { as, build, rows } from '../build.js'
 
 const refusal = {
@@ -29,4 +31,32 @@ void t.test('a caller who is not known is refused, whatever the reason', async (
     t.strictSame(reply.json(), refusal, situation)
     t.strictSame(rows(database), before, `${situation}: nothing changed`)
   }
+})
+
+void t.test('what is stored of a token is what Rocket.Chat stores: the standard base64 of the SHA-256 of its UTF-8 bytes', async (t) => {
+  t.equal(hashToken('s3cret'), 'HsHCa1DV08WNlYMYGvgHZlX+AHVr9yhZQLo2cPmfy6A=')
+  t.equal(hashToken('tökén'), 'xhpwXjKROoWJIf7APH3AJZJQeD8349gjQee9pv5+eDM=')
+  const { update, database } = await build(t)
+  database.exec("INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('HsHCa1DV08WNlYMYGvgHZlX+AHVr9yhZQLo2cPmfy6A=', 'ann')")
+  t.equal((await update({ contactId: 'maria' }, { 'x-user-id': 'ann', 'x-auth-token': 's3cret' })).statusCode, 200)
+})
+
+void t.test('what the host has not committed lets nobody in, on a handle that has let many in before', async (t) => {
+  const database = new Database(`${t.testdir()}/contacts.db`)
+  database.pragma('journal_mode = WAL')
+  const { update } = await build(t, { database })
+  const nick = as('nick')
+  const guest = { 'x-user-id': 'ann', 'x-auth-token': 'guest' }
+  // From the second on, a caller is looked up at once.
+  for (let call = 0; call < 3; call++) t.equal((await update({ contactId: 'maria' })).statusCode, 200)
+  const before = rows(database)
+  database.exec(`BEGIN;
+    INSERT INTO omnichannel_user_role VALUES ('nick', 'livechat-agent');
+    INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('guest')}', 'ann')`)
+  // A body that is wrong tells at which door they were refused.
+  const waiting = [update({}, nick), update({}, guest), update({ contactId: 'maria', name: 'Nick' }, nick)]
+  await new Promise((resolve) => setTimeout(resolve, 30))
+  database.exec('ROLLBACK')
+  t.strictSame((await Promise.all(waiting)).map((reply) => reply.statusCode), [403, 401, 403])
+  t.strictSame(rows(database), before)
 })

@@ -78,6 +78,13 @@ void t.test('a contact with nothing but an id and a name, and a channel of the l
   })
 })
 
+void t.test('a contact that was made ahead of its first conversation stays so', async (t) => {
+  const { update, database } = await build(t)
+  database.exec("UPDATE omnichannel_contact SET pre_registration = 1 WHERE id = 'maria'")
+  t.equal((await update({ contactId: 'maria' })).json().contact.preRegistration, true)
+  t.equal((await update({ contactId: 'maria', name: 'Marie' })).json().contact.preRegistration, true)
+})
+
 void t.test('each type of a channel, and details with a type of their own', async (t) => {
   const { update, database } = await build(t)
   const types = ['widget', 'email', 'sms', 'app', 'api', 'other']

@@ -164,6 +164,18 @@ void t.test('while another connection writes, registering waits, and finds what 
   t.strictSame(grants(other), [], 'whoever was first decides on the roles')
 })
 
+void t.test('a database that is up to date is registered while another connection holds the write lock', async (t) => {
+  for (const journal of ['WAL', 'DELETE']) {
+    const file = `${t.testdir()}/contacts.db`
+    const other = open(t, file)
+    other.pragma(`journal_mode = ${journal}`)
+    t.equal(await start(open(t, file)), undefined)
+    other.exec('BEGIN IMMEDIATE')
+    t.equal(await start(open(t, file), { lockTimeout: 0 }), undefined, journal)
+    other.exec('ROLLBACK')
+  }
+})
+
 void t.test('a failed registration leaves the handle usable', async (t) => {
   const database = open(t)
   t.match(await start(database, { migrate: false }), { code: 'FOC_INCOMPLETE_SCHEMA' })
