@@ -5,6 +5,7 @@ import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { ForbiddenError, UnauthorizedError } from '../errors.js'
 import type { ErrorReply, UpdateContactReply } from '../rules/schemas.js'
+import { sendPast } from './awaited.js'
 
 const headers = { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }
 const asItIs = (text: unknown): string => text as string
@@ -18,7 +19,7 @@ const unreadable: Record<string, string> = {
 
 export function send (reply: FastifyReply, status: number, body: UpdateContactReply | ErrorReply): void {
   // With a serializer of the reply's own Fastify adds no charset to the content type.
-  void reply.code(status).headers(headers).serializer(asItIs).send(JSON.stringify(body))
+  sendPast(reply.headers(headers).serializer(asItIs), status, JSON.stringify(body))
 }
 
 /** Answers whatever was thrown on the way: by the plugin, by Fastify, or by a hook of the host. */

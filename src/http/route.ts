@@ -26,10 +26,11 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     serializerCompiler: () => JSON.stringify,
     errorHandler: sendError,
     handler: async (request, reply) => {
-      const isAwaited = watchReply(request, reply)
+      const { isAwaited, seal } = watchReply(request, reply)
       const work = { body: request.body, fits, isAwaited, admit: () => admit(request, settings) }
       try {
         const { contact, previous } = await store.update(() => unitOfWork(work), settings.lockTimeout)
+        seal()
         send(reply, 200, { contact, success: true })
         if (previous !== undefined) notify(settings, request, contact, previous)
       } catch (error) {

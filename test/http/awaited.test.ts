@@ -60,6 +60,23 @@ for (const [name, setup] of Object.entries(timeOuts)) {
   })
 }
 
+for (const [name, setup] of Object.entries(timeOuts)) {
+  if (!name.includes('onSend') && !name.includes('own')) continue
+  void t.test(`${name} comes after COMMIT, while an onSend hook takes its time: the answer is that of the update`, async (t) => {
+    const world = await build(t, setup)
+    const reply = await world.update(body)
+    t.strictSame([reply.statusCode, reply.json().contact.name], [200, 'Marie'])
+    t.match(rows(world.database)['omnichannel_contact'], [{}, {}, { name: 'Marie', version: 2 }])
+  })
+}
+
+void t.test('an onSend hook that fails after COMMIT: 500, and the update stands, as the README says', async (t) => {
+  const world = await build(t, { host: (app) => { app.addHook('onSend', async (_request, reply) => { if (reply.statusCode === 200) throw new Error('no') }) } })
+  const reply = await world.update(body)
+  t.strictSame([reply.statusCode, reply.json()], [500, { success: false, error: 'Internal server error' }])
+  t.match(rows(world.database)['omnichannel_contact'], [{}, {}, { name: 'Marie', version: 2 }])
+})
+
 void t.test('handlerTimeout strikes while the body is still on its way: nothing is written', async (t) => {
   const world = await build(t, timeOuts['handlerTimeout, and an onError hook of the host that takes its time'])
   const before = rows(world.database)
