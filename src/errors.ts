@@ -1,7 +1,9 @@
 // Every error of the plugin. The message is wire text where the contract names it; replies.ts puts the rest of
 // the body around it.
 
-import createError from '@fastify/error'
+// By name: as the default, the types of these constants would be published as `createError.…`, which is a namespace
+// to `moduleResolution: nodenext` but not to `bundler`.
+import { createError } from '@fastify/error'
 
 // Refusals, answered to the caller.
 

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { promisify } from 'node:util'
 import { publint } from 'publint'
-import t, { type Test } from 'tap'
+import t from 'tap'
 
 // Of what npm test has built: another build would pull dist away under the other tests.
 const run = promisify(execFile)
@@ -14,18 +14,21 @@ interface Packed {
   files: Array<{ path: string }>
 }
 
-async function pack (t: Test): Promise<Packed & { tarball: string, paths: string[] }> {
+async function pack (): Promise<Packed & { tarball: string, paths: string[] }> {
   const folder = t.testdir()
   const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder])
   const [packed] = JSON.parse(stdout) as [Packed]
   return { ...packed, tarball: join(folder, packed.filename), paths: packed.files.map(({ path }) => path) }
 }
 
+const packed = pack()
+
 void t.test('the tarball: what a user needs, and nothing else', async (t) => {
-  const { size, paths } = await pack(t)
+  const { size, paths } = await packed
   const beside = ['CHANGELOG.md', 'LICENSE', 'README.md', 'openapi.json', 'package.json', 'schema.sql']
   t.strictSame(paths.filter((path) => !path.startsWith('dist/')).sort(), beside)
   t.strictSame(paths.filter((path) => path.startsWith('dist/') && !/\.(js|d\.ts)$/.test(path)), [], 'code and its types')
+  t.strictSame(paths.filter((path) => /^dist\/cli\/.*\.d\.ts$/.test(path)), [], 'nobody imports the command line')
   for (const path of paths.filter((path) => path.startsWith('dist/'))) {
     t.ok(existsSync(path.replace(/^dist/, 'src').replace(/\.(d\.ts|js)$/, '.ts')), `${path} has a source`)
   }
@@ -37,7 +40,7 @@ void t.test('the tarball: what a user needs, and nothing else', async (t) => {
 })
 
 void t.test('publint and are-the-types-wrong have nothing to say', async (t) => {
-  const { tarball } = await pack(t)
+  const { tarball } = await packed
   const file = readFileSync(tarball)
   const { messages } = await publint({
     pack: { tarball: file.buffer.slice(file.byteOffset, file.byteOffset + file.byteLength) },
@@ -70,9 +73,18 @@ void t.test("the plugin's entry reaches only what the plugin needs", async (t) =
   for (const name of ['@fastify/rate-limit', '@fastify/swagger', '@fastify/swagger-ui', 'better-sqlite3', 'fastify']) {
     t.notOk(packages.has(name), name)
   }
-  const { dependencies, peerDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, object>
-  for (const name of packages) {
-    const known = { ...dependencies, ...peerDependencies }
-    t.ok(name.startsWith('node:') || Object.keys(known).some((each) => name === each || name.startsWith(`${each}/`)), `${name} is declared`)
-  }
+  for (const name of packages) t.ok(name.startsWith('node:') || isDeclared(name), `${name} is declared`)
 })
+
+void t.test('the types name only packages that a consumer has', async (t) => {
+  const { paths } = await packed
+  const packages = new Set(paths.filter((path) => path.endsWith('.d.ts')).flatMap((path) =>
+    [...readFileSync(path, 'utf8').matchAll(/\b(?:from |import\(|types=)['"]([^.'"][^'"]*)['"]/g)].map(([, name]) => name!)))
+  t.ok(packages.has('@fastify/error'))
+  for (const name of packages) t.ok(isDeclared(name), `${name} is declared`)
+})
+
+function isDeclared (specifier: string): boolean {
+  const { dependencies, peerDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, object>
+  return Object.keys({ ...dependencies, ...peerDependencies }).some((name) => specifier === name || specifier.startsWith(`${name}/`))
+}
