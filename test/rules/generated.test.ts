@@ -54,7 +54,7 @@ const parts = {
   contactManager: manager,
   wipeConflicts: fc.boolean()
 }
-const sometimes = (part: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> => fc.option(part, { nil: undefined, freq: 1 })
+const sometimes = (part: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> => fc.option(part, { nil: undefined, freq: 2 })
 const sound = fc.record({
   contactId, ...Object.fromEntries(Object.entries(parts).map(([key, part]) => [key, sometimes(part)]))
 }, { requiredKeys: ['contactId'] })
