@@ -4,6 +4,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import type { FastifyInstance } from 'fastify'
 import { InvalidParamsError } from '../errors.js'
 import { UpdateContactBody } from '../rules/schemas.js'
+import { uniqueItems } from './unique-items.js'
 
 /** Gives a plugin's context parsers for JSON and for flat forms, and no others. */
 export function addBodyParsers (app: FastifyInstance): void {
@@ -37,6 +38,8 @@ function parseJson (text: string): unknown {
 
 // Rocket.Chat's settings; they decide what is coerced and the words of every message.
 const validate = new Ajv2020({ coerceTypes: true, removeAdditional: false, useDefaults: false, allErrors: false })
+  .removeKeyword('uniqueItems')
+  .addKeyword(uniqueItems)
   .compile(UpdateContactBody)
 
 /** Coerces a body in place, or says what is wrong with it first. */

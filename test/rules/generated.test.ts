@@ -43,7 +43,10 @@ function object (key: fc.Arbitrary<string>, value: fc.Arbitrary<unknown>): fc.Ar
 const parts = {
   name: text,
   emails: fc.uniqueArray(text, { maxLength: 4 }),
-  phones: fc.oneof(fc.uniqueArray(text, { maxLength: 4 }), fc.array(fc.oneof(text, fc.integer({ min: 0, max: 9 })), { maxLength: 4 })),
+  phones: fc.oneof(
+    fc.uniqueArray(text, { maxLength: 4 }),
+    fc.array(fc.oneof(text, fc.integer({ min: 0, max: 9 }), fc.constantFrom('__proto__', 'constructor')), { maxLength: 4 })
+  ),
   customFields: fc.oneof(
     object(names, scalar),
     object(names, anything),

@@ -13,32 +13,50 @@ export interface Outcome {
   rows: Rows
 }
 
-const list = { type: 'array', items: { type: 'string' }, uniqueItems: true, nullable: true }
-const validate = new Ajv2020({ coerceTypes: true }).compile({
+const ajv = new Ajv2020({ coerceTypes: true })
+const list = { type: 'array', items: { type: 'string' }, nullable: true }
+const keys = {
+  contactId: { type: 'string' },
+  name: { type: 'string' },
+  emails: list,
+  phones: list,
+  customFields: { type: 'object', nullable: true },
+  contactManager: { type: 'string', nullable: true },
+  wipeConflicts: { type: 'boolean', nullable: true }
+}
+const outline = ajv.compile<Loose>({
   type: 'object',
-  properties: {
-    contactId: { type: 'string' },
-    name: { type: 'string' },
-    emails: list,
-    phones: list,
-    customFields: { type: 'object', nullable: true },
-    contactManager: { type: 'string', nullable: true },
-    wipeConflicts: { type: 'boolean', nullable: true }
-  },
+  properties: Object.fromEntries(Object.keys(keys).map((key) => [key, {}])),
   required: ['contactId'],
   additionalProperties: false
 })
+const parts = Object.entries(keys).map(([key, schema]) => [key, ajv.compile<Loose>({ type: 'object', properties: { [key]: schema } })] as const)
+
+/** Section 3: coerces the body, and says what is wrong with it first. Not by Ajv's uniqueItems, to which "__proto__" is always new. */
+function findFault (body: Loose): string | undefined {
+  if (!outline(body)) return outline.errors![0]!.message
+  for (const [key, validate] of parts) {
+    if (!validate(body)) return validate.errors![0]!.message
+    const items: unknown[] = Array.isArray(body[key]) ? body[key] : []
+    for (let i = items.length - 1; i >= 0; i--) {
+      const j = items.indexOf(items[i], i + 1)
+      if (j !== -1) return `must NOT have duplicate items (items ## ${j} and ${i} are identical)`
+    }
+  }
+  return undefined
+}
 
 /** Expects columns of JSON to be read already. */
 export function predict (before: Rows, sent: unknown): Outcome {
   const refuse = (error: string, rest: object = {}): Outcome => ({ status: 400, body: { success: false, error, ...rest }, rows: before })
 
   const body = JSON.parse(JSON.stringify(sent))
-  if (!validate(body)) return refuse(`${validate.errors![0]!.message!} [invalid-params]`, { errorType: 'invalid-params' })
+  const fault = findFault(body)
+  if (fault !== undefined) return refuse(`${fault} [invalid-params]`, { errorType: 'invalid-params' })
 
   const rows = structuredClone(before)
   const all = (table: string): Loose[] => rows[`omnichannel_${table}`]!
-  const { contactId, name, emails, phones, customFields, contactManager, wipeConflicts } = body as Loose
+  const { contactId, name, emails, phones, customFields, contactManager, wipeConflicts } = body
 
   const contact = all('contact').find((row) => row.id === contactId && row.enabled === 1)
   if (contact === undefined) return refuse('error-contact-not-found')
