@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import leven from 'leven'
 import { InvalidOptionError, UnknownOptionError } from './errors.js'
 import type { Contact } from './rules/schemas.js'
 import { isOpenDatabase, type SqliteDatabase } from './store/sqlite/handle.js'
@@ -86,20 +87,6 @@ function isInteger (value: unknown, from: number, to: number): boolean {
 }
 
 function hint (name: string): string {
-  const likely = Object.keys(checks).find((known) => editDistance(known.toLowerCase(), name.toLowerCase()) <= 2)
+  const likely = Object.keys(checks).find((known) => leven(known.toLowerCase(), name.toLowerCase()) <= 2)
   return likely === undefined ? `; known are ${Object.keys(checks).join(', ')}` : `; did you mean "${likely}"?`
-}
-
-// Levenshtein's distance, a row of its matrix at a time.
-function editDistance (a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, column) => column)
-  for (let i = 0; i < a.length; i++) {
-    const above = row
-    row = [i + 1]
-    for (let j = 0; j < b.length; j++) {
-      const [insert = 0, remove = 0, replace = 0] = [row[j], above[j + 1], above[j]]
-      row.push(Math.min(insert + 1, remove + 1, replace + (a[i] === b[j] ? 0 : 1)))
-    }
-  }
-  return row[b.length] as number
 }
