@@ -30,7 +30,7 @@ try {
     target: 'node20.19',
     logLevel: 'error',
     // There is no folder of static files to serve, so those come from the executable.
-    alias: { '@fastify/static': join(here, 'binary-static.js') }
+    alias: { '@fastify/static': join(here, 'static-pages.js') }
   })
 
   const pages = join(dirname(require.resolve('@fastify/swagger-ui/package.json')), 'static')
