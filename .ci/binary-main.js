@@ -8,8 +8,7 @@ import { run } from '../src/cli/run.ts'
 
 const embedded = {
   // Loaded when the first database is opened, so that --help writes no file.
-  get sqlite() { return loadAddon('better_sqlite3.node') },
-  get logo() { return Buffer.from(getAsset('documentation/logo.svg')) }
+  get sqlite() { return loadAddon('better_sqlite3.node') }
 }
 
 // The system loads an addon from a file only. The folder is this user's own (mkdtemp makes it 0700), and goes as

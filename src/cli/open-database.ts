@@ -1,23 +1,66 @@
-import Database from 'better-sqlite3'
-import { existsSync } from 'node:fs'
-import { checkOptions } from '../options.js'
-import { sqliteStore } from '../store/sqlite/sqlite-store.js'
-import type { Given, Io, Option } from './command.js'
+import type Database from 'better-sqlite3'
+import { InvalidArgumentError, Option } from 'commander'
+import type { Kysely } from 'kysely'
+import { accessSync, closeSync, constants, existsSync, openSync, rmSync } from 'node:fs'
+import type { Tables } from '../store/tables.js'
+import type { Io } from './command.js'
 import { CommandError } from './errors.js'
+import { explain, explainUnpacking } from './explain.js'
 
-export const databaseOption: Option = {
-  value: 'FILE', help: 'the SQLite database', env: 'OMNICHANNEL_DATABASE', default: 'omnichannel.db'
+// What opens a database is loaded only then: --help and --version answer without it.
+
+export function databaseOption (): Option {
+  return new Option('--database <FILE>', 'the SQLite database')
+    .env('OMNICHANNEL_DATABASE')
+    .default('omnichannel.db')
+    .argParser((file) => {
+      // SQLite would take no name for a database that is gone when it is closed, and better-sqlite3 trims.
+      if (file.trim() === '') throw new InvalidArgumentError('It must name a file')
+      return file.trim()
+    })
 }
 
-/** Opens, runs and closes, for commands that are over in a moment. The file must exist. */
-export async function withDatabase<Result> (given: Given, io: Io, work: (database: Database.Database) => Result): Promise<Awaited<Result>> {
-  const file = given.text('database') as string
+type Work<Result> = (db: Kysely<Tables>, handle: Database.Database) => Promise<Result>
+
+/** Opens, runs and closes. The file must exist. */
+export async function withDatabase<Result> (file: string, io: Io, work: Work<Result>): Promise<Result> {
   if (!existsSync(file)) throw new CommandError(`There is no database file ${file}: name it with --database`)
-  const database = await openDatabase(file, io)
+  return await use(file, io, work)
+}
+
+/** The same, with a new file where there is none. When the work fails the new file goes, unless somebody else has opened it. */
+export async function withNewDatabase<Result> (file: string, io: Io, work: Work<Result>): Promise<Result> {
+  const isNew = file !== ':memory:' && createEmpty(file)
   try {
-    return await work(database)
+    // Asked before SQLite is, which leaves its log beside a file that it may only read.
+    if (existsSync(file)) accessSync(file, constants.W_OK)
+    return await use(file, io, work)
+  } catch (error) {
+    // SQLite removes its log with the last connection.
+    if (isNew && !existsSync(`${file}-wal`)) rmSync(file, { force: true })
+    throw explain(file, error as Error)
+  }
+}
+
+function createEmpty (file: string): boolean {
+  try {
+    closeSync(openSync(file, 'wx'))
+    return true
+  } catch {
+    // It exists, or SQLite will find out what is wrong.
+    return false
+  }
+}
+
+async function use<Result> (file: string, io: Io, work: Work<Result>): Promise<Result> {
+  const handle = await openDatabase(file, io)
+  try {
+    const { Kysely, SqliteDialect } = await import('kysely')
+    return await work(new Kysely<Tables>({ dialect: new SqliteDialect({ database: handle }) }), handle)
+  } catch (error) {
+    throw explain(file, error as Error)
   } finally {
-    database.close()
+    handle.close()
   }
 }
 
@@ -27,9 +70,9 @@ export async function withDatabase<Result> (given: Given, io: Io, work: (databas
  * @throws {CommandError}
  */
 export async function openDatabase (file: string, io: Io): Promise<Database.Database> {
-  let database: Database.Database | undefined
+  const [{ sqliteStore }, { checkOptions }] = await Promise.all([import('../store/sqlite/sqlite-store.js'), import('../options.js')])
+  const database = await openFile(file, io)
   try {
-    database = new Database(file, options(io))
     database.pragma('journal_mode = WAL')
     // In WAL mode less than FULL may lose the last commits with the power, and a 200 says committed.
     database.pragma('synchronous = FULL')
@@ -37,25 +80,31 @@ export async function openDatabase (file: string, io: Io): Promise<Database.Data
     await sqliteStore(database).migrate(checkOptions({ database }))
     return database
   } catch (error) {
-    database?.close()
-    throw new CommandError(explain(file, error as Error), { cause: error })
+    database.close()
+    throw explain(file, error as Error)
   }
 }
 
-function options (io: Io): Database.Options {
-  // better-sqlite3 takes the loaded addon as well; its types know only of a path.
-  return { timeout: 5000, ...io.embedded && { nativeBinding: io.embedded.sqlite as unknown as string } }
+/**
+ * Opens a database file as it is.
+ *
+ * @throws {CommandError}
+ */
+export async function openFile (file: string, io: Io): Promise<Database.Database> {
+  const { default: Sqlite } = await import('better-sqlite3')
+  const addon = unpackAddon(io)
+  try {
+    // better-sqlite3 takes the loaded addon as well; its types know only of a path.
+    return new Sqlite(file, { timeout: 5000, ...addon !== undefined && { nativeBinding: addon as unknown as string } })
+  } catch (error) {
+    throw explain(file, error as Error)
+  }
 }
 
-const reasons: Array<[code: RegExp, reason: string]> = [
-  [/^SQLITE_NOTADB/, 'is not a SQLite database'],
-  [/^SQLITE_(CANTOPEN|READONLY)/, 'cannot be opened for writing'],
-  [/^(SQLITE_BUSY|FOC_DATABASE_BUSY)/, 'is locked by another program'],
-  // better-sqlite3 looks for the folder itself, and its error has no code.
-  [/^$/, 'cannot be created, because its folder does not exist']
-]
-
-function explain (file: string, { code = '', message }: { code?: string, message: string }): string {
-  const [, reason] = reasons.find(([pattern]) => pattern.test(code)) ?? ['', `cannot be used: ${message}`]
-  return `The database file ${file} ${reason}`
+function unpackAddon (io: Io): object | undefined {
+  try {
+    return io.embedded?.sqlite
+  } catch (error) {
+    throw new CommandError(explainUnpacking(error as Error), { cause: error })
+  }
 }

@@ -2,7 +2,7 @@
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, mkdirSync, readdirSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
@@ -19,6 +19,7 @@ t.test('one binary', async (t) => {
   const env = { ...inherited, TMPDIR: join(folder, 'tmp'), PATH: '' }
   await run(process.execPath, ['.ci/build-binary.js', join(folder, 'build', name)], { env: inherited })
   copyFileSync(join(folder, 'build', name), alone)
+  t.match(readFileSync(join(folder, 'build', `${name}-licenses.txt`), 'utf8'), /^fastify 5.*^Permission is hereby granted/ms)
 
   await t.test('--version and --help: answer without writing a file', async (t) => {
     t.match((await run(alone, ['--version'], { env })).stdout, /^\d+\.\d+\.\d+\n$/)
@@ -40,7 +41,7 @@ t.test('one binary', async (t) => {
     const headers = [...curl.matchAll(/-H '([^:]*): ([^']*)'/g)].map(([, header, value]) => [header, value] as [string, string])
     const reply = await fetch(`${url}/api/v1/omnichannel/contacts.update`, { method: 'POST', headers, body })
     t.equal(reply.status, 200)
-    t.match(await reply.json(), { success: true, contact: { _id: 'demo-contact', customFields: { plan: 'gold' } } })
+    t.match(await reply.json(), { success: true, contact: { _id: 'maria', customFields: { plan: 'gold' } } })
     await showsPage(t, url)
 
     server.kill('SIGTERM')
@@ -51,10 +52,29 @@ t.test('one binary', async (t) => {
     t.strictSame(readdirSync(env.TMPDIR), [], 'the addon is gone')
   })
 
+  await t.test('a temporary folder that is mounted noexec, or is none: one sentence', async (t) => {
+    const start = async (tmp: string) => await run(alone, ['serve', '--database', 'new.db'], { cwd: join(folder, 'empty'), env: { ...env, TMPDIR: tmp } })
+    const refused = (tmp: string, reason: RegExp) => ({
+      code: 1, stdout: '', stderr: new RegExp(`^The SQLite addon cannot be loaded from the temporary folder ${tmp} \\(.*${reason.source}.*\\): name another in the variable TMPDIR\n$`)
+    })
+    await t.rejects(start('/nowhere'), refused('/nowhere', /ENOENT/))
+    const tmp = join(folder, 'noexec')
+    mkdirSync(tmp)
+    try {
+      await run('mount', ['-t', 'tmpfs', '-o', 'noexec', 'none', tmp])
+    } catch {
+      return t.pass('nothing can be mounted here')
+    }
+    t.teardown(() => run('umount', [tmp]))
+    await t.rejects(start(tmp), refused(tmp, /failed to map segment/))
+    t.strictSame(readdirSync(tmp), [])
+    t.notOk(existsSync(join(folder, 'empty', 'new.db')))
+  })
+
   await t.test('a mistake: one sentence and its exit code', async (t) => {
     mkdirSync(join(folder, 'empty', 'folder'))
     await t.rejects(run(alone, ['serve', '--database', 'folder'], { cwd: join(folder, 'empty'), env }),
-      { code: 1, stdout: '', stderr: 'The database file folder cannot be opened for writing\n' })
+      { code: 1, stdout: '', stderr: 'The database file folder is a folder\n' })
   })
 })
 

@@ -3,7 +3,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import t from 'tap'
-import { fill } from '../build.js'
+import { fill, rows } from '../build.js'
 import { cli, serve } from './io.js'
 
 /** Does what the printed curl would, for machines without one. */
@@ -22,14 +22,15 @@ async function paste (printed: string): Promise<Response> {
 
 t.test('serve --demo: the printed curl updates the contact and all that carries its name', async (t) => {
   const file = join(t.testdir(), 'demo.db')
-  const { out, stop } = await serve(t, ['--demo', '--database', file])
+  const { out, err, stop } = await serve(t, ['--demo', '--database', file])
+  t.equal(err(), '', 'no line of the log stands before the curl')
   const reply = await paste(out())
   t.equal(reply.status, 200)
   const { contact, success } = await reply.json() as { contact: Record<string, unknown>, success: boolean }
   t.equal(success, true)
   t.match(contact, {
-    _id: 'demo-contact', name: 'Maria Silva', emails: [{ address: 'maria.silva@example.com' }], contactManager: 'demo-agent',
-    customFields: { plan: 'gold', customerNumber: '12345' }, unknown: false, channels: [{ visitor: { visitorId: 'demo-visitor' } }]
+    _id: 'maria', name: 'Maria Silva', emails: [{ address: 'maria.silva@example.com' }], contactManager: 'ann',
+    customFields: { plan: 'gold', customerNumber: '12345' }, unknown: false, channels: [{ visitor: { visitorId: 'visitor-1' } }]
   })
   t.equal(await stop(), 0)
 
@@ -42,6 +43,26 @@ t.test('serve --demo: the printed curl updates the contact and all that carries 
   t.strictSame(database.prepare('SELECT required, regexp <> \'\' AS pattern FROM omnichannel_custom_field ORDER BY required').all(),
     [{ required: 0, pattern: 1 }, { required: 1, pattern: 1 }])
 })
+
+t.test('the documentation page: its examples are those of the demo, which needs the printed token only', async (t) => {
+  const { url, out } = await serve(t, ['--demo', '--database', join(t.testdir(), 'demo.db')])
+  const { paths } = await (await fetch(`${url}/documentation/json`)).json() as { paths: Record<string, { post: Operation }> }
+  const [[path, { post }]] = Object.entries(paths) as [[string, { post: Operation }]]
+  const token = /X-Auth-Token:\n\n(\S+)\n/.exec(out())![1]!
+  const examples = Object.values(post.requestBody.content['application/json'].examples)
+  t.equal(examples.length, 2)
+  for (const { value } of examples) {
+    const headers = Object.fromEntries(post.parameters.map(({ name, example }) => [name, name === 'X-Auth-Token' ? token : example]))
+    const reply = await fetch(url + path, { method: 'POST', headers: { ...headers, 'content-type': 'application/json' }, body: JSON.stringify(value) })
+    t.equal(reply.status, 200)
+    t.match(await reply.json(), { contact: { phones: [{ phoneNumber: '+49 30 901820' }] } })
+  }
+})
+
+interface Operation {
+  parameters: Array<{ name: string, example: string }>
+  requestBody: { content: { 'application/json': { examples: Record<string, { value: unknown }> } } }
+}
 
 t.test('a second start: keeps the contact, and its new token replaces the old one', async (t) => {
   const file = join(t.testdir(), 'demo.db')
@@ -69,15 +90,24 @@ t.test('a port that is taken: the token of the running demo stays good', async (
   t.equal((await paste(running.out())).status, 200)
 })
 
-t.test("somebody else's data: is left alone", async (t) => {
+t.test("somebody else's data: is left alone, a Maria and an Ann too", async (t) => {
   const file = join(t.testdir(), 'own.db')
   await (await serve(t, ['--database', file])).stop()
   const database = new Database(file)
+  t.teardown(() => database.close())
   fill(database)
-  database.close()
-  const { code, err } = await cli(['serve', '--demo', '--database', file, '--port', '0'])
-  t.equal(code, 1)
-  t.match(err, /own\.db holds other data than the demo: leave --demo out, or name a new file with --database\n$/)
+  const refuses = async () => {
+    const before = rows(database)
+    const { code, err } = await cli(['serve', '--demo', '--database', file, '--port', '0'])
+    t.equal(code, 1)
+    t.match(err, /own\.db holds other data than the demo: leave --demo out, or name a new file with --database\n$/)
+    t.strictSame(rows(database), before)
+  }
+  await refuses()
+  for (const table of ['omnichannel_contact', 'omnichannel_user', 'omnichannel_custom_field']) {
+    database.exec(`DELETE FROM ${table}`)
+    if (table !== 'omnichannel_custom_field') await refuses()
+  }
 })
 
 t.test('without --database: the file is omnichannel-demo.db in the current folder', async (t) => {

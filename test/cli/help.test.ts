@@ -2,41 +2,52 @@ import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { env, program } from './dist.js'
 import { cli } from './io.js'
 
 const run = promisify(execFile)
 
-const names = [
+const names = ['serve', 'user', 'token', 'contact', 'import', 'backup']
+const commands = [
   'serve', 'user add', 'user list', 'user deactivate', 'user activate', 'user remove', 'token create', 'token list', 'token revoke',
-  'contact', 'import'
+  'contact show', 'contact list', 'import', 'backup'
 ]
+
+const listed = (out: string) => [...out.replace(/^.*\nCommands:\n/s, '').matchAll(/^ {2}([a-z]+)/gm)].map(([, name]) => name)
 
 t.test('--help: lists every command', async (t) => {
   for (const flag of ['--help', '-h', 'help']) {
     const { code, out, err } = await cli([flag])
     t.equal(code, 0)
     t.equal(err, '')
-    t.strictSame([...out.matchAll(/^ {2}([a-z]+(?: [a-z]+)?)/gm)].map(([, name]) => name), names)
+    t.strictSame(listed(out), [...names, 'help'])
+  }
+  for (const group of ['user', 'token', 'contact']) {
+    for (const argv of [[group, '--help'], ['help', group]]) {
+      const { code, out, err } = await cli(argv)
+      t.strictSame([code, err], [0, ''])
+      t.strictSame(listed(out), [...commands.filter((name) => name.startsWith(`${group} `)).map((name) => name.slice(group.length + 1)), 'help'])
+    }
   }
 })
 
 t.test('COMMAND --help: names its operands, options, defaults and variables', async (t) => {
-  for (const name of names) {
+  for (const name of commands) {
     const { code, out, err } = await cli([...name.split(' '), '--help'])
     t.equal(code, 0, name)
     t.equal(err, '', name)
-    t.ok(out.startsWith(`Usage: fastify-omnichannel-contacts ${name}`), name)
-    t.match(out, '--database FILE', name)
-    t.match(out, '(default omnichannel.db, env OMNICHANNEL_DATABASE)', name)
-    t.ok(out.split('\n').every((line) => line.length <= 120), name)
+    t.ok(out.startsWith(`Usage: fastify-omnichannel-contacts ${name} [options]`), name)
+    t.match(out, '--database <FILE>', name)
+    t.match(out.replace(/\s+/g, ' '), '(default: "omnichannel.db", env: OMNICHANNEL_DATABASE)', name)
+    t.ok(out.split('\n').every((line) => line.length <= 100), name)
   }
-  t.match((await cli(['token', '--help'])).out, /token create USER .*\n.*token list \[USER\] .*\n.*token revoke USER NAME\|HASH/)
+  t.match((await cli(['token', '--help'])).out, /create \[options\] <USER> .*\n.*list \[options\] \[USER\] .*\n.*revoke \[options\] <USER> <NAME\|HASH>/)
+  t.match((await cli(['serve', '--help'])).out, 'for TLS put a reverse proxy')
 })
 
 t.test('the program itself: passes its arguments on, and ends with the exit code', async (t) => {
-  const program = [...process.execArgv, 'src/cli/main.ts']
-  t.match(await run(process.execPath, [...program, '--version']), { stdout: /^\d+\.\d+\.\d+\n$/, stderr: '' })
-  await t.rejects(run(process.execPath, [...program, 'srve']), { code: 2, stdout: '', stderr: /^Unknown command 'srve'; .*\n$/ })
+  t.match(await run(process.execPath, [program, '--version'], { env }), { stdout: /^\d+\.\d+\.\d+\n$/, stderr: '' })
+  await t.rejects(run(process.execPath, [program, 'srve'], { env }), { code: 2, stdout: '', stderr: /^Unknown command 'srve', .*\n$/ })
 })
 
 t.test('--version: is the one of the package', async (t) => {
@@ -44,21 +55,53 @@ t.test('--version: is the one of the package', async (t) => {
   t.strictSame(await cli(['--version']), { code: 0, out: `${version}\n`, err: '' })
 })
 
-t.test('a wrong command line: one sentence, and 2', async (t) => {
+t.test('--version and --help: load no server, no database and no query builder', async (t) => {
+  // A module that is looked up leaves a line.
+  const folder = t.testdir({
+    'trace.mjs': "import { register } from 'node:module'; register('./hooks.mjs', import.meta.url)",
+    'hooks.mjs': `import { writeSync } from 'node:fs'
+      export async function resolve (specifier, context, next) { writeSync(2, specifier + '\\n'); return next(specifier, context) }`
+  })
+  for (const argv of [['--version'], ['--help'], ['serve', '--help']]) {
+    const { stderr } = await run(process.execPath, ['--import', `${folder}/trace.mjs`, program, ...argv], { env })
+    t.match(stderr, program, 'the trace works')
+    t.strictSame(stderr.split('\n').filter((name) => /fastify$|better-sqlite3|kysely|ajv|server|\.\.\//.test(name)), [], argv.join(' '))
+  }
+})
+
+t.test('a wrong command line: one sentence with where to read on, and 2', async (t) => {
   const scenarios: Array<[argv: string[], sentence: string]> = [
-    [[], 'A command is missing; see --help'],
-    [['srve'], `Unknown command 'srve'; known are ${names.join(', ')}`],
-    [['user'], `Unknown command 'user'; known are ${names.filter((name) => name.startsWith('user')).join(', ')}`],
-    [['token', 'make'], "Unknown command 'token make'; known are token create, token list, token revoke"],
-    [['contact'], 'ID is missing; see contact --help'],
-    [['token', 'revoke', 'ann'], 'NAME|HASH is missing; see token revoke --help'],
-    [['token', 'list', 'ann', 'bob'], "Unexpected argument 'bob'; see token list --help"],
-    [['serve', '--prot', '1'], "Unknown option '--prot'; see serve --help"],
-    [['serve', '--port'], "Option '--port <value>' argument missing; see serve --help"],
+    [[], `A command is missing, one of ${names.join(', ')}; see --help`],
+    [['srve'], "Unknown command 'srve', did you mean serve?; see --help"],
+    [['users', 'list'], "Unknown command 'users', did you mean user?; see --help"],
+    [['start'], `Unknown command 'start', known are ${names.join(', ')}; see --help`],
+    [['user'], 'A command is missing, one of add, list, deactivate, activate, remove; see user --help'],
+    [['user', 'lst'], "Unknown command 'lst', did you mean list?; see user --help"],
+    [['token', 'make'], "Unknown command 'make', known are create, list, revoke; see token --help"],
+    [['contact'], "Missing required argument 'ID'; see contact show --help"],
+    [['backup'], "Missing required argument 'FILE'; see backup --help"],
+    [['token', 'revoke', 'ann'], "Missing required argument 'NAME|HASH'; see token revoke --help"],
+    [['token', 'list', 'ann', 'bob'], "Too many arguments for 'list': expected 1 argument but got 2; see token list --help"],
+    [['serve', '--prot', '1'], "Unknown option '--prot', did you mean --port?; see serve --help"],
+    [['user', 'list', '--verbose'], "Unknown option '--verbose'; see user list --help"],
+    [['serve', '--port'], "Option '--port <PORT>' argument missing; see serve --help"],
+    [['user', 'list', '--database', ' '], "Option '--database <FILE>' argument ' ' is invalid: it must name a file; see user list --help"],
+    [['contact', 'list', '--search', ''], "Option '--search <TEXT>' argument '' is invalid: it must not be empty; see contact list --help"],
+    [['contact', 'list', '--limit', '0'], "Option '--limit <COUNT>' argument '0' is invalid: it must be a whole number from 1; see contact list --help"],
     [['import'], 'No file to import: name one, as in --contacts contacts.jsonl; see import --help']
   ]
   for (const [argv, sentence] of scenarios) {
     const { code, out, err } = await cli(argv)
-    t.strictSame({ code, out, err }, { code: 2, out: '', err: `${sentence}\n` }, argv.join(' '))
+    t.strictSame({ code, out, err }, { code: 2, out: '', err: `${sentence.replace(/\s+/g, ' ')}\n` }, argv.join(' '))
   }
+})
+
+t.test('a variable: is read, is named when it is wrong, and counts as not set when it is empty', async (t) => {
+  t.strictSame(await cli(['serve'], { env: { OMNICHANNEL_PORT: 'http' } }), {
+    code: 2,
+    out: '',
+    err: "Option '--port <PORT>' value 'http' from env 'OMNICHANNEL_PORT' is invalid: it must be a whole number from 0 to 65535; see serve --help\n"
+  })
+  t.match(await cli(['user', 'list'], { env: { OMNICHANNEL_DATABASE: 'none.db' } }), { code: 1, err: /database file none\.db/ })
+  t.match(await cli(['user', 'list'], { env: { OMNICHANNEL_DATABASE: '' } }), { code: 1, err: /database file omnichannel\.db/ })
 })

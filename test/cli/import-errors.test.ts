@@ -97,8 +97,8 @@ t.test('- is stdin, once', async (t) => {
 
 t.test('wrong settings: a sentence', async (t) => {
   const { run } = start(t, '')
-  t.match(await run(['--on-error', 'panic']), { code: 2, err: "--on-error must be skip or fail, and is 'panic'\n" })
-  t.match(await run(['--batch', '0']), { code: 2, err: /^--batch must be a whole number from 1/ })
+  t.match(await run(['--on-error', 'panic']), { code: 2, err: /^Option '--on-error <ACTION>' argument 'panic' is invalid: allowed choices are skip, fail; / })
+  t.match(await run(['--batch', '0']), { code: 2, err: /^Option '--batch <LINES>' argument '0' is invalid: it must be a whole number from 1; / })
   t.match(await run(['--users', 'none.jsonl']), { code: 1, err: /^The file none\.jsonl cannot be read: ENOENT/ })
 })
 

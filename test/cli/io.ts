@@ -24,25 +24,53 @@ class Written extends Writable {
   }
 }
 
-function createIo ({ env = {}, stdin = '', onTerminal = false, embedded }: Setup) {
+function createIo ({ stdin = '', onTerminal = false, embedded }: Setup) {
   const stdout = new Written(onTerminal)
   const stderr = new Written(onTerminal)
   const streams = { stdin: Readable.from([Buffer.from(stdin)]), stdout, stderr }
-  const io = Object.assign(new EventEmitter(), { env, ...streams, ...embedded && { embedded } })
+  const io = Object.assign(new EventEmitter(), { ...streams, ...embedded && { embedded } })
   return { io: io satisfies Io, stdout, stderr }
 }
 
+/** The environment is read before anything is waited for. */
+function runWith (argv: string[], io: Io, env: Setup['env']): Promise<number> {
+  const before = { ...process.env }
+  Object.assign(process.env, env)
+  const code = run(argv, io)
+  for (const name of Object.keys(env ?? {})) {
+    if (before[name] === undefined) Reflect.deleteProperty(process.env, name)
+    else process.env[name] = before[name]
+  }
+  return code
+}
+
+interface Ended {
+  code: number
+  out: string
+  err: string
+}
+
 /** Runs a command to its end. */
-export async function cli (argv: string[], setup: Setup = {}): Promise<{ code: number, out: string, err: string }> {
+export async function cli (argv: string[], setup: Setup = {}): Promise<Ended> {
+  return await start(argv, setup).ended
+}
+
+/** Starts a command that can be sent a signal. */
+export function start (argv: string[], setup: Setup = {}) {
   const { io, stdout, stderr } = createIo(setup)
-  const code = await run(argv, io)
-  return { code, out: stdout.text, err: stderr.text }
+  const code = runWith(argv, io, setup.env)
+  return {
+    signal: (name: 'SIGINT' | 'SIGTERM') => io.emit(name),
+    ended: code.then((code): Ended => ({ code, out: stdout.text, err: stderr.text }))
+  }
 }
 
 /** Starts `serve` on a free port and waits until it listens. */
 export async function serve (t: Test, argv: string[], setup: Setup = {}) {
   const { io, stdout, stderr } = createIo(setup)
-  const code = run(['serve', '--port', '0', '--log-level', 'warn', ...argv], io)
+  // A demo has a level of its own.
+  const quiet = argv.includes('--demo') ? [] : ['--log-level', 'warn']
+  const code = runWith(['serve', '--port', '0', ...quiet, ...argv], io, setup.env)
   const stop = async (signal: 'SIGINT' | 'SIGTERM' = 'SIGTERM') => {
     io.emit(signal)
     return await code

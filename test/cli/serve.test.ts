@@ -1,8 +1,8 @@
 import Database from 'better-sqlite3'
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
-import { createServer, type AddressInfo } from 'node:net'
-import { existsSync, writeFileSync } from 'node:fs'
+import { connect, createServer, type AddressInfo } from 'node:net'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { as, fill, path } from '../build.js'
@@ -43,6 +43,7 @@ t.test('the documentation page: shows the operation, and / leads there', async (
   const page = await fetch(url)
   t.equal(page.url, `${url}/documentation`)
   t.match(page.headers.get('content-type'), 'text/html')
+  t.match(await page.text(), '<title>Omnichannel contacts</title>')
   t.match(await (await fetch(`${url}/documentation/static/swagger-initializer.js`)).text(), 'SwaggerUIBundle')
   const document = await (await fetch(`${url}/documentation/json`)).json() as { paths: object }
   t.strictSame(Object.keys(document.paths), [path])
@@ -55,9 +56,8 @@ t.test('what a single-file build brings along: is used', async (t) => {
   const addon = ['build/Release/better_sqlite3.node', `prebuilds/${process.platform}-${process.arch}.node`]
     .map((file) => join(folder, file)).find(existsSync)!
   const sqlite = require(addon) as object
-  const { url } = await serve(t, ['--database', join(t.testdir(), 'a.db')], { embedded: { sqlite, logo: Buffer.from('<svg/>') } })
+  const { url } = await serve(t, ['--database', join(t.testdir(), 'a.db')], { embedded: { sqlite } })
   t.equal((await (await fetch(`${url}/health`)).text()), '{"status":"ok"}')
-  t.match(await (await fetch(`${url}/documentation/static/swagger-initializer.js`)).text(), Buffer.from('<svg/>').toString('base64'))
 })
 
 t.test('an empty variable: counts as not set', async (t) => {
@@ -71,6 +71,81 @@ t.test('--rate-limit: counts bad tokens too, and leaves the health route alone',
   for (let call = 0; call < 3; call++) statuses.push((await update(url, {})).status)
   t.strictSame(statuses, [401, 401, 429])
   t.equal(await (await fetch(`${url}/health`)).text(), '{"status":"ok"}')
+})
+
+t.test('--trust-proxy: the limit counts whom a trusted proxy names', async (t) => {
+  const statuses = async (argv: string[], ...forwarded: string[]) => {
+    const { url } = await serve(t, ['--database', join(t.testdir(), 'a.db'), '--rate-limit', '1', ...argv])
+    const all = []
+    for (const address of forwarded) all.push((await update(url, {}, { ...as('ann'), 'x-forwarded-for': address })).status)
+    return all
+  }
+  t.strictSame(await statuses([], '192.0.2.1', '192.0.2.2'), [401, 429], 'without it: the proxy is the caller')
+  t.strictSame(await statuses(['--trust-proxy'], '192.0.2.1', '192.0.2.2', '192.0.2.1'), [401, 401, 429])
+  t.strictSame(await statuses(['--trust-proxy'], '198.51.100.1, 192.0.2.1', '198.51.100.2, 192.0.2.1'), [401, 429], 'what the caller made up')
+  t.strictSame(await statuses(['--trust-proxy', '10.0.0.1,127.0.0.0/8'], '192.0.2.1', '192.0.2.2'), [401, 401])
+  t.strictSame(await statuses(['--trust-proxy', '10.0.0.1,fd00::/8'], '192.0.2.1', '192.0.2.2'), [401, 429], 'somebody else')
+})
+
+/** Speaks HTTP by hand; resolves when the server has hung up. */
+async function talk (url: string): Promise<{ say: (text: string) => void, heard: Promise<string> }> {
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  await once(socket, 'connect')
+  let text = ''
+  socket.on('data', (data) => { text += String(data) })
+  return { say: (text) => socket.write(text), heard: once(socket, 'close').then(() => text) }
+}
+
+const request = (body: string, headers = '') => `POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\n` +
+  `Content-Type: application/json\r\n${headers}Content-Length: ${body.length}\r\n\r\n${body}`
+
+t.test('while it closes: who comes on an open connection is answered in the words of the contract', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const { url, stop } = await serve(t, ['--database', file])
+  const database = new Database(file)
+  t.teardown(() => database.close())
+  fill(database)
+  database.exec('BEGIN IMMEDIATE')
+  const { say, heard } = await talk(url)
+  say(request('{"contactId":"maria","name":"Maria Silva"}'))
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  const code = stop()
+  say(request('{"contactId":"nobody"}'))
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  database.exec('COMMIT')
+  const [, first, second] = (await heard).split('HTTP/1.1 ')
+  t.match(first, /^200 .*"name":"Maria Silva"/s)
+  t.match(second, /^400 .*connection: close\r\n.*\r\n\r\n\{"success":false,"error":"error-contact-not-found"\}$/is)
+  t.equal(await code, 0)
+})
+
+t.test('what is no HTTP: is refused, and at level trace logged without its bytes', async (t) => {
+  const { url, err } = await serve(t, ['--database', join(t.testdir(), 'a.db'), '--log-level', 'trace'])
+  const scenarios: Array<[situation: string, text: string, answer: RegExp]> = [
+    ['a header that is none', request('{}', 'No Header\x00\r\n'), /^HTTP\/1\.1 400 Bad Request\r\n.*\{"success":false,"error":"Bad Request"\}$/s],
+    ['headers without end', request('{}', `X-Long: ${'x'.repeat(20_000)}\r\n`), /^HTTP\/1\.1 431 .*"error":"Request Header Fields Too Large"\}$/s]
+  ]
+  for (const [situation, text, answer] of scenarios) {
+    const { say, heard } = await talk(url)
+    say(text)
+    t.match(await heard, answer, situation)
+  }
+  t.match(err(), '"reason":"Parse Error: Invalid header token","msg":"client error"')
+  const token = 'token-of-ann'
+  for (const form of [token, Buffer.from(token).join(), Buffer.from(token).toString('hex')]) t.notMatch(err(), form)
+})
+
+t.test('a connection that is gone: has nothing to be told', async (t) => {
+  const { url, err } = await serve(t, ['--database', join(t.testdir(), 'a.db'), '--log-level', 'trace'])
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  await once(socket, 'connect')
+  socket.write('POST / HTTP/1.1\r\n')
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  socket.resetAndDestroy()
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  t.notMatch(err(), 'client error')
 })
 
 t.test('a signal: what waits is answered first, and the process is left as it was', async (t) => {
@@ -109,13 +184,16 @@ t.test('cannot be served: one sentence, and the exit code', async (t) => {
     ['port taken', ['--database', 'empty.db', '--port', `${port}`], 1, /^Port \d+ of 127\.0\.0\.1 is taken: choose another with --port$/],
     ['address of somebody else', ['--database', 'empty.db', '--host', '203.0.113.1'], 1, /^Cannot listen on port 0 of 203\.0\.113\.1: /],
     ['not a database', ['--database', 'text.db'], 1, /^The database file .*text\.db is not a SQLite database$/],
-    ['a folder', ['--database', 'folder'], 1, /^The database file .*folder cannot be opened for writing$/],
+    ['a folder', ['--database', 'folder'], 1, /^The database file .*folder is a folder$/],
     ['no such folder', ['--database', 'none/a.db'], 1, /^The database file .*a\.db cannot be created, because its folder does not exist$/],
     ['newer schema', ['--database', 'newer.db'], 1, /^The database file .*newer\.db cannot be used: .* upgrade the package$/],
-    ['port not a number', ['--port', 'http'], 2, /^--port must be a whole number from 0 to 65535, and is 'http'$/],
-    ['port too large', ['--port', '65536'], 2, /^--port must be/],
-    ['unknown log level', ['--log-level', 'loud'], 2, /^--log-level must be one of .*, and is 'loud'$/],
-    ['negative limit', ['--rate-limit=-1'], 2, /^--rate-limit must be/]
+    ['port not a number', ['--port', 'http'], 2, /^Option '--port <PORT>' argument 'http' is invalid: it must be a whole number from 0 to 65535; see serve --help$/],
+    ['port too large', ['--port', '65536'], 2, /'65536' is invalid/],
+    ['unknown log level', ['--log-level', 'loud'], 2, /'loud' is invalid: allowed choices are fatal, error, .*, silent; see serve --help$/],
+    ['negative limit', ['--rate-limit=-1'], 2, /'-1' is invalid: it must be a whole number from 0; /],
+    ['proxy by name', ['--trust-proxy', 'nginx'], 2, /'nginx' is invalid: it must be addresses, /],
+    ['proxies by half', ['--trust-proxy', '10.0.0.1,'], 2, /'10\.0\.0\.1,' is invalid/],
+    ['network too large', ['--trust-proxy', '10.0.0.0/33'], 2, /is invalid/]
   ]
   for (const [situation, argv, code, sentence] of scenarios) {
     const at = argv.indexOf('--database') + 1
@@ -125,4 +203,22 @@ t.test('cannot be served: one sentence, and the exit code', async (t) => {
     t.notMatch(result.err, /\n {4}at /, situation)
     t.equal(result.out, '', situation)
   }
+})
+
+t.test('a failed start: leaves no new file behind, and every other file as it was', async (t) => {
+  const folder = t.testdir({ 'empty.db': '' })
+  const start = async (file: string) => await cli(['serve', '--host', '203.0.113.1', '--log-level', 'silent', '--database', join(folder, file)])
+  t.match(await start('new.db'), { code: 1, err: /^Cannot listen/ })
+  t.strictSame(readdirSync(folder), ['empty.db'])
+  t.match(await start('empty.db'), { code: 1, err: /^Cannot listen/ })
+  t.strictSame(readdirSync(folder), ['empty.db'])
+
+  const failing = start('used.db')
+  while (!existsSync(join(folder, 'used.db'))) await new Promise((resolve) => setImmediate(resolve))
+  const somebody = new Database(join(folder, 'used.db'))
+  t.teardown(() => somebody.close())
+  somebody.pragma('journal_mode = WAL')
+  somebody.exec('CREATE TABLE theirs (id INTEGER)')
+  t.match(await failing, { code: 1 })
+  t.strictSame(readdirSync(folder).filter((file) => file.endsWith('.db')), ['empty.db', 'used.db'])
 })

@@ -45,6 +45,42 @@ t.test('user: added, changed, listed, deactivated, activated, removed', async (t
   t.strictSame([users, roles, tokens], [[{ id: 'bob', username: 'bob', name: '', active: 1 }], [], []])
 })
 
+t.test('user add: says what will happen to a user that may do nothing', async (t) => {
+  const { command } = start(t)
+  const none = 'so its calls will be answered with 403; user add bob --role ROLE helps, with one of ' +
+    'admin, livechat-agent, livechat-manager, livechat-monitor\n'
+  t.strictSame(await command('user', 'add', 'bob'), { code: 0, out: 'Added user bob\n', err: `Warning: user bob has no role, ${none}` })
+  t.match(await command('token', 'create', 'bob'), { code: 0, err: `X-User-Id: bob\nWarning: user bob has no role, ${none}` })
+  t.strictSame(await command('user', 'add', 'bob', '--role', 'Livechat-agnet'), {
+    code: 0,
+    out: 'Updated user bob\n',
+    err: 'Warning: no permission names the role Livechat-agnet, did you mean livechat-agent?\n' +
+      `Warning: user bob has no role that may update contacts (only Livechat-agnet), ${none}`
+  })
+  t.strictSame(await command('user', 'add', 'bob', '--role', 'admin', '--role', 'owner'),
+    { code: 0, out: 'Updated user bob\n', err: 'Warning: no permission names the role owner\n' })
+})
+
+t.test('user add: the roles that help are those of the database', async (t) => {
+  const { file, command } = start(t)
+  await command('user', 'add', 'ann', '--role', 'admin')
+  const database = new Database(file)
+  t.teardown(() => database.close())
+  database.exec(`
+    UPDATE omnichannel_role_permission SET role = 'desk' WHERE role = 'admin';
+    DELETE FROM omnichannel_role_permission WHERE role <> 'desk'`)
+  t.match((await command('user', 'add', 'ann', '--name', 'Ann')).err, /only admin\), .* with one of desk\n$/)
+  database.exec("UPDATE omnichannel_role_permission SET permission = 'view-livechat-contact'")
+  t.match((await command('user', 'add', 'ann', '--role', 'desk')).err,
+    /^Warning: user ann has no role that may .* \(only admin, desk\), .*; no role has the permission update-livechat-contact\n$/)
+})
+
+t.test('a table: a cell that would break a line or command the terminal does neither', async (t) => {
+  const { command } = start(t)
+  await command('user', 'add', 'eve', '--role', 'admin', '--name', 'Eve\n\x1b[2J\x9b1m')
+  t.equal((await command('user', 'list')).out.split('\n')[1], 'eve  eve       Eve\uFFFD\uFFFD[2J\uFFFD1m  yes     admin')
+})
+
 t.test('token: printed once, stored hashed, good for a call until it is revoked', async (t) => {
   const { file, command, tables } = start(t)
   await command('user', 'add', 'ann', '--role', 'livechat-agent')
@@ -88,16 +124,21 @@ t.test('refused: one sentence, and nothing stored', async (t) => {
   t.match(await command('user', 'list'), { code: 1, err: /^There is no database file .*users\.db: name it with --database\n$/ })
   await command('user', 'add', 'ann')
   const before = tables()
+  const expires = (when: string) =>
+    `Option '--expires <WHEN>' argument '${when}' is invalid: it must be a number of days or a time to come; see token create --help`
   const scenarios: Array<[argv: string[], code: number, sentence: string]> = [
     [['user', 'add', ''], 1, 'A user needs an id that is not empty'],
-    [['user', 'remove', 'eve'], 1, 'There is no user eve'],
-    [['token', 'create', 'eve'], 1, 'There is no user eve'],
-    [['token', 'create', 'ann', '--expires', 'soon'], 2, "--expires must be a number of days or a time to come, and is 'soon'"],
-    [['token', 'create', 'ann', '--expires', '2001-01-01'], 2, "--expires must be a number of days or a time to come, and is '2001-01-01'"],
-    [['token', 'create', 'ann', '--expires', '9999999'], 2, "--expires must be a number of days or a time to come, and is '9999999'"],
+    [['user', 'remove', 'eve'], 1, 'There is no user eve; see user list'],
+    [['user', 'activate', 'eve'], 1, 'There is no user eve; see user list'],
+    [['user', 'deactivate', 'eve'], 1, 'There is no user eve; see user list'],
+    [['token', 'create', 'eve'], 1, 'There is no user eve; see user list'],
+    [['token', 'revoke', 'eve', 'crm'], 1, 'There is no user eve; see user list'],
+    [['token', 'create', 'ann', '--expires', 'soon'], 2, expires('soon')],
+    [['token', 'create', 'ann', '--expires', '2001-01-01'], 2, expires('2001-01-01')],
+    [['token', 'create', 'ann', '--expires', '9999999'], 2, expires('9999999')],
     [['token', 'revoke', 'ann', 'crm'], 1, 'User ann has no token crm; see token list ann'],
     [['token', 'revoke', 'ann', ''], 1, 'User ann has no token ; see token list ann'],
-    [['contact', 'maria'], 1, 'There is no contact maria, or it is disabled']
+    [['contact', 'maria'], 1, 'There is no contact maria, or it is disabled; contact list --search finds an id']
   ]
   for (const [argv, code, sentence] of scenarios) {
     t.strictSame(await command(...argv), { code, out: '', err: `${sentence}\n` }, argv.join(' '))

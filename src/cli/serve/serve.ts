@@ -1,59 +1,86 @@
+import { Option, type Command } from 'commander'
 import type { FastifyInstance } from 'fastify'
-import type { Writable } from 'node:stream'
-import { wholeNumber, type Command, type Io } from '../command.js'
-import { CommandError, UsageError } from '../errors.js'
-import { databaseOption, openDatabase } from '../open-database.js'
-import { demoCurl, fillDemo, issueDemoToken } from './demo.js'
-import { createServer } from './server.js'
+import type Database from 'better-sqlite3'
+import type { Kysely } from 'kysely'
+import type { Tables } from '../../store/tables.js'
+import { wholeNumber, type Io } from '../command.js'
+import { CommandError } from '../errors.js'
+import { databaseOption, withNewDatabase } from '../open-database.js'
+import { checkWritable } from './check-writable.js'
+import { demoCurl, demoUser, fillDemo, issueDemoToken } from './demo.js'
+import { readProxies } from './proxies.js'
+
+interface Options {
+  database: string
+  host: string
+  port: number
+  logLevel?: string
+  rateLimit: number
+  trustProxy?: string[]
+  demo?: boolean
+}
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 
-export const serve: Command = {
-  name: 'serve',
-  summary: 'Serve the endpoint, GET /health and a documentation page from a database file',
-  details: 'The database is created where there is none. The log goes to stderr. SIGTERM and SIGINT (Ctrl-C) answer what\n' +
-    'waits, close the database and end with exit code 0. A --rate-limit counts bad tokens too; Rocket.Chat\'s own is 10.',
-  options: {
-    database: databaseOption,
-    host: { value: 'ADDRESS', help: 'where to listen; 0.0.0.0 for everywhere', env: 'OMNICHANNEL_HOST', default: '127.0.0.1' },
-    port: { value: 'PORT', help: 'where to listen; 0 for any free one', env: 'OMNICHANNEL_PORT', default: '3000' },
-    'log-level': { value: 'LEVEL', help: `one of ${logLevels.join(', ')}`, env: 'OMNICHANNEL_LOG_LEVEL', default: 'info' },
-    'rate-limit': {
-      value: 'CALLS',
-      help: 'calls of one address in a minute; 0 for no limit',
-      env: 'OMNICHANNEL_RATE_LIMIT',
-      default: '0'
-    },
-    demo: { help: 'fill an empty omnichannel-demo.db with a demo contact and print the curl that updates it' }
-  },
-  run: async (given, io) => {
-    const demo = given.has('demo')
-    const file = demo && !given.has('database') ? 'omnichannel-demo.db' : given.text('database') as string
-    const host = given.text('host') as string
-    const port = wholeNumber(given, 'port', 0, 65535)
-    const logLevel = given.text('log-level') as string
-    if (!logLevels.includes(logLevel)) throw new UsageError(`--log-level must be one of ${logLevels.join(', ')}, and is '${logLevel}'`)
-    const rateLimit = wholeNumber(given, 'rate-limit', 0, Number.MAX_SAFE_INTEGER)
+const description = `Serve the endpoint, GET /health and a documentation page from a database file.
 
-    const stop = listenForStop(io)
-    const database = await openDatabase(file, io)
-    try {
-      if (demo) fillDemo(database, file)
-      const app = await createServer(database, { logLevel, rateLimit }, io)
+The database is created where there is none. The log goes to stderr. SIGTERM and SIGINT (Ctrl-C) answer what waits, close the \
+database and end with exit code 0. A --rate-limit counts bad tokens too; Rocket.Chat's own is 10.
+
+What is served is plain HTTP, and tokens are readable on the way: for TLS put a reverse proxy such as nginx or Caddy in front, \
+and give --trust-proxy, so that --rate-limit and the log see callers and not the proxy.`
+
+export function serve (parent: Command, io: Io): void {
+  parent.command('serve')
+    .summary('Serve the endpoint, GET /health and a documentation page from a database file')
+    .description(description)
+    .addOption(databaseOption())
+    .addOption(new Option('--host <ADDRESS>', 'where to listen; 0.0.0.0 for everywhere').env('OMNICHANNEL_HOST').default('127.0.0.1'))
+    .addOption(new Option('--port <PORT>', 'where to listen; 0 for any free one').env('OMNICHANNEL_PORT').default(3000)
+      .argParser(wholeNumber(0, 65535)))
+    .addOption(new Option('--log-level <LEVEL>', 'what is logged; info if not given, warn for a demo').env('OMNICHANNEL_LOG_LEVEL')
+      .choices(logLevels))
+    .addOption(new Option('--rate-limit <CALLS>', 'calls of one address in a minute; 0 for no limit').env('OMNICHANNEL_RATE_LIMIT').default(0)
+      .argParser(wholeNumber(0)))
+    .addOption(new Option('--trust-proxy [ADDRESSES]', 'believe the X-Forwarded-For of reverse proxies: of this machine, or of these addresses')
+      .env('OMNICHANNEL_TRUST_PROXY').preset('loopback').argParser(readProxies))
+    .option('--demo', 'fill an empty omnichannel-demo.db with a demo contact and print the curl that updates it')
+    .action(async (options: Options, command: Command) => {
+      const isNamed = command.getOptionValueSource('database') === 'cli'
+      const file = options.demo && !isNamed ? 'omnichannel-demo.db' : options.database
+      const stop = listenForStop(io)
       try {
-        const url = await listen(app, host, port)
-        write(io.stdout, `Serving ${file} at ${url}`, `Documentation: ${url}/documentation`)
-        // Only now: a demo that finds its port taken leaves the token of the running one alone.
-        if (demo) write(io.stdout, '', 'This updates the demo contact:', '', demoCurl(url, issueDemoToken(database)), '')
-        await stop.signalled
+        await withNewDatabase(file, io, (db, handle) => serveUntil(stop.signalled, file, options, db, handle, io))
       } finally {
-        await close(app)
+        stop.forget()
       }
-    } finally {
-      database.close()
-      stop.forget()
-    }
+    })
+}
+
+async function serveUntil (
+  signalled: Promise<void>, file: string, options: Options, db: Kysely<Tables>, handle: Database.Database, io: Io
+): Promise<void> {
+  const { demo, host, port, rateLimit, trustProxy = [] } = options
+  checkWritable(handle)
+  if (demo) await fillDemo(db, file)
+  const { createServer } = await import('./server.js')
+  const app = await createServer(handle, { logLevel: options.logLevel ?? (demo ? 'warn' : 'info'), rateLimit, trustProxy }, io)
+  try {
+    const url = await listen(app, host, port)
+    // Only now: a demo that finds its port taken leaves the token of the running one alone.
+    const how = demo ? describeDemo(url, await issueDemoToken(db)) : []
+    io.stdout.write([`Serving ${file} at ${url}`, `Documentation: ${url}/documentation`, ...how].map((line) => `${line}\n`).join(''))
+    await signalled
+  } finally {
+    await close(app)
   }
+}
+
+function describeDemo (url: string, token: string): string[] {
+  return [
+    '', 'This updates the demo contact:', '', demoCurl(url, token), '',
+    `So does "Try it out" on the documentation page, for ${demoUser} with this X-Auth-Token:`, '', token, ''
+  ]
 }
 
 function listenForStop (io: Io): { signalled: Promise<void>, forget: () => void } {
@@ -85,8 +112,4 @@ async function close (app: FastifyInstance): Promise<void> {
   await app.close()
   clearInterval(tidying)
   clearTimeout(patience)
-}
-
-function write (to: Writable, ...lines: string[]): void {
-  to.write(lines.map((line) => `${line}\n`).join(''))
 }

@@ -8,20 +8,32 @@ import { fastify, type FastifyInstance } from 'fastify'
 import omnichannelContacts from '../../index.js'
 import type { Io } from '../command.js'
 import { version } from '../version.js'
+import { answerClientError } from './client-error.js'
+import { logo, title } from './logo.js'
 
 export interface ServerSettings {
   logLevel: string
   /** Calls of one address in a minute; 0: as many as it likes. */
   rateLimit: number
+  /** The addresses of the reverse proxies in front. */
+  trustProxy: string[]
 }
 
 export async function createServer (database: Database.Database, settings: ServerSettings, io: Io): Promise<FastifyInstance> {
-  const app = fastify({ logger: { level: settings.logLevel, stream: io.stderr }, requestTimeout: 30_000 })
+  const app = fastify({
+    logger: { level: settings.logLevel, stream: io.stderr },
+    requestTimeout: 30_000,
+    trustProxy: settings.trustProxy,
+    clientErrorHandler: answerClientError,
+    // What arrives on an open connection while the server closes is answered by the route, and not by Fastify in its own words.
+    return503OnClosing: false
+  })
 
-  await app.register(swagger, { openapi: { openapi: '3.1.0', info: { title: 'Omnichannel contacts', version } } })
+  await app.register(swagger, { openapi: { openapi: '3.1.0', info: { title, version } } })
   await app.register(swaggerUi, {
     routePrefix: '/documentation',
-    ...io.embedded && { logo: { type: 'image/svg+xml', content: io.embedded.logo } }
+    theme: { title },
+    logo: { type: 'image/svg+xml', content: Buffer.from(logo) }
   })
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/documentation'))
   app.get('/health', { schema: { hide: true } }, (request, reply) => {

@@ -1,0 +1,58 @@
+// What went wrong with a database, in a sentence for the person at the terminal. An error that is none of the
+// database's stays what it is.
+
+import { statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { CommandError } from './errors.js'
+
+interface Failure {
+  code?: unknown
+  message: string
+}
+
+const ofTheFile: Array<[pattern: RegExp, reason: string]> = [
+  [/^SQLITE_NOTADB/, 'is not a SQLite database'],
+  [/^(SQLITE_READONLY|EACCES|EPERM|EROFS)/, 'cannot be written: it or its folder is read-only'],
+  [/^SQLITE_CANTOPEN/, 'cannot be opened for reading and writing'],
+  [/^(SQLITE_BUSY|FOC_DATABASE_BUSY)/, 'is locked by another program']
+]
+
+export function explain (file: string, error: Error): Error {
+  if (error instanceof CommandError) return error
+  const { code, message } = error as Failure
+  const sentence = explainMissingFolder(file, message) ?? explainAddon(code, message) ?? explainFile(file, String(code), message)
+  return sentence === undefined ? error : new CommandError(sentence, { cause: error })
+}
+
+/** better-sqlite3 looks for the folder itself, and its error has no code. */
+function explainMissingFolder (file: string, message: string): string | undefined {
+  if (!message.includes('directory does not exist')) return undefined
+  return `The database file ${file} cannot be created, because its folder does not exist`
+}
+
+function explainAddon (code: unknown, message: string): string | undefined {
+  const [first = ''] = message.split(/\. Tried|\n/)
+  if (code !== 'ERR_DLOPEN_FAILED' && !first.includes('bindings file')) return undefined
+  return `The SQLite addon cannot be loaded (${first}): npm rebuild better-sqlite3 makes it anew`
+}
+
+function explainFile (file: string, code: string, message: string): string | undefined {
+  const [, reason] = ofTheFile.find(([pattern]) => pattern.test(code)) ?? []
+  if (reason === undefined && !/^(SQLITE|FOC)_/.test(code)) return undefined
+  return `The database file ${file} ${isFolder(file) ? 'is a folder' : reason ?? `cannot be used: ${message}`}`
+}
+
+function isFolder (file: string): boolean {
+  return statSync(file, { throwIfNoEntry: false })?.isDirectory() === true
+}
+
+/** A single-file build writes its addon to the temporary folder, because the system loads one from a file only. */
+export function explainUnpacking ({ message }: Failure): string {
+  return `The SQLite addon cannot be loaded from the temporary folder ${tmpdir()} (${message}): name another in the variable TMPDIR`
+}
+
+/** npm and pnpm install peers by themselves, others do not. */
+export function explainMissingPackage ({ code, message }: Failure): string | undefined {
+  const [, name] = /^Cannot find package '([^']*)'/.exec(message) ?? []
+  return code === 'ERR_MODULE_NOT_FOUND' && name !== undefined ? `The package ${name} is missing: npm install ${name}` : undefined
+}

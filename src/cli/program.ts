@@ -1,0 +1,71 @@
+import { Command, type CommanderError } from 'commander'
+import type { Io } from './command.js'
+import { showContact } from './contact/show.js'
+import { UsageError } from './errors.js'
+import { importExport } from './import/import.js'
+import { serve } from './serve/serve.js'
+import { createToken } from './token/create.js'
+import { listTokens } from './token/list.js'
+import { revokeToken } from './token/revoke.js'
+import { activateUser, deactivateUser } from './user/activate.js'
+import { addUser } from './user/add.js'
+import { listUsers } from './user/list.js'
+import { removeUser } from './user/remove.js'
+import { version } from './version.js'
+
+const groups: Array<[name: string, description: string, commands: Array<(parent: Command, io: Io) => void>]> = [
+  ['user', 'Add, list, deactivate, activate or remove users', [addUser, listUsers, deactivateUser, activateUser, removeUser]],
+  ['token', "Create, list or revoke a user's tokens", [createToken, listTokens, revokeToken]],
+  ['contact', 'Show a contact', [showContact]]
+]
+
+/** The whole command line, for one run. */
+export function createProgram (io: Io): Command {
+  const program = new Command('fastify-omnichannel-contacts')
+    .description('Serves contacts.update from a database file, and looks after the file.')
+    .version(version, '--version', 'print the version')
+    .helpOption('-h, --help', 'print this')
+    .addHelpText('after', '\nThe exit code is 0 when all went well, 1 when it did not, and 2 when the command line is wrong.')
+    .configureOutput({
+      writeOut: (text) => { io.stdout.write(text) },
+      // What is wrong becomes one sentence, which run() writes.
+      writeErr: () => undefined,
+      getOutHelpWidth: () => io.stdout.columns ?? 100
+    })
+  serve(program, io)
+  for (const [name, description, commands] of groups) {
+    const group = program.command(name).description(description)
+    for (const add of commands) add(group, io)
+  }
+  importExport(program, io)
+
+  for (const command of withSubcommands(program)) {
+    command.exitOverride((error) => { throw error.exitCode === 0 ? error : new UsageError(toSentence(command, error)) })
+    // An empty variable counts as not set.
+    for (const option of command.options) if (process.env[option.envVar ?? ''] === '') delete option.envVar
+  }
+  return program
+}
+
+function withSubcommands (command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withSubcommands)]
+}
+
+/** Commander's lines as one sentence that ends with where to read on. */
+function toSentence (command: Command, { code, message }: CommanderError): string {
+  const names = command.commands.map((command) => command.name()).join(', ')
+  const said = code === 'commander.help'
+    ? `a command is missing, one of ${names}`
+    : message
+        .replace(/^error: /, '')
+        .replace(/\n\(Did you mean (.*)\?\)$/, ', did you mean $1?')
+        .replace(/\. ([A-Z])/g, (_, letter: string) => `: ${letter.toLowerCase()}`)
+        .replace(/\.$/, '')
+  const known = code === 'commander.unknownCommand' && !said.includes('did you mean') ? `, known are ${names}` : ''
+  return `${said.charAt(0).toUpperCase()}${said.slice(1)}${known}; see ${[...pathOf(command), '--help'].join(' ')}`
+}
+
+/** The words of a command after the name of the program. */
+function pathOf (command: Command): string[] {
+  return command.parent === null ? [] : [...pathOf(command.parent), command.name()]
+}

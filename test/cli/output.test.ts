@@ -1,0 +1,45 @@
+import { execFile } from 'node:child_process'
+import { EventEmitter } from 'node:events'
+import { join } from 'node:path'
+import { Readable, Writable } from 'node:stream'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { run } from '../../src/cli/run.js'
+import { env, program } from './dist.js'
+import { cli } from './io.js'
+
+/** A stdout whose reader has gone, or whose disk is full. */
+function createIo (code: string) {
+  let said = ''
+  const failing = new Writable({
+    write: (_chunk, _encoding, done) => { done(Object.assign(new Error(`${code}: no`), { code })) }
+  })
+  const stderr = new Writable({ write: (chunk, _encoding, done) => { said += String(chunk); done() } })
+  return { io: Object.assign(new EventEmitter(), { stdin: Readable.from([]), stdout: failing, stderr }), err: () => said }
+}
+
+t.test('a reader that has read enough: is no failure', async (t) => {
+  const { io, err } = createIo('EPIPE')
+  t.equal(await run(['--version'], io), 0)
+  t.equal(err(), '')
+})
+
+t.test('an output that cannot be written: one sentence, and 1', async (t) => {
+  const { io, err } = createIo('ENOSPC')
+  t.equal(await run(['--version'], io), 1)
+  t.equal(err(), 'The output cannot be written: ENOSPC: no\n')
+})
+
+t.test('a stderr that cannot be written: nobody to tell, and the exit code all the same', async (t) => {
+  const { io } = createIo('EPIPE')
+  t.equal(await run(['srve'], Object.assign(io, { stderr: createIo('EPIPE').io.stdout })), 2)
+})
+
+t.test('user list | head -1: ends quietly', { skip: process.platform === 'win32' && 'no sh' }, async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  await cli(['user', 'add', 'ann', '--role', 'admin', '--name', 'x'.repeat(1_000_000), '--database', file])
+  const script = `for i in 1 2 3 4 5; do "$0" "$1" user list --database "$2" | head -1; done`
+  const { stdout, stderr } = await promisify(execFile)('sh', ['-c', script, process.execPath, program, file], { env, maxBuffer: 1e8 })
+  t.match(stdout, /^(ID {3}USERNAME {2}NAME {999998}ACTIVE {2}ROLES\n){5}$/)
+  t.equal(stderr, '')
+})
