@@ -1,5 +1,6 @@
 import { Command, type CommanderError } from 'commander'
 import type { Io } from './command.js'
+import { listContacts } from './contact/list.js'
 import { showContact } from './contact/show.js'
 import { UsageError } from './errors.js'
 import { importExport } from './import/import.js'
@@ -16,7 +17,7 @@ import { version } from './version.js'
 const groups: Array<[name: string, description: string, commands: Array<(parent: Command, io: Io) => void>]> = [
   ['user', 'Add, list, deactivate, activate or remove users', [addUser, listUsers, deactivateUser, activateUser, removeUser]],
   ['token', "Create, list or revoke a user's tokens", [createToken, listTokens, revokeToken]],
-  ['contact', 'Show a contact', [showContact]]
+  ['contact', 'Show a contact, or find one', [showContact, listContacts]]
 ]
 
 /** The whole command line, for one run. */

@@ -1,0 +1,47 @@
+import { InvalidArgumentError, type Command } from 'commander'
+import type { Contact } from '../../rules/schemas.js'
+import { wholeNumber, type Io } from '../command.js'
+import { databaseOption, withDatabase } from '../open-database.js'
+import { writeTable } from '../write-table.js'
+import { findContactIds } from './find.js'
+import { readContact } from './read.js'
+
+interface Options {
+  database: string
+  search?: string
+  json?: true
+  limit: number
+}
+
+export function listContacts (parent: Command, io: Io): void {
+  parent.command('list')
+    .summary('List contacts, or find one by its name, an e-mail address or a phone number')
+    .description('List contacts, or find one by its name, an e-mail address or a phone number.\n\n' +
+      'Addresses and numbers are found through their indexes, written as they are stored or in lower case. Names are read one ' +
+      'after another, which takes about a second for a million; capital and small letters are the same there.')
+    .addOption(databaseOption())
+    .option('--search <TEXT>', 'the start of an e-mail address or a phone number, or a part of a name', readText)
+    .option('--json', 'as the API shows them, instead of a table')
+    .option('--limit <COUNT>', 'how many at most', wholeNumber(1), 100)
+    .action(({ database, search, json, limit }: Options) => withDatabase(database, io, async (db, handle) => {
+      const ids = await findContactIds(db, search, limit + 1)
+      const contacts: Contact[] = []
+      for (const id of ids.slice(0, limit)) contacts.push(await readContact(handle, id) as Contact)
+
+      if (json) io.stdout.write(`${JSON.stringify(contacts, null, 2)}\n`)
+      else writeContacts(io, contacts)
+      if (ids.length > limit) io.stderr.write(`There are more; the first ${limit} are shown, see --limit and --search\n`)
+      if (ids.length === 0) io.stderr.write(search === undefined ? 'There is no contact yet\n' : `No contact is found by ${search}\n`)
+    }))
+}
+
+function readText (text: string): string {
+  if (text.trim() === '') throw new InvalidArgumentError('It must not be empty')
+  return text.trim()
+}
+
+function writeContacts (io: Io, contacts: Contact[]): void {
+  writeTable(io.stdout, ['ID', 'NAME', 'E-MAILS', 'PHONES'], contacts.map(({ _id, name, emails, phones }) => [
+    _id, name, emails.map(({ address }) => address).join(', '), phones.map(({ phoneNumber }) => phoneNumber).join(', ')
+  ]))
+}

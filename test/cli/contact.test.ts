@@ -1,0 +1,125 @@
+import Database from 'better-sqlite3'
+import { Kysely, SqliteDialect } from 'kysely'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { byEmail, byPhone, page } from '../../src/cli/contact/find.js'
+import type { Tables } from '../../src/store/tables.js'
+import { fill } from '../build.js'
+import { cli } from './io.js'
+
+async function start (t: Test) {
+  const file = join(t.testdir(), 'contacts.db')
+  await cli(['user', 'add', 'adam', '--role', 'admin', '--database', file])
+  const database = new Database(file)
+  t.teardown(() => database.close())
+  fill(database)
+  const add = database.prepare('INSERT INTO omnichannel_contact (id, name) VALUES (?, ?)')
+  for (const [id, name] of Object.entries({ c1: 'Éva Müller', c2: 'Иван Петров', c3: 'e\u0301va k', c4: '100%_\\' })) add.run(id, name)
+  database.exec(`
+    INSERT INTO omnichannel_contact_email VALUES ('c1', 0, 'Eva@Example.com'), ('c2', 0, 'ivan@example.com'), ('gone', 0, 'maria@example.net');
+    INSERT INTO omnichannel_contact_phone VALUES ('c1', 0, '+49 30 2'), ('c2', 0, '0049 30 1');
+  `)
+  const list = async (...argv: string[]) => await cli(['contact', 'list', '--database', file, ...argv])
+  const ids = async (...argv: string[]) => (JSON.parse((await list('--json', ...argv)).out) as Array<{ _id: string }>).map(({ _id }) => _id)
+  return { database, list, ids }
+}
+
+t.test('contact list: all that are enabled, by id', async (t) => {
+  const { list } = await start(t)
+  t.strictSame(await list(), {
+    code: 0,
+    err: '',
+    out: [
+      'ID     NAME         E-MAILS                           PHONES',
+      'blank',
+      'c1     Éva Müller   Eva@Example.com                   +49 30 2',
+      'c2     Иван Петров  ivan@example.com                  0049 30 1',
+      'c3     e\u0301va k',
+      'c4     100%_\\',
+      'maria  Maria        maria@example.com, m@example.org  +49 30 1',
+      ''
+    ].join('\n')
+  })
+})
+
+t.test('contact list --search: by the start of an address or a number, and by any part of a name', async (t) => {
+  const { ids } = await start(t)
+  const scenarios: Array<[situation: string, search: string, found: string[]]> = [
+    ['a whole address', 'ivan@example.com', ['c2']],
+    ['the start of an address, and not that of a disabled contact', 'maria@exam', ['maria']],
+    ['an address that was written otherwise', 'IVAN@Example.COM', ['c2']],
+    ['an address as it is stored', 'Eva@E', ['c1']],
+    ['the end of an address', 'example.org', []],
+    ['the start of a number', '+49 30', ['c1', 'maria']],
+    ['spaces around it', ' 0049 ', ['c2']],
+    ['a part of a name', 'üll', ['c1']],
+    ['a name in capitals', 'ÉVA', ['c1', 'c3']],
+    ['a name in small letters', 'иван петров', ['c2']],
+    ['signs that mean something elsewhere', '%_\\', ['c4']],
+    ['an address, then names', 'm', ['maria', 'c1']],
+    ['nobody', 'nobody', []]
+  ]
+  for (const [situation, search, found] of scenarios) t.strictSame(await ids('--search', search), found, situation)
+})
+
+t.test('contact list --limit: says that there are more, and stops at an address that was found', async (t) => {
+  const { database, list, ids } = await start(t)
+  t.match(await list('--limit', '2'), {
+    code: 0,
+    out: /^ID .*\nblank\nc1 .*\n$/,
+    err: 'There are more; the first 2 are shown, see --limit and --search\n'
+  })
+  t.match(await list('--limit', '6'), { code: 0, err: '' })
+  t.match(await list('--limit', '1', '--search', '+49 30'), { out: /\nc1 .*\n$/, err: /^There are more; the first 1 / })
+  t.strictSame(await ids('--limit', '1', '--search', 'm'), ['maria'])
+  // Each of them is found once, however many addresses fit.
+  database.exec("INSERT INTO omnichannel_contact_email VALUES ('c1', 1, 'e1@x'), ('c1', 2, 'e2@x'), ('c1', 3, 'e3@x'), ('c3', 0, 'e4@x')")
+  t.strictSame(await ids('--limit', '2', '--search', 'e'), ['c1', 'c3'])
+})
+
+t.test('contact list --json: each contact as the API shows it', async (t) => {
+  const { list } = await start(t)
+  const [contact] = JSON.parse((await list('--json', '--search', 'maria')).out) as object[]
+  t.match(contact, { _id: 'maria', emails: [{ address: 'maria@example.com' }, { address: 'm@example.org' }], customFields: { plan: 'gold', legacy: 'kept' } })
+})
+
+t.test('contact list: nobody found is said, and no failure', async (t) => {
+  const { database, list } = await start(t)
+  t.strictSame(await list('--search', 'nobody'), { code: 0, out: 'ID  NAME  E-MAILS  PHONES\n', err: 'No contact is found by nobody\n' })
+  database.exec('DELETE FROM omnichannel_contact')
+  t.strictSame(await list('--json'), { code: 0, out: '[]\n', err: 'There is no contact yet\n' })
+})
+
+t.test('contact list: goes on after a page', async (t) => {
+  const { database, ids } = await start(t)
+  database.exec(`
+    WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 5001)
+    INSERT INTO omnichannel_contact (id, name) SELECT printf('d%05d', n), 'Dora ' || n FROM number;`)
+  t.strictSame(await ids('--search', 'dora 5001'), ['d05001'])
+  t.equal((await ids('--limit', '9999')).length, 5007)
+})
+
+t.test('contact show: is what contact alone does', async (t) => {
+  const { database } = await start(t)
+  const show = async (...argv: string[]) => JSON.parse((await cli(['contact', ...argv, '--database', database.name])).out) as object
+  t.strictSame(await show('show', 'maria'), await show('maria'))
+  t.match(await show('maria'), {
+    contact: { _id: 'maria' }, rooms: [{ _id: 'room-1', fname: 'Maria' }, { _id: 'room-2', fname: 'Maria', _updatedAt: '2026-01-01T00:00:00.000Z' }]
+  })
+})
+
+t.test('the plans: addresses and numbers by their indexes, names along the primary key', async (t) => {
+  const { database } = await start(t)
+  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })
+  const plan = (query: { compile: () => { sql: string, parameters: readonly unknown[] } }) => {
+    const { sql, parameters } = query.compile()
+    return database.prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`).all(...parameters).map(({ detail }) => detail)
+  }
+  const contact = 'SEARCH contact USING PRIMARY KEY (id=?)'
+  const sorting = 'USE TEMP B-TREE FOR DISTINCT'
+  t.strictSame(plan(byEmail(db, 'm', 10)),
+    ['SEARCH email USING COVERING INDEX omnichannel_contact_email_address (address>? AND address<?)', contact, sorting])
+  t.strictSame(plan(byPhone(db, '+', 10)),
+    ['SEARCH phone USING COVERING INDEX omnichannel_contact_phone_number (phone_number>? AND phone_number<?)', contact, sorting])
+  t.strictSame(plan(page(db, '')), ['SEARCH omnichannel_contact USING PRIMARY KEY (id>?)'])
+})
