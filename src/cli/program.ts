@@ -1,4 +1,5 @@
 import { Command, type CommanderError } from 'commander'
+import { backup } from './backup/backup.js'
 import type { Io } from './command.js'
 import { listContacts } from './contact/list.js'
 import { showContact } from './contact/show.js'
@@ -39,6 +40,7 @@ export function createProgram (io: Io): Command {
     for (const add of commands) add(group, io)
   }
   importExport(program, io)
+  backup(program, io)
 
   for (const command of withSubcommands(program)) {
     command.exitOverride((error) => { throw error.exitCode === 0 ? error : new UsageError(toSentence(command, error)) })

@@ -1,0 +1,149 @@
+import Database from 'better-sqlite3'
+import { chmodSync, existsSync, linkSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { as, fill, path, rows } from '../build.js'
+import { cli, serve, start as startCommand } from './io.js'
+
+async function start (t: Test, { large = false } = {}) {
+  const folder = t.testdir({ copies: {} })
+  const file = join(folder, 'a.db')
+  await cli(['user', 'add', 'ann', '--role', 'livechat-agent', '--database', file])
+  const database = new Database(file)
+  t.teardown(() => database.close())
+  fill(database)
+  // Several times as many pages as are copied at once.
+  if (large) {
+    database.exec(`
+      WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 4000)
+      INSERT INTO omnichannel_contact (id, name) SELECT 'large-' || n, hex(randomblob(2000)) FROM number`)
+  }
+  const copies = join(folder, 'copies')
+  const copy = join(copies, 'copy.db')
+  return { folder, file, database, copies, copy, backup: async (...argv: string[]) => await cli(['backup', ...argv, '--database', file]) }
+}
+
+function read (file: string): Record<string, unknown[]> {
+  const database = new Database(file)
+  try {
+    return rows(database)
+  } finally {
+    database.close()
+  }
+}
+
+t.test('backup: a whole copy that can be served, and nothing beside it', async (t) => {
+  const { file, database, copies, copy, backup } = await start(t)
+  const before = rows(database)
+  chmodSync(file, 0o640)
+  t.match(await backup(copy), { code: 0, out: new RegExp(`^Copied .*a\\.db to .*copy\\.db, \\d+\\.\\d MB\\n$`), err: '' })
+  t.strictSame(readdirSync(copies), ['copy.db'])
+  if (process.platform !== 'win32') t.equal(statSync(copy).mode & 0o777, 0o640, 'no more permissions than the original')
+  t.strictSame(read(copy), before)
+
+  const served = new Database(copy)
+  t.teardown(() => served.close())
+  t.equal(served.pragma('integrity_check', { simple: true }), 'ok')
+  const { url } = await serve(t, ['--database', copy])
+  const reply = await fetch(url + path, {
+    method: 'POST', headers: { ...as('ann'), 'content-type': 'application/json' }, body: '{"contactId":"maria","name":"Maria Silva"}'
+  })
+  t.equal(reply.status, 200)
+  t.strictSame(rows(database), before, 'the original does not change with it')
+})
+
+t.test('backup while serve runs: is the moment at which it began, however much is written meanwhile', async (t) => {
+  const { file, database, copy } = await start(t, { large: true })
+  const { url } = await serve(t, ['--database', file])
+  const version = () => database.prepare<[], number>("SELECT version FROM omnichannel_contact WHERE id = 'maria'").pluck().get()!
+  let isOver = false
+  const updates = (async () => {
+    while (!isOver) {
+      const reply = await fetch(url + path, {
+        method: 'POST', headers: { ...as('ann'), 'content-type': 'application/json' }, body: '{"contactId":"maria","wipeConflicts":true}'
+      })
+      t.equal(reply.status, 200)
+    }
+  })()
+  while (version() < 3) await new Promise((resolve) => setTimeout(resolve, 10))
+  const before = version()
+  const { code, err } = await cli(['backup', copy, '--database', file])
+  isOver = true
+  await updates
+  t.equal(code, 0)
+  t.match(err, /^(backup: \d0 %\n)+$/)
+  const copied = new Database(copy)
+  t.teardown(() => copied.close())
+  t.equal(copied.pragma('integrity_check', { simple: true }), 'ok')
+  const { version: kept } = copied.prepare("SELECT version FROM omnichannel_contact WHERE id = 'maria'").get() as { version: number }
+  t.ok(kept >= before && kept <= version())
+})
+
+t.test('on a terminal: a line that counts up, and is gone in the end', async (t) => {
+  const { file, copy } = await start(t, { large: true })
+  const { code, err } = await cli(['backup', copy, '--database', file], { onTerminal: true })
+  t.equal(code, 0)
+  t.match(err, /^(\rbackup \d+ %)+\r\x1b\[K$/)
+})
+
+t.test('a file that is there: is replaced when that is wanted', async (t) => {
+  const { copies, copy, backup, database } = await start(t)
+  writeFileSync(copy, 'something else')
+  t.match(await backup(copy), { code: 1, out: '', err: `${copy} exists already: name another file, or replace it with --overwrite\n` })
+  t.equal(readFileSync(copy, 'utf8'), 'something else')
+  t.equal((await backup(copy, '--overwrite')).code, 0)
+  t.strictSame(read(copy), rows(database))
+  t.strictSame(readdirSync(copies), ['copy.db'])
+})
+
+t.test('what cannot be: one sentence, and nothing left behind', async (t) => {
+  const { folder, file, copies, copy, backup } = await start(t)
+  linkSync(file, join(copies, 'same.db'))
+  const used = new Database(join(copies, 'used.db'))
+  t.teardown(() => used.close())
+  used.pragma('journal_mode = WAL')
+  used.exec('CREATE TABLE theirs (id INTEGER)')
+  writeFileSync(join(folder, 'text.db'), 'this is no database, and long enough to show it '.repeat(50))
+  const before = readdirSync(copies)
+  const scenarios: Array<[situation: string, argv: string[], sentence: string]> = [
+    ['the database itself', [file, '--overwrite'], `${file} is the database itself: name another file for the copy`],
+    ['by another name', [join(copies, 'same.db'), '--overwrite'], `${copies}/same.db is the database itself: name another file for the copy`],
+    ['a folder', [copies], `${copies} is a folder: name a file in it`],
+    ['no such folder', [join(copies, 'none', 'a.db')], `The file ${copies}/none/a.db cannot be written: ENOENT: no such file or directory`],
+    ['below a file', [join(file, 'a.db')], `The file ${file}/a.db cannot be written: ENOTDIR: not a directory`],
+    ['a database in use', [join(copies, 'used.db'), '--overwrite'], `${copies}/used.db is a database in use: name another file for the copy`],
+    ['of nothing', [copy, '--database', 'none.db'], 'There is no database file none.db: name it with --database'],
+    ['of a folder', [copy, '--database', folder], `The database file ${folder} is a folder`],
+    ['of no database', [copy, '--database', join(folder, 'text.db')], `The database file ${folder}/text.db is not a SQLite database`]
+  ]
+  for (const [situation, argv, sentence] of scenarios) {
+    // The last --database counts.
+    const result = argv.includes('--database') ? await cli(['backup', ...argv]) : await backup(...argv)
+    t.strictSame(result, { code: 1, out: '', err: `${sentence}\n` }, situation)
+    t.strictSame(readdirSync(copies), before, situation)
+  }
+})
+
+t.test('Ctrl-C: stops it, and nothing is left behind', async (t) => {
+  const { file, copies, copy } = await start(t, { large: true })
+  const { signal, ended } = startCommand(['backup', copy, '--database', file])
+  while (!readdirSync(copies).some((name) => name.endsWith('.part'))) await new Promise((resolve) => setImmediate(resolve))
+  signal('SIGINT')
+  t.strictSame(await ended, { code: 1, out: '', err: 'Stopped before the copy was complete: there is none\n' })
+  t.strictSame(readdirSync(copies), [])
+})
+
+t.test('a database of an older version: is copied as it is', async (t) => {
+  const folder = t.testdir()
+  const file = join(folder, 'old.db')
+  const database = new Database(file)
+  database.exec('CREATE TABLE before (id INTEGER)')
+  database.close()
+  t.equal((await cli(['backup', join(folder, 'copy.db'), '--database', file])).code, 0)
+  for (const each of ['old.db', 'copy.db']) {
+    const opened = new Database(join(folder, each))
+    t.strictSame(opened.prepare('SELECT name FROM sqlite_schema').pluck().all(), ['before'])
+    opened.close()
+  }
+  t.notOk(existsSync(`${file}-wal`))
+})
