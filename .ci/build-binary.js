@@ -1,16 +1,18 @@
 // Makes dist/fastify-omnichannel-contacts, one executable for this platform: Node itself with the bundled program,
-// the SQLite addon and the files of the documentation page inside.
+// the SQLite addon and the files of the documentation page inside. The licences of what is inside go beside it.
 // https://nodejs.org/docs/latest-v20.x/api/single-executable-applications.html
 //
 // node .ci/build-binary.js [FILE]
 
-import { build } from 'esbuild'
 import { execFileSync } from 'node:child_process'
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { bundle } from './bundle.js'
+import { packDocumentation } from './documentation.js'
+import { licensesOf, ofNode } from './licenses.js'
 
 const require = createRequire(import.meta.url)
 const here = fileURLToPath(new URL('.', import.meta.url))
@@ -21,19 +23,8 @@ const executable = process.argv[2] ?? join(here, '..', 'dist', `fastify-omnichan
 const scratch = mkdtempSync(join(tmpdir(), 'build-binary-'))
 try {
   const main = join(scratch, 'main.cjs')
-  await build({
-    entryPoints: [join(here, 'binary-main.js')],
-    outfile: main,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    target: 'node20.19',
-    logLevel: 'error',
-    // There is no folder of static files to serve, so those come from the executable.
-    alias: { '@fastify/static': join(here, 'static-pages.js') }
-  })
-
-  const pages = join(dirname(require.resolve('@fastify/swagger-ui/package.json')), 'static')
+  const metafile = await bundle({ entryPoints: [join(here, 'binary-main.js')], outfile: main, format: 'cjs' })
+  const pages = join(scratch, 'documentation')
   // Built here, or from better-sqlite3 13 on shipped ready.
   const sqlite = dirname(require.resolve('better-sqlite3/package.json'))
   const addon = ['build/Release/better_sqlite3.node', `prebuilds/${process.platform}-${process.arch}.node`]
@@ -47,7 +38,7 @@ try {
     useCodeCache: true,
     assets: {
       'better_sqlite3.node': addon,
-      ...Object.fromEntries(readdirSync(pages).map((name) => [`documentation/${name}`, join(pages, name)]))
+      ...Object.fromEntries(packDocumentation(pages).map((name) => [`documentation/${name}`, join(pages, name)]))
     }
   }))
   quietly(process.execPath, ['--experimental-sea-config', config])
@@ -62,6 +53,7 @@ try {
     ...onMac ? ['--macho-segment-name', 'NODE_SEA'] : []
   ])
   if (onMac) quietly('codesign', ['--sign', '-', executable])
+  writeFileSync(`${executable}-licenses.txt`, licensesOf(metafile, [ofNode()]))
 } finally {
   rmSync(scratch, { recursive: true, force: true })
 }

@@ -1,0 +1,35 @@
+// The command line as one program: for dist/cli, where the plugin and the peers stay outside, and for the executable,
+// where nothing does.
+
+import { build } from 'esbuild'
+import { relative, resolve, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const here = fileURLToPath(new URL('.', import.meta.url))
+const sources = resolve(here, '../src')
+
+/** Returns esbuild's list of what went in, for licenses.js. */
+export async function bundle(options) {
+  const { metafile } = await build({
+    bundle: true,
+    platform: 'node',
+    target: 'node20.19',
+    logLevel: 'error',
+    metafile: true,
+    alias: { '@fastify/static': resolve(here, 'static-pages.js') },
+    ...options
+  })
+  return metafile
+}
+
+/** The command line runs the plugin that the package exports, and no copy of it: dist/cli imports its neighbours. */
+export const pluginStaysOutside = {
+  name: 'plugin-stays-outside',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\.?\// }, ({ path, resolveDir }) => {
+      const [from, to] = [resolveDir, resolve(resolveDir, path)].map((file) => relative(sources, file).split(sep).join('/'))
+      if (!/^cli\b/.test(from) || /^cli\b/.test(to)) return
+      return { path: `../${to}`, external: true }
+    })
+  }
+}

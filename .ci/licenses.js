@@ -1,0 +1,42 @@
+// The licences of what a bundle holds, in one text.
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+
+const { resolve } = createRequire(import.meta.url)
+const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'))
+
+/**
+ * @param metafile esbuild's list of what went into the bundle
+ * @param others more of `[title, text]`
+ */
+export function licensesOf(metafile, others = []) {
+  const folders = new Set(Object.keys(metafile.inputs).flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? []))
+  // A package may be there twice, and be the same.
+  return [...new Map([...[...folders].map(ofPackage), ofDocumentationPage(), ...others])]
+    .sort(([one], [other]) => one < other ? -1 : 1)
+    .map(([title, text]) => `${title}\n${'='.repeat(title.length)}\n\n${text.trim()}\n`)
+    .join('\n\n')
+}
+
+function ofPackage(folder) {
+  const { name, version, license, author } = readJson(join(folder, 'package.json'))
+  const file = readdirSync(folder).find((file) => /^licen[cs]e/i.test(file))
+  const text = file === undefined ? `${license}, by ${author.name ?? author}` : readFileSync(join(folder, file), 'utf8')
+  return [`${name} ${version} (${license})`, text]
+}
+
+/** Built into @fastify/swagger-ui, which does not bring its licence: a new version needs a new file here. */
+function ofDocumentationPage() {
+  const version = readJson(resolve('@fastify/swagger-ui/package.json')).devDependencies['swagger-ui-dist']
+  return [`swagger-ui ${version} (Apache-2.0)`, readFileSync(new URL(`swagger-ui-${version}-license.txt`, import.meta.url), 'utf8')]
+}
+
+/** Lies beside or above node where it comes from nodejs.org. */
+export function ofNode() {
+  const { version, execPath } = process
+  const file = ['LICENSE', '../LICENSE'].map((file) => join(dirname(execPath), file)).find(existsSync)
+  const text = file === undefined ? `https://github.com/nodejs/node/blob/${version}/LICENSE` : readFileSync(file, 'utf8')
+  return [`Node.js ${version}`, text]
+}
