@@ -9,17 +9,17 @@ function start (isTTY: boolean, totalBytes: number | undefined) {
   return { progress, wait: (ms: number) => { time += ms }, written: () => to.read() as string | null }
 }
 
-t.test('on a terminal: a bar with a rate, ten times a second at most, and gone in the end', async (t) => {
+t.test('on a terminal: a line that moves, with a rate, ten times a second at most, and gone in the end', async (t) => {
   const { progress, wait, written } = start(true, 1000)
   wait(50)
   progress.advance(10, 100)
   t.equal(written(), null)
   wait(50)
   progress.advance(15, 150)
-  t.equal(written(), '\rcontacts [######------------------] 25 % 25 lines, 250 lines/s\x1b[K')
+  t.equal(written(), '\rcontacts: 25 % 25 lines, 250 lines/s\x1b[K')
   wait(100)
   progress.advance(75, 750)
-  t.equal(written(), '\rcontacts [########################] 100 % 100 lines, 500 lines/s\x1b[K')
+  t.equal(written(), '\rcontacts: 100 % 100 lines, 500 lines/s\x1b[K')
   progress.clear()
   t.equal(written(), '\r\x1b[K')
   t.equal(progress.linesPerSecond(), 500)
@@ -37,11 +37,11 @@ t.test('elsewhere: a plain line every five seconds', async (t) => {
   t.equal(written(), null)
 })
 
-t.test('stdin, whose length nobody knows: no bar and no percentage', async (t) => {
+t.test('stdin, whose length nobody knows: no percentage', async (t) => {
   const terminal = start(true, undefined)
   terminal.wait(100)
   terminal.progress.advance(10, 100)
-  t.equal(terminal.written(), '\rcontacts 10 lines, 100 lines/s\x1b[K')
+  t.equal(terminal.written(), '\rcontacts: 10 lines, 100 lines/s\x1b[K')
   const plain = start(false, undefined)
   plain.wait(5000)
   plain.progress.advance(10, 100)

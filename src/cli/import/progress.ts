@@ -1,22 +1,21 @@
 import type { Writable } from 'node:stream'
 
-/** Says how far an import is: a bar on a terminal, a plain line every few seconds elsewhere. */
+/** Says how far an import is: in a line that moves on a terminal, in a plain one every few seconds elsewhere. */
 export interface Progress {
   advance: (lines: number, bytes: number) => void
-  /** Takes the bar away; what else is to be said comes before or after. */
+  /** Takes the moving line away; what else is to be said comes before or after. */
   clear: () => void
   linesPerSecond: () => number
 }
 
-const barWidth = 24
-const barInterval = 100 // ms
+const movingInterval = 100 // ms
 const plainInterval = 5000 // ms
 
 export function createProgress (
   to: Writable & { isTTY?: boolean }, label: string, totalBytes: number | undefined, now = () => performance.now()
 ): Progress {
   const onTerminal = to.isTTY === true
-  const interval = onTerminal ? barInterval : plainInterval
+  const interval = onTerminal ? movingInterval : plainInterval
   const start = now()
   let next = start + interval
   let lines = 0
@@ -32,16 +31,10 @@ export function createProgress (
       next = now() + interval
       const done = totalBytes === undefined ? undefined : Math.min(bytes / Math.max(totalBytes, 1), 1)
       const figures = `${done === undefined ? '' : `${Math.floor(done * 100)} % `}${lines} lines, ${linesPerSecond()} lines/s`
-      to.write(onTerminal ? `\r${label} ${bar(done)}${figures}\x1b[K` : `${label}: ${figures}\n`)
+      to.write(onTerminal ? `\r${label}: ${figures}\x1b[K` : `${label}: ${figures}\n`)
     },
     clear: () => {
       if (onTerminal) to.write('\r\x1b[K')
     }
   }
-}
-
-function bar (done: number | undefined): string {
-  if (done === undefined) return ''
-  const filled = Math.round(done * barWidth)
-  return `[${'#'.repeat(filled)}${'-'.repeat(barWidth - filled)}] `
 }
