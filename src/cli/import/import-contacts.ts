@@ -2,8 +2,8 @@
 // line leaves nothing behind.
 
 import type Database from 'better-sqlite3'
-import type { Collection, Outcome } from './collections.js'
-import { flag, list, object, plain, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
+import type { Collection, Outcome } from './collection.js'
+import { flag, idOf, list, object, plain, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
 import { prepareUpsert } from './upsert.js'
 
 const sourceTypes = ['widget', 'email', 'sms', 'app', 'api', 'other']
@@ -46,10 +46,10 @@ function readContact (document: Document): unknown[] {
   const updatedAt = timeOrNull(document['_updatedAt'], '_updatedAt')
   const createdAt = timeOrNull(document['createdAt'], 'createdAt') ?? updatedAt ?? new Date().toISOString()
   return [
-    text(document['_id'], '_id'),
+    idOf(document),
     textOrNull(document['name'], 'name') ?? '',
     manager === '' ? null : manager,
-    JSON.stringify(plain(object(document['customFields'], 'customFields'))),
+    JSON.stringify(object(plain(document['customFields']), 'customFields')),
     JSON.stringify(list(document['conflictingFields'], 'conflictingFields').map(readConflict)),
     flag(document['unknown'], 'unknown', false),
     flag(document['preRegistration'], 'preRegistration', false),
@@ -69,12 +69,12 @@ function readConflict (conflict: unknown): object {
 function readChannel (channel: Document): unknown[] {
   const visitor = object(channel['visitor'], 'channels.visitor')
   const source = object(visitor['source'], 'channels.visitor.source')
-  const details = plain(object(channel['details'], 'channels.details')) as Document
-  const type = String(plain(source['type']) ?? details['type'])
+  const details = object(plain(channel['details']), 'channels.details')
+  const type = plain(source['type']) ?? details['type']
   return [
     textOrNull(channel['name'], 'channels.name') ?? '',
     text(visitor['visitorId'], 'channels.visitor.visitorId'),
-    sourceTypes.includes(type) ? type : 'other',
+    sourceTypes.includes(type as string) ? type : 'other',
     textOrNull(source['id'], 'channels.visitor.source.id'),
     flag(channel['blocked'], 'channels.blocked', false),
     flag(channel['verified'], 'channels.verified', false),

@@ -4,12 +4,13 @@ import type Database from 'better-sqlite3'
 export type Upsert = (row: unknown[]) => boolean
 
 /**
- * Two statements instead of ON CONFLICT DO UPDATE, to know which it was: a new contact has no lists to delete.
+ * Two statements instead of ON CONFLICT DO UPDATE, to know which it was: a new contact has no lists to delete. Another
+ * UNIQUE index, one of the host's own, refuses the row.
  */
 export function prepareUpsert (database: Database.Database, table: string, columns: string[], alsoSet = ''): Upsert {
   const [key = '', ...others] = columns
   const insert = database.prepare(
-    `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')}) ON CONFLICT DO NOTHING`)
+    `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')}) ON CONFLICT (${key}) DO NOTHING`)
   const update = database.prepare(
     `UPDATE ${table} SET ${others.map((column) => `${column} = ?`).join(', ')}${alsoSet} WHERE ${key} = ?`)
   return (row) => {

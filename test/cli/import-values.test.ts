@@ -1,0 +1,68 @@
+// What becomes of the types of MongoDB, in a custom field and in a time.
+
+import Database from 'better-sqlite3'
+import { join } from 'node:path'
+import t from 'tap'
+import { cli } from './io.js'
+
+const values: Array<[written: string, stored: string]> = [
+  ['{"$numberInt":"-42"}', '-42'],
+  ['{"$numberLong":"9007199254740991"}', '9007199254740991'],
+  ['{"$numberLong":"9007199254740993"}', '"9007199254740993"'],
+  ['{"$numberLong":"-9223372036854775808"}', '"-9223372036854775808"'],
+  ['{"$numberDouble":"2.50"}', '2.5'],
+  ['{"$numberDouble":"-0.0"}', '0'],
+  ['{"$numberDouble":"Infinity"}', '"Infinity"'],
+  ['{"$numberDouble":"NaN"}', '"NaN"'],
+  ['1e400', '"Infinity"'],
+  ['{"$numberDecimal":"1.50"}', '"1.50"'],
+  ['{"$numberDecimal":"123456789012345678901234567890"}', '"123456789012345678901234567890"'],
+  ['{"$oid":"66F0A1B2C3D4E5F601234567"}', '"66f0a1b2c3d4e5f601234567"'],
+  ['{"$date":"2024-02-29T10:00:00Z"}', '"2024-02-29T10:00:00.000Z"'],
+  ['{"$minKey":1}', '{"$minKey":1}'],
+  ['{"$binary":{"base64":"AAEC","subType":"00"}}', '{"$binary":{"base64":"AAEC","subType":"00"}}'],
+  ['{"$timestamp":{"t":1,"i":2}}', '{"$timestamp":{"t":1,"i":2}}'],
+  // What begins with a dollar and is no type is a key like others.
+  ['{"$price":{"$numberInt":"5"}}', '{"$price":5}'],
+  ['{"$oid":"66f0a1b2c3d4e5f601234567","plan":"gold"}', '{"$oid":"66f0a1b2c3d4e5f601234567","plan":"gold"}'],
+  ['{"$undefined":false}', '{"$undefined":false}'],
+  ['{"__proto__":{"a":{"$numberInt":"1"}}}', '{"__proto__":{"a":1}}'],
+  ['{"toString":1,"constructor":2}', '{"toString":1,"constructor":2}'],
+  ['["a",{"$numberInt":"1"},null]', '["a",1,null]']
+]
+
+const times: Array<[written: string, stored: string]> = [
+  ['{"$date":"2024-05-01T10:00:00.123Z"}', '2024-05-01T10:00:00.123Z'],
+  ['{"$date":"2024-05-01T10:00:00.5Z"}', '2024-05-01T10:00:00.500Z'],
+  ['{"$date":"2024-05-01T10:00:00.123456Z"}', '2024-05-01T10:00:00.123Z'],
+  ['{"$date":"2024-05-01T10:00:00.000+0200"}', '2024-05-01T08:00:00.000Z'],
+  ['{"$date":"2024-03-01T00:30:00+01:00"}', '2024-02-29T23:30:00.000Z'],
+  ['{"$date":"2024-12-31T23:59:59Z"}', '2024-12-31T23:59:59.000Z'],
+  ['{"$date":{"$numberLong":"1714557600123"}}', '2024-05-01T10:00:00.123Z'],
+  ['{"$date":{"$numberLong":"-1"}}', '1969-12-31T23:59:59.999Z'],
+  ['{"$date":1714557600123}', '2024-05-01T10:00:00.123Z'],
+  ['"2024-05-01T10:00:00.123Z"', '2024-05-01T10:00:00.123Z'],
+  ['{"$date":"0000-01-01T00:00:00Z"}', '0000-01-01T00:00:00.000Z'],
+  ['{"$date":"9999-12-31T23:59:59.999Z"}', '9999-12-31T23:59:59.999Z']
+]
+
+t.test('values', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const document = (i: number, field: string) => `{"_id":"${i}","name":"",${field}}\n`
+  const lines = [
+    ...values.map(([written], i) => document(i, `"customFields":{"a":${written},"gone":{"$undefined":true}}`)),
+    ...times.map(([written], i) => document(100 + i, `"createdAt":${written}`)),
+    document(200, '"customFields":{"$undefined":true},"emails":{"$undefined":true},"unknown":{"$undefined":true},"lastChat":null'),
+    document(201, '"channels":[{"visitor":{"visitorId":"v","source":{"type":{"toString":1}}},"details":{"type":"sms"}}]')
+  ]
+  const { code, err } = await cli(['import', '--database', file, '--contacts', '-'], { stdin: lines.join('') })
+  t.strictSame([code, err], [0, ''])
+
+  const database = new Database(file)
+  t.teardown(() => database.close())
+  const read = (id: number, column: string) => database.prepare(`SELECT ${column} FROM omnichannel_contact WHERE id = ?`).pluck().get(String(id))
+  values.forEach(([written, stored], i) => t.equal(read(i, 'custom_fields'), `{"a":${stored}}`, written))
+  times.forEach(([written, stored], i) => t.equal(read(100 + i, 'created_at'), stored, written))
+  t.equal(read(200, 'custom_fields'), '{}')
+  t.equal(database.prepare('SELECT source_type FROM omnichannel_contact_channel').pluck().get(), 'other')
+})
