@@ -1,6 +1,7 @@
 import { CommanderError } from 'commander'
+import { constants } from 'node:os'
 import type { Io } from './command.js'
-import { UsageError } from './errors.js'
+import { InterruptedError, UsageError } from './errors.js'
 import { explainMissingPackage } from './explain.js'
 import { watchOutput } from './output.js'
 import { createProgram } from './program.js'
@@ -15,6 +16,7 @@ export async function run (argv: string[], io: Io): Promise<number> {
   } catch (error) {
     const sentence = explainMissingPackage(error as Error) ?? (error as Error).message
     io.stderr.write(`${sentence.replace(/\s+/g, ' ')}\n`)
+    if (error instanceof InterruptedError) return 128 + constants.signals[error.signal]
     return error instanceof UsageError ? 2 : 1
   }
 }

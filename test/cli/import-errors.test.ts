@@ -2,69 +2,131 @@ import Database from 'better-sqlite3'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { longestLine, readLines } from '../../src/cli/import/lines.js'
+import { longestLine } from '../../src/cli/import/lines.js'
 import { cli, type Setup } from './io.js'
 
 const good = (id: string | number) => `{"_id":"${id}","name":"Contact ${id}"}\n`
 
-function start (t: Test, text: string) {
-  const folder = t.testdir({ 'contacts.jsonl': text })
+function start (t: Test, content: string | Buffer) {
+  const folder = t.testdir({ 'contacts.jsonl': content })
   const file = join(folder, 'a.db')
+  const withDatabase = <Result>(work: (database: Database.Database) => Result): Result => {
+    const database = new Database(file)
+    try {
+      return work(database)
+    } finally {
+      database.close()
+    }
+  }
   return {
     file,
     folder,
+    withDatabase,
     run: async (argv: string[] = [], setup?: Setup) =>
       await cli(['import', '--database', file, '--contacts', join(folder, 'contacts.jsonl'), ...argv], setup),
-    ids: () => {
-      const database = new Database(file)
-      try {
-        return database.prepare('SELECT id FROM omnichannel_contact ORDER BY id').pluck().all()
-      } finally {
-        database.close()
-      }
-    }
+    ids: () => withDatabase((database) => database.prepare('SELECT id FROM omnichannel_contact ORDER BY id').pluck().all())
   }
 }
 
 const deep = '['.repeat(200) + ']'.repeat(200)
-const badLines: Array<[line: string, reason: string]> = [
+const badLines: Array<[line: string | Buffer, reason: string]> = [
   ['{"_id":', 'this is not JSON'],
+  ['{"_id":"a","name":"\0"}', 'this is not JSON'],
   ['[{"_id":"a","name":"A"}]', 'this is a JSON array and not JSON lines: export without --jsonArray'],
+  ['{', 'this is a document over several lines: export without --pretty'],
+  [Buffer.from('{"_id":"a","name":"Jos\u00E9"}', 'latin1'), 'this is not UTF-8'],
   ['5', 'the line is not an object'],
   ['null', '_id is missing'],
   ['{"name":"A"}', '_id is missing'],
+  ['{"_id":null}', '_id is missing'],
+  ['{"_id":""}', '_id is empty'],
+  ['{"_id":"\\ud800"}', '_id holds half of a character'],
   ['{"_id":{"a":1}}', '_id is not text'],
+  ['{"_id":{"$oid":"xyz"}}', '{"$oid":"xyz"} cannot be read'],
   ['{"_id":"a","name":5}', 'name is not text'],
   ['{"_id":"a","createdAt":true}', 'createdAt is not a time'],
+  ['{"_id":"a","createdAt":{"$date":null}}', 'null is not a time'],
   ['{"_id":"a","createdAt":{"$date":"soon"}}', '"soon" is not a time'],
+  ['{"_id":"a","createdAt":{"$date":"2026-02-30T00:00:00.000Z"}}', '"2026-02-30T00:00:00.000Z" is not a time'],
+  ['{"_id":"a","createdAt":{"$date":"2026-02-29T00:00:00.000Z"}}', '"2026-02-29T00:00:00.000Z" is not a time'],
+  ['{"_id":"a","createdAt":{"$date":"2026-13-01T00:00:00.000Z"}}', '"2026-13-01T00:00:00.000Z" is not a time'],
+  ['{"_id":"a","createdAt":{"$date":"2026-01-01T25:00:00.000Z"}}', '"2026-01-01T25:00:00.000Z" is not a time'],
+  ['{"_id":"a","createdAt":{"$date":"2026-01-01T10:00:00"}}', '"2026-01-01T10:00:00" is not a time'],
+  ['{"_id":"a","createdAt":{"$date":"May 1, 2026"}}', '"May 1, 2026" is not a time'],
   ['{"_id":"a","createdAt":{"$date":"+012345-01-01T00:00:00Z"}}', '"+012345-01-01T00:00:00Z" is not a time'],
+  ['{"_id":"a","createdAt":{"$date":"0000-01-01T00:30:00+01:00"}}', '"0000-01-01T00:30:00+01:00" is not a time'],
+  ['{"_id":"a","createdAt":{"$date":{"$numberLong":"253402300800000"}}}', '253402300800000 is not a time'],
+  ['{"_id":"a","createdAt":{"$date":{"$numberLong":"soon"}}}', '{"$numberLong":"soon"} cannot be read'],
   ['{"_id":"a","unknown":"yes"}', 'unknown is not true or false'],
   ['{"_id":"a","emails":"a@example.com"}', 'emails is not a list'],
   ['{"_id":"a","emails":["a@example.com"]}', 'emails is not an object'],
   ['{"_id":"a","emails":[null]}', 'emails.address is missing'],
   ['{"_id":"a","channels":[{"name":"widget"}]}', 'channels.visitor.visitorId is missing'],
-  [`{"_id":"a","customFields":{"a":${deep}}}`, 'is nested too deeply']
+  ['{"_id":"a","channels":[{"visitor":{"visitorId":"v"},"details":"none"}]}', 'channels.details is not an object'],
+  ['{"_id":"a","customFields":{"$numberInt":"5"}}', 'customFields is not an object'],
+  ['{"_id":"a","customFields":{"n":{"$numberInt":"12abc"}}}', '{"$numberInt":"12abc"} cannot be read'],
+  ['{"_id":"a","customFields":{"n":{"$numberDouble":"abc"}}}', '{"$numberDouble":"abc"} cannot be read'],
+  ['{"_id":"a","customFields":{"n":{"$numberDecimal":"abc"}}}', '{"$numberDecimal":"abc"} cannot be read'],
+  ['{"_id":"a","customFields":{"n":{"$binary":5}}}', '{"$binary":5} cannot be read'],
+  [`{"_id":"a","customFields":{"n":{"$uuid":"${'z'.repeat(500)}"}}}`, `{"$uuid":"${'z'.repeat(90)}… cannot be read`],
+  [`{"_id":"a","customFields":{"a":${deep}}}`, 'is nested too deeply'],
+  [`{"_id":"a","customFields":{"$a":${deep}}}`, 'is nested too deeply'],
+  ['{"_id":"a","emails":[{"address":"a"}],"phones":[{"phoneNumber":"taken"}]}', 'UNIQUE constraint failed: omnichannel_contact_phone.phone_number'],
+  ['{"_id":"a","emails":[{"address":"a"}],"phones":[{"phoneNumber":"never"}]}', "CHECK constraint failed: phone_number <> 'never'"]
 ]
+
+/** A host's own rules, which the second row of a line may break. */
+const rulesOfTheHost = `
+  INSERT INTO omnichannel_contact (id, name) VALUES ('0', 'Older');
+  INSERT INTO omnichannel_contact_phone VALUES ('0', 0, 'taken');
+  CREATE UNIQUE INDEX one_phone ON omnichannel_contact_phone (phone_number);
+  ALTER TABLE omnichannel_contact_phone ADD COLUMN checked INTEGER CHECK (phone_number <> 'never')`
 
 t.test('a bad line: its number and the reason, nothing of the file is kept', async (t) => {
   for (const [line, reason] of badLines) {
-    const { run, ids } = start(t, `${good(1)}${line}\n${good(2)}`)
+    const { run, ids, file, withDatabase } = start(t, Buffer.concat([good(1), line, `\n${good(2)}`].map((part) => Buffer.from(part))))
+    await cli(['user', 'add', 'ann', '--database', file])
+    withDatabase((database) => database.exec(rulesOfTheHost))
     const { code, out, err } = await run()
-    t.equal(code, 1, line)
-    t.equal(out, '', line)
-    t.ok(err.endsWith(`contacts.jsonl, line 2: ${reason}; nothing of this file was imported\n`), `${line}: ${err}`)
-    t.strictSame(ids(), [], line)
+    t.equal(code, 1, reason)
+    t.equal(out, '', reason)
+    t.ok(err.endsWith(`contacts.jsonl, line 2: ${reason}; nothing of this file was imported\n`), `${reason}: ${err}`)
+    t.strictSame(ids(), ['0'], reason)
   }
 })
 
 t.test('--on-error skip: reports each bad line and imports the others', async (t) => {
-  const { run, ids } = start(t, badLines.map(([line], i) => `${line}\n${good(i)}`).join(''))
+  const content = badLines.flatMap(([line], i) => [line, `\r\n${good(i + 1)}`])
+  const { run, ids, file, folder, withDatabase } = start(t, Buffer.concat(content.map((part) => Buffer.from(part))))
+  await cli(['user', 'add', 'ann', '--database', file])
+  withDatabase((database) => database.exec(rulesOfTheHost))
   const { code, out, err } = await run(['--on-error', 'skip'])
   t.equal(code, 0)
   t.match(out, `contacts: ${badLines.length} new, 0 updated, 0 ignored, ${badLines.length} skipped`)
-  t.equal(err.trimEnd().split('\n').length, badLines.length)
-  t.match(err, /contacts\.jsonl, line 1: this is not JSON \(skipped\)\n/)
-  t.equal(ids().length, badLines.length)
+  t.strictSame(err.trimEnd().split('\n'),
+    badLines.map(([, reason], i) => `${join(folder, 'contacts.jsonl')}, line ${2 * i + 1}: ${reason} (skipped)`))
+  t.strictSame(ids().map(Number).sort((a, b) => a - b), Array.from({ length: badLines.length + 1 }, (_, i) => i))
+  t.equal(withDatabase((database) => database.prepare('SELECT count(*) FROM omnichannel_contact_email').pluck().get()), 0)
+})
+
+t.test('a line that is too long: a bad line like the others, from stdin too', async (t) => {
+  const content = Buffer.concat([Buffer.from(`${good(1)}{"_id":"`), Buffer.alloc(longestLine, 'x'), Buffer.from(`"}\n${good(2)}bad\n`)])
+  const { run, file, folder, ids } = start(t, content)
+  t.match(await run(), { code: 1, err: /line 2: this is a line that is too long, of more than 64 MiB: is it really JSON lines\?; nothing/ })
+  const skip = ['import', '--database', file, '--on-error', 'skip', '--contacts']
+  for (const input of [join(folder, 'contacts.jsonl'), '-']) {
+    t.match(await cli([...skip, input], { stdin: content }),
+      { code: 0, out: /^contacts: .* 2 skipped/, err: /line 2: this is a line that is too long.*\n.*line 4: this is not JSON/ })
+  }
+  t.strictSame(ids(), ['1', '2'])
+})
+
+t.test('what looks odd and is fine', async (t) => {
+  const { run, ids, withDatabase } = start(t,
+    `\uFEFF${good(1)}\r\n  \n\uFEFF${good(2)}{"_id":"3","name":"nul \\u0000"}\n${good(2)}${good(4).trimEnd()}`)
+  t.match(await run(), { code: 0, out: /^contacts: 4 new, 1 updated, 0 ignored, 0 skipped/ })
+  t.strictSame(ids(), ['1', '2', '3', '4'])
+  t.equal(withDatabase((database) => database.prepare("SELECT name FROM omnichannel_contact WHERE id = '3'").pluck().get()), 'nul \0')
 })
 
 t.test('--batch: what was committed before the bad line stays', async (t) => {
@@ -95,11 +157,12 @@ t.test('- is stdin, once', async (t) => {
   t.match(await cli(['import', '--database', file, '--contacts', '-', '--users', '-']), { code: 2, err: 'Only one file can be stdin\n' })
 })
 
-t.test('wrong settings: a sentence', async (t) => {
-  const { run } = start(t, '')
+t.test('wrong settings: a sentence, and no new database', async (t) => {
+  const { run, file } = start(t, '')
   t.match(await run(['--on-error', 'panic']), { code: 2, err: /^Option '--on-error <ACTION>' argument 'panic' is invalid: allowed choices are skip, fail; / })
   t.match(await run(['--batch', '0']), { code: 2, err: /^Option '--batch <LINES>' argument '0' is invalid: it must be a whole number from 1; / })
   t.match(await run(['--users', 'none.jsonl']), { code: 1, err: /^The file none\.jsonl cannot be read: ENOENT/ })
+  t.notOk(existsSync(file))
 })
 
 t.test('a database that refuses: the file is undone even where bad lines are skipped', async (t) => {
@@ -110,19 +173,20 @@ t.test('a database that refuses: the file is undone even where bad lines are ski
   t.match(await run(['--on-error', 'skip']), { code: 1, err: /line 2: not this one; nothing of this file was imported\n$/ })
   t.strictSame(ids(), [])
   database.exec("DROP TRIGGER no; CREATE TRIGGER no BEFORE INSERT ON omnichannel_contact WHEN new.id = 'evil' BEGIN SELECT raise(ROLLBACK, 'all gone'); END")
-  database.close()
   t.match(await run(), { code: 1, err: /line 2: all gone; nothing of this file was imported\n$/ })
+  t.match(await run(['--on-error', 'skip']), { code: 1, err: /line 2: all gone; nothing of this file was imported\n$/ })
+  t.strictSame(ids(), [])
+  database.exec('DROP TRIGGER no')
+  database.close()
 })
 
-t.test('readLines: whatever the chunks, the same lines', async (t) => {
-  const text = 'erste Zeile é\n\nzweite 漢字\nletzte'
-  for (const size of [1, 2, 3, 7, 100]) {
-    const bytes = Buffer.from(text)
-    const chunks = Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) => bytes.subarray(i * size, (i + 1) * size))
-    const lines = []
-    for await (const some of readLines((async function * () { yield * chunks })())) lines.push(...some.lines)
-    t.strictSame(lines, text.split('\n'), `chunks of ${size}`)
-  }
-  const endless = async function * () { for (;;) yield Buffer.alloc(longestLine / 4, 'x') }
-  await t.rejects(readLines(endless()).next(), { message: /a line that is too long/ })
+t.test('a table of the host whose rule ends the transaction: the file is undone too', async (t) => {
+  const { run, ids, file, withDatabase } = start(t, `${good(1)}{"_id":"2","phones":[{"phoneNumber":"1"},{"phoneNumber":"1"}]}\n`)
+  withDatabase((database) => database.exec(
+    'CREATE TABLE omnichannel_contact_phone (contact_id TEXT, position INTEGER, phone_number TEXT UNIQUE ON CONFLICT ROLLBACK)'))
+  const { code, err } = await run(['--on-error', 'skip'])
+  t.equal(code, 1)
+  t.match(err, /line 2: UNIQUE constraint failed: omnichannel_contact_phone\.phone_number; nothing of this file was imported\n$/)
+  t.strictSame(ids(), [])
+  t.match(await cli(['user', 'list', '--database', file]), { code: 0 })
 })

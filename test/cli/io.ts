@@ -8,7 +8,7 @@ import { run } from '../../src/cli/run.js'
 
 export interface Setup {
   env?: Record<string, string>
-  stdin?: string
+  stdin?: string | Buffer | Readable
   onTerminal?: boolean
   embedded?: Io['embedded']
 }
@@ -27,7 +27,7 @@ class Written extends Writable {
 function createIo ({ stdin = '', onTerminal = false, embedded }: Setup) {
   const stdout = new Written(onTerminal)
   const stderr = new Written(onTerminal)
-  const streams = { stdin: Readable.from([Buffer.from(stdin)]), stdout, stderr }
+  const streams = { stdin: stdin instanceof Readable ? stdin : Readable.from([Buffer.from(stdin)]), stdout, stderr }
   const io = Object.assign(new EventEmitter(), { ...streams, ...embedded && { embedded } })
   return { io: io satisfies Io, stdout, stderr }
 }
@@ -61,6 +61,7 @@ export function start (argv: string[], setup: Setup = {}) {
   const code = runWith(argv, io, setup.env)
   return {
     signal: (name: 'SIGINT' | 'SIGTERM') => io.emit(name),
+    listeners: () => io.eventNames(),
     ended: code.then((code): Ended => ({ code, out: stdout.text, err: stderr.text }))
   }
 }

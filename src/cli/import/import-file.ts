@@ -3,14 +3,16 @@
 
 import type Database from 'better-sqlite3'
 import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { addAbortSignal, type Readable } from 'node:stream'
 import type { Io } from '../command.js'
-import { CommandError } from '../errors.js'
+import { CommandError, InterruptedError } from '../errors.js'
 import type { Collection, Outcome } from './collection.js'
 import { deferIndexes } from './defer-indexes.js'
-import { BadLineError, object, type Document } from './extended-json.js'
-import { readLines } from './lines.js'
+import type { ExportFile } from './files.js'
+import { readLines, type Line } from './lines.js'
+import { createGaps, lookForSignals } from './pauses.js'
 import { createProgress } from './progress.js'
+import { prepareStore } from './store-line.js'
 
 export interface ImportSettings {
   skipsBadLines: boolean
@@ -21,71 +23,67 @@ export interface ImportSettings {
 
 type Counts = Record<Outcome | 'skipped', number>
 
-/** @throws {CommandError} */
+/**
+ * Imports a file and says what became of it.
+ *
+ * @throws {CommandError}
+ */
 export async function importFile (
-  database: Database.Database, collection: Collection, file: string, settings: ImportSettings, io: Io
+  database: Database.Database, { collection, file, bytes }: ExportFile, settings: ImportSettings, io: Io, signal: AbortSignal
 ): Promise<void> {
-  const { input, bytes } = await openFile(file, io)
+  const input = addAbortSignal<Readable>(signal, file === '-' ? io.stdin : createReadStream(file, { highWaterMark: 256 * 1024 }))
   const progress = createProgress(io.stderr, collection.name, bytes)
+  const letOthersIn = createGaps(signal)
   const counts: Counts = { new: 0, updated: 0, ignored: 0, skipped: 0 }
   let number = 0
   let committed = 0
+  const skip = (reason: string): void => {
+    progress.clear()
+    io.stderr.write(`${file}, line ${number}: ${reason} (skipped)\n`)
+  }
 
-  database.exec('BEGIN IMMEDIATE')
   try {
-    const restoreIndexes = settings.batch === Infinity ? deferIndexes(database) : undefined
-    const store = collection.prepare(database)
+    database.exec('BEGIN IMMEDIATE')
+    const restoreIndexes = settings.batch === Infinity ? deferIndexes(database) : []
+    const store = prepareStore(database, collection, settings.skipsBadLines ? skip : undefined)
     for await (const { lines, bytes } of readLines(input)) {
       for (const line of lines) {
         number++
-        if (line.trim() === '') continue
-        try {
-          counts[store(readDocument(line))]++
-        } catch (error) {
-          if (!(error instanceof BadLineError)) throw error
-          if (!settings.skipsBadLines) throw error
-          counts.skipped++
-          progress.clear()
-          io.stderr.write(`${file}, line ${number}: ${error.message} (skipped)\n`)
-        }
+        if (isBlank(line)) continue
+        counts[store(line)]++
         if (number - committed >= settings.batch) {
-          database.exec('COMMIT; BEGIN IMMEDIATE')
+          database.exec('COMMIT')
           committed = number
+          await letOthersIn()
+          database.exec('BEGIN IMMEDIATE')
         }
       }
       progress.advance(lines.length, bytes)
     }
-    restoreIndexes?.()
+    for (const restoreIndex of restoreIndexes) {
+      restoreIndex()
+      await lookForSignals(signal)
+    }
     database.exec(settings.dryRun ? 'ROLLBACK' : 'COMMIT')
   } catch (error) {
     if (database.inTransaction) database.exec('ROLLBACK')
+    const where = number === 0 ? file : `${file}, line ${number}`
     const kept = committed === 0 ? 'nothing of this file was imported' : `the first ${committed} lines were imported`
-    throw new CommandError(`${file}, line ${number}: ${(error as Error).message}; ${kept}`, { cause: error })
+    if (signal.aborted) throw new InterruptedError(`${where}: interrupted; ${kept}`, signal.reason as NodeJS.Signals)
+    throw new CommandError(`${where}: ${(error as Error).message}; ${kept}`, { cause: error })
   } finally {
     progress.clear()
   }
-  io.stdout.write(`${collection.name}: ${Object.entries(counts).map(([outcome, count]) => `${count} ${outcome}`).join(', ')} ` +
-    `(${progress.linesPerSecond()} lines/s)${settings.dryRun ? '; a dry run, nothing was written' : ''}\n`)
+  io.stdout.write(`${collection.name}: ${describe(counts, collection, progress.linesPerSecond())}` +
+    `${settings.dryRun ? '; a dry run, nothing was written' : ''}\n`)
 }
 
-async function openFile (file: string, io: Io): Promise<{ input: AsyncIterable<Uint8Array>, bytes?: number }> {
-  if (file === '-') return { input: io.stdin }
-  try {
-    const stats = await stat(file)
-    if (stats.isDirectory()) throw new CommandError('it is a folder')
-    return { input: createReadStream(file, { highWaterMark: 256 * 1024 }), bytes: stats.size }
-  } catch (error) {
-    throw new CommandError(`The file ${file} cannot be read: ${(error as Error).message}`, { cause: error })
-  }
+function isBlank (line: Line): boolean {
+  return typeof line === 'string' && line.trim() === ''
 }
 
-function readDocument (line: string): Document {
-  if (line.startsWith('[')) throw new BadLineError('this is a JSON array and not JSON lines: export without --jsonArray')
-  let value: unknown
-  try {
-    value = JSON.parse(line)
-  } catch {
-    throw new BadLineError('this is not JSON')
-  }
-  return object(value, 'the line')
+function describe (counts: Counts, { wanted }: Collection, linesPerSecond: number): string {
+  const figures = Object.entries(counts).map(([outcome, count]) => `${count} ${outcome}`).join(', ')
+  const isAllIgnored = counts.ignored > 0 && counts.new + counts.updated === 0
+  return `${figures} (${linesPerSecond} lines/s)${isAllIgnored ? `; no ${String(wanted)} among ${counts.ignored}` : ''}`
 }

@@ -1,0 +1,54 @@
+import type Database from 'better-sqlite3'
+import { CommandError } from '../errors.js'
+import type { Collection, Outcome } from './collection.js'
+import { collections } from './collections.js'
+import { BadLineError, type Document } from './extended-json.js'
+import type { Line } from './lines.js'
+import { readDocument } from './read-document.js'
+import { otherSource } from './shapes.js'
+
+/**
+ * Returns what stores a line. A bad one is thrown, or handed to `skip` where there is one; then each line has a savepoint,
+ * so that one which the database refuses leaves nothing behind.
+ */
+export function prepareStore (
+  database: Database.Database, collection: Collection, skip?: (reason: string) => void
+): (line: Line) => Outcome | 'skipped' {
+  const put = collection.prepare(database)
+  if (skip === undefined) return reader(collection, put)
+  const store = reader(collection, database.transaction(put))
+  return (line) => {
+    try {
+      return store(line)
+    } catch (error) {
+      if (!isBadLine(error, database)) throw error
+      skip(error.message)
+      return 'skipped'
+    }
+  }
+}
+
+function reader (collection: Collection, put: (document: Document) => Outcome): (line: Line) => Outcome {
+  let isRight = false
+  return (line) => {
+    const document = readDocument(line)
+    const source = otherSource(document, collection.source)
+    // A single stray document is a bad line; when they begin like this the whole file is another one.
+    if (source !== undefined) throw new (isRight ? BadLineError : CommandError)(explain(source, collection))
+    const outcome = put(document)
+    isRight = true
+    return outcome
+  }
+}
+
+function explain (source: string, { name }: Collection): string {
+  const other = collections.find((collection) => collection.source === source)
+  const hint = other === undefined ? 'which is not imported' : `which goes to --${other.name}`
+  return `this is not one of the ${name} but looks like a document of ${source}, ${hint}`
+}
+
+/** Also what the database has against a row, unless a trigger of the host said so or the whole transaction is gone. */
+function isBadLine (error: unknown, database: Database.Database): error is Error {
+  const { code } = error as { code?: unknown }
+  return error instanceof BadLineError || (/^SQLITE_CONSTRAINT(?!_TRIGGER)/.test(String(code)) && database.inTransaction)
+}

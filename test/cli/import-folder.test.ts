@@ -1,0 +1,66 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { cli } from './io.js'
+
+const sources: Record<string, string> = {
+  'custom-fields': 'rocketchat_livechat_custom_field',
+  permissions: 'rocketchat_permissions',
+  users: 'users',
+  contacts: 'rocketchat_livechat_contact',
+  rooms: 'rocketchat_room',
+  subscriptions: 'rocketchat_subscription',
+  inquiries: 'rocketchat_livechat_inquiry'
+}
+const kinds = Object.keys(sources)
+const read = (kind: string) => readFileSync(`test/fixtures/export/${kind}.jsonl`, 'utf8')
+const files = (kinds: string[], ending: string) => Object.fromEntries(kinds.map((kind) => [`${String(sources[kind])}${ending}`, read(kind)]))
+const plain = (out: string) => out.replace(/ \(\d+ lines\/s\)/g, '').trimEnd().split('\n')
+
+const whole = [
+  'custom-fields: 3 new, 0 updated, 0 ignored, 0 skipped',
+  'permissions: 2 new, 1 updated, 0 ignored, 0 skipped',
+  'users: 3 new, 0 updated, 0 ignored, 0 skipped',
+  'contacts: 3 new, 0 updated, 0 ignored, 0 skipped',
+  'rooms: 2 new, 0 updated, 2 ignored, 0 skipped',
+  'subscriptions: 2 new, 0 updated, 1 ignored, 0 skipped',
+  'inquiries: 1 new, 0 updated, 0 ignored, 0 skipped'
+]
+
+t.test('--folder: all seven files, in their order, whatever else lies there', async (t) => {
+  for (const ending of ['.json', '.jsonl']) {
+    const folder = t.testdir({ ...files(kinds, ending), 'rocketchat_settings.json': 'bad', 'contacts.csv': 'bad' })
+    const { code, out, err } = await cli(['import', '--database', join(folder, 'a.db'), '--folder', folder])
+    t.strictSame([code, plain(out), err], [0, whole, ''])
+  }
+})
+
+t.test('files that are missing: named, and the others imported', async (t) => {
+  const folder = t.testdir(files(['users', 'contacts'], '.json'))
+  const { code, out, err } = await cli(['import', '--database', join(folder, 'a.db'), '--folder', folder])
+  t.equal(code, 0)
+  t.strictSame(plain(out), whole.slice(2, 4))
+  t.equal(err, `The folder ${folder} has no file of rocketchat_livechat_custom_field, rocketchat_permissions, rocketchat_room, ` +
+  'rocketchat_subscription, rocketchat_livechat_inquiry; the others are imported\n')
+})
+
+t.test('another file for one of them: belongs to it', async (t) => {
+  const folder = t.testdir({ export: files(kinds.filter((kind) => kind !== 'contacts'), '.json'), 'more.jsonl': read('contacts') })
+  const { code, out, err } = await cli(['import', '--database', join(folder, 'a.db'), '--contacts', join(folder, 'more.jsonl'), '--folder', join(folder, 'export')])
+  t.strictSame([code, plain(out), err], [0, whole, ''])
+})
+
+t.test('no folder of an export: a sentence, and no new database', async (t) => {
+  const folder = t.testdir({ empty: {}, both: { 'users.json': '', 'users.jsonl': '' }, file: '', inside: { 'users.json': {} } })
+  const scenarios: Array<[name: string, sentence: RegExp]> = [
+    ['none', /^The folder .*none cannot be read: ENOENT/],
+    ['file', /^The folder .*file cannot be read: ENOTDIR/],
+    ['empty', /^The folder .*empty holds no file of an export, such as users\.json or rocketchat_livechat_contact\.json\n$/],
+    ['both', /^The folder .*both holds both users\.json and users\.jsonl: which one is it\?\n$/],
+    ['inside', /^The file .*users\.json cannot be read: it is a folder\n$/]
+  ]
+  for (const [name, err] of scenarios) {
+    t.match(await cli(['import', '--database', join(folder, 'a.db'), '--folder', join(folder, name)]), { code: 1, out: '', err }, name)
+  }
+  t.notOk(existsSync(join(folder, 'a.db')))
+})

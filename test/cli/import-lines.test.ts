@@ -1,0 +1,47 @@
+import t from 'tap'
+import { longestLine, readLines, type Line } from '../../src/cli/import/lines.js'
+
+async function linesOf (chunks: Iterable<Buffer>): Promise<string[]> {
+  const lines: Line[] = []
+  for await (const some of readLines((async function * () { yield * chunks })())) lines.push(...some.lines)
+  return lines.map((line) => typeof line === 'string' ? line : `(${line.message})`)
+}
+
+function * inPieces (bytes: Buffer, size: number): Generator<Buffer> {
+  for (let start = 0; start < bytes.length; start += size) yield bytes.subarray(start, start + size)
+}
+
+const notUtf8 = '(this is not UTF-8)'
+const scenarios: Array<[name: string, bytes: Buffer, lines: string[]]> = [
+  ['nothing', Buffer.from(''), []],
+  ['one line without an end', Buffer.from('letzte'), ['letzte']],
+  ['empty lines', Buffer.from('\n\na\n\n'), ['', '', 'a', '']],
+  ['many bytes a character', Buffer.from('erste Zeile é\n\nzweite 漢字 😀\nletzte'), ['erste Zeile é', '', 'zweite 漢字 😀', 'letzte']],
+  ['Latin 1', Buffer.from('a\né\nb\né', 'latin1'), ['a', notUtf8, 'b', notUtf8]],
+  ['half a character at the end of a line', Buffer.from([0x61, 0xC3, 0x0A, 0xA9, 0x0A, 0x62]), [notUtf8, notUtf8, 'b']],
+  ['UTF-16', Buffer.from('\uFEFFa\nb', 'utf16le'), [notUtf8, '\0b\0']]
+]
+
+t.test('whatever the chunks: the same lines', async (t) => {
+  for (const [name, bytes, lines] of scenarios) {
+    for (const size of [1, 2, 3, 7, 100]) t.strictSame(await linesOf(inPieces(bytes, size)), lines, `${name}, in chunks of ${size}`)
+  }
+})
+
+const tooLong = '(this is a line that is too long, of more than 64 MiB: is it really JSON lines?)'
+const longest = Buffer.alloc(longestLine, 'x')
+const more = Buffer.alloc(1024 * 1024, 'x')
+
+t.test('a line that is too long: one error in its place, and the others', async (t) => {
+  const text = Buffer.concat([Buffer.from('a\n'), longest, more, Buffer.from('\nb\n'), longest, Buffer.from('\nc\n'), longest, Buffer.from('yz')])
+  for (const size of [256 * 1024, 100 * 1024 * 1024, text.length]) {
+    t.strictSame((await linesOf(inPieces(text, size))).map((line) => line.length === longestLine ? '(the longest)' : line),
+      ['a', tooLong, 'b', '(the longest)', 'c', tooLong], `in chunks of ${size}`)
+  }
+})
+
+t.test('a line without an end: the error comes at once, and nothing more of it is kept', async (t) => {
+  const endless = async function * () { for (;;) yield Buffer.alloc(longestLine / 4, 'x') }
+  const { value } = await readLines(endless()).next() as { value: { lines: Line[] } }
+  t.strictSame(value.lines.map((line) => (line as Error).message), [tooLong.slice(1, -1)])
+})

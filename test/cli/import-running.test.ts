@@ -1,0 +1,110 @@
+// What an import does to others, and others to it, while it runs.
+
+import Database from 'better-sqlite3'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { setTimeout as pause } from 'node:timers/promises'
+import t from 'tap'
+import { build } from '../build.js'
+import { cli, start } from './io.js'
+
+const good = (id: number) => `{"_id":"c${id}","name":"Contact ${id}"}\n`
+
+/** Lines for as long as somebody wants some, with pauses for others. */
+function endless (isOver: () => boolean): Readable {
+  return Readable.from((async function * () {
+    for (let i = 0; !isOver(); i += 100) {
+      yield Buffer.from(Array.from({ length: 100 }, (_, j) => good(i + j)).join(''))
+      await pause(1)
+    }
+  })())
+}
+
+/** Three lines, and then nothing more. */
+function stuck (): Readable {
+  const stream = new Readable({ read: () => undefined })
+  stream.push(Buffer.from(good(1) + good(2) + good(3)))
+  return stream
+}
+
+function count (file: string): unknown {
+  const database = new Database(file)
+  try {
+    return database.prepare('SELECT count(*) FROM omnichannel_contact').pluck().get()
+  } finally {
+    database.close()
+  }
+}
+
+async function until (isSo: () => boolean): Promise<void> {
+  while (!isSo()) await pause(5)
+}
+
+t.test('--batch: a running server writes in between, whatever the size', async (t) => {
+  for (const batch of ['1', '1000']) {
+    const file = join(t.testdir(), 'a.db')
+    const database = new Database(file)
+    database.pragma('journal_mode = WAL')
+    const { update } = await build(t, { database, lockTimeout: 2000 })
+    const rows = database.prepare('SELECT count(*) FROM omnichannel_contact').pluck()
+    const before = rows.get() as number
+
+    let isOver = false
+    const importing = cli(['import', '--database', file, '--contacts', '-', '--batch', batch], { stdin: endless(() => isOver) })
+    await until(() => rows.get() as number > before)
+    for (const name of ['Maria B', 'Maria C', 'Maria D']) t.match(await update({ contactId: 'maria', name }), { statusCode: 200 }, `--batch ${batch}`)
+    isOver = true
+    t.match(await importing, { code: 0, err: '' })
+  }
+})
+
+t.test('a signal: says what became of the file, and leaves nothing behind', async (t) => {
+  const scenarios: Array<[signal: 'SIGINT' | 'SIGTERM', argv: string[], code: number, kept: string, rows: number]> = [
+    ['SIGINT', [], 130, 'nothing of this file was imported', 0],
+    ['SIGTERM', [], 143, 'nothing of this file was imported', 0],
+    ['SIGINT', ['--batch', '2', '--on-error', 'skip'], 130, 'the first 2 lines were imported', 2]
+  ]
+  for (const [signal, argv, expected, kept, rows] of scenarios) {
+    const folder = t.testdir({ 'rooms.jsonl': '{"_id":"r","t":"l","contactId":"c1"}' })
+    const file = join(folder, 'a.db')
+    const stdin = stuck()
+    const { ended, signal: send, listeners } = start(
+      ['import', '--database', file, '--contacts', '-', '--rooms', join(folder, 'rooms.jsonl'), ...argv], { stdin })
+    await until(() => stdin.listenerCount('error') > 0 && stdin.readableLength === 0)
+    await pause(50)
+    send(signal)
+    send(signal)
+    t.strictSame(await ended, { code: expected, out: '', err: `-, line 3: interrupted; ${kept}\n` })
+    t.strictSame(listeners(), [])
+    t.strictSame(readdirSync(folder).sort(), ['a.db', 'rooms.jsonl'], 'no -wal, no -shm')
+    t.equal(count(file), rows)
+  }
+})
+
+t.test('a signal before the first line', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const { ended, signal: send, listeners } = start(['import', '--database', file, '--contacts', '-'], { stdin: new Readable({ read: () => undefined }) })
+  await until(() => listeners().length > 0)
+  send('SIGINT')
+  t.strictSame(await ended, { code: 130, out: '', err: '-: interrupted; nothing of this file was imported\n' })
+})
+
+t.test('a signal while the indexes are made: the file is undone too', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const stdin = Readable.from([Buffer.from(good(1))])
+  const { ended, signal: send } = start(['import', '--database', file, '--contacts', '-'], { stdin })
+  stdin.once('end', () => setImmediate(() => setImmediate(() => send('SIGINT'))))
+  t.strictSame(await ended, { code: 130, out: '', err: '-, line 1: interrupted; nothing of this file was imported\n' })
+  t.equal(count(file), 0)
+})
+
+t.test('a database that somebody else writes to: a sentence', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  await cli(['user', 'add', 'ann', '--database', file])
+  const other = new Database(file)
+  t.teardown(() => other.close())
+  other.exec('BEGIN IMMEDIATE')
+  t.strictSame(await cli(['import', '--database', file, '--contacts', '-'], { stdin: good(1) }),
+    { code: 1, out: '', err: '-: database is locked; nothing of this file was imported\n' })
+})

@@ -1,0 +1,88 @@
+import t from 'tap'
+import { join } from 'node:path'
+import { cli } from './io.js'
+
+const sources: Record<string, string> = {
+  'custom-fields': 'rocketchat_livechat_custom_field',
+  permissions: 'rocketchat_permissions',
+  users: 'users',
+  contacts: 'rocketchat_livechat_contact',
+  rooms: 'rocketchat_room',
+  subscriptions: 'rocketchat_subscription',
+  inquiries: 'rocketchat_livechat_inquiry'
+}
+const kinds = Object.keys(sources)
+const fixture = (kind: string) => `test/fixtures/export/${kind}.jsonl`
+
+const strangers: Record<string, object> = {
+  rocketchat_livechat_visitor: { _id: 'v', token: 't', username: 'guest-1', name: 'Maria', visitorEmails: [{ address: 'm@example.com' }], status: 'online' },
+  rocketchat_message: { _id: 'm', rid: 'r', msg: 'hello', u: { _id: 'ann', username: 'ann' }, mentions: [], channels: [] }
+}
+
+t.test('the file of another collection: refused, even where bad lines are skipped', async (t) => {
+  for (const given of kinds) {
+    const database = join(t.testdir(), 'a.db')
+    for (const kind of kinds.filter((kind) => kind !== given)) {
+      const { code, out, err } = await cli(['import', '--database', database, `--${given}`, fixture(kind), '--on-error', 'skip', '--batch', '1'])
+      t.strictSame({ code, out, err }, {
+        code: 1,
+        out: '',
+        err: `${fixture(kind)}, line 1: this is not one of the ${given} but looks like a document of ${String(sources[kind])}, which goes to ` +
+          `--${kind}; nothing of this file was imported\n`
+      }, `${kind} as ${given}`)
+    }
+    for (const [source, document] of Object.entries(strangers)) {
+      const { code, err } = await cli(['import', '--database', database, `--${given}`, '-'], { stdin: JSON.stringify(document) })
+      t.equal(code, 1)
+      t.equal(err, `-, line 1: this is not one of the ${given} but looks like a document of ${source}, which is not imported; ` +
+      'nothing of this file was imported\n', `${source} as ${given}`)
+    }
+  }
+})
+
+t.test('bad lines first: the file is refused all the same', async (t) => {
+  const { code, err } = await cli(['import', '--database', join(t.testdir(), 'a.db'), '--users', '-', '--on-error', 'skip'],
+    { stdin: 'bad\n{"_id":"c","name":"C","unknown":false}\n' })
+  t.equal(code, 1)
+  t.match(err, /line 1: this is not JSON \(skipped\)\n-, line 2: this is not one of the users but .* --contacts; nothing of this file/)
+})
+
+t.test('a single document of another collection: a bad line like others', async (t) => {
+  const stdin = '{"_id":"ann","username":"ann"}\n{"_id":"c","name":"C","unknown":false}\n{"_id":"bob","username":"bob"}\n'
+  const database = join(t.testdir(), 'a.db')
+  t.match(await cli(['import', '--database', database, '--users', '-'], { stdin }), { code: 1, err: /line 2: this is not one of the users/ })
+  t.match(await cli(['import', '--database', database, '--users', '-', '--on-error', 'skip'], { stdin }),
+    { code: 0, out: /^users: 2 new, 0 updated, 0 ignored, 1 skipped/, err: /line 2: this is not one of the users .* \(skipped\)\n$/ })
+})
+
+t.test('documents with little in them: taken at the word of the option', async (t) => {
+  const documents: Record<string, object> = {
+    'custom-fields': { _id: 'plan', label: 'Plan' },
+    permissions: { _id: 'p', roles: ['admin'] },
+    users: { _id: 'user-1', name: 'Ann', roles: ['livechat-agent'] },
+    contacts: { _id: 'c', name: 'C' },
+    rooms: { _id: 'r', t: 'l', contactId: 'c' },
+    subscriptions: { _id: 's', rid: 'r', v: { _id: 'v' } },
+    inquiries: { _id: 'i', rid: 'r', v: { _id: 'v' } }
+  }
+  const database = join(t.testdir(), 'a.db')
+  for (const [kind, document] of Object.entries(documents)) {
+    t.match(await cli(['import', '--database', database, `--${kind}`, '-'], { stdin: JSON.stringify(document) }),
+      { code: 0, out: new RegExp(`^${kind}: 1 new`), err: '' }, kind)
+  }
+})
+
+t.test('nothing but ignored: the reason', async (t) => {
+  const scenarios: Array<[kind: string, document: (i: number) => object, reason: string]> = [
+    ['rooms', (i) => ({ _id: i.toString(), t: 'c' }), "no omnichannel rooms (t: 'l' with a contactId) among 3"],
+    ['subscriptions', (i) => ({ _id: i.toString(), rid: 'GENERAL', u: { _id: 'ann' } }),
+      "no subscriptions of omnichannel rooms (with a visitor's v._id) among 3"],
+    ['inquiries', (i) => ({ _id: i.toString(), rid: 'GENERAL' }), "no inquiries of omnichannel rooms (with a visitor's v._id) among 3"]
+  ]
+  for (const [kind, document, reason] of scenarios) {
+    const { code, out } = await cli(['import', '--database', join(t.testdir(), 'a.db'), `--${kind}`, '-'],
+      { stdin: [1, 2, 3].map((i) => JSON.stringify(document(i))).join('\n') })
+    t.equal(code, 0)
+    t.equal(out.replace(/\d+ lines\/s/, 'N lines/s'), `${kind}: 0 new, 0 updated, 3 ignored, 0 skipped (N lines/s); ${reason}\n`)
+  }
+})
