@@ -1,5 +1,5 @@
-// Every error of the plugin. The message is wire text where the contract names it; replies.ts puts the rest of
-// the body around it.
+// Every error of the plugin. The message is wire text where the contract names it (test/contract.md, section 4);
+// replies.ts puts the rest of the body around it.
 
 // By name: as the default, the types of these constants would be published as `createError.…`, which is a namespace
 // to `moduleResolution: nodenext` but not to `bundler`.

@@ -1,4 +1,5 @@
-// The contract's own reading of a body, whatever parsers and validator the host has set.
+// The contract's own reading of a body (test/contract.md, sections 1 and 3), whatever parsers and validator the host
+// has set.
 
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import type { FastifyInstance } from 'fastify'

@@ -1,5 +1,5 @@
-// Every answer of the route leaves here, as a finished text: the host's serializers and preSerialization hooks
-// never see it, and its error handler is never asked.
+// Every answer of the route leaves here (test/contract.md, sections 3, 4 and 7), as a finished text: the host's serializers
+// and preSerialization hooks never see it, and its error handler is never asked.
 
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'

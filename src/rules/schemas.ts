@@ -1,4 +1,5 @@
-// The shapes of the contract. `nullable` and not a union with null: Ajv's error texts are part of the contract.
+// The shapes of the contract (test/contract.md, sections 1, 4 and 7). `nullable` and not a union with null: Ajv's error
+// texts are part of it.
 
 import { Type, type Static, type TSchema, type TUnsafe } from '@sinclair/typebox'
 

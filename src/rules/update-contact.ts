@@ -1,5 +1,5 @@
-// The rules of the update, free of SQL and HTTP. All that is read is read first and all that is written is written last;
-// what lies between decides and asks nobody.
+// The rules of the update (test/contract.md, section 5), free of SQL and HTTP. All that is read is read first and all that is
+// written is written last; what lies between decides and asks nobody.
 
 import { ContactManagerNotFoundError, ContactNotFoundError, InvalidOperationError } from '../errors.js'
 import * as queries from '../store/queries.js'

@@ -4,7 +4,7 @@ import type { LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import { as, build, rows } from '../build.js'
 
-// Contract, section 4: every answer, its whole body and its headers.
+// test/contract.md, section 4: every answer, its whole body and its headers.
 
 function hasHeaders (t: Parameters<typeof build>[0], reply: LightMyRequestResponse, situation: string): void {
   const { 'content-type': type, 'cache-control': cache, pragma } = reply.headers

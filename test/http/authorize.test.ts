@@ -1,7 +1,7 @@
 import t from 'tap'
 import { as, build, changes, rows } from '../build.js'
 
-// Contract, section 8: roles hang on users, the permission on roles.
+// test/contract.md, section 8: roles hang on users, the permission on roles.
 
 const refusal = {
   success: false, error: 'User does not have the permissions required for this action [error-unauthorized]'

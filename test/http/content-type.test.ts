@@ -1,7 +1,7 @@
 import t from 'tap'
 import { build, rows } from '../build.js'
 
-// Contract, sections 1 and 3: how a body travels.
+// test/contract.md, sections 1 and 3: how a body travels.
 
 const json = 'application/json'
 const form = 'application/x-www-form-urlencoded'

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { as, build, path, rows } from '../build.js'
 
-// Contract, section 2: who is asked before what, and what before how.
+// test/contract.md, section 2: who is asked before what, and what before how.
 
 void t.test('several things wrong: the earlier check answers', async (t) => {
   const { post, database } = await build(t, { bodyLimit: 300 })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { build, changes, rows } from '../build.js'
 
-// Contract, sections 1 and 3: what a body may be, and what is said of one that is not.
+// test/contract.md, sections 1 and 3: what a body may be, and what is said of one that is not.
 
 const missing = "must have required property 'contactId'"
 const additional = 'must NOT have additional properties'

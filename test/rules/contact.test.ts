@@ -1,7 +1,7 @@
 import t from 'tap'
 import { build } from '../build.js'
 
-// Contract, section 7: the contact in the answer, key for key.
+// test/contract.md, section 7: the contact in the answer, key for key.
 
 void t.test('a contact with everything', async (t) => {
   const { update } = await build(t)

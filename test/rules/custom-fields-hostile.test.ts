@@ -1,7 +1,7 @@
 import t from 'tap'
 import { build, changes, rows } from '../build.js'
 
-// Contract, section 6: names that JavaScript objects have anyway, and patterns that are meant to hang or are none.
+// test/contract.md, section 6: names that JavaScript objects have anyway, and patterns that are meant to hang or are none.
 
 const names = ['__proto__', 'constructor', 'hasOwnProperty', 'prototype', 'toString', 'valueOf', '__defineGetter__', 'length', '0']
 

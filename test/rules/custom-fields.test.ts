@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { build, changes, rows, type Setup, type World } from '../build.js'
 
-// Contract, section 6. The world allows plan (required, gold or silver) and note; maria has plan gold and legacy kept.
+// test/contract.md, section 6. The world allows plan (required, gold or silver) and note; maria has plan gold and legacy kept.
 
 type Fields = Record<string, unknown>
 interface FieldsWorld extends World {

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { build, changes, rows } from '../build.js'
 
-// Contract, section 5, item 7: what carries the name of a contact.
+// test/contract.md, section 5, item 7: what carries the name of a contact.
 
 void t.test('a new name: every room of the contact, every subscription and inquiry of its visitors', async (t) => {
   const { update, database } = await build(t)

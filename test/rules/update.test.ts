@@ -1,7 +1,7 @@
 import t from 'tap'
 import { build, changes, rows } from '../build.js'
 
-// Contract, section 5, items 1 to 6: what is written, and what is not.
+// test/contract.md, section 5, items 1 to 6: what is written, and what is not.
 
 const written = { unknown: 0, version: 2, updated_at: 'moved' }
 

@@ -1,0 +1,144 @@
+import { readFileSync } from 'node:fs'
+import type { LightMyRequestResponse } from 'fastify'
+import t from 'tap'
+import { as, build, changes, rows, type Setup, type World } from '../build.js'
+
+// test/contract.md is sent as it stands: each example of section 3, and each text of sections 3 and 4.
+
+const sections = readFileSync('test/contract.md', 'utf8').split(/^## /m)
+
+/** The cells of a table, which is known by its first line; without that line. */
+function readTable (section: number, titles: string): string[][] {
+  const lines = sections[section]!.split('\n')
+  const first = lines.indexOf(titles)
+  t.not(first, -1, titles)
+  const last = lines.indexOf('', first)
+  return lines.slice(first + 2, last).map((line) => line.split('|').slice(1, -1))
+}
+
+function codes (cell: string): string[] {
+  return [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code!)
+}
+
+const shape = (error: string): object => ({ success: false, error, errorType: 'invalid-params' })
+
+void t.test('section 3: each example is refused in these words', async (t) => {
+  const { post, database } = await build(t)
+  const before = rows(database)
+  for (const [bodies, error] of readTable(3, '| body | `error` |') as Array<[string, string]>) {
+    for (const body of [...codes(bodies), ...bodies.includes('none') ? [undefined] : []]) {
+      const reply = await post(body)
+      t.equal(reply.statusCode, 400, String(body))
+      t.strictSame(reply.json(), shape(codes(error)[0]!), String(body))
+      t.strictSame(rows(database), before, `${String(body)}: nothing changed`)
+    }
+  }
+})
+
+void t.test('section 3: what is coerced counts as what it becomes', async (t) => {
+  const send = async (body: string): Promise<unknown> => {
+    const { post, database } = await build(t)
+    const before = rows(database)
+    const reply = await post(body)
+    const { contact, ...rest } = reply.json()
+    return [reply.statusCode, rest, { ...contact, _updatedAt: '' }, changes(before, rows(database))]
+  }
+  for (const [bodies, meaning] of readTable(3, '| body | counts as |') as Array<[string, string]>) {
+    const expected = await send(codes(meaning)[0]!)
+    for (const body of codes(bodies)) t.strictSame(await send(body), expected, body)
+  }
+})
+
+/** A request that is answered with a text of the contract, and the values that stand in the text then. */
+interface Provocation {
+  setup?: Setup
+  ask: (world: World) => Promise<LightMyRequestResponse>
+  values?: Record<string, string>
+  /** Where the contract has several. */
+  status?: number
+}
+
+const maria = { contactId: 'maria', name: 'Mara' }
+
+function refusedByHost (error: object, headers: Record<string, string> = {}): Pick<Provocation, 'setup' | 'ask'> {
+  return {
+    setup: {
+      host: (app) => {
+        app.addHook('onRequest', async (_request, reply) => {
+          void reply.headers(headers)
+          throw Object.assign(new Error('not for strangers'), error)
+        })
+      }
+    },
+    ask: ({ update }) => update(maria)
+  }
+}
+
+const provocations: Record<string, Provocation[]> = {
+  'The content type is not supported: send application/json [invalid-params]': [
+    { ask: ({ post }) => post('contactId: maria', { 'content-type': 'text/yaml' }) }
+  ],
+  'The request body is larger than N bytes [invalid-params]': [
+    { setup: { bodyLimit: 20 }, ask: ({ update }) => update(maria), values: { N: '20' } }
+  ],
+  'The request body does not have the length that Content-Length names [invalid-params]': [
+    { ask: ({ post }) => post(JSON.stringify(maria), { 'content-length': '7' }) }
+  ],
+  'The request body is not valid JSON [invalid-params]': [{ ask: ({ post }) => post('{"contactId":"maria"') }],
+  'The request body could not be read [invalid-params]': [refusedByHost({ code: 'FST_ERR_CTP_OF_ITS_OWN', statusCode: 400 })],
+  'You must be logged in to do this.': [{ ask: ({ update }) => update(maria, {}) }],
+  'User does not have the permissions required for this action [error-unauthorized]': [{ ask: ({ update }) => update(maria, as('nick')) }],
+  'error-contact-not-found': ['nobody', '', 'gone'].map((contactId) => ({ ask: ({ update }) => update({ ...maria, contactId }) })),
+  'error-contact-manager-not-found': ['nobody', 'adam', ' '].map((contactManager) =>
+    ({ ask: ({ update }) => update({ ...maria, contactManager }) })),
+  'Invalid value for <label> field': [
+    { ask: ({ update }) => update({ ...maria, customFields: {} }), values: { '<label>': 'Plan' } },
+    { ask: ({ update }) => update({ ...maria, customFields: { plan: 'iron' } }), values: { '<label>': 'Plan' } },
+    { ask: ({ update }) => update({ ...maria, customFields: { plan: 'gold', note: [] } }), values: { '<label>': 'note' } }
+  ],
+  'Custom field <key> is not allowed': [
+    { ask: ({ update }) => update({ ...maria, customFields: { plan: 'gold', colour: 'red' } }), values: { '<key>': 'colour' } }
+  ],
+  'error-invalid-operation': ['', null].map((name) => ({ ask: ({ update }) => update({ ...maria, name }) })),
+  'Error, too many requests. Please slow down. You must wait N seconds before trying this endpoint again. [error-too-many-requests]': [
+    { ...refusedByHost({ statusCode: 429 }, { 'retry-after': '42' }), values: { N: '42' } },
+    { ...refusedByHost({ statusCode: 429 }, { 'retry-after': 'soon' }), values: { N: '60' } }
+  ],
+  'Internal server error': [refusedByHost({})],
+  'error-database-busy': [{
+    setup: { lockTimeout: 20 },
+    ask: async ({ update, database }) => {
+      database.exec('BEGIN')
+      const reply = await update(maria)
+      database.exec('ROLLBACK')
+      t.match(reply.headers['retry-after'], /^\d+$/)
+      return reply
+    }
+  }],
+  '<name of the status>': [
+    { ...refusedByHost({ statusCode: 409 }), status: 409, values: { '<name of the status>': 'Conflict' } },
+    { ...refusedByHost({ statusCode: 499 }), status: 499, values: { '<name of the status>': 'Request refused' } },
+    { ...refusedByHost({ statusCode: 503 }), status: 503, values: { '<name of the status>': 'Service Unavailable' } }
+  ]
+}
+
+void t.test('sections 3 and 4: each text is provoked, and is answered with this status and this body', async (t) => {
+  const answers = [
+    ...readTable(3, '| status | `error` | when |').map(([status, error]) => [status, JSON.stringify(shape(codes(error!)[0]!))]),
+    ...readTable(4, '| status | body | when |').map(([status, body]) => [status, codes(body!)[0]])
+  ] as Array<[string, string]>
+  t.strictSame(answers.map(([, body]) => JSON.parse(body).error), Object.keys(provocations), 'all of them, and no others')
+
+  for (const [stated, text] of answers) {
+    for (const { setup, ask, values = {}, status = Number(stated) } of provocations[JSON.parse(text).error]!) {
+      const world = await build(t, setup)
+      const before = rows(world.database)
+      const reply = await ask(world)
+      const body = Object.entries(values).reduce((body, [name, value]) => body.replace(name, value), text)
+      t.equal(reply.statusCode, status, body)
+      t.strictSame(reply.json(), JSON.parse(body), body)
+      t.match(reply.headers, { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }, body)
+      t.strictSame(rows(world.database), before, `${body}: nothing changed`)
+    }
+  }
+})
