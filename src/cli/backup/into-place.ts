@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { CommandError } from '../errors.js'
 
 interface Terms {
@@ -26,7 +26,7 @@ export async function intoPlace (file: string, terms: Terms, write: (unfinished:
     await write(unfinished)
     const { size } = statSync(unfinished)
     renameSync(unfinished, file)
-    persist(dirname(file))
+    persist(file)
     return size
   } catch (error) {
     if (isCreated) for (const suffix of ['', '-journal', '-wal', '-shm']) rmSync(`${unfinished}${suffix}`, { force: true })
@@ -48,10 +48,9 @@ function refuse (file: string, { like, overwrite }: Terms): void {
   if (existsSync(`${file}-wal`)) throw new CommandError(`${file} is a database in use: name another file for the copy`)
 }
 
-/** Without it a new name may be gone after a power cut, whatever is in the file. */
-function persist (folder: string): void {
-  if (process.platform === 'win32') return
-  const descriptor = openSync(folder, 'r')
+/** SQLite has written what is in it; this writes the journal of the file system, where the new name stands. */
+function persist (file: string): void {
+  const descriptor = openSync(file, 'r+')
   fsyncSync(descriptor)
   closeSync(descriptor)
 }
