@@ -4,7 +4,7 @@
 import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 
-const startsPrograms = /^(binary|crash|examples|package|package-install|readme)\.test\.ts$/
+const startsPrograms = /^(binary|crash|examples|package|package-cli|package-install|readme)\.test\.ts$/
 const sources = readdirSync('src', { recursive: true }).filter((file) => file.endsWith('.ts')).map((file) => join('src', file))
 
 export default (testFile) => startsPrograms.test(basename(testFile)) ? null : sources

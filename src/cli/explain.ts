@@ -32,7 +32,7 @@ function explainMissingFolder (file: string, message: string): string | undefine
 
 function explainAddon (code: unknown, message: string): string | undefined {
   const [first = ''] = message.split(/\. Tried|\n/)
-  if (code !== 'ERR_DLOPEN_FAILED' && !first.includes('bindings file')) return undefined
+  if (code !== 'ERR_DLOPEN_FAILED' && !/bindings file|better_sqlite3\.node/.test(first)) return undefined
   return `The SQLite addon cannot be loaded (${first}): npm rebuild better-sqlite3 makes it anew`
 }
 

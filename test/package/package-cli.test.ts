@@ -1,0 +1,143 @@
+// The command line of the packed package, with nothing beside it but what an installation brings: the peers and the
+// package's own dependencies. Linked from here, so that nothing is asked of a registry.
+
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { env } from '../cli/dist.js'
+
+const run = promisify(execFile)
+const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Record<'dependencies' | 'peerDependencies', Record<string, string>>
+const dependencies = Object.keys(manifest.dependencies)
+const peers = Object.keys(manifest.peerDependencies)
+
+// Outside of the repository, so that only what was installed can be found.
+const scratch = mkdtempSync(join(tmpdir(), 'package-cli-'))
+t.teardown(() => { rmSync(scratch, { recursive: true }) })
+const own = join(scratch, 'node_modules/fastify-omnichannel-contacts')
+const command = async (...argv: string[]) => await run(process.execPath, [join(own, 'dist/cli/main.js'), ...argv], { env, cwd: scratch })
+
+/** Puts a package where an installation would. */
+function link (name: string): void {
+  const place = join(scratch, 'node_modules', name)
+  mkdirSync(dirname(place), { recursive: true })
+  symlinkSync(resolve('node_modules', name), place, 'junction')
+}
+
+t.before(async () => {
+  mkdirSync(own, { recursive: true })
+  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', scratch], { env })
+  const tarball = readdirSync(scratch).find((name) => name.endsWith('.tgz'))!
+  await run('tar', ['xzf', tarball, '-C', own, '--strip-components', '1'], { cwd: scratch })
+  for (const name of [...dependencies, ...peers]) link(name)
+})
+
+void t.test('serve --demo: answers the printed curl, and shows the whole page', async (t) => {
+  const server = spawn(process.execPath, [join(own, 'dist/cli/main.js'), 'serve', '--demo', '--port', '0'], { env, cwd: scratch })
+  t.teardown(() => server.kill('SIGKILL'))
+  let err = ''
+  server.stderr.on('data', (data) => { err += String(data) })
+  let curl = ''
+  for await (const line of createInterface(server.stdout)) {
+    curl = line
+    if (line.startsWith('curl ')) break
+  }
+  const [, url = '', body = ''] = /'(http:[^']*)\/api.* -d '(.*)'$/.exec(curl) ?? []
+  const headers = [...curl.matchAll(/-H '([^:]*): ([^']*)'/g)].map(([, header, value]) => [header, value] as [string, string])
+  t.equal((await fetch(`${url}/api/v1/omnichannel/contacts.update`, { method: 'POST', headers, body })).status, 200)
+
+  const page = await (await fetch(`${url}/documentation`)).text()
+  const files = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, file]) => file!)
+  t.ok(files.length >= 5)
+  for (const file of files) {
+    const [packed, plain] = await Promise.all(['gzip', 'identity'].map(async (encoding) =>
+      await fetch(new URL(file, url), { headers: { 'accept-encoding': encoding } }))) as [Response, Response]
+    t.strictSame([packed.status, plain.status, plain.headers.get('content-encoding')], [200, 200, null], file)
+    t.strictSame(await packed.arrayBuffer(), await plain.arrayBuffer(), file)
+  }
+  for (const file of ['none.js', '..%2f..%2fmain.js', '%00']) t.equal((await fetch(`${url}/documentation/static/${file}`)).status, 404, file)
+
+  server.kill('SIGTERM')
+  t.equal((await once(server, 'exit'))[0], 0)
+  t.equal(err, '')
+})
+
+void t.test('every command: finds what it needs', async (t) => {
+  t.match((await command('user', 'add', 'ann', '--role', 'livechat-agent')).stdout, 'Added user ann')
+  t.match((await command('user', 'list')).stdout, 'ann')
+  t.match((await command('token', 'create', 'ann')).stdout, /^[\w-]{43}\n$/)
+  await command('import', '--contacts', resolve('test/fixtures/export/contacts.jsonl'))
+  t.match((await command('contact', 'list', '--search', 'maria')).stdout, 'maria@example.com')
+  t.match((await command('contact', '66f0a1b2c3d4e5f601234567')).stdout, 'maria@example.com')
+  t.match((await command('backup', 'copy.db')).stdout, 'Copied omnichannel.db to copy.db')
+})
+
+void t.test('a peer that is not installed, or not built: is named', async (t) => {
+  const sqlite = join(scratch, 'node_modules/better-sqlite3')
+  rmSync(sqlite, { recursive: true })
+  t.teardown(() => {
+    rmSync(sqlite, { recursive: true })
+    link('better-sqlite3')
+  })
+  const add = async () => await command('user', 'add', 'ann', '--database', 'new.db')
+  await t.rejects(add(), { code: 1, stdout: '', stderr: 'The package better-sqlite3 is missing: npm install better-sqlite3\n' })
+  t.match((await command('--version')).stdout, /^\d/)
+
+  for (const part of ['lib', 'package.json']) cpSync(join('node_modules/better-sqlite3', part), join(sqlite, part), { recursive: true })
+  for (const name of ['bindings', 'file-uri-to-path']) link(name)
+  await t.rejects(add(), { code: 1, stdout: '', stderr: /^The SQLite addon cannot be loaded \(.*\): npm rebuild better-sqlite3 makes it anew\n$/ })
+  t.notOk(readdirSync(scratch).includes('new.db'))
+})
+
+void t.test('the licences: of every library inside', async (t) => {
+  const text = readFileSync(join(own, 'dist/cli/LICENSES.txt'), 'utf8')
+  const titles = [...text.matchAll(/^(\S+ \S+ \(.*\))\n=+$/gm)].map(([, title]) => title!)
+  for (const name of ['commander', '@fastify/rate-limit', '@fastify/swagger', '@fastify/swagger-ui', 'swagger-ui', 'yaml']) {
+    t.ok(titles.some((title) => title.startsWith(`${name} `)), name)
+  }
+  t.equal(new Set(titles).size, titles.length)
+  const files = readdirSync(join(own, 'dist/cli')).filter((name) => name.endsWith('.js'))
+  const code = files.map((name) => readFileSync(join(own, 'dist/cli', name), 'utf8')).join('\n')
+  // A comment of esbuild's names the file of each module.
+  const inside = new Set([...code.matchAll(/^\/\/ (node_modules\/.*)$/gm)].map(([, file]) =>
+    /^(@[^/]+\/)?[^/]+/.exec(file!.split('node_modules/').at(-1)!)![0]))
+  t.ok(inside.size > 10)
+  for (const name of inside) t.ok(titles.some((title) => title.startsWith(`${name} `)), name)
+  for (const peer of [...peers, '@fastify/static']) t.notOk(inside.has(peer), peer)
+})
+
+void t.test('beyond the peers: at most eight packages and nine megabytes', async (t) => {
+  const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as { packages: Record<string, { dependencies?: object }> }
+
+  /** Where Node finds a package that is required from a folder. */
+  const find = (name: string, from: string): string => {
+    const path = join(from, 'node_modules', name)
+    return path in packages ? path : find(name, from.replace(/(^|\/)node_modules\/(@[^/]+\/)?[^/]+$/, ''))
+  }
+  const reach = (names: string[], from: string, reached: Set<string>): Set<string> => {
+    for (const path of names.map((name) => find(name, from)).filter((path) => !reached.has(path))) {
+      reached.add(path)
+      reach(Object.keys(packages[path]!.dependencies ?? {}), path, reached)
+    }
+    return reached
+  }
+  const present = reach(peers, '', new Set())
+  // The engine for patterns and its parser are about to go.
+  const leaving = ['node_modules/re2js', 'node_modules/@eslint-community/regexpp']
+  const added = [...reach(dependencies, '', new Set())].filter((path) => !present.has(path) && !leaving.includes(path))
+  t.ok(added.length + 1 <= 8, added.join(', '))
+  const bytes = [own, ...added].reduce((sum, path) => sum + onDisk(path), 0)
+  t.ok(bytes <= 9e6, `${bytes} bytes`)
+})
+
+/** As du counts: whole blocks. */
+function onDisk (path: string): number {
+  const stats = lstatSync(path)
+  const inside = stats.isDirectory() ? readdirSync(path).reduce((sum, name) => sum + onDisk(join(path, name)), 0) : 0
+  return inside + Math.ceil(stats.size / 4096) * 4096
+}
