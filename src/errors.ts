@@ -29,6 +29,26 @@ export const CustomFieldNotAllowedError = createError<[key: string]>(
 /** A contact that has a name cannot lose it. */
 export const InvalidOperationError = createError('FOC_INVALID_OPERATION', 'error-invalid-operation', 400)
 
+/** None of the entity tags of `If-Match` is the contact's; answered with its current one. */
+export class ContactVersionMismatchError extends createError('FOC_CONTACT_VERSION_MISMATCH', 'error-contact-version-mismatch', 412) {
+  constructor (readonly version: number) {
+    super()
+  }
+}
+
+/** An `Idempotency-Key` that came with another request before. */
+export const IdempotencyKeyReusedError = createError('FOC_IDEMPOTENCY_KEY_REUSED', 'error-idempotency-key-reused', 422)
+
+/**
+ * Thrown by a host's `beforeCommit`, refuses the update: it is undone, and the caller gets 400 with this text.
+ *
+ * @example
+ * ```ts
+ * throw new UpdateRefusedError('error-duplicate-email')
+ * ```
+ */
+export const UpdateRefusedError = createError<[error: string]>('FOC_UPDATE_REFUSED', '%s', 400)
+
 /** The database stayed locked for longer than `lockTimeout`. */
 export const DatabaseBusyError = createError('FOC_DATABASE_BUSY', 'error-database-busy', 503)
 
@@ -45,6 +65,9 @@ export const UnknownOptionError = createError<[name: string, hint: string]>(
 
 export const InvalidUserError = createError(
   'FOC_INVALID_USER', 'authenticate must return a user, an object with a non-empty string "id", or null', 500, TypeError)
+
+export const AsyncBeforeCommitError = createError(
+  'FOC_ASYNC_BEFORE_COMMIT', 'beforeCommit returned a promise, for which a transaction of SQLite cannot wait', 500, TypeError)
 
 export const IncompleteSchemaError = createError<[missing: string]>(
   'FOC_INCOMPLETE_SCHEMA',

@@ -9,7 +9,7 @@ export interface User {
   id: string
 }
 
-/** What `onContactUpdated` is told. */
+/** What `beforeCommit` and `onContactUpdated` are told. */
 export interface ContactUpdatedEvent {
   /** The contact as it is now, and as the caller sees it. */
   contact: Contact
@@ -36,6 +36,14 @@ export interface OmnichannelContactsOptions {
   lockTimeout?: number
   /** The largest body that is read, in bytes. Default 262144 (256 KiB). */
   bodyLimit?: number
+  /** Milliseconds that an answer is remembered for its `Idempotency-Key`. Default 86400000 (24 hours). */
+  idempotencyWindow?: number
+  /**
+   * Called inside the transaction, once for each update that writes, after the rows are written. On SQLite `connection` is
+   * the host's own handle and the hook must be synchronous: a promise undoes the update. Throwing `UpdateRefusedError`
+   * undoes the update and answers 400 with its text; throwing anything else undoes it and answers 500.
+   */
+  beforeCommit?: (event: ContactUpdatedEvent, connection: SqliteDatabase) => void
   /** Called after COMMIT, once for each update that wrote. Not awaited; what it throws is logged and changes nothing. */
   onContactUpdated?: (event: ContactUpdatedEvent) => unknown
 }
@@ -46,6 +54,7 @@ export interface Settings extends Omit<OmnichannelContactsOptions, 'prefix'> {
   migrate: boolean
   lockTimeout: number
   bodyLimit: number
+  idempotencyWindow: number
 }
 
 type Check = [test: (value: unknown) => boolean, expected: string]
@@ -59,6 +68,8 @@ const checks: Record<string, Check> = {
   authorize: func,
   lockTimeout: [(value) => isInteger(value, 0, 2 ** 31 - 1), 'a number of milliseconds, a whole one from 0 to 2147483647'],
   bodyLimit: [(value) => isInteger(value, 1, Number.MAX_SAFE_INTEGER), 'a number of bytes, a whole one from 1'],
+  idempotencyWindow: [(value) => isInteger(value, 1, 1e12), 'a number of milliseconds, a whole one from 1 to 1000000000000'],
+  beforeCommit: func,
   onContactUpdated: func
 }
 const optionsOfFastify = ['logLevel', 'logSerializers']
@@ -79,7 +90,7 @@ export function checkOptions (options: OmnichannelContactsOptions): Settings {
     if (!test(value)) throw new InvalidOptionError(name, expected)
     given[name] = value
   }
-  return { migrate: true, lockTimeout: 5000, bodyLimit: 256 * 1024, ...given, prefix: options.prefix === undefined ? '/api/v1' : '' } as Settings
+  return { migrate: true, lockTimeout: 5000, bodyLimit: 256 * 1024, idempotencyWindow: 24 * 60 * 60 * 1000, ...given, prefix: options.prefix === undefined ? '/api/v1' : '' } as Settings
 }
 
 function isInteger (value: unknown, from: number, to: number): boolean {

@@ -37,6 +37,8 @@ void t.test('an option of the wrong type rejects the registration and is named',
     authorize: 'a function',
     lockTimeout: 'a number of milliseconds, a whole one from 0 to 2147483647',
     bodyLimit: 'a number of bytes, a whole one from 1',
+    idempotencyWindow: 'a number of milliseconds, a whole one from 1 to 1000000000000',
+    beforeCommit: 'a function',
     onContactUpdated: 'a function'
   }
   const wrong: Array<[name: keyof typeof expected, value: unknown]> = [
@@ -49,6 +51,9 @@ void t.test('an option of the wrong type rejects the registration and is named',
     ['lockTimeout', null], ['lockTimeout', '5000'], ['lockTimeout', -1], ['lockTimeout', 0.5], ['lockTimeout', NaN],
     ['lockTimeout', Infinity], ['lockTimeout', 2 ** 31],
     ['bodyLimit', null], ['bodyLimit', '1kb'], ['bodyLimit', 0], ['bodyLimit', -1], ['bodyLimit', 1.5], ['bodyLimit', Infinity],
+    ['idempotencyWindow', null], ['idempotencyWindow', '24h'], ['idempotencyWindow', 0], ['idempotencyWindow', -1],
+    ['idempotencyWindow', 1.5], ['idempotencyWindow', Infinity], ['idempotencyWindow', 1e12 + 1],
+    ['beforeCommit', null], ['beforeCommit', 'check'], ['beforeCommit', {}],
     ['onContactUpdated', null], ['onContactUpdated', 'log'], ['onContactUpdated', {}]
   ]
   for (const [name, value] of wrong) {
@@ -61,7 +66,7 @@ void t.test('an option of the wrong type rejects the registration and is named',
 })
 
 void t.test('an option that is not known rejects the registration, with a hint where one is likely', async (t) => {
-  const known = 'database, prefix, migrate, authenticate, authorize, lockTimeout, bodyLimit, onContactUpdated'
+  const known = 'database, prefix, migrate, authenticate, authorize, lockTimeout, bodyLimit, idempotencyWindow, beforeCommit, onContactUpdated'
   const hints = {
     lockTimout: '; did you mean "lockTimeout"?',
     locktimeout: '; did you mean "lockTimeout"?',
@@ -87,7 +92,7 @@ void t.test('no options at all: the database is asked for', async (t) => {
 
 void t.test("options that are undefined count as absent, and Fastify's own pass", async (t) => {
   const undefinedOptions = Object.fromEntries(
-    ['prefix', 'migrate', 'authenticate', 'authorize', 'lockTimeout', 'bodyLimit', 'onContactUpdated'].map((name) => [name, undefined]))
+    ['prefix', 'migrate', 'authenticate', 'authorize', 'lockTimeout', 'bodyLimit', 'idempotencyWindow', 'beforeCommit', 'onContactUpdated'].map((name) => [name, undefined]))
   t.equal(await rejection(t, { database: open(t), ...undefinedOptions }), undefined)
   t.equal(await rejection(t, { database: open(t), logLevel: 'warn', logSerializers: { user: String } }), undefined)
 })

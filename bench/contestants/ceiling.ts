@@ -10,7 +10,7 @@ import type { Dist } from './dist.js'
 export function addCeiling (app: FastifyInstance, dist: Dist, database: Database.Database): void {
   const { read, update, ...store } = dist.store.sqliteStore(database)
   const remembering: Store = { ...store, read: remember(read), update: remember(update) }
-  const settings = { prefix: '/api/v1', lockTimeout: 5000, bodyLimit: 256 * 1024 } as Settings
+  const settings = { prefix: '/api/v1', lockTimeout: 5000, bodyLimit: 256 * 1024, idempotencyWindow: 86_400_000 } as Settings
 
   app.addHook('preParsing', dist.identity.authenticateHook(remembering, settings))
   app.addHook('preParsing', dist.identity.authorizeHook(remembering, settings))

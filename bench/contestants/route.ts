@@ -42,7 +42,7 @@ export function addRoute (app: FastifyInstance, dist: Dist, rules: Rules): void 
     serializerCompiler: () => JSON.stringify,
     errorHandler: dist.replies.sendError,
     handler: async (request, reply) => {
-      dist.replies.send(reply, 200, { contact: await rules.update(request.body), success: true })
+      dist.replies.send(reply, 200, dist.replies.toAnswer(await rules.update(request.body)))
       return reply
     }
   })

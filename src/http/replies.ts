@@ -3,8 +3,9 @@
 
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { ForbiddenError, UnauthorizedError } from '../errors.js'
-import type { ErrorReply, UpdateContactReply } from '../rules/schemas.js'
+import { ContactVersionMismatchError, ForbiddenError, UnauthorizedError } from '../errors.js'
+import type { Contact, ErrorReply, UpdateContactReply } from '../rules/schemas.js'
+import type { Done } from '../rules/unit-of-work.js'
 import { sendPast } from './awaited.js'
 
 const headers = { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }
@@ -17,24 +18,37 @@ const unreadable: Record<string, string> = {
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'The request body does not have the length that Content-Length names'
 }
 
-export function send (reply: FastifyReply, status: number, body: UpdateContactReply | ErrorReply): void {
+export function send (reply: FastifyReply, status: number, text: string): void {
   // With a serializer of the reply's own Fastify adds no charset to the content type.
-  sendPast(reply.headers(headers).serializer(asItIs), status, JSON.stringify(body))
+  sendPast(reply.headers(headers).serializer(asItIs), status, text)
+}
+
+/** The body of a 200. */
+export function toAnswer (contact: Contact): string {
+  return JSON.stringify({ contact, success: true } satisfies UpdateContactReply)
+}
+
+/** Sends what was done, or done before. */
+export function sendDone (reply: FastifyReply, { answer, version, replayed }: Done): void {
+  void reply.header('etag', `"${version}"`)
+  if (replayed) void reply.header('idempotency-replayed', 'true')
+  send(reply, 200, answer)
 }
 
 /** Answers whatever was thrown on the way: by the plugin, by Fastify, or by a hook of the host. */
 export function sendError (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): void {
-  const { status, body } = toAnswer(error, request, reply)
+  const { status, body } = toRefusal(error, request, reply)
   if (status === 503 && !reply.hasHeader('retry-after')) void reply.header('retry-after', '1')
-  send(reply, status, body)
+  if (error instanceof ContactVersionMismatchError) void reply.header('etag', `"${error.version}"`)
+  send(reply, status, JSON.stringify(body))
 }
 
-interface Answer {
+interface Refusal {
   status: number
   body: ErrorReply
 }
 
-function toAnswer (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): Answer {
+function toRefusal (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): Refusal {
   const { message = '' } = error
   // The code of a DOMException, which is what an aborted fetch throws, is a number.
   const code = typeof error.code === 'string' ? error.code : ''
@@ -57,7 +71,7 @@ function toAnswer (error: Partial<FastifyError>, request: FastifyRequest, reply:
   return { status: 500, body: { success: false, error: 'Internal server error' } }
 }
 
-function invalidParams (status: number, reason: string): Answer {
+function invalidParams (status: number, reason: string): Refusal {
   return { status, body: { success: false, error: `${reason} [invalid-params]`, errorType: 'invalid-params' } }
 }
 

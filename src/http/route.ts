@@ -1,17 +1,18 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { isDeepStrictEqual } from 'node:util'
+import type { FastifyInstance } from 'fastify'
 import { RequestGoneError } from '../errors.js'
 import type { Settings } from '../options.js'
-import { toContact, type StoredContact } from '../rules/contact.js'
+import { fingerprintOf } from '../rules/idempotency.js'
 import { createPatternCache } from '../rules/pattern-cache.js'
-import { Contact, type UpdateContactBody } from '../rules/schemas.js'
-import { unitOfWork } from '../rules/unit-of-work.js'
+import type { UpdateContactBody } from '../rules/schemas.js'
+import { unitOfWork, type Work } from '../rules/unit-of-work.js'
 import type { Store } from '../store/store.js'
 import { watchReply } from './awaited.js'
 import { validateBody } from './body.js'
+import { callBeforeCommit, callOnContactUpdated } from './events.js'
 import { admit, userOf } from './identity.js'
 import { describeOperation } from './openapi.js'
-import { send, sendError } from './replies.js'
+import { readIdempotencyKey, readIfMatch } from './preconditions.js'
+import { sendDone, sendError, toAnswer } from './replies.js'
 
 /** The route, with its own validator, serializer and error handler instead of the host's. */
 export function addRoute (app: FastifyInstance, store: Store, settings: Settings): void {
@@ -27,12 +28,25 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     errorHandler: sendError,
     handler: async (request, reply) => {
       const { isAwaited, seal } = watchReply(request, reply)
-      const work = { body: request.body, fits, isAwaited, admit: () => admit(request, settings) }
+      const ifMatch = readIfMatch(request)
+      const key = readIdempotencyKey(request)
+      const work: Work = {
+        body: request.body,
+        fits,
+        ifMatch,
+        idempotencyKey: key === undefined ? undefined : {
+          userId: userOf(request).id, key, fingerprint: fingerprintOf(request.body, ifMatch), window: settings.idempotencyWindow
+        },
+        isAwaited,
+        admit: () => admit(request, settings),
+        toAnswer,
+        beforeCommit: callBeforeCommit(settings, request)
+      }
       try {
-        const { contact, previous } = await store.update(() => unitOfWork(work), settings.lockTimeout)
+        const done = await store.update(() => unitOfWork(work), settings.lockTimeout)
         seal()
-        send(reply, 200, { contact, success: true })
-        if (previous !== undefined) notify(settings, request, contact, previous)
+        sendDone(reply, done)
+        if (done.change !== undefined) callOnContactUpdated(settings, request, done.change)
       } catch (error) {
         if (!(error instanceof RequestGoneError)) throw error
         request.log.info('contacts.update was not begun: the request has been answered, or its client is gone')
@@ -40,15 +54,4 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
       return reply
     }
   })
-}
-
-function notify ({ onContactUpdated }: Settings, request: FastifyRequest, contact: Contact, before: StoredContact): void {
-  if (onContactUpdated === undefined) return
-  // The commit stands, whatever the host makes of it.
-  new Promise((resolve) => {
-    const previous = toContact(before)
-    const changedFields = (Object.keys(Contact.properties) as Array<keyof Contact>).filter((field) =>
-      field !== '_updatedAt' && !isDeepStrictEqual(contact[field], previous[field]))
-    resolve(onContactUpdated({ contact, previous, changedFields, user: userOf(request), request }))
-  }).catch((error: unknown) => { request.log.error({ err: error }, 'onContactUpdated failed') })
 }

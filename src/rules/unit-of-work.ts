@@ -1,34 +1,70 @@
 // All that happens in the transaction of one request, in this order: is it still waited for, may its caller still do it,
-// and then the rules.
+// was it done before, is the contact the one that the caller has seen; then the rules, the host, and the answer.
 
-import { RequestGoneError } from '../errors.js'
-import { together, type Steps } from '../store/steps.js'
+import { ContactNotFoundError, ContactVersionMismatchError, RequestGoneError } from '../errors.js'
+import { ask, together, type Call, type Steps } from '../store/steps.js'
 import { toContact, type StoredContact } from './contact.js'
 import type { Fits } from './custom-fields.js'
+import { findAnswer, rememberAnswer, type IdempotencyKey, type Known, type Remembered } from './idempotency.js'
 import type { Contact, UpdateContactBody } from './schemas.js'
-import { findForUpdate, updateContact } from './update-contact.js'
+import { changeContact, findForUpdate, writesOf } from './update-contact.js'
 
 /** One request, as far as its transaction must know it. */
 export interface Work {
   body: UpdateContactBody
   fits: Fits
+  /** The versions of which the contact must have one. */
+  ifMatch: readonly string[] | '*' | undefined
+  idempotencyKey: IdempotencyKey | undefined
   /** Whether nobody has answered the request meanwhile, and its client is still there. */
   isAwaited: () => boolean
   /** Throws when the caller may no longer do it. */
   admit: () => Steps<void>
+  /** The body of the answer. */
+  toAnswer: (contact: Contact) => string
+  /** What the host does on the connection once the rows are written. */
+  beforeCommit: ((change: Change) => Call) | undefined
 }
 
-/** What was done. `previous` is absent when there was nothing to change. */
-export interface Done {
+export interface Change {
   contact: Contact
-  previous: StoredContact | undefined
+  previous: StoredContact
 }
 
-/** @throws {RequestGoneError} before anything is asked, whatever `admit` throws, and what the rules refuse */
-export function * unitOfWork ({ body, fits, isAwaited, admit }: Work): Steps<Done> {
-  if (!isAwaited()) throw new RequestGoneError()
-  const [, found] = yield * together(admit(), findForUpdate(body))
-  const { updated, previous } = yield * updateContact(body, found, fits)
-  // Before COMMIT: a row that cannot be shown undoes the update.
-  return { contact: toContact(updated), previous }
+/** What was done: the answer, with the contact's version, and the change where there was one. */
+export interface Done extends Remembered {
+  replayed: boolean
+  change?: Change
+}
+
+/** @throws {RequestGoneError} before anything is asked; then whatever `admit` throws, and what the rules refuse */
+export function * unitOfWork (work: Work): Steps<Done> {
+  const { body, ifMatch, idempotencyKey } = work
+  if (!work.isAwaited()) throw new RequestGoneError()
+
+  const [, { remembered, outlived }, found] = yield * together(
+    work.admit(), idempotencyKey === undefined ? nothingKnown() : findAnswer(idempotencyKey), findForUpdate(body))
+  if (remembered !== undefined) return { ...remembered, replayed: true }
+
+  const { previous } = found
+  if (previous === undefined) throw new ContactNotFoundError()
+  const { id, version } = previous.row
+  if (ifMatch !== undefined && ifMatch !== '*' && !ifMatch.includes(`"${version}"`)) throw new ContactVersionMismatchError(version)
+
+  const updated = changeContact(body, previous, found, work.fits)
+  // Before anything is written: a row that cannot be shown refuses the update.
+  const contact = toContact(updated ?? previous)
+  const done: Done = { version: (updated ?? previous).row.version, answer: work.toAnswer(contact), replayed: false }
+  if (updated !== undefined) done.change = { contact, previous }
+
+  yield * ask(
+    ...updated === undefined ? [] : writesOf(previous, updated),
+    done.change && work.beforeCommit?.(done.change),
+    ...idempotencyKey === undefined ? [] : rememberAnswer(idempotencyKey, id, done, outlived)
+  )
+  return done
+}
+
+function * nothingKnown (): Steps<Known> {
+  return { remembered: undefined, outlived: false }
 }

@@ -1,7 +1,7 @@
 // The rules of the update (test/contract.md, section 5), free of SQL and HTTP. All that is read is read first and all that is
 // written is written last; what lies between decides and asks nobody.
 
-import { ContactManagerNotFoundError, ContactNotFoundError, InvalidOperationError } from '../errors.js'
+import { ContactManagerNotFoundError, InvalidOperationError } from '../errors.js'
 import * as queries from '../store/queries.js'
 import { ask, together, type Query, type Steps } from '../store/steps.js'
 import { findContact, type StoredContact } from './contact.js'
@@ -17,12 +17,6 @@ export interface Found {
   customFields: CustomField[] | undefined
 }
 
-/** What an update did. `previous` is absent when there was nothing to change. */
-export interface ContactUpdate {
-  updated: StoredContact
-  previous?: StoredContact
-}
-
 /** Reads all that an update is judged by. */
 export function * findForUpdate (body: UpdateContactBody): Steps<Found> {
   const userId = body.contactManager ?? ''
@@ -34,22 +28,12 @@ export function * findForUpdate (body: UpdateContactBody): Steps<Found> {
 }
 
 /**
- * Updates a contact and what carries its name.
+ * The contact as it will be; undefined when nothing was sent that could change it.
  *
- * @throws {ContactNotFoundError} {ContactManagerNotFoundError} {InvalidCustomFieldError}
- * {CustomFieldNotAllowedError} {InvalidOperationError} in this order
+ * @throws {ContactManagerNotFoundError} {InvalidCustomFieldError} {CustomFieldNotAllowedError} {InvalidOperationError}
+ * in this order
  */
-export function * updateContact (body: UpdateContactBody, found: Found, fits: Fits): Steps<ContactUpdate> {
-  const { previous } = found
-  if (previous === undefined) throw new ContactNotFoundError()
-  const updated = applyChanges(body, previous, found, fits)
-  if (updated === undefined) return { updated: previous }
-  yield * ask(...writesOf(previous, updated))
-  return { updated, previous }
-}
-
-/** The contact as it will be; undefined when nothing was sent that could change it. */
-function applyChanges (body: UpdateContactBody, previous: StoredContact, found: Found, fits: Fits): StoredContact | undefined {
+export function changeContact (body: UpdateContactBody, previous: StoredContact, found: Found, fits: Fits): StoredContact | undefined {
   const { row } = previous
   const contactManager = body.contactManager ?? undefined
   if (contactManager !== undefined && contactManager !== '' && found.agent === undefined) throw new ContactManagerNotFoundError()
@@ -77,6 +61,7 @@ function applyChanges (body: UpdateContactBody, previous: StoredContact, found: 
       custom_fields: customFields ?? row.custom_fields,
       conflicting_fields: wipesConflicts ? '[]' : row.conflicting_fields,
       unknown: 0,
+      version: row.version + 1,
       updated_at: new Date().toISOString()
     },
     emails: emails ?? previous.emails,
@@ -85,7 +70,8 @@ function applyChanges (body: UpdateContactBody, previous: StoredContact, found: 
   }
 }
 
-function writesOf (previous: StoredContact, updated: StoredContact): Query[] {
+/** What writes the change: the contact, its lists, and what carries its name. */
+export function writesOf (previous: StoredContact, updated: StoredContact): Query[] {
   const { row, emails, phones, channels } = updated
   const { id: contactId, name, updated_at: now } = row
   const writes: Query[] = [queries.updateContactRow({

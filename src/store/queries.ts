@@ -34,7 +34,7 @@ export const findEnabledContact = one((db, { contactId }: { contactId: string })
     .selectFrom('omnichannel_contact')
     .select([
       'id', 'name', 'contact_manager', 'custom_fields', 'conflicting_fields', 'unknown', 'pre_registration',
-      'last_chat_id', 'last_chat_at', 'created_at', 'updated_at'
+      'last_chat_id', 'last_chat_at', 'version', 'created_at', 'updated_at'
     ])
     .where('id', '=', contactId)
     .where('enabled', '=', 1))
@@ -170,3 +170,54 @@ export const addToStatistic = write((db, { name, count }: { name: string, count:
     .onConflict((conflict) => conflict
       .column('name')
       .doUpdateSet((row) => ({ value: row('omnichannel_statistic.value', '+', row.ref('excluded.value')) }))))
+
+/** What is remembered for a key since `since`, and whether anything older is; a row in any case. */
+export const findAnswer = one((db, { userId, key, since }: { userId: string, key: string, since: string }) =>
+  db
+    .selectFrom(db.selectNoFrom(sql<number>`1`.as('one')).as('always'))
+    .leftJoin('omnichannel_idempotency_key as stored', (join) => join
+      .on((on) => on.and([on('stored.user_id', '=', userId), on('stored.key', '=', key), on('stored.created_at', '>', since)])))
+    .select(['stored.fingerprint', 'stored.version', 'stored.answer'])
+    .select((where) => where.exists(selectOutlived(db, since).select('key')).as('outlived')))
+
+export interface AnswerToKeep {
+  userId: string
+  key: string
+  fingerprint: string
+  contactId: string
+  version: number
+  text: string
+  now: string
+}
+
+export const putAnswer = write((db, answer: AnswerToKeep) =>
+  db
+    .insertInto('omnichannel_idempotency_key')
+    .values({
+      user_id: answer.userId,
+      key: answer.key,
+      fingerprint: answer.fingerprint,
+      contact_id: answer.contactId,
+      version: answer.version,
+      answer: answer.text,
+      created_at: answer.now
+    })
+    // A key that has outlived its window is free again.
+    .onConflict((conflict) => conflict.columns(['user_id', 'key']).doUpdateSet((row) => ({
+      fingerprint: row.ref('excluded.fingerprint'),
+      contact_id: row.ref('excluded.contact_id'),
+      version: row.ref('excluded.version'),
+      answer: row.ref('excluded.answer'),
+      created_at: row.ref('excluded.created_at')
+    }))))
+
+/** Some of the answers whose time is over, the oldest first. */
+export const deleteOutlived = write((db, { since }: { since: string }) =>
+  db
+    .deleteFrom('omnichannel_idempotency_key')
+    .where((where) => where(
+      where.refTuple('user_id', 'key'), 'in', selectOutlived(db, since).select(['user_id', 'key']).$asTuple('user_id', 'key'))))
+
+function selectOutlived (db: Kysely<Tables>, since: string) {
+  return db.selectFrom('omnichannel_idempotency_key').where('created_at', '<=', since).orderBy('created_at').limit(20)
+}

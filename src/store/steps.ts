@@ -19,6 +19,14 @@ export interface Query<Answer = unknown> {
   readonly answer?: Answer
 }
 
+/** Something of the host's that is done on the connection, in the transaction. */
+export interface Call<Answer = unknown> {
+  readonly call: (connection: never) => Answer
+  readonly answer?: Answer
+}
+
+export type Question = Query | Call
+
 type Describe<Values, Row> = (db: Kysely<Tables>, values: Values, dialect: Dialect) => Compilable<Row>
 
 /** A query for at most one row. */
@@ -42,15 +50,15 @@ function define<Values extends object, Answer> (kind: Description['kind'], descr
 }
 
 /** The rules of one operation: a generator that yields queries, as many together as can be, and is handed their answers. */
-export type Steps<Result> = Generator<readonly Query[], Result, readonly unknown[]>
+export type Steps<Result> = Generator<readonly Question[], Result, readonly unknown[]>
 
-type AnswerTo<Question> = Question extends Query<infer Answer> ? Answer : undefined
+type AnswerTo<Asked> = Asked extends Query<infer Answer> ? Answer : undefined
 type AnswersTo<Questions extends readonly unknown[]> = { [Index in keyof Questions]: AnswerTo<Questions[Index]> }
 
-/** Asks all at once. Where a question is undefined, so is its answer. */
-export function * ask<const Questions extends ReadonlyArray<Query | undefined>> (...questions: Questions): Steps<AnswersTo<Questions>> {
-  const queries = questions.filter((question) => question !== undefined)
-  const answers = (queries.length === 0 ? [] : yield queries).values()
+/** Asks all at once, to be done in this order. Where a question is undefined, so is its answer. */
+export function * ask<const Questions extends ReadonlyArray<Question | undefined>> (...questions: Questions): Steps<AnswersTo<Questions>> {
+  const asked = questions.filter((question) => question !== undefined)
+  const answers = (asked.length === 0 ? [] : yield asked).values()
   return questions.map((question) => question === undefined ? undefined : answers.next().value) as AnswersTo<Questions>
 }
 

@@ -14,6 +14,7 @@ export interface Tables {
   omnichannel_subscription: SubscriptionTable
   omnichannel_inquiry: InquiryTable
   omnichannel_statistic: StatisticTable
+  omnichannel_idempotency_key: IdempotencyKeyTable
   omnichannel_migration: MigrationTable
 }
 
@@ -123,6 +124,16 @@ export interface InquiryTable {
 export interface StatisticTable {
   name: string
   value: number
+}
+
+export interface IdempotencyKeyTable {
+  user_id: string
+  key: string
+  fingerprint: string
+  contact_id: string
+  version: number
+  answer: string
+  created_at: string
 }
 
 export interface MigrationTable {

@@ -208,7 +208,7 @@ void t.test('an attached file, or a temporary table, does not answer for what ma
     headers: { 'x-user-id': 'ann', 'x-auth-token': 'token' }, payload: { contactId: 'maria', name }
   })).statusCode
   t.equal(await call('Marie'), 401, "a token of the archive's")
-  t.strictSame(database.prepare('SELECT id FROM main.omnichannel_migration').pluck().all(), [1])
+  t.strictSame(database.prepare('SELECT id FROM main.omnichannel_migration').pluck().all(), [1, 2])
   t.equal(database.prepare('SELECT count(*) FROM main.omnichannel_role_permission').pluck().get(), 4)
 
   for (const table of ['user', 'user_role', 'role_permission', 'auth_token', 'contact']) {

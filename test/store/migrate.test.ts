@@ -47,19 +47,50 @@ void t.test('a fresh database gets what schema.sql says, and the default roles',
   byHand.exec(schemaSql)
   t.strictSame(schemaOf(database), schemaOf(byHand))
   t.strictSame(grants(database), granted)
-  t.match(rows(database)['omnichannel_migration'], [{ id: 1, applied_at: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/ }])
+  t.match(rows(database)['omnichannel_migration'], [1, 2].map((id) => ({ id, applied_at: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/ })))
   t.equal(database.pragma('user_version', { simple: true }), 77)
 })
 
-void t.test('an index that was dropped comes back, and the rows stay', async (t) => {
+void t.test('a file of version 1 with rows comes to the newest, and loses nothing', async (t) => {
+  for (const isRecorded of [true, false]) {
+    const file = `${t.testdir()}/contacts.db`
+    const old = open(t, file)
+    old.exec(readFileSync('test/fixtures/schema-1.sql', 'utf8'))
+    if (isRecorded) old.exec('INSERT INTO omnichannel_migration (id) VALUES (1)')
+    old.exec("INSERT INTO omnichannel_role_permission VALUES ('my-role', 'update-livechat-contact')")
+    fill(old)
+    const before = rows(old)
+    t.match(await start(open(t, file), { migrate: false }), {
+      code: 'FOC_INCOMPLETE_SCHEMA', message: /^The database lacks omnichannel_idempotency_key\. /
+    })
+    t.strictSame(rows(old), before)
+
+    const database = open(t, file)
+    t.equal(await start(database), undefined)
+    const { omnichannel_migration: migrations, omnichannel_idempotency_key: keys, ...after } = rows(database)
+    t.match(migrations, [{ id: 1 }, { id: 2 }])
+    t.strictSame(keys, [])
+    t.strictSame(after, (({ omnichannel_migration: _, ...others }) => others)(before))
+    const byHand = open(t)
+    byHand.exec(schemaSql)
+    t.strictSame(schemaOf(database), schemaOf(byHand))
+
+    const version = old.pragma('data_version', { simple: true })
+    t.equal(await start(database), undefined)
+    t.equal(old.pragma('data_version', { simple: true }), version, 'once')
+  }
+})
+
+void t.test('an index or trigger that was dropped comes back, and the rows stay', async (t) => {
   const database = open(t)
   await start(database)
   const before = schemaOf(database)
   fill(database)
-  const indexes = database.prepare<[], string>("SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL").pluck().all()
-  t.ok(indexes.length >= 3)
-  for (const index of indexes) {
-    database.exec(`DROP INDEX ${index}`)
+  const indexes = database.prepare<[], { type: string, name: string }>(
+    "SELECT type, name FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql IS NOT NULL").all()
+  t.ok(indexes.length >= 6)
+  for (const { type, name: index } of indexes) {
+    database.exec(`DROP ${type} ${index}`)
     const filled = rows(database)
     t.equal(await start(database, { migrate: false }), undefined, 'slow is not wrong')
     t.equal(await start(database), undefined)
@@ -97,7 +128,7 @@ void t.test('two processes at once do it once', async (t) => {
   t.strictSame((await Promise.all(children.map((child) => once(child, 'exit')))).map(([code]) => code), [0, 0])
   for (const database of databases) {
     t.strictSame(grants(database), granted)
-    t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').all(), [{ id: 1 }])
+    t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [1, 2])
     t.equal(await start(database, { migrate: false }), undefined)
   }
 })
@@ -135,7 +166,7 @@ void t.test('a table that was dropped is created again', async (t) => {
     t.equal(await start(database), undefined)
     t.strictSame(schemaOf(database), before, table)
   }
-  t.match(rows(database), { omnichannel_contact: [{}, {}, { id: 'maria' }], omnichannel_migration: [{ id: 1 }] })
+  t.match(rows(database), { omnichannel_contact: [{}, {}, { id: 'maria' }], omnichannel_migration: [{ id: 1 }, { id: 2 }] })
 })
 
 void t.test('a database of a newer version is refused with what to do, and left alone', async (t) => {
@@ -146,7 +177,7 @@ void t.test('a database of a newer version is refused with what to do, and left 
     const before = schemaOf(database)
     t.match(await start(database, { migrate }), {
       code: 'FOC_NEWER_SCHEMA',
-      message: 'The database has schema version 7, and this version of fastify-omnichannel-contacts knows only 1: upgrade the package'
+      message: 'The database has schema version 7, and this version of fastify-omnichannel-contacts knows only 2: upgrade the package'
     })
     t.strictSame(schemaOf(database), before)
   }
@@ -159,7 +190,7 @@ void t.test('while another connection writes, registering waits, and finds what 
   t.match(await start(open(t, file), { lockTimeout: 30 }), { code: 'FOC_DATABASE_BUSY' })
   const started = start(open(t, file))
   await new Promise((resolve) => setTimeout(resolve, 50))
-  other.exec(`${schemaSql}; INSERT INTO omnichannel_migration (id) VALUES (1); COMMIT`)
+  other.exec(`${schemaSql}; INSERT INTO omnichannel_migration (id) VALUES (1), (2); COMMIT`)
   t.equal(await started, undefined)
   t.strictSame(grants(other), [], 'whoever was first decides on the roles')
 })

@@ -4,9 +4,10 @@
 import { IncompleteSchemaError, NewerSchemaError, UnsuitableColumnError } from '../../errors.js'
 import type { SqliteDatabase } from './handle.js'
 import { migration1 } from './migration-1.js'
+import { migration2 } from './migration-2.js'
 
 /** In their order from 1 on. Each may run any number of times, so that it also brings back what somebody has dropped. */
-const migrations = [migration1]
+const migrations = [migration1, migration2]
 const newest = migrations.length
 
 /** Who may update contacts in a database that says nothing about it: Rocket.Chat's default. */
@@ -17,7 +18,7 @@ const defaultRoles = ['admin', 'livechat-manager', 'livechat-monitor', 'livechat
 export function isUpToDate (database: SqliteDatabase): boolean {
   const applied = appliedVersion(database)
   if (applied > newest) throw new NewerSchemaError(applied, newest)
-  return applied === newest && findMissing(database).length === 0 && hasIndexes(database)
+  return applied === newest && findMissing(database).length === 0 && hasIndexesAndTriggers(database)
 }
 
 /** Runs in a transaction. */
@@ -70,9 +71,9 @@ function appliedVersion (database: SqliteDatabase): number {
   return Number(database.prepare('SELECT coalesce(max(id), 0) FROM main.omnichannel_migration').pluck().get())
 }
 
-function hasIndexes (database: SqliteDatabase): boolean {
-  const present = new Set(database.prepare("SELECT name FROM main.sqlite_schema WHERE type = 'index'").pluck().all())
-  return indexes.every((name) => present.has(name))
+function hasIndexesAndTriggers (database: SqliteDatabase): boolean {
+  const present = new Set(database.prepare("SELECT name FROM main.sqlite_schema WHERE type IN ('index', 'trigger')").pluck().all())
+  return indexesAndTriggers.every((name) => present.has(name))
 }
 
 /** Only the first time and only where nothing is stored, so that a restart never undoes what an administrator did. */
@@ -91,4 +92,4 @@ const required = [...script.matchAll(/^CREATE TABLE IF NOT EXISTS (\w+) \($(.*?)
   table,
   columns: [...body.matchAll(/^ {2}([a-z]\w*) +(\w+)/gm)].map(([, name = '', type]) => ({ name, isText: type === 'TEXT' }))
 }))
-const indexes = [...script.matchAll(/^CREATE INDEX IF NOT EXISTS (\w+)/gm)].map(([, name = '']) => name)
+const indexesAndTriggers = [...script.matchAll(/^CREATE (?:INDEX|TRIGGER) IF NOT EXISTS (\w+)/gm)].map(([, name = '']) => name)

@@ -1,8 +1,9 @@
 // Rules run to their end synchronously. Nothing here awaits, so a transaction around it cannot be entered by anybody else.
 
 import { DummyDriver, Kysely, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely'
+import { AsyncBeforeCommitError } from '../../errors.js'
 import { compile } from '../compile.js'
-import type { Description, Query, Steps } from '../steps.js'
+import type { Call, Description, Question, Steps } from '../steps.js'
 import type { Tables } from '../tables.js'
 import { sqliteDialect } from './dialect.js'
 import type { SqliteDatabase } from './handle.js'
@@ -26,10 +27,20 @@ export function createRunner (database: SqliteDatabase): <Result>(steps: Steps<R
   const db = createCompiler()
   const prepared = new Map<Description, Execute>()
 
-  function execute ({ description, values }: Query): unknown {
+  function execute (question: Question): unknown {
+    if ('call' in question) return call(question)
+    const { description, values } = question
     let ready = prepared.get(description)
     if (ready === undefined) prepared.set(description, ready = prepare(description))
     return ready(values)
+  }
+
+  function call ({ call }: Call): unknown {
+    const result = call(database as never)
+    if (!(result instanceof Promise)) return result
+    // What becomes of it is of no interest any more, but must not end the process.
+    result.catch(() => undefined)
+    throw new AsyncBeforeCommitError()
   }
 
   function prepare (description: Description): Execute {

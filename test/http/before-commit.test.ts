@@ -1,0 +1,134 @@
+// The host's own work in the transaction of an update: with it or not at all.
+
+import type Database from 'better-sqlite3'
+import t from 'tap'
+import { ForbiddenError, UpdateRefusedError, type ContactUpdatedEvent } from '../../src/index.js'
+import { as, build, rows } from '../build.js'
+
+const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'] }
+const failed = { success: false, error: 'Internal server error' }
+
+/** A host that keeps a journal, in a table of its own. */
+const journal = (_app: unknown, database: Database.Database): void => { database.exec('CREATE TABLE journal (name TEXT NOT NULL UNIQUE)') }
+const namesIn = (database: Database.Database): unknown[] => database.prepare('SELECT name FROM journal ORDER BY rowid').pluck().all()
+
+void t.test('it is called once for each update that writes, after the rows and before COMMIT, with the event and the handle', async (t) => {
+  const calls: Array<[ContactUpdatedEvent, unknown]> = []
+  const told: ContactUpdatedEvent[] = []
+  const { update, database } = await build(t, {
+    host: journal,
+    beforeCommit: (event, connection) => {
+      calls.push([event, connection])
+      t.equal(database.inTransaction, true)
+      t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Marie', 'the rows are written')
+      ;(connection as Database.Database).prepare('INSERT INTO journal VALUES (?)').run(`${event.previous.name} → ${event.contact.name}`)
+    },
+    onContactUpdated: (event) => { told.push(event) }
+  })
+  const reply = await update(body)
+  t.equal(reply.statusCode, 200)
+  t.equal((await update({ contactId: 'maria' })).statusCode, 200, 'nothing to write')
+  t.equal((await update({ contactId: 'maria', name: '' })).statusCode, 400)
+  t.equal(calls.length, 1)
+  const [[event, connection] = []] = calls
+  t.equal(connection, database)
+  t.strictSame(event!.contact, reply.json().contact)
+  t.match(event, { previous: { name: 'Maria', emails: [{ address: 'maria@example.com' }, {}] }, user: { id: 'ann' }, request: { method: 'POST' } })
+  t.strictSame(event!.changedFields, ['name', 'emails', 'unknown'])
+  t.strictSame(told.map((event) => ({ ...event, request: null })), [{ ...event, request: null }], 'the other hook gets the same')
+  t.strictSame(namesIn(database), ['Maria → Marie'])
+})
+
+const throwing: Record<string, [thrown: unknown, status: number, body: object]> = {
+  'a refusal': [new UpdateRefusedError('error-duplicate-email'), 400, { success: false, error: 'error-duplicate-email' }],
+  'a refusal whose text has a percent sign': [new UpdateRefusedError('error-100%s-%d'), 400, { success: false, error: 'error-100%s-%d' }],
+  'an error': [new Error('secret'), 500, failed],
+  'an error with a status': [Object.assign(new Error('secret'), { statusCode: 404 }), 500, failed],
+  "an error of the plugin's that is no refusal": [new ForbiddenError(), 500, failed],
+  'a text': ['secret', 500, failed],
+  null: [null, 500, failed],
+  undefined: [undefined, 500, failed]
+}
+
+for (const [name, [thrown, status, answer]] of Object.entries(throwing)) {
+  void t.test(`it throws ${name}: ${status}, and neither side's rows are there`, async (t) => {
+    let told = 0
+    const { update, database } = await build(t, {
+      host: journal,
+      beforeCommit: () => {
+        database.prepare("INSERT INTO journal VALUES ('half')").run()
+        throw thrown
+      },
+      onContactUpdated: () => { told++ }
+    })
+    const before = rows(database)
+    const reply = await update(body, { ...as('ann'), 'idempotency-key': 'k' })
+    t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [status, answer, undefined])
+    t.strictSame(rows(database), before)
+    t.strictSame(namesIn(database), [])
+    t.equal(told, 0)
+  })
+}
+
+const asynchronous: Record<string, () => unknown> = {
+  'a promise': async () => { await Promise.resolve() },
+  'a promise that fails': async () => { throw new Error('later') },
+  'something that can be awaited': () => ({ then: (resolve: () => void) => { resolve() } })
+}
+
+for (const [name, promise] of Object.entries(asynchronous)) {
+  void t.test(`it returns ${name}: the update is undone, and the log says why`, async (t) => {
+    const lines: string[] = []
+    const { update, database } = await build(t, {
+      server: { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } },
+      beforeCommit: promise
+    })
+    const before = rows(database)
+    const reply = await update(body)
+    t.strictSame([reply.statusCode, reply.json()], [500, failed])
+    t.strictSame(rows(database), before)
+    t.match(lines, [/FOC_ASYNC_BEFORE_COMMIT/])
+  })
+}
+
+void t.test('updates that share a commit: a refusal undoes its own update only', async (t) => {
+  const { update, database } = await build(t, {
+    host: journal,
+    beforeCommit: ({ contact }) => {
+      database.prepare('INSERT INTO journal VALUES (?)').run(contact.name)
+      if (contact.name.endsWith('3')) throw new UpdateRefusedError('error-not-three')
+      if (contact.name.endsWith('5')) throw new Error('not five')
+    }
+  })
+  database.exec("INSERT INTO omnichannel_contact (id, name) SELECT 'c' || value, '' FROM json_each('[0,1,2,3,4,5,6,7]')")
+  performance.now = () => 0
+  t.teardown(() => { Reflect.deleteProperty(performance, 'now') })
+  const replies = await Promise.all([0, 1, 2, 3, 4, 5, 6, 7].map(async (index) => await update({ contactId: `c${index}`, name: `Name ${index}` })))
+  t.strictSame(replies.map((reply) => reply.statusCode), [200, 200, 200, 400, 200, 500, 200, 200])
+  const left = ['Name 0', 'Name 1', 'Name 2', 'Name 4', 'Name 6', 'Name 7']
+  t.strictSame(namesIn(database), left)
+  t.strictSame(database.prepare("SELECT name FROM omnichannel_contact WHERE name LIKE 'Name%' ORDER BY id").pluck().all(), left)
+})
+
+void t.test("the host's own transaction() inside it nests, and a transaction that it ends is an error of its own", async (t) => {
+  const { update, database } = await build(t, {
+    host: journal,
+    beforeCommit: ({ contact }, connection) => {
+      if (contact.name === 'ROLLBACK') { connection.exec('ROLLBACK'); return }
+      database.transaction(() => { database.prepare('INSERT INTO journal VALUES (?)').run(contact.name) })()
+    }
+  })
+  t.equal((await update(body)).statusCode, 200)
+  t.strictSame(namesIn(database), ['Marie'])
+  const before = rows(database)
+  t.strictSame((await update({ contactId: 'maria', name: 'ROLLBACK' })).json(), failed)
+  t.strictSame((await update({ contactId: 'blank', name: 'Marie' })).json(), failed, 'its own constraint')
+  t.strictSame(rows(database), before)
+  t.equal((await update({ contactId: 'maria', name: 'Mia' })).statusCode, 200)
+})
+
+void t.test('what it does to the event changes neither the answer nor the rows', async (t) => {
+  const { update, database } = await build(t, { beforeCommit: ({ contact }) => { contact.name = 'Mallory' } })
+  t.equal((await update(body)).json().contact.name, 'Marie')
+  t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Marie')
+})

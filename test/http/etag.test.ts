@@ -1,0 +1,116 @@
+// Entity tags: no update of one who has not seen the last one (test/contract.md, section 10).
+
+import t from 'tap'
+import { as, build, rows } from '../build.js'
+
+const mismatch = { success: false, error: 'error-contact-version-mismatch' }
+const invalid = { success: false, error: 'Invalid If-Match header [invalid-params]', errorType: 'invalid-params' }
+const ann = as('ann')
+
+void t.test('every 200 names the version of its contact, and nothing else does', async (t) => {
+  const { update, database } = await build(t)
+  database.exec("UPDATE omnichannel_contact SET version = 7 WHERE id = 'maria'")
+  const tag = async (body: object): Promise<unknown> => {
+    const reply = await update(body)
+    return [reply.statusCode, reply.headers.etag]
+  }
+  t.strictSame(await tag({ contactId: 'maria' }), [200, '"7"'], 'reading')
+  t.strictSame(await tag({ contactId: 'maria', name: 'Marie' }), [200, '"8"'])
+  t.strictSame(await tag({ contactId: 'maria', name: 'Marie' }), [200, '"9"'], 'a value that is stored already is an update too')
+  t.strictSame(await tag({ contactId: 'maria', name: '' }), [400, undefined])
+  t.strictSame(await tag({ contactId: 'nobody' }), [400, undefined])
+  t.strictSame(await tag({}), [400, undefined])
+  t.equal(database.prepare("SELECT version FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 9)
+})
+
+const stored = 7
+const scenarios: Record<string, 'passes' | 'stale' | 'invalid'> = {
+  '*': 'passes',
+  ' * ': 'passes',
+  '"7"': 'passes',
+  '"5", "7"': 'passes',
+  '"7","5"': 'passes',
+  'W/"5" ,\t"7"': 'passes',
+  ', ,"7",,': 'passes',
+  '"a,b", "7"': 'passes',
+  '"\xe9", "7"': 'passes',
+  '"6"': 'stale',
+  '"8"': 'stale',
+  '"07"': 'stale',
+  '" 7"': 'invalid',
+  '"7 "': 'invalid',
+  '""': 'stale',
+  'W/"7"': 'stale',
+  '"5", W/"7"': 'stale',
+  '"5,7"': 'stale',
+  '"*"': 'stale',
+  7: 'invalid',
+  '"7': 'invalid',
+  '7"': 'invalid',
+  "'7'": 'invalid',
+  'w/"7"': 'invalid',
+  'W/ "7"': 'invalid',
+  '"5" "7"': 'invalid',
+  '"5""7"': 'invalid',
+  '*, "7"': 'invalid',
+  '"7", *': 'invalid',
+  '**': 'invalid',
+  '"7"; "5"': 'invalid',
+  '"\x7f"': 'invalid',
+  '': 'invalid',
+  ' ': 'invalid',
+  ',': 'invalid'
+}
+
+void t.test('If-Match', async (t) => {
+  for (const [header, outcome] of Object.entries(scenarios)) {
+    const { update, database } = await build(t)
+    database.exec(`UPDATE omnichannel_contact SET version = ${stored} WHERE id = 'maria'`)
+    const before = rows(database)
+    const reply = await update({ contactId: 'maria', name: 'Marie' }, { ...ann, 'if-match': header })
+    if (outcome === 'passes') {
+      t.strictSame([reply.statusCode, reply.headers.etag, reply.json().contact.name], [200, '"8"', 'Marie'], header)
+    } else {
+      const [status, body, etag] = outcome === 'stale' ? [412, mismatch, '"7"'] : [400, invalid, undefined]
+      t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [status, body, etag], JSON.stringify(header))
+      t.strictSame(rows(database), before)
+    }
+  }
+})
+
+void t.test('a long header of nothing takes no time', async (t) => {
+  const { update } = await build(t)
+  for (const header of [', '.repeat(8000), `${' '.repeat(16_000)}x`, `"7"${', '.repeat(8000)}x`]) {
+    t.strictSame((await update({ contactId: 'maria' }, { ...ann, 'if-match': header })).json(), invalid)
+  }
+})
+
+void t.test('the order of the checks: after body and contact, before everything else', async (t) => {
+  const { update, database } = await build(t)
+  const before = rows(database)
+  const stale = { ...ann, 'if-match': '"99"' }
+  const broken = { ...ann, 'if-match': 'x' }
+  const failed = async (body: object, headers: Record<string, string>): Promise<unknown> => {
+    const reply = await update(body, headers)
+    return [reply.statusCode, reply.json().error]
+  }
+  t.strictSame(await failed({ contactId: 'nobody' }, stale), [400, 'error-contact-not-found'])
+  t.strictSame(await failed({ contactId: 'nobody' }, { ...ann, 'if-match': '*' }), [400, 'error-contact-not-found'])
+  t.strictSame(await failed({ contactId: 'gone' }, stale), [400, 'error-contact-not-found'])
+  t.strictSame(await failed({ contactId: 'maria', name: '', contactManager: 'nobody', customFields: { x: 1 } }, stale), [412, mismatch.error])
+  t.strictSame(await failed({ contactId: 'maria' }, stale), [412, mismatch.error], 'reading as well')
+  t.strictSame(await failed({}, broken), [400, "must have required property 'contactId' [invalid-params]"])
+  t.strictSame(await failed({ contactId: 'maria' }, { ...broken, 'x-auth-token': 'x' }), [401, 'You must be logged in to do this.'])
+  t.strictSame(await failed({ contactId: 'maria' }, { ...broken, ...as('nick') }), [403, 'User does not have the permissions required for this action [error-unauthorized]'])
+  t.strictSame(rows(database), before)
+})
+
+void t.test('a thousand clients with one tag: exactly one gets 200, the others the new tag', async (t) => {
+  const { update, database } = await build(t)
+  const replies = await Promise.all(Array.from({ length: 1000 }, async (_, index) =>
+    await update({ contactId: 'maria', name: `Name ${index}` }, { ...ann, 'if-match': '"1"' })))
+  const winners = replies.filter((reply) => reply.statusCode === 200)
+  t.equal(winners.length, 1)
+  t.strictSame(new Set(replies.map((reply) => `${reply.statusCode} ${String(reply.headers.etag)}`)), new Set(['200 "2"', '412 "2"']))
+  t.match(database.prepare("SELECT name, version FROM omnichannel_contact WHERE id = 'maria'").get(), { name: winners[0]!.json().contact.name, version: 2 })
+})

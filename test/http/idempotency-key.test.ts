@@ -1,0 +1,219 @@
+// One update, once, however often its request is repeated (test/contract.md, section 10).
+
+import Database from 'better-sqlite3'
+import t from 'tap'
+import { as, build, rows } from '../build.js'
+
+const ann = as('ann')
+const key = (value: string, more: object = {}): Record<string, string> => ({ ...ann, 'idempotency-key': value, ...more })
+const reused = { success: false, error: 'error-idempotency-key-reused' }
+const invalid = { success: false, error: 'Invalid Idempotency-Key header [invalid-params]', errorType: 'invalid-params' }
+const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'], customFields: { plan: 'gold', note: 'x' } }
+
+void t.test('the same again: the stored answer, byte for byte, nothing written, nobody told', async (t) => {
+  let told = 0
+  let asked = 0
+  const { update, database } = await build(t, { onContactUpdated: () => { told++ }, beforeCommit: () => { asked++ } })
+  const first = await update(body, key('k'))
+  t.equal(first.headers['idempotency-replayed'], undefined)
+  database.exec("UPDATE omnichannel_contact SET name = 'Somebody else', version = 40 WHERE id = 'maria'")
+  const before = rows(database)
+  const again = await update(body, key('k'))
+  t.strictSame([again.statusCode, again.body, again.headers.etag, again.headers['idempotency-replayed']], [200, first.body, '"2"', 'true'])
+  t.equal(again.headers['content-type'], first.headers['content-type'])
+  t.strictSame(rows(database), before)
+  t.strictSame([told, asked], [1, 1])
+})
+
+void t.test('the same request in other clothes is the same; anything else is 422', async (t) => {
+  const { update, post, database } = await build(t)
+  const first = await update({ contactId: 'maria', phones: ['1'], wipeConflicts: true, customFields: { plan: 'gold', note: 'x' } }, key('k'))
+  t.equal(first.statusCode, 200)
+  const before = rows(database)
+  const same: Array<[string, Record<string, string>?]> = [
+    ['{"contactId":"maria","phones":["1"],"wipeConflicts":true,"customFields":{"plan":"gold","note":"x"}}'],
+    [' {"wipeConflicts":"true", "customFields":{"note":"x","plan":"gold"},"phones":[1],"contactId":"maria"}', key('"k"')]
+  ]
+  for (const [text, headers = key('k')] of same) t.strictSame([(await post(text, headers)).body], [first.body], text)
+  const others: Array<[object, Record<string, string>?]> = [
+    [{ contactId: 'maria', phones: ['1'], wipeConflicts: true, customFields: { plan: 'gold', note: 'y' } }],
+    [{ contactId: 'maria', phones: ['1'], wipeConflicts: true }],
+    [{ contactId: 'blank', phones: ['1'], wipeConflicts: true, customFields: { plan: 'gold', note: 'x' } }],
+    [{ contactId: 'nobody' }],
+    [{ contactId: 'maria', phones: ['1'], wipeConflicts: true, customFields: { plan: 'gold', note: 'x' } }, key('k', { 'if-match': '"1"' })],
+    [{ contactId: 'maria', phones: ['1'], wipeConflicts: true, customFields: { plan: 'gold', note: 'x' } }, key('k', { 'if-match': '*' })]
+  ]
+  for (const [other, headers = key('k')] of others) {
+    const reply = await update(other, headers)
+    t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [422, reused, undefined])
+  }
+  t.strictSame(rows(database), before)
+})
+
+void t.test('with If-Match: the replay does not ask for the version again', async (t) => {
+  const { update } = await build(t)
+  const headers = key('k', { 'if-match': '"1"' })
+  const first = await update(body, headers)
+  t.equal(first.statusCode, 200)
+  t.strictSame((await update(body, headers)).body, first.body)
+  t.equal((await update(body, { ...headers, 'if-match': '"1","1"' })).statusCode, 422, 'another header, another request')
+})
+
+const keys: Record<string, boolean> = {
+  k: true,
+  '"k"': true,
+  '"': true,
+  '8e03978e-40d5-43dd-bc93-6894a57f9324': true,
+  '!~#$%&\'*+-.^_`|': true,
+  ['x'.repeat(255)]: true,
+  [`"${'x'.repeat(255)}"`]: true,
+  ['x'.repeat(256)]: false,
+  [`"${'x'.repeat(256)}"`]: false,
+  '': false,
+  ' ': false,
+  '""': false,
+  'a b': false,
+  'a\tb': false,
+  'a, b': false,
+  é: false,
+  'a\x7f': false,
+  'a\xa0': false
+}
+
+void t.test('what is a key', async (t) => {
+  const { update, database } = await build(t)
+  for (const [value, isKey] of Object.entries(keys)) {
+    database.exec('DELETE FROM omnichannel_idempotency_key')
+    const before = rows(database)
+    const reply = await update({ contactId: 'maria', phones: ['1'] }, key(value))
+    if (isKey) {
+      t.equal(reply.statusCode, 200, value)
+      t.equal((await update({ contactId: 'maria', phones: ['1'] }, key(value))).headers['idempotency-replayed'], 'true')
+      t.equal(database.prepare('SELECT key FROM omnichannel_idempotency_key').pluck().get(), value.replace(/^"(.+)"$/, '$1'))
+    } else {
+      t.strictSame([reply.statusCode, reply.json()], [400, invalid], value)
+      t.strictSame(rows(database), before)
+    }
+  }
+})
+
+void t.test('a key belongs to its user', async (t) => {
+  const { update, database } = await build(t)
+  t.equal((await update({ contactId: 'maria', name: 'Of Ann' }, key('k'))).json().contact.name, 'Of Ann')
+  const reply = await update({ contactId: 'maria', name: 'Of Bob' }, key('k', as('bob')))
+  t.strictSame([reply.statusCode, reply.json().contact.name, reply.headers['idempotency-replayed']], [200, 'Of Bob', undefined])
+  t.strictSame(database.prepare('SELECT user_id FROM omnichannel_idempotency_key ORDER BY 1').pluck().all(), ['ann', 'bob'])
+})
+
+void t.test('whatever was refused is not remembered, and may be sent again', async (t) => {
+  let refuses = true
+  const { update, database } = await build(t, { beforeCommit: () => { if (refuses) throw new Error('not now') } })
+  const before = rows(database)
+  const refused: Array<[object, number, object?]> = [
+    [{ contactId: 'nobody' }, 400], [{ contactId: 'maria', name: '' }, 400], [{ contactId: 'maria', x: 1 }, 400],
+    [body, 412, { 'if-match': '"9"' }], [body, 401, { 'x-auth-token': 'x' }], [body, 403, as('nick')], [body, 500]
+  ]
+  for (const [sent, status, more] of refused) t.equal((await update(sent, key('k', more))).statusCode, status)
+  t.strictSame(rows(database), before)
+  refuses = false
+  t.equal((await update(body, key('k'))).statusCode, 200)
+})
+
+void t.test('whoever has lost the permission or the login gets no replay', async (t) => {
+  const { update, database } = await build(t)
+  const first = await update(body, key('k'))
+  database.exec("DELETE FROM omnichannel_user_role WHERE user_id = 'ann'")
+  t.equal((await update(body, key('k'))).statusCode, 403)
+  database.exec("INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent'); UPDATE omnichannel_user SET active = 0 WHERE id = 'ann'")
+  t.equal((await update(body, key('k'))).statusCode, 401)
+  database.exec("UPDATE omnichannel_user SET active = 1 WHERE id = 'ann'; UPDATE omnichannel_contact SET enabled = 0")
+  t.equal((await update(body, key('k'))).body, first.body, 'while a replay does not look at the contact')
+})
+
+void t.test('a thousand at the same time with one key: one is done, the others get its answer', async (t) => {
+  for (const journal of ['WAL', 'DELETE']) {
+    const database = new Database(`${t.testdir()}/contacts.db`)
+    database.pragma(`journal_mode = ${journal}`)
+    const { update } = await build(t, { database })
+    const replies = await Promise.all(Array.from({ length: 1000 }, async () => await update(body, key('k'))))
+    t.equal(new Set(replies.map((reply) => reply.body)).size, 1)
+    t.equal(replies.filter((reply) => reply.headers['idempotency-replayed'] === undefined).length, 1)
+    t.equal(database.prepare("SELECT version FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 2)
+  }
+})
+
+void t.test('two servers on one file with one key: one is done', async (t) => {
+  const file = `${t.testdir()}/contacts.db`
+  const open = (): Database.Database => {
+    const database = new Database(file)
+    database.pragma('journal_mode = WAL')
+    return database
+  }
+  const servers = [await build(t, { database: open() }), await build(t, { database: open() })]
+  const replies = await Promise.all(Array.from({ length: 40 }, async (_, index) => await servers[index % 2]!.update(body, key('k'))))
+  t.strictSame(new Set(replies.map((reply) => reply.body)), new Set([replies[0]!.body]))
+  t.equal(servers[0]!.database.prepare("SELECT version FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 2)
+})
+
+void t.test('reading with a key writes the key alone', async (t) => {
+  const { update, database } = await build(t)
+  const before = rows(database)
+  t.equal((await update({ contactId: 'maria' }, key('k'))).statusCode, 200)
+  const { omnichannel_idempotency_key: keys, ...after } = rows(database)
+  t.match(keys, [{ user_id: 'ann', key: 'k', contact_id: 'maria', version: 1 }])
+  t.strictSame({ ...after, omnichannel_idempotency_key: [] }, before)
+  database.exec("UPDATE omnichannel_contact SET name = 'Later' WHERE id = 'maria'")
+  t.equal((await update({ contactId: 'maria' }, key('k'))).json().contact.name, 'Maria')
+})
+
+void t.test('keys live as long as the window, and later updates take old ones away, a few at a time', async (t) => {
+  const { update, database } = await build(t, { idempotencyWindow: 60_000 })
+  const age = (seconds: number, where = 'true'): void => {
+    database.prepare(`UPDATE omnichannel_idempotency_key SET created_at = ? WHERE ${where}`).run(new Date(Date.now() - seconds * 1000).toISOString())
+  }
+  const count = (): unknown => database.prepare('SELECT count(*) FROM omnichannel_idempotency_key').pluck().get()
+  const versionOf = async (): Promise<unknown> => (await update(body, key('k'))).headers.etag
+  t.equal(await versionOf(), '"2"')
+  age(50)
+  t.equal(await versionOf(), '"2"', 'still there')
+  age(70)
+  t.equal(await versionOf(), '"3"', 'forgotten, so done anew')
+  t.equal(await versionOf(), '"3"')
+  age(70)
+  t.equal((await update({ contactId: 'maria' }, key('k'))).statusCode, 200, 'the key is free for another request')
+  t.equal(count(), 1)
+
+  for (let index = 0; index < 50; index++) await update({ contactId: 'maria' }, key(`old-${index}`))
+  age(70)
+  await update({ contactId: 'maria', name: 'Mary' })
+  t.equal(count(), 51, 'an update without a key has nothing to do with it')
+  const counts = []
+  for (let index = 0; index < 4; index++) {
+    await update({ contactId: 'maria', name: 'Mia' }, key(`new-${index}`))
+    counts.push(count())
+  }
+  t.strictSame(counts, [32, 13, 3, 4])
+})
+
+void t.test('deleting the contact deletes its keys, whatever the host does about foreign keys', async (t) => {
+  for (const foreignKeys of ['ON', 'OFF']) {
+    const { update, database } = await build(t)
+    database.pragma(`foreign_keys = ${foreignKeys}`)
+    await update(body, key('k'))
+    await update({ contactId: 'blank' }, key('other'))
+    database.exec("DELETE FROM omnichannel_contact WHERE id = 'maria'")
+    t.strictSame(database.prepare('SELECT key FROM omnichannel_idempotency_key').pluck().all(), ['other'])
+    t.equal((await update(body, key('k'))).json().error, 'error-contact-not-found')
+  }
+})
+
+void t.test('a body that is nested too deeply to be compared is refused with a key, and as ever without', async (t) => {
+  const { post, database } = await build(t)
+  const before = rows(database)
+  const deep = `{"contactId":"maria","customFields":{"plan":"gold","x":${'['.repeat(100_000)}${']'.repeat(100_000)}}}`
+  t.strictSame((await post(deep, key('k'))).json(), {
+    success: false, error: 'The request body is nested too deeply [invalid-params]', errorType: 'invalid-params'
+  })
+  t.strictSame((await post(deep)).json(), { success: false, error: 'Custom field x is not allowed' })
+  t.strictSame(rows(database), before)
+})
