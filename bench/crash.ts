@@ -4,18 +4,16 @@
 //
 //   npm run crash -- [--rounds 50] [--seed 1]
 
-import Database from 'better-sqlite3'
-import fastify from 'fastify'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { Agent, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import omnichannelContacts from '../src/index.js'
+import { putUnderLoad, type Sent } from './crash-client.js'
+import { connections, contactsOf, examine, fill } from './crash-file.js'
 
 export const modes = [
   { journal: 'WAL', synchronous: 'NORMAL' },
@@ -35,15 +33,6 @@ export interface Round {
   /** What was lost, torn or broken; empty when all is well. */
   losses: string[]
 }
-
-interface Sent {
-  sent: number
-  acknowledged: number
-}
-
-const connections = 16
-const contactsOf = (connection: number): string[] => [`contact-${connection}-a`, `contact-${connection}-b`]
-const visitorOf = (contactId: string): string => `visitor of ${contactId}`
 
 /** One server, one crash. `random` returns numbers from 0 to 1. */
 export async function crash ({ journal, synchronous }: Mode, random: () => number): Promise<Round> {
@@ -75,99 +64,6 @@ export async function crash ({ journal, synchronous }: Mode, random: () => numbe
     return { acknowledged, underWay, killedAfter, losses }
   } finally {
     rmSync(folder, { recursive: true })
-  }
-}
-
-async function fill (file: string): Promise<void> {
-  const database = new Database(file)
-  const app = fastify()
-  await app.register(omnichannelContacts, { database })
-  await app.close()
-  const add = (table: string, columns: string): Database.Statement =>
-    database.prepare(`INSERT INTO omnichannel_${table} (${columns}) VALUES (${columns.replace(/\w+/g, '?')})`)
-  const contact = add('contact', 'id, name')
-  const channel = add('contact_channel', 'contact_id, position, name, visitor_id, source_type')
-  const room = add('room', 'id, contact_id')
-  const subscription = add('subscription', 'id, visitor_id')
-  const inquiry = add('inquiry', 'id, visitor_id')
-  database.transaction(() => {
-    for (const id of Array.from({ length: connections }, (_, connection) => contactsOf(connection)).flat()) {
-      contact.run(id, '0')
-      channel.run(id, 0, 'Widget', visitorOf(id), 'widget')
-      for (const n of [1, 2]) {
-        room.run(`room ${n} of ${id}`, id)
-        subscription.run(`subscription ${n} of ${id}`, visitorOf(id))
-        inquiry.run(`inquiry ${n} of ${id}`, visitorOf(id))
-      }
-    }
-  })()
-  database.close()
-}
-
-/** Updates the contacts in turn, each time with the next number, until the server is gone. */
-async function putUnderLoad (port: number, contactIds: string[], state: Map<string, Sent>, losses: string[]): Promise<void> {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
-  for (const contactId of contactIds) state.set(contactId, { sent: 0, acknowledged: 0 })
-  try {
-    for (let turn = 0; ; turn++) {
-      const contactId = contactIds[turn % contactIds.length] as string
-      const contact = state.get(contactId) as Sent
-      contact.sent++
-      const status = await post(agent, port, {
-        contactId, name: String(contact.sent), emails: [`${contact.sent}@example.com`, `${contact.sent}@example.org`]
-      })
-      if (status === 200) contact.acknowledged = contact.sent
-      else losses.push(`${contactId}: update ${contact.sent} was answered with ${status}`)
-    }
-  } catch {
-    // The server is gone.
-  } finally {
-    agent.destroy()
-  }
-}
-
-async function post (agent: Agent, port: number, body: object): Promise<number> {
-  const sent = request({
-    agent, host: '127.0.0.1', port, method: 'POST', path: '/api/v1/omnichannel/contacts.update', headers: { 'content-type': 'application/json' }
-  })
-  sent.end(JSON.stringify(body))
-  const [reply] = await once(sent, 'response')
-  // The head of an answer is the acknowledgement, whether or not the rest of it still arrives.
-  reply.on('error', () => undefined).resume()
-  return reply.statusCode as number
-}
-
-/** What is wrong with a file after a crash. */
-function examine (file: string, state: Map<string, Sent>): string[] {
-  const database = new Database(file)
-  try {
-    const losses: string[] = []
-    const integrity = database.pragma('integrity_check', { simple: true })
-    if (integrity !== 'ok') losses.push(`integrity_check: ${String(integrity)}`)
-    const list = (sql: string, id: string): unknown[] => database.prepare(sql).pluck().all(id)
-
-    for (const [id, { sent, acknowledged }] of state) {
-      const stored = Number(list('SELECT name FROM omnichannel_contact WHERE id = ?', id)[0])
-      if (stored !== acknowledged && stored !== sent) losses.push(`${id}: holds ${stored}, acknowledged ${acknowledged}, sent ${sent}`)
-      const [name, visitor] = [String(stored), visitorOf(id)]
-      const parts: Array<[what: string, is: unknown[], expected: unknown[]]> = [
-        ['version', list('SELECT version FROM omnichannel_contact WHERE id = ?', id), [stored + 1]],
-        ['emails', list('SELECT address FROM omnichannel_contact_email WHERE contact_id = ? ORDER BY position', id),
-          stored === 0 ? [] : [`${stored}@example.com`, `${stored}@example.org`]],
-        ...stored === 0 ? [] : [
-          ['rooms', list('SELECT fname FROM omnichannel_room WHERE contact_id = ?', id), [name, name]],
-          ['subscriptions', list("SELECT name || '/' || fname FROM omnichannel_subscription WHERE visitor_id = ?", visitor),
-            [`${name}/${name}`, `${name}/${name}`]],
-          ['inquiries', list('SELECT name FROM omnichannel_inquiry WHERE visitor_id = ?', visitor), [name, name]]
-        ] as Array<[string, unknown[], unknown[]]>
-      ]
-      for (const [what, is, expected] of parts) {
-        if (JSON.stringify(is) !== JSON.stringify(expected)) losses.push(`${id}: holds ${stored}, but its ${what} ${JSON.stringify(is)}`)
-      }
-    }
-    return losses
-  } finally {
-    database.close()
   }
 }
 
