@@ -1,12 +1,24 @@
-// A client that counts what it has sent, and what of it was acknowledged.
+// A client that counts what it has sent, and what of it was acknowledged. Each update has a key of its own, so what was
+// not answered can be sent again.
 
 import { once } from 'node:events'
-import { Agent, request } from 'node:http'
+import { Agent, request, type IncomingMessage } from 'node:http'
+import { text } from 'node:stream/consumers'
 
 export interface Sent {
   sent: number
   acknowledged: number
 }
+
+export interface Answer {
+  status: number | undefined
+  etag: string | undefined
+  /** `Idempotency-Replayed`. */
+  replayed: string | undefined
+  body: string
+}
+
+export const keyOf = (contactId: string, update: number): string => `${contactId}-${update}`
 
 /** Updates the contacts in turn, each time with the next number, until the server is gone. */
 export async function putUnderLoad (port: number, contactIds: string[], state: Map<string, Sent>, losses: string[]): Promise<void> {
@@ -17,11 +29,11 @@ export async function putUnderLoad (port: number, contactIds: string[], state: M
       const contactId = contactIds[turn % contactIds.length] as string
       const contact = state.get(contactId) as Sent
       contact.sent++
-      const status = await post(agent, port, {
-        contactId, name: String(contact.sent), emails: [`${contact.sent}@example.com`, `${contact.sent}@example.org`]
-      })
-      if (status === 200) contact.acknowledged = contact.sent
-      else losses.push(`${contactId}: update ${contact.sent} was answered with ${status}`)
+      const reply = await post(agent, port, contactId, contact.sent)
+      // The head of an answer is the acknowledgement, whether or not the rest of it still arrives.
+      reply.on('error', () => undefined).resume()
+      if (reply.statusCode === 200) contact.acknowledged = contact.sent
+      else losses.push(`${contactId}: update ${contact.sent} was answered with ${reply.statusCode}`)
     }
   } catch {
     // The server is gone.
@@ -30,13 +42,24 @@ export async function putUnderLoad (port: number, contactIds: string[], state: M
   }
 }
 
-async function post (agent: Agent, port: number, body: object): Promise<number> {
+/** Sends the contact's last update again, with its key. */
+export async function repeat (port: number, contactId: string, contact: Sent): Promise<Answer> {
+  const reply = await post(new Agent(), port, contactId, contact.sent)
+  const body = await text(reply)
+  if (reply.statusCode === 200) contact.acknowledged = contact.sent
+  return { status: reply.statusCode, etag: reply.headers.etag, replayed: reply.headers['idempotency-replayed'] as string | undefined, body }
+}
+
+async function post (agent: Agent, port: number, contactId: string, update: number): Promise<IncomingMessage> {
   const sent = request({
-    agent, host: '127.0.0.1', port, method: 'POST', path: '/api/v1/omnichannel/contacts.update', headers: { 'content-type': 'application/json' }
+    agent,
+    host: '127.0.0.1',
+    port,
+    method: 'POST',
+    path: '/api/v1/omnichannel/contacts.update',
+    headers: { 'content-type': 'application/json', 'idempotency-key': keyOf(contactId, update) }
   })
-  sent.end(JSON.stringify(body))
-  const [reply] = await once(sent, 'response')
-  // The head of an answer is the acknowledgement, whether or not the rest of it still arrives.
-  reply.on('error', () => undefined).resume()
-  return reply.statusCode as number
+  sent.end(JSON.stringify({ contactId, name: String(update), emails: [`${update}@example.com`, `${update}@example.org`] }))
+  const [reply] = await once(sent, 'response') as [IncomingMessage]
+  return reply
 }

@@ -3,7 +3,7 @@
 import Database from 'better-sqlite3'
 import fastify from 'fastify'
 import omnichannelContacts from '../src/index.js'
-import type { Sent } from './crash-client.js'
+import { keyOf, type Answer, type Sent } from './crash-client.js'
 
 export const connections = 16
 export const contactsOf = (connection: number): string[] => [`contact-${connection}-a`, `contact-${connection}-b`]
@@ -35,11 +35,18 @@ export async function fill (file: string): Promise<void> {
   database.close()
 }
 
+export interface Damage {
+  /** What was lost, torn or broken. */
+  losses: string[]
+  /** What was done more than once. */
+  doubles: string[]
+}
+
 /** What is wrong with a file after a crash. */
-export function examine (file: string, state: Map<string, Sent>): string[] {
+export function examine (file: string, state: Map<string, Sent>): Damage {
   const database = new Database(file)
   try {
-    const losses: string[] = []
+    const [losses, doubles]: [string[], string[]] = [[], []]
     const integrity = database.pragma('integrity_check', { simple: true })
     if (integrity !== 'ok') losses.push(`integrity_check: ${String(integrity)}`)
     const list = (sql: string, id: string): unknown[] => database.prepare(sql).pluck().all(id)
@@ -47,9 +54,14 @@ export function examine (file: string, state: Map<string, Sent>): string[] {
     for (const [id, { sent, acknowledged }] of state) {
       const stored = Number(list('SELECT name FROM omnichannel_contact WHERE id = ?', id)[0])
       if (stored !== acknowledged && stored !== sent) losses.push(`${id}: holds ${stored}, acknowledged ${acknowledged}, sent ${sent}`)
+      // The version counts the updates: the name of a contact does not show that one was done twice.
+      const done = Number(list('SELECT version FROM omnichannel_contact WHERE id = ?', id)[0]) - 1
+      if (done > stored) doubles.push(`${id}: holds ${stored}, but was updated ${done} times`)
+      if (done < stored) losses.push(`${id}: holds ${stored}, but was updated ${done} times`)
       const [name, visitor] = [String(stored), visitorOf(id)]
       const parts: Array<[what: string, is: unknown[], expected: unknown[]]> = [
-        ['version', list('SELECT version FROM omnichannel_contact WHERE id = ?', id), [stored + 1]],
+        ['keys', list('SELECT key FROM omnichannel_idempotency_key WHERE contact_id = ? ORDER BY version', id),
+          Array.from({ length: stored }, (_, index) => keyOf(id, index + 1))],
         ['emails', list('SELECT address FROM omnichannel_contact_email WHERE contact_id = ? ORDER BY position', id),
           stored === 0 ? [] : [`${stored}@example.com`, `${stored}@example.org`]],
         ...stored === 0 ? [] : [
@@ -63,7 +75,22 @@ export function examine (file: string, state: Map<string, Sent>): string[] {
         if (JSON.stringify(is) !== JSON.stringify(expected)) losses.push(`${id}: holds ${stored}, but its ${what} ${JSON.stringify(is)}`)
       }
     }
-    return losses
+    return { losses, doubles }
+  } finally {
+    database.close()
+  }
+}
+
+/** What the file would answer to the last update of each contact: where it was committed, the stored answer. */
+export function readAnswers (file: string, state: Map<string, Sent>): Map<string, Pick<Answer, 'etag' | 'body'>> {
+  const database = new Database(file)
+  try {
+    const find = database.prepare<[string], Pick<Answer, 'etag' | 'body'>>(
+      `SELECT '"' || version || '"' AS etag, answer AS body FROM omnichannel_idempotency_key WHERE key = ?`)
+    return new Map([...state].flatMap(([id, { sent }]) => {
+      const answer = find.get(keyOf(id, sent))
+      return answer === undefined ? [] : [[id, answer] as const]
+    }))
   } finally {
     database.close()
   }
