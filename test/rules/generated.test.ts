@@ -6,7 +6,7 @@ import { body, names, object, text } from './generated-bodies.js'
 import { read, sorted } from './reference-rows.js'
 import { predict } from './reference.js'
 
-// Bodies by the thousand, each compared with test/reference.ts: status, whole body, and every row afterwards.
+// Bodies by the thousand, each compared with test/reference.ts: status, tag, whole body, and every row afterwards.
 // RUNS=50000 for a longer look; a failure prints its seed and the smallest body that shows it.
 
 const numRuns = Number(process.env['RUNS'] ?? 1000)
@@ -52,10 +52,11 @@ void t.test('generated updates: the answers and the rows of the reference', asyn
       for (const table of timed) {
         for (const row of after[table]!) if (row['updated_at'] !== old) row['updated_at'] = 'moved'
       }
+      const { etag, 'idempotency-replayed': replayed } = reply.headers
       const answer = reply.json()
       if (answer.contact?._updatedAt !== undefined && answer.contact._updatedAt !== old) answer.contact._updatedAt = 'moved'
       assert.deepStrictEqual(
-        { status: reply.statusCode, body: answer, rows: sorted(after) }, { ...expected, rows: sorted(expected.rows) })
+        { status: reply.statusCode, etag, replayed, body: answer, rows: sorted(after) }, { ...expected, rows: sorted(expected.rows) })
       seen[reply.statusCode] = (seen[reply.statusCode] ?? 0) + 1
     }
   }), { numRuns })

@@ -9,7 +9,7 @@ export type Table = Array<Record<string, unknown>>
 export function read (database: Database): Record<string, Table> {
   const all = { ...rows(database), omnichannel_custom_field: database.prepare('SELECT * FROM omnichannel_custom_field ORDER BY rowid').all() }
   return JSON.parse(JSON.stringify(all), (key: string, value: unknown) =>
-    ['custom_fields', 'conflicting_fields', 'details'].includes(key) ? JSON.parse(String(value)) : value)
+    ['custom_fields', 'conflicting_fields', 'details', 'answer'].includes(key) ? JSON.parse(String(value)) : value)
 }
 
 export function sorted (all: Record<string, Table>): Record<string, Table> {

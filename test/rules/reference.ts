@@ -3,12 +3,15 @@
 import { Ajv2020 } from 'ajv/dist/2020.js'
 
 /** Loose JSON. */
-type Loose = ReturnType<typeof JSON.parse>
-type Rows = Record<string, Loose[]>
+export type Loose = ReturnType<typeof JSON.parse>
+export type Rows = Record<string, Loose[]>
 
-/** What the endpoint is to answer, and the rows afterwards; a time that is to move is `moved`. */
+/** What the endpoint is to answer, and the rows afterwards. */
 export interface Outcome {
   status: number
+  etag: string | undefined
+  /** `Idempotency-Replayed`, of which only reference-headers.ts knows. */
+  replayed: string | undefined
   body: Loose
   rows: Rows
 }
@@ -33,7 +36,7 @@ const outline = ajv.compile<Loose>({
 const parts = Object.entries(keys).map(([key, schema]) => [key, ajv.compile<Loose>({ type: 'object', properties: { [key]: schema } })] as const)
 
 /** Section 3: coerces the body, and says what is wrong with it first. Not by Ajv's uniqueItems, to which "__proto__" is always new. */
-function findFault (body: Loose): string | undefined {
+export function findFault (body: Loose): string | undefined {
   if (!outline(body)) return outline.errors![0]!.message
   for (const [key, validate] of parts) {
     if (!validate(body)) return validate.errors![0]!.message
@@ -46,9 +49,10 @@ function findFault (body: Loose): string | undefined {
   return undefined
 }
 
-/** Expects columns of JSON to be read already. */
-export function predict (before: Rows, sent: unknown): Outcome {
-  const refuse = (error: string, rest: object = {}): Outcome => ({ status: 400, body: { success: false, error, ...rest }, rows: before })
+/** Expects columns of JSON to be read already. A time that is to move becomes `now`. */
+export function predict (before: Rows, sent: unknown, now = 'moved'): Outcome {
+  const refuse = (error: string, rest: object = {}): Outcome =>
+    ({ status: 400, etag: undefined, replayed: undefined, body: { success: false, error, ...rest }, rows: before })
 
   const body = JSON.parse(JSON.stringify(sent))
   const fault = findFault(body)
@@ -92,7 +96,7 @@ export function predict (before: Rows, sent: unknown): Outcome {
 
   if (name !== undefined || emails != null || phones != null || merged !== undefined || contactManager != null || wipeConflicts === true) {
     const renamed = name !== undefined && name.toWellFormed() !== contact.name
-    Object.assign(contact, { unknown: 0, version: Number(contact.version) + 1, updated_at: 'moved' })
+    Object.assign(contact, { unknown: 0, version: Number(contact.version) + 1, updated_at: now })
     if (name !== undefined) contact.name = name.toWellFormed()
     if (contactManager != null) contact.contact_manager = contactManager === '' ? null : contactManager
     if (merged !== undefined) contact.custom_fields = Object.fromEntries(merged)
@@ -109,13 +113,13 @@ export function predict (before: Rows, sent: unknown): Outcome {
     }
     if (renamed) {
       const visitors = all('contact_channel').filter((row) => row.contact_id === contactId).map((row) => row.visitor_id)
-      const carry = (row: Loose, columns: object): void => { Object.assign(row, columns, { updated_at: 'moved' }) }
+      const carry = (row: Loose, columns: object): void => { Object.assign(row, columns, { updated_at: now }) }
       for (const row of all('room')) if (row.contact_id === contactId) carry(row, { fname: contact.name })
       for (const row of all('subscription')) if (visitors.includes(row.visitor_id)) carry(row, { name: contact.name, fname: contact.name })
       for (const row of all('inquiry')) if (visitors.includes(row.visitor_id)) carry(row, { name: contact.name })
     }
   }
-  return { status: 200, body: { contact: present(rows, contact), success: true }, rows }
+  return { status: 200, etag: `"${contact.version}"`, replayed: undefined, body: { contact: present(rows, contact), success: true }, rows }
 }
 
 function fits (regexp: string, text: string): boolean {

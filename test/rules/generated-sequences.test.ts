@@ -1,0 +1,182 @@
+import Database from 'better-sqlite3'
+import fc from 'fast-check'
+import fastify from 'fastify'
+import assert from 'node:assert/strict'
+import { mock } from 'node:test'
+import t from 'tap'
+import omnichannelContacts from '../../src/index.js'
+import { as, fill, path, rows } from '../build.js'
+import { body, sound } from './generated-bodies.js'
+import { predictWith } from './reference-headers.js'
+import { read, sorted, type Table } from './reference-rows.js'
+
+// Sequences of requests with tags and keys, by the hundred, each request compared with test/rules/reference-headers.ts:
+// status, headers, whole body, and every row. In between the server is lost, time goes by, and the host edits its rows.
+// RUNS=5000 for a longer look; a failure prints its seed and the smallest sequence that shows it.
+
+const numRuns = Number(process.env['RUNS'] ?? 250)
+const window = 60_000
+
+const tags: Record<string, (version: number) => string> = {
+  current: (version) => `"${version}"`,
+  older: (version) => `"${version - 1}"`,
+  newer: (version) => `"${version + 1}"`,
+  weak: (version) => `W/"${version}"`,
+  list: (version) => `"${version - 1}", "${version}"`,
+  'list of others': (version) => `"${version + 2}",W/"${version}"`,
+  any: () => '*',
+  broken: (version) => String(version)
+}
+const edits: Record<string, string> = {
+  'the contact is deleted': "DELETE FROM omnichannel_contact WHERE id = 'maria'",
+  'the contact is made anew': "INSERT OR IGNORE INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')",
+  'the contact is disabled': "UPDATE omnichannel_contact SET enabled = 0 WHERE id = 'maria'",
+  'the contact is enabled': "UPDATE omnichannel_contact SET enabled = 1 WHERE id = 'maria'",
+  'bob loses the permission': "DELETE FROM omnichannel_user_role WHERE user_id = 'bob'",
+  'bob gets the permission': "INSERT OR IGNORE INTO omnichannel_user_role VALUES ('bob', 'livechat-agent')"
+}
+
+const plain = fc.record({
+  contactId: fc.constantFrom('maria', 'maria', 'maria', 'blank'),
+  name: fc.constantFrom('Maria', 'Marie', 'Mia', 'Mary', ''),
+  phones: fc.constantFrom(['1'], [1], ['1', '2'], null),
+  customFields: fc.constantFrom({ plan: 'gold', note: 'x' }, { plan: 'silver' })
+}, { requiredKeys: ['contactId'] })
+const update = fc.record({
+  user: fc.constantFrom('ann', 'bob'),
+  body: fc.oneof({ weight: 8, arbitrary: plain }, { weight: 1, arbitrary: sound }, { weight: 1, arbitrary: body }),
+  tag: fc.option(fc.constantFrom('current', ...Object.keys(tags)), { nil: undefined, freq: 1 }),
+  key: fc.option(fc.oneof(
+    { weight: 9, arbitrary: fc.constantFrom('a', 'b', 'c', 'd', 'e', '"a"', '"b"') }, fc.constantFrom('a b', '')), { nil: undefined, freq: 3 })
+})
+const retries = ['as it was', 'in other clothes', 'by the other user', 'with another body', 'with another tag'] as const
+const step = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ update }) },
+  { weight: 5, arbitrary: fc.record({ retryOf: fc.nat(3), how: fc.constantFrom(retries[0], retries[0], ...retries) }) },
+  { weight: 2, arbitrary: fc.constant({ crash: true } as const) },
+  { weight: 1, arbitrary: fc.record({ edit: fc.constantFrom(...Object.keys(edits)) }) },
+  { weight: 1, arbitrary: fc.record({ wait: fc.constantFrom(20_000, window - 1, window) }) }
+)
+
+interface Sent {
+  user: string
+  body: unknown
+  ifMatch: string | undefined
+  key: string | undefined
+  /** How many crashes there had been. */
+  crashes: number
+}
+
+const unquoted = (key: string): string => key.replace(/^"(.*)"$/, '$1')
+
+function retry (sent: Sent, how: typeof retries[number]): Sent {
+  const fields = sent.body as Record<string, unknown>
+  switch (how) {
+    case 'as it was': return sent
+    case 'in other clothes': return { ...sent, body: Object.fromEntries(Object.entries(fields).reverse()), key: `"${unquoted(sent.key ?? '')}"` }
+    case 'by the other user': return { ...sent, user: sent.user === 'ann' ? 'bob' : 'ann' }
+    case 'with another body': return { ...sent, body: { ...fields, phones: ['another'] } }
+    case 'with another tag': return { ...sent, ifMatch: sent.ifMatch === '*' ? undefined : '*' }
+  }
+}
+
+void t.test('generated sequences: the answers and the rows of the reference', async (t) => {
+  let now = Date.parse('2026-06-01T00:00:00.000Z')
+  mock.timers.enable({ apis: ['Date'], now })
+  t.teardown(() => mock.timers.reset())
+
+  const file = `${t.testdir()}/contacts.db`
+  const open = async () => {
+    const database = new Database(file)
+    database.pragma('journal_mode = WAL')
+    database.pragma('synchronous = OFF')
+    const app = fastify()
+    await app.register(omnichannelContacts, { database, idempotencyWindow: window })
+    const close = async (): Promise<void> => {
+      await app.close()
+      database.close()
+    }
+    return { app, database, close }
+  }
+  let server = await open()
+  t.teardown(async () => { await server.close() })
+  const tables = Object.keys(rows(server.database)).filter((table) => !/permission|migration/.test(table)).reverse()
+
+  // A fingerprint may be any text that stands for one request, always the same.
+  const requests = new Map<unknown, unknown>()
+  const compare = (is: object, expected: Record<string, Table>, rest: object = {}): void => {
+    const all = read(server.database)
+    for (const row of all['omnichannel_idempotency_key']!) {
+      const twin = expected['omnichannel_idempotency_key']!.find((other) => other['user_id'] === row['user_id'] && other['key'] === row['key'])
+      if (!requests.has(row['fingerprint'])) requests.set(row['fingerprint'], twin?.['fingerprint'])
+      row['fingerprint'] = requests.get(row['fingerprint'])
+    }
+    assert.deepStrictEqual({ ...is, rows: sorted(all) }, { ...rest, rows: sorted(expected) })
+  }
+
+  const seen: Record<string, number> = {}
+  await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 15, size: 'max' }), async (steps) => {
+    server.database.exec(tables.map((table) => `DELETE FROM ${table};`).join(''))
+    fill(server.database)
+    let model = read(server.database)
+    let crashes = 0
+    const history: Sent[] = []
+
+    const send = async (sent: Sent): Promise<void> => {
+      mock.timers.setTime(++now)
+      const { user, body, ifMatch, key } = sent
+      const expected = predictWith(model, body, { user, ifMatch, key, now: new Date().toISOString(), window })
+      const reply = await server.app.inject({
+        method: 'POST',
+        url: path,
+        headers: {
+          'content-type': 'application/json',
+          ...as(user),
+          ...ifMatch !== undefined && { 'if-match': ifMatch },
+          ...key !== undefined && { 'idempotency-key': key }
+        },
+        payload: JSON.stringify(body)
+      })
+      const { statusCode: status, headers: { etag, 'idempotency-replayed': replayed } } = reply
+      const { rows, ...rest } = expected
+      compare({ status, etag, replayed, body: reply.json() }, rows, rest)
+      if (status === 200 && key !== undefined) {
+        const stored = server.database.prepare('SELECT answer FROM omnichannel_idempotency_key WHERE user_id = ? AND key = ?').pluck()
+        assert.equal(reply.body, stored.get(user, unquoted(key)), 'byte for byte')
+      }
+      model = rows
+      const kind = replayed === undefined ? String(status) : crashes > sent.crashes ? 'replayed after a crash' : 'replayed'
+      seen[kind] = (seen[kind] ?? 0) + 1
+    }
+
+    for (const step of steps) {
+      if ('update' in step) {
+        const { user, body, key, tag } = step.update
+        const version = Number(model['omnichannel_contact']!.find(({ id }) => id === (body as { contactId?: unknown } | null)?.contactId)?.['version'] ?? 1)
+        const sent: Sent = { user, body, key, ifMatch: tag === undefined ? undefined : tags[tag]!(version), crashes }
+        await send(sent)
+        if (key !== undefined && typeof body === 'object' && body !== null) history.push(sent)
+      } else if ('retryOf' in step) {
+        const sent = history.at(-1 - step.retryOf % Math.max(history.length, 1))
+        if (sent !== undefined) await send(retry(sent, step.how))
+      } else if ('crash' in step) {
+        await server.close()
+        server = await open()
+        crashes++
+        compare({}, model)
+      } else if ('edit' in step) {
+        server.database.exec(edits[step.edit]!)
+        const edited = read(server.database)
+        const isThere = (row: Table[number]): boolean => edited['omnichannel_contact']!.some(({ id }) => id === row['contact_id'])
+        model = { ...edited, omnichannel_idempotency_key: model['omnichannel_idempotency_key']!.filter(isThere) }
+        compare({}, model)
+      } else {
+        now += step.wait
+      }
+    }
+  }), { numRuns })
+
+  for (const kind of ['200', '400', '403', '412', '422', 'replayed', 'replayed after a crash']) {
+    t.ok((seen[kind] ?? 0) > numRuns / 20, `${kind} was seen often: ${JSON.stringify(seen)}`)
+  }
+})

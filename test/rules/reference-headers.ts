@@ -1,0 +1,72 @@
+// Section 10 of the contract around reference.ts: what a request with headers is answered, and what is then remembered.
+
+import { findFault, predict, type Loose, type Outcome, type Rows } from './reference.js'
+
+export interface Asked {
+  /** Who asks. */
+  user: string
+  ifMatch: string | undefined
+  key: string | undefined
+  now: string
+  /** `idempotencyWindow` */
+  window: number
+}
+
+/** In the place of a fingerprint stands what was asked for. */
+export function predictWith (before: Rows, sent: unknown, { user, ifMatch, key, now, window }: Asked): Outcome {
+  const refuse = (status: number, error: string, rest: object = {}): Outcome =>
+    ({ status, etag: undefined, replayed: undefined, body: { success: false, error, ...rest }, rows: before })
+  const invalid = (header: string): Outcome => refuse(400, `Invalid ${header} header [invalid-params]`, { errorType: 'invalid-params' })
+
+  const roles = before['omnichannel_user_role']!.filter((held) => held.user_id === user).map((held) => held.role)
+  const granted = before['omnichannel_role_permission']!.filter((row) => row.permission === 'update-livechat-contact')
+  if (!granted.some((row) => roles.includes(row.role))) {
+    return refuse(403, 'User does not have the permissions required for this action [error-unauthorized]')
+  }
+
+  const body = JSON.parse(JSON.stringify(sent))
+  if (findFault(body) !== undefined) return predict(before, sent)
+  const tags = ifMatch === undefined ? undefined : toTags(ifMatch)
+  if (tags?.length === 0) return invalid('If-Match')
+  const name = key?.trim().replace(/^"(.*)"$/, '$1')
+  if (name !== undefined && !/^[!-~]{1,255}$/.test(name)) return invalid('Idempotency-Key')
+
+  const request = JSON.stringify([inOrder(body), tags])
+  const since = new Date(Date.parse(now) - window).toISOString()
+  const keys = before['omnichannel_idempotency_key']!
+  const isIts = (row: Loose): boolean => row.user_id === user && row.key === name
+  const stored = keys.find((row) => isIts(row) && row.created_at > since)
+  if (stored !== undefined) {
+    if (stored.fingerprint !== request) return refuse(422, 'error-idempotency-key-reused')
+    return { status: 200, etag: `"${stored.version}"`, replayed: 'true', body: stored.answer, rows: before }
+  }
+
+  const contact = before['omnichannel_contact']!.find((row) => row.id === body.contactId && row.enabled === 1)
+  if (contact !== undefined && tags !== undefined && !tags.includes('*') && !tags.includes(`"${contact.version}"`)) {
+    return { ...refuse(412, 'error-contact-version-mismatch'), etag: `"${contact.version}"` }
+  }
+
+  const outcome = predict(before, body, now)
+  if (outcome.status !== 200 || name === undefined) return outcome
+  const version = Number(outcome.etag!.slice(1, -1))
+  const remembered = {
+    user_id: user, key: name, fingerprint: request, contact_id: body.contactId, version, answer: outcome.body, created_at: now
+  }
+  // All that are too old at once: no sequence has so many that a few at a time would leave some.
+  const others = keys.filter((row) => !isIts(row) && row.created_at > since)
+  return { ...outcome, rows: { ...outcome.rows, omnichannel_idempotency_key: [...others, remembered] } }
+}
+
+/** None when one of them is no tag. A comma within a tag is not generated. */
+function toTags (ifMatch: string): string[] {
+  if (ifMatch.trim() === '*') return ['*']
+  const tags = ifMatch.split(',').map((tag) => tag.trim()).filter((tag) => tag !== '')
+  return tags.every((tag) => /^(W\/)?"[^"\s]*"$/.test(tag)) ? tags : []
+}
+
+/** The keys of all objects sorted. */
+function inOrder (value: Loose): Loose {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(inOrder)
+  return Object.fromEntries(Object.entries(value).sort().map(([key, inner]) => [key, inOrder(inner)]))
+}
