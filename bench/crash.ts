@@ -35,7 +35,10 @@ export interface Round extends Damage {
   killedAfter: number
 }
 
-/** A server under load that is killed, and another one that is asked for what was not answered. `random` returns numbers from 0 to 1. */
+/**
+ * A server under load that is killed, and a second one that is asked again for what the first did not answer.
+ * `random` returns numbers from 0 to 1.
+ */
 export async function crash (mode: Mode, random: () => number): Promise<Round> {
   const folder = mkdtempSync(join(tmpdir(), 'contacts-crash-'))
   try {
@@ -129,13 +132,14 @@ async function main (): Promise<void> {
     total.foundDone += foundDone
     total.lost += losses.length
     total.double += doubles.length
+    const damage = [...losses.map((loss) => `LOST ${loss}`), ...doubles.map((double) => `DOUBLE ${double}`)]
     console.log([
       String(round + 1).padStart(3), mode.journal.padEnd(6), mode.synchronous.padEnd(6), `killed after ${killedAfter} ms`,
       `${acknowledged} acknowledged`, `${repeated} repeated, ${foundDone} found done`,
-      losses.length + doubles.length === 0 ? 'all there, once' : [...losses.map((loss) => `LOST ${loss}`), ...doubles.map((double) => `DOUBLE ${double}`)].join('; ')
+      damage.length === 0 ? 'all there, once' : damage.join('; ')
     ].join('  '))
   }
-  console.log(`${total.acknowledged} updates acknowledged in ${rounds} rounds, ${total.repeated} repeated of which ${total.foundDone} were found done; ` +
+  console.log(`${total.acknowledged} updates acknowledged in ${rounds} rounds, ${total.repeated} repeated, ${total.foundDone} of them found done, ` +
     `${total.lost} lost, torn or broken, ${total.double} double`)
   if (total.lost + total.double > 0) process.exitCode = 1
 }
