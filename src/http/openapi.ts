@@ -4,6 +4,7 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import type { FastifySchema } from 'fastify'
 import { ErrorReply, UpdateContactBody, UpdateContactReply } from '../rules/schemas.js'
+import { bodies, contact } from './openapi-examples.js'
 
 /** What @fastify/swagger's augmentation adds to FastifySchema, which only hosts that have it can see. */
 interface Operation extends FastifySchema {
@@ -23,15 +24,15 @@ export function describeOperation (url: string, hasTokens: boolean): Operation {
     summary: 'Update a contact',
     description: 'Changes the parts of a contact that are sent; a key that is absent or null leaves its part alone. All or nothing: ' +
       'whatever is not answered with 200 has changed nothing. A form (application/x-www-form-urlencoded) carries one text for ' +
-      'each key, so lists and objects need JSON.',
+      'each key, so lists and objects need JSON. A request with only contactId reads the contact and its ETag without writing.',
     tags: ['Omnichannel'],
     consumes: ['application/json', 'application/x-www-form-urlencoded'],
     produces: ['application/json'],
     // A host with its own authenticate knows callers by other means; its document names them.
-    ...hasTokens && { headers: Credentials },
+    headers: hasTokens ? Type.Composite([Credentials, Preconditions]) : Preconditions,
     body: { ...UpdateContactBody, 'x-examples': bodies },
     response: {
-      200: answer('The contact as it is now', UpdateContactReply, { updated: { contact, success: true } }),
+      200: answer('The contact as it is now', UpdateContactReply, { updated: { contact, success: true } }, { ...ETag, ...Replayed }),
       400: answer('The body, or something it names, is wrong', failure(['errorType'], []), {
         'not the shape of the contract': {
           success: false, error: "must have required property 'contactId' [invalid-params]", errorType: 'invalid-params'
@@ -40,7 +41,10 @@ export function describeOperation (url: string, hasTokens: boolean): Operation {
         'contact manager not found': { success: false, error: 'error-contact-manager-not-found' },
         'invalid custom field': { success: false, error: 'Invalid value for Plan field' },
         'unknown custom field': { success: false, error: 'Custom field colour is not allowed' },
-        'name taken away': { success: false, error: 'error-invalid-operation' }
+        'name taken away': { success: false, error: 'error-invalid-operation' },
+        'no list of entity tags': { success: false, error: 'Invalid If-Match header [invalid-params]', errorType: 'invalid-params' },
+        'no key': { success: false, error: 'Invalid Idempotency-Key header [invalid-params]', errorType: 'invalid-params' },
+        'refused by the server, in words of its own': { success: false, error: 'error-duplicate-email' }
       }),
       401: answer('The caller is not known', failure([], ['status', 'message']), {
         unauthorized: {
@@ -53,10 +57,16 @@ export function describeOperation (url: string, hasTokens: boolean): Operation {
       403: answer('The caller lacks the permission update-livechat-contact', failure(), {
         forbidden: { success: false, error: 'User does not have the permissions required for this action [error-unauthorized]' }
       }),
+      412: answer('The contact is no longer the one that If-Match names; ETag is its current one', failure(), {
+        'version mismatch': { success: false, error: 'error-contact-version-mismatch' }
+      }, ETag),
       413: answer('The body is too large', failure([], ['errorType']), {
         'too large': {
           success: false, error: 'The request body is larger than 262144 bytes [invalid-params]', errorType: 'invalid-params'
         }
+      }),
+      422: answer('The Idempotency-Key came with another request before', failure(), {
+        'key reused': { success: false, error: 'error-idempotency-key-reused' }
       }),
       429: answer('A rate limit of the server says no', failure(), {
         'too many requests': {
@@ -80,46 +90,27 @@ const Credentials = Type.Object({
   'X-Auth-Token': Type.String({ description: "That user's token", examples: ['s3cret'] })
 })
 
+const Preconditions = Type.Object({
+  'If-Match': Type.Optional(Type.String({
+    description: 'Update only while the ETag of the contact is this one, or one of a list; * stands for any. Otherwise 412',
+    examples: ['"7"']
+  })),
+  'Idempotency-Key': Type.Optional(Type.String({
+    description: 'A text of your own for this update, 1 to 255 visible ASCII characters. Sent again with the same request, ' +
+      'the update is done once and the answer is the first one',
+    examples: ['8e03978e-40d5-43dd-bc93-6894a57f9324']
+  }))
+})
+
+const ETag = { ETag: Type.String({ description: 'Version of the contact, for If-Match', pattern: '^"[0-9]+"$', example: '"7"' }) }
+
+const Replayed = {
+  'Idempotency-Replayed': Type.String({
+    description: 'Only where the answer is that of an earlier request with the same Idempotency-Key', enum: ['true']
+  })
+}
+
 const RetryAfter = { 'Retry-After': Type.String({ description: 'Seconds to wait', pattern: '^[0-9]+$' }) }
-
-const bodies = {
-  'one thing changed': { value: { contactId: 'maria', phones: ['+49 30 901820'] } },
-  'the whole form': {
-    value: {
-      contactId: 'maria',
-      name: 'Maria Silva',
-      emails: ['maria@example.com'],
-      phones: ['+49 30 901820'],
-      customFields: { plan: 'gold' },
-      contactManager: 'ann',
-      wipeConflicts: true
-    }
-  }
-}
-
-const lastChat = { _id: 'room-1', ts: '2026-01-31T09:15:00.000Z' }
-const contact = {
-  _id: 'maria',
-  createdAt: '2026-01-01T08:00:00.000Z',
-  _updatedAt: '2026-01-31T09:20:00.000Z',
-  name: 'Maria Silva',
-  emails: [{ address: 'maria@example.com' }],
-  phones: [{ phoneNumber: '+49 30 901820' }],
-  channels: [{
-    name: 'Live chat',
-    visitor: { visitorId: 'visitor-1', source: { type: 'widget' } },
-    blocked: false,
-    verified: false,
-    details: { type: 'widget', label: 'example.com' },
-    lastChat
-  }],
-  customFields: { plan: 'gold' },
-  unknown: false,
-  preRegistration: false,
-  conflictingFields: [],
-  lastChat,
-  contactManager: 'ann'
-}
 
 type Optional = 'errorType' | 'status' | 'message'
 

@@ -1,9 +1,12 @@
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
+import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import type { LightMyRequestResponse } from 'fastify'
 import { as, build, path, type Setup } from '../build.js'
 
+// As in the README.
+const exposedHeaders = ['ETag', 'Idempotency-Replayed', 'Retry-After']
 const origin = 'https://desk.example.com'
 
 /** An answer of each kind. */
@@ -31,15 +34,16 @@ async function answers (t: Test, setup: Setup): Promise<LightMyRequestResponse[]
 }
 
 void t.test('@fastify/cors: a page of the allowed origin may ask, and reads every answer', async (t) => {
-  const host: Setup['host'] = async (app) => { await app.register(cors, { origin: [origin], exposedHeaders: ['Retry-After'] }) }
-  const { app } = await build(t, { host })
+  const host: Setup['host'] = async (app) => { await app.register(cors, { origin: [origin], exposedHeaders }) }
+  const { app, update } = await build(t, { host })
+  const asked = 'content-type, idempotency-key, if-match, x-auth-token, x-user-id'
   const preflight = async (from: string): Promise<LightMyRequestResponse> => await app.inject({
     method: 'OPTIONS',
     url: path,
     headers: {
       origin: from,
       'access-control-request-method': 'POST',
-      'access-control-request-headers': 'content-type, x-auth-token, x-user-id'
+      'access-control-request-headers': asked
     }
   })
   const allowed = await preflight(origin)
@@ -47,14 +51,22 @@ void t.test('@fastify/cors: a page of the allowed origin may ask, and reads ever
   t.match(allowed.headers, {
     'access-control-allow-origin': origin,
     'access-control-allow-methods': /POST/,
-    'access-control-allow-headers': 'content-type, x-auth-token, x-user-id'
+    'access-control-allow-headers': asked
   })
   t.equal((await preflight('https://elsewhere.example.com')).headers['access-control-allow-origin'], undefined)
 
   for (const { statusCode, headers } of await answers(t, { host })) {
     t.equal(headers['access-control-allow-origin'], origin, String(statusCode))
-    t.equal(headers['access-control-expose-headers'], 'Retry-After', String(statusCode))
+    t.equal(headers['access-control-expose-headers'], exposedHeaders.join(', '), String(statusCode))
   }
+  const safe = { ...as('ann'), origin, 'if-match': '"1"', 'idempotency-key': 'k' }
+  await update({ contactId: 'maria', name: 'Marie' }, safe)
+  const again = await update({ contactId: 'maria', name: 'Marie' }, safe)
+  t.match(again.headers, { 'access-control-expose-headers': /ETag, Idempotency-Replayed/, etag: '"2"', 'idempotency-replayed': 'true' })
+})
+
+void t.test('the README exposes the same headers', async (t) => {
+  t.match(readFileSync('README.md', 'utf8'), `exposedHeaders: [${exposedHeaders.map((header) => `'${header}'`).join(', ')}]`)
 })
 
 void t.test('@fastify/helmet: its headers are on every answer', async (t) => {

@@ -30,7 +30,13 @@ export async function run (baseUrl: string): Promise<unknown[]> {
   })
   const failed: false | undefined = error?.success
   const text: string | undefined = error?.error
-  return [success, address, manager, type, response.status, failed, text]
+
+  const tag = { 'If-Match': '"1"', 'Idempotency-Key': 'k' }
+  const stale = await POST('/api/v1/omnichannel/contacts.update', {
+    params: { header: { ...headers, ...tag } },
+    body: { contactId: 'maria', name: 'Marie' }
+  })
+  return [success, address, manager, type, response.status, failed, text, stale.error?.error, stale.response.headers.get('etag')]
 }
 
 export function mistakes (): void {
@@ -43,6 +49,11 @@ export function mistakes (): void {
   void POST('/api/v1/omnichannel/contacts.update', { params: { header: headers }, body: { contactId: 'maria', emails: 'a@b' } })
   // @ts-expect-error: a name cannot be null
   void POST('/api/v1/omnichannel/contacts.update', { params: { header: headers }, body: { contactId: 'maria', name: null } })
+  type Responses = paths['/api/v1/omnichannel/contacts.update']['post']['responses']
+  void ((stale: Responses[412]): string | undefined => stale.headers.ETag)
+  void ((done: Responses[200]): 'true' | undefined => done.headers['Idempotency-Replayed'])
+  // @ts-expect-error: a key is a text
+  void POST('/api/v1/omnichannel/contacts.update', { params: { header: { ...headers, 'Idempotency-Key': 1 } }, body: { contactId: 'maria' } })
   type Body = paths['/api/v1/omnichannel/contacts.update']['post']['requestBody']['content']['application/json']
   // @ts-expect-error: other keys are refused
   void ({ contactId: 'maria', unknown: true } satisfies Body)
@@ -76,6 +87,6 @@ void t.test('types generated from openapi.json: a typed client and the README co
   const { app } = await build(t)
   const { run } = await import(pathToFileURL(join(folder, 'client.js')).href) as { run: (baseUrl: string) => Promise<unknown[]> }
   t.strictSame(await run(await app.listen({ port: 0, host: '127.0.0.1' })), [
-    true, 'new@example.com', 'bob', 'widget', 401, false, 'You must be logged in to do this.'
+    true, 'new@example.com', 'bob', 'widget', 401, false, 'You must be logged in to do this.', 'error-contact-version-mismatch', '"2"'
   ])
 })

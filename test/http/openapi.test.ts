@@ -10,6 +10,16 @@ import { as, build, path, type Setup } from '../build.js'
 /** Loose JSON. */
 type Loose = ReturnType<typeof JSON.parse>
 
+/** What a client may ask for with a header. */
+const preconditions = [
+  { in: 'header', name: 'If-Match', required: false, schema: { type: 'string' }, description: /\w/, example: '"7"' },
+  { in: 'header', name: 'Idempotency-Key', required: false, schema: { type: 'string' }, description: /\w/, example: /^[\w-]+$/ }
+]
+/** Which headers the answers of a status have. */
+const headersOf: Record<string, string[]> = {
+  200: ['ETag', 'Idempotency-Replayed'], 412: ['ETag'], 429: ['Retry-After'], 503: ['Retry-After']
+}
+
 const info = { title: 'A host', version: '1.0.0' }
 
 async function documentOf (t: Test, version: string, setup: Setup = {}): Promise<Loose> {
@@ -32,9 +42,10 @@ for (const version of ['3.0.3', '3.1.0']) {
     t.notOk(operation.security, 'no security is asked for')
     t.match(parameters, [
       { in: 'header', name: 'X-User-Id', required: true, schema: { type: 'string' }, description: /\w/ },
-      { in: 'header', name: 'X-Auth-Token', required: true, schema: { type: 'string' }, description: /\w/ }
+      { in: 'header', name: 'X-Auth-Token', required: true, schema: { type: 'string' }, description: /\w/ },
+      ...preconditions
     ])
-    t.equal(parameters.length, 2)
+    t.equal(parameters.length, 4)
 
     t.strictSame(Object.keys(requestBody.content), ['application/json', 'application/x-www-form-urlencoded'])
     const { schema, examples } = requestBody.content['application/json']
@@ -57,12 +68,13 @@ for (const version of ['3.0.3', '3.1.0']) {
     }
     t.equal('nullable' in schema.properties.contactId || 'nullable' in schema.properties.name, false)
 
-    t.strictSame(Object.keys(responses), ['200', '400', '401', '403', '413', '429', '500', '503'])
+    t.strictSame(Object.keys(responses), ['200', '400', '401', '403', '412', '413', '422', '429', '500', '503'])
     for (const [status, response] of Object.entries<Loose>(responses)) {
       t.match(response.description, /\w/, status)
       t.strictSame(Object.keys(response.content), ['application/json'])
       t.ok(Object.keys(response.content['application/json'].examples).length > 0, `${status} has an example`)
-      t.equal(response.headers?.['Retry-After'] !== undefined, ['429', '503'].includes(status), `${status}: Retry-After`)
+      t.strictSame(Object.keys(response.headers ?? {}), headersOf[status] ?? [], `${status}: headers`)
+      for (const header of Object.values<Loose>(response.headers ?? {})) t.match(header, { description: /\w/, schema: { type: 'string' } })
     }
   })
 }
@@ -87,9 +99,10 @@ void t.test('two registrations: two operations with two ids', async (t) => {
   t.strictSame(Object.keys((app.swagger() as Loose).paths), ['/a/omnichannel/contacts.update'])
 })
 
-void t.test('a host with its own authenticate: the two headers are not asked for', async (t) => {
+void t.test('a host with its own authenticate: credentials are not asked for, the other headers are offered', async (t) => {
   const document = await documentOf(t, '3.0.3', { authenticate: () => ({ id: 'ann' }) })
-  t.equal(document.paths[path].post.parameters, undefined)
+  t.match(document.paths[path].post.parameters, preconditions)
+  t.equal(document.paths[path].post.parameters.length, 2)
 })
 
 void t.test('documented headers do not validate: a caller without them is refused with 401', async (t) => {
