@@ -54,6 +54,38 @@ void t.test("own-users: started by itself, the host's login opens the route", as
   t.equal((await post(address + path, {}, { contactId: 'maria', name: 'Mallory' })).status, 401)
 })
 
+const ann = { 'x-user-id': 'ann', 'x-auth-token': 's3cret' }
+
+void t.test('history: started by itself, what it says to try works', async (t) => {
+  const address = await start(t, 'history.ts', t.testdir())
+  t.match(await (await post(address + path, ann, { contactId: 'maria', name: 'Maria Silva' })).json(), { contact: { name: 'Maria Silva' } })
+  const undone = await fetch(`${address}/history/1/undo`, { method: 'POST', headers: ann })
+  t.match(await undone.json(), { contact: { name: 'Maria' }, success: true })
+})
+
+void t.test('duplicates: started by itself, what it says to try is refused', async (t) => {
+  const address = await start(t, 'duplicates.ts', t.testdir())
+  const reply = await post(address + path, ann, { contactId: 'joao', emails: ['Maria@Example.com'] })
+  t.strictSame([reply.status, await reply.json()], [400, { success: false, error: 'error-duplicate-email' }])
+})
+
+void t.test('outbox: started by itself, what it says to try works', async (t) => {
+  const folder = t.testdir()
+  const address = await start(t, 'outbox.ts', folder)
+  t.equal((await post(address + path, ann, { contactId: 'maria', name: 'Maria Silva' })).status, 200)
+  const database = new Database(join(folder, 'outbox.db'), { readonly: true })
+  t.teardown(() => { database.close() })
+  t.equal(database.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").pluck().get(), 1)
+})
+
+void t.test('history, outbox and duplicates: under sixty lines of host code each', async (t) => {
+  for (const example of ['history', 'outbox', 'duplicates']) {
+    const [host] = readFileSync(`examples/${example}.ts`, 'utf8').split('\nif (process.argv[1]')
+    const lines = host!.split('\n').filter((line) => line.trim() !== '' && !/^ *(\/\/|\/\*\*)/.test(line))
+    t.ok(lines.length < 60, `${example}: ${lines.length}`)
+  }
+})
+
 void t.test('every example imports the package by its name, says how it is run, and is in the list', async (t) => {
   const list = readFileSync('examples/README.md', 'utf8')
   for (const file of readdirSync('examples').filter((file) => file.endsWith('.ts'))) {

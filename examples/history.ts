@@ -1,0 +1,90 @@
+// A history: who changed which field of a contact, when, from what to what. It is written in the transaction of the
+// update, so there is no update without its entries and no entry without its update. An entry can be undone.
+//
+//   npx tsx examples/history.ts
+
+import Database from 'better-sqlite3'
+import fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fastify'
+import omnichannelContacts, { hashToken, type Contact } from 'fastify-omnichannel-contacts'
+import { fileURLToPath } from 'node:url'
+import { isDeepStrictEqual } from 'node:util'
+
+// A history holds what the contact held, so it goes with the contact. (better-sqlite3 turns foreign keys on.)
+const ownTables = `
+  CREATE TABLE IF NOT EXISTS history (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, contact_id TEXT NOT NULL REFERENCES omnichannel_contact (id) ON DELETE CASCADE,
+    field TEXT NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL, changed_by TEXT NOT NULL, changed_at TEXT NOT NULL
+  );
+  CREATE INDEX IF NOT EXISTS history_contact ON history (contact_id, id);
+`
+interface Entry { contact_id: string, field: keyof Contact, old: string, new: string }
+
+// What a field was, as the endpoint takes it. The others cannot be undone: the endpoint sets `unknown` to false and empties
+// `conflictingFields`, and neither comes back; the rest it never changes. Its rules hold for an undo too: a contact
+// that has a name does not lose it, and the manager of then must still be an agent.
+const toBody: Partial<Record<keyof Contact, (old: never) => unknown>> = {
+  name: (old: string) => old,
+  emails: (old: Contact['emails']) => old.map(({ address }) => address),
+  phones: (old: Contact['phones']) => old.map(({ phoneNumber }) => phoneNumber),
+  customFields: (old: object) => old,
+  contactManager: (old: string | null) => old ?? ''
+}
+
+export async function buildApp (database: Database.Database): Promise<FastifyInstance> {
+  const app = fastify()
+  await app.register(omnichannelContacts, {
+    database,
+    beforeCommit: ({ contact, previous, changedFields, user }) => {
+      for (const field of changedFields) {
+        const [old, now] = [previous, contact].map((state) => JSON.stringify(state[field] ?? null))
+        addEntry.run(contact._id, field, old, now, user.id, contact._updatedAt)
+      }
+    }
+  })
+  // Only now, because our table names one of the plugin's.
+  database.exec(ownTables)
+  const addEntry = database.prepare('INSERT INTO history (contact_id, field, old, new, changed_by, changed_at) VALUES (?, ?, ?, ?, ?, ?)')
+  const findEntry = database.prepare<[string], Entry>('SELECT contact_id, field, old, new FROM history WHERE id = ?')
+
+  // An undo is an update like any other, by whoever asks for it: the endpoint checks their token, and it has entries of its own.
+  app.post<{ Params: { id: string } }>('/history/:id/undo', async ({ params, headers }, reply) => {
+    const entry = findEntry.get(params.id)
+    if (entry === undefined) return await reply.code(404).send({ success: false, error: 'error-entry-not-found' })
+    const update = async (payload: object, tag = '*'): Promise<LightMyRequestResponse> => await app.inject({
+      method: 'POST',
+      url: '/api/v1/omnichannel/contacts.update',
+      headers: { 'x-user-id': headers['x-user-id'] ?? '', 'x-auth-token': headers['x-auth-token'] ?? '', 'if-match': tag },
+      payload: { contactId: entry.contact_id, ...payload }
+    })
+    let answer = await update({}) // reads
+    if (answer.statusCode === 200) {
+      const { contact } = answer.json<{ contact: Contact }>()
+      const body = toBody[entry.field]
+      if (body === undefined) return await reply.code(400).send({ success: false, error: 'error-cannot-be-undone' })
+      if (!isDeepStrictEqual(contact[entry.field] ?? null, JSON.parse(entry.new))) {
+        return await reply.code(409).send({ success: false, error: 'error-changed-since' })
+      }
+      // With the tag of what was just compared: a neighbour who comes between is not undone, the answer is 412.
+      answer = await update({ [entry.field]: body(JSON.parse(entry.old) as never) }, String(answer.headers.etag))
+    }
+    return await reply.code(answer.statusCode).type('application/json').send(answer.body)
+  })
+  return app
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const database = new Database('history.db')
+  database.pragma('journal_mode = WAL')
+  const app = await buildApp(database)
+  database.exec(`
+    INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
+    INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
+    INSERT OR IGNORE INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria');
+    INSERT OR IGNORE INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('s3cret')}', 'ann');
+  `)
+  const address = await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
+  const curl = "curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret'"
+  console.log(`Rename Maria, then undo it:
+  ${curl} -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' ${address}/api/v1/omnichannel/contacts.update
+  ${curl} -X POST ${address}/history/1/undo`)
+}

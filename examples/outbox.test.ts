@@ -1,0 +1,156 @@
+// Nothing is lost and nothing is overtaken, whoever dies when.
+//
+//   npx tap examples/outbox.test.ts
+
+import Database from 'better-sqlite3'
+import type { FastifyInstance } from 'fastify'
+import { hashToken } from 'fastify-omnichannel-contacts'
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join, resolve } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { buildApp, postTo, type Row, type Send } from './outbox.js'
+
+const url = '/api/v1/omnichannel/contacts.update'
+const headers = { 'x-user-id': 'ann', 'x-auth-token': 's3cret' }
+
+interface Desk { app: FastifyInstance, database: Database.Database, close: () => Promise<void> }
+
+async function open (t: Test, file: string, send: Send): Promise<Desk> {
+  const database = new Database(file)
+  const app = await buildApp(database, send)
+  database.exec(`
+    INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
+    INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
+    INSERT OR IGNORE INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria');
+    INSERT OR IGNORE INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('s3cret')}', 'ann');
+  `)
+  const close = async (): Promise<void> => {
+    await app.close()
+    database.close()
+  }
+  t.teardown(close)
+  return { app, database, close }
+}
+
+async function rename (app: FastifyInstance, name: string): Promise<number> {
+  return (await app.inject({ method: 'POST', url, headers, payload: { contactId: 'maria', name } })).statusCode
+}
+
+async function until (isSo: () => boolean): Promise<void> {
+  while (!isSo()) await setTimeout(10)
+}
+
+const nameIn = ({ message }: Pick<Row, 'message'>): string => JSON.parse(message).contact.name as string
+const left = (database: Database.Database): unknown => database.prepare('SELECT count(*) FROM outbox').pluck().get()
+
+void t.test('what was updated is sent in order, once, with who and what; what was refused is not', async (t) => {
+  const sent: Row[] = []
+  const { app, database } = await open(t, ':memory:', async (row) => { sent.push(row) })
+  const statuses = await Promise.all(['A', 'B', '', 'C'].map(async (name) => await rename(app, name)))
+  t.strictSame(statuses, [200, 200, 400, 200])
+  await until(() => left(database) === 0)
+  t.strictSame(sent.map(nameIn), ['A', 'B', 'C'])
+  t.match(JSON.parse(sent[0]!.message), { contact: { _id: 'maria', name: 'A' }, changedFields: ['name'], by: 'ann' })
+  await rename(app, 'D')
+  await until(() => left(database) === 0)
+  t.strictSame(sent.map(({ id }) => id), [1, 2, 3, 4], 'an id does not come again, though the outbox was empty')
+})
+
+void t.test('a receiver that fails for a while: all arrives, in order', async (t) => {
+  const tried: string[] = []
+  let failures = 2
+  const { app, database } = await open(t, ':memory:', async (row) => {
+    tried.push(nameIn(row))
+    if (failures-- > 0) throw new Error('not now')
+  })
+  for (const name of ['A', 'B', 'C']) t.equal(await rename(app, name), 200, 'the update does not wait for the receiver')
+  await until(() => left(database) === 0)
+  t.strictSame(tried.slice(-3), ['A', 'B', 'C'])
+  t.strictSame([...new Set(tried)], ['A', 'B', 'C'], 'nobody overtook A')
+})
+
+void t.test('stopped before it could send: the next one sends it', async (t) => {
+  const file = join(t.testdir(), 'outbox.db')
+  const first = await open(t, file, async () => { throw new Error('not now') })
+  await rename(first.app, 'A')
+  await first.close()
+  const sent: string[] = []
+  const second = await open(t, file, async (row) => { sent.push(nameIn(row)) })
+  await until(() => left(second.database) === 0)
+  t.strictSame(sent, ['A'])
+})
+
+/** Starts the example itself in a folder; resolves once it listens. */
+async function start (t: Test, folder: string, receiver: string): Promise<{ child: ChildProcess, address: string }> {
+  const child = spawn(process.execPath, ['--import', 'tsx', resolve('examples/outbox.ts')], {
+    cwd: folder, env: { ...process.env, PORT: '0', RECEIVER: receiver }, stdio: ['ignore', 'pipe', 'inherit']
+  })
+  t.teardown(() => { child.kill('SIGKILL') })
+  let printed = ''
+  for await (const chunk of child.stdout.setEncoding('utf8')) {
+    printed += chunk as string
+    const address = /http:\/\/(?:127\.0\.0\.1|\[::1\]):\d+/.exec(printed)?.[0]
+    if (address !== undefined) return { child, address }
+  }
+  throw new Error('it ended before it listened')
+}
+
+void t.test('killed between sending and deleting: nothing is lost, and the receiver drops the double by its id', async (t) => {
+  const keys: string[] = []
+  const kept = new Map<string, string>()
+  let victim: ChildProcess | undefined
+  const receiver = createServer((request, reply) => {
+    void (async () => {
+      let message = ''
+      for await (const chunk of request.setEncoding('utf8')) message += chunk as string
+      const key = String(request.headers['idempotency-key'])
+      keys.push(key)
+      if (!kept.has(key)) kept.set(key, nameIn({ message }))
+      // The message has arrived, its sender never hears of it.
+      if (kept.size === 2 && victim?.exitCode === null) victim.kill('SIGKILL')
+      else reply.end()
+    })()
+  })
+  receiver.listen(0, '127.0.0.1')
+  await once(receiver, 'listening')
+  t.teardown(() => {
+    receiver.closeAllConnections()
+    receiver.close()
+  })
+  const hook = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}`
+
+  const folder = t.testdir()
+  const first = await start(t, folder, hook)
+  victim = first.child
+  const killed = once(victim, 'exit')
+  const acknowledged: string[] = []
+  for (const name of ['A', 'B', 'C', 'D']) {
+    const reply = await fetch(first.address + url, {
+      method: 'POST', headers: { ...headers, 'content-type': 'application/json' }, body: JSON.stringify({ contactId: 'maria', name })
+    }).catch(() => undefined)
+    if (reply?.status === 200) acknowledged.push(name)
+  }
+  t.strictSame(await killed, [null, 'SIGKILL'])
+  victim = undefined
+
+  await start(t, folder, hook)
+  const database = new Database(join(folder, 'outbox.db'))
+  t.teardown(() => { database.close() })
+  await until(() => left(database) === 0)
+  t.strictSame(keys.slice(0, 3), ['outbox-1', 'outbox-2', 'outbox-2'], 'the second one came twice')
+  t.equal(keys.length, kept.size + 1)
+  const names = [...kept.values()]
+  t.strictSame(names, ['A', 'B', 'C', 'D'].slice(0, names.length), 'in order')
+  t.strictSame(acknowledged.filter((name) => !names.includes(name)), [], 'whatever was acknowledged has arrived')
+})
+
+void t.test('a web hook that says no was not reached', async (t) => {
+  const receiver = createServer((_request, reply) => { reply.writeHead(500).end() }).listen(0, '127.0.0.1')
+  await once(receiver, 'listening')
+  t.teardown(() => { receiver.close() })
+  await t.rejects(postTo(`http://127.0.0.1:${(receiver.address() as AddressInfo).port}`)({ id: 1, message: '{}' }), /answered 500/)
+})
