@@ -10,7 +10,7 @@ import { addRoute } from './route.js'
 
 export function addByHand (app: FastifyInstance, dist: Dist, database: Database.Database): void {
   const { ContactNotFoundError, ContactManagerNotFoundError, InvalidOperationError } = dist.index
-  const fits = dist.patternCache.createPatternCache(app.log)
+  const beginPatterns = dist.patterns.createPatterns()
 
   const findUser = database.prepare<[string, string, string], { id: string }>(`
     SELECT user.id FROM omnichannel_auth_token AS token JOIN omnichannel_user AS user ON user.id = token.user_id
@@ -59,8 +59,8 @@ export function addByHand (app: FastifyInstance, dist: Dist, database: Database.
     if (contactManager != null && contactManager !== '' && findAgent.get(contactManager) === undefined) throw new ContactManagerNotFoundError()
     let merged = row.custom_fields
     if (customFields != null) {
-      const stored = JSON.parse(row.custom_fields) as Record<string, unknown>
-      merged = JSON.stringify(dist.customFields.mergeCustomFields(listCustomFields.all(), stored, customFields, fits))
+      const fits = beginPatterns(() => undefined)
+      merged = dist.customFields.mergeCustomFields(listCustomFields.all(), row.custom_fields, customFields, fits)
     }
     if (name === '' && row.name !== '') throw new InvalidOperationError()
     const changes = [name, emails, phones, customFields, contactManager].some((part) => part != null) || wipeConflicts === true

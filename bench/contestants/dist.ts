@@ -9,7 +9,7 @@ export interface Dist {
   customFields: typeof import('../../src/rules/custom-fields.js')
   store: typeof import('../../src/store/sqlite/sqlite-store.js')
   identity: typeof import('../../src/http/identity.js')
-  patternCache: typeof import('../../src/rules/pattern-cache.js')
+  patterns: typeof import('../../src/rules/patterns.js')
   replies: typeof import('../../src/http/replies.js')
   route: typeof import('../../src/http/route.js')
 }
@@ -23,7 +23,7 @@ export async function loadDist (folder: string): Promise<Dist> {
     customFields: await load('rules/custom-fields'),
     store: await load('store/sqlite/sqlite-store'),
     identity: await load('http/identity'),
-    patternCache: await load('rules/pattern-cache'),
+    patterns: await load('rules/patterns'),
     replies: await load('http/replies'),
     route: await load('http/route')
   } as Dist

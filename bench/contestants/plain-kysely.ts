@@ -10,7 +10,7 @@ import { addRoute } from './route.js'
 
 export function addPlainKysely (app: FastifyInstance, dist: Dist, database: Database.Database): void {
   const { ContactNotFoundError, ContactManagerNotFoundError, InvalidOperationError } = dist.index
-  const fits = dist.patternCache.createPatternCache(app.log)
+  const beginPatterns = dist.patterns.createPatterns()
   const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })
 
   async function update (body: UpdateContactBody): Promise<Contact> {
@@ -41,8 +41,7 @@ export function addPlainKysely (app: FastifyInstance, dist: Dist, database: Data
       if (customFields != null) {
         const allowed = await trx.selectFrom('omnichannel_custom_field').select(['id', 'label', 'required', 'regexp'])
           .where('scope', '=', 'visitor').where('visibility', '!=', 'hidden').orderBy(sql`rowid`).execute()
-        merged = JSON.stringify(dist.customFields.mergeCustomFields(
-          allowed, JSON.parse(row.custom_fields) as Record<string, unknown>, customFields, fits))
+        merged = dist.customFields.mergeCustomFields(allowed, row.custom_fields, customFields, beginPatterns(() => undefined))
       }
       if (name === '' && row.name !== '') throw new InvalidOperationError()
       const changes = [name, emails, phones, customFields, contactManager].some((part) => part != null) || wipeConflicts === true

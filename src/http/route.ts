@@ -1,8 +1,8 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { RequestGoneError } from '../errors.js'
 import type { Settings } from '../options.js'
 import { fingerprintOf } from '../rules/idempotency.js'
-import { createPatternCache } from '../rules/pattern-cache.js'
+import { createPatterns, type PatternProblem } from '../rules/patterns.js'
 import type { UpdateContactBody } from '../rules/schemas.js'
 import { unitOfWork, type Work } from '../rules/unit-of-work.js'
 import type { Store } from '../store/store.js'
@@ -16,7 +16,7 @@ import { sendDone, sendError, toAnswer } from './replies.js'
 
 /** The route, with its own validator, serializer and error handler instead of the host's. */
 export function addRoute (app: FastifyInstance, store: Store, settings: Settings): void {
-  const fits = createPatternCache(app.log)
+  const beginPatterns = createPatterns()
 
   app.route<{ Body: UpdateContactBody }>({
     method: 'POST',
@@ -27,12 +27,14 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     serializerCompiler: () => JSON.stringify,
     errorHandler: sendError,
     handler: async (request, reply) => {
+      const problems = new Map<string, PatternProblem>()
       const { isAwaited, seal } = watchReply(request, reply)
       const ifMatch = readIfMatch(request)
       const key = readIdempotencyKey(request)
       const work: Work = {
         body: request.body,
-        fits,
+        // A new budget also where the update has to be run again.
+        beginPatterns: () => beginPatterns(({ id }, problem) => { problems.set(id, problem) }),
         ifMatch,
         idempotencyKey: key === undefined ? undefined : {
           userId: userOf(request).id, key, fingerprint: fingerprintOf(request.body, ifMatch), window: settings.idempotencyWindow
@@ -50,8 +52,16 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
       } catch (error) {
         if (!(error instanceof RequestGoneError)) throw error
         request.log.info('contacts.update was not begun: the request has been answered, or its client is gone')
+      } finally {
+        // After the answer: a log may be written with the same handle.
+        if (problems.size > 0) process.nextTick(logPatterns, request.log, problems)
       }
       return reply
     }
   })
+}
+
+/** So that an administrator learns of it: to the caller the value is just not valid. */
+function logPatterns (log: FastifyBaseLogger, problems: Map<string, PatternProblem>): void {
+  for (const [customField, problem] of problems) log.error({ customField }, `the pattern of a custom field ${problem}`)
 }

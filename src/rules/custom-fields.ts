@@ -1,5 +1,5 @@
-// What may be stored in a contact's customFields. Own properties only: a field called __proto__ or constructor is
-// just a name, so keys are tested with Object.hasOwn and objects are made with Object.fromEntries.
+// What may be stored in a contact's customFields. Own properties only: a field called __proto__ or constructor is just a
+// name, so keys are tested with Object.hasOwn, and the stored ones stand in a Map.
 
 import { CustomFieldNotAllowedError, InvalidCustomFieldError } from '../errors.js'
 
@@ -18,27 +18,50 @@ export type Fits = (field: CustomField, text: string) => boolean
 type Values = Readonly<Record<string, unknown>>
 
 /**
- * The customFields to store: the sent values of all allowed fields, and what is stored under keys whose definition is
- * gone.
+ * The customFields to store, as JSON text: the sent values of all allowed fields, and what is stored under keys whose
+ * definition is gone, character for character.
  *
  * @throws {InvalidCustomFieldError} when a required value is missing, or a value is not a scalar or does not fit
  * @throws {CustomFieldNotAllowedError} when a key is neither allowed nor stored; all values are looked at first
  */
-export function mergeCustomFields (allowed: readonly CustomField[], stored: Values, sent: Values, fits: Fits): Values {
-  const merged: Array<[string, unknown]> = []
+export function mergeCustomFields (allowed: readonly CustomField[], stored: string, sent: Values, fits: Fits): string {
+  const merged: Array<[key: string, json: string]> = []
   for (const field of allowed) {
     const text = Object.hasOwn(sent, field.id) ? toText(field, sent[field.id]) : ''
     const valid = text === '' ? field.required === 0 : field.regexp === '' || fits(field, text)
     if (!valid) throw invalidValue(field)
-    if (text !== '') merged.push([field.id, text])
+    if (text !== '') merged.push([field.id, JSON.stringify(text)])
   }
 
   const allowedIds = new Set(allowed.map((field) => field.id))
+  const storedMembers = membersOf(stored)
   for (const key of Object.keys(sent)) {
-    if (!allowedIds.has(key) && !Object.hasOwn(stored, key)) throw new CustomFieldNotAllowedError(key)
+    if (!allowedIds.has(key) && !storedMembers.has(key)) throw new CustomFieldNotAllowedError(key)
   }
 
-  return Object.fromEntries([...merged, ...Object.entries(stored).filter(([key]) => !allowedIds.has(key))])
+  const kept = [...storedMembers].filter(([key]) => !allowedIds.has(key))
+  return `{${[...merged, ...kept].map(([key, json]) => `${JSON.stringify(key)}:${json}`).join(',')}}`
+}
+
+const TOKEN = /"(?:[^"\\]+|\\[^])*"|[[\]{}:,]|[^\s"[\]{}:,]+/g
+
+/** The members of a JSON object with the text of their values: to parse 1e400 or a large integer would be to change it. */
+function membersOf (json: string): Map<string, string> {
+  const members = new Map<string, string>()
+  let depth = 0
+  let before = ''
+  let member: { key: string, start: number } | undefined
+  for (const { 0: token, index } of json.matchAll(TOKEN)) {
+    if (depth === 1 && token === ':') member = { key: JSON.parse(before) as string, start: index + 1 }
+    if (depth === 1 && (token === ',' || token === '}') && member !== undefined) {
+      members.set(member.key, json.slice(member.start, index).trim())
+      member = undefined
+    }
+    if (token === '{' || token === '[') depth++
+    if (token === '}' || token === ']') depth--
+    before = token
+  }
+  return members
 }
 
 function toText (field: CustomField, value: unknown): string {

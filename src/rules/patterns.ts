@@ -1,73 +1,113 @@
-// An administrator's pattern meets a stranger's text, so no pair of them may hold up the process.
-// V8 runs what provably stays cheap; RE2 the rest, in linear time; what RE2 lacks goes back to V8 with a clock running.
+// All patterns that one request meets take it at most 100 ms of processor time together, whatever an administrator stored and
+// whatever a stranger sends. What is answered is JavaScript's answer: V8 runs at once what provably stays cheap, and the
+// rest with a clock that stops it. A pattern that is not answered fits nothing, and its field is reported.
 
 import { RegExpParser } from '@eslint-community/regexpp'
-import { RE2JS } from 're2js'
+import { createContext, Script } from 'node:vm'
+import type { CustomField, Fits } from './custom-fields.js'
 import { safeLength } from './pattern-cost.js'
-import { oneRunePerUnit, toRe2 } from './pattern-re2.js'
-import { withinTime } from './time-limit.js'
+import { withDoors } from './pattern-doors.js'
 
-// V8 cannot be interrupted while it compiles, and for some patterns that time grows faster than their length.
-const MAX_SOURCE_UNTIMED = 500
-const MAX_SOURCE_TIMED = 4096
-
-// V8 either answers soon or not at all; RE2 is slow now and then, and then worth the wait.
-const V8_MS = 50
-const RE2_MS = 100
-
-// From 1,000 characters on V8 compiles to machine code, whose compilation is up to twenty times faster than the bytecode's.
-const FILLER = '\0'.repeat(1024)
+// Less than what is promised: the last pattern to be tried may have to be compiled.
+const BUDGET = 65 // ms
+const CAPACITY = 1000
+/** Longer ones are not looked at for a proof. */
+const MAX_PROVABLE = 500
 
 // Reads all that Node 20 to 24 accept; V8 itself has the last word on what is a pattern.
-const SYNTAX = { ecmaVersion: 2025 } as const
+const parser = new RegExpParser({ ecmaVersion: 2025 })
 
-/** Tells whether the pattern matches anywhere in `text`, like `RegExp.prototype.test`. */
-export type Pattern = (text: string) => boolean
+/** Why a pattern was not answered. */
+export type PatternProblem = 'does not compile' | 'is too large or too deeply nested' | 'took too long'
 
-type TimedPattern = (text: string) => boolean | undefined
+/** Told once for each field that a request could not check. */
+export type Report = (field: CustomField, problem: PatternProblem) => void
 
-/**
- * Compiles a JavaScript regular expression without flags into a test that always comes back.
- *
- * The answer is that of `new RegExp(source).test(text)`. Where no engine finds it in time (RE2 100 ms, then V8 50 ms),
- * it is `false`; so it is for a source of more than 4,096 characters that only V8 can express.
- *
- * @throws SyntaxError when `source` is not a JavaScript pattern.
- */
-export function compilePattern (source: string): Pattern {
-  const native = new RegExp(source)
-  const ast = withinTime(RE2_MS, () => new RegExpParser(SYNTAX).parsePattern(source, 0, source.length, {}))
-  const untimed = ast && source.length <= MAX_SOURCE_UNTIMED ? safeLength(ast) : -1
-  const engines: TimedPattern[] = []
-
-  const re2 = ast && withinTime(RE2_MS, () => toRe2(ast))
-  // Compiled anew for each text: an engine stopped half-way is not to be trusted, and one kept may hold 8 MB of states.
-  if (re2 !== undefined) {
-    engines.push((text) => withinTime(RE2_MS, () => RE2JS.compile(re2).test(oneRunePerUnit(text))))
-  }
-  if (source.length <= MAX_SOURCE_TIMED) engines.push(timedV8(source))
-
-  return (text) => text.length <= untimed ? native.test(text) : firstAnswer(engines, text)
+interface Pattern {
+  regexp: RegExp
+  /** The length up to which a text is provably cheap; -1 for none. */
+  safeLength: number
 }
 
-function firstAnswer (engines: TimedPattern[], text: string): boolean {
-  for (const engine of engines) {
-    const answer = engine(text)
-    if (answer !== undefined) return answer
+/** The patterns of one registration, each compiled once; returns what checks the fields of one request. */
+export function createPatterns (): (report: Report) => Fits {
+  const known = new Map<string, Pattern | PatternProblem>()
+
+  function find (source: string): Pattern | PatternProblem {
+    const found = known.get(source) ?? compile(source)
+    // Patterns are an administrator's, so few; the bound is for one who stores new ones for years.
+    if (known.size >= CAPACITY) known.clear()
+    known.set(source, found)
+    return found
   }
-  return false
+
+  return (report) => {
+    const left = startBudget()
+    return (field, text) => {
+      const answer = left() > 0 ? tryPattern(field.regexp, text) : 'took too long'
+      if (typeof answer === 'boolean') return answer
+      report(field, answer)
+      return false
+    }
+
+    function tryPattern (source: string, text: string): boolean | PatternProblem {
+      const pattern = find(source)
+      if (typeof pattern === 'string') return pattern
+      if (text.length <= pattern.safeLength) return pattern.regexp.test(text)
+      // The clock is the wall's. While others have had the processor, there is another try.
+      for (let time = left(); time > 0; time = left()) {
+        const answer = withinTime(Math.ceil(time), () => pattern.regexp.test(text))
+        if (answer !== undefined) return answer
+      }
+      return 'took too long'
+    }
+  }
 }
 
-// The g flag changes nothing but where the search starts: first at the end of the filler, so that compiling, which may
-// itself take long, is over before the clock for the text starts.
-function timedV8 (source: string): TimedPattern {
-  const native = new RegExp(source, 'g')
-  const testFrom = (start: number, text: string): boolean | undefined => withinTime(V8_MS, () => {
-    native.lastIndex = start
-    return native.test(text)
-  })
-  return (text) => {
-    testFrom(FILLER.length, FILLER)
-    return testFrom(0, text)
+/** How much of the budget is left. What this thread has used is no more than what the process has, nor than what the wall's clock says. */
+function startBudget (): () => number {
+  const wall = performance.now()
+  const processor = process.cpuUsage()
+  return () => {
+    const { user, system } = process.cpuUsage(processor)
+    return BUDGET - Math.min(performance.now() - wall, (user + system) / 1000)
   }
+}
+
+function compile (source: string): Pattern | PatternProblem {
+  try {
+    // Only read here; V8 compiles a pattern when it first meets a text.
+    RegExp(source)
+  } catch {
+    return 'does not compile'
+  }
+  const doors = withDoors(source)
+  return doors === undefined ? 'is too large or too deeply nested' : { regexp: RegExp(doors), safeLength: proveSafeLength(source) }
+}
+
+function proveSafeLength (source: string): number {
+  if (source.length > MAX_PROVABLE) return -1
+  try {
+    return safeLength(parser.parsePattern(source, 0, source.length, {}))
+  } catch {
+    // V8 knows more than the parser.
+    return -1
+  }
+}
+
+// Only the clock of node:vm is wanted: the task runs in our own realm, so nothing it handles enters the context.
+const context: { task?: () => unknown } = createContext({}, { codeGeneration: { strings: false, wasm: false } })
+const script = new Script('task()')
+
+/** What `task` returns; undefined when it takes longer. The clock stops V8 while it matches, though not while it compiles. */
+function withinTime<Result> (milliseconds: number, task: () => Result): Result | undefined {
+  let result: Result | undefined
+  context.task = () => { result = task() }
+  try {
+    script.runInContext(context, { timeout: milliseconds })
+  } catch {
+    // Out of time, or out of stack: there is no result.
+  }
+  delete context.task
+  return result
 }

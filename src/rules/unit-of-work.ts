@@ -12,7 +12,8 @@ import { changeContact, findForUpdate, writesOf } from './update-contact.js'
 /** One request, as far as its transaction must know it. */
 export interface Work {
   body: UpdateContactBody
-  fits: Fits
+  /** Begins to check the custom fields of the request. */
+  beginPatterns: () => Fits
   /** The versions of which the contact must have one. */
   ifMatch: readonly string[] | '*' | undefined
   idempotencyKey: IdempotencyKey | undefined
@@ -51,7 +52,7 @@ export function * unitOfWork (work: Work): Steps<Done> {
   const { id, version } = previous.row
   if (ifMatch !== undefined && ifMatch !== '*' && !ifMatch.includes(`"${version}"`)) throw new ContactVersionMismatchError(version)
 
-  const updated = changeContact(body, previous, found, work.fits)
+  const updated = changeContact(body, previous, found, work.beginPatterns())
   // Before anything is written: a row that cannot be shown refuses the update.
   const contact = toContact(updated ?? previous)
   const done: Done = { version: (updated ?? previous).row.version, answer: work.toAnswer(contact), replayed: false }

@@ -40,8 +40,7 @@ export function changeContact (body: UpdateContactBody, previous: StoredContact,
 
   let customFields: string | undefined
   if (body.customFields != null) {
-    const storedFields = JSON.parse(row.custom_fields) as Record<string, unknown>
-    customFields = JSON.stringify(mergeCustomFields(found.customFields ?? [], storedFields, body.customFields, fits))
+    customFields = mergeCustomFields(found.customFields ?? [], row.custom_fields, body.customFields, fits)
   }
 
   const name = body.name?.toWellFormed()
