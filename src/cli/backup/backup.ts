@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import type { Io } from '../command.js'
 import { CommandError } from '../errors.js'
 import { explain } from '../explain.js'
+import { withInterruption } from '../interruption.js'
 import { databaseOption, openFile } from '../open-database.js'
 import { copyDatabase } from './copy-database.js'
 import { intoPlace } from './into-place.js'
@@ -25,7 +26,8 @@ export function backup (parent: Command, io: Io): void {
     .action(async (file: string, { database, overwrite = false }: Options) => {
       const handle = await openSnapshot(database, io)
       try {
-        const bytes = await intoPlace(file, { like: database, overwrite }, (unfinished) => copyDatabase(handle, unfinished, io))
+        const bytes = await intoPlace(file, { like: database, overwrite }, (unfinished) =>
+          withInterruption(io, (signal) => copyDatabase(handle, unfinished, io, signal)))
         io.stdout.write(`Copied ${database} to ${file}, ${(bytes / 1e6).toFixed(1)} MB\n`)
       } finally {
         handle.close()

@@ -1,28 +1,22 @@
 import type Database from 'better-sqlite3'
 import type { Io } from '../command.js'
-import { CommandError } from '../errors.js'
+import { InterruptedError } from '../errors.js'
 
 const pagesAtOnce = 1000
 
-/** Copies by SQLite's online backup, with progress on stderr. A signal stops it. */
-export async function copyDatabase (handle: Database.Database, file: string, io: Io): Promise<void> {
-  let isStopped = false
-  const stop = (): void => { isStopped = true }
-  io.on('SIGINT', stop)
-  io.on('SIGTERM', stop)
+/** Copies by SQLite's online backup, with progress on stderr. */
+export async function copyDatabase (handle: Database.Database, file: string, io: Io, signal: AbortSignal): Promise<void> {
   const progress = createProgress(io)
   try {
     await handle.backup(file, {
       progress: ({ totalPages, remainingPages }) => {
-        if (isStopped) throw new CommandError('Stopped before the copy was complete: there is none')
+        if (signal.aborted) throw new InterruptedError('Interrupted before the copy was complete: there is none', signal.reason as NodeJS.Signals)
         progress.show(1 - remainingPages / totalPages)
         return pagesAtOnce
       }
     })
   } finally {
     progress.clear()
-    io.off('SIGINT', stop)
-    io.off('SIGTERM', stop)
   }
 }
 

@@ -18,7 +18,7 @@ export function listContacts (parent: Command, io: Io): void {
     .summary('List contacts, or find one by its name, an e-mail address or a phone number')
     .description('List contacts, or find one by its name, an e-mail address or a phone number.\n\n' +
       'Addresses and numbers are found through their indexes, written as they are stored or in lower case. Names are read one ' +
-      'after another, which takes about a second for a million; capital and small letters are the same there.')
+      'after another, which takes about two seconds for a million; capital and small letters are the same there.')
     .addOption(databaseOption())
     .option('--search <TEXT>', 'the start of an e-mail address or a phone number, or a part of a name', readText)
     .option('--json', 'as the API shows them, instead of a table')

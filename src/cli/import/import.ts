@@ -8,7 +8,7 @@ import type { Collection } from './collection.js'
 import { collections } from './collections.js'
 import { findFile, findInFolder, type ExportFile } from './files.js'
 import { importFile, type ImportSettings } from './import-file.js'
-import { withInterruption } from './interruption.js'
+import { withInterruption } from '../interruption.js'
 
 interface Options extends Record<string, unknown> {
   database: string
