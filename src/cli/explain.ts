@@ -52,7 +52,7 @@ export function explainUnpacking ({ message }: Failure): string {
 }
 
 /** npm and pnpm install peers by themselves, others do not. */
-export function explainMissingPackage ({ code, message }: Failure): string | undefined {
+export function explainMissingPackage ({ message }: Error): string | undefined {
   const [, name] = /^Cannot find package '([^']*)'/.exec(message) ?? []
-  return code === 'ERR_MODULE_NOT_FOUND' && name !== undefined ? `The package ${name} is missing: npm install ${name}` : undefined
+  return name === undefined ? undefined : `The package ${name} is missing: npm install ${name}`
 }

@@ -25,7 +25,11 @@ type Work<Result> = (db: Kysely<Tables>, handle: Database.Database) => Promise<R
 /** Opens, runs and closes. The file must exist. */
 export async function withDatabase<Result> (file: string, io: Io, work: Work<Result>): Promise<Result> {
   if (!existsSync(file)) throw new CommandError(`There is no database file ${file}: name it with --database`)
-  return await use(file, io, work)
+  try {
+    return await use(file, io, work)
+  } catch (error) {
+    throw explain(file, error as Error)
+  }
 }
 
 /** The same, with a new file where there is none. When the work fails the new file goes, unless somebody else has opened it. */
@@ -57,8 +61,6 @@ async function use<Result> (file: string, io: Io, work: Work<Result>): Promise<R
   try {
     const { Kysely, SqliteDialect } = await import('kysely')
     return await work(new Kysely<Tables>({ dialect: new SqliteDialect({ database: handle }) }), handle)
-  } catch (error) {
-    throw explain(file, error as Error)
   } finally {
     handle.close()
   }

@@ -121,7 +121,10 @@ t.test('an addon that cannot be loaded: is blamed, and not the file', async (t) 
     ['a temporary folder that is mounted noexec', () => { throw new Error('/tmp/x.node: failed to map segment from shared object') },
       /^The SQLite addon cannot be loaded from the temporary folder .* \(.* failed to map .*\): name another in the variable TMPDIR\n$/],
     ['an addon of another system', () => join(folder, 'wrong.node'),
-      /^The SQLite addon cannot be loaded \(.*wrong\.node: .*\): npm rebuild better-sqlite3 makes it anew\n$/]
+      /^The SQLite addon cannot be loaded \(.*wrong\.node: .*\): npm rebuild better-sqlite3 makes it anew\n$/],
+    ['a package that is not installed', () => ({ get isInitialized () { throw new Error("Cannot find package 'x' imported from y") } }),
+      /^The package x is missing: npm install x\n$/],
+    ['anything else', () => ({ get isInitialized () { throw new Error('it just fails') } }), /^it just fails\n$/]
   ]
   for (const [situation, sqlite, sentence] of scenarios) {
     const embedded = { get sqlite () { return sqlite() as object } }
