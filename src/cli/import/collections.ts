@@ -4,11 +4,12 @@ import type { Collection, Outcome } from './collection.js'
 import { flag, idOf, list, object, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
 import { contacts } from './import-contacts.js'
 import { users } from './import-users.js'
+import { sources } from './sources.js'
 import { prepareUpsert } from './upsert.js'
 
 const customFields: Collection = {
   name: 'custom-fields',
-  source: 'rocketchat_livechat_custom_field',
+  source: sources['custom-fields'],
   prepare: (database) => {
     const put = prepareUpsert(database, 'omnichannel_custom_field', ['id', 'label', 'scope', 'visibility', 'required', 'regexp'])
     return (document) => toOutcome(put([
@@ -25,7 +26,7 @@ const customFields: Collection = {
 
 const permissions: Collection = {
   name: 'permissions',
-  source: 'rocketchat_permissions',
+  source: sources.permissions,
   prepare: (database) => {
     const remove = database.prepare('DELETE FROM omnichannel_role_permission WHERE permission = ?')
     const insert = database.prepare('INSERT INTO omnichannel_role_permission (permission, role) VALUES (?, ?) ON CONFLICT DO NOTHING')
@@ -41,7 +42,7 @@ const permissions: Collection = {
 
 const rooms: Collection = {
   name: 'rooms',
-  source: 'rocketchat_room',
+  source: sources.rooms,
   wanted: "omnichannel rooms (t: 'l' with a contactId)",
   prepare: (database) => {
     const put = prepareUpsert(database, 'omnichannel_room', ['id', 'contact_id', 'fname', 'updated_at'])
@@ -54,8 +55,8 @@ const rooms: Collection = {
   }
 }
 
-const subscriptions = ofVisitors('subscriptions', 'rocketchat_subscription', 'omnichannel_subscription', ['name', 'fname'])
-const inquiries = ofVisitors('inquiries', 'rocketchat_livechat_inquiry', 'omnichannel_inquiry', ['name'])
+const subscriptions = ofVisitors('subscriptions', sources.subscriptions, 'omnichannel_subscription', ['name', 'fname'])
+const inquiries = ofVisitors('inquiries', sources.inquiries, 'omnichannel_inquiry', ['name'])
 
 function ofVisitors (name: string, source: string, table: string, names: string[]): Collection {
   return {

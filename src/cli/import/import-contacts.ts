@@ -4,6 +4,7 @@
 import type Database from 'better-sqlite3'
 import type { Collection, Outcome } from './collection.js'
 import { flag, idOf, list, object, plain, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
+import { sources } from './sources.js'
 import { prepareUpsert } from './upsert.js'
 
 const sourceTypes = ['widget', 'email', 'sms', 'app', 'api', 'other']
@@ -15,7 +16,7 @@ const contactColumns = [
 
 export const contacts: Collection = {
   name: 'contacts',
-  source: 'rocketchat_livechat_contact',
+  source: sources.contacts,
   prepare: (database) => {
     const putContact = prepareUpsert(database, 'omnichannel_contact', contactColumns, ', version = version + 1')
     const emails = prepareList(database, 'omnichannel_contact_email', ['address'])

@@ -1,12 +1,13 @@
 import type { Collection } from './collection.js'
 import { flag, idOf, list, object, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
 import { prepareTokens, type Token } from './imported-tokens.js'
+import { sources } from './sources.js'
 import { prepareUpsert } from './upsert.js'
 
 /** Documents of users to users, with their roles and their tokens. */
 export const users: Collection = {
   name: 'users',
-  source: 'users',
+  source: sources.users,
   prepare: (database) => {
     const putUser = prepareUpsert(database, 'omnichannel_user', ['id', 'username', 'name', 'active'])
     const removeRoles = database.prepare('DELETE FROM omnichannel_user_role WHERE user_id = ?')
