@@ -90,15 +90,14 @@ const Credentials = Type.Object({
   'X-Auth-Token': Type.String({ description: "That user's token", examples: ['s3cret'] })
 })
 
+// Their examples stand in the words: a documentation page fills an example in, and would send a tag that is stale.
 const Preconditions = Type.Object({
   'If-Match': Type.Optional(Type.String({
-    description: 'Update only while the ETag of the contact is this one, or one of a list; * stands for any. Otherwise 412',
-    examples: ['"7"']
+    description: 'Update only while the ETag of the contact is this one, for example "7", or one of a list, "5", "7"; * stands for any. Otherwise 412'
   })),
   'Idempotency-Key': Type.Optional(Type.String({
-    description: 'A text of your own for this update, 1 to 255 visible ASCII characters. Sent again with the same request, ' +
-      'the update is done once and the answer is the first one',
-    examples: ['8e03978e-40d5-43dd-bc93-6894a57f9324']
+    description: 'A text of your own for this update, 1 to 255 visible ASCII characters, for example 8e03978e-40d5-43dd-bc93-6894a57f9324. ' +
+      'Sent again with the same request, the update is done once and the answer is the first one'
   }))
 })
 

@@ -12,8 +12,8 @@ type Loose = ReturnType<typeof JSON.parse>
 
 /** What a client may ask for with a header. */
 const preconditions = [
-  { in: 'header', name: 'If-Match', required: false, schema: { type: 'string' }, description: /\w/, example: '"7"' },
-  { in: 'header', name: 'Idempotency-Key', required: false, schema: { type: 'string' }, description: /\w/, example: /^[\w-]+$/ }
+  { in: 'header', name: 'If-Match', required: false, schema: { type: 'string' }, description: /for example "7"/ },
+  { in: 'header', name: 'Idempotency-Key', required: false, schema: { type: 'string' }, description: /for example [\w-]+\./ }
 ]
 /** Which headers the answers of a status have. */
 const headersOf: Record<string, string[]> = {
