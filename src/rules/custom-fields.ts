@@ -47,6 +47,8 @@ const TOKEN = /"(?:[^"\\]+|\\[^])*"|[[\]{}:,]|[^\s"[\]{}:,]+/g
 
 /** The members of a JSON object with the text of their values: to parse 1e400 or a large integer would be to change it. */
 function membersOf (json: string): Map<string, string> {
+  // What is no JSON is not mended in passing.
+  JSON.parse(json)
   const members = new Map<string, string>()
   let depth = 0
   let before = ''

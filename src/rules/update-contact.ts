@@ -39,8 +39,8 @@ export function changeContact (body: UpdateContactBody, previous: StoredContact,
   if (contactManager !== undefined && contactManager !== '' && found.agent === undefined) throw new ContactManagerNotFoundError()
 
   let customFields: string | undefined
-  if (body.customFields != null) {
-    customFields = mergeCustomFields(found.customFields ?? [], row.custom_fields, body.customFields, fits)
+  if (body.customFields != null && found.customFields !== undefined) {
+    customFields = mergeCustomFields(found.customFields, row.custom_fields, body.customFields, fits)
   }
 
   const name = body.name?.toWellFormed()

@@ -2,7 +2,8 @@
 // parameter; a request only brings values.
 
 import {
-  AliasNode, ColumnNode, ReferenceNode, SelectQueryNode, type IdentifierNode, type Kysely, type OperationNode, type RootOperationNode
+  AliasNode, ColumnNode, ReferenceNode, SelectQueryNode,
+  type IdentifierNode, type Kysely, type OperationNode, type RootOperationNode, type SelectionNode
 } from 'kysely'
 import type { Dialect } from './dialect.js'
 import type { Description } from './steps.js'
@@ -37,7 +38,7 @@ export function compile (db: Kysely<Tables>, dialect: Dialect, { kind, describe 
 
 function columnsOf (query: RootOperationNode): string[] {
   if (!SelectQueryNode.is(query)) return []
-  return (query.selections ?? []).map(({ selection }) => nameOf(selection))
+  return (query.selections as readonly SelectionNode[]).map(({ selection }) => nameOf(selection))
 }
 
 function nameOf (node: OperationNode): string {

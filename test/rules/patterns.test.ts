@@ -1,6 +1,7 @@
 // The engine behind custom field patterns, by itself: the route trims what it tests, and the interesting texts are blank.
 // test/rules/custom-fields.test.ts has what a caller sees.
 
+import { RegExpParser } from '@eslint-community/regexpp'
 import t from 'tap'
 import { createPatterns, type PatternProblem } from '../../src/rules/patterns.js'
 
@@ -59,6 +60,7 @@ const cases: Case[] = [
   { name: 'non-capturing group: match', source: '^(?:ab|c)+$', text: 'abcab', expected: true },
   { name: 'named backreference: match', source: '^(?<n>a|b)\\k<n>$', text: 'bb', expected: true },
   { name: 'backreference: no match', source: '^(a|b)\\1$', text: 'ab', expected: false },
+  { name: 'repeated backreference: match', source: '^(a|b)\\1+$', text: 'aaa', expected: true },
   { name: 'lookahead: match', source: '^(?=.*\\d)(?=.*[a-z]).{4,}$', text: 'abc1', expected: true },
   { name: 'negative lookahead: no match', source: '^(?!admin)', text: 'administrator', expected: false },
   { name: 'lookbehind, read backwards: match', source: '(?<=a*b)c', text: 'aabc', expected: true },
@@ -119,4 +121,22 @@ void t.test('a hostile pattern comes back', async (t) => {
 
 void t.test('what is no JavaScript pattern is rejected', async (t) => {
   for (const source of rejected) t.equal(answerOf(source, 'a'), 'does not compile', source)
+})
+
+void t.test('a pattern that V8 knows and the parser does not: with the clock', async (t) => {
+  t.intercept(RegExpParser.prototype, 'parsePattern', { value: () => { throw new SyntaxError('not yet') } })
+  t.equal(answerOf('^a+$', 'aaa'), true)
+  t.equal(answerOf('^a+$', 'aab'), false)
+})
+
+void t.test('one budget for all patterns of a request, and a new one for the next', async (t) => {
+  const begin = createPatterns()
+  const problems: Array<[string, PatternProblem]> = []
+  const fits = begin(({ id }, problem) => { problems.push([id, problem]) })
+  const check = (id: string, regexp: string, text: string): boolean => fits({ id, label: '', required: 0, regexp }, text)
+  t.equal(check('quick', '^a+$', 'aaa'), true)
+  t.equal(check('slow', '^(a+)+$', `${'a'.repeat(50)}!`), false)
+  t.equal(check('after', '^a+$', 'aaa'), false)
+  t.strictSame(problems, [['slow', 'took too long'], ['after', 'took too long']])
+  t.equal(answerOf('^a+$', 'aaa', begin), true)
 })

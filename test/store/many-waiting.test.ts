@@ -5,6 +5,8 @@ import t, { type Test } from 'tap'
 import { build, type World } from '../build.js'
 
 const crowd = 1000
+/** Two turns may fall between two looks: one of a timer, one of an immediate. */
+const bound = 100
 
 /** Time passes only when somebody asks for it, so how many fit in a turn does not depend on the speed of the machine. */
 function tick (t: Test): void {
@@ -61,7 +63,7 @@ for (const [name, setup] of Object.entries({
       const { turns, order, statuses } = await answersTo(world, () => { tick(t); database.exec('COMMIT') })
       t.strictSame([...statuses], [200])
       t.strictSame(order, inOrder)
-      t.ok(Math.max(...turns) <= 50, `at most ${Math.max(...turns)} in a turn`)
+      t.ok(Math.max(...turns) <= bound, `at most ${Math.max(...turns)} in a turn`)
     })
   }
 }
@@ -72,7 +74,7 @@ void t.test('time is up for all of them at once: refused in bounded turns, in or
   world.database.exec('COMMIT')
   t.strictSame([...statuses], [503])
   t.strictSame(order, inOrder)
-  t.ok(Math.max(...turns) <= 50, `at most ${Math.max(...turns)} in a turn`)
+  t.ok(Math.max(...turns) <= bound, `at most ${Math.max(...turns)} in a turn`)
 })
 
 void t.test('the handle is closed under them: refused in bounded turns, in order', async (t) => {
@@ -80,5 +82,5 @@ void t.test('the handle is closed under them: refused in bounded turns, in order
   const { turns, order, statuses } = await answersTo(world, () => { world.database.close() })
   t.strictSame([...statuses], [500])
   t.strictSame(order, inOrder)
-  t.ok(Math.max(...turns) <= 50, `at most ${Math.max(...turns)} in a turn`)
+  t.ok(Math.max(...turns) <= bound, `at most ${Math.max(...turns)} in a turn`)
 })

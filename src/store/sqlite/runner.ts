@@ -1,6 +1,6 @@
 // Rules run to their end synchronously. Nothing here awaits, so a transaction around it cannot be entered by anybody else.
 
-import { DummyDriver, Kysely, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely'
+import { Kysely, SqliteDialect, type SqliteDialectConfig } from 'kysely'
 import { AsyncBeforeCommitError } from '../../errors.js'
 import { compile } from '../compile.js'
 import type { Call, Description, Question, Steps } from '../steps.js'
@@ -10,16 +10,9 @@ import type { SqliteDatabase } from './handle.js'
 
 type Execute = (values: object) => unknown
 
-/** Only compiles. Names are those of `main`: a temporary table or an attached file must not answer for it. */
+/** It has no database, so it can only compile. Names are those of `main`: a temporary table or an attached file must not answer for it. */
 function createCompiler (): Kysely<Tables> {
-  return new Kysely<Tables>({
-    dialect: {
-      createAdapter: () => new SqliteAdapter(),
-      createDriver: () => new DummyDriver(),
-      createIntrospector: (db) => new SqliteIntrospector(db),
-      createQueryCompiler: () => new SqliteQueryCompiler()
-    }
-  }).withSchema('main')
+  return new Kysely<Tables>({ dialect: new SqliteDialect({} as SqliteDialectConfig) }).withSchema('main')
 }
 
 /** Prepares each query when it is first met. */
