@@ -15,6 +15,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { putUnderLoad, repeat, type Answer, type Sent } from './crash-client.js'
 import { connections, contactsOf, examine, fill, readAnswers, type Damage } from './crash-file.js'
+import { bundle, bundles } from './processes.js'
 
 export const modes = [
   { journal: 'WAL', synchronous: 'NORMAL' },
@@ -89,10 +90,12 @@ interface Server {
   kill: () => Promise<unknown>
 }
 
+let bundled: Promise<void> | undefined
+
 async function start (file: string, { journal, synchronous }: Mode): Promise<Server> {
-  const server = fileURLToPath(new URL('crash-server.ts', import.meta.url))
-  // With the loader that runs this file, be it tsx's or the test runner's.
-  const child = spawn(process.execPath, [...process.execArgv, server, file, journal, synchronous], { stdio: ['ignore', 'pipe', 'inherit'] })
+  // As plain JavaScript, which starts in a fifth of the time that a loader takes.
+  await (bundled ??= bundle(['crash-server']))
+  const child = spawn(process.execPath, [`${bundles}/crash-server.mjs`, file, journal, synchronous], { stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')
   const { port } = JSON.parse(String((await Promise.race([once(child.stdout, 'data'), exited]))[0])) as { port: number }
   return {

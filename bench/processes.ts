@@ -11,15 +11,15 @@ import type { Question, ServerOptions } from './server.js'
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url))
 // Beneath the package, where Node finds its dependencies.
-const bundles = path('../node_modules/.cache/bench')
+export const bundles = path('../node_modules/.cache/bench')
 
 export function removeBundles (): void {
   rmSync(bundles, { recursive: true, force: true })
 }
 
-export async function bundle (): Promise<void> {
+export async function bundle (names = ['server', 'client', 'locker']): Promise<void> {
   await build({
-    entryPoints: ['server', 'client', 'locker'].map((name) => path(`${name}.ts`)),
+    entryPoints: names.map((name) => path(`${name}.ts`)),
     outdir: bundles,
     outExtension: { '.js': '.mjs' },
     bundle: true,
