@@ -2,10 +2,10 @@
 // was it done before, is the contact the one that the caller has seen; then the rules, the host, and the answer.
 
 import { ContactNotFoundError, ContactVersionMismatchError, RequestGoneError } from '../errors.js'
-import { ask, together, type Call, type Steps } from '../store/steps.js'
+import { together, type Call, type Question, type Steps } from '../store/steps.js'
 import { toContact, type StoredContact } from './contact.js'
 import type { Fits } from './custom-fields.js'
-import { findAnswer, rememberAnswer, type IdempotencyKey, type Known, type Remembered } from './idempotency.js'
+import { findAnswer, rememberAnswer, type IdempotencyKey, type Remembered } from './idempotency.js'
 import type { Contact, UpdateContactBody } from './schemas.js'
 import { changeContact, findForUpdate, writesOf } from './update-contact.js'
 
@@ -43,9 +43,9 @@ export function * unitOfWork (work: Work): Steps<Done> {
   const { body, ifMatch, idempotencyKey } = work
   if (!work.isAwaited()) throw new RequestGoneError()
 
-  const [, { remembered, outlived }, found] = yield * together(
-    work.admit(), idempotencyKey === undefined ? nothingKnown() : findAnswer(idempotencyKey), findForUpdate(body))
-  if (remembered !== undefined) return { ...remembered, replayed: true }
+  const replays = idempotencyKey === undefined ? [] : [findAnswer(idempotencyKey)]
+  const [, found, known] = yield * together(work.admit(), findForUpdate(body), ...replays)
+  if (known?.remembered !== undefined) return { ...known.remembered, replayed: true }
 
   const { previous } = found
   if (previous === undefined) throw new ContactNotFoundError()
@@ -58,14 +58,9 @@ export function * unitOfWork (work: Work): Steps<Done> {
   const done: Done = { version: (updated ?? previous).row.version, answer: work.toAnswer(contact), replayed: false }
   if (updated !== undefined) done.change = { contact, previous }
 
-  yield * ask(
-    ...updated === undefined ? [] : writesOf(previous, updated),
-    done.change && work.beforeCommit?.(done.change),
-    ...idempotencyKey === undefined ? [] : rememberAnswer(idempotencyKey, id, done, outlived)
-  )
+  const last: Question[] = updated === undefined ? [] : writesOf(previous, updated)
+  if (done.change !== undefined && work.beforeCommit !== undefined) last.push(work.beforeCommit(done.change))
+  if (idempotencyKey !== undefined) last.push(...rememberAnswer(idempotencyKey, id, done, known?.outlived === true))
+  if (last.length > 0) yield last
   return done
-}
-
-function * nothingKnown (): Steps<Known> {
-  return { remembered: undefined, outlived: false }
 }

@@ -58,8 +58,10 @@ type AnswersTo<Questions extends readonly unknown[]> = { [Index in keyof Questio
 /** Asks all at once, to be done in this order. Where a question is undefined, so is its answer. */
 export function * ask<const Questions extends ReadonlyArray<Question | undefined>> (...questions: Questions): Steps<AnswersTo<Questions>> {
   const asked = questions.filter((question) => question !== undefined)
-  const answers = (asked.length === 0 ? [] : yield asked).values()
-  return questions.map((question) => question === undefined ? undefined : answers.next().value) as AnswersTo<Questions>
+  const answers = asked.length === 0 ? [] : yield asked
+  if (asked.length === questions.length) return answers as AnswersTo<Questions>
+  let taken = 0
+  return questions.map((question) => question === undefined ? undefined : answers[taken++]) as AnswersTo<Questions>
 }
 
 type ResultOf<Part> = Part extends Steps<infer Result> ? Result : never
@@ -69,11 +71,13 @@ type ResultsOf<Parts extends readonly unknown[]> = { [Index in keyof Parts]: Res
 export function * together<const Parts extends ReadonlyArray<Steps<unknown>>> (...parts: Parts): Steps<ResultsOf<Parts>> {
   const steps = parts.map((part) => part.next())
   for (;;) {
-    const queries = steps.flatMap((step) => step.done === true ? [] : step.value)
-    if (queries.length === 0) return steps.map((step) => step.value) as ResultsOf<Parts>
-    const answers = yield queries
+    const asked: Question[] = []
+    for (const step of steps) if (step.done !== true) asked.push(...step.value)
+    if (asked.length === 0) return steps.map((step) => step.value) as ResultsOf<Parts>
+    const answers = yield asked
     let taken = 0
-    for (const [index, step] of steps.entries()) {
+    for (let index = 0; index < steps.length; index++) {
+      const step = steps[index] as IteratorResult<readonly Question[]>
       if (step.done !== true) steps[index] = (parts[index] as Steps<unknown>).next(answers.slice(taken, taken += step.value.length))
     }
   }
