@@ -1,48 +1,68 @@
 // V8 cannot be interrupted while it compiles, and looks ahead then from each part of a pattern into all that may follow:
 // some patterns of a few hundred characters take it seconds, or hours. A loop that matches nothing stops that look
-// ahead. Put as a door in front of each group and each repeated part, it changes no answer, and compiling takes a time
-// that grows with the number of parts.
+// ahead, and lets the clock in while V8 matches. Put as a door in front of each group and each repeated part, it changes
+// no answer, and compiling takes a time that grows with the number of parts.
+
+import type { Part } from './pattern-parts.js'
 
 const DOOR = '(?:(?!)|[])*'
-
-// Found by trying: no pattern within these bounds took V8 more than some 30 ms to compile.
-const MAX_LENGTH = 4096
-const MAX_DOORS = 400
-const MAX_DEPTH = 100
-
-const ESCAPE = /\\(?:u[\da-fA-F]{4}|x[\da-fA-F]{2}|c[a-zA-Z]|k<[^>]*>|\d+|[^])/
-const CLASS = /\[(?:\\[^]|[^\]\\])*\]/
-const OPENING = /\(\?(?:<?[=!]|:|<[^>]*>|[a-z-]*:)/
-const COUNT = /[*+?]\??|\{\d+(?:,\d*)?\}\??/
-const TOKEN = new RegExp([ESCAPE, CLASS, OPENING, COUNT, /[^]/].map(({ source }) => source).join('|'), 'g')
-const QUANTIFIER = /^(?:[*+?]|\{\d)/
-const BACKREFERENCE = /^\\[1-9k]/
 const CAPTURE = /^\((?:$|\?<[^=!])/
-const BOUNDARY = /^\\b$/i
+const CLASS = /^(?:\.|\[|\\[dswDSW])/
+const IGNORE_CASE = /^\(\?[a-z]*i/
 
-/** The source with doors, for a pattern that compiles; undefined when it is too large or too deeply nested. */
-export function withDoors (source: string): string | undefined {
-  if (source.length > MAX_LENGTH) return undefined
-  const tokens = source.match(TOKEN) ?? []
-  const needsCaptures = tokens.some((token) => BACKREFERENCE.test(token))
-  let doors = 0
-  const door = (): string => { doors++; return DOOR }
+// What there is to compile, in units of one to two microseconds. Found by trying, with Node.js 20 to 26.
+const MAX_WORK = 20_000
+const DOOR_WORK = 20
+const CAPTURE_WORK = 150
+const CLASS_WORK = 10
+// V8 writes out what is repeated a few times, and compiles what lies within up to six times over.
+const COPIES = 6
 
-  const isRepeated: boolean[] = []
-  let depth = 0
-  const parts = tokens.map((token, index) => ({ token, repeated: QUANTIFIER.test(tokens[index + 1] ?? '') })).reverse()
-    .map(({ token, repeated }) => {
-      if (token === ')') {
-        depth = Math.max(depth, isRepeated.push(repeated))
-      } else if (token.startsWith('(')) {
-        const opening = !needsCaptures && CAPTURE.test(token) ? '(?:' : token
-        return door() + opening + (isRepeated.pop() === true ? door() : '')
-      } else if (BOUNDARY.test(token)) {
-        return door() + token
-      } else if (repeated && !QUANTIFIER.test(token)) {
-        return BACKREFERENCE.test(token) ? `${door()}(?:${door()}${token})` : door() + token
-      }
-      return token
-    })
-  return depth <= MAX_DEPTH && doors <= MAX_DOORS ? parts.reverse().join('') : undefined
+/** Puts doors into a pattern; undefined when V8 would take too long to compile it. `work` tells how long, and how much is to be kept. */
+export function withDoors (parts: Part[]): { source: string, work: number } | undefined {
+  const isReference = referencesIn(parts)
+  const keepsCaptures = parts.some(({ text }) => isReference(text))
+  const eachClass = parts.some(({ text }) => IGNORE_CASE.test(text)) ? 3 * CLASS_WORK : CLASS_WORK
+  const groups: Array<{ isRepeated: boolean, copies: number }> = []
+  let source = ''
+  let work = 0
+  let copies = 1
+  const put = (text: string, textWork = 1): void => {
+    source = text + source
+    work += copies * textWork
+  }
+
+  // From the end, where a group says how often it is repeated.
+  for (const { text, quantifier } of parts.toReversed()) {
+    const isRepeated = quantifier !== ''
+    if (isRepeated) put(quantifier)
+    if (text === ')') {
+      put(text)
+      groups.push({ isRepeated, copies })
+      if (/^[+{]/.test(quantifier)) copies = COPIES
+    } else if (text.startsWith('(')) {
+      const group = groups.pop() as typeof groups[number]
+      if (group.isRepeated) put(DOOR, DOOR_WORK)
+      copies = group.copies
+      if (!CAPTURE.test(text)) put(text)
+      else if (keepsCaptures) put(text, CAPTURE_WORK)
+      else put('(?:')
+      put(DOOR, DOOR_WORK)
+    } else if (isRepeated && isReference(text)) {
+      put(`(?:${DOOR}${text})`, DOOR_WORK)
+      put(DOOR, DOOR_WORK)
+    } else {
+      // A class is sorted, by insertion.
+      put(text, CLASS.test(text) ? eachClass + (text.length / 50) ** 2 : 1)
+      if (isRepeated || text === '\\b' || text === '\\B') put(DOOR, DOOR_WORK)
+    }
+  }
+  return work <= MAX_WORK ? { source, work } : undefined
+}
+
+/** `\2` is an octal escape where there is only one group, and `\k` a letter where none has a name. */
+function referencesIn (parts: Part[]): (text: string) => boolean {
+  const captures = parts.filter(({ text }) => CAPTURE.test(text))
+  const areNamed = captures.some(({ text }) => text !== '(')
+  return (text) => text.startsWith('\\k') ? areNamed : /^\\[1-9]/.test(text) && Number(text.slice(1)) <= captures.length
 }
