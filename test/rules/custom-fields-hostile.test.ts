@@ -103,11 +103,8 @@ void t.test('more patterns than are kept compiled: each still says what it says'
   const define = database.prepare('INSERT INTO omnichannel_custom_field (id, regexp) VALUES (?, ?)')
   const numbers = Array.from({ length: 1100 }, (_, number) => String(number))
   for (const number of numbers) define.run(`n${number}`, `^${number}$`)
-  // Some at a time: what one request may have checked is bounded.
-  for (let first = 0; first < numbers.length; first += 100) {
-    const customFields = Object.fromEntries(numbers.slice(first, first + 100).map((number) => [`n${number}`, number]))
-    t.equal((await update({ contactId: 'maria', customFields: { plan: 'gold', ...customFields } })).statusCode, 200)
-  }
+  const customFields = Object.fromEntries(numbers.map((number) => [`n${number}`, number]))
+  t.equal((await update({ contactId: 'maria', customFields: { plan: 'gold', ...customFields } })).statusCode, 200)
   t.equal((await update({ contactId: 'maria', customFields: { plan: 'gold', n1: '2' } })).json().error, 'Invalid value for n1 field')
 })
 
