@@ -7,17 +7,16 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
+import '../children.js'
 
 const run = promisify(execFile)
 const name = process.platform === 'win32' ? 'omnichannel.exe' : 'omnichannel'
-// The executable is not to be looked into by coverage, nor to be fed the loaders of this process.
-const inherited = { ...process.env, NODE_OPTIONS: '' }
 
 t.test('one binary', async (t) => {
   const folder = t.testdir({ build: {}, empty: {}, tmp: {} })
   const alone = join(folder, 'empty', name)
-  const env = { ...inherited, TMPDIR: join(folder, 'tmp'), PATH: '' }
-  await run(process.execPath, ['.ci/build-binary.js', join(folder, 'build', name)], { env: inherited })
+  const env = { ...process.env, TMPDIR: join(folder, 'tmp'), PATH: '' }
+  await run(process.execPath, ['.ci/build-binary.js', join(folder, 'build', name)])
   copyFileSync(join(folder, 'build', name), alone)
   t.match(readFileSync(join(folder, 'build', `${name}-licenses.txt`), 'utf8'), /^fastify 5.*^Permission is hereby granted/ms)
 

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { env, program } from './dist.js'
+import { program } from '../children.js'
 import { cli } from './io.js'
 
 const run = promisify(execFile)
@@ -46,8 +46,8 @@ t.test('COMMAND --help: names its operands, options, defaults and variables', as
 })
 
 t.test('the program itself: passes its arguments on, and ends with the exit code', async (t) => {
-  t.match(await run(process.execPath, [program, '--version'], { env }), { stdout: /^\d+\.\d+\.\d+\n$/, stderr: '' })
-  await t.rejects(run(process.execPath, [program, 'srve'], { env }), { code: 2, stdout: '', stderr: /^Unknown command 'srve', .*\n$/ })
+  t.match(await run(process.execPath, [program, '--version']), { stdout: /^\d+\.\d+\.\d+\n$/, stderr: '' })
+  await t.rejects(run(process.execPath, [program, 'srve']), { code: 2, stdout: '', stderr: /^Unknown command 'srve', .*\n$/ })
 })
 
 t.test('--version: is the one of the package', async (t) => {
@@ -63,7 +63,7 @@ t.test('--version and --help: load no server, no database and no query builder',
       export async function resolve (specifier, context, next) { writeSync(2, specifier + '\\n'); return next(specifier, context) }`
   })
   for (const argv of [['--version'], ['--help'], ['serve', '--help']]) {
-    const { stderr } = await run(process.execPath, ['--import', `${folder}/trace.mjs`, program, ...argv], { env })
+    const { stderr } = await run(process.execPath, ['--import', `${folder}/trace.mjs`, program, ...argv])
     t.match(stderr, program, 'the trace works')
     t.strictSame(stderr.split('\n').filter((name) => /fastify$|better-sqlite3|kysely|ajv|server|\.\.\//.test(name)), [], argv.join(' '))
   }

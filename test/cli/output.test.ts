@@ -5,7 +5,7 @@ import { Readable, Writable } from 'node:stream'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { run } from '../../src/cli/run.js'
-import { env, program } from './dist.js'
+import { program } from '../children.js'
 import { cli } from './io.js'
 
 /** A stdout whose reader has gone, or whose disk is full. */
@@ -39,7 +39,7 @@ t.test('user list | head -1: ends quietly', { skip: process.platform === 'win32'
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--name', 'x'.repeat(1_000_000), '--database', file])
   const script = `for i in 1 2 3 4 5; do "$0" "$1" user list --database "$2" | head -1; done`
-  const { stdout, stderr } = await promisify(execFile)('sh', ['-c', script, process.execPath, program, file], { env, maxBuffer: 1e8 })
+  const { stdout, stderr } = await promisify(execFile)('sh', ['-c', script, process.execPath, program, file], { maxBuffer: 1e8 })
   t.match(stdout, /^(ID {3}USERNAME {2}NAME {999998}ACTIVE {2}ROLES\n){5}$/)
   t.equal(stderr, '')
 })

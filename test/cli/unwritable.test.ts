@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
-import { env, program } from './dist.js'
+import { program } from '../children.js'
 import { cli, serve } from './io.js'
 
 const nobody = 65534
@@ -79,7 +79,7 @@ t.test('a read-only folder: is said, and no file is made in it', { skip }, async
 t.test('a process of somebody who may only read: makes no file either', { skip }, async (t) => {
   const { folder, file, give } = await start(t)
   give(file, 0o444)
-  const options = { env, ...isRoot && { uid: nobody, gid: nobody } }
+  const options = isRoot ? { uid: nobody, gid: nobody } : {}
   const asNobody = async (...argv: string[]) => await promisify(execFile)(process.execPath, argv, options)
   try {
     await asNobody('-e', `fs.accessSync(${JSON.stringify(program)})`)

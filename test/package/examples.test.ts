@@ -7,10 +7,11 @@ import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import { addAccount } from '../../examples/own-users.js'
 import { fill, as, path } from '../build.js'
+import '../children.js'
 
 /** Starts an example in an empty folder; resolves to where it listens. */
 async function start (t: Test, example: string, folder: string): Promise<string> {
-  const child = spawn(process.execPath, ['--import', 'tsx', resolve('examples', example)], {
+  const child = spawn(process.execPath, ['--import', resolve('.ci/typescript.js'), resolve('examples', example)], {
     cwd: folder, env: { ...process.env, PORT: '0', NODE_ENV: 'production' }, stdio: ['ignore', 'pipe', 'inherit']
   })
   const ended = once(child, 'exit')

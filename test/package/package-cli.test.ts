@@ -9,7 +9,7 @@ import { dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { env } from '../cli/dist.js'
+import '../children.js'
 
 const run = promisify(execFile)
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Record<'dependencies' | 'peerDependencies', Record<string, string>>
@@ -20,7 +20,7 @@ const peers = Object.keys(manifest.peerDependencies)
 const scratch = mkdtempSync(join(tmpdir(), 'package-cli-'))
 t.teardown(() => { rmSync(scratch, { recursive: true }) })
 const own = join(scratch, 'node_modules/fastify-omnichannel-contacts')
-const command = async (...argv: string[]) => await run(process.execPath, [join(own, 'dist/cli/main.js'), ...argv], { env, cwd: scratch })
+const command = async (...argv: string[]) => await run(process.execPath, [join(own, 'dist/cli/main.js'), ...argv], { cwd: scratch })
 
 /** Puts a package where an installation would. */
 function link (name: string): void {
@@ -31,14 +31,14 @@ function link (name: string): void {
 
 t.before(async () => {
   mkdirSync(own, { recursive: true })
-  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', scratch], { env })
+  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', scratch])
   const tarball = readdirSync(scratch).find((name) => name.endsWith('.tgz'))!
   await run('tar', ['xzf', tarball, '-C', own, '--strip-components', '1'], { cwd: scratch })
   for (const name of [...dependencies, ...peers]) link(name)
 })
 
 void t.test('serve --demo: answers the printed curl, and shows the whole page', async (t) => {
-  const server = spawn(process.execPath, [join(own, 'dist/cli/main.js'), 'serve', '--demo', '--port', '0'], { env, cwd: scratch })
+  const server = spawn(process.execPath, [join(own, 'dist/cli/main.js'), 'serve', '--demo', '--port', '0'], { cwd: scratch })
   t.teardown(() => server.kill('SIGKILL'))
   let err = ''
   server.stderr.on('data', (data) => { err += String(data) })

@@ -4,12 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-
-// Without what tap loads into its children.
-const env = { ...process.env, NODE_OPTIONS: '' }
+import '../children.js'
 
 async function run (file: string, args: string[], cwd?: string): Promise<string> {
-  const { stdout } = await promisify(execFile)(file, args, { env, cwd }).catch((error: unknown) => {
+  const { stdout } = await promisify(execFile)(file, args, { cwd }).catch((error: unknown) => {
     const { stdout, stderr } = error as Record<'stdout' | 'stderr', string>
     throw new Error(`${file} ${args.join(' ')}\n${stdout}${stderr}`)
   })
@@ -136,7 +134,6 @@ void t.test('the tarball installed: it runs in a project of each kind, and its t
         writeFileSync(join(folder, tsconfig), JSON.stringify({ compilerOptions: { ...strict, ...compilerOptions }, files }))
         return tsconfig
       })
-      // Not bin/tsc: with what tap still loads into a child, a file without an extension is no ES module.
       const tsc = join('node_modules', compiler, 'lib/tsc.js')
       t.equal(await run(process.execPath, [tsc, '--build', ...flags, ...tsconfigs], folder), '')
     })

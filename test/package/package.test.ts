@@ -4,6 +4,7 @@ import { join, posix } from 'node:path'
 import { promisify } from 'node:util'
 import { publint } from 'publint'
 import t from 'tap'
+import '../children.js'
 
 // Of what npm test has built: another build would pull dist away under the other tests.
 const run = promisify(execFile)

@@ -3,9 +3,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
+import '../children.js'
 
 const readme = readFileSync('README.md', 'utf8')
 const run = promisify(execFile)
+const end = '-- the end of a snippet --'
 
 function blocks (language: string): string[] {
   return [...readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(([, text]) => text!)
@@ -21,14 +23,20 @@ function runnable (snippet: string): string {
 void t.test('every JavaScript snippet runs, and prints what its comments say', async (t) => {
   const snippets = blocks('js')
   t.ok(snippets.length >= 2, 'the README has snippets')
-  // Inside the package, so that it is found under its own name.
-  const folder = t.testdir(Object.fromEntries(snippets.map((snippet, index) => [`${index}.mjs`, runnable(snippet)])))
+  // Inside the package, so that it is found under its own name. One after the other in one process: to load Fastify takes
+  // longer than any of them.
+  const folder = t.testdir({
+    ...Object.fromEntries(snippets.map((snippet, index) => [`${index}.mjs`, runnable(snippet)])),
+    'all.mjs': snippets.map((_, index) => `await import('./${index}.mjs')\nconsole.log('${end}')\n`).join('')
+  })
+  const { stdout, stderr } = await run(process.execPath, [join(folder, 'all.mjs')], { env: { PATH: process.env['PATH'] } })
+  t.equal(stderr, '')
+  const outputs = stdout.split(`${end}\n`)
   for (const [index, snippet] of snippets.entries()) {
-    const { stdout, stderr } = await run(process.execPath, [join(folder, `${index}.mjs`)], { env: { PATH: process.env['PATH'] } })
     const printed = [...snippet.matchAll(/console\.log\(.*\) \/\/ (.*)$/gm)].map(([, text]) => `${text!}\n`)
-    t.equal(stdout, printed.join(''), snippet)
-    t.equal(stderr, '', snippet)
+    t.equal(outputs[index], printed.join(''), snippet)
   }
+  t.equal(outputs.length, snippets.length + 1, 'each came to its end')
 })
 
 void t.test('every npm script that is named exists', async (t) => {

@@ -1,0 +1,13 @@
+// Programs that tests start run as users start them. tap would load itself into each: a third of a second, exit handlers of
+// its own, and coverage that nobody reads.
+
+import processOnSpawn from 'process-on-spawn'
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+
+processOnSpawn.removeAllListeners()
+process.env['NODE_OPTIONS'] = ''
+
+/** Where the command line has been built to. */
+export const program = resolve('dist/cli/main.js')
+if (!existsSync(program)) throw new Error('dist/cli is not there: npm run build makes it')
