@@ -52,6 +52,9 @@ export const UpdateRefusedError = createError<[error: string]>('FOC_UPDATE_REFUS
 /** The database stayed locked for longer than `lockTimeout`. */
 export const DatabaseBusyError = createError('FOC_DATABASE_BUSY', 'error-database-busy', 503)
 
+/** A connection was lost during COMMIT, and what became of it cannot be found out. */
+export const InDoubtError = createError('FOC_IN_DOUBT', 'The database was lost during COMMIT, so the update may or may not have been made', 500)
+
 /** Nobody waits for the answer any more, so nothing was begun. Never seen by a caller. */
 export const RequestGoneError = createError('FOC_REQUEST_GONE', 'The request was answered or its client went away before the update began', 503)
 

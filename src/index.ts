@@ -4,7 +4,7 @@ import { addBodyParsers } from './http/body.js'
 import { authenticateHook, authorizeHook } from './http/identity.js'
 import { addRoute } from './http/route.js'
 import { checkOptions, type OmnichannelContactsOptions } from './options.js'
-import { sqliteStore } from './store/sqlite/sqlite-store.js'
+import { openStore } from './store/open-store.js'
 
 /**
  * Registers `POST <prefix>/omnichannel/contacts.update`.
@@ -18,7 +18,7 @@ import { sqliteStore } from './store/sqlite/sqlite-store.js'
 const plugin: FastifyPluginAsync<OmnichannelContactsOptions> = async (app, options) => {
   const settings = checkOptions(options)
 
-  const store = sqliteStore(settings.database)
+  const store = openStore(settings.database, (error) => { app.log.error({ err: error }, 'a connection to the database was lost') })
   await store.migrate(settings)
 
   app.addHook('preParsing', authenticateHook(store, settings))
@@ -33,6 +33,7 @@ export default fp(plugin, { fastify: '5.x', name: 'fastify-omnichannel-contacts'
 
 export * from './errors.js'
 export * from './rules/schemas.js'
+export type { PostgresClient, PostgresPool, PostgresQuery, PostgresResult } from './store/postgres/handle.js'
 export type { SqliteDatabase, SqliteStatement } from './store/sqlite/handle.js'
 export { hashToken } from './http/identity.js'
 export type { ContactUpdatedEvent, OmnichannelContactsOptions, User } from './options.js'

@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import leven from 'leven'
 import { InvalidOptionError, UnknownOptionError } from './errors.js'
 import type { Contact } from './rules/schemas.js'
+import { isPool, type PostgresPool } from './store/postgres/handle.js'
 import { isOpenDatabase, type SqliteDatabase } from './store/sqlite/handle.js'
 
 /** The calling user. A host's own `authenticate` may return an object with more. */
@@ -22,8 +23,8 @@ export interface ContactUpdatedEvent {
 }
 
 export interface OmnichannelContactsOptions {
-  /** The host's open better-sqlite3 handle. The plugin never closes it. */
-  database: SqliteDatabase
+  /** The host's open better-sqlite3 handle, or its `pg.Pool`, best with `pipeline: true`. The plugin never closes it. */
+  database: SqliteDatabase | PostgresPool
   /** Path in front of `/omnichannel/contacts.update`. Default `/api/v1`. */
   prefix?: string
   /** `true` creates what is missing of `schema.sql`; `false` only checks that all is there. Default `true`. */
@@ -40,10 +41,14 @@ export interface OmnichannelContactsOptions {
   idempotencyWindow?: number
   /**
    * Called inside the transaction, once for each update that writes, after the rows are written. On SQLite `connection` is
-   * the host's own handle and the hook must be synchronous: a promise undoes the update. Throwing `UpdateRefusedError`
-   * undoes the update and answers 400 with its text; throwing anything else undoes it and answers 500.
+   * the host's own handle and the hook must be synchronous: a promise undoes the update. On PostgreSQL it is the client
+   * that is in the transaction, and the hook is awaited; it is called again where the transaction has to be begun again.
+   * Throwing `UpdateRefusedError` undoes the update and answers 400 with its text; throwing anything else undoes it and
+   * answers 500.
    */
-  beforeCommit?: (event: ContactUpdatedEvent, connection: SqliteDatabase) => void
+  // Not narrower, so that a host gives it the type that its own driver has for it.
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  beforeCommit?: (event: ContactUpdatedEvent, connection: any) => unknown
   /** Called after COMMIT, once for each update that wrote. Not awaited; what it throws is logged and changes nothing. */
   onContactUpdated?: (event: ContactUpdatedEvent) => unknown
 }
@@ -61,7 +66,7 @@ type Check = [test: (value: unknown) => boolean, expected: string]
 
 const func: Check = [(value) => typeof value === 'function', 'a function']
 const checks: Record<string, Check> = {
-  database: [isOpenDatabase, 'an open better-sqlite3 database'],
+  database: [(value) => isOpenDatabase(value) || isPool(value), 'an open better-sqlite3 database or a pg Pool'],
   prefix: [(value) => typeof value === 'string', 'a string'],
   migrate: [(value) => typeof value === 'boolean', 'a boolean'],
   authenticate: func,
@@ -87,7 +92,7 @@ export function checkOptions (options: OmnichannelContactsOptions): Settings {
   for (const [name, [test, expected]] of Object.entries(checks)) {
     const value: unknown = options[name as keyof OmnichannelContactsOptions]
     if (value === undefined && name !== 'database') continue
-    if (!test(value)) throw new InvalidOptionError(name, expected)
+    if (!test(value)) throw new InvalidOptionError(name, name === 'database' ? expected + adviceOn(value) : expected)
     given[name] = value
   }
   return { migrate: true, lockTimeout: 5000, bodyLimit: 256 * 1024, idempotencyWindow: 24 * 60 * 60 * 1000, ...given, prefix: options.prefix === undefined ? '/api/v1' : '' } as Settings
@@ -95,6 +100,16 @@ export function checkOptions (options: OmnichannelContactsOptions): Settings {
 
 function isInteger (value: unknown, from: number, to: number): boolean {
   return Number.isInteger(value) && Number(value) >= from && Number(value) <= to
+}
+
+/** What somebody holds who took another library's object for the database. */
+function adviceOn (value: unknown): string {
+  const { selectFrom, unsafe, execProtocolRaw, connect, query } = Object(value) as Record<string, unknown>
+  if (selectFrom !== undefined) return '; this is a Kysely instance: pass the handle or pool that it was made with'
+  if (unsafe !== undefined) return '; this is a client of postgres.js: pass a Pool of the package pg'
+  if (execProtocolRaw !== undefined) return '; this is a PGlite database: pass a Pool of the package pg, or a better-sqlite3 database'
+  if (connect !== undefined && query !== undefined) return '; this is a single client: pass the Pool of the package pg'
+  return ''
 }
 
 function hint (name: string): string {

@@ -4,6 +4,8 @@ import Database from 'better-sqlite3'
 import fastify, { type FastifyInstance, type FastifyServerOptions, type LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
 import omnichannelContacts, { hashToken, type OmnichannelContactsOptions } from '../src/index.js'
+import { engineOf } from './engines.js'
+import { openSchema } from './postgres-handle.js'
 
 export const path = '/api/v1/omnichannel/contacts.update'
 
@@ -21,7 +23,7 @@ export interface World {
   post: (text: string | undefined, headers?: Record<string, string>) => Promise<LightMyRequestResponse>
 }
 
-export interface Setup extends Partial<OmnichannelContactsOptions> {
+export interface Setup extends Partial<Omit<OmnichannelContactsOptions, 'database'>> {
   database?: Database.Database
   server?: FastifyServerOptions
   /** Runs before the plugin is registered. */
@@ -31,14 +33,14 @@ export interface Setup extends Partial<OmnichannelContactsOptions> {
 }
 
 export async function build (t: Test, { server, host, late, ...options }: Setup = {}): Promise<World> {
-  const database = options.database ?? new Database(':memory:')
+  const { database, given, close } = await open(t, options.database)
   const app = fastify(server)
   t.teardown(async () => {
     await app.close()
-    database.close()
+    await close()
   })
   await host?.(app, database)
-  await app.register(omnichannelContacts, { ...options, database })
+  await app.register(omnichannelContacts, { ...options, database: given })
   await late?.(app, database)
   await app.ready()
   fill(database)
@@ -53,6 +55,25 @@ export async function build (t: Test, { server, host, late, ...options }: Setup 
       method: 'POST', url: path, headers: { 'content-type': 'application/json', ...headers }, payload: JSON.stringify(body)
     })
   }
+}
+
+/** Begins a transaction of the host's for which an update of maria has to wait. */
+export function hold (database: Database.Database): void {
+  database.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'maria'")
+}
+
+interface Opened {
+  /** How the test looks at the database, whichever it is. */
+  database: Database.Database
+  /** What the plugin is given. */
+  given: OmnichannelContactsOptions['database']
+  close: () => Promise<void>
+}
+
+async function open (t: Test, own: Database.Database | undefined): Promise<Opened> {
+  if (own === undefined && engineOf(t) === 'postgres') return await openSchema()
+  const database = own ?? new Database(':memory:')
+  return { database, given: database, close: async () => { database.close() } }
 }
 
 /** Users ann and bob (agents), mia (manager), adam (admin), nick (no role), ina (agent, inactive); contacts maria and blank. */

@@ -9,7 +9,7 @@ import type { Dist } from './dist.js'
 
 export function addCeiling (app: FastifyInstance, dist: Dist, database: Database.Database): void {
   const { read, update, ...store } = dist.store.sqliteStore(database)
-  const remembering: Store = { ...store, read: remember(read), update: remember(update) }
+  const remembering: Store = { ...store, read: remember(read) as Store['read'], update: remember(update) }
   const settings = { prefix: '/api/v1', lockTimeout: 5000, bodyLimit: 256 * 1024, idempotencyWindow: 86_400_000 } as Settings
 
   app.addHook('preParsing', dist.identity.authenticateHook(remembering, settings))
@@ -20,5 +20,5 @@ export function addCeiling (app: FastifyInstance, dist: Dist, database: Database
 
 function remember (ask: Store['update']): Store['update'] {
   let answer: Promise<unknown> | undefined
-  return (steps, lockTimeout) => (answer ??= ask(steps, lockTimeout)) as ReturnType<typeof ask<never>>
+  return (...asked) => (answer ??= ask(...asked)) as ReturnType<typeof ask<never>>
 }

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { RequestGoneError } from '../errors.js'
 import type { Settings } from '../options.js'
 import { fingerprintOf } from '../rules/idempotency.js'
+import { whatBecameOf } from '../rules/in-doubt.js'
 import { createPatterns, type PatternProblem } from '../rules/patterns.js'
 import type { UpdateContactBody } from '../rules/schemas.js'
 import { unitOfWork, type Work } from '../rules/unit-of-work.js'
@@ -45,7 +46,7 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
         beforeCommit: callBeforeCommit(settings, request)
       }
       try {
-        const done = await store.update(() => unitOfWork(work), settings.lockTimeout)
+        const done = await store.update(() => unitOfWork(work), settings.lockTimeout, (done) => whatBecameOf(work, done))
         seal()
         sendDone(reply, done)
         if (done.change !== undefined) callOnContactUpdated(settings, request, done.change)

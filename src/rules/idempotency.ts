@@ -55,7 +55,9 @@ export function * findAnswer ({ userId, key, fingerprint, window }: IdempotencyK
 export function rememberAnswer (
   { userId, key, fingerprint, window }: IdempotencyKey, contactId: string, { version, answer }: Remembered, outlived: boolean
 ): Query[] {
-  const put = queries.putAnswer({ userId, key, fingerprint, contactId, version, text: answer, now: new Date().toISOString() })
+  const put = queries.putAnswer({
+    userId, key, fingerprint, contactId, version, text: answer, now: new Date().toISOString(), since: since(window)
+  })
   return outlived ? [put, queries.deleteOutlived({ since: since(window) })] : [put]
 }
 

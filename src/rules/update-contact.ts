@@ -84,13 +84,13 @@ export function writesOf (previous: StoredContact, updated: StoredContact): Quer
   // The web client sends the whole form with one thing changed, so a list that stays the same is not written.
   if (!isSameList(emails, previous.emails)) {
     writes.push(
-      queries.putEmails({ contactId, addresses: JSON.stringify(emails) }),
+      queries.putEmails({ contactId, addresses: emails }),
       queries.deleteEmailsFrom({ contactId, position: emails.length })
     )
   }
   if (!isSameList(phones, previous.phones)) {
     writes.push(
-      queries.putPhones({ contactId, phoneNumbers: JSON.stringify(phones) }),
+      queries.putPhones({ contactId, phoneNumbers: phones }),
       queries.deletePhonesFrom({ contactId, position: phones.length })
     )
   }

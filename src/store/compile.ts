@@ -32,7 +32,7 @@ export function compile (db: Kysely<Tables>, dialect: Dialect, { kind, describe 
     sql,
     columns: columnsOf(query),
     bind: (values) => parameters.map((parameter) =>
-      parameter instanceof Marker ? (values as Record<string, unknown>)[parameter.name] : parameter)
+      dialect.toParameter(parameter instanceof Marker ? (values as Record<string, unknown>)[parameter.name] : parameter))
   }
 }
 

@@ -29,7 +29,8 @@ function selectGrants (db: Kysely<Tables>, userId: string, permission: string) {
     .where('grant.permission', '=', permission)
 }
 
-export const findEnabledContact = one((db, { contactId }: { contactId: string }) =>
+/** Locked where there are others, so it is asked before the lists that hang on it. */
+export const findEnabledContact = one((db, { contactId }: { contactId: string }, dialect) =>
   db
     .selectFrom('omnichannel_contact')
     .select([
@@ -37,7 +38,8 @@ export const findEnabledContact = one((db, { contactId }: { contactId: string })
       'last_chat_id', 'last_chat_at', 'version', 'created_at', 'updated_at'
     ])
     .where('id', '=', contactId)
-    .where('enabled', '=', 1))
+    .where('enabled', '=', 1)
+    .$if(dialect.locksRows, (query) => query.forUpdate()))
 
 export const listEmails = many((db, { contactId }: { contactId: string }) =>
   db
@@ -103,9 +105,9 @@ export const updateContactRow = write((db, change: ContactChange) =>
     }))
     .where('id', '=', change.contactId))
 
-// A list arrives as one JSON text, so that a long one costs one statement too; rows that stay the same are not written.
+// A list arrives as one value, so that a long one costs one statement too; rows that stay the same are not written.
 
-export const putEmails = write((db, { contactId, addresses }: { contactId: string, addresses: string }, dialect) =>
+export const putEmails = write((db, { contactId, addresses }: { contactId: string, addresses: readonly string[] }, dialect) =>
   db
     .insertInto('omnichannel_contact_email')
     .columns(['contact_id', 'position', 'address'])
@@ -121,7 +123,7 @@ export const deleteEmailsFrom = write((db, { contactId, position }: { contactId:
     .where('contact_id', '=', contactId)
     .where('position', '>=', position))
 
-export const putPhones = write((db, { contactId, phoneNumbers }: { contactId: string, phoneNumbers: string }, dialect) =>
+export const putPhones = write((db, { contactId, phoneNumbers }: { contactId: string, phoneNumbers: readonly string[] }, dialect) =>
   db
     .insertInto('omnichannel_contact_phone')
     .columns(['contact_id', 'position', 'phone_number'])
@@ -188,6 +190,7 @@ export interface AnswerToKeep {
   version: number
   text: string
   now: string
+  since: string
 }
 
 export const putAnswer = write((db, answer: AnswerToKeep) =>
@@ -202,21 +205,25 @@ export const putAnswer = write((db, answer: AnswerToKeep) =>
       answer: answer.text,
       created_at: answer.now
     })
-    // A key that has outlived its window is free again.
+    // A key that has outlived its window is free again. One that somebody else has used meanwhile is not, and no version is refused.
     .onConflict((conflict) => conflict.columns(['user_id', 'key']).doUpdateSet((row) => ({
       fingerprint: row.ref('excluded.fingerprint'),
       contact_id: row.ref('excluded.contact_id'),
-      version: row.ref('excluded.version'),
+      version: row.case().when('omnichannel_idempotency_key.created_at', '<=', answer.since).then(row.ref('excluded.version')).end().$castTo<number>(),
       answer: row.ref('excluded.answer'),
       created_at: row.ref('excluded.created_at')
     }))))
 
 /** Some of the answers whose time is over, the oldest first. */
-export const deleteOutlived = write((db, { since }: { since: string }) =>
+export const deleteOutlived = write((db, { since }: { since: string }, dialect) =>
   db
     .deleteFrom('omnichannel_idempotency_key')
     .where((where) => where(
-      where.refTuple('user_id', 'key'), 'in', selectOutlived(db, since).select(['user_id', 'key']).$asTuple('user_id', 'key'))))
+      where.refTuple('user_id', 'key'), 'in', selectOutlived(db, since)
+        .select(['user_id', 'key'])
+        // Those that somebody else is just taking away are none to wait for.
+        .$if(dialect.locksRows, (query) => query.forUpdate().skipLocked())
+        .$asTuple('user_id', 'key'))))
 
 function selectOutlived (db: Kysely<Tables>, since: string) {
   return db.selectFrom('omnichannel_idempotency_key').where('created_at', '<=', since).orderBy('created_at').limit(20)

@@ -52,6 +52,9 @@ function define<Values extends object, Answer> (kind: Description['kind'], descr
 /** The rules of one operation: a generator that yields queries, as many together as can be, and is handed their answers. */
 export type Steps<Result> = Generator<readonly Question[], Result, readonly unknown[]>
 
+/** What became of a transaction whose end nobody has seen; `unknown` where others have written since. */
+export type Fate = 'committed' | 'undone' | 'unknown'
+
 type AnswerTo<Asked> = Asked extends Query<infer Answer> ? Answer : undefined
 type AnswersTo<Questions extends readonly unknown[]> = { [Index in keyof Questions]: AnswerTo<Questions[Index]> }
 

@@ -1,9 +1,10 @@
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import { readFileSync } from 'node:fs'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import t from '../engines.js'
 import type { LightMyRequestResponse } from 'fastify'
-import { as, build, path, type Setup } from '../build.js'
+import { as, build, hold, path, type Setup } from '../build.js'
 
 // As in the README.
 const exposedHeaders = ['ETag', 'Idempotency-Replayed', 'Retry-After']
@@ -11,7 +12,7 @@ const origin = 'https://desk.example.com'
 
 /** An answer of each kind. */
 async function answers (t: Test, setup: Setup): Promise<LightMyRequestResponse[]> {
-  const { app, database, update } = await build(t, { ...setup, bodyLimit: 200, lockTimeout: 10 })
+  const { app, database, update } = await build(t, { ...setup, bodyLimit: 200, lockTimeout: 300 })
   const ask = async (body: unknown, headers: Record<string, string> = as('ann')): Promise<LightMyRequestResponse> =>
     await update(body, { ...headers, origin })
   const replies = [
@@ -21,7 +22,7 @@ async function answers (t: Test, setup: Setup): Promise<LightMyRequestResponse[]
     await ask({ contactId: 'maria' }, as('nick')),
     await ask({ contactId: 'maria', name: 'x'.repeat(300) })
   ]
-  database.exec('BEGIN')
+  hold(database)
   replies.push(await ask({ contactId: 'maria', name: 'X' }))
   database.exec('ROLLBACK; DROP TABLE omnichannel_custom_field')
   replies.push(await ask({ contactId: 'maria', customFields: {} }))

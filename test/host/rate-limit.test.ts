@@ -1,5 +1,5 @@
 import rateLimit from '@fastify/rate-limit'
-import t from 'tap'
+import t from '../engines.js'
 import { as, build, rows } from '../build.js'
 
 const text = (seconds: number): string => 'Error, too many requests. Please slow down. ' +

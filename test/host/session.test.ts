@@ -1,5 +1,5 @@
 import jwt from '@fastify/jwt'
-import t from 'tap'
+import t from '../engines.js'
 import { as, build, rows } from '../build.js'
 
 const unauthorized = {

@@ -1,5 +1,5 @@
 import underPressure from '@fastify/under-pressure'
-import t from 'tap'
+import t from '../engines.js'
 import { build, rows } from '../build.js'
 
 void t.test('@fastify/under-pressure: its 503 and its Retry-After stay, its words do not get out', async (t) => {

@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import type { LightMyRequestResponse } from 'fastify'
-import t from 'tap'
+import t from '../engines.js'
 import { as, build, rows } from '../build.js'
 
 // test/contract.md, section 4: every answer, its whole body and its headers.

@@ -1,5 +1,5 @@
 import Database from 'better-sqlite3'
-import t from 'tap'
+import t from '../engines.js'
 import { hashToken } from '../../src/index.js'
 import { as, build, rows } from '../build.js'
 

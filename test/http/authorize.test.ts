@@ -1,4 +1,4 @@
-import t from 'tap'
+import t from '../engines.js'
 import { as, build, changes, rows } from '../build.js'
 
 // test/contract.md, section 8: roles hang on users, the permission on roles.

@@ -1,4 +1,4 @@
-import t from 'tap'
+import t from '../engines.js'
 import { build, rows } from '../build.js'
 
 // test/contract.md, sections 1 and 3: how a body travels.

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import type { LightMyRequestResponse } from 'fastify'
-import t from 'tap'
-import { as, build, changes, rows, type Setup, type World } from '../build.js'
+import tap from 'tap'
+import t from '../engines.js'
+import { as, build, changes, hold, rows, type Setup, type World } from '../build.js'
 
 // test/contract.md is sent as it stands: each example of section 3, and each text of sections 3 and 4.
 
@@ -11,7 +12,7 @@ const sections = readFileSync('test/contract.md', 'utf8').split(/^## /m)
 function readTable (section: number, titles: string): string[][] {
   const lines = sections[section]!.split('\n')
   const first = lines.indexOf(titles)
-  t.not(first, -1, titles)
+  tap.not(first, -1, titles)
   const last = lines.indexOf('', first)
   return lines.slice(first + 2, last).map((line) => line.split('|').slice(1, -1))
 }
@@ -106,12 +107,12 @@ const provocations: Record<string, Provocation[]> = {
   ],
   'Internal server error': [refusedByHost({})],
   'error-database-busy': [{
-    setup: { lockTimeout: 20 },
+    setup: { lockTimeout: 300 },
     ask: async ({ update, database }) => {
-      database.exec('BEGIN')
+      hold(database)
       const reply = await update(maria)
       database.exec('ROLLBACK')
-      t.match(reply.headers['retry-after'], /^\d+$/)
+      tap.match(reply.headers['retry-after'], /^\d+$/)
       return reply
     }
   }],

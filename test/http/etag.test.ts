@@ -1,6 +1,6 @@
 // Entity tags: no update of one who has not seen the last one (test/contract.md, section 10).
 
-import t from 'tap'
+import t from '../engines.js'
 import { as, build, rows } from '../build.js'
 
 const mismatch = { success: false, error: 'error-contact-version-mismatch' }

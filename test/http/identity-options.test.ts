@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import t from 'tap'
+import t from '../engines.js'
 import { build, rows } from '../build.js'
 
 const unauthorized = {

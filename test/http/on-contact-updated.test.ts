@@ -1,5 +1,5 @@
 import Database from 'better-sqlite3'
-import t from 'tap'
+import t, { sqlite } from '../engines.js'
 import type { ContactUpdatedEvent } from '../../src/index.js'
 import { as, build, rows } from '../build.js'
 
@@ -96,7 +96,7 @@ void t.test('an answer does not wait for it', async (t) => {
   finish()
 })
 
-void t.test('the host may use the handle in it', async (t) => {
+void sqlite.test('the host may use the handle in it', async (t) => {
   const { update, database } = await build(t, {
     onContactUpdated: async ({ contact, request }) => {
       database.transaction(() => { database.prepare('INSERT INTO omnichannel_statistic VALUES (?, 1)').run(contact.name) })()

@@ -2,9 +2,9 @@ import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import type { LightMyRequestResponse } from 'fastify'
-import t from 'tap'
+import t from '../engines.js'
 import { UpdateRefusedError } from '../../src/index.js'
-import { as, build, path, type Setup, type World } from '../build.js'
+import { as, build, hold, path, type Setup, type World } from '../build.js'
 
 /** Loose JSON. */
 type Loose = ReturnType<typeof JSON.parse>
@@ -57,7 +57,7 @@ void t.test('every answer of the server fits the schema of its status', async (t
   const keyed = ann({ 'idempotency-key': 'k' })
   const maria = (change: object): object => ({ contactId: 'maria', ...change })
   const inTransaction = async (): Promise<LightMyRequestResponse> => {
-    database.exec('BEGIN')
+    hold(database)
     try {
       return await update(maria({ name: 'X' }))
     } finally {

@@ -1,4 +1,4 @@
-import t from 'tap'
+import t from '../engines.js'
 import { as, build, path, rows } from '../build.js'
 
 // test/contract.md, section 2: who is asked before what, and what before how.

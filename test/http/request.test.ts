@@ -1,4 +1,4 @@
-import t from 'tap'
+import t from '../engines.js'
 import { build, changes, rows } from '../build.js'
 
 // test/contract.md, sections 1 and 3: what a body may be, and what is said of one that is not.

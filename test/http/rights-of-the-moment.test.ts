@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import t from 'tap'
+import t from '../engines.js'
 import { as, build, path, rows, type Setup } from '../build.js'
 
 const message = 'You must be logged in to do this.'

@@ -1,4 +1,4 @@
-import t from 'tap'
+import t from '../engines.js'
 import { build, rows, type Setup } from '../build.js'
 
 // Whatever a host's function throws, nobody gets in by it, and the answer stays the contract's.

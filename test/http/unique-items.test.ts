@@ -1,7 +1,7 @@
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import t from 'tap'
+import t from '../engines.js'
 import { uniqueItems } from '../../src/http/unique-items.js'
 
 // Ajv's own keyword is wrong about "__proto__" only, so of every other list ours has to say the same. What is answered

@@ -1,4 +1,4 @@
-import t from 'tap'
+import t from '../engines.js'
 import { build } from '../build.js'
 
 // test/contract.md, section 7: the contact in the answer, key for key.

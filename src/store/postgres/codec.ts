@@ -1,0 +1,37 @@
+// How values travel: as texts, so that no type parser of the host's has a say, and as SQLite would give them, so that the
+// rules see one kind of row.
+
+const BOOL = 16
+const INT8 = 20
+const INT2 = 21
+const INT4 = 23
+
+// `text` cannot hold U+0000. It is stored as ␀0, and a ␀ that is followed by a 0 or 1 as ␀1.
+
+export function encodeText (text: string): string {
+  return text.replace(/\0|␀(?=[01])/g, (found) => found === '\0' ? '␀0' : '␀1')
+}
+
+export function decodeText (text: string): string {
+  return text.includes('␀') ? text.replace(/␀([01])/g, (_, digit) => digit === '0' ? '\0' : '␀') : text
+}
+
+type Parameter = string | number | null | undefined | readonly string[]
+
+/** A value of the rules as a parameter. A list becomes an array of texts. */
+export function toParameter (value: Parameter): string | null {
+  if (value === null || value === undefined) return null
+  if (typeof value === 'object') return `{${value.map((item) => `"${encodeText(item).replace(/["\\]/g, '\\$&')}"`).join(',')}}`
+  return encodeText(String(value))
+}
+
+/** What reads a column of this type. */
+export function parserOf (oid: number): (text: string) => unknown {
+  switch (oid) {
+    case BOOL: return (text) => text === 't' ? 1 : 0
+    case INT2:
+    case INT4:
+    case INT8: return Number
+    default: return decodeText
+  }
+}

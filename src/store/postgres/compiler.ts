@@ -1,0 +1,73 @@
+// Queries as PostgreSQL is sent them. Names are not qualified: the host's search_path says where its tables are.
+
+import { hash } from 'node:crypto'
+import {
+  AliasNode, ColumnNode, DummyDriver, IdentifierNode, Kysely, OperationNodeTransformer, PostgresAdapter, PostgresIntrospector,
+  PostgresQueryCompiler, RawNode, ReferenceNode, SelectionNode, type KyselyPlugin
+} from 'kysely'
+import { compile } from '../compile.js'
+import type { Description, Query } from '../steps.js'
+import type { Tables } from '../tables.js'
+import { parserOf } from './codec.js'
+import { postgresDialect } from './dialect.js'
+import type { PostgresQuery, PostgresResult } from './handle.js'
+
+/** Reads times as our texts, whatever TimeZone and DateStyle the host's session has. */
+class TimesAsTexts extends OperationNodeTransformer {
+  protected override transformSelection (node: SelectionNode): SelectionNode {
+    const { selection } = node
+    const name = ReferenceNode.is(selection) && ColumnNode.is(selection.column) ? selection.column.column.name : ''
+    if (!name.endsWith('_at')) return super.transformSelection(node)
+    const text = RawNode.create(['to_char(', ` at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`], [selection])
+    return SelectionNode.create(AliasNode.create(text, IdentifierNode.create(name)))
+  }
+}
+
+const times = new TimesAsTexts()
+const timesAsTexts: KyselyPlugin = {
+  transformQuery: ({ node }) => times.transformNode(node),
+  transformResult: ({ result }) => Promise.resolve(result)
+}
+
+/** It has no connection, so it can only compile. */
+const db = new Kysely<Tables>({
+  dialect: {
+    createAdapter: () => new PostgresAdapter(),
+    createDriver: () => new DummyDriver(),
+    createIntrospector: (db) => new PostgresIntrospector(db),
+    createQueryCompiler: () => new PostgresQueryCompiler()
+  },
+  plugins: [timesAsTexts]
+})
+
+/** A query made ready: what is sent for it, and what its answer is. */
+export interface Prepared {
+  toQuery: (values: object) => PostgresQuery
+  toAnswer: (result: PostgresResult) => unknown
+}
+
+const prepared = new Map<Description, Prepared>()
+
+export function prepare ({ description }: Query): Prepared {
+  let ready = prepared.get(description)
+  if (ready === undefined) prepared.set(description, ready = make(description))
+  return ready
+}
+
+const types = { getTypeParser: parserOf }
+
+/** A statement under a name of its own text, so that other versions of the package may share the connection. */
+export function statement (text: string): (values: unknown[]) => PostgresQuery {
+  const name = `omnichannel_${hash('sha256', text, 'hex').slice(0, 32)}`
+  return (values) => ({ name, text, values, rowMode: 'array', types })
+}
+
+function make (description: Description): Prepared {
+  const { kind, sql, columns, bind } = compile(db, postgresDialect, description)
+  const query = statement(sql)
+  const toRow = (cells: unknown): object => Object.fromEntries(columns.map((column, index) => [column, (cells as unknown[])[index]]))
+  return {
+    toQuery: (values) => query(bind(values)),
+    toAnswer: ({ rows }) => kind === 'many' ? rows.map(toRow) : kind === 'one' && rows.length > 0 ? toRow(rows[0]) : undefined
+  }
+}

@@ -1,0 +1,46 @@
+/** What the plugin asks of the host's pool: a {@link https://node-postgres.com/apis/pool node-postgres} `Pool`, 8.23 or later. */
+export interface PostgresPool {
+  readonly totalCount: number
+  connect (): Promise<PostgresClient>
+  query (text: string, values?: unknown[]): Promise<unknown>
+  on (event: 'error', listener: (error: Error) => void): unknown
+  listenerCount (event: 'error'): number
+  end (): Promise<void>
+}
+
+/** What the plugin asks of a client of the pool, and what `beforeCommit` is given. */
+export interface PostgresClient {
+  /** Whether queries may be sent before the ones before them are answered; set by `pipeline: true` of the pool. */
+  readonly pipeline?: boolean
+  query (text: string, values?: unknown[]): Promise<PostgresResult>
+  query (query: PostgresQuery): Promise<PostgresResult>
+  getTransactionStatus (): string | null
+  on (event: string, listener: Listener): unknown
+  removeListener (event: string, listener: Listener): unknown
+  release (destroy?: boolean): void
+}
+
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+type Listener = (...args: any[]) => void
+
+/** A prepared statement with its values. */
+export interface PostgresQuery {
+  name: string
+  text: string
+  values: unknown[]
+  rowMode: 'array'
+  types: { getTypeParser: (oid: number) => (text: string) => unknown }
+}
+
+export interface PostgresResult {
+  command: string
+  rowCount: number | null
+  rows: unknown[]
+}
+
+/** Whether a value is such a pool; a client alone is none. */
+export function isPool (value: unknown): value is PostgresPool {
+  if (typeof value !== 'object' || value === null) return false
+  const { totalCount, connect, query, on, listenerCount, end } = value as Partial<PostgresPool>
+  return typeof totalCount === 'number' && [connect, query, on, listenerCount, end].every((method) => typeof method === 'function')
+}

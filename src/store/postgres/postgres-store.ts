@@ -1,0 +1,135 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { DatabaseBusyError, InDoubtError } from '../../errors.js'
+import type { Fate, Query, Steps } from '../steps.js'
+import type { Store } from '../store.js'
+import { prepare } from './compiler.js'
+import { isPassing, isTimeout } from './errors.js'
+import type { PostgresClient, PostgresPool } from './handle.js'
+import { bringUpToDate, refuseMissing } from './migrations.js'
+import { resultsOf, send } from './session.js'
+import { transact } from './transaction.js'
+
+const stores = new WeakMap<PostgresPool, Store>()
+
+const shortestPause = 2 // ms
+const longestPause = 128 // ms
+
+export function postgresStore (pool: PostgresPool, report: (error: Error) => void): Store {
+  let store = stores.get(pool)
+  if (store === undefined) stores.set(pool, store = createStore(pool, report))
+  return store
+}
+
+function createStore (pool: PostgresPool, report: (error: Error) => void): Store {
+  // An idle client whose server goes away would end the process.
+  if (pool.listenerCount('error') === 0) pool.on('error', report)
+  const waiting = new Set<Promise<unknown>>()
+
+  /** Tries again while what stands in the way may pass. */
+  async function persist<Result> (work: (client: PostgresClient) => Promise<Result>, deadline: number): Promise<Result> {
+    for (let pause = shortestPause; ; pause = Math.min(pause * 2, longestPause)) {
+      try {
+        return await withClient(pool, deadline, work)
+      } catch (error) {
+        if (isTimeout(error)) throw new DatabaseBusyError({ cause: error })
+        if (!isPassing(error)) throw error
+        if (performance.now() + pause >= deadline) throw new DatabaseBusyError({ cause: error })
+        await sleep(pause)
+      }
+    }
+  }
+
+  async function update<Result> (
+    steps: () => Steps<Result>, lockTimeout: number, whatBecameOf: (result: Result) => Steps<Fate>
+  ): Promise<Result> {
+    const deadline = performance.now() + lockTimeout
+    for (;;) {
+      const { result, isCommitted } = await persist(async (client) => await transact(client, steps(), deadline), deadline)
+      if (isCommitted) return result
+      const fate = await settle(() => whatBecameOf(result), performance.now() + lockTimeout)
+      if (fate === 'committed') return result
+      if (fate === 'unknown') throw new InDoubtError()
+    }
+  }
+
+  /** Finds out in a transaction that has itself been committed, so that a replica has confirmed all that it saw. */
+  async function settle (whatBecameOf: () => Steps<Fate>, deadline: number): Promise<Fate> {
+    try {
+      while (performance.now() < deadline) {
+        const { result, isCommitted } = await persist(async (client) => await transact(client, whatBecameOf(), deadline), deadline)
+        if (isCommitted) return result
+      }
+    } catch (cause) {
+      throw new InDoubtError({ cause })
+    }
+    return 'unknown'
+  }
+
+  async function track<Result> (work: Promise<Result>): Promise<Result> {
+    waiting.add(work)
+    try {
+      return await work
+    } finally {
+      waiting.delete(work)
+    }
+  }
+
+  return {
+    migrate: async ({ migrate, lockTimeout }) => {
+      await persist(async (client) => {
+        if (migrate) await bringUpToDate(client, performance.now() + lockTimeout)
+        await refuseMissing(client)
+      }, performance.now() + lockTimeout)
+    },
+    read: async (steps, lockTimeout) => {
+      const deadline = performance.now() + lockTimeout
+      return await track(persist(async (client) => await ask(client, steps(), deadline), deadline))
+    },
+    update: async (steps, lockTimeout, whatBecameOf) => await track(update(steps, lockTimeout, whatBecameOf)),
+    settled: async () => await Promise.allSettled(waiting)
+  }
+}
+
+/** Each step sees what is committed when it asks. */
+async function ask<Result> (client: PostgresClient, steps: Steps<Result>, deadline: number): Promise<Result> {
+  let step = steps.next()
+  while (step.done !== true) {
+    const ready = step.value.map((question) => ({ ...question as Query, ...prepare(question as Query) }))
+    const results = resultsOf(await send(client, ready.map(({ toQuery, values }) => toQuery(values)), deadline))
+    step = steps.next(ready.map(({ toAnswer }, index) => toAnswer(results[index] as typeof results[0])))
+  }
+  return step.value
+}
+
+/** Works with a client of the pool and gives it back, or away where it is not as it was. */
+async function withClient<Result> (
+  pool: PostgresPool, deadline: number, work: (client: PostgresClient) => Promise<Result>
+): Promise<Result> {
+  const client = await connect(pool, deadline)
+  // Also told to those who asked; without a listener it would end the process.
+  const ignore = (): void => undefined
+  client.on('error', ignore)
+  try {
+    // Somebody has given it back in the middle of a transaction.
+    if (client.getTransactionStatus() !== 'I') throw Object.assign(new Error('a client of the pool was in a transaction'), { code: '08000' })
+    return await work(client)
+  } finally {
+    client.removeListener('error', ignore)
+    client.release(client.getTransactionStatus() !== 'I')
+  }
+}
+
+async function connect (pool: PostgresPool, deadline: number): Promise<PostgresClient> {
+  const connecting = pool.connect()
+  const timer = new AbortController()
+  try {
+    const late = sleep(Math.max(deadline - performance.now(), 0), undefined, { signal: timer.signal })
+    const client = await Promise.race([connecting, late.catch(() => undefined)])
+    if (client !== undefined) return client
+    // Whoever comes when nobody waits any more goes back.
+    connecting.then((client) => { client.release() }, () => undefined)
+    throw new DatabaseBusyError()
+  } finally {
+    timer.abort()
+  }
+}

@@ -1,0 +1,92 @@
+// One transaction: BEGIN goes out with the first questions and COMMIT with the last, so that an update takes two round
+// trips. What is judged is locked first and read after, and nothing counts as done before the server has said COMMIT.
+
+import type { Call, Query, Question, Steps } from '../steps.js'
+import { prepare, statement } from './compiler.js'
+import { leavesOpen } from './errors.js'
+import type { PostgresClient } from './handle.js'
+import { resultsOf, send, type Sent } from './session.js'
+
+// Whatever the host has made the default of its sessions.
+const begin: Sent = { text: 'BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE' }
+const commit: Sent = { text: 'COMMIT' }
+const rollback: Sent = { text: 'ROLLBACK' }
+const setTimeouts = statement(`SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', '0', true),
+  set_config('client_min_messages', 'warning', true)`)
+
+export interface Transaction<Result> {
+  result: Result
+  /** Whether the server has said COMMIT, and nothing against it. If not, it may have been done or not. */
+  isCommitted: boolean
+}
+
+/**
+ * Runs rules in a transaction. What they throw, or the database, undoes it.
+ *
+ * @param deadline when the questions, and after it the COMMIT, must have been answered; a time of `performance.now()`
+ */
+export async function transact<Result> (client: PostgresClient, steps: Steps<Result>, deadline: number): Promise<Transaction<Result>> {
+  // What throws here has not begun anything.
+  let step = steps.next()
+  const patience = Math.max(deadline - performance.now(), 1)
+  let unsent: Sent[] = [begin, setTimeouts([String(Math.ceil(patience))])]
+  try {
+    while (step.done !== true) {
+      if (step.value.every(isLast)) {
+        unsent = await writeUpToLastCall(client, unsent, step.value, deadline)
+        step = steps.next([])
+        if (step.done !== true) throw new Error('after a step that only writes, rules may not ask')
+        break
+      }
+      const ready = step.value.map((question) => prepare(question as Query))
+      const asked = step.value.map((question, index) => (ready[index] as typeof ready[0]).toQuery((question as Query).values))
+      const results = resultsOf(await send(client, [...unsent, ...asked], deadline)).slice(unsent.length)
+      unsent = []
+      step = steps.next(results.map((result, index) => (ready[index] as typeof ready[0]).toAnswer(result)))
+    }
+    return { result: step.value, isCommitted: await end(client, unsent, performance.now() + patience) }
+  } catch (error) {
+    await send(client, [rollback], deadline)
+    throw error
+  }
+}
+
+function isLast (question: Question): boolean {
+  return 'call' in question || question.description.kind === 'write'
+}
+
+/** Returns what may be sent together with COMMIT. */
+async function writeUpToLastCall (
+  client: PostgresClient, unsent: Sent[], questions: readonly Question[], deadline: number
+): Promise<Sent[]> {
+  for (const question of questions) {
+    if ('call' in question) {
+      resultsOf(await send(client, unsent, deadline))
+      unsent = []
+      await (question as Call<Promise<unknown>>).call(client as never)
+    } else {
+      unsent.push(prepare(question).toQuery(question.values))
+    }
+  }
+  return unsent
+}
+
+/** Whether the server has said COMMIT. A warning in between means that its replica has not confirmed it. */
+async function end (client: PostgresClient, unsent: Sent[], deadline: number): Promise<boolean> {
+  let isWarned = false
+  const warn = (): void => { isWarned = true }
+  client.on('notice', warn)
+  try {
+    const outcomes = await send(client, [...unsent, commit], deadline)
+    const refused = outcomes.find((outcome) => 'error' in outcome && !leavesOpen(outcome.error))
+    if (refused !== undefined) resultsOf([refused])
+    // Where COMMIT has not even been sent, nothing is open.
+    if (outcomes.length <= unsent.length) resultsOf(outcomes)
+    const last = outcomes.at(-1)
+    if (last === undefined || 'error' in last) return false
+    if (last.result.command !== 'COMMIT') throw new Error('the transaction was rolled back')
+    return !isWarned
+  } finally {
+    client.removeListener('notice', warn)
+  }
+}

@@ -1,0 +1,93 @@
+// A PostgreSQL as tests look at it: with the calls of better-sqlite3, so that one test serves both engines. The connection
+// lives in a worker, for which the calls wait.
+
+import type Database from 'better-sqlite3'
+import pg, { type PoolConfig } from 'pg'
+import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
+import { postgresHost } from './engines.js'
+
+const flag = new Int32Array(new SharedArrayBuffer(4))
+const { port1: near, port2: far } = new MessageChannel()
+let worker: Worker | undefined
+
+/** What the worker is asked. */
+export interface Order {
+  host: string
+  schema: string
+  sql: string
+  values?: unknown[]
+}
+
+function ask (order: Order): Array<Record<string, unknown>> {
+  if (worker === undefined) {
+    worker = new Worker(new URL('fixtures/postgres-worker.js', import.meta.url), { workerData: { flag, port: far }, transferList: [far], execArgv: [], env: {} })
+    worker.unref()
+  }
+  Atomics.store(flag, 0, 0)
+  near.postMessage(order)
+  Atomics.wait(flag, 0, 0)
+  const { rows, error } = receiveMessageOnPort(near)?.message as { rows: Array<Record<string, unknown>>, error?: string }
+  if (error !== undefined) throw new Error(`${error}\n${order.sql}`)
+  return rows
+}
+
+/** SQLite's words in PostgreSQL's. */
+function translate (sql: string): string {
+  let count = 0
+  return sql
+    .replace(/INSERT OR IGNORE (INTO .*?)(?=;|$)/gs, 'INSERT $1 ON CONFLICT DO NOTHING')
+    .replace(/CREATE TRIGGER (\w+) BEFORE UPDATE ON (\w+)(?: WHEN (.*?))? BEGIN SELECT RAISE\(ABORT, '(.*?)'\); END/gs, (_, name, table, when, message) => `
+      CREATE FUNCTION ${String(name)}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '${String(message)}'; END $$;
+      CREATE TRIGGER ${String(name)} BEFORE UPDATE ON ${String(table)} FOR EACH ROW ${when === undefined ? '' : `WHEN (${String(when)})`} EXECUTE FUNCTION ${String(name)}()`)
+    .replace(/ORDER BY rowid/g, 'ORDER BY position')
+    .replace(/DROP TRIGGER (\w+)/g, 'DROP FUNCTION $1 CASCADE')
+    .replace(/('(?:[^']|'')*')|@\w+|\?/g, (_, literal?: string) => literal ?? `$${++count}`)
+}
+
+let schemas = 0
+
+/** A schema of its own for a test, the handle that looks at it, and a pool for the plugin. */
+export async function openSchema (settings: PoolConfig & { defaults?: string } = {}) {
+  const host = await postgresHost()
+  const schema = `test_${process.pid}_${++schemas}`
+  const handle = createHandle(host, schema)
+  handle.exec(`CREATE SCHEMA ${schema};
+    CREATE VIEW sqlite_schema AS SELECT relname AS name, 'table' AS type FROM pg_class WHERE relkind = 'r' AND relnamespace = '${schema}'::regnamespace`)
+  const { defaults = '', ...config } = settings
+  const given = new pg.Pool({ host, user: 'postgres', options: `-c search_path=${schema} ${defaults}`, pipeline: true, max: 5, ...config })
+  return {
+    database: handle as unknown as Database.Database,
+    given,
+    close: async () => {
+      await given.end()
+      handle.close()
+    }
+  }
+}
+
+function createHandle (host: string, schema: string) {
+  const query = (sql: string, values: unknown[] = []): Array<Record<string, unknown>> => {
+    const [first] = values
+    const isNamed = typeof first === 'object' && first !== null
+    const named = isNamed ? [...sql.matchAll(/@(\w+)/g)].map(([, name = '']) => (first as Record<string, unknown>)[name]) : values
+    return ask({ host, schema, sql: translate(sql), values: named })
+  }
+  return {
+    open: true,
+    inTransaction: false,
+    exec: (sql: string): void => { ask({ host, schema, sql: translate(sql) }) },
+    pragma: (): never => { throw new Error('a test for both engines needs no pragma') },
+    close: (): void => { ask({ host, schema, sql: '' }) },
+    prepare: (sql: string) => {
+      let isPlucked = false
+      const cell = (row: Record<string, unknown> | undefined): unknown => isPlucked && row !== undefined ? Object.values(row)[0] : row
+      const statement = {
+        run: (...values: unknown[]): void => { query(sql, values) },
+        get: (...values: unknown[]): unknown => cell(query(sql, values)[0]),
+        all: (...values: unknown[]): unknown[] => query(sql, values).map(cell),
+        pluck: () => { isPlucked = true; return statement }
+      }
+      return statement
+    }
+  }
+}
