@@ -5,7 +5,7 @@ import fastify, { type FastifyInstance, type FastifyServerOptions, type LightMyR
 import type { Test } from 'tap'
 import omnichannelContacts, { hashToken, type OmnichannelContactsOptions } from '../src/index.js'
 import { engineOf } from './engines.js'
-import { openSchema } from './postgres-handle.js'
+import { openSchema, type PoolSettings } from './postgres-handle.js'
 
 export const path = '/api/v1/omnichannel/contacts.update'
 
@@ -26,14 +26,16 @@ export interface World {
 export interface Setup extends Partial<Omit<OmnichannelContactsOptions, 'database'>> {
   database?: Database.Database
   server?: FastifyServerOptions
+  /** Of the pool that the plugin is given, and of its sessions, where the engine is PostgreSQL. */
+  pool?: PoolSettings
   /** Runs before the plugin is registered. */
   host?: (app: FastifyInstance, database: Database.Database) => void | Promise<void>
   /** Runs after the plugin is registered, before the server is ready. */
   late?: (app: FastifyInstance, database: Database.Database) => void | Promise<void>
 }
 
-export async function build (t: Test, { server, host, late, ...options }: Setup = {}): Promise<World> {
-  const { database, given, close } = await open(t, options.database)
+export async function build (t: Test, { server, host, late, pool, ...options }: Setup = {}): Promise<World> {
+  const { database, given, close } = await open(t, options.database, pool)
   const app = fastify(server)
   t.teardown(async () => {
     await app.close()
@@ -70,8 +72,8 @@ interface Opened {
   close: () => Promise<void>
 }
 
-async function open (t: Test, own: Database.Database | undefined): Promise<Opened> {
-  if (own === undefined && engineOf(t) === 'postgres') return await openSchema()
+async function open (t: Test, own: Database.Database | undefined, pool: PoolSettings | undefined): Promise<Opened> {
+  if (own === undefined && engineOf(t) === 'postgres') return await openSchema(pool)
   const database = own ?? new Database(':memory:')
   return { database, given: database, close: async () => { database.close() } }
 }

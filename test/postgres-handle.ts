@@ -31,6 +31,18 @@ function ask (order: Order): Array<Record<string, unknown>> {
   return rows
 }
 
+/** Resolves to the process that serves the plugin as soon as it waits for a lock, in the schema of `database`. */
+export async function backendThatWaits (database: Database.Database): Promise<number> {
+  const schema = database.prepare<[], string>('SELECT current_schema()').pluck().get()!
+  const waiting = createHandle(await postgresHost(), 'pg_catalog')
+    .prepare("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = ?").pluck()
+  for (;;) {
+    const pid = waiting.get(schema)
+    if (pid !== undefined) return Number(pid)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
 /** SQLite's words in PostgreSQL's. */
 function translate (sql: string): string {
   let count = 0
@@ -46,18 +58,26 @@ function translate (sql: string): string {
 
 let schemas = 0
 
+export interface PoolSettings extends PoolConfig {
+  pipeline?: boolean
+  /** Options of the server for its sessions, as `-c name=value`. */
+  defaults?: string
+}
+
 /** A schema of its own for a test, the handle that looks at it, and a pool for the plugin. */
-export async function openSchema (settings: PoolConfig & { defaults?: string } = {}) {
+export async function openSchema ({ defaults = '', ...config }: PoolSettings = {}) {
   const host = await postgresHost()
   const schema = `test_${process.pid}_${++schemas}`
   const handle = createHandle(host, schema)
   handle.exec(`CREATE SCHEMA ${schema};
     CREATE VIEW sqlite_schema AS SELECT relname AS name, 'table' AS type FROM pg_class WHERE relkind = 'r' AND relnamespace = '${schema}'::regnamespace`)
-  const { defaults = '', ...config } = settings
-  const given = new pg.Pool({ host, user: 'postgres', options: `-c search_path=${schema} ${defaults}`, pipeline: true, max: 5, ...config })
+  const settings = { host, user: 'postgres', options: `-c search_path=${schema} ${defaults}`, application_name: schema, pipeline: true, max: 5, ...config }
+  const given = new pg.Pool(settings)
   return {
     database: handle as unknown as Database.Database,
     given,
+    /** For more pools on the same schema. */
+    settings,
     close: async () => {
       await given.end()
       handle.close()

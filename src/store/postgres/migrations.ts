@@ -2,7 +2,9 @@
 // what a database has, whichever engine holds it; the first that PostgreSQL has is 2.
 
 import { IncompleteSchemaError, NewerSchemaError, UnsuitableColumnError } from '../../errors.js'
-import type { PostgresClient, PostgresResult } from './handle.js'
+import { toParameter } from './codec.js'
+import { statement } from './compiler.js'
+import type { PostgresClient } from './handle.js'
 import { migration2 } from './migration-2.js'
 import { resultsOf, send } from './session.js'
 
@@ -29,7 +31,7 @@ const indexes = [...migration2.matchAll(/^CREATE INDEX IF NOT EXISTS (\w+)/gm)].
 export async function bringUpToDate (client: PostgresClient, deadline: number): Promise<void> {
   if (await isUpToDate(client)) return
   const run = async (text: string): Promise<void> => { resultsOf(await send(client, [{ text }], deadline)) }
-  await run('BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE')
+  await run('BEGIN ISOLATION LEVEL READ COMMITTED')
   try {
     await run(`SET LOCAL statement_timeout = ${Math.ceil(Math.max(deadline - performance.now(), 1))}`)
     await run(`SELECT pg_advisory_xact_lock(${lock})`)
@@ -63,13 +65,13 @@ async function isUpToDate (client: PostgresClient): Promise<boolean> {
   const applied = await appliedVersion(client)
   if (applied > newest) throw new NewerSchemaError(applied, newest)
   if (applied < newest || (await findMissing(client)).length > 0) return false
-  const { rows } = await client.query('SELECT name FROM unnest($1::text[]) AS wanted (name) WHERE to_regclass(name) IS NULL', [indexes])
-  return rows.length === 0
+  const absent = await ask(client, 'SELECT name FROM unnest($1::text[]) AS wanted (name) WHERE to_regclass(name) IS NULL', indexes)
+  return absent.length === 0
 }
 
 /** The tables and columns that search_path does not lead to, as a person would name them. */
 async function findMissing (client: PostgresClient): Promise<string[]> {
-  const present = new Map((await columnsOf(client, required.map(({ table }) => table))).map(({ name, type }) => [name, type]))
+  const present = await columnsOf(client, required.map(({ table }) => table))
   const tables = new Set([...present.keys()].map((name) => name.split('.')[0]))
   return required.flatMap(({ table, columns }) => {
     if (!tables.has(table)) return table
@@ -82,28 +84,31 @@ async function findMissing (client: PostgresClient): Promise<string[]> {
   })
 }
 
-async function columnsOf (client: PostgresClient, tables: string[]): Promise<Array<{ name: string, type: string }>> {
-  return rowsOf(await client.query(`
-    SELECT wanted.name || '.' || attname AS name, format_type(atttypid, atttypmod) AS type
+/** The types of columns, by the names of table and column. */
+async function columnsOf (client: PostgresClient, tables: string[]): Promise<Map<string, string>> {
+  return new Map(await ask(client, `
+    SELECT wanted.name || '.' || attname, format_type(atttypid, atttypmod)
     FROM unnest($1::text[]) AS wanted (name) JOIN pg_attribute ON attrelid = to_regclass(wanted.name)
-    WHERE attnum > 0 AND NOT attisdropped`, [tables]))
+    WHERE attnum > 0 AND NOT attisdropped`, tables) as Array<[string, string]>)
 }
 
 async function appliedVersion (client: PostgresClient): Promise<number> {
-  if ((await columnsOf(client, ['omnichannel_migration'])).every(({ name }) => !name.endsWith('.id'))) return 0
-  const [row] = rowsOf<{ id: unknown }>(await client.query('SELECT coalesce(max(id), 0) AS id FROM omnichannel_migration'))
-  return Number(row?.id)
+  if (!(await columnsOf(client, ['omnichannel_migration'])).has('omnichannel_migration.id')) return 0
+  const [row] = await ask(client, 'SELECT coalesce(max(id), 0) FROM omnichannel_migration')
+  return row?.[0] as number
 }
 
 /** Only the first time and only where nothing is stored, so that a restart never undoes what an administrator did. */
 async function grantDefaults (client: PostgresClient): Promise<void> {
-  await client.query(`
+  const own = await ask(client, "SELECT FROM pg_class WHERE oid = to_regclass('omnichannel_role_permission') AND relkind IN ('r', 'p')")
+  if (own.length === 0) return
+  await ask(client, `
     INSERT INTO omnichannel_role_permission (role, permission)
-    SELECT role, $1 FROM unnest($2::text[]) AS defaults (role)
-    WHERE EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('omnichannel_role_permission') AND relkind IN ('r', 'p'))
-      AND NOT EXISTS (SELECT FROM omnichannel_role_permission WHERE permission = $1)`, [permission, defaultRoles])
+    SELECT role, '${permission}' FROM unnest($1::text[]) AS defaults (role)
+    WHERE NOT EXISTS (SELECT FROM omnichannel_role_permission WHERE permission = '${permission}')`, defaultRoles)
 }
 
-function rowsOf<Row> ({ rows }: PostgresResult): Row[] {
-  return rows as Row[]
+/** Rows as arrays, whatever the host does to its own. */
+async function ask (client: PostgresClient, text: string, list?: string[]): Promise<unknown[][]> {
+  return (await client.query(statement(text)(list === undefined ? [] : [toParameter(list)]))).rows as unknown[][]
 }

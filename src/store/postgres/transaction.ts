@@ -8,7 +8,7 @@ import type { PostgresClient } from './handle.js'
 import { resultsOf, send, type Sent } from './session.js'
 
 // Whatever the host has made the default of its sessions.
-const begin: Sent = { text: 'BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE' }
+const begin: Sent = { text: 'BEGIN ISOLATION LEVEL READ COMMITTED' }
 const commit: Sent = { text: 'COMMIT' }
 const rollback: Sent = { text: 'ROLLBACK' }
 const setTimeouts = statement(`SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', '0', true),
@@ -64,6 +64,8 @@ async function writeUpToLastCall (
       resultsOf(await send(client, unsent, deadline))
       unsent = []
       await (question as Call<Promise<unknown>>).call(client as never)
+      // COMMIT would then be of something else, or of nothing.
+      if (client.getTransactionStatus() !== 'T') throw new Error('beforeCommit has ended the transaction, or let it fail')
     } else {
       unsent.push(prepare(question).toQuery(question.values))
     }

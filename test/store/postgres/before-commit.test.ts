@@ -1,0 +1,75 @@
+import type { PoolClient } from 'pg'
+import t from 'tap'
+import { isAvailable } from '../../../.ci/postgres.js'
+import { UpdateRefusedError } from '../../../src/index.js'
+import { as, build, rows, type Setup } from '../../build.js'
+
+// beforeCommit as on SQLite, but awaited, and with the client that is in the transaction.
+
+const host: Setup['host'] = (_app, database) => { database.exec('CREATE TABLE journal (name text NOT NULL UNIQUE)') }
+const body = { contactId: 'maria', name: 'Marie' }
+const internal = { success: false, error: 'Internal server error' }
+
+for (const pipeline of [true, false]) {
+  const mode = pipeline ? '' : ', without pipelining'
+
+  t.test(`it is awaited, sees the rows, and writes into the same transaction${mode}`, { skip: !isAvailable }, async (t) => {
+    t.context = { engine: 'postgres' }
+    let seen: unknown
+    const { update, database } = await build(t, {
+      host,
+      pool: { pipeline },
+      beforeCommit: async ({ contact, previous }, client: PoolClient) => {
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        seen = (await client.query<{ name: string }>("SELECT name FROM omnichannel_contact WHERE id = 'maria'")).rows
+        await client.query('INSERT INTO journal VALUES ($1)', [`${previous.name} → ${contact.name}`])
+      }
+    })
+    const reply = await update(body, { ...as('ann'), 'idempotency-key': 'k' })
+    t.strictSame([reply.statusCode, seen], [200, [{ name: 'Marie' }]])
+    t.strictSame(database.prepare('SELECT name FROM journal').pluck().all(), ['Maria → Marie'])
+    t.equal(database.prepare('SELECT answer FROM omnichannel_idempotency_key').pluck().get(), reply.body)
+  })
+
+  const failing: Array<[situation: string, hook: (client: PoolClient) => Promise<void> | void, status: number, answer: object]> = [
+    ['it refuses', () => { throw new UpdateRefusedError('error-mine') }, 400, { success: false, error: 'error-mine' }],
+    ['it refuses later', async (client) => {
+      await client.query("INSERT INTO journal VALUES ('half')")
+      throw new UpdateRefusedError('error-mine')
+    }, 400, { success: false, error: 'error-mine' }],
+    ['it fails', () => { throw new Error('secret') }, 500, internal],
+    ['its SQL fails', async (client) => { await client.query('SELECT 1 / 0') }, 500, internal],
+    ['its SQL fails, and it says nothing of it', async (client) => { await client.query('SELECT 1 / 0').catch(() => undefined) }, 500, internal],
+    ['it ends the transaction', async (client) => { await client.query('ROLLBACK') }, 500, internal]
+  ]
+  for (const [situation, hook, status, answer] of failing) {
+    t.test(`${situation}: ${status}, and neither side's rows are there${mode}`, { skip: !isAvailable }, async (t) => {
+      t.context = { engine: 'postgres' }
+      const { update, database } = await build(t, {
+        host, pool: { pipeline, max: 1 }, beforeCommit: async (_event, client: PoolClient) => { await hook(client) }
+      })
+      const before = rows(database)
+      for (let time = 0; time < 3; time++) {
+        const reply = await update(body)
+        t.strictSame([reply.statusCode, reply.json()], [status, answer])
+      }
+      t.strictSame(rows(database), before)
+      t.strictSame(database.prepare('SELECT * FROM journal').all(), [])
+    })
+  }
+}
+
+t.test('a deadlock of its making: the update is begun again', { skip: !isAvailable }, async (t) => {
+  t.context = { engine: 'postgres' }
+  let calls = 0
+  const { update, database } = await build(t, {
+    host,
+    beforeCommit: async (_event, client: PoolClient) => {
+      if (++calls === 1) throw Object.assign(new Error('deadlock detected'), { code: '40P01' })
+      await client.query("INSERT INTO journal VALUES ('once')")
+    }
+  })
+  t.equal((await update(body)).headers.etag, '"2"')
+  t.equal(calls, 2)
+  t.strictSame(database.prepare('SELECT name FROM journal').pluck().all(), ['once'])
+})

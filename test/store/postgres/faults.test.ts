@@ -1,0 +1,171 @@
+// What stands in the way of an update: a pool that is full, a server that is away or may not write, clients that are lost.
+
+import fastify from 'fastify'
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import { isAvailable } from '../../../.ci/postgres.js'
+import omnichannelContacts from '../../../src/index.js'
+import { as, build, fill, hold, path, rows, type Setup } from '../../build.js'
+import { backendThatWaits, openSchema } from '../../postgres-handle.js'
+
+const skip = !isAvailable
+const body = { contactId: 'maria', name: 'Marie' }
+const busy = { success: false, error: 'error-database-busy' }
+const internal = { success: false, error: 'Internal server error' }
+
+/** A server on a pool that the test holds. */
+async function start (t: Test, { pool: config, ...setup }: Partial<Setup> = {}) {
+  const { database, given: pool, close } = await openSchema(config)
+  const lines: string[] = []
+  const app = fastify({ logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } })
+  t.teardown(async () => {
+    await app.close()
+    await close()
+  })
+  await app.register(omnichannelContacts, { lockTimeout: 300, ...setup, database: pool })
+  fill(database)
+  const update = async (body: object) => await app.inject({ method: 'POST', url: path, headers: as('ann'), payload: body })
+  return { database, pool, update, lines }
+}
+
+t.test('all clients of the pool are taken: 503, nothing changed, and the one who comes late goes back', { skip }, async (t) => {
+  const { update, database, pool } = await start(t, { pool: { max: 1 } })
+  const before = rows(database)
+  const client = await pool.connect()
+  const reply = await update(body)
+  t.strictSame([reply.statusCode, reply.json(), reply.headers['retry-after']], [503, busy, '1'])
+  client.release()
+  t.strictSame(rows(database), before)
+  t.equal((await update(body)).statusCode, 200)
+  t.strictSame([pool.totalCount, pool.idleCount, pool.waitingCount], [1, 1, 0])
+})
+
+t.test('the row is locked by somebody else for too long: 503, nothing changed', { skip }, async (t) => {
+  for (const pipeline of [true, false]) {
+    const { update, database } = await start(t, { pool: { pipeline } })
+    const before = rows(database)
+    hold(database)
+    const reply = await update(body)
+    database.exec('ROLLBACK')
+    t.strictSame([reply.statusCode, reply.json()], [503, busy])
+    t.strictSame(rows(database), before)
+    t.equal((await update(body)).statusCode, 200)
+  }
+})
+
+t.test('no server: 503 for a caller, and a registration is refused', { skip }, async (t) => {
+  const { update, pool } = await start(t)
+  await pool.query('SELECT 1')
+  for (const client of (pool as unknown as { _clients: pg.Client[] })._clients) client.host = '/nowhere'
+  pool.options.host = '/nowhere'
+  await endOthers(pool)
+  t.strictSame((await update(body)).json(), busy)
+  const away = new pg.Pool({ host: '/nowhere' })
+  t.teardown(async () => { await away.end() })
+  await t.rejects(async () => { await fastify().register(omnichannelContacts, { database: away, lockTimeout: 30 }) }, { code: 'FOC_DATABASE_BUSY' })
+})
+
+/** Ends all connections of the pool. */
+async function endOthers (pool: pg.Pool): Promise<void> {
+  const clients = (pool as unknown as { _clients: Array<pg.Client & { connection: { stream: { destroy: () => void } } }> })._clients
+  for (const client of clients) client.connection.stream.destroy()
+  await new Promise((resolve) => setTimeout(resolve, 20))
+}
+
+t.test('connections that are ended while nobody uses them: the log says so, and nobody notices', { skip }, async (t) => {
+  const { update, pool, lines } = await start(t)
+  t.equal((await update(body)).statusCode, 200)
+  await endOthers(pool)
+  t.equal((await update(body)).statusCode, 200)
+  t.match(lines, [/a connection to the database was lost/])
+})
+
+t.test('a host that listens to its pool is the only one who is told', { skip }, async (t) => {
+  const { given: pool, close, settings } = await openSchema()
+  t.teardown(close)
+  const listened = new pg.Pool(settings)
+  listened.on('error', () => undefined)
+  await fastify().register(omnichannelContacts, { database: listened })
+  await fastify().register(omnichannelContacts, { database: pool })
+  await fastify().register(omnichannelContacts, { database: pool })
+  t.strictSame([listened.listenerCount('error'), pool.listenerCount('error')], [1, 1])
+  await listened.end()
+})
+
+t.test('the server ends the connection of an update that waits: it is begun again', { skip }, async (t) => {
+  const { update, database } = await start(t, { lockTimeout: 5000 })
+  hold(database)
+  const updating = update(body)
+  const first = await backendThatWaits(database)
+  database.prepare('SELECT pg_terminate_backend(?::int)').run(first)
+  while (await backendThatWaits(database) === first) await new Promise(setImmediate)
+  database.exec('ROLLBACK')
+  t.strictSame([(await updating).statusCode, (await updating).headers.etag], [200, '"2"'])
+})
+
+t.test('a server that may not write: 503, nothing changed', { skip }, async (t) => {
+  const { database, given, close, settings } = await openSchema()
+  await fastify().register(omnichannelContacts, { database: given })
+  fill(database)
+  const before = rows(database)
+  const readOnly = new pg.Pool({ ...settings, options: `${settings.options} -c default_transaction_read_only=on` })
+  t.teardown(async () => {
+    await readOnly.end()
+    await close()
+  })
+  const app = fastify()
+  await app.register(omnichannelContacts, { database: readOnly, lockTimeout: 100 })
+  const reply = await app.inject({ method: 'POST', url: path, headers: as('ann'), payload: body })
+  t.strictSame([reply.statusCode, reply.json()], [503, busy])
+  t.strictSame(rows(database), before)
+})
+
+t.test('a client that the host gave back in the middle of a transaction: another is used, and the host\'s work is undone', { skip }, async (t) => {
+  const { update, database, pool } = await start(t, { pool: { max: 1 } })
+  const client = await pool.connect()
+  await client.query("BEGIN; UPDATE omnichannel_contact SET name = 'left open' WHERE id = 'blank'")
+  client.release()
+  t.equal((await update(body)).statusCode, 200)
+  t.strictSame(database.prepare('SELECT name FROM omnichannel_contact ORDER BY id').pluck().all(), ['', 'Gone', 'Marie'])
+})
+
+t.test('a trigger that refuses at COMMIT: 500, rows as before, and again as soon as it lets through', { skip }, async (t) => {
+  for (const pipeline of [true, false]) {
+    const { update, database, lines } = await start(t, { pool: { pipeline, max: 1 } })
+    database.exec(`
+      CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$;
+      CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON omnichannel_contact DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`)
+    const before = rows(database)
+    const reply = await update(body)
+    t.strictSame([reply.statusCode, reply.json()], [500, internal])
+    t.match(lines, [/not today/])
+    t.strictSame(rows(database), before)
+    database.exec('DROP FUNCTION refuse CASCADE')
+    t.equal((await update(body)).headers.etag, '"2"')
+  }
+})
+
+t.test('renames that cross each other: all are done', { skip }, async (t) => {
+  const { update, database } = await start(t, { lockTimeout: 10_000, pool: { max: 12 } })
+  const channel = (contact: string, visitor: number): string =>
+    `('${contact}', ${visitor}, '', 'v${visitor}', 'widget')`
+  const contacts = Array.from({ length: 8 }, (_, index) => `c${index}`)
+  database.exec(`
+    INSERT INTO omnichannel_contact (id, name) VALUES ${contacts.map((id) => `('${id}', '')`).join()};
+    INSERT INTO omnichannel_contact_channel (contact_id, position, name, visitor_id, source_type) VALUES
+      ${contacts.flatMap((id, index) => [0, 1, 2, 3].map((at) => channel(id, index % 2 === 0 ? at : 3 - at))).join()};
+    INSERT INTO omnichannel_subscription (id, visitor_id) VALUES ${[0, 1, 2, 3].map((at) => `('s${at}', 'v${at}')`).join()};
+    INSERT INTO omnichannel_inquiry (id, visitor_id) VALUES ${[0, 1, 2, 3].map((at) => `('i${at}', 'v${at}')`).join()}`)
+  const replies = await Promise.all(contacts.flatMap((contactId) => ['A', 'B', 'C'].map(async (name) => await update({ contactId, name }))))
+  t.strictSame(new Set(replies.map(({ statusCode }) => statusCode)), new Set([200]))
+  t.strictSame(database.prepare("SELECT sum(version) FROM omnichannel_contact WHERE id LIKE 'c_'").pluck().get(), 8 * 4)
+})
+
+t.test('one key for two contacts at once: one is done, the other refused', { skip }, async (t) => {
+  t.context = { engine: 'postgres' }
+  const { update, database } = await build(t)
+  const keyed = { ...as('ann'), 'idempotency-key': 'k' }
+  const [a, b] = await Promise.all([update({ contactId: 'maria', name: 'A' }, keyed), update({ contactId: 'blank', name: 'A' }, keyed)])
+  t.strictSame([a.statusCode, b.statusCode].sort(), [200, 422])
+  t.equal(database.prepare("SELECT count(*) FROM omnichannel_contact WHERE name = 'A'").pluck().get(), 1)
+})

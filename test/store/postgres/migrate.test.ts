@@ -1,0 +1,160 @@
+// The host's schema is brought to schema.postgres.sql, by one node of however many start at once.
+
+import { readFileSync } from 'node:fs'
+import fastify from 'fastify'
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import { isAvailable } from '../../../.ci/postgres.js'
+import omnichannelContacts, { hashToken, type OmnichannelContactsOptions } from '../../../src/index.js'
+import { as, fill, path } from '../../build.js'
+import { openSchema, type PoolSettings } from '../../postgres-handle.js'
+
+const skip = !isAvailable
+const script = readFileSync('schema.postgres.sql', 'utf8')
+const permission = 'update-livechat-contact'
+
+async function open (t: Test, settings?: PoolSettings) {
+  const opened = await openSchema(settings)
+  t.teardown(opened.close)
+  const roles = (): unknown[] => opened.database.prepare('SELECT role FROM omnichannel_role_permission WHERE permission = ? ORDER BY 1').pluck().all(permission)
+  return { ...opened, roles }
+}
+
+async function register (database: pg.Pool, options: Partial<OmnichannelContactsOptions> = {}) {
+  const app = fastify()
+  await app.register(omnichannelContacts, { ...options, database })
+  return app
+}
+
+const defaults = ['admin', 'livechat-agent', 'livechat-manager', 'livechat-monitor']
+
+t.test('an empty schema: all that is in schema.postgres.sql, and nothing twice', { skip }, async (t) => {
+  const { given, database, roles } = await open(t)
+  await register(given)
+  await register(given)
+  const tables = database.prepare("SELECT name FROM sqlite_schema WHERE name LIKE 'omnichannel_%' ORDER BY 1").pluck().all()
+  t.strictSame(tables, [...script.matchAll(/^CREATE TABLE IF NOT EXISTS (\w+)/gm)].map(([, name]) => name).sort())
+  t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [2])
+  t.strictSame(roles(), defaults)
+})
+
+/** The tables of a script, with the comments before them and their columns. */
+function describe (sql: string): Record<string, { comment: string, columns: string[] }> {
+  const tables = sql.matchAll(/((?:^-- [^\n]*\n)+)CREATE TABLE IF NOT EXISTS (\w+) \(\n(.*?)^\)/gms)
+  return Object.fromEntries([...tables].map(([, comment, table, body]) => [table!, {
+    comment: comment!.replace(/\s*--\s*/g, ' ').trim(),
+    columns: [...body!.matchAll(/^ {2}([a-z]\w*) +/gm)].map(([, column]) => column!)
+  }]))
+}
+
+t.test('both scripts describe the same tables and columns, with the same comments on them', async (t) => {
+  const [sqlite, postgres] = [describe(readFileSync('schema.sql', 'utf8')), describe(script)]
+  t.equal(Object.keys(sqlite).length, 15)
+  t.strictSame(Object.keys(postgres), Object.keys(sqlite))
+  // What is rowid in SQLite.
+  t.equal(postgres['omnichannel_custom_field']!.columns.pop(), 'position')
+  for (const [table, { comment, columns }] of Object.entries(sqlite)) {
+    t.strictSame(postgres[table]!.columns, columns, table)
+    t.ok(postgres[table]!.comment.startsWith(comment), table)
+  }
+})
+
+t.test('the script alone is enough, and may run again', { skip }, async (t) => {
+  const { given, database, roles } = await open(t)
+  database.exec(script)
+  database.exec(script)
+  await register(given, { migrate: false })
+  t.strictSame(roles(), [], 'a check grants nothing')
+  await register(given)
+  t.strictSame(roles(), defaults)
+})
+
+t.test('six nodes at once: one does it', { skip }, async (t) => {
+  const { settings, database, roles } = await open(t)
+  const pools = Array.from({ length: 6 }, () => new pg.Pool(settings))
+  await Promise.all(pools.map(async (pool) => { await register(pool) }))
+  t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [2])
+  t.strictSame(roles(), defaults)
+  await Promise.all(pools.map(async (pool) => { await pool.end() }))
+})
+
+t.test('a newer version has been here: refused, with or without migrating', { skip }, async (t) => {
+  const { given, database } = await open(t)
+  await register(given)
+  database.exec('INSERT INTO omnichannel_migration (id) VALUES (3)')
+  for (const migrate of [true, false]) {
+    await t.rejects(register(given, { migrate }), { code: 'FOC_NEWER_SCHEMA', message: /version 3, .* knows only 2/ })
+  }
+})
+
+t.test('migrate: false names what is missing, and creates nothing', { skip }, async (t) => {
+  const { given, database } = await open(t)
+  await t.rejects(register(given, { migrate: false }), { code: 'FOC_INCOMPLETE_SCHEMA', message: /lacks omnichannel_user, omnichannel_user_role, / })
+  t.strictSame(database.prepare('SELECT name FROM sqlite_schema').all(), [])
+  await register(given)
+  database.exec('ALTER TABLE omnichannel_contact DROP COLUMN version; DROP TABLE omnichannel_inquiry')
+  for (const migrate of [true, false]) {
+    await t.rejects(register(given, { migrate }), { code: 'FOC_INCOMPLETE_SCHEMA', message: /lacks omnichannel_contact\.version/ })
+  }
+})
+
+t.test('what was dropped comes back, and what an administrator did stays', { skip }, async (t) => {
+  const { given, database, roles } = await open(t)
+  await register(given)
+  database.exec("DROP INDEX omnichannel_contact_email_address; DROP TABLE omnichannel_room; DELETE FROM omnichannel_role_permission WHERE role <> 'admin'")
+  await register(given)
+  t.strictSame(database.prepare("SELECT to_regclass('omnichannel_contact_email_address')::text, to_regclass('omnichannel_room')::text").get(), {
+    to_regclass: 'omnichannel_room'
+  })
+  t.strictSame(roles(), ['admin'])
+})
+
+const hostTables = `
+  CREATE TABLE account (key integer PRIMARY KEY, login text, full_name text, enabled boolean);
+  INSERT INTO account VALUES (7, 'ann', 'Ann', true), (8, 'bob', 'Bob', false);
+  CREATE TABLE conversation (number integer PRIMARY KEY, customer text, title text, changed timestamptz);
+  INSERT INTO conversation VALUES (1, 'maria', 'Maria', '2026-01-01'), (2, 'other', 'Other', '2026-01-01');
+  CREATE VIEW omnichannel_user AS SELECT key::text AS id, login AS username, full_name AS name, enabled AS active FROM account;
+  CREATE VIEW omnichannel_user_role AS SELECT key::text AS user_id, 'livechat-agent' AS role FROM account;
+  CREATE VIEW omnichannel_role_permission AS SELECT 'livechat-agent' AS role, '${permission}' AS permission;
+  CREATE VIEW omnichannel_room AS SELECT number::text AS id, customer AS contact_id, title AS fname, changed AS updated_at FROM conversation;`
+
+t.test("views over the host's tables: read, and renamed through", { skip }, async (t) => {
+  const { given, database } = await open(t)
+  database.exec(hostTables)
+  const app = await register(given)
+  database.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
+  const addToken = database.prepare('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES (?, ?)')
+  for (const id of ['7', '8']) addToken.run(hashToken(`token-of-${id}`), id)
+  const ask = async (user: string) => (await app.inject({ method: 'POST', url: path, headers: as(user), payload: { contactId: 'maria', name: 'Marie' } })).statusCode
+  t.strictSame([await ask('8'), await ask('07'), await ask('7')], [401, 401, 200])
+  t.strictSame(database.prepare('SELECT title FROM conversation ORDER BY number').pluck().all(), ['Marie', 'Other'])
+})
+
+t.test("ids of the host's that are no text: refused, with the cast that helps", { skip }, async (t) => {
+  for (const type of ['uuid', 'integer', 'bigint']) {
+    const { given, database } = await open(t)
+    database.exec(`CREATE TABLE account (key ${type}); CREATE VIEW omnichannel_user AS SELECT key AS id, ''::text AS username, ''::text AS name, true AS active FROM account`)
+    for (const migrate of [true, false]) {
+      await t.rejects(register(given, { migrate }), { code: /FOC_UNSUITABLE_COLUMN|FOC_INCOMPLETE_SCHEMA/, message: new RegExp(`omnichannel_user\\.id has the type ${type} .*CAST\\(… AS TEXT\\) AS id`) })
+    }
+    t.strictSame(database.prepare("SELECT name FROM sqlite_schema WHERE name LIKE 'omnichannel_%'").all(), [], 'nothing was created')
+  }
+})
+
+t.test("the host's search_path says which schema it is", { skip }, async (t) => {
+  const { settings, database } = await open(t)
+  const name = database.prepare<[], string>('SELECT current_schema()').pluck().get()!
+  database.exec(`CREATE SCHEMA ${name}_b`)
+  const other = new pg.Pool({ ...settings, options: `-c search_path=${name}_b,${name}` })
+  const first = new pg.Pool(settings)
+  await register(first)
+  fill(database)
+  // The second finds what is there already.
+  const app = await register(other)
+  const reply = await app.inject({ method: 'POST', url: path, headers: as('ann'), payload: { contactId: 'maria', name: 'Marie' } })
+  t.equal(reply.statusCode, 200)
+  t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Marie')
+  await other.end()
+  await first.end()
+})

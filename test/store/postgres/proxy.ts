@@ -1,0 +1,54 @@
+// Stands between a pool and its server, and does to COMMIT what networks do.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { connect, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { postgresHost } from '../../engines.js'
+
+const commit = Buffer.from('COMMIT\0')
+
+/** A NoticeResponse with the severity WARNING. */
+const text = 'SWARNING\0VWARNING\0C01000\0Mcanceling wait for synchronous replication due to user request\0\0'
+const warning = Buffer.concat([Buffer.from([0x4e, 0, 0, 0, text.length + 4]), Buffer.from(text)])
+
+/** What happens to a COMMIT: it does not arrive; it is done, but the answer is cut off, never comes, or comes with a warning. */
+export type Event = 'lost' | 'unanswered' | 'hanging' | 'warned' | undefined
+
+/** @param event what happens to the next COMMIT; `done` runs between it and its answer */
+export async function openProxy (t: Test, event: () => Event, done: () => void = () => undefined): Promise<{ host: string }> {
+  const folder = mkdtempSync(join(tmpdir(), 'omnichannel-proxy-'))
+  const real = join(await postgresHost(), '.s.PGSQL.5432')
+  const sockets = new Set<Socket>()
+  const server = createServer((client) => {
+    const upstream = connect(real)
+    let happening: Event
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.on('error', () => undefined)
+    }
+    client.on('close', () => upstream.destroy())
+    upstream.on('close', () => client.destroy())
+    client.on('data', (data) => {
+      if (data.includes(commit)) happening = event()
+      if (happening === 'lost') client.destroy()
+      else upstream.write(data)
+    })
+    upstream.on('data', (data) => {
+      // The tag says so once the answers to what was sent before have come.
+      if (happening === undefined || !data.includes(commit)) return client.write(data)
+      done()
+      if (happening === 'unanswered') client.destroy()
+      if (happening === 'warned') client.write(Buffer.concat([warning, data]))
+      happening = happening === 'hanging' ? happening : undefined
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(join(folder, '.s.PGSQL.5432'), resolve))
+  t.teardown(() => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+    rmSync(folder, { recursive: true, force: true })
+  })
+  return { host: folder }
+}
