@@ -74,7 +74,7 @@ export const AsyncBeforeCommitError = createError(
 
 export const IncompleteSchemaError = createError<[missing: string]>(
   'FOC_INCOMPLETE_SCHEMA',
-  'The database lacks %s. Register with migrate: true, run schema.sql, or give your view or table these columns', 500)
+  'The database lacks %s. Register with migrate: true, run the script of the schema, or give your view or table these columns', 500)
 
 export const UnsuitableColumnError = createError<[column: string, type: string, name: string]>(
   'FOC_UNSUITABLE_COLUMN',

@@ -1,5 +1,7 @@
 import Database from 'better-sqlite3'
 import fastify from 'fastify'
+import { Kysely, SqliteDialect } from 'kysely'
+import pg from 'pg'
 import t, { type Test } from 'tap'
 import omnichannelContacts from '../src/index.js'
 import { as, build, path } from './build.js'
@@ -28,9 +30,22 @@ function closed (): Database.Database {
   return database
 }
 
+void t.test("another library's object for the database: the advice names what to pass", async (t) => {
+  const kysely = new Kysely({ dialect: new SqliteDialect({ database: open(t) }) })
+  const advice: Array<[value: unknown, advice: string]> = [
+    [kysely, '; this is a Kysely instance: pass the handle or pool that it was made with'],
+    [Object.assign(() => undefined, { unsafe () { /* postgres.js */ } }), '; this is a client of postgres.js: pass a Pool of the package pg'],
+    [{ execProtocolRaw () { /* PGlite */ }, query () { /* PGlite */ } }, '; this is a PGlite database: pass a Pool of the package pg, or a better-sqlite3 database'],
+    [new pg.Client(), '; this is a single client: pass the Pool of the package pg']
+  ]
+  for (const [database, ending] of advice) {
+    t.equal((await rejection(t, { database }))?.message, `The option "database" must be an open better-sqlite3 database or a pg Pool${ending}`)
+  }
+})
+
 void t.test('an option of the wrong type rejects the registration and is named', async (t) => {
   const expected = {
-    database: 'an open better-sqlite3 database',
+    database: 'an open better-sqlite3 database or a pg Pool',
     prefix: 'a string',
     migrate: 'a boolean',
     authenticate: 'a function',

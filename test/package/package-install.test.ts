@@ -42,7 +42,7 @@ ${fill}
 const reply = await app.inject(${request})
 console.log(reply.statusCode, reply.json().contact.name)
 const files = createRequire(import.meta.url)
-for (const file of ['schema.sql', 'openapi.json', 'package.json']) files.resolve(\`fastify-omnichannel-contacts/\${file}\`)
+for (const file of ['schema.sql', 'schema.postgres.sql', 'openapi.json', 'package.json']) files.resolve(\`fastify-omnichannel-contacts/\${file}\`)
 `
 const cjs = `
 const Database = require('better-sqlite3')

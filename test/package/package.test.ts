@@ -26,7 +26,7 @@ const packed = pack()
 
 void t.test('the tarball: what a user needs, and nothing else', async (t) => {
   const { size, paths } = await packed
-  const beside = ['CHANGELOG.md', 'LICENSE', 'README.md', 'openapi.json', 'package.json', 'schema.sql']
+  const beside = ['CHANGELOG.md', 'LICENSE', 'README.md', 'openapi.json', 'package.json', 'schema.postgres.sql', 'schema.sql']
   t.strictSame(paths.filter((path) => !path.startsWith('dist/')).sort(), beside)
   const plugin = paths.filter((path) => path.startsWith('dist/') && !path.startsWith('dist/cli/'))
   t.strictSame(plugin.filter((path) => !/\.(js|d\.ts)$/.test(path)), [], 'code and its types')

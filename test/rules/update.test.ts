@@ -34,13 +34,16 @@ void t.test('what was sent is written, and nothing else', async (t) => {
     ['e-mails []: none', { emails: [] }, {
       'contact maria': written, 'contact_email maria 0': 'gone', 'contact_email maria 1': 'gone'
     }],
-    ['e-mails: verbatim', { emails: [' MARIA@Example.com ', '', 'no address', 'a\u0000b', 'ü\u0301🙂'] }, {
+    ['e-mails: verbatim', { emails: [' MARIA@Example.com ', '', 'no address', 'a\u0000b', 'ü\u0301🙂', '␀', '\u0000␀0␀1␀\u0000', '{"NULL",\\'] }, {
       'contact maria': written,
       'contact_email maria 0': { address: ' MARIA@Example.com ' },
       'contact_email maria 1': { address: '' },
       'contact_email maria 2': email(2, 'no address'),
       'contact_email maria 3': email(3, 'a\u0000b'),
-      'contact_email maria 4': email(4, 'ü\u0301🙂')
+      'contact_email maria 4': email(4, 'ü\u0301🙂'),
+      'contact_email maria 5': email(5, '␀'),
+      'contact_email maria 6': email(6, '\u0000␀0␀1␀\u0000'),
+      'contact_email maria 7': email(7, '{"NULL",\\')
     }],
     ['phones: the list is replaced, verbatim', { phones: ['0', '+49 (30) 1 ', 'a\u0000b'] }, {
       'contact maria': written,

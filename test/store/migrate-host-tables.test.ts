@@ -28,7 +28,7 @@ async function rejectionOf (database: Database.Database, migrate: boolean): Reje
 function incomplete (missing: string): object {
   return {
     code: 'FOC_INCOMPLETE_SCHEMA',
-    message: `The database lacks ${missing}. Register with migrate: true, run schema.sql, or give your view or table these columns`
+    message: `The database lacks ${missing}. Register with migrate: true, run the script of the schema, or give your view or table these columns`
   }
 }
 

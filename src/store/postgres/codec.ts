@@ -16,11 +16,11 @@ export function decodeText (text: string): string {
   return text.includes('␀') ? text.replace(/␀([01])/g, (_, digit) => digit === '0' ? '\0' : '␀') : text
 }
 
-type Parameter = string | number | null | undefined | readonly string[]
+type Parameter = string | number | null | readonly string[]
 
 /** A value of the rules as a parameter. A list becomes an array of texts. */
 export function toParameter (value: Parameter): string | null {
-  if (value === null || value === undefined) return null
+  if (value === null) return null
   if (typeof value === 'object') return `{${value.map((item) => `"${encodeText(item).replace(/["\\]/g, '\\$&')}"`).join(',')}}`
   return encodeText(String(value))
 }

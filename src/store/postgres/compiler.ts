@@ -2,8 +2,8 @@
 
 import { hash } from 'node:crypto'
 import {
-  AliasNode, ColumnNode, DummyDriver, IdentifierNode, Kysely, OperationNodeTransformer, PostgresAdapter, PostgresIntrospector,
-  PostgresQueryCompiler, RawNode, ReferenceNode, SelectionNode, type KyselyPlugin
+  AliasNode, ColumnNode, IdentifierNode, Kysely, PostgresDialect, PostgresQueryCompiler, RawNode, ReferenceNode, SelectionNode,
+  type PostgresDialectConfig
 } from 'kysely'
 import { compile } from '../compile.js'
 import type { Description, Query } from '../steps.js'
@@ -13,32 +13,24 @@ import { postgresDialect } from './dialect.js'
 import type { PostgresQuery, PostgresResult } from './handle.js'
 
 /** Reads times as our texts, whatever TimeZone and DateStyle the host's session has. */
-class TimesAsTexts extends OperationNodeTransformer {
-  protected override transformSelection (node: SelectionNode): SelectionNode {
+class Compiler extends PostgresQueryCompiler {
+  protected override visitSelection (node: SelectionNode): void {
     const { selection } = node
     const name = ReferenceNode.is(selection) && ColumnNode.is(selection.column) ? selection.column.column.name : ''
-    if (!name.endsWith('_at')) return super.transformSelection(node)
+    if (!name.endsWith('_at')) return super.visitSelection(node)
     const text = RawNode.create(['to_char(', ` at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`], [selection])
-    return SelectionNode.create(AliasNode.create(text, IdentifierNode.create(name)))
+    super.visitSelection(SelectionNode.create(AliasNode.create(text, IdentifierNode.create(name))))
   }
 }
 
-const times = new TimesAsTexts()
-const timesAsTexts: KyselyPlugin = {
-  transformQuery: ({ node }) => times.transformNode(node),
-  transformResult: ({ result }) => Promise.resolve(result)
+class Dialect extends PostgresDialect {
+  override createQueryCompiler (): Compiler {
+    return new Compiler()
+  }
 }
 
-/** It has no connection, so it can only compile. */
-const db = new Kysely<Tables>({
-  dialect: {
-    createAdapter: () => new PostgresAdapter(),
-    createDriver: () => new DummyDriver(),
-    createIntrospector: (db) => new PostgresIntrospector(db),
-    createQueryCompiler: () => new PostgresQueryCompiler()
-  },
-  plugins: [timesAsTexts]
-})
+/** It has no pool, so it can only compile. */
+const db = new Kysely<Tables>({ dialect: new Dialect({} as PostgresDialectConfig) })
 
 /** A query made ready: what is sent for it, and what its answer is. */
 export interface Prepared {

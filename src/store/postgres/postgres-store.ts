@@ -31,11 +31,11 @@ function createStore (pool: PostgresPool, report: (error: Error) => void): Store
       try {
         return await withClient(pool, deadline, work)
       } catch (error) {
-        if (isTimeout(error)) throw new DatabaseBusyError({ cause: error })
+        const isLate = isTimeout(error) || (isPassing(error) && performance.now() + pause >= deadline)
+        if (isLate) throw new DatabaseBusyError({ cause: error })
         if (!isPassing(error)) throw error
-        if (performance.now() + pause >= deadline) throw new DatabaseBusyError({ cause: error })
-        await sleep(pause)
       }
+      await sleep(pause)
     }
   }
 
@@ -54,15 +54,16 @@ function createStore (pool: PostgresPool, report: (error: Error) => void): Store
 
   /** Finds out in a transaction that has itself been committed, so that a replica has confirmed all that it saw. */
   async function settle (whatBecameOf: () => Steps<Fate>, deadline: number): Promise<Fate> {
+    let cause: unknown
     try {
-      while (performance.now() < deadline) {
+      do {
         const { result, isCommitted } = await persist(async (client) => await transact(client, whatBecameOf(), deadline), deadline)
         if (isCommitted) return result
-      }
-    } catch (cause) {
-      throw new InDoubtError({ cause })
+      } while (performance.now() < deadline)
+    } catch (error) {
+      cause = error
     }
-    return 'unknown'
+    throw new InDoubtError({ cause })
   }
 
   async function track<Result> (work: Promise<Result>): Promise<Result> {

@@ -35,7 +35,6 @@ export async function transact<Result> (client: PostgresClient, steps: Steps<Res
       if (step.value.every(isLast)) {
         unsent = await writeUpToLastCall(client, unsent, step.value, deadline)
         step = steps.next([])
-        if (step.done !== true) throw new Error('after a step that only writes, rules may not ask')
         break
       }
       const ready = step.value.map((question) => prepare(question as Query))
@@ -44,7 +43,7 @@ export async function transact<Result> (client: PostgresClient, steps: Steps<Res
       unsent = []
       step = steps.next(results.map((result, index) => (ready[index] as typeof ready[0]).toAnswer(result)))
     }
-    return { result: step.value, isCommitted: await end(client, unsent, performance.now() + patience) }
+    return { result: step.value as Result, isCommitted: await end(client, unsent, performance.now() + patience) }
   } catch (error) {
     await send(client, [rollback], deadline)
     throw error
@@ -82,12 +81,10 @@ async function end (client: PostgresClient, unsent: Sent[], deadline: number): P
     const outcomes = await send(client, [...unsent, commit], deadline)
     const refused = outcomes.find((outcome) => 'error' in outcome && !leavesOpen(outcome.error))
     if (refused !== undefined) resultsOf([refused])
+    const ended = outcomes[unsent.length]
     // Where COMMIT has not even been sent, nothing is open.
-    if (outcomes.length <= unsent.length) resultsOf(outcomes)
-    const last = outcomes.at(-1)
-    if (last === undefined || 'error' in last) return false
-    if (last.result.command !== 'COMMIT') throw new Error('the transaction was rolled back')
-    return !isWarned
+    if (ended === undefined) resultsOf(outcomes)
+    return ended !== undefined && 'result' in ended && ended.result.command === 'COMMIT' && !isWarned
   } finally {
     client.removeListener('notice', warn)
   }

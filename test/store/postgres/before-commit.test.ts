@@ -59,6 +59,20 @@ for (const pipeline of [true, false]) {
   }
 }
 
+t.test('the connection is lost after it, before COMMIT is sent: the update is begun again', { skip: !isAvailable }, async (t) => {
+  t.context = { engine: 'postgres' }
+  let calls = 0
+  const { update, database } = await build(t, {
+    pool: { pipeline: false },
+    beforeCommit: (_event, client: PoolClient & { connection: { stream: { destroy: () => void } } }) => {
+      if (++calls === 1) client.connection.stream.destroy()
+    }
+  })
+  const reply = await update(body, { ...as('ann'), 'idempotency-key': 'k' })
+  t.strictSame([reply.statusCode, reply.headers.etag, calls], [200, '"2"', 2])
+  t.equal(database.prepare('SELECT count(*) FROM omnichannel_idempotency_key').pluck().get(), 1)
+})
+
 t.test('a deadlock of its making: the update is begun again', { skip: !isAvailable }, async (t) => {
   t.context = { engine: 'postgres' }
   let calls = 0

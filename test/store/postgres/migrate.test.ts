@@ -36,6 +36,7 @@ t.test('an empty schema: all that is in schema.postgres.sql, and nothing twice',
   t.strictSame(tables, [...script.matchAll(/^CREATE TABLE IF NOT EXISTS (\w+)/gm)].map(([, name]) => name).sort())
   t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [2])
   t.strictSame(roles(), defaults)
+  t.ok(readFileSync('src/store/postgres/migration-2.ts', 'utf8').includes(`\`${script}\``), 'the file is the text that is run')
 })
 
 /** The tables of a script, with the comments before them and their columns. */
