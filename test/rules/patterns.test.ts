@@ -140,9 +140,10 @@ void t.test('one budget for all patterns of a request, and a new one for the nex
   const check = (id: string, regexp: string, text: string): boolean => fits({ id, label: '', required: 0, regexp }, text)
   t.equal(check('quick', '^a+$', 'aaa'), true)
   t.equal(check('slow', '^(a+)+$', `${'a'.repeat(50)}!`), false)
-  t.equal(check('after', '^a+$', 'aaa'), false)
+  // The same pattern: a cheaper one may still fit into the fraction of a millisecond that is too short for this one.
+  t.equal(check('after', '^(a+)+$', 'aaa'), false)
   t.strictSame(problems, [['slow', 'took too long'], ['after', 'took too long']])
-  t.equal(answerOf('^a+$', 'aaa', begin), true)
+  t.equal(answerOf('^(a+)+$', 'aaa', begin), true)
 })
 
 void t.test('the clock of the wall is not what counts: a pattern is tried again while others have had the processor', async (t) => {
