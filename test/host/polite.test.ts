@@ -109,6 +109,11 @@ void t.test('a host is as before after registering, serving and closing', async 
   }
 })
 
+void t.test('a host knows the plugin by its name, for the dependencies of its own', async (t) => {
+  const { app } = await build(t)
+  t.equal(app.hasPlugin('fastify-omnichannel-contacts'), true)
+})
+
 void t.test('two registrations on one handle: both serve, each by its own rules', async (t) => {
   const { app, database, update } = await build(t, {
     late: async (app, database) => {

@@ -202,6 +202,16 @@ void t.test('deleting the contact deletes its keys', async (t) => {
   t.strictSame(database.prepare('SELECT key FROM omnichannel_idempotency_key').pluck().all(), [])
 })
 
+void t.test('by default a key lives for 24 hours', async (t) => {
+  const { update, database } = await build(t)
+  const [day, minute] = [24 * 60 * 60_000, 60_000]
+  await update(body, key('k'))
+  for (const [age, etag] of [[day - minute, '"2"'], [day + minute, '"3"']] as const) {
+    database.prepare('UPDATE omnichannel_idempotency_key SET created_at = ?').run(new Date(Date.now() - age).toISOString())
+    t.equal((await update(body, key('k'))).headers.etag, etag, `${age / minute} minutes`)
+  }
+})
+
 void sqlite.test('deleting the contact deletes its keys, whatever the host does about foreign keys', async (t) => {
   for (const foreignKeys of ['ON', 'OFF']) {
     const { update, database } = await build(t)

@@ -97,10 +97,12 @@ const hostile: Case[] = [
   { name: 'counts within counts', source: '(x{1000}){1000}', text: LONG, expected: false },
   { name: 'infinite ways, not a number of steps', source: '(?:(?:a*)*)*(?=!)', text: 'aa!', expected: true },
   { name: 'a long list of words', source: `^(?:${Array.from({ length: 400 }, (_, index) => `word${index}`).join('|')})$`, text: 'word399', expected: true },
+  { name: 'a source as long as may be', source: `a${'b'.repeat(9999)}`, text: 'a' + 'b'.repeat(9999), expected: true },
   { name: 'a source that is too long', source: `a${'b'.repeat(10_000)}`, text: 'a' + 'b'.repeat(10_000), expected: tooLarge },
   { name: 'nested too deeply', source: '('.repeat(5000) + 'a' + ')'.repeat(5000), text: 'a', expected: tooLarge },
   { name: 'nested deeper than V8 reads', source: '('.repeat(50_000) + 'a' + ')'.repeat(50_000), text: 'a', expected: tooLarge },
   { name: 'megabytes, of which reading alone takes a second', source: '(?:)'.repeat(5_000_000), text: 'a', expected: tooLarge },
+  { name: 'Annex B \\uz and \\xz, often: letters, each of them to be compiled', source: `(?:${'\\uzzzz\\xzz'.repeat(500)}){2}`, text: 'a', expected: tooLarge },
   { name: 'emoji, many of them', source: '^(?:..)+$', text: '😀'.repeat(8192), expected: true },
   // Each of these takes V8 seconds, or hours, to compile as it stands.
   { name: 'optional groups within each other', source: `(?=)${'('.repeat(1363)}a${')?'.repeat(1363)}`, text: 'a', expected: tooLarge },

@@ -2,9 +2,8 @@
 // rules see one kind of row.
 
 const BOOL = 16
-const INT8 = 20
-const INT2 = 21
-const INT4 = 23
+/** int8, int2 and int4. */
+const INTEGERS = [20, 21, 23]
 
 // `text` cannot hold U+0000. It is stored as ␀0, and a ␀ that is followed by a 0 or 1 as ␀1.
 
@@ -27,11 +26,6 @@ export function toParameter (value: Parameter): string | null {
 
 /** What reads a column of this type. */
 export function parserOf (oid: number): (text: string) => unknown {
-  switch (oid) {
-    case BOOL: return (text) => text === 't' ? 1 : 0
-    case INT2:
-    case INT4:
-    case INT8: return Number
-    default: return decodeText
-  }
+  if (oid === BOOL) return (text) => text === 't' ? 1 : 0
+  return INTEGERS.includes(oid) ? Number : decodeText
 }

@@ -26,17 +26,18 @@ function createStore (pool: PostgresPool, report: (error: Error) => void): Store
   const waiting = new Set<Promise<unknown>>()
 
   /** Tries again while what stands in the way may pass. */
-  async function persist<Result> (work: (client: PostgresClient) => Promise<Result>, deadline: number): Promise<Result> {
-    for (let pause = shortestPause; ; pause = Math.min(pause * 2, longestPause)) {
-      try {
-        return await withClient(pool, deadline, work)
-      } catch (error) {
-        const isLate = isTimeout(error) || (isPassing(error) && performance.now() + pause >= deadline)
-        if (isLate) throw new DatabaseBusyError({ cause: error })
-        if (!isPassing(error)) throw error
-      }
-      await sleep(pause)
+  async function persist<Result> (
+    work: (client: PostgresClient) => Promise<Result>, deadline: number, pause = shortestPause
+  ): Promise<Result> {
+    try {
+      return await withClient(pool, deadline, work)
+    } catch (error) {
+      const isLate = isTimeout(error) || (isPassing(error) && performance.now() + pause >= deadline)
+      if (isLate) throw new DatabaseBusyError({ cause: error })
+      if (!isPassing(error)) throw error
     }
+    await sleep(pause)
+    return await persist(work, deadline, Math.min(pause * 2, longestPause))
   }
 
   async function update<Result> (

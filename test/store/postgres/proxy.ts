@@ -13,17 +13,22 @@ const commit = Buffer.from('COMMIT\0')
 const text = 'SWARNING\0VWARNING\0C01000\0Mcanceling wait for synchronous replication due to user request\0\0'
 const warning = Buffer.concat([Buffer.from([0x4e, 0, 0, 0, text.length + 4]), Buffer.from(text)])
 
-/** What happens to a COMMIT: it does not arrive; it is done, but the answer is cut off, never comes, or comes with a warning. */
-export type Event = 'lost' | 'unanswered' | 'hanging' | 'warned' | undefined
+/**
+ * What happens to a COMMIT: it does not arrive; it is done, but the answer is cut off, with the server gone from then on or
+ * not, never comes, or comes with a warning.
+ */
+export type Event = 'lost' | 'unanswered' | 'gone' | 'hanging' | 'warned' | undefined
 
 /** @param event what happens to the next COMMIT; `done` runs between it and its answer */
 export async function openProxy (t: Test, event: () => Event, done: () => void = () => undefined): Promise<{ host: string }> {
   const folder = mkdtempSync(join(tmpdir(), 'omnichannel-proxy-'))
   const real = join(await postgresHost(), '.s.PGSQL.5432')
   const sockets = new Set<Socket>()
+  let isGone = false
   const server = createServer((client) => {
     const upstream = connect(real)
     let happening: Event
+    if (isGone) client.destroy()
     for (const socket of [client, upstream]) {
       sockets.add(socket)
       socket.on('error', () => undefined)
@@ -39,7 +44,8 @@ export async function openProxy (t: Test, event: () => Event, done: () => void =
       // The tag says so once the answers to what was sent before have come.
       if (happening === undefined || !data.includes(commit)) return client.write(data)
       done()
-      if (happening === 'unanswered') client.destroy()
+      isGone ||= happening === 'gone'
+      if (happening === 'unanswered' || isGone) client.destroy()
       if (happening === 'warned') client.write(Buffer.concat([warning, data]))
       happening = happening === 'hanging' ? happening : undefined
     })
