@@ -90,7 +90,8 @@ CREATE TABLE IF NOT EXISTS omnichannel_contact_email (
   PRIMARY KEY (contact_id, position)
 );
 
-CREATE INDEX IF NOT EXISTS omnichannel_contact_email_address ON omnichannel_contact_email USING hash (address);
+-- Of its start only: an address may be longer than an entry of an index.
+CREATE INDEX IF NOT EXISTS omnichannel_contact_email_address ON omnichannel_contact_email (left(address, 100) COLLATE "C");
 
 -- A contact's phone numbers, verbatim, in order.
 CREATE TABLE IF NOT EXISTS omnichannel_contact_phone (
@@ -100,7 +101,7 @@ CREATE TABLE IF NOT EXISTS omnichannel_contact_phone (
   PRIMARY KEY (contact_id, position)
 );
 
-CREATE INDEX IF NOT EXISTS omnichannel_contact_phone_number ON omnichannel_contact_phone USING hash (phone_number);
+CREATE INDEX IF NOT EXISTS omnichannel_contact_phone_number ON omnichannel_contact_phone (left(phone_number, 100) COLLATE "C");
 
 -- The channels through which a contact has written, each of them with its visitor. Never changed by an update.
 CREATE TABLE IF NOT EXISTS omnichannel_contact_channel (

@@ -2,28 +2,63 @@ import type Database from 'better-sqlite3'
 import { InvalidArgumentError, Option } from 'commander'
 import type { Kysely } from 'kysely'
 import { accessSync, closeSync, constants, existsSync, openSync, rmSync } from 'node:fs'
+import type { Pool } from 'pg'
 import type { Tables } from '../store/tables.js'
 import type { Io } from './command.js'
 import { CommandError } from './errors.js'
 import { explain, explainUnpacking } from './explain.js'
+import { isServer, withServer } from './open-server.js'
 
 // What opens a database is loaded only then: --help and --version answer without it.
 
 export function databaseOption (): Option {
-  return new Option('--database <FILE>', 'the SQLite database')
-    .env('OMNICHANNEL_DATABASE')
-    .default('omnichannel.db')
-    .argParser((file) => {
-      // SQLite would take no name for a database that is gone when it is closed, and better-sqlite3 trims.
-      if (file.trim() === '') throw new InvalidArgumentError('It must name a file')
-      return file.trim()
-    })
+  return option('the SQLite database, or a server as postgres://user@host/name').argParser(readName)
 }
 
-type Work<Result> = (db: Kysely<Tables>, handle: Database.Database) => Promise<Result>
+/** For what is done with a file only. */
+export function fileOption (): Option {
+  return option('the SQLite database').argParser((name) => {
+    if (isServer(name)) throw new InvalidArgumentError('It must name a file: of PostgreSQL pg_dump makes a backup, and what was imported into a file is moved there by copy')
+    return readName(name)
+  })
+}
 
-/** Opens, runs and closes. The file must exist. */
-export async function withDatabase<Result> (file: string, io: Io, work: Work<Result>): Promise<Result> {
+function option (description: string): Option {
+  return new Option('--database <FILE>', description).env('OMNICHANNEL_DATABASE').default('omnichannel.db')
+}
+
+function readName (name: string): string {
+  // SQLite would take no name for a database that is gone when it is closed, and better-sqlite3 trims.
+  if (name.trim() === '') throw new InvalidArgumentError('It must name a file')
+  return name.trim()
+}
+
+/** A database that a command has opened. */
+export interface Opened {
+  /** As messages name it. */
+  name: string
+  db: Kysely<Tables>
+  /** What the plugin is given. */
+  given: Database.Database | Pool
+  /** Rejects when it does not answer. */
+  ask: () => Promise<unknown>
+}
+
+type Work<Result> = (db: Kysely<Tables>, opened: Opened) => Promise<Result>
+
+/** Opens, runs and closes. A file must exist. */
+export async function withDatabase<Result> (name: string, io: Io, work: Work<Result>): Promise<Result> {
+  if (isServer(name)) return await withServer(name, work)
+  return await withFile(name, io, work)
+}
+
+/** The same, with a new file where there is none. */
+export async function withNewDatabase<Result> (name: string, io: Io, work: Work<Result>): Promise<Result> {
+  if (isServer(name)) return await withServer(name, work)
+  return await withNewFile(name, io, work)
+}
+
+async function withFile<Result> (file: string, io: Io, work: Work<Result>): Promise<Result> {
   if (!existsSync(file)) throw new CommandError(`There is no database file ${file}: name it with --database`)
   try {
     return await use(file, io, work)
@@ -32,8 +67,8 @@ export async function withDatabase<Result> (file: string, io: Io, work: Work<Res
   }
 }
 
-/** The same, with a new file where there is none. When the work fails the new file goes, unless somebody else has opened it. */
-export async function withNewDatabase<Result> (file: string, io: Io, work: Work<Result>): Promise<Result> {
+/** When the work fails a new file goes, unless somebody else has opened it. */
+async function withNewFile<Result> (file: string, io: Io, work: Work<Result>): Promise<Result> {
   const isNew = file !== ':memory:' && createEmpty(file)
   try {
     // Asked before SQLite is, which leaves its log beside a file that it may only read.
@@ -60,7 +95,9 @@ async function use<Result> (file: string, io: Io, work: Work<Result>): Promise<R
   const handle = await openDatabase(file, io)
   try {
     const { Kysely, SqliteDialect } = await import('kysely')
-    return await work(new Kysely<Tables>({ dialect: new SqliteDialect({ database: handle }) }), handle)
+    const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: handle }) })
+    const ask = (): Promise<unknown> => Promise.resolve(handle.prepare('SELECT max(id) FROM omnichannel_migration').get())
+    return await work(db, { name: file, db, given: handle, ask })
   } finally {
     handle.close()
   }

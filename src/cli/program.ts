@@ -4,8 +4,10 @@ import type { Io } from './command.js'
 import { listContacts } from './contact/list.js'
 import { showContact } from './contact/show.js'
 import { UsageError } from './errors.js'
+import { copy } from './copy/copy.js'
 import { importExport } from './import/import.js'
 import { serve } from './serve/serve.js'
+import { withoutPassword } from './open-server.js'
 import { createToken } from './token/create.js'
 import { listTokens } from './token/list.js'
 import { revokeToken } from './token/revoke.js'
@@ -24,7 +26,7 @@ const groups: Array<[name: string, description: string, commands: Array<(parent:
 /** The whole command line, for one run. */
 export function createProgram (io: Io): Command {
   const program = new Command('fastify-omnichannel-contacts')
-    .description('Serves contacts.update from a database file, and looks after the file.')
+    .description('Serves contacts.update from a database file or a server, and looks after the database.')
     .version(version, '--version', 'print the version')
     .helpOption('-h, --help', 'print this')
     .addHelpText('after', '\nThe exit code is 0 when all went well, 1 when it did not, and 2 when the command line is wrong.')
@@ -41,6 +43,7 @@ export function createProgram (io: Io): Command {
   }
   importExport(program, io)
   backup(program, io)
+  copy(program, io)
 
   for (const command of withSubcommands(program)) {
     command.exitOverride((error) => { throw error.exitCode === 0 ? error : new UsageError(toSentence(command, error)) })
@@ -59,7 +62,7 @@ function toSentence (command: Command, { code, message }: CommanderError): strin
   const names = command.commands.map((command) => command.name()).join(', ')
   const said = code === 'commander.help'
     ? `a command is missing, one of ${names}`
-    : message
+    : withoutPassword(message)
         .replace(/^error: /, '')
         .replace(/\n\(Did you mean (.*)\?\)$/, ', did you mean $1?')
         .replace(/\. ([A-Z])/g, (_, letter: string) => `: ${letter.toLowerCase()}`)

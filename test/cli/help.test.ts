@@ -7,7 +7,7 @@ import { cli } from './io.js'
 
 const run = promisify(execFile)
 
-const names = ['serve', 'user', 'token', 'contact', 'import', 'backup']
+const names = ['serve', 'user', 'token', 'contact', 'import', 'backup', 'copy']
 const commands = [
   'serve', 'user add', 'user list', 'user deactivate', 'user activate', 'user remove', 'token create', 'token list', 'token revoke',
   'contact show', 'contact list', 'import', 'backup'

@@ -5,7 +5,7 @@ import type { Io } from '../command.js'
 import { CommandError } from '../errors.js'
 import { explain } from '../explain.js'
 import { withInterruption } from '../interruption.js'
-import { databaseOption, openFile } from '../open-database.js'
+import { fileOption, openFile } from '../open-database.js'
 import { copyDatabase } from './copy-database.js'
 import { intoPlace } from './into-place.js'
 
@@ -21,7 +21,7 @@ export function backup (parent: Command, io: Io): void {
       'The copy is the database as it was when the backup began. It appears when it is complete, with the permissions of the ' +
       'original; a backup that fails or is stopped leaves nothing behind.')
     .argument('<FILE>', 'the copy')
-    .addOption(databaseOption())
+    .addOption(fileOption())
     .option('--overwrite', 'replace FILE where it exists')
     .action(async (file: string, { database, overwrite = false }: Options) => {
       const handle = await openSnapshot(database, io)

@@ -3,7 +3,6 @@ import type { Contact } from '../../rules/schemas.js'
 import { wholeNumber, type Io } from '../command.js'
 import { databaseOption, withDatabase } from '../open-database.js'
 import { writeTable } from '../write-table.js'
-import { findContactIds } from './find.js'
 import { readContact } from './read.js'
 
 interface Options {
@@ -23,10 +22,11 @@ export function listContacts (parent: Command, io: Io): void {
     .option('--search <TEXT>', 'the start of an e-mail address or a phone number, or a part of a name', readText)
     .option('--json', 'as the API shows them, instead of a table')
     .option('--limit <COUNT>', 'how many at most', wholeNumber(1), 100)
-    .action(({ database, search, json, limit }: Options) => withDatabase(database, io, async (db, handle) => {
-      const ids = await findContactIds(db, search, limit + 1)
+    .action(({ database, search, json, limit }: Options) => withDatabase(database, io, async (_db, opened) => {
+      const { findContactIds } = await import('./find.js')
+      const ids = await findContactIds(opened, search, limit + 1)
       const contacts: Contact[] = []
-      for (const id of ids.slice(0, limit)) contacts.push(await readContact(handle, id) as Contact)
+      for (const id of ids.slice(0, limit)) contacts.push(await readContact(opened, id) as Contact)
 
       if (json) io.stdout.write(`${JSON.stringify(contacts, null, 2)}\n`)
       else writeContacts(io, contacts)

@@ -1,11 +1,11 @@
-import type Database from 'better-sqlite3'
 import type { Contact } from '../../rules/schemas.js'
+import type { Opened } from '../open-database.js'
 
 /** A contact as the API shows it; nothing where there is none or it is disabled. */
-export async function readContact (handle: Database.Database, id: string): Promise<Contact | undefined> {
-  const [{ findContact, toContact }, { sqliteStore }] = await Promise.all([
-    import('../../rules/contact.js'), import('../../store/sqlite/sqlite-store.js')
+export async function readContact ({ given }: Opened, id: string): Promise<Contact | undefined> {
+  const [{ findContact, toContact }, { openStore }] = await Promise.all([
+    import('../../rules/contact.js'), import('../../store/open-store.js')
   ])
-  const stored = await sqliteStore(handle).read(() => findContact(id), 5000)
+  const stored = await openStore(given, () => undefined).read(() => findContact(id), 5000)
   return stored === undefined ? undefined : toContact(stored)
 }

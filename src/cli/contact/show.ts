@@ -9,8 +9,8 @@ export function showContact (parent: Command, io: Io): void {
     .description('Show a contact as the API would, and its rooms, as JSON; the word show may be left out')
     .argument('<ID>', 'the id of the contact')
     .addOption(databaseOption())
-    .action((id: string, { database }: { database: string }) => withDatabase(database, io, async (db, handle) => {
-      const contact = await readContact(handle, id)
+    .action((id: string, { database }: { database: string }) => withDatabase(database, io, async (db, opened) => {
+      const contact = await readContact(opened, id)
       if (contact === undefined) throw new CommandError(`There is no contact ${id}, or it is disabled; contact list --search finds an id`)
       const rooms = await db
         .selectFrom('omnichannel_room')

@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander'
 import { collect, wholeNumber, type Io } from '../command.js'
-import { databaseOption } from '../open-database.js'
+import { fileOption } from '../open-database.js'
 import type { ImportOptions } from './run-import.js'
 import { sources } from './sources.js'
 
@@ -8,7 +8,7 @@ export function importExport (parent: Command, io: Io): void {
   const command = parent.command('import')
     .summary('Import a Rocket.Chat export, the JSON lines that mongoexport writes')
     .description(description)
-    .addOption(databaseOption())
+    .addOption(fileOption())
   const files = Object.entries(sources).map(([name, source]) =>
     ({ name, option: new Option(`--${name} <FILE>`, `the collection ${source}`).argParser(collect) }))
   for (const { option } of files) command.addOption(option)

@@ -12,7 +12,7 @@ const movingInterval = 100 // ms
 const plainInterval = 5000 // ms
 
 export function createProgress (
-  to: Writable & { isTTY?: boolean }, label: string, totalBytes: number | undefined, now = () => performance.now()
+  to: Writable & { isTTY?: boolean }, label: string, totalBytes: number | undefined, now = () => performance.now(), unit = 'lines'
 ): Progress {
   const onTerminal = to.isTTY === true
   const interval = onTerminal ? movingInterval : plainInterval
@@ -30,7 +30,7 @@ export function createProgress (
       if (now() < next) return
       next = now() + interval
       const done = totalBytes === undefined ? undefined : Math.min(bytes / Math.max(totalBytes, 1), 1)
-      const figures = `${done === undefined ? '' : `${Math.floor(done * 100)} % `}${lines} lines, ${linesPerSecond()} lines/s`
+      const figures = `${done === undefined ? '' : `${Math.floor(done * 100)} % `}${lines} ${unit}, ${linesPerSecond()} ${unit}/s`
       to.write(onTerminal ? `\r${label}: ${figures}\x1b[K` : `${label}: ${figures}\n`)
     },
     clear: () => {

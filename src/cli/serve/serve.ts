@@ -1,11 +1,8 @@
 import { Option, type Command } from 'commander'
 import type { FastifyInstance } from 'fastify'
-import type Database from 'better-sqlite3'
-import type { Kysely } from 'kysely'
-import type { Tables } from '../../store/tables.js'
 import { wholeNumber, type Io } from '../command.js'
 import { CommandError } from '../errors.js'
-import { databaseOption, withNewDatabase } from '../open-database.js'
+import { databaseOption, withNewDatabase, type Opened } from '../open-database.js'
 import { checkWritable } from './check-writable.js'
 import { demoCurl, demoUser, fillDemo, issueDemoToken } from './demo.js'
 import { readProxies } from './proxies.js'
@@ -22,9 +19,9 @@ interface Options {
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 
-const description = `Serve the endpoint, GET /health and a documentation page from a database file.
+const description = `Serve the endpoint, GET /health and a documentation page from a database file or a server.
 
-The database is created where there is none. The log goes to stderr. SIGTERM and SIGINT (Ctrl-C) answer what waits, close the \
+A file is created where there is none. The log goes to stderr. SIGTERM and SIGINT (Ctrl-C) answer what waits, close the \
 database and end with exit code 0. A --rate-limit counts bad tokens too; Rocket.Chat's own is 10.
 
 What is served is plain HTTP, and tokens are readable on the way: for TLS put a reverse proxy such as nginx or Caddy in front, \
@@ -50,7 +47,7 @@ export function serve (parent: Command, io: Io): void {
       const file = options.demo && !isNamed ? 'omnichannel-demo.db' : options.database
       const stop = listenForStop(io)
       try {
-        await withNewDatabase(file, io, (db, handle) => serveUntil(stop.signalled, file, options, db, handle, io))
+        await withNewDatabase(file, io, (_db, opened) => serveUntil(stop.signalled, options, opened, io))
       } finally {
         stop.forget()
       }
@@ -58,18 +55,18 @@ export function serve (parent: Command, io: Io): void {
 }
 
 async function serveUntil (
-  signalled: Promise<void>, file: string, options: Options, db: Kysely<Tables>, handle: Database.Database, io: Io
+  signalled: Promise<void>, options: Options, { name, db, given, ask }: Opened, io: Io
 ): Promise<void> {
   const { demo, host, port, rateLimit, trustProxy = [] } = options
-  checkWritable(handle)
-  if (demo) await fillDemo(db, file)
+  if ('pragma' in given) checkWritable(given)
+  if (demo) await fillDemo(db, name)
   const { createServer } = await import('./server.js')
-  const app = await createServer(handle, { logLevel: options.logLevel ?? (demo ? 'warn' : 'info'), rateLimit, trustProxy }, io)
+  const app = await createServer({ given, ask }, { logLevel: options.logLevel ?? (demo ? 'warn' : 'info'), rateLimit, trustProxy }, io)
   try {
     const url = await listen(app, host, port)
     // Only now: a demo that finds its port taken leaves the token of the running one alone.
     const how = demo ? describeDemo(url, await issueDemoToken(db)) : []
-    io.stdout.write([`Serving ${file} at ${url}`, `Documentation: ${url}/documentation`, ...how].map((line) => `${line}\n`).join(''))
+    io.stdout.write([`Serving ${name} at ${url}`, `Documentation: ${url}/documentation`, ...how].map((line) => `${line}\n`).join(''))
     await signalled
   } finally {
     await close(app)

@@ -3,10 +3,10 @@
 import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import type Database from 'better-sqlite3'
 import { fastify, type FastifyInstance } from 'fastify'
 import omnichannelContacts from '../../index.js'
 import type { Io } from '../command.js'
+import type { Opened } from '../open-database.js'
 import { version } from '../version.js'
 import { answerClientError } from './client-error.js'
 import { logo, title } from './logo.js'
@@ -19,7 +19,9 @@ export interface ServerSettings {
   trustProxy: string[]
 }
 
-export async function createServer (database: Database.Database, settings: ServerSettings, io: Io): Promise<FastifyInstance> {
+type Database = Pick<Opened, 'given' | 'ask'>
+
+export async function createServer ({ given, ask }: Database, settings: ServerSettings, io: Io): Promise<FastifyInstance> {
   const app = fastify({
     logger: { level: settings.logLevel, stream: io.stderr },
     requestTimeout: 30_000,
@@ -36,9 +38,9 @@ export async function createServer (database: Database.Database, settings: Serve
     logo: { type: 'image/svg+xml', content: Buffer.from(logo) }
   })
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/documentation'))
-  app.get('/health', { schema: { hide: true } }, (request, reply) => {
+  app.get('/health', { schema: { hide: true } }, async (request, reply) => {
     try {
-      database.prepare('SELECT max(id) FROM omnichannel_migration').get()
+      await ask()
       return { status: 'ok' }
     } catch (error) {
       request.log.error({ err: error }, 'the database does not answer')
@@ -49,7 +51,7 @@ export async function createServer (database: Database.Database, settings: Serve
   // In a context of their own, so that the limit counts calls of the API and not a browser's files.
   await app.register(async (api) => {
     if (settings.rateLimit > 0) await api.register(rateLimit, { max: settings.rateLimit, timeWindow: '1 minute' })
-    await api.register(omnichannelContacts, { database })
+    await api.register(omnichannelContacts, { database: given })
   })
   return app
 }

@@ -15,13 +15,16 @@ export function decodeText (text: string): string {
   return text.includes('␀') ? text.replace(/␀([01])/g, (_, digit) => digit === '0' ? '\0' : '␀') : text
 }
 
-type Parameter = string | number | null | readonly string[]
+type Value = string | number | null
 
 /** A value of the rules as a parameter. A list becomes an array of texts. */
-export function toParameter (value: Parameter): string | null {
+export function toParameter (value: Value | readonly Value[]): string | null {
   if (value === null) return null
-  if (typeof value === 'object') return `{${value.map((item) => `"${encodeText(item).replace(/["\\]/g, '\\$&')}"`).join(',')}}`
-  return encodeText(String(value))
+  return typeof value === 'object' ? `{${value.map(toItem).join(',')}}` : encodeText(String(value))
+}
+
+function toItem (value: Value): string {
+  return value === null ? 'NULL' : `"${encodeText(String(value)).replace(/["\\]/g, '\\$&')}"`
 }
 
 /** What reads a column of this type. */

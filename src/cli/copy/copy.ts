@@ -1,0 +1,42 @@
+import { InvalidArgumentError, type Command } from 'commander'
+import { existsSync } from 'node:fs'
+import type { Pool } from 'pg'
+import type { Io } from '../command.js'
+import { CommandError, InterruptedError } from '../errors.js'
+import { withInterruption } from '../interruption.js'
+import { openDatabase } from '../open-database.js'
+import { isServer, withServer } from '../open-server.js'
+
+export function copy (parent: Command, io: Io): void {
+  parent.command('copy')
+    .summary('Move a database file to a PostgreSQL server')
+    .description('Copy all that is in a database file to a PostgreSQL server.\n\n' +
+      'All of it or nothing: it is one transaction, and in it both sides are compared at the end. A server that holds the same ' +
+      'already is left as it is; one that holds other data is refused. What is written to the file meanwhile is not copied, so ' +
+      'stop its server first.')
+    .argument('<FILE>', 'the database file')
+    .argument('<SERVER>', 'as postgres://user@host/name', readServer)
+    .action(async (file: string, server: string) => {
+      if (!existsSync(file)) throw new CommandError(`There is no database file ${file}`)
+      const source = await openDatabase(file, io)
+      try {
+        await withInterruption(io, (signal) => withServer(server, async (_db, { name, given }) => {
+          const { copyTables } = await import('./copy-tables.js')
+          const { rows, seconds, isNew } = await copyTables(source, given as Pool, { name, io, signal })
+          io.stdout.write(isNew
+            ? `Copied ${file} to ${name}: ${rows} rows in ${seconds.toFixed(1)} s, compared row by row\n`
+            : `${name} holds the ${rows} rows of ${file} already, compared row by row\n`)
+        }).catch((error: unknown) => {
+          if (!signal.aborted) throw error
+          throw new InterruptedError('Stopped: nothing was copied', signal.reason as NodeJS.Signals)
+        }))
+      } finally {
+        source.close()
+      }
+    })
+}
+
+function readServer (name: string): string {
+  if (!isServer(name)) throw new InvalidArgumentError('It must be as postgres://user@host/name')
+  return name
+}

@@ -1,0 +1,82 @@
+// A database file is moved to a server: all of it, or nothing.
+
+import Database from 'better-sqlite3'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { isAvailable } from '../../.ci/postgres.js'
+import { fill, rows } from '../build.js'
+import { openSchema } from '../postgres-handle.js'
+import { cli, start } from './io.js'
+
+const skip = !isAvailable
+
+async function open (t: Test) {
+  const file = join(t.testdir(), 'a.db')
+  await cli(['user', 'add', 'adam', '--database', file])
+  const source = new Database(file)
+  fill(source)
+  source.exec(`
+    UPDATE omnichannel_contact SET name = 'a' || char(0) || 'b', custom_fields = '{ "a" : 1e400 }' WHERE id = 'maria';
+    INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer) VALUES ('ann', 'k', 'f', 'maria', 1, '{}');
+    DELETE FROM omnichannel_role_permission WHERE role = 'admin';
+    INSERT INTO omnichannel_statistic VALUES ('Resolved_Conflicts_Count', 9007199254740991)`)
+  const { database, url, close } = await openSchema()
+  t.teardown(async () => {
+    source.close()
+    await close()
+  })
+  return { file, source, database, url }
+}
+
+const without = ({ omnichannel_migration: _, ...tables }: Record<string, unknown[]>) => tables
+/** The order of insertion, which is rowid in the file. */
+const alike = (all: Record<string, unknown[]>) => JSON.parse(JSON.stringify(without(all), (key, value: unknown) => key === 'position' && typeof value === 'number' ? undefined : value)) as object
+
+t.test('everything arrives, is compared, and is not copied again', { skip }, async (t) => {
+  const { file, source, database, url } = await open(t)
+  const name = url.replace(':s3cret', '')
+  const count = Object.values(without(rows(source))).flat().length
+  t.match(await cli(['copy', file, url]), { code: 0, out: new RegExp(`^Copied ${file} to .*: ${count} rows in [\\d.]+ s, compared row by row\n$`), err: '' })
+  t.strictSame(alike(rows(database)), alike(rows(source)))
+  t.strictSame(database.prepare('SELECT id FROM omnichannel_custom_field ORDER BY position').pluck().all(), ['plan', 'note', 'secret', 'topic'])
+  t.strictSame(await cli(['copy', file, url]), { code: 0, out: `${name} holds the ${count} rows of ${file} already, compared row by row\n`, err: '' })
+  t.strictSame(alike(rows(database)), alike(rows(source)))
+})
+
+t.test('the server holds other data: refused, and it keeps them', { skip }, async (t) => {
+  const { file, database, url } = await open(t)
+  await cli(['user', 'add', 'eve', '--database', url])
+  const before = rows(database)
+  t.match(await cli(['copy', file, url]), { code: 1, out: '', err: /holds other data in omnichannel_user; nothing was copied\n$/ })
+  t.strictSame(rows(database), before)
+})
+
+t.test('the server makes something else of it: nothing is copied', { skip }, async (t) => {
+  const { file, database, url } = await open(t)
+  await cli(['user', 'list', '--database', url])
+  database.exec(`
+    CREATE FUNCTION bend() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.address = lower(NEW.address) || '!'; RETURN NEW; END $$;
+    CREATE TRIGGER bend BEFORE INSERT ON omnichannel_contact_email FOR EACH ROW EXECUTE FUNCTION bend()`)
+  const before = rows(database)
+  t.match(await cli(['copy', file, url]), { code: 1, err: /has made something else of omnichannel_contact_email than was sent to it; nothing was copied\n$/ })
+  t.strictSame(rows(database), before)
+})
+
+t.test('stopped: nothing is copied', { skip }, async (t) => {
+  const { file, source, database, url } = await open(t)
+  source.exec("INSERT INTO omnichannel_room (id, contact_id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT 'r' || i, 'x' FROM n")
+  await cli(['user', 'list', '--database', url])
+  const before = rows(database)
+  const copying = start(['copy', file, url])
+  while (copying.listeners().length === 0) await new Promise(setImmediate)
+  copying.signal('SIGINT')
+  t.strictSame(await copying.ended, { code: 130, out: '', err: 'Stopped: nothing was copied\n' })
+  t.strictSame(rows(database), before)
+  t.match(await cli(['copy', file, url]), { code: 0 })
+})
+
+t.test('no file, or no server: said at once', async (t) => {
+  const folder = t.testdir()
+  t.match(await cli(['copy', join(folder, 'none.db'), 'postgres://localhost/a']), { code: 1, err: /^There is no database file .*none\.db\n$/ })
+  t.match(await cli(['copy', 'a.db', 'b.db']), { code: 2, err: /must be as postgres:\/\/user@host\/name; see copy --help\n$/ })
+})

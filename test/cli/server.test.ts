@@ -1,0 +1,105 @@
+// The commands on a PostgreSQL server instead of a file.
+
+import t, { type Test } from 'tap'
+import { isAvailable } from '../../.ci/postgres.js'
+import { as, fill, path } from '../build.js'
+import { openSchema } from '../postgres-handle.js'
+import { cli, serve } from './io.js'
+
+const skip = !isAvailable
+
+async function open (t: Test) {
+  const { database, url, close, given } = await openSchema()
+  t.teardown(close)
+  const on = async (...argv: string[]) => await cli([...argv, '--database', url])
+  return { database, url, on, given }
+}
+
+t.test('user, token and contact: as on a file', { skip }, async (t) => {
+  const { database, on } = await open(t)
+  t.strictSame(await on('user', 'add', 'eve', '--role', 'livechat-agent', '--name', 'Eve'), { code: 0, out: 'Added user eve\n', err: '' })
+  t.strictSame(await on('user', 'add', 'eve', '--username', 'e'), { code: 0, out: 'Updated user eve\n', err: '' })
+  t.match(await on('user', 'deactivate', 'eve'), { code: 0, out: 'Deactivated user eve\n' })
+  t.equal((await on('user', 'list')).out, 'ID   USERNAME  NAME  ACTIVE  ROLES\neve  e         Eve   no      livechat-agent\n')
+  t.match(await on('user', 'activate', 'eve'), { code: 0 })
+  t.match(await on('token', 'create', 'eve', '--name', 'laptop', '--expires', '3'), { code: 0, out: /^[\w-]{43}\n$/ })
+  t.match((await on('token', 'list')).out, /^eve {3}laptop {2}\S{12} {2}\d{4}-\S+Z {2}\d{4}-\S+Z$/m)
+  t.match(await on('token', 'revoke', 'eve', 'laptop'), { code: 0 })
+  t.match(await on('user', 'remove', 'eve'), { code: 0 })
+  t.equal(database.prepare('SELECT count(*) FROM omnichannel_user_role').pluck().get(), 0)
+
+  fill(database)
+  database.exec("INSERT INTO omnichannel_contact_email VALUES ('blank', 0, 'Maria@Example.com'), ('gone', 0, 'maria@example.net')")
+  const ids = async (search: string) => (JSON.parse((await on('contact', 'list', '--json', '--search', search)).out) as Array<{ _id: string }>).map(({ _id }) => _id)
+  t.strictSame(await ids('maria@exam'), ['maria'])
+  t.strictSame(await ids('Maria@Exam'), ['blank', 'maria'])
+  t.strictSame(await ids('+49 30'), ['maria'])
+  t.strictSame(await ids('ARI'), ['maria'])
+  t.strictSame(await ids(`maria@example.com${'x'.repeat(200)}`), [])
+  t.match(JSON.parse((await on('contact', 'maria')).out), { contact: { _id: 'maria', channels: [{}, {}] }, rooms: [{ _id: 'room-1', _updatedAt: '2026-01-01T00:00:00.000Z' }, {}] })
+})
+
+t.test('searches are answered by the indexes', { skip }, async (t) => {
+  const { database, on } = await open(t)
+  await on('user', 'list')
+  const plan = (sql: string): string => {
+    database.exec('SET enable_seqscan = off')
+    return (database.prepare(`EXPLAIN ${sql}`).pluck().all() as string[]).join('\n')
+  }
+  t.match(plan("SELECT 1 FROM omnichannel_contact_email WHERE left(address, 100) COLLATE \"C\" >= 'a' AND left(address, 100) COLLATE \"C\" < 'b'"),
+    'omnichannel_contact_email_address')
+  t.match(plan("SELECT 1 FROM omnichannel_contact_phone WHERE left(phone_number, 100) COLLATE \"C\" >= 'a' AND left(phone_number, 100) COLLATE \"C\" < 'b'"),
+    'omnichannel_contact_phone_number')
+})
+
+t.test('serve: answers, and its name shows no password', { skip }, async (t) => {
+  const { database, url } = await open(t)
+  const server = await serve(t, ['--database', url])
+  fill(database)
+  const reply = await fetch(server.url + path, {
+    method: 'POST', headers: { 'content-type': 'application/json', ...as('ann') }, body: '{"contactId":"maria","name":"Marie"}'
+  })
+  t.equal(reply.status, 200)
+  t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Marie')
+  t.strictSame(await (await fetch(`${server.url}/health`)).json(), { status: 'ok' })
+  t.match(server.out(), 'Serving postgres://postgres@/postgres?')
+  t.notMatch(server.out() + server.err(), 's3cret')
+  t.equal(await server.stop(), 0)
+})
+
+t.test('serve --demo: fills an empty schema', { skip }, async (t) => {
+  const { url } = await open(t)
+  const { out } = await serve(t, ['--demo', '--database', url])
+  t.match(out(), /curl -i -X POST .* -H 'X-User-Id: ann'/)
+})
+
+t.test('a server that does not answer, or wrongly: /health says so', { skip }, async (t) => {
+  const { database, url } = await open(t)
+  const server = await serve(t, ['--database', url])
+  database.exec('BEGIN; LOCK TABLE omnichannel_migration')
+  t.equal((await fetch(`${server.url}/health`)).status, 503)
+  t.match(server.err(), 'no answer in time')
+  database.exec('ROLLBACK; DROP TABLE omnichannel_migration')
+  t.equal((await fetch(`${server.url}/health`)).status, 503)
+})
+
+t.test('a server that is not there, or refuses: one sentence, without the password', { skip }, async (t) => {
+  const { url } = await open(t)
+  t.strictSame(await cli(['user', 'list', '--database', url.replace('/postgres?', '/none?')]), {
+    code: 1, out: '', err: `The database ${url.replace(':s3cret', '').replace('/postgres?', '/none?')} cannot be used: database "none" does not exist\n`
+  })
+  t.match(await cli(['user', 'list', '--database', 'postgres://ann:s3cret@localhost:1/a?password=s3cret']), {
+    code: 1, out: '', err: /^The database postgres:\/\/ann@localhost:1\/a\?password=\*\*\* cannot be used: connect ECONNREFUSED \S+\n$/
+  })
+  t.match(await cli(['user', 'list', '--database', url.replace('search_path', 'nothing')]), { code: 1, err: /cannot be used: .*nothing/ })
+})
+
+t.test('what is done with a file only: says so', { skip }, async (t) => {
+  const { url } = await open(t)
+  for (const argv of [['import', '--contacts', 'x'], ['backup', 'x']]) {
+    const { code, err } = await cli([...argv, '--database', url])
+    t.equal(code, 2)
+    t.match(err, 'it must name a file: of PostgreSQL pg_dump makes a backup, and what was imported into a file is moved there by copy')
+    t.notMatch(err, 's3cret')
+  }
+})
