@@ -3,7 +3,9 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { isAvailable } from '../../.ci/postgres.js'
 import '../children.js'
+import { openSchema } from '../postgres-handle.js'
 
 const readme = readFileSync('README.md', 'utf8')
 const run = promisify(execFile)
@@ -20,7 +22,9 @@ function runnable (snippet: string): string {
     .replace(/await app\.listen\(.*\)/, 'await app.ready()') + '\nawait app.close()\n'
 }
 
-void t.test('every JavaScript snippet runs, and prints what its comments say', async (t) => {
+void t.test('every JavaScript snippet runs, and prints what its comments say', { skip: !isAvailable }, async (t) => {
+  const { url, close } = await openSchema()
+  t.teardown(close)
   const snippets = blocks('js')
   t.ok(snippets.length >= 2, 'the README has snippets')
   // Inside the package, so that it is found under its own name. One after the other in one process: to load Fastify takes
@@ -29,7 +33,9 @@ void t.test('every JavaScript snippet runs, and prints what its comments say', a
     ...Object.fromEntries(snippets.map((snippet, index) => [`${index}.mjs`, runnable(snippet)])),
     'all.mjs': snippets.map((_, index) => `await import('./${index}.mjs')\nconsole.log('${end}')\n`).join('')
   })
-  const { stdout, stderr } = await run(process.execPath, [join(folder, 'all.mjs')], { env: { PATH: process.env['PATH'] } })
+  const { stdout, stderr } = await run(process.execPath, [join(folder, 'all.mjs')], {
+    env: { PATH: process.env['PATH'], DATABASE_URL: url }
+  })
   t.equal(stderr, '')
   const outputs = stdout.split(`${end}\n`)
   for (const [index, snippet] of snippets.entries()) {

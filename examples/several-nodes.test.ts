@@ -1,0 +1,57 @@
+// npx tap examples/several-nodes.test.ts
+//
+// Two nodes as processes of their own, as the compose file starts them, on a PostgreSQL of the tests.
+
+import { hashToken } from 'fastify-omnichannel-contacts'
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import { isAvailable } from '../.ci/postgres.js'
+import { openSchema } from '../test/postgres-handle.js'
+
+const headers = { 'content-type': 'application/json', 'x-user-id': 'ann', 'x-auth-token': 's3cret' }
+
+async function start (t: Test, url: string): Promise<{ child: ChildProcess, address: string }> {
+  const child = spawn(process.execPath, ['--import', resolve('.ci/typescript.js'), resolve('examples/several-nodes.ts')], {
+    env: { ...process.env, PORT: '0', DATABASE_URL: url }, stdio: ['ignore', 'pipe', 'inherit']
+  })
+  t.teardown(() => { child.kill('SIGKILL') })
+  for await (const line of createInterface({ input: child.stdout })) {
+    const address = /http:\/\/127\.0\.0\.1:\d+/.exec(line)?.[0]
+    if (address !== undefined) return { child, address }
+  }
+  throw new Error('it ended before it listened')
+}
+
+t.test('two nodes: each answers for what the other did, and for its loss', { skip: !isAvailable }, async (t) => {
+  const { url, settings, close } = await openSchema()
+  t.teardown(close)
+  // Both make the schema at once.
+  const nodes = await Promise.all([start(t, url), start(t, url)])
+  const pool = new pg.Pool(settings)
+  t.teardown(async () => { await pool.end() })
+  await pool.query(`
+    INSERT INTO omnichannel_user (id) VALUES ('ann'); INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
+    INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')`)
+  await pool.query('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ($1, $2)', [hashToken('s3cret'), 'ann'])
+  const update = async (address: string, change: object, more = {}) => await fetch(`${address}/api/v1/omnichannel/contacts.update`, {
+    method: 'POST', headers: { ...headers, ...more }, body: JSON.stringify({ contactId: 'maria', ...change })
+  })
+
+  const [a, b] = nodes
+  t.strictSame(await (await fetch(`${a.address}/health`)).json(), { status: 'ok' })
+  const first = await update(a.address, { name: 'Maria Silva' }, { 'idempotency-key': 'k' })
+  t.strictSame([first.status, first.headers.get('etag')], [200, '"2"'])
+  const stale = await update(b.address, { name: 'Marie' }, { 'if-match': '"1"' })
+  t.equal(stale.status, 412)
+  a.child.kill('SIGKILL')
+  await once(a.child, 'exit')
+  // Its client never saw the answer, and asks the other.
+  const again = await update(b.address, { name: 'Maria Silva' }, { 'idempotency-key': 'k' })
+  t.strictSame([again.status, again.headers.get('etag'), again.headers.get('idempotency-replayed')], [200, '"2"', 'true'])
+  b.child.kill('SIGTERM')
+  t.strictSame(await once(b.child, 'exit'), [0, null])
+})
