@@ -79,7 +79,7 @@ export async function openSchema ({ defaults = '', ...config }: PoolSettings = {
     /** For more pools on the same schema. */
     settings,
     /** As the command line takes it. */
-    url: `postgres://postgres:s3cret@/postgres?host=${host}&options=${encodeURIComponent(`-c search_path=${schema}`)}`,
+    url: `postgres://postgres:s3cret@/postgres?host=${host}&application_name=${schema}&options=${encodeURIComponent(`-c search_path=${schema}`)}`,
     close: async () => {
       await given.end()
       handle.close()

@@ -25,9 +25,9 @@ export async function withServer<Result> (url: string, work: (db: Kysely<Tables>
   // Rows as SQLite gives them.
   const types = { getTypeParser: (oid: number) => oid === timestamptz ? toTime : parserOf(oid) }
   const own: Pool = new pg.Pool({ ...settings, pipeline: false, types: types, max: 1 })
-  for (const pool of [given, own]) pool.on('error', () => undefined)
+  for (const pool of [given, own]) pool.on('error', ignore)
   try {
-    await openStore(given, () => undefined).migrate(checkOptions({ database: given }))
+    await openStore(given, ignore).migrate(checkOptions({ database: given }))
     const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: own }) })
     return await work(db, { name, db, given, ask: async () => await inTime(own.query('SELECT max(id) FROM omnichannel_migration')) })
   } catch (error) {
@@ -35,6 +35,11 @@ export async function withServer<Result> (url: string, work: (db: Kysely<Tables>
   } finally {
     await Promise.all([given.end(), own.end()])
   }
+}
+
+/** The next query makes another connection. */
+function ignore (): void {
+  // Nobody used the one that was lost.
 }
 
 function toTime (text: string): string {
@@ -62,7 +67,7 @@ function explainServer (name: string, error: Error): Error {
   const { code, message, cause } = error as Error & { code?: unknown }
   if (error instanceof CommandError || typeof code !== 'string') return error
   if (code === 'FOC_DATABASE_BUSY' && cause instanceof Error) return explainServer(name, cause)
-  // Several addresses were tried.
-  const [first] = error instanceof AggregateError ? error.errors as Error[] : []
-  return new CommandError(`The database ${name} cannot be used: ${first?.message ?? message}`, { cause: error })
+  // Where several addresses were tried there is no message.
+  const reason = [message, code].find((text) => text !== '')
+  return new CommandError(`The database ${name} cannot be used: ${reason}`, { cause: error })
 }

@@ -76,6 +76,8 @@ t.test('serve --demo: fills an empty schema', { skip }, async (t) => {
 t.test('a server that does not answer, or wrongly: /health says so', { skip }, async (t) => {
   const { database, url } = await open(t)
   const server = await serve(t, ['--database', url])
+  database.exec('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = current_schema()')
+  t.equal((await fetch(`${server.url}/health`)).status, 200, 'connections that were lost')
   database.exec('BEGIN; LOCK TABLE omnichannel_migration')
   t.equal((await fetch(`${server.url}/health`)).status, 503)
   t.match(server.err(), 'no answer in time')

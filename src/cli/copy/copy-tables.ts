@@ -50,7 +50,7 @@ export async function copyTables (source: Database.Database, pool: Pool, { name,
     await client.query('COMMIT')
     return { rows, seconds: (performance.now() - start) / 1000, isNew }
   } catch (error) {
-    await client.query('ROLLBACK').catch(() => undefined)
+    await Promise.allSettled([client.query('ROLLBACK')])
     throw error
   } finally {
     progress.clear()
