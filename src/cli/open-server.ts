@@ -14,12 +14,21 @@ export function isServer (name: string): boolean {
   return /^postgres(ql)?:\/\//.test(name)
 }
 
+type Work<Result> = (db: Kysely<Tables>, opened: Opened) => Promise<Result>
+
 /** Opens, brings the schema up to date, runs and closes. */
-export async function withServer<Result> (url: string, work: (db: Kysely<Tables>, opened: Opened) => Promise<Result>): Promise<Result> {
+export async function withServer<Result> (url: string, work: Work<Result>): Promise<Result> {
+  try {
+    return await use(url, withoutPassword(url), work)
+  } catch (error) {
+    throw explainServer(withoutPassword(url), error as Error)
+  }
+}
+
+async function use<Result> (url: string, name: string, work: Work<Result>): Promise<Result> {
   const [{ default: pg }, { Kysely, PostgresDialect }, { openStore }, { checkOptions }, { parserOf }] = await Promise.all([
     import('pg'), import('kysely'), import('../store/open-store.js'), import('../options.js'), import('../store/postgres/codec.js')
   ])
-  const name = withoutPassword(url)
   const settings: PoolConfig & { pipeline: boolean } = { connectionString: url, pipeline: true, connectionTimeoutMillis: 10_000 }
   const given = new pg.Pool(settings)
   // Rows as SQLite gives them.
@@ -30,8 +39,6 @@ export async function withServer<Result> (url: string, work: (db: Kysely<Tables>
     await openStore(given, ignore).migrate(checkOptions({ database: given }))
     const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: own }) })
     return await work(db, { name, db, given, ask: async () => await inTime(own.query('SELECT max(id) FROM omnichannel_migration')) })
-  } catch (error) {
-    throw explainServer(name, error as Error)
   } finally {
     await Promise.all([given.end(), own.end()])
   }

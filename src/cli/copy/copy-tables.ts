@@ -31,6 +31,25 @@ export async function copyTables (source: Database.Database, pool: Pool, { name,
   const client = await pool.connect()
   source.exec('BEGIN')
   try {
+    const copied = await copyAll(source, client, { name, progress, signal })
+    return { ...copied, seconds: (performance.now() - start) / 1000 }
+  } finally {
+    progress.clear()
+    client.release()
+    source.exec('ROLLBACK')
+  }
+}
+
+interface Copying {
+  /** The server, as messages name it. */
+  name: string
+  progress: Progress
+  signal: AbortSignal
+}
+
+async function copyAll (source: Database.Database, client: PoolClient, copying: Copying): Promise<Omit<Copied, 'seconds'>> {
+  const { name, signal } = copying
+  try {
     // Whoever writes there meanwhile waits.
     await client.query(`BEGIN; LOCK TABLE ${tables.map((table) => table.name).join(', ')} IN SHARE ROW EXCLUSIVE MODE`)
     const isNew = await isEmpty(client)
@@ -38,7 +57,7 @@ export async function copyTables (source: Database.Database, pool: Pool, { name,
     if (isNew) await client.query('DELETE FROM omnichannel_role_permission')
     let rows = 0
     for (const table of tables) {
-      const sent = await copyTable(source, client, table, { isNew, progress, signal })
+      const sent = await copyTable(source, client, table, { ...copying, isNew })
       const held = await sumOf(client, table, signal)
       if (!sent.equals(held)) {
         throw new CommandError(isNew
@@ -48,14 +67,10 @@ export async function copyTables (source: Database.Database, pool: Pool, { name,
       rows += sent.rows
     }
     await client.query('COMMIT')
-    return { rows, seconds: (performance.now() - start) / 1000, isNew }
+    return { rows, isNew }
   } catch (error) {
     await Promise.allSettled([client.query('ROLLBACK')])
     throw error
-  } finally {
-    progress.clear()
-    client.release()
-    source.exec('ROLLBACK')
   }
 }
 
@@ -66,15 +81,9 @@ async function isEmpty (client: PoolClient): Promise<boolean> {
   return true
 }
 
-interface Copying {
-  isNew: boolean
-  progress: Progress
-  signal: AbortSignal
-}
-
 /** Sends the rows, or only adds them up. */
 async function copyTable (
-  source: Database.Database, client: PoolClient, table: CopiedTable, { isNew, progress, signal }: Copying
+  source: Database.Database, client: PoolClient, table: CopiedTable, { isNew, progress, signal }: Copying & { isNew: boolean }
 ): Promise<Sum> {
   const sum = createSum()
   let rows: unknown[][] = []
