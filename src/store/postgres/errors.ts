@@ -9,9 +9,14 @@ const waitedTooLong = /^(57014|55P03)$/
 /** node-postgres gives these no code. */
 const lostWords = /^(Connection terminated|Client (has encountered a connection error|was closed)|timeout e|Query read timeout)/
 
+/** Whether it was node-postgres that gave up on the connection, on which something may still be under way. */
+export function isLost (error: unknown): boolean {
+  return lostWords.test(String((Object(error) as Partial<Error>).message))
+}
+
 export function isPassing (error: unknown): boolean {
-  const { code, message, table, cause } = Object(error) as { code?: unknown, message?: unknown, table?: unknown, cause?: unknown }
-  if (typeof code !== 'string') return lostWords.test(String(message)) || (cause !== undefined && isPassing(cause))
+  const { code, table, cause } = Object(error) as { code?: unknown, table?: unknown, cause?: unknown }
+  if (typeof code !== 'string') return isLost(error) || (cause !== undefined && isPassing(cause))
   // Somebody else has used the same idempotency key meanwhile: queries.ts, putAnswer.
   return passing.test(code) || unreachable.test(code) || (code === '23502' && table === 'omnichannel_idempotency_key')
 }

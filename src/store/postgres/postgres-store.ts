@@ -3,7 +3,7 @@ import { DatabaseBusyError, InDoubtError } from '../../errors.js'
 import type { Fate, Query, Steps } from '../steps.js'
 import type { Store } from '../store.js'
 import { prepare } from './compiler.js'
-import { isPassing, isTimeout } from './errors.js'
+import { isLost, isPassing, isTimeout } from './errors.js'
 import type { PostgresClient, PostgresPool } from './handle.js'
 import { bringUpToDate, refuseMissing } from './migrations.js'
 import { resultsOf, send } from './session.js'
@@ -111,14 +111,20 @@ async function withClient<Result> (
   // Also told to those who asked; without a listener it would end the process.
   const ignore = (): void => undefined
   client.on('error', ignore)
-  try {
-    // Somebody has given it back in the middle of a transaction.
-    if (client.getTransactionStatus() !== 'I') throw Object.assign(new Error('a client of the pool was in a transaction'), { code: '08000' })
-    return await work(client)
-  } finally {
-    client.removeListener('error', ignore)
-    client.release(client.getTransactionStatus() !== 'I')
-  }
+  const [outcome] = await Promise.allSettled([isIdle(client) ? work(client) : refuse()])
+  client.removeListener('error', ignore)
+  client.release(!isIdle(client) || (outcome.status === 'rejected' && isLost(outcome.reason)))
+  if (outcome.status === 'rejected') throw outcome.reason
+  return outcome.value
+}
+
+function isIdle (client: PostgresClient): boolean {
+  return client.getTransactionStatus() === 'I'
+}
+
+/** Somebody has given it back in the middle of a transaction: another may be had. */
+function refuse (): Promise<never> {
+  return Promise.reject(Object.assign(new Error('a client of the pool was in a transaction'), { code: '08000' }))
 }
 
 async function connect (pool: PostgresPool, deadline: number): Promise<PostgresClient> {

@@ -103,6 +103,19 @@ t.test('the server ends the connection of an update that waits: it is begun agai
   t.strictSame([(await updating).statusCode, (await updating).headers.etag], [200, '"2"'])
 })
 
+t.test('a backend that stands still: 503, and the next request has another', { skip }, async (t) => {
+  for (const pipeline of [true, false]) {
+    const { update, database, pool } = await start(t, { pool: { pipeline, max: 1 } })
+    const { rows: [{ pid } = { pid: 0 }] } = await pool.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
+    const before = rows(database)
+    process.kill(pid, 'SIGSTOP')
+    t.strictSame((await update(body)).json(), busy)
+    t.strictSame(rows(database), before)
+    t.equal((await update(body)).statusCode, 200)
+    process.kill(pid, 'SIGCONT')
+  }
+})
+
 t.test('a server that may not write: 503, nothing changed', { skip }, async (t) => {
   const { database, given, close, settings } = await openSchema()
   await fastify().register(omnichannelContacts, { database: given })
