@@ -72,7 +72,7 @@ export function withoutPassword (text: string): string {
 /** An error that is none of the database's stays what it is. */
 function explainServer (name: string, error: Error): Error {
   const { code, message, cause } = error as Error & { code?: unknown }
-  if (error instanceof CommandError || typeof code !== 'string') return error
+  if (error instanceof CommandError || typeof code !== 'string' || code.startsWith('ERR_')) return error
   if (code === 'FOC_DATABASE_BUSY' && cause instanceof Error) return explainServer(name, cause)
   // Where several addresses were tried there is no message.
   const reason = [message, code].find((text) => text !== '')

@@ -90,6 +90,10 @@ void t.test('a peer that is not installed, or not built: is named', async (t) =>
   await t.rejects(add(), { code: 1, stdout: '', stderr: 'The package better-sqlite3 is missing: npm install better-sqlite3\n' })
   t.match((await command('--version')).stdout, /^\d/)
 
+  await t.rejects(command('user', 'list', '--database', 'postgres://localhost/a'), {
+    code: 1, stdout: '', stderr: 'The package pg is missing: npm install pg\n'
+  })
+
   for (const part of ['lib', 'package.json']) cpSync(join('node_modules/better-sqlite3', part), join(sqlite, part), { recursive: true })
   for (const name of ['bindings', 'file-uri-to-path']) link(name)
   await t.rejects(add(), { code: 1, stdout: '', stderr: /^The SQLite addon cannot be loaded \(.*\): npm rebuild better-sqlite3 makes it anew\n$/ })
