@@ -1,7 +1,7 @@
 // What the database's refusals mean. Texts may be in any language: only codes count (PostgreSQL manual, appendix A).
 
 /** Serialization failure, deadlock, the loss of a server or of its leave to write: the same transaction may succeed later. */
-const passing = /^(40001|40P01|25006|25P0[34]|53300|57P0.|08...)$/
+const passing = /^(40001|40P01|25006|25P0[34]|26000|53300|57P0.|08...)$/
 /** Of the network, by Node; ENOENT is a socket that is not there. */
 const unreachable = /^(ECONN.*|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|ENOENT)$/
 /** A statement that waited for longer than it may. */
@@ -9,9 +9,13 @@ const waitedTooLong = /^(57014|55P03)$/
 /** node-postgres gives these no code. */
 const lostWords = /^(Connection terminated|Client (has encountered a connection error|was closed)|timeout e|Query read timeout)/
 
-/** Whether it was node-postgres that gave up on the connection, on which something may still be under way. */
+/**
+ * Whether a connection is of no more use: node-postgres has given it up, with something that may still be under way, or
+ * somebody has taken away the statements that it believes to be prepared.
+ */
 export function isLost (error: unknown): boolean {
-  return lostWords.test(String((Object(error) as Partial<Error>).message))
+  const { code, message } = Object(error) as { code?: unknown, message?: unknown }
+  return code === '26000' || lostWords.test(String(message))
 }
 
 export function isPassing (error: unknown): boolean {

@@ -142,6 +142,15 @@ t.test('a client that the host gave back in the middle of a transaction: another
   t.strictSame(database.prepare('SELECT name FROM omnichannel_contact ORDER BY id').pluck().all(), ['', 'Gone', 'Marie'])
 })
 
+t.test('a client whose prepared statements the host has taken away: another is used', { skip }, async (t) => {
+  for (const pipeline of [true, false]) {
+    const { update, pool } = await start(t, { pool: { pipeline, max: 1 } })
+    t.equal((await update(body)).headers.etag, '"2"')
+    await pool.query('DEALLOCATE ALL')
+    t.equal((await update(body)).headers.etag, '"3"')
+  }
+})
+
 t.test('a trigger that refuses at COMMIT: 500, rows as before, and again as soon as it lets through', { skip }, async (t) => {
   for (const pipeline of [true, false]) {
     const { update, database, lines } = await start(t, { pool: { pipeline, max: 1 } })
