@@ -53,8 +53,8 @@ export interface Cluster {
   remove: () => void
 }
 
-/** Initialises a folder for a server. */
-export async function createCluster (): Promise<Cluster> {
+/** Initialises a folder for a server, or copies that of another, which must not run. */
+export async function createCluster (template?: Cluster): Promise<Cluster> {
   const folder = mkdtempSync(join(tmpdir(), 'omnichannel-postgres-'))
   if ('uid' in unprivileged) chownSync(folder, nobody, nobody)
   const options = { ...unprivileged, cwd: folder, env: { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' } }
@@ -67,7 +67,8 @@ export async function createCluster (): Promise<Cluster> {
     bin = join(folder, 'native/bin')
   }
   const data = join(folder, 'data')
-  await run(join(bin, 'initdb'), ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync', '--no-instructions'], options)
+  if (template !== undefined) await run('cp', ['-R', template.data, data], options)
+  else await run(join(bin, 'initdb'), ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync', '--no-instructions'], options)
 
   return {
     folder,
@@ -76,7 +77,7 @@ export async function createCluster (): Promise<Cluster> {
     start: async (port, settings) => {
       const own = ['listen_addresses=', `unix_socket_directories=${folder}`, `port=${port}`, 'max_connections=200', 'log_min_messages=fatal']
       const server = spawn(join(bin, 'postgres'), ['-D', data, ...[...own, ...settings].flatMap((setting) => ['-c', setting])], { ...options, stdio: 'ignore' })
-      while (server.exitCode === null && !isReady(data)) await sleep(10)
+      while (server.exitCode === null && !isReady(data, server.pid)) await sleep(10)
       if (server.exitCode !== null) throw new Error(`postgres ended with ${server.exitCode}`)
       return server
     },
@@ -84,10 +85,11 @@ export async function createCluster (): Promise<Cluster> {
   }
 }
 
-/** The last line of the file says so. */
-function isReady (data: string): boolean {
+/** The last line of the file says so. A server that was killed has left its own. */
+function isReady (data: string, pid = 0): boolean {
   try {
-    return /^(ready|standby) *$/.test(readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')[7] ?? '')
+    const lines = readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')
+    return Number(lines[0]) === pid && /^(ready|standby) *$/.test(lines[7] ?? '')
   } catch {
     return false
   }

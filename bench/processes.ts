@@ -73,7 +73,7 @@ export async function lock (file: string, milliseconds: number): Promise<{ relea
   return { released: once(child, 'exit') }
 }
 
-async function answerOf<Answer> (child: ChildProcess, key: string): Promise<Answer> {
+export async function answerOf<Answer> (child: ChildProcess, key: string): Promise<Answer> {
   return await new Promise((resolve, reject) => {
     const exited = (code: number | null): void => reject(new Error(`a process ended with ${code}`))
     child.once('exit', exited)

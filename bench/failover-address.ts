@@ -1,0 +1,51 @@
+// An address that moves, as those of managed databases do: a Unix socket that leads to that of a server.
+
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { connect, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const name = '.s.PGSQL.5432'
+
+export interface Address {
+  /** Where its socket is. */
+  folder: string
+  /** Ends what is open; who comes from now on gets to the server in that folder, or nowhere. */
+  leadTo: (folder: string | undefined) => void
+  close: () => void
+}
+
+export async function openAddress (): Promise<Address> {
+  const folder = mkdtempSync(join(tmpdir(), 'contacts-address-'))
+  // The servers are somebody else where this is root.
+  chmodSync(folder, 0o755)
+  const sockets = new Set<Socket>()
+  let target: string | undefined
+  const server = createServer((client) => {
+    if (target === undefined) return client.destroy()
+    const upstream = connect(join(target, name))
+    for (const [socket, other] of [[client, upstream], [upstream, client]] as const) {
+      sockets.add(socket)
+      socket.on('error', () => undefined)
+      socket.on('close', () => {
+        sockets.delete(socket)
+        other.destroy()
+      })
+      socket.pipe(other)
+    }
+  })
+  await new Promise<void>((resolve) => server.listen({ path: join(folder, name), readableAll: true, writableAll: true }, resolve))
+  const leadTo = (folder: string | undefined): void => {
+    target = folder
+    for (const socket of sockets) socket.destroy()
+  }
+  return {
+    folder,
+    leadTo,
+    close: () => {
+      leadTo(undefined)
+      server.close()
+      rmSync(folder, { recursive: true, force: true })
+    }
+  }
+}

@@ -1,0 +1,45 @@
+// Ends a PostgreSQL as a power cut does: all of its processes at one moment, none of which may still say a word.
+
+import { execFile, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+export async function killServer (server: ChildProcess, data: string): Promise<void> {
+  if (server.exitCode !== null || server.signalCode !== null) return
+  const exited = once(server, 'exit')
+  // Each of its processes leads a group of its own. Stopped, it can neither begin another nor find one gone.
+  server.kill('SIGSTOP')
+  const children = (await processes()).filter(({ parent }) => parent === server.pid).map(({ pid }) => pid)
+  for (const pid of children) kill(pid)
+  server.kill('SIGKILL')
+  await exited
+  while ((await processes()).some(({ pid, state }) => children.includes(pid) && !state.startsWith('Z'))) await pause(5)
+  await removeSharedMemory(data)
+}
+
+async function processes (): Promise<Array<{ pid: number, parent: number, state: string }>> {
+  const { stdout } = await run('ps', ['-A', '-o', 'pid=,ppid=,stat='])
+  return stdout.trim().split('\n').map((line) => {
+    const [pid, parent, state = ''] = line.trim().split(/ +/)
+    return { pid: Number(pid), parent: Number(parent), state }
+  })
+}
+
+function kill (pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+/** Some bytes of System V's, which outlive whoever asked for them. */
+async function removeSharedMemory (data: string): Promise<void> {
+  const id = readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')[6]?.trim().split(/ +/)[1]
+  if (id !== undefined) await run('ipcrm', ['-m', id]).catch(() => undefined)
+}
