@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import { contactIds, emailsOf } from './failover-ledger.js'
 
-const clients = 16
+export const clients = 16
 /** How long a client waits before it takes an answer for lost, and how long it keeps asking; in milliseconds. */
 const [patience, longest] = [500, 20_000]
 
@@ -28,6 +28,8 @@ export interface Load {
   sent: Sent[]
   /** What was answered with anything but 200, 500 and 503, or with nothing else for too long. */
   surprises: string[]
+  /** Resolves once so many more are acknowledged, or after the time in which each should be. */
+  more: (count: number) => Promise<void>
   /** Resolves once all that was sent is acknowledged, or has been asked for long enough. */
   finish: () => Promise<void>
   abandon: () => void
@@ -36,7 +38,7 @@ export interface Load {
 export function startLoad (ports: readonly number[]): Load {
   const [sent, surprises]: [Sent[], string[]] = [[], []]
   const agent = new Agent({ keepAlive: true })
-  let [isOver, isAbandoned] = [false, false]
+  let [isOver, isAbandoned, acknowledged] = [false, false, 0]
 
   const running = Array.from({ length: clients }, async (_, client) => {
     for (let update = 0; !isOver; update++) {
@@ -48,6 +50,7 @@ export function startLoad (ports: readonly number[]): Load {
         if (one.times++ > 0) await pause(20)
         const reply = await post(agent, pick(ports), one)
         if (reply?.statusCode === 200) {
+          acknowledged++
           one.etag = String(reply.headers.etag)
           one.acknowledgedAt = performance.now()
           one.isReplay = reply.headers['idempotency-replayed'] === 'true'
@@ -60,6 +63,10 @@ export function startLoad (ports: readonly number[]): Load {
   return {
     sent,
     surprises,
+    more: async (count) => {
+      const [enough, end] = [acknowledged + count, performance.now() + longest]
+      while (acknowledged < enough && performance.now() < end) await pause(5)
+    },
     finish: async () => {
       isOver = true
       await Promise.all(running)
@@ -85,7 +92,7 @@ async function post (agent: Agent, port: number, { key, contactId }: Sent): Prom
     path: '/api/v1/omnichannel/contacts.update',
     headers: { 'content-type': 'application/json', 'idempotency-key': key },
     signal: AbortSignal.timeout(patience)
-  })
+  }).on('error', () => undefined)
   try {
     sent.end(JSON.stringify({ contactId, name: key, emails: emailsOf(key) }))
     const [reply] = await once(sent, 'response') as [IncomingMessage]

@@ -18,6 +18,8 @@ export interface Pair {
   replica: string
   /** What the primary is reached at by the replica. */
   link: Address
+  /** Has the primary wait for its replica no longer, in the transactions that do. They are committed, and not confirmed. */
+  cancelWaits: () => Promise<unknown>
   /** Ends the primary without a word. */
   kill: () => Promise<void>
   /** Resolves to when the primary was back, by `performance.now()`. */
@@ -29,24 +31,29 @@ export interface Pair {
 
 /** Resolves once the replica follows. */
 export async function startPair (template: Cluster, isSynchronous: boolean): Promise<Pair> {
-  const undo: Array<() => unknown> = []
+  const [primary, replica, link] = [await createCluster(template), await createCluster(template), await openAddress()]
+  const servers: Array<[server: ChildProcess, data: string]> = []
+  const removeFolders = (): void => {
+    for (const folder of [primary, replica]) folder.remove()
+    link.close()
+  }
+  const abort = (): void => {
+    for (const [server] of servers) server.kill('SIGQUIT')
+    removeFolders()
+  }
+  process.once('exit', abort)
   const remove = async (): Promise<void> => {
-    for (const step of undo.splice(0).reverse()) await step()
+    for (const [server, data] of servers) await killServer(server, data)
+    process.off('exit', abort)
+    removeFolders()
   }
   try {
-    const [primary, replica, link] = [await createCluster(template), await createCluster(template), await openAddress()]
-    undo.push(primary.remove, replica.remove, link.close)
     link.leadTo(primary.folder)
     writeFileSync(join(replica.data, 'standby.signal'), '')
 
     const start = async (cluster: Cluster, more: string[]): Promise<ChildProcess> => {
       const server = await cluster.start(5432, [...settings, ...more])
-      const abort = (): void => { server.kill('SIGQUIT') }
-      process.once('exit', abort)
-      undo.push(async () => {
-        process.off('exit', abort)
-        await killServer(server, cluster.data)
-      })
+      servers.push([server, cluster.data])
       return server
     }
     const startPrimary = async (): Promise<ChildProcess> => await start(primary, [`synchronous_standby_names=${isSynchronous ? 'replica' : ''}`])
@@ -58,6 +65,7 @@ export async function startPair (template: Cluster, isSynchronous: boolean): Pro
       primary: primary.folder,
       replica: replica.folder,
       link,
+      cancelWaits: async () => await until(primary.folder, "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'", []),
       kill: async () => await killServer(server, primary.data),
       restart: async () => {
         server = await startPrimary()

@@ -11,47 +11,11 @@ import { parseArgs } from 'node:util'
 import { createRandom } from './crash.js'
 import type { Damage } from './crash-file.js'
 import type { Address } from './failover-address.js'
-import { startLoad } from './failover-client.js'
+import { clients, startLoad } from './failover-client.js'
 import { examine } from './failover-ledger.js'
 import { startPair, type Pair } from './failover-pair.js'
+import { kinds, plan, type Kind, type Plan } from './failover-plan.js'
 import { openStage, type Stage } from './failover-stage.js'
-
-/**
- * What follows on the death of the primary: the replica is promoted; or the primary comes back; or it comes back without its
- * replica, dies again, and the replica is promoted, which knows nothing of what nobody had confirmed. The control is a
- * promotion of an asynchronous replica.
- */
-export type Kind = 'promotion' | 'restart' | 'relapse' | 'control'
-const kinds: Kind[] = ['promotion', 'promotion', 'restart', 'promotion', 'relapse']
-
-/** What happens when, in milliseconds. */
-interface Plan {
-  kind: Kind
-  /** Whether the replica's link is cut before the kill. */
-  isCut: boolean
-  cutAfter: number
-  killedAfter: number
-  /** How long a primary lives that came back without its replica. */
-  relapsedAfter: number
-  /** Whether the address leads to the replica before that is promoted. */
-  movesFirst: boolean
-  endsAfter: number
-}
-
-/** A round of this kind. `random` returns numbers from 0 to 1, `pace` stretches or shortens the load. */
-export function plan (kind: Kind, random: () => number, pace = 1): Plan {
-  const [when, wait, relapse] = [random(), random(), random()]
-  const [isCut, movesFirst] = [random() < 0.5, random() < 0.5]
-  return {
-    kind,
-    isCut: isCut || ['relapse', 'control'].includes(kind),
-    cutAfter: pace * (700 + 600 * when),
-    killedAfter: 300 * (kind === 'control' ? 1 : wait),
-    relapsedAfter: 100 + 300 * relapse,
-    movesFirst,
-    endsAfter: pace * 500
-  }
-}
 
 export interface Round extends Damage {
   /** How many updates were answered with 200. */
@@ -69,9 +33,14 @@ export async function failover ({ template, address, ports, ended }: Stage, plan
   address.leadTo(pair.primary)
   const load = startLoad(ports)
   try {
+    await load.more(1)
     await pause(plan.cutAfter)
     if (plan.isCut) pair.link.leadTo(undefined)
-    await pause(plan.killedAfter)
+    await pause(plan.killedAfter / 2)
+    if (plan.isCancelled) await pair.cancelWaits()
+    await pause(plan.killedAfter / 2)
+    // More than were under way when the link was cut, however slow the machine is.
+    if (plan.kind === 'control') await load.more(2 * clients)
     await pair.kill()
     const recoveredAt = await recover(pair, address, plan)
     await pause(plan.endsAfter)
@@ -118,7 +87,7 @@ async function main (): Promise<void> {
   })
   const [rounds, seed] = [Number(values.rounds), Number(values.seed)]
   if (!Number.isSafeInteger(rounds) || rounds < 1 || !Number.isSafeInteger(seed)) throw new Error('--rounds and --seed take whole numbers')
-  process.once('SIGINT', () => process.exit(130))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
   console.log(`${rounds} rounds and a control, seed ${seed}`)
   const random = createRandom(seed)
   const total = { acknowledged: 0, repeated: 0, foundDone: 0, lost: 0, double: 0 }
@@ -131,7 +100,7 @@ async function main (): Promise<void> {
       const { acknowledged, repeated, foundDone, firstAfter, losses, doubles } = await failover(stage, planned)
       const damage = [...losses.map((loss) => `LOST ${loss}`), ...doubles.map((double) => `DOUBLE ${double}`)]
       console.log([
-        String(round + 1).padStart(3), kind.padEnd(9), planned.isCut ? `cut ${Math.round(planned.killedAfter)} ms before` : 'not cut', `${acknowledged} acknowledged`,
+        String(round + 1).padStart(3), kind.padEnd(9), planned.isCut ? `cut ${Math.round(planned.killedAfter)} ms before${planned.isCancelled ? ', cancelled' : ''}` : 'not cut', `${acknowledged} acknowledged`,
         `${repeated} repeated, ${foundDone} found done`, `first 200 after ${Math.round(firstAfter)} ms`,
         kind === 'control' ? `${losses.length} losses seen` : damage.length === 0 ? 'all there, once' : damage.join('; ')
       ].join('  '))
@@ -147,7 +116,7 @@ async function main (): Promise<void> {
       if (kind !== 'restart') firsts.push(firstAfter)
     }
   } finally {
-    await stage.close()
+    stage.close()
   }
   firsts.sort((a, b) => a - b)
   console.log(`${total.acknowledged} updates acknowledged in ${rounds} rounds, ${total.repeated} repeated, ${total.foundDone} of them found done, ` +

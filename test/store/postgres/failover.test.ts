@@ -1,0 +1,25 @@
+import tap from 'tap'
+import { isAvailable } from '../../../.ci/postgres.js'
+import { createRandom } from '../../../bench/crash.js'
+import { failover, type Round } from '../../../bench/failover.js'
+import { plan, type Kind } from '../../../bench/failover-plan.js'
+import { openStage } from '../../../bench/failover-stage.js'
+import '../../children.js'
+
+tap.test('a primary that is killed under load', { skip: !isAvailable }, async (t) => {
+  const seed = Date.now() % 1e6
+  const random = createRandom(seed)
+  const stage = await openStage()
+  t.teardown(stage.close)
+  const play = async (kind: Kind): Promise<Round> => await failover(stage, plan(kind, random, 0.4))
+
+  for (const kind of ['promotion', 'promotion', 'restart', 'relapse'] as const) {
+    const { acknowledged, repeated, foundDone, firstAfter, losses, doubles } = await play(kind)
+    t.strictSame({ losses, doubles }, { losses: [], doubles: [] },
+      `${kind}, seed ${seed}: ${acknowledged} acknowledged, ${repeated} repeated, ${foundDone} found done, first 200 after ${Math.round(firstAfter)} ms`)
+  }
+
+  const control = await play('control')
+  t.match(control.losses.join(), / is not there/, 'losses would be seen: those of an asynchronous replica are')
+  t.strictSame(control.doubles, [])
+})
