@@ -11,7 +11,7 @@ export const kinds: Kind[] = ['promotion', 'promotion', 'restart', 'promotion', 
 /** What happens when, in milliseconds. */
 export interface Plan {
   kind: Kind
-  /** Whether the replica's link is cut before the kill. */
+  /** Whether the replica's link is cut before the kill, as it always is in a relapse and in the control. */
   isCut: boolean
   cutAfter: number
   killedAfter: number
@@ -25,9 +25,9 @@ export interface Plan {
 }
 
 /** A round of this kind. `random` returns numbers from 0 to 1, `pace` stretches or shortens the load. */
-export function plan (kind: Kind, random: () => number, pace = 1): Plan {
+export function plan (kind: Kind, cuts: boolean, random: () => number, pace = 1): Plan {
   const [when, wait, relapse] = [random(), random(), random()]
-  const [cuts, isCancelled, movesFirst] = [random() < 0.5, random() < 0.5, random() < 0.5]
+  const [isCancelled, movesFirst] = [random() < 0.5, random() < 0.5]
   const isCut = cuts || ['relapse', 'control'].includes(kind)
   return {
     kind,

@@ -96,7 +96,7 @@ async function main (): Promise<void> {
   try {
     for (let round = 0; round <= rounds; round++) {
       const kind = round === rounds ? 'control' : kinds[round % kinds.length] as Kind
-      const planned = plan(kind, random)
+      const planned = plan(kind, round % 2 === 1, random)
       const { acknowledged, repeated, foundDone, firstAfter, losses, doubles } = await failover(stage, planned)
       const damage = [...losses.map((loss) => `LOST ${loss}`), ...doubles.map((double) => `DOUBLE ${double}`)]
       console.log([

@@ -11,15 +11,15 @@ tap.test('a primary that is killed under load', { skip: !isAvailable }, async (t
   const random = createRandom(seed)
   const stage = await openStage()
   t.teardown(stage.close)
-  const play = async (kind: Kind): Promise<Round> => await failover(stage, plan(kind, random, 0.4))
+  const play = async (kind: Kind, cuts: boolean): Promise<Round> => await failover(stage, plan(kind, cuts, random, 0.4))
 
-  for (const kind of ['promotion', 'promotion', 'restart', 'relapse'] as const) {
-    const { acknowledged, repeated, foundDone, firstAfter, losses, doubles } = await play(kind)
+  for (const [kind, cuts] of [['promotion', false], ['promotion', true], ['restart', true], ['relapse', true]] as const) {
+    const { acknowledged, repeated, foundDone, firstAfter, losses, doubles } = await play(kind, cuts)
     t.strictSame({ losses, doubles }, { losses: [], doubles: [] },
-      `${kind}, seed ${seed}: ${acknowledged} acknowledged, ${repeated} repeated, ${foundDone} found done, first 200 after ${Math.round(firstAfter)} ms`)
+      `${kind}${cuts ? ' after a cut' : ''}, seed ${seed}: ${acknowledged} acknowledged, ${repeated} repeated, ${foundDone} found done, first 200 after ${Math.round(firstAfter)} ms`)
   }
 
-  const control = await play('control')
+  const control = await play('control', true)
   t.match(control.losses.join(), / is not there/, 'losses would be seen: those of an asynchronous replica are')
   t.strictSame(control.doubles, [])
 })
