@@ -50,12 +50,18 @@ export interface Cluster {
   run: (command: string, ...args: string[]) => Promise<unknown>
   /** Resolves once it answers. */
   start: (port: number, settings: string[]) => Promise<ChildProcess>
+  /** It is also removed when the process exits. */
   remove: () => void
 }
 
 /** Initialises a folder for a server, or copies that of another, which must not run. */
 export async function createCluster (template?: Cluster): Promise<Cluster> {
   const folder = mkdtempSync(join(tmpdir(), 'omnichannel-postgres-'))
+  const remove = (): void => {
+    process.off('exit', remove)
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
+  }
+  process.once('exit', remove)
   if ('uid' in unprivileged) chownSync(folder, nobody, nobody)
   const options = { ...unprivileged, cwd: folder, env: { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' } }
   let bin = join(findBinaries() as string, 'bin')
@@ -81,7 +87,7 @@ export async function createCluster (template?: Cluster): Promise<Cluster> {
       if (server.exitCode !== null) throw new Error(`postgres ended with ${server.exitCode}`)
       return server
     },
-    remove: () => { rmSync(folder, { recursive: true, force: true, maxRetries: 10 }) }
+    remove
   }
 }
 
@@ -99,11 +105,9 @@ function isReady (data: string, pid = 0): boolean {
 export async function startServer (): Promise<{ host: string, stop: () => Promise<void> }> {
   const cluster = await createCluster()
   const server = await cluster.start(5432, [...forgetful, 'shared_buffers=64MB', 'autovacuum=off'])
-  const kill = (): void => {
-    server.kill('SIGQUIT')
-    cluster.remove()
-  }
-  process.once('exit', kill)
+  const kill = (): void => { server.kill('SIGQUIT') }
+  // Before its folder is removed.
+  process.prependOnceListener('exit', kill)
   return {
     host: cluster.folder,
     stop: async () => {

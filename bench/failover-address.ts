@@ -12,6 +12,7 @@ export interface Address {
   folder: string
   /** Ends what is open; who comes from now on gets to the server in that folder, or nowhere. */
   leadTo: (folder: string | undefined) => void
+  /** Also done when the process exits. */
   close: () => void
 }
 
@@ -39,13 +40,12 @@ export async function openAddress (): Promise<Address> {
     target = folder
     for (const socket of sockets) socket.destroy()
   }
-  return {
-    folder,
-    leadTo,
-    close: () => {
-      leadTo(undefined)
-      server.close()
-      rmSync(folder, { recursive: true, force: true })
-    }
+  const close = (): void => {
+    process.off('exit', close)
+    leadTo(undefined)
+    server.close()
+    rmSync(folder, { recursive: true, force: true })
   }
+  process.once('exit', close)
+  return { folder, leadTo, close }
 }

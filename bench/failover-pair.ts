@@ -33,19 +33,16 @@ export interface Pair {
 export async function startPair (template: Cluster, isSynchronous: boolean): Promise<Pair> {
   const [primary, replica, link] = [await createCluster(template), await createCluster(template), await openAddress()]
   const servers: Array<[server: ChildProcess, data: string]> = []
-  const removeFolders = (): void => {
-    for (const folder of [primary, replica]) folder.remove()
-    link.close()
-  }
   const abort = (): void => {
     for (const [server] of servers) server.kill('SIGQUIT')
-    removeFolders()
   }
-  process.once('exit', abort)
+  // Before the folders are removed.
+  process.prependOnceListener('exit', abort)
   const remove = async (): Promise<void> => {
     for (const [server, data] of servers) await killServer(server, data)
     process.off('exit', abort)
-    removeFolders()
+    for (const { remove } of [primary, replica]) remove()
+    link.close()
   }
   try {
     link.leadTo(primary.folder)

@@ -7,9 +7,12 @@ import omnichannelContacts, { type PostgresClient } from '../src/index.js'
 import { keepLedger } from './failover-ledger.js'
 
 const [host, lockTimeout] = process.argv.slice(2) as [string, string]
+const database = new pg.Pool({ host, user: 'postgres', pipeline: true })
+// The first connection may take longer than a short lockTimeout, which also holds for the registration.
+await database.query('SELECT')
 const app = fastify()
 await app.register(omnichannelContacts, {
-  database: new pg.Pool({ host, user: 'postgres', pipeline: true }),
+  database,
   lockTimeout: Number(lockTimeout),
   authenticate: () => ({ id: 'load' }),
   authorize: () => true,

@@ -7,8 +7,8 @@ import { openAddress, type Address } from './failover-address.js'
 import { fill } from './failover-ledger.js'
 import { answerOf, bundle, bundles } from './processes.js'
 
-/** `lockTimeout` of each. One of them soon gives up, also on a COMMIT that waits for the replica. */
-const nodes = [5000, 150]
+/** `lockTimeout` of each. One of them soon gives up. */
+const nodes = [5000, 400]
 
 export interface Stage {
   /** Where the nodes look for their database. */
@@ -26,17 +26,17 @@ export async function openStage (): Promise<Stage> {
   const [template, address] = [await createCluster(), await openAddress()]
   const apps: ChildProcess[] = []
   let server: ChildProcess | undefined
-  // Also where the process ends before it comes to its own end.
   const abort = (): void => {
     for (const app of apps) app.kill('SIGKILL')
     server?.kill('SIGQUIT')
-    address.close()
-    template.remove()
   }
-  process.once('exit', abort)
+  // Before the folder is removed.
+  process.prependOnceListener('exit', abort)
   const close = (): void => {
     process.off('exit', abort)
     abort()
+    address.close()
+    template.remove()
   }
   try {
     server = await template.start(5432, forgetful)

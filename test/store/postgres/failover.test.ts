@@ -11,7 +11,7 @@ tap.test('a primary that is killed under load', { skip: !isAvailable }, async (t
   const random = createRandom(seed)
   const stage = await openStage()
   t.teardown(stage.close)
-  const play = async (kind: Kind, cuts: boolean): Promise<Round> => await failover(stage, plan(kind, cuts, random, 0.4))
+  const play = async (kind: Kind, cuts: boolean): Promise<Round> => await failover(stage, plan(kind, cuts, random, 0.3))
 
   for (const [kind, cuts] of [['promotion', false], ['promotion', true], ['restart', true], ['relapse', true]] as const) {
     const { acknowledged, repeated, foundDone, firstAfter, losses, doubles } = await play(kind, cuts)
