@@ -7,8 +7,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { contactIds, emailsOf } from './failover-ledger.js'
 
 export const clients = 16
-/** How long a client waits before it takes an answer for lost, and how long it keeps asking; in milliseconds. */
-const [patience, longest] = [500, 20_000]
+/** How long a client waits before it takes an answer for lost; in milliseconds. At times long enough for any machine. */
+const patience = (): number => 100 + Math.round(900 * Math.random())
+/** How long it keeps asking. */
+const longest = 20_000 // ms
 
 /** One update, and what became of it. */
 export interface Sent {
@@ -91,7 +93,7 @@ async function post (agent: Agent, port: number, { key, contactId }: Sent): Prom
     method: 'POST',
     path: '/api/v1/omnichannel/contacts.update',
     headers: { 'content-type': 'application/json', 'idempotency-key': key },
-    signal: AbortSignal.timeout(patience)
+    signal: AbortSignal.timeout(patience())
   }).on('error', () => undefined)
   try {
     sent.end(JSON.stringify({ contactId, name: key, emails: emailsOf(key) }))
