@@ -1,13 +1,12 @@
 import type Database from 'better-sqlite3'
 import { InvalidArgumentError, Option } from 'commander'
-import type { Kysely } from 'kysely'
 import { accessSync, closeSync, constants, existsSync, openSync, rmSync } from 'node:fs'
-import type { Pool } from 'pg'
 import type { Tables } from '../store/tables.js'
 import type { Io } from './command.js'
 import { CommandError } from './errors.js'
 import { explain, explainUnpacking } from './explain.js'
 import { isServer, withServer } from './open-server.js'
+import type { Work } from './opened.js'
 
 // What opens a database is loaded only then: --help and --version answer without it.
 
@@ -32,19 +31,6 @@ function readName (name: string): string {
   if (name.trim() === '') throw new InvalidArgumentError('It must name a file')
   return name.trim()
 }
-
-/** A database that a command has opened. */
-export interface Opened {
-  /** As messages name it. */
-  name: string
-  db: Kysely<Tables>
-  /** What the plugin is given. */
-  given: Database.Database | Pool
-  /** Rejects when it does not answer. */
-  ask: () => Promise<unknown>
-}
-
-type Work<Result> = (db: Kysely<Tables>, opened: Opened) => Promise<Result>
 
 /** Opens, runs and closes. A file must exist. */
 export async function withDatabase<Result> (name: string, io: Io, work: Work<Result>): Promise<Result> {

@@ -1,10 +1,9 @@
 // A database of PostgreSQL's, as the commands see one of SQLite's.
 
-import type { Kysely } from 'kysely'
 import type { Pool, PoolConfig } from 'pg'
 import type { Tables } from '../store/tables.js'
 import { CommandError } from './errors.js'
-import type { Opened } from './open-database.js'
+import type { Work } from './opened.js'
 
 const patience = 2000 // ms
 const timestamptz = 1184
@@ -13,8 +12,6 @@ const timestamptz = 1184
 export function isServer (name: string): boolean {
   return /^postgres(ql)?:\/\//.test(name)
 }
-
-type Work<Result> = (db: Kysely<Tables>, opened: Opened) => Promise<Result>
 
 /** Opens, brings the schema up to date, runs and closes. */
 export async function withServer<Result> (url: string, work: Work<Result>): Promise<Result> {

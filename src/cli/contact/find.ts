@@ -3,7 +3,7 @@
 
 import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely'
 import type { Tables } from '../../store/tables.js'
-import type { Opened } from '../open-database.js'
+import type { Opened } from '../opened.js'
 
 /** Whether a column starts with a text, asked so that the index on it answers. */
 type StartsWith = (column: string, start: string) => RawBuilder<SqlBool>

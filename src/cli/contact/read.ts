@@ -1,5 +1,5 @@
 import type { Contact } from '../../rules/schemas.js'
-import type { Opened } from '../open-database.js'
+import type { Opened } from '../opened.js'
 
 /** A contact as the API shows it; nothing where there is none or it is disabled. */
 export async function readContact ({ given }: Opened, id: string): Promise<Contact | undefined> {
