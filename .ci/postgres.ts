@@ -55,8 +55,8 @@ export interface Cluster {
 }
 
 /** Initialises a folder for a server, or copies that of another, which must not run. */
-export async function createCluster (template?: Cluster): Promise<Cluster> {
-  const folder = mkdtempSync(join(tmpdir(), 'omnichannel-postgres-'))
+export async function createCluster (template?: Cluster, parent = tmpdir()): Promise<Cluster> {
+  const folder = mkdtempSync(join(parent, 'omnichannel-postgres-'))
   const remove = (): void => {
     process.off('exit', remove)
     rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
@@ -101,15 +101,25 @@ function isReady (data: string, pid = 0): boolean {
   }
 }
 
-/** A server for tests: where its socket is, and how it ends. */
-export async function startServer (): Promise<{ host: string, stop: () => Promise<void> }> {
-  const cluster = await createCluster()
-  const server = await cluster.start(5432, [...forgetful, 'shared_buffers=64MB', 'autovacuum=off'])
+export interface Running {
+  /** Where its socket is. */
+  host: string
+  pid: number
+  stop: () => Promise<void>
+}
+
+/** A server that goes with its data when this process goes: for tests unless other settings are given. */
+export async function startServer (
+  settings = [...forgetful, 'shared_buffers=64MB', 'autovacuum=off'], parent?: string
+): Promise<Running> {
+  const cluster = await createCluster(undefined, parent)
+  const server = await cluster.start(5432, settings)
   const kill = (): void => { server.kill('SIGQUIT') }
   // Before its folder is removed.
   process.prependOnceListener('exit', kill)
   return {
     host: cluster.folder,
+    pid: server.pid as number,
     stop: async () => {
       process.off('exit', kill)
       const ended = once(server, 'exit')

@@ -6,7 +6,8 @@ import { caller } from './data.js'
 import { bodiesOf, loads, type LoadName } from './loads.js'
 
 export interface Shot {
-  port: number
+  /** Of the servers; the connections are shared out among them. */
+  ports: number[]
   load: LoadName
   contacts: number
   connections: number
@@ -31,7 +32,7 @@ const head = 'POST /api/v1/omnichannel/contacts.update HTTP/1.1\r\nHost: 127.0.0
   `X-User-Id: ${caller.id}\r\nX-Auth-Token: ${caller.token}\r\nContent-Length: `
 
 async function shoot (shot: Shot): Promise<Hits> {
-  const { port, load, contacts, connections, milliseconds = Infinity, requests = Infinity, from } = shot
+  const { ports, load, contacts, connections, milliseconds = Infinity, requests = Infinity, from } = shot
   const body = bodiesOf(load, contacts)
   const expected = String(loads[load].status)
   const latencies: number[] = []
@@ -40,7 +41,7 @@ async function shoot (shot: Shot): Promise<Hits> {
   const start = performance.now()
   let sent = 0
 
-  await Promise.all(Array.from({ length: connections }, async () => await new Promise<void>((resolve, reject) => {
+  await Promise.all(Array.from({ length: connections }, async (_, connection) => await new Promise<void>((resolve, reject) => {
     let answer = ''
     let sentAt = 0
     const next = (): void => {
@@ -60,6 +61,7 @@ async function shoot (shot: Shot): Promise<Hits> {
       next()
       return true
     }
+    const port = ports[connection % ports.length] as number
     const socket = connect({ host: '127.0.0.1', port, noDelay: true, onread: { buffer: Buffer.alloc(16_384), callback: receive } }, next)
     sockets.push(socket)
     socket.on('error', reject)

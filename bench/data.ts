@@ -20,11 +20,14 @@ export const valueOf = {
   manager: (contact: number, revision: number): string => `agent-${(contact + revision) % agents}`
 }
 
-/** The same in SQL, for the revision 0 of the contact `n`. */
-const rows = `
+const hashedToken = createHash('sha256').update(caller.token).digest('base64')
+const users = [caller.id, ...Array.from({ length: agents }, (_, agent) => `agent-${agent}`)]
+
+/** The same in SQL that both engines read: the revision 0 of each contact of `numbers` (n, digits), and who may call. */
+export const rows = `
   INSERT INTO omnichannel_contact (id, name, contact_manager, custom_fields, last_chat_id, last_chat_at, created_at, updated_at)
     SELECT 'c' || digits, 'Contact ' || digits || ' 0', 'agent-' || n % ${agents},
-      json_object('plan', 'gold', 'note', 'Called 0 times, prefers mornings'),
+      '{"plan":"gold","note":"Called 0 times, prefers mornings"}',
       'r' || digits || '-0', '2026-01-31T09:15:00.000Z', '2026-01-01T00:00:00.000Z', '2026-01-31T09:15:00.000Z' FROM numbers;
   INSERT INTO omnichannel_contact_email (contact_id, position, address)
     SELECT 'c' || digits, item, CASE item WHEN 0 THEN 'contact-' || digits || '-0@example.com' ELSE 'contact-' || digits || '@example.org' END
@@ -41,6 +44,15 @@ const rows = `
       'Contact ' || digits || ' 0', 'Contact ' || digits || ' 0' FROM numbers CROSS JOIN items;
   INSERT INTO omnichannel_inquiry (id, room_id, visitor_id, name)
     SELECT 'i' || digits, 'r' || digits || '-0', 'v' || digits, 'Contact ' || digits || ' 0' FROM numbers;
+  INSERT INTO omnichannel_custom_field (id, label, scope, visibility, required, regexp) VALUES
+    ('plan', 'Plan', 'visitor', 'visible', '1', '^(gold|silver)$'), ('note', 'Note', 'visitor', 'visible', '0', ''),
+    ('secret', 'Secret', 'visitor', 'hidden', '0', ''), ('topic', 'Topic', 'room', 'visible', '0', '');
+  INSERT INTO omnichannel_user (id, username, name) VALUES ${users.map((id) => `('${id}', '${id}', '${id}')`).join()};
+  INSERT INTO omnichannel_user_role (user_id, role) VALUES ${users.map((id) => `('${id}', 'livechat-agent')`).join()};
+  INSERT INTO omnichannel_role_permission (role, permission) VALUES
+    ${['admin', 'livechat-manager', 'livechat-monitor', 'livechat-agent'].map((role) => `('${role}', 'update-livechat-contact')`).join()};
+  INSERT INTO omnichannel_auth_token (hashed_token, user_id, expires_at) VALUES
+    ('${hashedToken}', '${caller.id}', '2999-01-01T00:00:00.000Z');
 `
 
 /** Builds a file of `contacts` contacts, numbered from 0, with all that hangs on them, unless it is there already. */
@@ -60,12 +72,8 @@ export function buildFile (file: string, contacts: number): void {
     INSERT INTO numbers WITH RECURSIVE next (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM next WHERE n + 1 < ${contacts})
       SELECT n, printf('%07d', n) FROM next;
     ${rows}
-    INSERT INTO omnichannel_custom_field (id, label, scope, visibility, required, regexp) VALUES
-      ('plan', 'Plan', 'visitor', 'visible', 1, '^(gold|silver)$'), ('note', 'Note', 'visitor', 'visible', 0, ''),
-      ('secret', 'Secret', 'visitor', 'hidden', 0, ''), ('topic', 'Topic', 'room', 'visible', 0, '');
     INSERT INTO omnichannel_migration (id) VALUES (1);
     COMMIT`)
-  addUsers(database)
   database.pragma('journal_mode = WAL')
   database.close()
   flush(file)
@@ -76,19 +84,6 @@ export function flush (file: string): void {
   const descriptor = openSync(file, 'r+')
   fsyncSync(descriptor)
   closeSync(descriptor)
-}
-
-function addUsers (database: Database.Database): void {
-  const addUser = database.prepare('INSERT INTO omnichannel_user (id, username, name) VALUES (?, ?, ?)')
-  const addRole = database.prepare('INSERT INTO omnichannel_user_role (user_id, role) VALUES (?, ?)')
-  for (const id of [caller.id, ...Array.from({ length: agents }, (_, agent) => `agent-${agent}`)]) {
-    addUser.run(id, id, id)
-    addRole.run(id, 'livechat-agent')
-  }
-  const grant = database.prepare('INSERT INTO omnichannel_role_permission (role, permission) VALUES (?, ?)')
-  for (const role of ['admin', 'livechat-manager', 'livechat-monitor', 'livechat-agent']) grant.run(role, 'update-livechat-contact')
-  database.prepare('INSERT INTO omnichannel_auth_token (hashed_token, user_id, expires_at) VALUES (?, ?, ?)')
-    .run(createHash('sha256').update(caller.token).digest('base64'), caller.id, '2999-01-01T00:00:00.000Z')
 }
 
 /** The updates that a file has seen, after a look at whether they are whole. */

@@ -5,20 +5,23 @@ import { closeSync, fdatasyncSync, openSync, readFileSync, rmSync, statfsSync, w
 import { cpus, loadavg, totalmem } from 'node:os'
 import { join } from 'node:path'
 
-export function describeMachine (folder: string): Record<string, string | number> {
-  const database = new Database(':memory:')
-  const sqlite = database.prepare<[], string>('SELECT sqlite_version()').pluck().get() ?? ''
-  database.close()
+export function describeMachine (folder: string, packages: string[]): Record<string, string | number> {
   return {
     cpu: `${cpus()[0]?.model} (${cpus().length} cores)`,
     memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
     'load average before': loadavg()[0]?.toFixed(2) ?? '',
-    'file system': statfsSync(folder).type === 0x01021994 ? 'tmpfs: in memory, so FULL costs nothing here' : 'on a disk',
+    'file system': statfsSync(folder).type === 0x01021994 ? 'tmpfs: in memory, so that durability costs nothing here' : 'on a disk',
     'fdatasync of 4 KiB': `${medianOfSync(folder).toFixed(0)} µs (median)`,
     node: process.version,
-    sqlite,
-    ...Object.fromEntries(['better-sqlite3', 'kysely', 'fastify'].map((name) => [name, versionOf(name)]))
+    ...Object.fromEntries(packages.map((name) => [name, versionOf(name)]))
   }
+}
+
+export function sqliteVersion (): string {
+  const database = new Database(':memory:')
+  const version = database.prepare<[], string>('SELECT sqlite_version()').pluck().get() ?? ''
+  database.close()
+  return version
 }
 
 function versionOf (name: string): string {
@@ -26,7 +29,7 @@ function versionOf (name: string): string {
   return (JSON.parse(manifest) as { version: string }).version
 }
 
-/** What synchronous = FULL pays for each commit, in microseconds. */
+/** What a durable commit pays at least, in microseconds. */
 function medianOfSync (folder: string): number {
   const file = join(folder, 'fdatasync')
   const descriptor = openSync(file, 'w')

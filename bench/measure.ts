@@ -72,7 +72,7 @@ type Limit = { milliseconds: number } | { requests: number }
 async function shoot ({ client }: Workshop, running: Running, cell: Fire, limit: Limit): Promise<Round> {
   const before = await running.server.ask<NodeJS.CpuUsage>('cpu')
   const { server: { port }, contacts, sent } = running
-  const hits = await client.shoot({ load: cell.load, connections: cell.connections, ...limit, port, contacts, from: sent })
+  const hits = await client.shoot({ load: cell.load, connections: cell.connections, ...limit, ports: [port], contacts, from: sent })
   const after = await running.server.ask<NodeJS.CpuUsage>('cpu')
   running.sent += hits.requests
   return { ...hits, serverCpu: (after.user + after.system - before.user - before.system) / hits.requests }

@@ -21,6 +21,7 @@ export async function bundle (names = ['server', 'client', 'locker']): Promise<v
   await build({
     entryPoints: names.map((name) => path(`${name}.ts`)),
     outdir: bundles,
+    outbase: path('.'),
     outExtension: { '.js': '.mjs' },
     bundle: true,
     packages: 'external',
@@ -30,13 +31,18 @@ export async function bundle (names = ['server', 'client', 'locker']): Promise<v
   })
 }
 
-export interface Server {
+export interface Server<Asked = Question> {
   port: number
-  ask: <Answer>(question: Question) => Promise<Answer>
+  ask: <Answer>(question: Asked) => Promise<Answer>
 }
 
 export async function startServer (options: Omit<ServerOptions, 'dist'>, execArgv: string[] = []): Promise<Server> {
-  const child = fork(`${bundles}/server.mjs`, [JSON.stringify({ ...options, dist: path('../dist') })], { execArgv: ['--expose-gc', ...execArgv] })
+  return await startProcess('server', options, execArgv)
+}
+
+/** Starts a bundle that answers questions. */
+export async function startProcess<Asked extends string> (name: string, options: object, execArgv: string[] = []): Promise<Server<Asked>> {
+  const child = fork(`${bundles}/${name}.mjs`, [JSON.stringify({ ...options, dist: path('../dist') })], { execArgv: ['--expose-gc', ...execArgv] })
   const port = await answerOf<number>(child, 'answer')
   return {
     port,

@@ -1,7 +1,8 @@
 // Ratios of medians would compare rounds that were minutes apart. Each round's ratio compares neighbours; the median of
 // those is what counts, and their range says how far to trust it.
 
-import type { Result, Round } from './measure.js'
+import type { Hits } from './client.js'
+import type { Result } from './measure.js'
 import type { Contestant } from './server.js'
 
 export interface Ratio {
@@ -17,7 +18,7 @@ export function median (values: number[]): number {
 }
 
 /** How a figure of one entrant compares to that of another, round by round. */
-export function ratioOf (result: Result, one: number, other: number, figure: (round: Round) => number): Ratio {
+export function ratioOf<Round> (result: { rounds: Round[][] }, one: number, other: number, figure: (round: Round) => number): Ratio {
   const others = result.rounds[other] ?? []
   const ratios = (result.rounds[one] ?? []).map((round, index) => figure(round) / figure(others[index] as Round))
   return { median: median(ratios), lowest: Math.min(...ratios), highest: Math.max(...ratios) }
@@ -27,5 +28,5 @@ export function indexOf (result: Result, contestant: Contestant): number {
   return result.entrants.findIndex((entrant) => entrant.contestant === contestant)
 }
 
-export const speed = (round: Round): number => round.perSecond
-export const latency = (round: Round): number => round.latency.median
+export const speed = (round: Hits): number => round.perSecond
+export const latency = (round: Hits): number => round.latency.median

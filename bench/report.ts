@@ -18,9 +18,9 @@ export interface Report {
 
 const ms = (value: number): string => `${value.toFixed(1)} ms`
 
-type Line = [what: string, threshold: string, measured: string, reached: boolean]
+export type Line = [what: string, threshold: string, measured: string, reached: boolean]
 
-const range = ({ median, lowest, highest }: Ratio): string => `${median.toFixed(2)} (${lowest.toFixed(2)}–${highest.toFixed(2)})`
+export const range = ({ median, lowest, highest }: Ratio): string => `${median.toFixed(2)} (${lowest.toFixed(2)}–${highest.toFixed(2)})`
 
 function atLeast (what: string, threshold: number, ratio: Ratio): Line {
   return [what, `≥ ${threshold}`, range(ratio), ratio.median >= threshold]
@@ -80,6 +80,6 @@ export function holds ({ turns, locked }: Report): string {
     }))
 }
 
-function table (head: string[], lines: string[][]): string {
+export function table (head: string[], lines: string[][]): string {
   return [head, head.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
 }

@@ -3,6 +3,7 @@
 import Database from 'better-sqlite3'
 import fastify from 'fastify'
 import type { AddressInfo } from 'node:net'
+import { answerQuestions } from './answers.js'
 import { addByHand } from './contestants/by-hand.js'
 import { addCeiling } from './contestants/ceiling.js'
 import { loadDist } from './contestants/dist.js'
@@ -50,9 +51,4 @@ const answers: Record<Question, () => unknown> = {
   }
 }
 
-process.on('message', async (question: Question) => {
-  process.send?.({ answer: await answers[question]() }, () => { if (question === 'stop') process.disconnect() })
-})
-// However the benchmark ends, no server outlives it.
-process.on('disconnect', () => process.exit())
-process.send?.({ answer: (app.server.address() as AddressInfo).port })
+answerQuestions(answers, (app.server.address() as AddressInfo).port)

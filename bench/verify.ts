@@ -33,16 +33,26 @@ export async function verify (workshop: Workshop): Promise<number> {
   const answers: string[][] = []
   for (const contestant of ['plugin', 'by hand', 'plain Kysely'] as const) {
     const { server } = await start(workshop, { contestant, synchronous: 'NORMAL', contacts })
-    const given: string[] = []
-    for (const [headers, body] of questions) {
-      const response = await fetch(`http://127.0.0.1:${server.port}/api/v1/omnichannel/contacts.update`, {
-        method: 'POST', headers: { ...headers, 'content-type': 'application/json' }, body
-      })
-      given.push(`${response.status} ${(await response.text()).replace(/"_updatedAt":"[^"]*"/, '')}`)
-    }
+    answers.push(await answersOf(server.port))
     await server.ask('stop')
-    answers.push(given)
   }
+  return compare(answers)
+}
+
+/** What a contestant on a fresh database says to each question. */
+export async function answersOf (port: number): Promise<string[]> {
+  const given: string[] = []
+  for (const [headers, body] of questions) {
+    const response = await fetch(`http://127.0.0.1:${port}/api/v1/omnichannel/contacts.update`, {
+      method: 'POST', headers: { ...headers, 'content-type': 'application/json' }, body
+    })
+    given.push(`${response.status} ${(await response.text()).replace(/"_updatedAt":"[^"]*"/, '')}`)
+  }
+  return given
+}
+
+/** Throws where somebody's answer differs, and returns how many were compared. */
+export function compare (answers: string[][]): number {
   for (const [index, [, body]] of questions.entries()) {
     const given = new Set(answers.map((of) => of[index]))
     if (given.size > 1) throw new Error(`the contestants answer differently to ${body}:\n${[...given].join('\n')}`)

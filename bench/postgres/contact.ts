@@ -1,0 +1,144 @@
+// What both hand-written contestants do between their queries, on rows as node-postgres reads them.
+
+import type { Contact, ContactChannel, UpdateContactBody } from '../../src/rules/schemas.js'
+import type { Dist } from '../contestants/dist.js'
+
+export interface ContactRow {
+  id: string
+  name: string
+  contact_manager: string | null
+  custom_fields: Record<string, unknown>
+  conflicting_fields: Contact['conflictingFields']
+  unknown: boolean
+  pre_registration: boolean
+  last_chat_id: string | null
+  last_chat_at: Date | null
+  created_at: Date
+  updated_at: Date
+}
+
+export interface ChannelRow {
+  name: string
+  visitor_id: string
+  source_type: ContactChannel['visitor']['source']['type']
+  source_id: string | null
+  blocked: boolean
+  verified: boolean
+  verified_at: Date | null
+  field: string | null
+  value: string | null
+  details: Record<string, unknown>
+  last_chat_id: string | null
+  last_chat_at: Date | null
+}
+
+export interface CustomField {
+  id: string
+  label: string
+  required: boolean
+  regexp: string
+}
+
+export interface Stored {
+  row: ContactRow
+  emails: string[]
+  phones: string[]
+  channels: ChannelRow[]
+  /** Undefined where no manager was sent. */
+  isAgent: boolean | undefined
+  /** Undefined where no custom fields were sent. */
+  customFields: CustomField[] | undefined
+}
+
+/** The contact's row and lists as they will be; undefined where nothing was sent. */
+export function change ({ index }: Dist, body: UpdateContactBody, stored: Stored): Stored | undefined {
+  const { name, emails, phones, customFields, contactManager, wipeConflicts } = body
+  const { row } = stored
+  if (stored.isAgent === false) throw new index.ContactManagerNotFoundError()
+  const merged = customFields != null && stored.customFields !== undefined
+    ? merge(index, stored.customFields, row.custom_fields, customFields)
+    : row.custom_fields
+  if (name === '' && row.name !== '') throw new index.InvalidOperationError()
+  if ([name, emails, phones, customFields, contactManager].every((part) => part == null) && wipeConflicts !== true) return undefined
+  return {
+    ...stored,
+    emails: emails ?? stored.emails,
+    phones: phones ?? stored.phones,
+    row: {
+      ...row,
+      name: name ?? row.name,
+      contact_manager: contactManager == null ? row.contact_manager : contactManager === '' ? null : contactManager,
+      custom_fields: merged,
+      conflicting_fields: wipeConflicts === true ? [] : row.conflicting_fields,
+      unknown: false,
+      updated_at: new Date()
+    }
+  }
+}
+
+const patterns = new Map<string, RegExp>()
+
+function patternOf (source: string): RegExp {
+  let pattern = patterns.get(source)
+  if (pattern === undefined) patterns.set(source, pattern = new RegExp(source))
+  return pattern
+}
+
+function merge (
+  { InvalidCustomFieldError, CustomFieldNotAllowedError }: Dist['index'], fields: CustomField[],
+  stored: Record<string, unknown>, sent: Record<string, unknown>
+): Record<string, unknown> {
+  const merged: Record<string, unknown> = {}
+  for (const { id, label, required, regexp } of fields) {
+    const value = (sent[id] ?? '') as string | number | boolean | object
+    const text = typeof value === 'object' ? undefined : String(value).trim()
+    const isValid = text === '' ? !required : text !== undefined && (regexp === '' || patternOf(regexp).test(text))
+    if (!isValid) throw new InvalidCustomFieldError(label === '' ? id : label)
+    if (text !== '') merged[id] = text
+  }
+  const allowed = new Set(fields.map(({ id }) => id))
+  for (const key of Object.keys(sent)) {
+    if (!allowed.has(key) && !(key in stored)) throw new CustomFieldNotAllowedError(key)
+  }
+  for (const [key, value] of Object.entries(stored)) if (!allowed.has(key)) merged[key] = value
+  return merged
+}
+
+export function isSame (a: string[], b: string[]): boolean {
+  return a.length === b.length && a.every((item, index) => item === b[index])
+}
+
+export function toContact ({ row, emails, phones, channels }: Stored): Contact {
+  return {
+    _id: row.id,
+    createdAt: row.created_at.toISOString(),
+    _updatedAt: row.updated_at.toISOString(),
+    name: row.name,
+    emails: emails.map((address) => ({ address })),
+    phones: phones.map((phoneNumber) => ({ phoneNumber })),
+    channels: channels.map((channel) => ({
+      name: channel.name,
+      visitor: {
+        visitorId: channel.visitor_id,
+        source: { type: channel.source_type, ...channel.source_id !== null && { id: channel.source_id } }
+      },
+      blocked: channel.blocked,
+      verified: channel.verified,
+      details: { type: channel.source_type, ...channel.details },
+      ...channel.field !== null && { field: channel.field },
+      ...channel.value !== null && { value: channel.value },
+      ...channel.verified_at !== null && { verifiedAt: channel.verified_at.toISOString() },
+      ...lastChatOf(channel)
+    })),
+    customFields: row.custom_fields,
+    unknown: row.unknown,
+    preRegistration: row.pre_registration,
+    conflictingFields: row.conflicting_fields,
+    ...lastChatOf(row),
+    ...row.contact_manager !== null && { contactManager: row.contact_manager }
+  }
+}
+
+function lastChatOf ({ last_chat_id: id, last_chat_at: at }: Pick<ContactRow, 'last_chat_id' | 'last_chat_at'>): Pick<Contact, 'lastChat'> {
+  return id !== null && at !== null ? { lastChat: { _id: id, ts: at.toISOString() } } : {}
+}

@@ -1,0 +1,49 @@
+// A database for each entrant, copied from one that holds what the files of the benchmark on SQLite hold.
+
+import { readFileSync } from 'node:fs'
+import pg from 'pg'
+import { roomsOfContact, rows } from '../data.js'
+
+const schema = readFileSync(new URL('../../schema.postgres.sql', import.meta.url), 'utf8')
+let databases = 0
+
+/** Creates a database of `contacts` contacts and returns its name. */
+export async function createDatabase (host: string, contacts: number): Promise<string> {
+  const template = `contacts_${contacts}`
+  const name = `entrant_${databases++}`
+  const [known] = await query(host, 'postgres', `SELECT 1 FROM pg_database WHERE datname = '${template}'`)
+  if (known === undefined) {
+    await query(host, 'postgres', `CREATE DATABASE ${template}`)
+    await query(host, template, `${schema};
+      CREATE TEMP VIEW items AS SELECT generate_series(0, ${roomsOfContact - 1}) AS item;
+      CREATE TEMP TABLE numbers AS SELECT n, lpad(n::text, 7, '0') AS digits FROM generate_series(0, ${contacts - 1}) AS n;
+      ${rows}`)
+    await query(host, template, 'VACUUM ANALYZE')
+  }
+  await query(host, 'postgres', `CREATE DATABASE ${name} TEMPLATE ${template}`)
+  return name
+}
+
+/** The updates that a database has seen, after a look at whether they are whole. */
+export async function countUpdates (host: string, database: string, contacts: number): Promise<number> {
+  const [counted] = await query(host, database, `
+    WITH contact AS (SELECT *, 'v' || substr(id, 2) AS visitor_id FROM omnichannel_contact WHERE version > 1)
+    SELECT (SELECT sum(version)::int FROM omnichannel_contact) - ${contacts} AS updates,
+      (SELECT count(*)::int FROM contact JOIN omnichannel_room AS copy ON copy.contact_id = contact.id WHERE copy.fname <> contact.name) +
+      (SELECT count(*)::int FROM contact JOIN omnichannel_inquiry AS copy USING (visitor_id) WHERE copy.name <> contact.name) +
+      (SELECT count(*)::int FROM contact JOIN omnichannel_subscription AS copy USING (visitor_id)
+        WHERE copy.name <> contact.name OR copy.fname <> contact.name) AS torn`)
+  const { updates, torn } = counted as { updates: number, torn: number }
+  if (torn > 0) throw new Error(`${database}: ${torn} rows do not carry the name of their contact`)
+  return updates
+}
+
+export async function query (host: string, database: string, text: string): Promise<unknown[]> {
+  const client = new pg.Client({ host, database, user: 'postgres' })
+  await client.connect()
+  try {
+    return (await client.query(text)).rows
+  } finally {
+    await client.end()
+  }
+}

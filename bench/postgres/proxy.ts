@@ -1,0 +1,42 @@
+// A network between a pool and its server: whatever goes through, either way, arrives later, and in order.
+//
+// A timer of Node's is right to a millisecond only, so the last part of it is waited for turn by turn.
+
+import { connect, createServer, type Socket } from 'node:net'
+import { answerQuestions } from '../answers.js'
+
+export interface ProxyOptions {
+  /** The folder of the server's socket, and that of the proxy's. */
+  server: string
+  folder: string
+  /** Milliseconds, each way. */
+  latency: number
+}
+
+const socketName = '.s.PGSQL.5432'
+const { server, folder, latency } = JSON.parse(process.argv[2] as string) as ProxyOptions
+
+function delay (from: Socket, to: Socket): void {
+  const chunks: Array<{ due: number, chunk: Buffer }> = []
+  const flush = (): void => {
+    while (chunks[0] !== undefined && chunks[0].due <= performance.now()) to.write(chunks.shift()!.chunk)
+    if (chunks[0] !== undefined) wait(chunks[0].due)
+  }
+  const wait = (due: number): void => {
+    if (due - performance.now() > 0.5) setTimeout(flush, 1)
+    else setImmediate(flush)
+  }
+  from.on('data', (chunk) => {
+    chunks.push({ due: performance.now() + latency, chunk })
+    if (chunks.length === 1) wait(chunks[0]!.due)
+  })
+  from.on('error', () => undefined)
+  from.on('close', () => to.destroy())
+}
+
+const proxy = createServer((near) => {
+  const far = connect(`${server}/${socketName}`)
+  delay(near, far)
+  delay(far, near)
+})
+proxy.listen(`${folder}/${socketName}`, () => answerQuestions({ stop: () => undefined }, 0))
