@@ -86,18 +86,24 @@ export interface Race {
   shots: Array<{ connections: number, milliseconds: number }>
 }
 
-/** So many that compilers and plans are done with. */
-const warmUp = { requests: 2000 }
+/** So many for each node that compilers and plans are done with. */
+const warmUp = 2000
 
 export async function race (workshop: Workshop, { latency, contacts, entrants, rounds, shots }: Race): Promise<Result[]> {
   const running: Running[] = []
   for (const entrant of entrants) running.push(await start(workshop, entrant, contacts, latency))
-  for (const one of running) await shoot(workshop, one, contacts, 32, warmUp)
+  for (const one of running) await shoot(workshop, one, contacts, 32, { requests: warmUp * one.nodes })
   const results: Result[] = []
   for (const { connections, milliseconds } of shots) {
-    const result: Result = { connections, latency, contacts, entrants, rounds: entrants.map(() => []) }
+    // Of more nodes than connections, some would have nothing to do.
+    const shotAt = running.filter(({ nodes }) => nodes <= connections)
+    const result: Result = {
+      connections, latency, contacts,
+      entrants: shotAt.map(({ contestant, nodes }) => ({ contestant, nodes })),
+      rounds: shotAt.map(() => [])
+    }
     for (let round = 0; round < rounds; round++) {
-      for (const [index, one] of running.entries()) {
+      for (const [index, one] of shotAt.entries()) {
         result.rounds[index]?.push(await shoot(workshop, one, contacts, connections, { milliseconds }))
       }
     }
