@@ -81,15 +81,14 @@ export interface Race {
   latency: number
   contacts: number
   entrants: Entrant[]
+  /** How many requests each node has before anything is measured: V8 compiles for some thousands. */
+  warmUp: number
   rounds: number
   /** What is shot at them, one after the other. */
   shots: Array<{ connections: number, milliseconds: number }>
 }
 
-/** So many for each node that compilers and plans are done with. */
-const warmUp = 2000
-
-export async function race (workshop: Workshop, { latency, contacts, entrants, rounds, shots }: Race): Promise<Result[]> {
+export async function race (workshop: Workshop, { latency, contacts, entrants, warmUp, rounds, shots }: Race): Promise<Result[]> {
   const running: Running[] = []
   for (const entrant of entrants) running.push(await start(workshop, entrant, contacts, latency))
   for (const one of running) await shoot(workshop, one, contacts, 32, { requests: warmUp * one.nodes })
