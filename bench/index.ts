@@ -1,6 +1,6 @@
 // npm run bench [-- --postgres] [-- --full] [-- --json FILE] [-- --folder DIRECTORY]
 //
-// On SQLite, or with --postgres on PostgreSQL. The short forms take two to three minutes, --full adds more rounds, loads and
+// On SQLite, or with --postgres on PostgreSQL. The short forms take about three minutes, --full adds more rounds, loads and
 // sizes. Nothing is sent to anywhere but 127.0.0.1.
 
 import { writeFileSync } from 'node:fs'
