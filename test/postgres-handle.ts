@@ -58,7 +58,12 @@ function translate (sql: string): string {
 
 let schemas = 0
 
+/** A client that takes no batches, as that of pg-native. */
+class Plain extends pg.Client {}
+Object.assign(Plain, { Query: undefined })
+
 export interface PoolSettings extends PoolConfig {
+  /** False: one query after the other, by a client that can do no other. */
   pipeline?: boolean
   /** Options of the server for its sessions, as `-c name=value`. */
   defaults?: string
@@ -71,7 +76,7 @@ export async function openSchema ({ defaults = '', ...config }: PoolSettings = {
   const handle = createHandle(host, schema)
   handle.exec(`CREATE SCHEMA ${schema};
     CREATE VIEW sqlite_schema AS SELECT relname AS name, 'table' AS type FROM pg_class WHERE relkind = 'r' AND relnamespace = '${schema}'::regnamespace`)
-  const settings = { host, user: 'postgres', options: `-c search_path=${schema} ${defaults}`, application_name: schema, pipeline: true, max: 5, ...config }
+  const settings = { host, user: 'postgres', options: `-c search_path=${schema} ${defaults}`, application_name: schema, pipeline: true, max: 5, ...config.pipeline === false && { Client: Plain }, ...config }
   const given = new pg.Pool(settings)
   return {
     database: handle as unknown as Database.Database,

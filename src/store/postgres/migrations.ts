@@ -6,7 +6,6 @@ import { toParameter } from './codec.js'
 import { statement } from './compiler.js'
 import type { PostgresClient } from './handle.js'
 import { migration2 } from './migration-2.js'
-import { resultsOf, send } from './session.js'
 
 const newest = 2
 /** Of all nodes that start at once, one does it: the number is "omni" in ASCII. */
@@ -30,7 +29,7 @@ const indexes = [...migration2.matchAll(/^CREATE INDEX IF NOT EXISTS (\w+)/gm)].
  */
 export async function bringUpToDate (client: PostgresClient, deadline: number): Promise<void> {
   if (await isUpToDate(client)) return
-  const run = async (text: string): Promise<void> => { resultsOf(await send(client, [{ text }], deadline)) }
+  const run = async (text: string): Promise<void> => { await client.query(text) }
   await run('BEGIN ISOLATION LEVEL READ COMMITTED')
   try {
     await run(`SET LOCAL statement_timeout = ${Math.ceil(Math.max(deadline - performance.now(), 1))}`)
@@ -45,7 +44,7 @@ export async function bringUpToDate (client: PostgresClient, deadline: number): 
     }
     await run('COMMIT')
   } catch (error) {
-    await send(client, [{ text: 'ROLLBACK' }], deadline)
+    await Promise.allSettled([client.query('ROLLBACK')])
     throw error
   }
 }

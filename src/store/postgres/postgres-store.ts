@@ -128,16 +128,21 @@ function refuse (): Promise<never> {
 }
 
 async function connect (pool: PostgresPool, deadline: number): Promise<PostgresClient> {
-  const connecting = pool.connect()
-  const timer = new AbortController()
-  try {
-    const late = sleep(Math.max(deadline - performance.now(), 0), undefined, { signal: timer.signal })
-    const client = await Promise.race([connecting, late.catch(() => undefined)])
-    if (client !== undefined) return client
-    // Whoever comes when nobody waits any more goes back.
-    connecting.then((client) => { client.release() }, () => undefined)
-    throw new DatabaseBusyError()
-  } finally {
-    timer.abort()
-  }
+  let isLate = false
+  return await new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      isLate = true
+      reject(new DatabaseBusyError())
+    }, Math.max(deadline - performance.now(), 0))
+    pool.connect().then((client) => {
+      clearTimeout(timer)
+      // Whoever comes when nobody waits any more goes back.
+      if (isLate) client.release()
+      else resolve(client)
+    }).catch((error: unknown) => {
+      clearTimeout(timer)
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+      reject(error)
+    })
+  })
 }

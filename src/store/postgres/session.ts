@@ -1,30 +1,37 @@
-// Queries on one client. Where the host's pool pipelines, what is sent together takes one round trip.
+// Queries on one client, as many together as are asked together.
 
+import { runBatch, takesBatches, type Outcome } from './batch.js'
+import { leavesOpen } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 
 /** The server is given this much longer than it was told it has, so that its own answer comes first. */
 const grace = 250 // ms
 
-export type Sent = PostgresQuery | { text: string }
-
-export type Outcome = { result: PostgresResult } | { error: unknown }
-
 /**
- * Sends queries in their order and tells what became of each. What is not answered by `deadline` ends the connection, and
- * after a failure nothing more is sent where each query waits for the one before.
+ * Sends queries in their order and tells what became of each. What is not answered by `deadline` ends the connection. There
+ * is no outcome of those that were not done because of an error before them; where the connection was lost, it is the error
+ * of all that may have been done.
  */
-export async function send (client: PostgresClient, queries: readonly Sent[], deadline: number): Promise<Outcome[]> {
-  const timeout = { query_timeout: Math.max(deadline - performance.now(), 0) + grace }
-  if (client.pipeline === true) {
-    const last = queries.length - 1
-    // The last is answered last, so its clock is enough for all.
-    return await Promise.all(queries.map((query, index) => outcomeOf(client, index === last ? { ...query, ...timeout } : query)))
+export async function send (client: PostgresClient, queries: readonly PostgresQuery[], deadline: number): Promise<Outcome[]> {
+  const timeout = Math.max(deadline - performance.now(), 0) + grace
+  if (!takesBatches(client)) return await sendOneByOne(client, queries, timeout)
+  const outcomes = await runBatch(client, queries, timeout)
+  const last = outcomes.at(-1)
+  if (last !== undefined && 'error' in last && leavesOpen(last.error)) {
+    while (outcomes.length < queries.length) outcomes.push(last)
   }
+  return outcomes
+}
+
+async function sendOneByOne (client: PostgresClient, queries: readonly PostgresQuery[], timeout: number): Promise<Outcome[]> {
   const outcomes: Outcome[] = []
   for (const query of queries) {
-    const outcome = await outcomeOf(client, { ...query, ...timeout })
-    outcomes.push(outcome)
-    if ('error' in outcome) break
+    try {
+      outcomes.push({ result: await client.query({ ...query, query_timeout: timeout } as PostgresQuery) })
+    } catch (error) {
+      outcomes.push({ error })
+      break
+    }
   }
   return outcomes
 }
@@ -35,12 +42,4 @@ export function resultsOf (outcomes: readonly Outcome[]): PostgresResult[] {
     if ('error' in outcome) throw outcome.error
     return outcome.result
   })
-}
-
-async function outcomeOf (client: PostgresClient, query: Sent): Promise<Outcome> {
-  try {
-    return { result: await client.query(query as PostgresQuery) }
-  } catch (error) {
-    return { error }
-  }
 }

@@ -4,13 +4,13 @@
 import type { Call, Query, Question, Steps } from '../steps.js'
 import { prepare, statement } from './compiler.js'
 import { leavesOpen } from './errors.js'
-import type { PostgresClient } from './handle.js'
-import { resultsOf, send, type Sent } from './session.js'
+import type { PostgresClient, PostgresQuery } from './handle.js'
+import { resultsOf, send } from './session.js'
 
 // Whatever the host has made the default of its sessions.
-const begin: Sent = { text: 'BEGIN ISOLATION LEVEL READ COMMITTED' }
-const commit: Sent = { text: 'COMMIT' }
-const rollback: Sent = { text: 'ROLLBACK' }
+const begin = statement('BEGIN ISOLATION LEVEL READ COMMITTED')([])
+const commit = statement('COMMIT')([])
+const rollback = statement('ROLLBACK')([])
 const setTimeouts = statement(`SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', '0', true),
   set_config('client_min_messages', 'warning', true)`)
 
@@ -29,7 +29,7 @@ export async function transact<Result> (client: PostgresClient, steps: Steps<Res
   // What throws here has not begun anything.
   let step = steps.next()
   const patience = Math.max(deadline - performance.now(), 1)
-  let unsent: Sent[] = [begin, setTimeouts([String(Math.ceil(patience))])]
+  let unsent: PostgresQuery[] = [begin, setTimeouts([String(Math.ceil(patience))])]
   try {
     while (step.done !== true) {
       if (step.value.every(isLast)) {
@@ -56,8 +56,8 @@ function isLast (question: Question): boolean {
 
 /** Returns what may be sent together with COMMIT. */
 async function writeUpToLastCall (
-  client: PostgresClient, unsent: Sent[], questions: readonly Question[], deadline: number
-): Promise<Sent[]> {
+  client: PostgresClient, unsent: PostgresQuery[], questions: readonly Question[], deadline: number
+): Promise<PostgresQuery[]> {
   for (const question of questions) {
     if ('call' in question) {
       resultsOf(await send(client, unsent, deadline))
@@ -73,7 +73,7 @@ async function writeUpToLastCall (
 }
 
 /** Whether the server has said COMMIT. A warning in between means that its replica has not confirmed it. */
-async function end (client: PostgresClient, unsent: Sent[], deadline: number): Promise<boolean> {
+async function end (client: PostgresClient, unsent: PostgresQuery[], deadline: number): Promise<boolean> {
   let isWarned = false
   const warn = (): void => { isWarned = true }
   client.on('notice', warn)

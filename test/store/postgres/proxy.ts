@@ -1,5 +1,6 @@
 // Stands between a pool and its server, and does to COMMIT what networks do.
 
+import { hash } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -7,7 +8,9 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { postgresHost } from '../../engines.js'
 
-const commit = Buffer.from('COMMIT\0')
+/** The name of the statement, and what the server answers. */
+const commit = `omnichannel_${hash('sha256', 'COMMIT', 'hex').slice(0, 32)}`
+const tag = 'COMMIT\0'
 
 /** A NoticeResponse with the severity WARNING. */
 const text = 'SWARNING\0VWARNING\0C01000\0Mcanceling wait for synchronous replication due to user request\0\0'
@@ -42,7 +45,7 @@ export async function openProxy (t: Test, event: () => Event, done: () => void =
     })
     upstream.on('data', (data) => {
       // The tag says so once the answers to what was sent before have come.
-      if (happening === undefined || !data.includes(commit)) return client.write(data)
+      if (happening === undefined || !data.includes(tag)) return client.write(data)
       done()
       isGone ||= happening === 'gone'
       if (happening === 'unanswered' || isGone) client.destroy()

@@ -12,8 +12,9 @@ const set = (settings: Record<string, string>): string => Object.entries(setting
 
 const sessions: Record<string, PoolSettings> = {
   'one client': { max: 1 },
-  'no pipelining': { pipeline: false },
-  'one client that does not pipeline': { max: 1, pipeline: false },
+  'no pipelining': { pipeline: false, Client: pg.Client },
+  'one query after the other': { pipeline: false },
+  'one client, one query after the other': { max: 1, pipeline: false },
   'hostile defaults': {
     // What parses or shows a value in another way, for whoever asks it.
     types: { getTypeParser: () => () => 'parsed by the host' },
