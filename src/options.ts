@@ -23,7 +23,7 @@ export interface ContactUpdatedEvent {
 }
 
 export interface OmnichannelContactsOptions {
-  /** The host's open better-sqlite3 handle, or its `pg.Pool`, best with `pipeline: true`. The plugin never closes it. */
+  /** The host's open better-sqlite3 handle, or its `pg.Pool`. The plugin never closes it. */
   database: SqliteDatabase | PostgresPool
   /** Path in front of `/omnichannel/contacts.update`. Default `/api/v1`. */
   prefix?: string
