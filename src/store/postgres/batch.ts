@@ -17,7 +17,7 @@ interface Connection {
 }
 
 type Parser = (text: string) => unknown
-type QueryClass = new (config: { text: string }) => object
+type QueryClass = new (text: string) => object
 
 /** What is prepared on a connection, with what reads the columns of its rows. */
 const prepared = new WeakMap<PostgresClient, Map<string, Parser[]>>()
@@ -58,7 +58,7 @@ function extend (Query: QueryClass) {
     constructor (
       private readonly queries: readonly PostgresQuery[], private readonly statements: Map<string, Parser[]>, readonly query_timeout: number
     ) {
-      super({ text: '' })
+      super('')
       this.answered = new Promise((resolve) => {
         this.callback = (error) => {
           if (error !== undefined) this.outcomes.push({ error })
