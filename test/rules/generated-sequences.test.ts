@@ -3,9 +3,11 @@ import fc from 'fast-check'
 import fastify from 'fastify'
 import assert from 'node:assert/strict'
 import { mock } from 'node:test'
-import t from 'tap'
+import pg from 'pg'
 import omnichannelContacts from '../../src/index.js'
 import { as, fill, path, rows } from '../build.js'
+import t, { engineOf } from '../engines.js'
+import { openSchema } from '../postgres-handle.js'
 import { body, sound } from './generated-bodies.js'
 import { predictWith } from './reference-headers.js'
 import { read, sorted, type Table } from './reference-rows.js'
@@ -14,7 +16,7 @@ import { read, sorted, type Table } from './reference-rows.js'
 // status, headers, whole body, and every row. In between the server is lost, time goes by, and the host edits its rows.
 // RUNS=5000 for a longer look; a failure prints its seed and the smallest sequence that shows it.
 
-const numRuns = Number(process.env['RUNS'] ?? 150)
+const allRuns = Number(process.env['RUNS'] ?? 150)
 const window = 60_000
 
 const tags: Record<string, (version: number) => string> = {
@@ -85,8 +87,23 @@ void t.test('generated sequences: the answers and the rows of the reference', as
   mock.timers.enable({ apis: ['Date'], now })
   t.teardown(() => mock.timers.reset())
 
+  const schema = engineOf(t) === 'postgres' ? await openSchema() : undefined
+  // The rows are looked at over a connection.
+  const numRuns = schema === undefined ? allRuns : Math.ceil(allRuns / 5)
+  if (schema !== undefined) t.teardown(schema.close)
+
   const file = `${t.testdir()}/contacts.db`
   const open = async () => {
+    if (schema !== undefined) {
+      const pool = new pg.Pool(schema.settings)
+      const app = fastify()
+      await app.register(omnichannelContacts, { database: pool, idempotencyWindow: window })
+      const close = async (): Promise<void> => {
+        await app.close()
+        await pool.end()
+      }
+      return { app, database: schema.database, close }
+    }
     const database = new Database(file)
     database.pragma('journal_mode = WAL')
     database.pragma('synchronous = OFF')
