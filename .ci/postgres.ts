@@ -6,7 +6,7 @@ import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rm
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 
@@ -32,7 +32,8 @@ function findBinaries (): string | undefined {
     const link = join(dirname(native), target)
     if (existsSync(link)) continue
     mkdirSync(dirname(link), { recursive: true })
-    symlinkSync(join(dirname(native), source), link)
+    // Relative, so that a copy of the folder has its own.
+    symlinkSync(relative(dirname(link), join(dirname(native), source)), link)
   }
   return native
 }

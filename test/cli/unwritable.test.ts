@@ -2,7 +2,7 @@
 
 import Database from 'better-sqlite3'
 import { execFile } from 'node:child_process'
-import { chmodSync, chownSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { accessSync, chmodSync, chownSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -43,7 +43,16 @@ async function start (t: Test) {
   return { folder, file, give, run: async (...argv: string[]) => await unprivileged(() => cli([...argv, '--database', file])) }
 }
 
-const skip = process.platform === 'win32' && 'no permissions'
+// Modules are looked for again whenever they are imported.
+const isReadable = async (): Promise<boolean> => await unprivileged(async () => {
+  try {
+    accessSync(import.meta.filename)
+    return true
+  } catch {
+    return false
+  }
+})
+const skip = process.platform === 'win32' ? 'no permissions' : !await isReadable() && 'where this stands, nobody can read it'
 
 const readOnly = (file: string) => ({ code: 1, out: '', err: `The database file ${file} cannot be written: it or its folder is read-only\n` })
 

@@ -193,6 +193,8 @@ void t.test('generated sequences: the answers and the rows of the reference', as
     }
   }), { numRuns })
 
-  t.strictSame(Object.keys(seen).sort(), ['200', '400', '403', '412', '422', 'replayed', 'replayed after a crash'],
-    `every kind was seen, and no other: ${JSON.stringify(seen)}`)
+  const kinds = ['200', '400', '403', '412', '422', 'replayed', 'replayed after a crash']
+  t.strictSame(Object.keys(seen).filter((kind) => !kinds.includes(kind)), [], `no other kind was seen: ${JSON.stringify(seen)}`)
+  // A fifth of the runs may miss one.
+  if (numRuns === allRuns) t.strictSame(Object.keys(seen).sort(), kinds, 'every kind was seen')
 })

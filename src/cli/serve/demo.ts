@@ -38,7 +38,7 @@ async function putMark (db: Kysely<Tables>): Promise<boolean> {
 
 async function isEmpty (db: Kysely<Tables>): Promise<boolean> {
   for (const table of ['omnichannel_contact', 'omnichannel_user', 'omnichannel_custom_field'] as const) {
-    if (await db.selectFrom(table).select('id').limit(1).executeTakeFirst() !== undefined) return false
+    if (await db.selectFrom(table as 'omnichannel_contact').select('id').limit(1).executeTakeFirst() !== undefined) return false
   }
   return true
 }
