@@ -2,7 +2,7 @@
 
 import Database from 'better-sqlite3'
 import { execFile } from 'node:child_process'
-import { accessSync, chmodSync, chownSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -46,7 +46,7 @@ async function start (t: Test) {
 // Modules are looked for again whenever they are imported.
 const isReadable = async (): Promise<boolean> => await unprivileged(async () => {
   try {
-    accessSync(import.meta.filename)
+    readFileSync(import.meta.filename)
     return true
   } catch {
     return false
