@@ -24,8 +24,8 @@ export type Event = 'lost' | 'unanswered' | 'gone' | 'hanging' | 'warned' | unde
 
 /** @param event what happens to the next COMMIT; `done` runs between it and its answer */
 export async function openProxy (t: Test, event: () => Event, done: () => void = () => undefined): Promise<{ host: string }> {
-  const folder = mkdtempSync(join(tmpdir(), 'omnichannel-proxy-'))
   const real = join(await postgresHost(), '.s.PGSQL.5432')
+  const folder = mkdtempSync(join(tmpdir(), 'omnichannel-proxy-'))
   const sockets = new Set<Socket>()
   let isGone = false
   const server = createServer((client) => {
