@@ -33,17 +33,26 @@ class Dialect extends PostgresDialect {
 const db = new Kysely<Tables>({ dialect: new Dialect({} as PostgresDialectConfig) })
 
 /** A query made ready: what is sent for it, and what its answer is. */
-export interface Prepared {
+interface Prepared {
   toQuery: (values: object) => PostgresQuery
   toAnswer: (result: PostgresResult) => unknown
 }
 
 const prepared = new Map<Description, Prepared>()
 
-export function prepare ({ description }: Query): Prepared {
+function prepare ({ description }: Query): Prepared {
   let ready = prepared.get(description)
   if (ready === undefined) prepared.set(description, ready = make(description))
   return ready
+}
+
+export function toQuery (query: Query): PostgresQuery {
+  return prepare(query).toQuery(query.values)
+}
+
+/** What the results of queries, in their order, answer. */
+export function toAnswers (queries: readonly Query[], results: readonly PostgresResult[]): unknown[] {
+  return results.map((result, index) => prepare(queries[index] as Query).toAnswer(result))
 }
 
 const types = { getTypeParser: parserOf }

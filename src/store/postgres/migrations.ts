@@ -1,7 +1,8 @@
 // Brings the host's schema to schema.postgres.sql. The versions are those of SQLite's migrations, so that one number says
 // what a database has, whichever engine holds it; the first that PostgreSQL has is 2.
 
-import { IncompleteSchemaError, NewerSchemaError, UnsuitableColumnError } from '../../errors.js'
+import { NewerSchemaError } from '../../errors.js'
+import { defaultRoles, findMissingIn, permission, readTables, refuseMissing } from '../schema.js'
 import { toParameter } from './codec.js'
 import { statement } from './compiler.js'
 import type { PostgresClient } from './handle.js'
@@ -11,15 +12,8 @@ const newest = 2
 /** Of all nodes that start at once, one does it: the number is "omni" in ASCII. */
 const lock = 0x6f6d6e69
 
-/** Who may update contacts in a database that says nothing about it: Rocket.Chat's default. */
-const permission = 'update-livechat-contact'
-const defaultRoles = ['admin', 'livechat-manager', 'livechat-monitor', 'livechat-agent']
-
-// What must be there is read off the script: a column is a line of a table's body that starts with a lower-case name.
-const required = [...migration2.matchAll(/^CREATE TABLE IF NOT EXISTS (\w+) \($(.*?)^\)/gms)].map(([, table = '', body = '']) => ({
-  table,
-  columns: [...body.matchAll(/^ {2}([a-z]\w*) +(\w+)/gm)].map(([, name = '', type]) => ({ name, isText: type === 'text' }))
-}))
+/** The tables of the schema, in an order in which references lead to what is there. */
+export const tables = readTables(migration2)
 const indexes = [...migration2.matchAll(/^CREATE INDEX IF NOT EXISTS (\w+)/gm)].map(([, name = '']) => name)
 
 /**
@@ -36,7 +30,7 @@ export async function bringUpToDate (client: PostgresClient, deadline: number): 
     await run(`SELECT pg_advisory_xact_lock(${lock})`)
     if (!await isUpToDate(client)) {
       // A table or view of the host's that lacks a column: said before anything is created around it.
-      refuse((await findMissing(client)).filter((name) => name.includes('.')))
+      refuseMissing((await findMissing(client)).filter((name) => name.includes('.')))
       const applied = await appliedVersion(client)
       await run(migration2)
       if (applied === 0) await grantDefaults(client)
@@ -50,13 +44,9 @@ export async function bringUpToDate (client: PostgresClient, deadline: number): 
 }
 
 /** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
-export async function refuseMissing (client: PostgresClient): Promise<void> {
-  refuse(await findMissing(client))
+export async function check (client: PostgresClient): Promise<void> {
+  refuseMissing(await findMissing(client))
   await isUpToDate(client)
-}
-
-function refuse (missing: string[]): void {
-  if (missing.length > 0) throw new IncompleteSchemaError(missing.join(', '))
 }
 
 /** @throws {NewerSchemaError} when a newer version of the package has been here */
@@ -68,31 +58,26 @@ async function isUpToDate (client: PostgresClient): Promise<boolean> {
   return absent.length === 0
 }
 
-/** The tables and columns that search_path does not lead to, as a person would name them. */
+/** The tables and columns that search_path does not lead to. */
 async function findMissing (client: PostgresClient): Promise<string[]> {
-  const present = await columnsOf(client, required.map(({ table }) => table))
-  const tables = new Set([...present.keys()].map((name) => name.split('.')[0]))
-  return required.flatMap(({ table, columns }) => {
-    if (!tables.has(table)) return table
-    return columns.flatMap(({ name, isText }) => {
-      const type = present.get(`${table}.${name}`)
-      if (type === undefined) return `${table}.${name}`
-      if (isText && !/^(text|character|citext)/.test(type)) throw new UnsuitableColumnError(`${table}.${name}`, type, name)
-      return []
-    })
-  })
+  const present = await columnsOf(client, tables.map(({ table }) => table))
+  return findMissingIn(tables, (table) => present.get(table) ?? new Map<string, string>(), (type) => /^(text|character|citext)/.test(type))
 }
 
-/** The types of columns, by the names of table and column. */
-async function columnsOf (client: PostgresClient, tables: string[]): Promise<Map<string, string>> {
-  return new Map(await ask(client, `
-    SELECT wanted.name || '.' || attname, format_type(atttypid, atttypmod)
+/** The types of columns, for each table that is there. */
+async function columnsOf (client: PostgresClient, names: string[]): Promise<Map<string, Map<string, string>>> {
+  const rows = await ask(client, `
+    SELECT wanted.name, attname, format_type(atttypid, atttypmod)
     FROM unnest($1::text[]) AS wanted (name) JOIN pg_attribute ON attrelid = to_regclass(wanted.name)
-    WHERE attnum > 0 AND NOT attisdropped`, tables) as Array<[string, string]>)
+    WHERE attnum > 0 AND NOT attisdropped`, names) as Array<[table: string, column: string, type: string]>
+  const present = new Map<string, Map<string, string>>()
+  for (const [table, column, type] of rows) present.set(table, (present.get(table) ?? new Map<string, string>()).set(column, type))
+  return present
 }
 
 async function appliedVersion (client: PostgresClient): Promise<number> {
-  if (!(await columnsOf(client, ['omnichannel_migration'])).has('omnichannel_migration.id')) return 0
+  const [migration] = (await columnsOf(client, ['omnichannel_migration'])).values()
+  if (migration?.has('id') !== true) return 0
   const [row] = await ask(client, 'SELECT coalesce(max(id), 0) FROM omnichannel_migration')
   return row?.[0] as number
 }

@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseBusyError, InDoubtError } from '../../errors.js'
 import type { Fate, Query, Steps } from '../steps.js'
 import type { Store } from '../store.js'
-import { prepare } from './compiler.js'
+import { toAnswers, toQuery } from './compiler.js'
 import { isLost, isPassing, isTimeout } from './errors.js'
 import type { PostgresClient, PostgresPool } from './handle.js'
-import { bringUpToDate, refuseMissing } from './migrations.js'
+import { bringUpToDate, check } from './migrations.js'
 import { resultsOf, send } from './session.js'
 import { transact } from './transaction.js'
 
@@ -80,7 +80,7 @@ function createStore (pool: PostgresPool, report: (error: Error) => void): Store
     migrate: async ({ migrate, lockTimeout }) => {
       await persist(async (client) => {
         if (migrate) await bringUpToDate(client, performance.now() + lockTimeout)
-        await refuseMissing(client)
+        await check(client)
       }, performance.now() + lockTimeout)
     },
     read: async (steps, lockTimeout) => {
@@ -96,9 +96,8 @@ function createStore (pool: PostgresPool, report: (error: Error) => void): Store
 async function ask<Result> (client: PostgresClient, steps: Steps<Result>, deadline: number): Promise<Result> {
   let step = steps.next()
   while (step.done !== true) {
-    const ready = step.value.map((question) => ({ ...question as Query, ...prepare(question as Query) }))
-    const results = resultsOf(await send(client, ready.map(({ toQuery, values }) => toQuery(values)), deadline))
-    step = steps.next(ready.map(({ toAnswer }, index) => toAnswer(results[index] as typeof results[0])))
+    const queries = step.value as readonly Query[]
+    step = steps.next(toAnswers(queries, resultsOf(await send(client, queries.map(toQuery), deadline))))
   }
   return step.value
 }

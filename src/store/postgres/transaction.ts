@@ -2,7 +2,7 @@
 // trips. What is judged is locked first and read after, and nothing counts as done before the server has said COMMIT.
 
 import type { Call, Query, Question, Steps } from '../steps.js'
-import { prepare, statement } from './compiler.js'
+import { statement, toAnswers, toQuery } from './compiler.js'
 import { leavesOpen } from './errors.js'
 import type { PostgresClient, PostgresQuery } from './handle.js'
 import { resultsOf, send } from './session.js'
@@ -37,11 +37,10 @@ export async function transact<Result> (client: PostgresClient, steps: Steps<Res
         step = steps.next([])
         break
       }
-      const ready = step.value.map((question) => prepare(question as Query))
-      const asked = step.value.map((question, index) => (ready[index] as typeof ready[0]).toQuery((question as Query).values))
-      const results = resultsOf(await send(client, [...unsent, ...asked], deadline)).slice(unsent.length)
+      const queries = step.value as readonly Query[]
+      const results = resultsOf(await send(client, [...unsent, ...queries.map(toQuery)], deadline)).slice(unsent.length)
       unsent = []
-      step = steps.next(results.map((result, index) => (ready[index] as typeof ready[0]).toAnswer(result)))
+      step = steps.next(toAnswers(queries, results))
     }
     return { result: step.value as Result, isCommitted: await end(client, unsent, performance.now() + patience) }
   } catch (error) {
@@ -66,7 +65,7 @@ async function writeUpToLastCall (
       // COMMIT would then be of something else, or of nothing.
       if (client.getTransactionStatus() !== 'T') throw new Error('beforeCommit has ended the transaction, or let it fail')
     } else {
-      unsent.push(prepare(question).toQuery(question.values))
+      unsent.push(toQuery(question))
     }
   }
   return unsent

@@ -1,7 +1,8 @@
 // Brings the host's database to schema.sql, one numbered migration after the other. What ran is recorded in a table of
 // our own, never in user_version. Only `main` counts, whatever else is attached.
 
-import { IncompleteSchemaError, NewerSchemaError, UnsuitableColumnError } from '../../errors.js'
+import { NewerSchemaError } from '../../errors.js'
+import { defaultRoles, findMissingIn, permission, readTables, refuseMissing } from '../schema.js'
 import type { SqliteDatabase } from './handle.js'
 import { migration1 } from './migration-1.js'
 import { migration2 } from './migration-2.js'
@@ -9,10 +10,6 @@ import { migration2 } from './migration-2.js'
 /** In their order from 1 on. Each may run any number of times, so that it also brings back what somebody has dropped. */
 const migrations = [migration1, migration2]
 const newest = migrations.length
-
-/** Who may update contacts in a database that says nothing about it: Rocket.Chat's default. */
-const permission = 'update-livechat-contact'
-const defaultRoles = ['admin', 'livechat-manager', 'livechat-monitor', 'livechat-agent']
 
 /** @throws {NewerSchemaError} when a newer version of the package has been here */
 export function isUpToDate (database: SqliteDatabase): boolean {
@@ -33,28 +30,14 @@ export function bringUpToDate (database: SqliteDatabase): void {
   for (let id = applied + 1; id <= newest; id++) record.run(id)
 }
 
-/** @throws {IncompleteSchemaError} */
-export function refuseMissing (missing: string[]): void {
-  if (missing.length > 0) throw new IncompleteSchemaError(missing.join(', '))
-}
-
 /**
- * The tables and columns that the database lacks, as a person would name them.
+ * The tables and columns that the database lacks. Where a column of the host's does not hold text, SQLite takes `" 8"` for 8,
+ * and JavaScript a large id for its neighbour.
  *
- * @throws {UnsuitableColumnError} when a column of the host's does not hold text where ours does: SQLite then takes `" 8"`
- * for 8, and JavaScript a large id for its neighbour, so a caller could be taken for somebody else
+ * @throws {UnsuitableColumnError}
  */
 export function findMissing (database: SqliteDatabase): string[] {
-  return required.flatMap(({ table, columns }) => {
-    const present = new Map(columnsOf(database, table))
-    if (present.size === 0) return table
-    return columns.flatMap(({ name, isText }) => {
-      const type = present.get(name)
-      if (type === undefined) return `${table}.${name}`
-      if (isText && !holdsText(type)) throw new UnsuitableColumnError(`${table}.${name}`, type, name)
-      return []
-    })
-  })
+  return findMissingIn(required, (table) => new Map(columnsOf(database, table)), holdsText)
 }
 
 // The declared type of an expression, such as a constant of a view, is empty: it is compared as it is.
@@ -85,11 +68,6 @@ function grantDefaults (database: SqliteDatabase): void {
   for (const role of defaultRoles) grant.run(role, permission)
 }
 
-// What must be there is read off the migrations themselves: a column is a line of a table's body that starts with a
-// lower-case name.
 const script = migrations.join('\n')
-const required = [...script.matchAll(/^CREATE TABLE IF NOT EXISTS (\w+) \($(.*?)^\)/gms)].map(([, table = '', body = '']) => ({
-  table,
-  columns: [...body.matchAll(/^ {2}([a-z]\w*) +(\w+)/gm)].map(([, name = '', type]) => ({ name, isText: type === 'TEXT' }))
-}))
+const required = readTables(script)
 const indexesAndTriggers = [...script.matchAll(/^CREATE (?:INDEX|TRIGGER) IF NOT EXISTS (\w+)/gm)].map(([, name = '']) => name)

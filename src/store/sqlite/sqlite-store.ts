@@ -1,9 +1,10 @@
+import { refuseMissing } from '../schema.js'
 import type { Store } from '../store.js'
 import { isBusy } from './busy.js'
 import { createCommitQueue } from './commit-queue.js'
 import type { SqliteDatabase } from './handle.js'
 import { createLine, turnLimit, type Waiting } from './line.js'
-import { bringUpToDate, findMissing, isUpToDate, refuseMissing } from './migrations.js'
+import { bringUpToDate, findMissing, isUpToDate } from './migrations.js'
 import { createRunner } from './runner.js'
 
 const stores = new WeakMap<SqliteDatabase, Store>()
