@@ -3,18 +3,9 @@ import fp from 'fastify-plugin'
 import { addBodyParsers } from './http/body.js'
 import { authenticateHook, authorizeHook } from './http/identity.js'
 import { addRoute } from './http/route.js'
-import { checkOptions, type OmnichannelContactsOptions } from './options.js'
+import { checkOptions, type OmnichannelContactsOptions, type OmnichannelContactsPlugin } from './options.js'
 import { openStore } from './store/open-store.js'
 
-/**
- * Registers `POST <prefix>/omnichannel/contacts.update`.
- *
- * @example
- * ```ts
- * const app = fastify()
- * await app.register(omnichannelContacts, { database: new Database('contacts.db') })
- * ```
- */
 const plugin: FastifyPluginAsync<OmnichannelContactsOptions> = async (app, options) => {
   const settings = checkOptions(options)
 
@@ -29,11 +20,37 @@ const plugin: FastifyPluginAsync<OmnichannelContactsOptions> = async (app, optio
   addRoute(app, store, settings)
 }
 
-export default fp(plugin, { fastify: '5.x', name: 'fastify-omnichannel-contacts', encapsulate: true })
+/**
+ * The plugin: registers `POST <prefix>/omnichannel/contacts.update`, Rocket.Chat's endpoint, on your database. Your server stays as it
+ * is; the route has its own validator, parsers and error handler.
+ *
+ * @throws {@link InvalidOptionError}, {@link UnknownOptionError} for what it was registered with
+ * @throws {@link IncompleteSchemaError}, {@link UnsuitableColumnError}, {@link NewerSchemaError} for what the database is
+ * @throws {@link DatabaseBusyError} when the database stays locked, or away, for longer than `lockTimeout`
+ *
+ * @example
+ * ```ts
+ * const app = fastify()
+ * await app.register(omnichannelContacts, { database: new Database('contacts.db') })
+ * ```
+ *
+ * @example With users of your own, whose type is known from `authenticate` to the events:
+ * ```ts
+ * await app.register(omnichannelContacts<Agent>, {
+ *   database,
+ *   authenticate: ({ headers }): Agent | undefined => sessions.get(headers.cookie),
+ *   authorize: (agent) => agent.team === 'desk',
+ *   onContactUpdated: ({ user }) => { console.log(user.team) }
+ * })
+ * ```
+ */
+const omnichannelContacts = fp(plugin, { fastify: '5.x', name: 'fastify-omnichannel-contacts', encapsulate: true }) as OmnichannelContactsPlugin
+
+export default omnichannelContacts
 
 export * from './errors.js'
 export * from './rules/schemas.js'
 export type { PostgresClient, PostgresPool, PostgresQuery, PostgresResult } from './store/postgres/handle.js'
 export type { SqliteDatabase, SqliteStatement } from './store/sqlite/handle.js'
 export { hashToken } from './http/identity.js'
-export type { ContactUpdatedEvent, OmnichannelContactsOptions, User } from './options.js'
+export type { ContactUpdatedEvent, OmnichannelContactsOptions, OmnichannelContactsPlugin, User } from './options.js'

@@ -1,56 +1,120 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import leven from 'leven'
 import { InvalidOptionError, UnknownOptionError } from './errors.js'
 import type { Contact } from './rules/schemas.js'
 import { isPool, type PostgresPool } from './store/postgres/handle.js'
 import { isOpenDatabase, type SqliteDatabase } from './store/sqlite/handle.js'
 
-/** The calling user. A host's own `authenticate` may return an object with more. */
+/** The calling user: what `authenticate` returns, with whatever else a host's own users have. */
 export interface User {
+  /** What the user's roles and idempotency keys are stored under; never empty. */
   id: string
 }
 
-/** What `beforeCommit` and `onContactUpdated` are told. */
-export interface ContactUpdatedEvent {
+/** What `beforeCommit` and `onContactUpdated` are told of an update. */
+export interface ContactUpdatedEvent<U extends User = User> {
   /** The contact as it is now, and as the caller sees it. */
   contact: Contact
   /** The contact as it was. */
   previous: Contact
   /** The keys of the contact whose value differs, `_updatedAt` left out; empty where everything sent was stored already. */
   changedFields: Array<keyof Contact>
-  user: User
+  /** Who made the update: the object that `authenticate` returned, or else the `id` of whose token it was. */
+  user: U
+  /** The request that asked for the update. */
   request: FastifyRequest
 }
 
-export interface OmnichannelContactsOptions {
-  /** The host's open better-sqlite3 handle, or its `pg.Pool`. The plugin never closes it. */
+/**
+ * What the plugin is registered with. An option that does not exist, or one of the wrong type, rejects the registration.
+ *
+ * @typeParam U the host's own users, from `authenticate` to `authorize` and the events
+ *
+ * @example
+ * ```ts
+ * interface Agent extends User { team: string }
+ *
+ * const options: OmnichannelContactsOptions<Agent> = {
+ *   database,
+ *   authenticate: ({ headers }) => sessions.get(headers.cookie),
+ *   authorize: (agent) => agent.team === 'desk'
+ * }
+ * await app.register(omnichannelContacts<Agent>, options)
+ * ```
+ */
+export interface OmnichannelContactsOptions<U extends User = User> {
+  /** The host's open better-sqlite3 handle, or its `pg.Pool`. The plugin never closes it. Required. */
   database: SqliteDatabase | PostgresPool
-  /** Path in front of `/omnichannel/contacts.update`. Default `/api/v1`. */
+  /**
+   * Path in front of `/omnichannel/contacts.update`.
+   *
+   * @default '/api/v1'
+   */
   prefix?: string
-  /** `true` creates what is missing of `schema.sql`; `false` only checks that all is there. Default `true`. */
+  /**
+   * `true` creates what is missing of `schema.sql` or `schema.postgres.sql`; `false` only checks that all is there.
+   *
+   * @default true
+   */
   migrate?: boolean
-  /** Who is calling? Default: the tokens in the database, by `X-User-Id` and `X-Auth-Token`. Nobody is answered with 401. */
-  authenticate?: (request: FastifyRequest) => User | null | undefined | Promise<User | null | undefined>
-  /** May this user do it? Default: the roles in the database. Anything but `true` is answered with 403. */
-  authorize?: (user: User, permission: string, request: FastifyRequest) => boolean | Promise<boolean>
-  /** Milliseconds that the look-up of the caller, and then the update, may wait for the database before 503. Default 5000. */
+  /**
+   * Who is calling? For nobody, `null` or `undefined`, the answer is 401. An error with the `statusCode` 401 or 403 is answered
+   * with that, any other with 500.
+   *
+   * @default the tokens in the database, by `X-User-Id` and `X-Auth-Token`
+   */
+  authenticate?: (request: FastifyRequest) => U | null | undefined | Promise<U | null | undefined>
+  /**
+   * May this user do it? Anything but `true` is answered with 403, and errors as those of `authenticate`. The permission is
+   * `update-livechat-contact`.
+   *
+   * @default the roles in the database, by the user's `id`
+   */
+  authorize?: (user: U, permission: string, request: FastifyRequest) => boolean | Promise<boolean>
+  /**
+   * Milliseconds that the look-up of the caller, and then the update, may wait for the database before the answer is 503.
+   *
+   * @default 5000
+   */
   lockTimeout?: number
-  /** The largest body that is read, in bytes. Default 262144 (256 KiB). */
+  /**
+   * Bytes of the largest body that is read: 256 KiB unless you say otherwise. A larger one is answered with 413.
+   *
+   * @default 262144
+   */
   bodyLimit?: number
-  /** Milliseconds that an answer is remembered for its `Idempotency-Key`. Default 86400000 (24 hours). */
+  /**
+   * Milliseconds that an answer is remembered for its `Idempotency-Key`: 24 hours unless you say otherwise.
+   *
+   * @default 86400000
+   */
   idempotencyWindow?: number
   /**
    * Called inside the transaction, once for each update that writes, after the rows are written. On SQLite `connection` is
    * the host's own handle and the hook must be synchronous: a promise undoes the update. On PostgreSQL it is the client
    * that is in the transaction, and the hook is awaited; it is called again where the transaction has to be begun again.
-   * Throwing `UpdateRefusedError` undoes the update and answers 400 with its text; throwing anything else undoes it and
+   * Throwing {@link UpdateRefusedError} undoes the update and answers 400 with its text; throwing anything else undoes it and
    * answers 500.
+   *
+   * @default none
    */
   // Not narrower, so that a host gives it the type that its own driver has for it.
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
-  beforeCommit?: (event: ContactUpdatedEvent, connection: any) => unknown
-  /** Called after COMMIT, once for each update that wrote. Not awaited; what it throws is logged and changes nothing. */
-  onContactUpdated?: (event: ContactUpdatedEvent) => unknown
+  beforeCommit?: (event: ContactUpdatedEvent<U>, connection: any) => unknown
+  /**
+   * Called after COMMIT, once for each update that wrote. Not awaited; what it throws is logged and changes nothing.
+   *
+   * @default none
+   */
+  onContactUpdated?: (event: ContactUpdatedEvent<U>) => unknown
+}
+
+/**
+ * What `register` takes. It reads the options with a plain {@link User}, because it cannot infer a type parameter of a plugin; where the
+ * host's users have more, name their type: `register(omnichannelContacts<Agent>, options)`.
+ */
+export interface OmnichannelContactsPlugin extends FastifyPluginAsync<OmnichannelContactsOptions> {
+  <U extends User>(app: FastifyInstance, options: OmnichannelContactsOptions<U>): Promise<void>
 }
 
 /** The options after the check; what has no default but a host's function stays absent. */
