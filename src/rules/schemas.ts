@@ -1,15 +1,16 @@
 // The shapes of the contract (test/contract.md, sections 1, 4 and 7). `nullable` and not a union with null: Ajv's error
-// texts are part of it.
+// texts are part of it. What a description says is shown by documentation pages, and by editors: .ci/describe-types.js
+// writes it into the published types.
 
-import { Type, type Static, type TSchema, type TUnsafe } from '@sinclair/typebox'
+import { Type, type SchemaOptions, type Static, type TSchema, type TUnsafe } from '@sinclair/typebox'
 
 function Nullable<T extends TSchema> (schema: T): TUnsafe<Static<T> | null> {
   return Type.Unsafe<Static<T> | null>({ ...schema, nullable: true })
 }
 
 // `enum` and not `const`, which OpenAPI 3.0 does not know.
-function Always<Value extends string | boolean> (value: Value): TUnsafe<Value> {
-  return Type.Unsafe<Value>({ type: typeof value, enum: [value] })
+function Always<Value extends string | boolean> (value: Value, options?: SchemaOptions): TUnsafe<Value> {
+  return Type.Unsafe<Value>({ type: typeof value, enum: [value], ...options })
 }
 
 /** The body of the request. A key that is absent or null leaves that part of the contact alone. */
@@ -36,11 +37,13 @@ export const UpdateContactBody = Type.Object({
 }, { additionalProperties: false, title: 'UpdateContactBody' })
 export type UpdateContactBody = Static<typeof UpdateContactBody>
 
-const Time = Type.String({ format: 'date-time', description: 'UTC, with milliseconds' })
+function Time (description: string) {
+  return Type.String({ format: 'date-time', description: `${description}; UTC, with milliseconds` })
+}
 
 const LastChat = Type.Object({
   _id: Type.String({ description: 'Room id' }),
-  ts: Time
+  ts: Time('When its last message came')
 }, { description: 'The last conversation; absent when there was none' })
 
 /** One way through which a contact has written. */
@@ -62,7 +65,7 @@ export const ContactChannel = Type.Object({
   }),
   field: Type.Optional(Type.String({ description: 'What was verified, for example phone' })),
   value: Type.Optional(Type.String({ description: 'The value that was verified' })),
-  verifiedAt: Type.Optional(Time),
+  verifiedAt: Type.Optional(Time('When it was verified')),
   lastChat: Type.Optional(LastChat)
 }, { title: 'ContactChannel' })
 export type ContactChannel = Static<typeof ContactChannel>
@@ -70,11 +73,11 @@ export type ContactChannel = Static<typeof ContactChannel>
 /** A contact as the API shows it. */
 export const Contact = Type.Object({
   _id: Type.String({ description: 'Contact id' }),
-  createdAt: Time,
-  _updatedAt: Time,
+  createdAt: Time('When the contact was made'),
+  _updatedAt: Time('When it was last changed'),
   name: Type.String({ description: 'Name, verbatim' }),
-  emails: Type.Array(Type.Object({ address: Type.String() }), { description: 'E-mail addresses, in order' }),
-  phones: Type.Array(Type.Object({ phoneNumber: Type.String() }), { description: 'Phone numbers, in order' }),
+  emails: Type.Array(Type.Object({ address: Type.String({ description: 'E-mail address, verbatim' }) }), { description: 'E-mail addresses, in order' }),
+  phones: Type.Array(Type.Object({ phoneNumber: Type.String({ description: 'Phone number, verbatim' }) }), { description: 'Phone numbers, in order' }),
   channels: Type.Array(ContactChannel, { description: 'The ways through which the contact has written' }),
   customFields: Type.Record(Type.String(), Type.Unknown(), { description: 'Custom field id to value' }),
   unknown: Type.Boolean({ description: 'true until the contact is saved for the first time' }),
@@ -85,22 +88,22 @@ export const Contact = Type.Object({
   }), { description: 'Values that contradict the contact, found when contacts were merged' }),
   lastChat: Type.Optional(LastChat),
   contactManager: Type.Optional(Type.String({ description: 'User id; absent when there is none' }))
-}, { title: 'Contact' })
+}, { title: 'Contact', description: 'A contact as the API shows it' })
 export type Contact = Static<typeof Contact>
 
 /** The answer to an update. */
 export const UpdateContactReply = Type.Object({
   contact: Contact,
-  success: Always(true)
+  success: Always(true, { description: 'Tells it from an ErrorReply' })
 }, { title: 'UpdateContactReply' })
 export type UpdateContactReply = Static<typeof UpdateContactReply>
 
 /** Every answer but 200; 401 has `status` and `message` too, a body of the wrong shape has `errorType`. */
 export const ErrorReply = Type.Object({
-  success: Always(false),
+  success: Always(false, { description: 'Tells it from an UpdateContactReply' }),
   error: Type.String({ description: 'What is wrong, in words that stay the same' }),
-  errorType: Type.Optional(Always('invalid-params')),
-  status: Type.Optional(Always('error')),
-  message: Type.Optional(Type.String({ description: 'The same as error' }))
-}, { title: 'ErrorReply' })
+  errorType: Type.Optional(Always('invalid-params', { description: 'Where the request does not have the shape of the contract' })),
+  status: Type.Optional(Always('error', { description: 'With 401 only' })),
+  message: Type.Optional(Type.String({ description: 'With 401 only: the same as error' }))
+}, { title: 'ErrorReply', description: 'Every answer but that with 200; nothing has changed' })
 export type ErrorReply = Static<typeof ErrorReply>

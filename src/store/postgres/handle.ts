@@ -32,6 +32,7 @@ export interface PostgresQuery {
   types: { getTypeParser: (oid: number) => (text: string) => unknown }
 }
 
+/** What a query resolves to. */
 export interface PostgresResult {
   command: string
   rowCount: number | null
