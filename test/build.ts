@@ -152,7 +152,7 @@ export function changes (before: Record<string, unknown[]>, after: Record<string
 }
 
 function nameOf (row: Row): string {
-  if ('id' in row) return String(row['id'])
-  if ('position' in row) return `${String(row['contact_id'])} ${String(row['position'])}`
-  return 'value' in row ? String(row['name']) : Object.values(row).join(' ')
+  if ('id' in row) return String(row.id)
+  if ('position' in row) return `${String(row.contact_id)} ${row.position}`
+  return 'value' in row ? String(row.name) : Object.values(row).join(' ')
 }

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 
 processOnSpawn.removeAllListeners()
-process.env['NODE_OPTIONS'] = ''
+process.env.NODE_OPTIONS = ''
 
 /** Where the command line has been built to. */
 export const program = resolve('dist/cli/main.js')

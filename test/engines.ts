@@ -9,7 +9,7 @@ export const engines: Engine[] = isAvailable ? ['sqlite', 'postgres'] : ['sqlite
 
 /** The folder of the socket: of the server that runs for all tests, or else of one for this file. */
 export async function postgresHost (): Promise<string> {
-  return process.env['TEST_POSTGRES'] ?? await (started ??= start())
+  return process.env.TEST_POSTGRES ?? await (started ??= start())
 }
 
 let started: Promise<string> | undefined

@@ -75,7 +75,7 @@ void t.test('an option of the wrong type rejects the registration and is named',
     const database = open(t)
     t.strictSame(await rejection(t, { database, [name]: value }), {
       code: 'FOC_INVALID_OPTION', message: `The option "${name}" must be ${expected[name]}`, isTypeError: true
-    }, `${name}: ${String(value)}`)
+    }, `${name}: ${value}`)
     t.strictSame(database.prepare('SELECT * FROM sqlite_schema').all(), [], 'nothing was created')
   }
 })

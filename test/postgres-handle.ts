@@ -49,8 +49,8 @@ function translate (sql: string): string {
   return sql
     .replace(/INSERT OR IGNORE (INTO .*?)(?=;|$)/gs, 'INSERT $1 ON CONFLICT DO NOTHING')
     .replace(/CREATE TRIGGER (\w+) BEFORE UPDATE ON (\w+)(?: WHEN (.*?))? BEGIN SELECT RAISE\(ABORT, '(.*?)'\); END/gs, (_, name, table, when, message) => `
-      CREATE FUNCTION ${String(name)}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '${String(message)}'; END $$;
-      CREATE TRIGGER ${String(name)} BEFORE UPDATE ON ${String(table)} FOR EACH ROW ${when === undefined ? '' : `WHEN (${String(when)})`} EXECUTE FUNCTION ${String(name)}()`)
+      CREATE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '${message}'; END $$;
+      CREATE TRIGGER ${name} BEFORE UPDATE ON ${table} FOR EACH ROW ${when === undefined ? '' : `WHEN (${when})`} EXECUTE FUNCTION ${name}()`)
     .replace(/ORDER BY rowid/g, 'ORDER BY position')
     .replace(/DROP TRIGGER (\w+)/g, 'DROP FUNCTION $1 CASCADE')
     .replace(/('(?:[^']|'')*')|@\w+|\?/g, (_, literal?: string) => literal ?? `$${++count}`)

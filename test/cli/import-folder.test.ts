@@ -14,7 +14,7 @@ const sources: Record<string, string> = {
 }
 const kinds = Object.keys(sources)
 const read = (kind: string) => readFileSync(`test/fixtures/export/${kind}.jsonl`, 'utf8')
-const files = (kinds: string[], ending: string) => Object.fromEntries(kinds.map((kind) => [`${String(sources[kind])}${ending}`, read(kind)]))
+const files = (kinds: string[], ending: string) => Object.fromEntries(kinds.map((kind) => [`${sources[kind]}${ending}`, read(kind)]))
 const plain = (out: string) => out.replace(/ \(\d+ lines\/s\)/g, '').trimEnd().split('\n')
 
 const whole = [

@@ -27,7 +27,7 @@ t.test('the file of another collection: refused, even where bad lines are skippe
       t.strictSame({ code, out, err }, {
         code: 1,
         out: '',
-        err: `${fixture(kind)}, line 1: this is not one of the ${given} but looks like a document of ${String(sources[kind])}, which goes to ` +
+        err: `${fixture(kind)}, line 1: this is not one of the ${given} but looks like a document of ${sources[kind]}, which goes to ` +
           `--${kind}; nothing of this file was imported\n`
       }, `${kind} as ${given}`)
     }

@@ -64,8 +64,8 @@ t.test('the same export again: no duplicates', async (t) => {
   t.equal(code, 0)
   t.match(out, 'contacts: 0 new, 3 updated, 0 ignored, 0 skipped')
   const again = without(read(file)) as Record<string, object[]>
-  for (const row of again['omnichannel_contact']!) t.match(row, { version: 2 })
-  again['omnichannel_contact'] = again['omnichannel_contact']!.map((row) => ({ ...row, version: 1 }))
+  for (const row of again.omnichannel_contact!) t.match(row, { version: 2 })
+  again.omnichannel_contact = again.omnichannel_contact!.map((row) => ({ ...row, version: 1 }))
   t.strictSame(again, expected)
 })
 
@@ -88,7 +88,7 @@ t.test('a personal access token without a time: is as old as the import', async 
   const file = join(t.testdir(), 'a.db')
   const user = { _id: 'ann', services: { resume: { loginTokens: [{ hashedToken: 'h', type: 'personalAccessToken' }] } } }
   t.equal((await cli(['import', '--database', file, '--users', '-'], { stdin: JSON.stringify(user) })).code, 0)
-  const [token] = read(file)['omnichannel_auth_token'] as Array<{ created_at: string }>
+  const [token] = read(file).omnichannel_auth_token as Array<{ created_at: string }>
   t.ok(Math.abs(Date.parse(token!.created_at) - Date.now()) < 60_000)
 })
 

@@ -28,7 +28,7 @@ t.test('user: added, changed, listed, deactivated, activated, removed', async (t
     { code: 0, out: 'Added user ann\n', err: '' })
   t.equal((await command('user', 'add', 'bob')).out, 'Added user bob\n')
   t.equal((await command('user', 'add', 'ann', '--role', 'admin', '--role', 'livechat-manager', '--username', 'ann.lee')).out, 'Updated user ann\n')
-  t.strictSame(tables()['omnichannel_user'], [
+  t.strictSame(tables().omnichannel_user, [
     { id: 'ann', username: 'ann.lee', name: 'Ann Lee', active: 1 }, { id: 'bob', username: 'bob', name: '', active: 1 }
   ])
   t.equal((await command('user', 'deactivate', 'bob')).out, 'Deactivated user bob\n')
@@ -88,9 +88,9 @@ t.test('token: printed once, stored hashed, good for a call until it is revoked'
   t.equal(code, 0)
   t.match(out, /^[\w-]{43}\n$/)
   t.equal(err, 'A call sends it as X-Auth-Token, with X-User-Id: ann\n')
-  const [row] = tables()['omnichannel_auth_token'] as Array<Record<string, string>>
+  const [row] = tables().omnichannel_auth_token as Array<Record<string, string>>
   t.match(row, { hashed_token: hashToken(out.trim()), user_id: 'ann', name: 'crm' })
-  t.equal(Math.round((Date.parse(row!['expires_at']!) - Date.now()) / 86_400_000), 30)
+  t.equal(Math.round((Date.parse(row!.expires_at!) - Date.now()) / 86_400_000), 30)
 
   const { url } = await serve(t, ['--database', file])
   const call = async () => (await fetch(url + path, { method: 'POST', headers: { 'x-user-id': 'ann', 'x-auth-token': out.trim() } })).status
@@ -112,8 +112,8 @@ t.test('token list and revoke: by user, by the start of the hash, never more tha
   t.equal((await command('token', 'list')).out.trimEnd().split('\n').length, 4)
 
   t.match(await command('token', 'revoke', 'ann', 'one'), { code: 1, err: 'User ann has 2 tokens one: name one by its hash, see token list ann\n' })
-  const stored = tables()['omnichannel_auth_token'] as Array<Record<string, string>>
-  const hash = stored.find((row) => row['user_id'] === 'ann')!['hashed_token']!
+  const stored = tables().omnichannel_auth_token as Array<Record<string, string>>
+  const hash = stored.find((row) => row.user_id === 'ann')!.hashed_token!
   t.equal((await command('token', 'revoke', 'bob', hash.slice(0, 12))).code, 1)
   t.equal((await command('token', 'revoke', 'ann', '--', hash.slice(0, 12))).code, 0)
   t.equal((await command('token', 'list', 'ann')).out.trimEnd().split('\n').length, 2)

@@ -127,7 +127,7 @@ void t.test('two registrations on one handle: both serve, each by its own rules'
   t.equal((await other({ contactId: 'maria', name: 'M'.repeat(100) })).statusCode, 413)
   const replies = await Promise.all([1, 2, 3, 4].flatMap((n) => [update({ contactId: 'maria', name: `${n}` }), other({ contactId: 'maria', name: `other ${n}` })]))
   t.strictSame(replies.map((reply) => reply.statusCode), Array(8).fill(200))
-  t.match(rows(database)['omnichannel_contact'], [{}, {}, { id: 'maria', version: 11 }])
+  t.match(rows(database).omnichannel_contact, [{}, {}, { id: 'maria', version: 11 }])
 })
 
 void t.test('prefix: the route is where the host says', async (t) => {

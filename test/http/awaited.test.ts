@@ -66,7 +66,7 @@ for (const [name, setup] of Object.entries(timeOuts)) {
     const world = await build(t, setup)
     const reply = await world.update(body)
     t.strictSame([reply.statusCode, reply.json().contact.name], [200, 'Marie'])
-    t.match(rows(world.database)['omnichannel_contact'], [{}, {}, { name: 'Marie', version: 2 }])
+    t.match(rows(world.database).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
   })
 }
 
@@ -74,7 +74,7 @@ void t.test('an onSend hook that fails after COMMIT: 500, and the update stands,
   const world = await build(t, { host: (app) => { app.addHook('onSend', async (_request, reply) => { if (reply.statusCode === 200) throw new Error('no') }) } })
   const reply = await world.update(body)
   t.strictSame([reply.statusCode, reply.json()], [500, { success: false, error: 'Internal server error' }])
-  t.match(rows(world.database)['omnichannel_contact'], [{}, {}, { name: 'Marie', version: 2 }])
+  t.match(rows(world.database).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
 })
 
 for (const handlerTimeout of [1, 50]) {
@@ -101,7 +101,7 @@ void t.test('within its handlerTimeout an update is answered and written as ever
   reply.resume()
   t.equal(reply.statusCode, 200)
   t.equal((await world.update({ contactId: 'maria', name: 'Mia' })).statusCode, 200)
-  t.match(rows(world.database)['omnichannel_contact'], [{}, {}, { name: 'Mia', version: 3 }])
+  t.match(rows(world.database).omnichannel_contact, [{}, {}, { name: 'Mia', version: 3 }])
 })
 
 void t.test('the client goes away while its update waits: nothing is written, and the log says so once', async (t) => {

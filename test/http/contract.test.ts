@@ -31,7 +31,7 @@ void t.test('section 3: each example is refused in these words', async (t) => {
       const reply = await post(body)
       t.equal(reply.statusCode, 400, String(body))
       t.strictSame(reply.json(), shape(codes(error)[0]!), String(body))
-      t.strictSame(rows(database), before, `${String(body)}: nothing changed`)
+      t.strictSame(rows(database), before, `${body}: nothing changed`)
     }
   }
 })

@@ -83,7 +83,7 @@ void t.test('its failure is logged and changes nothing', async (t) => {
     await new Promise((resolve) => setTimeout(resolve))
     t.equal(reply.statusCode, 200, situation)
     t.equal(reply.json().contact.name, 'Marie', situation)
-    t.match(rows(database)['omnichannel_contact'], [{}, {}, { id: 'maria', name: 'Marie' }], situation)
+    t.match(rows(database).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Marie' }], situation)
     t.equal(lines.length, 1, situation)
     t.match(JSON.parse(lines[0]!), { msg: 'onContactUpdated failed', err: { message: 'of the host' } }, situation)
   }
@@ -110,5 +110,5 @@ void sqlite.test('the host may use the handle in it', async (t) => {
   })
   t.equal((await update({ contactId: 'maria', name: 'first' })).statusCode, 200)
   while (!database.prepare("SELECT 1 FROM omnichannel_statistic WHERE name = 'second'").get()) await new Promise(setImmediate)
-  t.match(rows(database)['omnichannel_statistic'], [{ name: 'first' }, { name: 'second' }])
+  t.match(rows(database).omnichannel_statistic, [{ name: 'first' }, { name: 'second' }])
 })

@@ -7,7 +7,7 @@ import { uniqueItems } from '../../src/http/unique-items.js'
 // Ajv's own keyword is wrong about "__proto__" only, so of every other list ours has to say the same. What is answered
 // then, and that it changes nothing, stands in request.test.ts.
 
-const numRuns = Number(process.env['RUNS'] ?? 1000)
+const numRuns = Number(process.env.RUNS ?? 1000)
 
 const text = fc.oneof(fc.constantFrom('', '0', '1', 'null', 'true', 'constructor', 'valueOf', 'length'), fc.string({ maxLength: 1 }))
 const item = fc.oneof(
@@ -29,7 +29,7 @@ function compile (ajv: Pick<Ajv2020, 'compile'>, unique: boolean): Validate {
 }
 
 for (const unique of [true, false]) {
-  void t.test(`uniqueItems: ${String(unique)}: of generated lists Ajv's own judgement, the same pair, and nothing coerced otherwise`, async (t) => {
+  void t.test(`uniqueItems: ${unique}: of generated lists Ajv's own judgement, the same pair, and nothing coerced otherwise`, async (t) => {
     const [own, ours] = [
       compile(new Ajv2020({ coerceTypes: true }), unique),
       compile(new Ajv2020({ coerceTypes: true }).removeKeyword('uniqueItems').addKeyword(uniqueItems), unique)

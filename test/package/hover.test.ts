@@ -135,8 +135,8 @@ t.test('every option has its documentation, and its default as it is', async (t)
   for (const [field, { documentation, tags }] of hovers) {
     const option = field.replace('value.', '')
     t.match(documentation, /\w/, option)
-    if (option === 'database') t.notOk(tags['default'], 'it is required')
-    else if (settings[option] === undefined) t.match(tags['default'], /^(none$|the \w)/, option)
-    else t.equal(tags['default'], inspect(settings[option]), option)
+    if (option === 'database') t.notOk(tags.default, 'it is required')
+    else if (settings[option] === undefined) t.match(tags.default, /^(none$|the \w)/, option)
+    else t.equal(tags.default, inspect(settings[option]), option)
   }
 })

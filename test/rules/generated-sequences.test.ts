@@ -16,7 +16,7 @@ import { read, sorted, type Table } from './reference-rows.js'
 // status, headers, whole body, and every row. In between the server is lost, time goes by, and the host edits its rows.
 // RUNS=5000 for a longer look; a failure prints its seed and the smallest sequence that shows it.
 
-const allRuns = Number(process.env['RUNS'] ?? 150)
+const allRuns = Number(process.env.RUNS ?? 150)
 const window = 60_000
 
 const tags: Record<string, (version: number) => string> = {
@@ -123,10 +123,10 @@ void t.test('generated sequences: the answers and the rows of the reference', as
   const requests = new Map<unknown, unknown>()
   const compare = (is: object, expected: Record<string, Table>, rest: object = {}): void => {
     const all = read(server.database)
-    for (const row of all['omnichannel_idempotency_key']!) {
-      const twin = expected['omnichannel_idempotency_key']!.find((other) => other['user_id'] === row['user_id'] && other['key'] === row['key'])
-      if (!requests.has(row['fingerprint'])) requests.set(row['fingerprint'], twin?.['fingerprint'])
-      row['fingerprint'] = requests.get(row['fingerprint'])
+    for (const row of all.omnichannel_idempotency_key!) {
+      const twin = expected.omnichannel_idempotency_key!.find((other) => other.user_id === row.user_id && other.key === row.key)
+      if (!requests.has(row.fingerprint)) requests.set(row.fingerprint, twin?.fingerprint)
+      row.fingerprint = requests.get(row.fingerprint)
     }
     assert.deepStrictEqual({ ...is, rows: sorted(all) }, { ...rest, rows: sorted(expected) })
   }
@@ -169,7 +169,8 @@ void t.test('generated sequences: the answers and the rows of the reference', as
     for (const step of steps) {
       if ('update' in step) {
         const { user, body, key, tag } = step.update
-        const version = Number(model['omnichannel_contact']!.find(({ id }) => id === (body as { contactId?: unknown } | null)?.contactId)?.['version'] ?? 1)
+        const contactId = (body as { contactId?: unknown } | null)?.contactId
+        const version = Number(model.omnichannel_contact!.find(({ id }) => id === contactId)?.version ?? 1)
         const sent: Sent = { user, body, key, ifMatch: tag === undefined ? undefined : tags[tag]!(version), crashes }
         await send(sent)
         if (key !== undefined && typeof body === 'object' && body !== null) history.push(sent)
@@ -184,8 +185,8 @@ void t.test('generated sequences: the answers and the rows of the reference', as
       } else if ('edit' in step) {
         server.database.exec(edits[step.edit]!)
         const edited = read(server.database)
-        const isThere = (row: Table[number]): boolean => edited['omnichannel_contact']!.some(({ id }) => id === row['contact_id'])
-        model = { ...edited, omnichannel_idempotency_key: model['omnichannel_idempotency_key']!.filter(isThere) }
+        const isThere = (row: Table[number]): boolean => edited.omnichannel_contact!.some(({ id }) => id === row.contact_id)
+        model = { ...edited, omnichannel_idempotency_key: model.omnichannel_idempotency_key!.filter(isThere) }
         compare({}, model)
       } else {
         now += step.wait

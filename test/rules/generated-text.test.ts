@@ -5,7 +5,7 @@ import { as, build, rows } from '../build.js'
 
 // Anything at all in the place of a body: only the contract's answers, never a 500, and no trace of a refused one.
 
-const numRuns = Number(process.env['RUNS'] ?? 1000)
+const numRuns = Number(process.env.RUNS ?? 1000)
 
 const good = '{"contactId":"maria","name":"Mar\\u00eda","emails":["a@b"],"customFields":{"plan":"gold"},"wipeConflicts":true}'
 const torn = fc.tuple(fc.nat(good.length), fc.nat(20), fc.string({ maxLength: 5 })).map(([from, length, put]) =>

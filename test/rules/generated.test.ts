@@ -9,7 +9,7 @@ import { predict } from './reference.js'
 // Bodies by the thousand, each compared with test/reference.ts: status, tag, whole body, and every row afterwards.
 // RUNS=50000 for a longer look; a failure prints its seed and the smallest body that shows it.
 
-const allRuns = Number(process.env['RUNS'] ?? 1000)
+const allRuns = Number(process.env.RUNS ?? 1000)
 
 const definition = fc.record({
   id: names,
@@ -59,7 +59,7 @@ void t.test('generated updates: the answers and the rows of the reference', asyn
       const reply = await update(sent)
       const after = read(database)
       for (const table of timed) {
-        for (const row of after[table]!) if (row['updated_at'] !== old) row['updated_at'] = 'moved'
+        for (const row of after[table]!) if (row.updated_at !== old) row.updated_at = 'moved'
       }
       const { etag, 'idempotency-replayed': replayed } = reply.headers
       const answer = reply.json()

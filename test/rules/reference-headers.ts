@@ -18,8 +18,8 @@ export function predictWith (before: Rows, sent: unknown, { user, ifMatch, key, 
     ({ status, etag: undefined, replayed: undefined, body: { success: false, error, ...rest }, rows: before })
   const invalid = (header: string): Outcome => refuse(400, `Invalid ${header} header [invalid-params]`, { errorType: 'invalid-params' })
 
-  const roles = before['omnichannel_user_role']!.filter((held) => held.user_id === user).map((held) => held.role)
-  const granted = before['omnichannel_role_permission']!.filter((row) => row.permission === 'update-livechat-contact')
+  const roles = before.omnichannel_user_role!.filter((held) => held.user_id === user).map((held) => held.role)
+  const granted = before.omnichannel_role_permission!.filter((row) => row.permission === 'update-livechat-contact')
   if (!granted.some((row) => roles.includes(row.role))) {
     return refuse(403, 'User does not have the permissions required for this action [error-unauthorized]')
   }
@@ -33,7 +33,7 @@ export function predictWith (before: Rows, sent: unknown, { user, ifMatch, key, 
 
   const request = JSON.stringify([inOrder(body), tags])
   const since = new Date(Date.parse(now) - window).toISOString()
-  const keys = before['omnichannel_idempotency_key']!
+  const keys = before.omnichannel_idempotency_key!
   const isIts = (row: Loose): boolean => row.user_id === user && row.key === name
   const stored = keys.find((row) => isIts(row) && row.created_at > since)
   if (stored !== undefined) {
@@ -41,7 +41,7 @@ export function predictWith (before: Rows, sent: unknown, { user, ifMatch, key, 
     return { status: 200, etag: `"${stored.version}"`, replayed: 'true', body: stored.answer, rows: before }
   }
 
-  const contact = before['omnichannel_contact']!.find((row) => row.id === body.contactId && row.enabled === 1)
+  const contact = before.omnichannel_contact!.find((row) => row.id === body.contactId && row.enabled === 1)
   if (contact !== undefined && tags !== undefined && !tags.includes('*') && !tags.includes(`"${contact.version}"`)) {
     return { ...refuse(412, 'error-contact-version-mismatch'), etag: `"${contact.version}"` }
   }

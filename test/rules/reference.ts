@@ -108,7 +108,7 @@ export function predict (before: Rows, sent: unknown, now = 'moved'): Outcome {
     if (wipeConflicts === true && contact.conflicting_fields.length > 0) {
       const name = 'Resolved_Conflicts_Count'
       const value = Number(all('statistic').find((row) => row.name === name)?.value ?? 0) + Number(contact.conflicting_fields.length)
-      rows['omnichannel_statistic'] = [...all('statistic').filter((row) => row.name !== name), { name, value }]
+      rows.omnichannel_statistic = [...all('statistic').filter((row) => row.name !== name), { name, value }]
       contact.conflicting_fields = []
     }
     if (renamed) {

@@ -14,12 +14,12 @@ const customFields: Collection = {
     const put = prepareUpsert(database, 'omnichannel_custom_field', ['id', 'label', 'scope', 'visibility', 'required', 'regexp'])
     return (document) => toOutcome(put([
       idOf(document),
-      textOrNull(document['label'], 'label') ?? '',
+      textOrNull(document.label, 'label') ?? '',
       // Rocket.Chat asks for the scope 'visitor' and for any visibility but 'hidden'; nothing is neither.
-      textOrNull(document['scope'], 'scope') ?? '',
-      textOrNull(document['visibility'], 'visibility') ?? 'visible',
-      flag(document['required'], 'required', false),
-      textOrNull(document['regexp'], 'regexp') ?? ''
+      textOrNull(document.scope, 'scope') ?? '',
+      textOrNull(document.visibility, 'visibility') ?? 'visible',
+      flag(document.required, 'required', false),
+      textOrNull(document.regexp, 'regexp') ?? ''
     ]))
   }
 }
@@ -32,7 +32,7 @@ const permissions: Collection = {
     const insert = database.prepare('INSERT INTO omnichannel_role_permission (permission, role) VALUES (?, ?) ON CONFLICT DO NOTHING')
     return (document) => {
       const permission = idOf(document)
-      const roles = list(document['roles'], 'roles').map((role) => text(role, 'roles'))
+      const roles = list(document.roles, 'roles').map((role) => text(role, 'roles'))
       const isNew = remove.run(permission).changes === 0
       for (const role of roles) insert.run(permission, role)
       return toOutcome(isNew)
@@ -48,9 +48,9 @@ const rooms: Collection = {
     const put = prepareUpsert(database, 'omnichannel_room', ['id', 'contact_id', 'fname', 'updated_at'])
     return (document) => {
       const id = idOf(document)
-      const contactId = textOrNull(document['contactId'], 'contactId')
-      if (document['t'] !== 'l' || contactId === null) return 'ignored'
-      return toOutcome(put([id, contactId, textOrNull(document['fname'], 'fname') ?? '', readUpdated(document)]))
+      const contactId = textOrNull(document.contactId, 'contactId')
+      if (document.t !== 'l' || contactId === null) return 'ignored'
+      return toOutcome(put([id, contactId, textOrNull(document.fname, 'fname') ?? '', readUpdated(document)]))
     }
   }
 }
@@ -67,11 +67,11 @@ function ofVisitors (name: string, source: string, table: string, names: string[
       const put = prepareUpsert(database, table, ['id', 'room_id', 'visitor_id', ...names, 'updated_at'])
       return (document) => {
         const id = idOf(document)
-        const visitorId = textOrNull(object(document['v'], 'v')['_id'], 'v._id')
+        const visitorId = textOrNull(object(document.v, 'v')._id, 'v._id')
         if (visitorId === null) return 'ignored'
         return toOutcome(put([
           id,
-          textOrNull(document['rid'], 'rid') ?? '',
+          textOrNull(document.rid, 'rid') ?? '',
           visitorId,
           ...names.map((name) => textOrNull(document[name], name) ?? ''),
           readUpdated(document)
@@ -82,7 +82,7 @@ function ofVisitors (name: string, source: string, table: string, names: string[
 }
 
 function readUpdated (document: Document): string {
-  return timeOrNull(document['_updatedAt'] ?? document['ts'], '_updatedAt') ?? new Date().toISOString()
+  return timeOrNull(document._updatedAt ?? document.ts, '_updatedAt') ?? new Date().toISOString()
 }
 
 function toOutcome (isNew: boolean): Outcome {

@@ -89,7 +89,7 @@ export function text (value: unknown, name: string): string {
 
 /** @throws {BadLineError} when it is not a text that is somebody's id */
 export function idOf (document: Document): string {
-  const id = text(document['_id'], '_id')
+  const id = text(document._id, '_id')
   if (id === '') throw new BadLineError('_id is empty')
   // SQLite's text is UTF-8: all such ids would be one.
   if (!id.isWellFormed()) throw new BadLineError('_id holds half of a character')

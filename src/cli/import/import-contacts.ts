@@ -29,9 +29,9 @@ export const contacts: Collection = {
     return (document): Outcome => {
       const contact = readContact(document)
       const id = contact[0] as string
-      const addresses = list(document['emails'], 'emails').map((email) => [text(object(email, 'emails')['address'], 'emails.address')])
-      const numbers = list(document['phones'], 'phones').map((phone) => [text(object(phone, 'phones')['phoneNumber'], 'phones.phoneNumber')])
-      const channelRows = list(document['channels'], 'channels').map((channel) => readChannel(object(channel, 'channels')))
+      const addresses = list(document.emails, 'emails').map((email) => [text(object(email, 'emails').address, 'emails.address')])
+      const numbers = list(document.phones, 'phones').map((phone) => [text(object(phone, 'phones').phoneNumber, 'phones.phoneNumber')])
+      const channelRows = list(document.channels, 'channels').map((channel) => readChannel(object(channel, 'channels')))
 
       const isNew = putContact(contact)
       emails.put(id, addresses, isNew)
@@ -43,19 +43,19 @@ export const contacts: Collection = {
 }
 
 function readContact (document: Document): unknown[] {
-  const manager = textOrNull(document['contactManager'], 'contactManager')
-  const updatedAt = timeOrNull(document['_updatedAt'], '_updatedAt')
-  const createdAt = timeOrNull(document['createdAt'], 'createdAt') ?? updatedAt ?? new Date().toISOString()
+  const manager = textOrNull(document.contactManager, 'contactManager')
+  const updatedAt = timeOrNull(document._updatedAt, '_updatedAt')
+  const createdAt = timeOrNull(document.createdAt, 'createdAt') ?? updatedAt ?? new Date().toISOString()
   return [
     idOf(document),
-    textOrNull(document['name'], 'name') ?? '',
+    textOrNull(document.name, 'name') ?? '',
     manager === '' ? null : manager,
-    JSON.stringify(object(plain(document['customFields']), 'customFields')),
-    JSON.stringify(list(document['conflictingFields'], 'conflictingFields').map(readConflict)),
-    flag(document['unknown'], 'unknown', false),
-    flag(document['preRegistration'], 'preRegistration', false),
-    ...readLastChat(document['lastChat']),
-    flag(document['enabled'], 'enabled', true),
+    JSON.stringify(object(plain(document.customFields), 'customFields')),
+    JSON.stringify(list(document.conflictingFields, 'conflictingFields').map(readConflict)),
+    flag(document.unknown, 'unknown', false),
+    flag(document.preRegistration, 'preRegistration', false),
+    ...readLastChat(document.lastChat),
+    flag(document.enabled, 'enabled', true),
     createdAt,
     updatedAt ?? createdAt
   ]
@@ -68,22 +68,22 @@ function readConflict (conflict: unknown): object {
 }
 
 function readChannel (channel: Document): unknown[] {
-  const visitor = object(channel['visitor'], 'channels.visitor')
-  const source = object(visitor['source'], 'channels.visitor.source')
-  const details = object(plain(channel['details']), 'channels.details')
-  const type = plain(source['type']) ?? details['type']
+  const visitor = object(channel.visitor, 'channels.visitor')
+  const source = object(visitor.source, 'channels.visitor.source')
+  const details = object(plain(channel.details), 'channels.details')
+  const type = plain(source.type) ?? details.type
   return [
-    textOrNull(channel['name'], 'channels.name') ?? '',
-    text(visitor['visitorId'], 'channels.visitor.visitorId'),
+    textOrNull(channel.name, 'channels.name') ?? '',
+    text(visitor.visitorId, 'channels.visitor.visitorId'),
     sourceTypes.includes(type as string) ? type : 'other',
-    textOrNull(source['id'], 'channels.visitor.source.id'),
-    flag(channel['blocked'], 'channels.blocked', false),
-    flag(channel['verified'], 'channels.verified', false),
-    timeOrNull(channel['verifiedAt'], 'channels.verifiedAt'),
-    textOrNull(channel['field'], 'channels.field'),
-    textOrNull(channel['value'], 'channels.value'),
+    textOrNull(source.id, 'channels.visitor.source.id'),
+    flag(channel.blocked, 'channels.blocked', false),
+    flag(channel.verified, 'channels.verified', false),
+    timeOrNull(channel.verifiedAt, 'channels.verifiedAt'),
+    textOrNull(channel.field, 'channels.field'),
+    textOrNull(channel.value, 'channels.value'),
     JSON.stringify(details),
-    ...readLastChat(channel['lastChat'])
+    ...readLastChat(channel.lastChat)
   ]
 }
 

@@ -17,11 +17,11 @@ export const users: Collection = {
       const id = idOf(document)
       const user = [
         id,
-        textOrNull(document['username'], 'username') ?? '',
-        textOrNull(document['name'], 'name') ?? '',
-        flag(document['active'], 'active', true)
+        textOrNull(document.username, 'username') ?? '',
+        textOrNull(document.name, 'name') ?? '',
+        flag(document.active, 'active', true)
       ]
-      const roles = list(document['roles'], 'roles').map((role) => text(role, 'roles'))
+      const roles = list(document.roles, 'roles').map((role) => text(role, 'roles'))
       const tokens = readTokens(document)
 
       const isNew = putUser(user)
@@ -35,14 +35,14 @@ export const users: Collection = {
 
 /** The personal access tokens, so that API clients go on working. Sessions of browsers are not among them. */
 function readTokens (user: Document): Token[] {
-  const { loginTokens } = object(object(user['services'], 'services')['resume'], 'services.resume')
+  const { loginTokens } = object(object(user.services, 'services').resume, 'services.resume')
   return list(loginTokens, 'loginTokens')
     .map((token) => object(token, 'loginTokens'))
-    .filter((token) => token['type'] === 'personalAccessToken')
+    .filter((token) => token.type === 'personalAccessToken')
     .map((token) => ({
-      hash: text(token['hashedToken'], 'loginTokens.hashedToken'),
-      name: textOrNull(token['name'], 'loginTokens.name') ?? '',
+      hash: text(token.hashedToken, 'loginTokens.hashedToken'),
+      name: textOrNull(token.name, 'loginTokens.name') ?? '',
       // Rocket.Chat's personal access tokens carry the time only since some version.
-      when: timeOrNull(token['when'] ?? token['createdAt'], 'loginTokens.when') ?? new Date().toISOString()
+      when: timeOrNull(token.when ?? token.createdAt, 'loginTokens.when') ?? new Date().toISOString()
     }))
 }

@@ -12,13 +12,13 @@ const shapes: Record<string, Shape> = {
   rocketchat_livechat_custom_field: (document) => hasOne(document, 'visibility', 'regexp') || hasAll(document, 'scope', 'label'),
   // Users have roles too. The id of a permission has hyphens, as in view-livechat-contact, and it has little else.
   rocketchat_permissions: (document) =>
-    hasAll(document, 'roles') && isHyphened(document['_id']) && !hasOne(document, 'services', ...ofUsers),
+    hasAll(document, 'roles') && isHyphened(document._id) && !hasOne(document, 'services', ...ofUsers),
   users: (document) =>
     (hasOne(document, 'services', 'username') || (hasAll(document, 'roles') && hasOne(document, ...ofUsers))) &&
     !hasOne(document, 'token', 'visitorEmails'),
   rocketchat_livechat_contact: (document) =>
     hasOne(document, 'unknown', 'channels', 'conflictingFields') && !hasOne(document, 'token', 'rid'),
-  rocketchat_room: (document) => typeof document['t'] === 'string' && !hasAll(document, 'rid'),
+  rocketchat_room: (document) => typeof document.t === 'string' && !hasAll(document, 'rid'),
   rocketchat_subscription: (document) => hasAll(document, 'rid', 'u') && !hasAll(document, 'msg'),
   rocketchat_livechat_inquiry: (document) =>
     hasAll(document, 'rid', 'v') && hasOne(document, 'status', 'message', 'queueOrder') && !hasOne(document, 'u', 'msg')
