@@ -24,16 +24,25 @@ export function engineOf (t: Test): Engine {
   return (t.context as { engine?: Engine }).engine ?? 'sqlite'
 }
 
+type Run = (t: Test) => unknown
+
+function test (engine: Engine, name: string, run: Run): void {
+  tap.test(name, { skip: engine === 'postgres' && !isAvailable }, async (t) => {
+    t.context = { engine }
+    await run(t)
+  })
+}
+
 /** As tap's own, but each test runs once an engine. */
 const t = {
-  test: async (name: string, run: (t: Test) => unknown): Promise<void> => {
-    for (const engine of engines) {
-      await tap.test(`${engine}: ${name}`, async (t) => {
-        t.context = { engine }
-        await run(t)
-      })
-    }
+  test: (name: string, run: Run): void => {
+    for (const engine of engines) test(engine, `${engine}: ${name}`, run)
   }
+}
+
+/** As tap's own, but on PostgreSQL, where there is one. */
+export const postgres = {
+  test: (name: string, run: Run): void => { test('postgres', name, run) }
 }
 
 export default t

@@ -5,6 +5,7 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import omnichannelContacts from '../src/index.js'
 import { as, build, path } from './build.js'
+import { openFile } from './files.js'
 
 async function rejection (t: Test, options: unknown): Promise<{ code: string, message: string, isTypeError: boolean } | undefined> {
   const app = fastify()
@@ -19,8 +20,7 @@ async function rejection (t: Test, options: unknown): Promise<{ code: string, me
 }
 
 function open (t: Test): Database.Database {
-  const database = new Database(':memory:')
-  t.teardown(() => { database.close() })
+  const database = openFile(t, ':memory:')
   return database
 }
 
@@ -30,7 +30,7 @@ function closed (): Database.Database {
   return database
 }
 
-void t.test("another library's object for the database: the advice names what to pass", async (t) => {
+t.test("another library's object for the database: the advice names what to pass", async (t) => {
   const kysely = new Kysely({ dialect: new SqliteDialect({ database: open(t) }) })
   const advice: Array<[value: unknown, advice: string]> = [
     [kysely, '; this is a Kysely instance: pass the handle or pool that it was made with'],
@@ -43,7 +43,7 @@ void t.test("another library's object for the database: the advice names what to
   }
 })
 
-void t.test('an option of the wrong type rejects the registration and is named', async (t) => {
+t.test('an option of the wrong type rejects the registration and is named', async (t) => {
   const expected = {
     database: 'an open better-sqlite3 database or a pg Pool',
     prefix: 'a string',
@@ -80,7 +80,7 @@ void t.test('an option of the wrong type rejects the registration and is named',
   }
 })
 
-void t.test('an option that is not known rejects the registration, with a hint where one is likely', async (t) => {
+t.test('an option that is not known rejects the registration, with a hint where one is likely', async (t) => {
   const known = 'database, prefix, migrate, authenticate, authorize, lockTimeout, bodyLimit, idempotencyWindow, beforeCommit, onContactUpdated'
   const hints = {
     lockTimout: '; did you mean "lockTimeout"?',
@@ -101,18 +101,18 @@ void t.test('an option that is not known rejects the registration, with a hint w
   }
 })
 
-void t.test('no options at all: the database is asked for', async (t) => {
+t.test('no options at all: the database is asked for', async (t) => {
   t.match(await rejection(t, undefined), { code: 'FOC_INVALID_OPTION', message: 'The option "database" must be an open better-sqlite3 database' })
 })
 
-void t.test("options that are undefined count as absent, and Fastify's own pass", async (t) => {
+t.test("options that are undefined count as absent, and Fastify's own pass", async (t) => {
   const undefinedOptions = Object.fromEntries(
     ['prefix', 'migrate', 'authenticate', 'authorize', 'lockTimeout', 'bodyLimit', 'idempotencyWindow', 'beforeCommit', 'onContactUpdated'].map((name) => [name, undefined]))
   t.equal(await rejection(t, { database: open(t), ...undefinedOptions }), undefined)
   t.equal(await rejection(t, { database: open(t), logLevel: 'warn', logSerializers: { user: String } }), undefined)
 })
 
-void t.test('logLevel: holds for the route only', async (t) => {
+t.test('logLevel: holds for the route only', async (t) => {
   const lines: string[] = []
   const server = { logger: { level: 'info', stream: { write: (line: string) => { lines.push(line) } } } }
   const { app, update } = await build(t, { ...{ logLevel: 'error' }, server, host: (app) => { app.get('/own', async () => 'own') } })
@@ -123,7 +123,7 @@ void t.test('logLevel: holds for the route only', async (t) => {
   t.equal(lines.length, 2)
 })
 
-void t.test('bodyLimit: 256 KiB by default, else what was said; the answer names it', async (t) => {
+t.test('bodyLimit: 256 KiB by default, else what was said; the answer names it', async (t) => {
   const limits: Array<[options: { bodyLimit?: number }, bytes: number]> = [[{}, 262144], [{ bodyLimit: 100 }, 100]]
   for (const [options, bytes] of limits) {
     const { app } = await build(t, options)

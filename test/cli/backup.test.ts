@@ -1,16 +1,15 @@
-import Database from 'better-sqlite3'
 import { chmodSync, existsSync, linkSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { as, fill, path, rows } from '../build.js'
 import { cli, serve, start as startCommand } from './io.js'
+import { lookInto, openFile } from '../files.js'
 
 async function start (t: Test, { large = false } = {}) {
   const folder = t.testdir({ copies: {} })
   const file = join(folder, 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'livechat-agent', '--database', file])
-  const database = new Database(file)
-  t.teardown(() => database.close())
+  const database = openFile(t, file)
   fill(database)
   // Several times as many pages as are copied at once.
   if (large) {
@@ -23,14 +22,7 @@ async function start (t: Test, { large = false } = {}) {
   return { folder, file, database, copies, copy, backup: async (...argv: string[]) => await cli(['backup', ...argv, '--database', file]) }
 }
 
-function read (file: string): Record<string, unknown[]> {
-  const database = new Database(file)
-  try {
-    return rows(database)
-  } finally {
-    database.close()
-  }
-}
+const read = (file: string) => lookInto(file, rows)
 
 t.test('backup: a whole copy that can be served, and nothing beside it', async (t) => {
   const { file, database, copies, copy, backup } = await start(t)
@@ -41,8 +33,7 @@ t.test('backup: a whole copy that can be served, and nothing beside it', async (
   if (process.platform !== 'win32') t.equal(statSync(copy).mode & 0o777, 0o640, 'no more permissions than the original')
   t.strictSame(read(copy), before)
 
-  const served = new Database(copy)
-  t.teardown(() => served.close())
+  const served = openFile(t, copy)
   t.equal(served.pragma('integrity_check', { simple: true }), 'ok')
   const { url } = await serve(t, ['--database', copy])
   const reply = await fetch(url + path, {
@@ -72,8 +63,7 @@ t.test('backup while serve runs: is the moment at which it began, however much i
   await updates
   t.equal(code, 0)
   t.match(err, /^(backup: \d0 %\n)+$/)
-  const copied = new Database(copy)
-  t.teardown(() => copied.close())
+  const copied = openFile(t, copy)
   t.equal(copied.pragma('integrity_check', { simple: true }), 'ok')
   const { version: kept } = copied.prepare("SELECT version FROM omnichannel_contact WHERE id = 'maria'").get() as { version: number }
   t.ok(kept >= before && kept <= version())
@@ -99,8 +89,7 @@ t.test('a file that is there: is replaced when that is wanted', async (t) => {
 t.test('what cannot be: one sentence, and nothing left behind', async (t) => {
   const { folder, file, copies, copy, backup } = await start(t)
   linkSync(file, join(copies, 'same.db'))
-  const used = new Database(join(copies, 'used.db'))
-  t.teardown(() => used.close())
+  const used = openFile(t, join(copies, 'used.db'))
   used.pragma('journal_mode = WAL')
   used.exec('CREATE TABLE theirs (id INTEGER)')
   writeFileSync(join(folder, 'text.db'), 'this is no database, and long enough to show it '.repeat(50))
@@ -136,14 +125,10 @@ t.test('Ctrl-C: stops it, and nothing is left behind', async (t) => {
 t.test('a database of an older version: is copied as it is', async (t) => {
   const folder = t.testdir()
   const file = join(folder, 'old.db')
-  const database = new Database(file)
-  database.exec('CREATE TABLE before (id INTEGER)')
-  database.close()
+  lookInto(file, (database) => database.exec('CREATE TABLE before (id INTEGER)'))
   t.equal((await cli(['backup', join(folder, 'copy.db'), '--database', file])).code, 0)
   for (const each of ['old.db', 'copy.db']) {
-    const opened = new Database(join(folder, each))
-    t.strictSame(opened.prepare('SELECT name FROM sqlite_schema').pluck().all(), ['before'])
-    opened.close()
+    t.strictSame(lookInto(join(folder, each), (copy) => copy.prepare('SELECT name FROM sqlite_schema').pluck().all()), ['before'])
   }
   t.notOk(existsSync(`${file}-wal`))
 })

@@ -4,10 +4,10 @@ import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import '../children.js'
+import { waitForCurl } from './printed-curl.js'
 
 const run = promisify(execFile)
 const name = process.platform === 'win32' ? 'omnichannel.exe' : 'omnichannel'
@@ -31,14 +31,8 @@ t.test('one binary', async (t) => {
     t.teardown(() => server.kill('SIGKILL'))
     let err = ''
     server.stderr.on('data', (data) => { err += String(data) })
-    let curl = ''
-    for await (const line of createInterface(server.stdout)) {
-      curl = line
-      if (line.startsWith('curl ')) break
-    }
-    const [, url = '', body = ''] = /'(http:[^']*)\/api.* -d '(.*)'$/.exec(curl) ?? []
-    const headers = [...curl.matchAll(/-H '([^:]*): ([^']*)'/g)].map(([, header, value]) => [header, value] as [string, string])
-    const reply = await fetch(`${url}/api/v1/omnichannel/contacts.update`, { method: 'POST', headers, body })
+    const { origin: url, send } = await waitForCurl(server.stdout)
+    const reply = await send()
     t.equal(reply.status, 200)
     t.match(await reply.json(), { success: true, contact: { _id: 'maria', customFields: { plan: 'gold' } } })
     await showsPage(t, url)

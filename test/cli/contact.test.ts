@@ -1,4 +1,3 @@
-import Database from 'better-sqlite3'
 import { Kysely, SqliteDialect } from 'kysely'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -6,12 +5,12 @@ import { byEmail, byPhone, page } from '../../src/cli/contact/find.js'
 import type { Tables } from '../../src/store/tables.js'
 import { fill } from '../build.js'
 import { cli } from './io.js'
+import { openFile } from '../files.js'
 
 async function start (t: Test) {
   const file = join(t.testdir(), 'contacts.db')
   await cli(['user', 'add', 'adam', '--role', 'admin', '--database', file])
-  const database = new Database(file)
-  t.teardown(() => database.close())
+  const database = openFile(t, file)
   fill(database)
   const add = database.prepare('INSERT INTO omnichannel_contact (id, name) VALUES (?, ?)')
   for (const [id, name] of Object.entries({ c1: 'Éva Müller', c2: 'Иван Петров', c3: 'e\u0301va k', c4: '100%_\\' })) add.run(id, name)

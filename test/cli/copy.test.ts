@@ -2,13 +2,11 @@
 
 import Database from 'better-sqlite3'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
-import { isAvailable } from '../../.ci/postgres.js'
+import type { Test } from 'tap'
 import { fill, rows } from '../build.js'
+import { postgres as t } from '../engines.js'
 import { openSchema } from '../postgres-handle.js'
 import { cli, start } from './io.js'
-
-const skip = !isAvailable
 
 async function open (t: Test) {
   const file = join(t.testdir(), 'a.db')
@@ -32,7 +30,7 @@ const without = ({ omnichannel_migration: _, ...tables }: Record<string, unknown
 /** The order of insertion, which is rowid in the file. */
 const alike = (all: Record<string, unknown[]>) => JSON.parse(JSON.stringify(without(all), (key, value: unknown) => key === 'position' && typeof value === 'number' ? undefined : value)) as object
 
-t.test('everything arrives, is compared, and is not copied again', { skip }, async (t) => {
+t.test('everything arrives, is compared, and is not copied again', async (t) => {
   const { file, source, database, url } = await open(t)
   const name = url.replace(':s3cret', '')
   const count = Object.values(without(rows(source))).flat().length
@@ -43,7 +41,7 @@ t.test('everything arrives, is compared, and is not copied again', { skip }, asy
   t.strictSame(alike(rows(database)), alike(rows(source)))
 })
 
-t.test('the server holds other data: refused, and it keeps them', { skip }, async (t) => {
+t.test('the server holds other data: refused, and it keeps them', async (t) => {
   const { file, database, url } = await open(t)
   await cli(['user', 'add', 'eve', '--database', url])
   const before = rows(database)
@@ -51,7 +49,7 @@ t.test('the server holds other data: refused, and it keeps them', { skip }, asyn
   t.strictSame(rows(database), before)
 })
 
-t.test('the server makes something else of it: nothing is copied', { skip }, async (t) => {
+t.test('the server makes something else of it: nothing is copied', async (t) => {
   const { file, database, url } = await open(t)
   await cli(['user', 'list', '--database', url])
   database.exec(`
@@ -62,7 +60,7 @@ t.test('the server makes something else of it: nothing is copied', { skip }, asy
   t.strictSame(rows(database), before)
 })
 
-t.test('stopped: nothing is copied', { skip }, async (t) => {
+t.test('stopped: nothing is copied', async (t) => {
   const { file, source, database, url } = await open(t)
   source.exec("INSERT INTO omnichannel_room (id, contact_id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT 'r' || i, 'x' FROM n")
   await cli(['user', 'list', '--database', url])

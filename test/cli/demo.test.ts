@@ -1,24 +1,13 @@
-import Database from 'better-sqlite3'
 import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import t from 'tap'
 import { fill, rows } from '../build.js'
 import { cli, serve } from './io.js'
+import { readCurl } from './printed-curl.js'
+import { openFile } from '../files.js'
 
-/** Does what the printed curl would, for machines without one. */
-async function paste (printed: string): Promise<Response> {
-  const lines = printed.split('\n').filter((line) => line.startsWith('curl '))
-  t.equal(lines.length, 1, 'one line to paste')
-  const words = (lines[0]!.match(/'[^']*'|[^\s']+/g) ?? []).map((word) => word.replace(/^'|'$/g, ''))
-  const after = (flag: string) => words.flatMap((word, i) => word === flag ? [words[i + 1]!] : [])
-  t.strictSame(after('-X'), ['POST'])
-  return await fetch(words.find((word) => word.startsWith('http://'))!, {
-    method: 'POST',
-    headers: after('-H').map((header) => header.split(': ') as [string, string]),
-    body: after('-d')[0]!
-  })
-}
+const paste = async (printed: string) => await readCurl(printed).send()
 
 t.test('serve --demo: the printed curl updates the contact and all that carries its name', async (t) => {
   const file = join(t.testdir(), 'demo.db')
@@ -34,8 +23,7 @@ t.test('serve --demo: the printed curl updates the contact and all that carries 
   })
   t.equal(await stop(), 0)
 
-  const database = new Database(file)
-  t.teardown(() => database.close())
+  const database = openFile(t, file)
   t.strictSame(database.prepare(`
     SELECT room.fname AS room, subscription.fname AS subscription, inquiry.name AS inquiry
     FROM omnichannel_room AS room, omnichannel_subscription AS subscription, omnichannel_inquiry AS inquiry`).all(),
@@ -75,8 +63,7 @@ t.test('a second start: keeps the contact, and its new token replaces the old on
   t.equal((await paste(second.out())).status, 200)
   t.equal((await paste(first.out().replaceAll(first.url, second.url))).status, 401)
   await second.stop()
-  const database = new Database(file)
-  t.teardown(() => database.close())
+  const database = openFile(t, file)
   t.equal(database.prepare('SELECT version FROM omnichannel_contact').pluck().get(), 3)
 })
 
@@ -94,8 +81,7 @@ t.test('a port that is taken: the token of the running demo stays good', async (
 t.test("somebody else's data: is left alone, a Maria and an Ann too", async (t) => {
   const file = join(t.testdir(), 'own.db')
   await (await serve(t, ['--database', file])).stop()
-  const database = new Database(file)
-  t.teardown(() => database.close())
+  const database = openFile(t, file)
   fill(database)
   const refuses = async () => {
     const before = rows(database)

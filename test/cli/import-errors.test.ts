@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { longestLine } from '../../src/cli/import/lines.js'
+import { lookInto } from '../files.js'
 import { cli, type Setup } from './io.js'
 
 const good = (id: string | number) => `{"_id":"${id}","name":"Contact ${id}"}\n`
@@ -10,21 +11,12 @@ const good = (id: string | number) => `{"_id":"${id}","name":"Contact ${id}"}\n`
 function start (t: Test, content: string | Buffer) {
   const folder = t.testdir({ 'contacts.jsonl': content })
   const file = join(folder, 'a.db')
-  const withDatabase = <Result>(work: (database: Database.Database) => Result): Result => {
-    const database = new Database(file)
-    try {
-      return work(database)
-    } finally {
-      database.close()
-    }
-  }
   return {
     file,
     folder,
-    withDatabase,
     run: async (argv: string[] = [], setup?: Setup) =>
       await cli(['import', '--database', file, '--contacts', join(folder, 'contacts.jsonl'), ...argv], setup),
-    ids: () => withDatabase((database) => database.prepare('SELECT id FROM omnichannel_contact ORDER BY id').pluck().all())
+    ids: () => lookInto(file, (database) => database.prepare('SELECT id FROM omnichannel_contact ORDER BY id').pluck().all())
   }
 }
 
@@ -84,9 +76,9 @@ const rulesOfTheHost = `
 
 t.test('a bad line: its number and the reason, nothing of the file is kept', async (t) => {
   for (const [line, reason] of badLines) {
-    const { run, ids, file, withDatabase } = start(t, Buffer.concat([good(1), line, `\n${good(2)}`].map((part) => Buffer.from(part))))
+    const { run, ids, file } = start(t, Buffer.concat([good(1), line, `\n${good(2)}`].map((part) => Buffer.from(part))))
     await cli(['user', 'add', 'ann', '--database', file])
-    withDatabase((database) => database.exec(rulesOfTheHost))
+    lookInto(file, (database) => database.exec(rulesOfTheHost))
     const { code, out, err } = await run()
     t.equal(code, 1, reason)
     t.equal(out, '', reason)
@@ -97,16 +89,16 @@ t.test('a bad line: its number and the reason, nothing of the file is kept', asy
 
 t.test('--on-error skip: reports each bad line and imports the others', async (t) => {
   const content = badLines.flatMap(([line], i) => [line, `\r\n${good(i + 1)}`])
-  const { run, ids, file, folder, withDatabase } = start(t, Buffer.concat(content.map((part) => Buffer.from(part))))
+  const { run, ids, file, folder } = start(t, Buffer.concat(content.map((part) => Buffer.from(part))))
   await cli(['user', 'add', 'ann', '--database', file])
-  withDatabase((database) => database.exec(rulesOfTheHost))
+  lookInto(file, (database) => database.exec(rulesOfTheHost))
   const { code, out, err } = await run(['--on-error', 'skip'])
   t.equal(code, 0)
   t.match(out, `contacts: ${badLines.length} new, 0 updated, 0 ignored, ${badLines.length} skipped`)
   t.strictSame(err.trimEnd().split('\n'),
     badLines.map(([, reason], i) => `${join(folder, 'contacts.jsonl')}, line ${2 * i + 1}: ${reason} (skipped)`))
   t.strictSame(ids().map(Number).sort((a, b) => a - b), Array.from({ length: badLines.length + 1 }, (_, i) => i))
-  t.equal(withDatabase((database) => database.prepare('SELECT count(*) FROM omnichannel_contact_email').pluck().get()), 0)
+  t.equal(lookInto(file, (database) => database.prepare('SELECT count(*) FROM omnichannel_contact_email').pluck().get()), 0)
 })
 
 t.test('a line that is too long: a bad line like the others, from stdin too', async (t) => {
@@ -122,11 +114,11 @@ t.test('a line that is too long: a bad line like the others, from stdin too', as
 })
 
 t.test('what looks odd and is fine', async (t) => {
-  const { run, ids, withDatabase } = start(t,
+  const { run, ids, file } = start(t,
     `\uFEFF${good(1)}\r\n  \n\uFEFF${good(2)}{"_id":"3","name":"nul \\u0000"}\n${good(2)}${good(4).trimEnd()}`)
   t.match(await run(), { code: 0, out: /^contacts: 4 new, 1 updated, 0 ignored, 0 skipped/ })
   t.strictSame(ids(), ['1', '2', '3', '4'])
-  t.equal(withDatabase((database) => database.prepare("SELECT name FROM omnichannel_contact WHERE id = '3'").pluck().get()), 'nul \0')
+  t.equal(lookInto(file, (database) => database.prepare("SELECT name FROM omnichannel_contact WHERE id = '3'").pluck().get()), 'nul \0')
 })
 
 t.test('--batch: what was committed before the bad line stays', async (t) => {
@@ -181,8 +173,8 @@ t.test('a database that refuses: the file is undone even where bad lines are ski
 })
 
 t.test('a table of the host whose rule ends the transaction: the file is undone too', async (t) => {
-  const { run, ids, file, withDatabase } = start(t, `${good(1)}{"_id":"2","phones":[{"phoneNumber":"1"},{"phoneNumber":"1"}]}\n`)
-  withDatabase((database) => database.exec(
+  const { run, ids, file } = start(t, `${good(1)}{"_id":"2","phones":[{"phoneNumber":"1"},{"phoneNumber":"1"}]}\n`)
+  lookInto(file, (database) => database.exec(
     'CREATE TABLE omnichannel_contact_phone (contact_id TEXT, position INTEGER, phone_number TEXT UNIQUE ON CONFLICT ROLLBACK)'))
   const { code, err } = await run(['--on-error', 'skip'])
   t.equal(code, 1)

@@ -2,16 +2,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { cli } from './io.js'
+import { sources } from './export-names.js'
 
-const sources: Record<string, string> = {
-  'custom-fields': 'rocketchat_livechat_custom_field',
-  permissions: 'rocketchat_permissions',
-  users: 'users',
-  contacts: 'rocketchat_livechat_contact',
-  rooms: 'rocketchat_room',
-  subscriptions: 'rocketchat_subscription',
-  inquiries: 'rocketchat_livechat_inquiry'
-}
 const kinds = Object.keys(sources)
 const read = (kind: string) => readFileSync(`test/fixtures/export/${kind}.jsonl`, 'utf8')
 const files = (kinds: string[], ending: string) => Object.fromEntries(kinds.map((kind) => [`${sources[kind]}${ending}`, read(kind)]))

@@ -8,6 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
 import { build } from '../build.js'
 import { cli, start } from './io.js'
+import { lookInto, openFile } from '../files.js'
 
 const good = (id: number) => `{"_id":"c${id}","name":"Contact ${id}"}\n`
 
@@ -28,14 +29,7 @@ function stuck (): Readable {
   return stream
 }
 
-function count (file: string): unknown {
-  const database = new Database(file)
-  try {
-    return database.prepare('SELECT count(*) FROM omnichannel_contact').pluck().get()
-  } finally {
-    database.close()
-  }
-}
+const count = (file: string) => lookInto(file, (database) => database.prepare('SELECT count(*) FROM omnichannel_contact').pluck().get())
 
 async function until (isSo: () => boolean): Promise<void> {
   while (!isSo()) await pause(5)
@@ -102,8 +96,7 @@ t.test('a signal while the indexes are made: the file is undone too', async (t) 
 t.test('a database that somebody else writes to: a sentence', async (t) => {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--database', file])
-  const other = new Database(file)
-  t.teardown(() => other.close())
+  const other = openFile(t, file)
   other.exec('BEGIN IMMEDIATE')
   t.strictSame(await cli(['import', '--database', file, '--contacts', '-'], { stdin: good(1) }),
     { code: 1, out: '', err: '-: database is locked; nothing of this file was imported\n' })

@@ -1,6 +1,6 @@
-import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { lookInto } from '../files.js'
 import { cli } from './io.js'
 
 function start (t: Test) {
@@ -16,14 +16,8 @@ function start (t: Test) {
       }))
       t.match(await cli(['import', '--database', file, '--users', '-', ...argv], { stdin: lines.join('\n') }), { code: 0, err: '' })
     },
-    tokens: () => {
-      const database = new Database(file)
-      try {
-        return database.prepare("SELECT user_id || ' ' || name FROM omnichannel_auth_token ORDER BY 1").pluck().all()
-      } finally {
-        database.close()
-      }
-    }
+    tokens: () => lookInto(file, (database) =>
+      database.prepare("SELECT user_id || ' ' || name FROM omnichannel_auth_token ORDER BY 1").pluck().all())
   }
 }
 

@@ -1,9 +1,9 @@
 // What becomes of the types of MongoDB, in a custom field and in a time.
 
-import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import t from 'tap'
 import { cli } from './io.js'
+import { openFile } from '../files.js'
 
 const values: Array<[written: string, stored: string]> = [
   ['{"$numberInt":"-42"}', '-42'],
@@ -58,8 +58,7 @@ t.test('values', async (t) => {
   const { code, err } = await cli(['import', '--database', file, '--contacts', '-'], { stdin: lines.join('') })
   t.strictSame([code, err], [0, ''])
 
-  const database = new Database(file)
-  t.teardown(() => database.close())
+  const database = openFile(t, file)
   const read = (id: number, column: string) => database.prepare(`SELECT ${column} FROM omnichannel_contact WHERE id = ?`).pluck().get(String(id))
   values.forEach(([written, stored], i) => t.equal(read(i, 'custom_fields'), `{"a":${stored}}`, written))
   times.forEach(([written, stored], i) => t.equal(read(100 + i, 'created_at'), stored, written))

@@ -1,16 +1,8 @@
 import t from 'tap'
 import { join } from 'node:path'
 import { cli } from './io.js'
+import { sources } from './export-names.js'
 
-const sources: Record<string, string> = {
-  'custom-fields': 'rocketchat_livechat_custom_field',
-  permissions: 'rocketchat_permissions',
-  users: 'users',
-  contacts: 'rocketchat_livechat_contact',
-  rooms: 'rocketchat_room',
-  subscriptions: 'rocketchat_subscription',
-  inquiries: 'rocketchat_livechat_inquiry'
-}
 const kinds = Object.keys(sources)
 const fixture = (kind: string) => `test/fixtures/export/${kind}.jsonl`
 

@@ -1,22 +1,15 @@
-import Database from 'better-sqlite3'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { rows } from '../build.js'
+import { lookInto } from '../files.js'
 import { cli } from './io.js'
 
 const fixtures = 'test/fixtures/export'
 const kinds = ['inquiries', 'subscriptions', 'rooms', 'contacts', 'users', 'permissions', 'custom-fields']
 const everything = kinds.flatMap((kind) => [`--${kind}`, join(fixtures, `${kind}.jsonl`)])
 
-function read (file: string): Record<string, unknown[]> {
-  const database = new Database(file)
-  try {
-    return rows(database)
-  } finally {
-    database.close()
-  }
-}
+const read = (file: string) => lookInto(file, rows)
 
 const expected = JSON.parse(readFileSync(join(fixtures, 'expected.json'), 'utf8')) as Record<string, unknown[]>
 const without = (tables: Record<string, unknown[]>) =>
@@ -41,14 +34,8 @@ t.test('a whole export: every row, in extended JSON of both kinds', async (t) =>
 
 t.test('the indexes: are there again, also after an import that failed', async (t) => {
   const file = join(t.testdir(), 'a.db')
-  const indexes = () => {
-    const database = new Database(file)
-    try {
-      return database.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'index' ORDER BY name").all()
-    } finally {
-      database.close()
-    }
-  }
+  const indexes = () => lookInto(file, (database) =>
+    database.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'index' ORDER BY name").all())
   await cli(['user', 'add', 'ann', '--database', file])
   const before = indexes()
   t.equal((await cli(['import', '--database', file, '--contacts', '-'], { stdin: 'bad' })).code, 1)

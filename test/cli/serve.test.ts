@@ -1,4 +1,3 @@
-import Database from 'better-sqlite3'
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { connect, createServer, type AddressInfo } from 'node:net'
@@ -7,6 +6,7 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { as, fill, path } from '../build.js'
 import { cli, serve } from './io.js'
+import { lookInto, openFile } from '../files.js'
 
 const update = async (url: string, body: unknown, headers = as('ann')) => await fetch(url + path, {
   method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body)
@@ -16,8 +16,7 @@ t.test('a new file: is created, served, and reported healthy', async (t) => {
   const file = join(t.testdir(), 'new.db')
   const { url, stop } = await serve(t, ['--database', file])
   t.strictSame(await (await fetch(`${url}/health`)).json(), { status: 'ok' })
-  const database = new Database(file)
-  t.teardown(() => database.close())
+  const database = openFile(t, file)
   t.equal(database.pragma('journal_mode', { simple: true }), 'wal')
   fill(database)
   const reply = await update(url, { contactId: 'maria', name: 'Maria Silva' })
@@ -29,8 +28,7 @@ t.test('a new file: is created, served, and reported healthy', async (t) => {
 t.test('a database that fails: /health says so', async (t) => {
   const file = join(t.testdir(), 'broken.db')
   const { url, err } = await serve(t, ['--database', file])
-  const database = new Database(file)
-  t.teardown(() => database.close())
+  const database = openFile(t, file)
   database.exec('DROP TABLE omnichannel_migration')
   const reply = await fetch(`${url}/health`)
   t.equal(reply.status, 503)
@@ -103,8 +101,7 @@ const request = (body: string, headers = '') => `POST ${path} HTTP/1.1\r\nHost: 
 t.test('while it closes: who comes on an open connection is answered in the words of the contract', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const { url, stop } = await serve(t, ['--database', file])
-  const database = new Database(file)
-  t.teardown(() => database.close())
+  const database = openFile(t, file)
   fill(database)
   database.exec('BEGIN IMMEDIATE')
   const { say, heard } = await talk(url)
@@ -152,8 +149,7 @@ t.test('a signal: what waits is answered first, and the process is left as it wa
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     const file = join(t.testdir(), `${signal}.db`)
     const { url, stop, listeners } = await serve(t, ['--database', file])
-    const database = new Database(file)
-    t.teardown(() => database.close())
+    const database = openFile(t, file)
     fill(database)
     database.exec('BEGIN IMMEDIATE')
     const reply = update(url, { contactId: 'maria', emails: ['waited@example.com'] })
@@ -171,9 +167,8 @@ t.test('a signal: what waits is answered first, and the process is left as it wa
 
 t.test('cannot be served: one sentence, and the exit code', async (t) => {
   const folder = t.testdir({ 'text.db': 'this is no database, and long enough to show it '.repeat(50), folder: {} })
-  const newer = new Database(join(folder, 'newer.db'))
-  newer.exec('CREATE TABLE omnichannel_migration (id INTEGER PRIMARY KEY, applied_at TEXT); INSERT INTO omnichannel_migration VALUES (99, NULL)')
-  newer.close()
+  lookInto(join(folder, 'newer.db'), (newer) => newer.exec(
+    'CREATE TABLE omnichannel_migration (id INTEGER PRIMARY KEY, applied_at TEXT); INSERT INTO omnichannel_migration VALUES (99, NULL)'))
   writeFileSync(join(folder, 'empty.db'), '')
   const taken = createServer().listen(0, '127.0.0.1')
   await once(taken, 'listening')
@@ -215,8 +210,7 @@ t.test('a failed start: leaves no new file behind, and every other file as it wa
 
   const failing = start('used.db')
   while (!existsSync(join(folder, 'used.db'))) await new Promise((resolve) => setImmediate(resolve))
-  const somebody = new Database(join(folder, 'used.db'))
-  t.teardown(() => somebody.close())
+  const somebody = openFile(t, join(folder, 'used.db'))
   somebody.pragma('journal_mode = WAL')
   somebody.exec('CREATE TABLE theirs (id INTEGER)')
   t.match(await failing, { code: 1 })

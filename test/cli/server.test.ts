@@ -1,12 +1,10 @@
 // The commands on a PostgreSQL server instead of a file.
 
-import t, { type Test } from 'tap'
-import { isAvailable } from '../../.ci/postgres.js'
+import type { Test } from 'tap'
 import { as, fill, path } from '../build.js'
+import { postgres as t } from '../engines.js'
 import { openSchema } from '../postgres-handle.js'
 import { cli, serve } from './io.js'
-
-const skip = !isAvailable
 
 async function open (t: Test) {
   const { database, url, close, given } = await openSchema()
@@ -15,7 +13,7 @@ async function open (t: Test) {
   return { database, url, on, given }
 }
 
-t.test('user, token and contact: as on a file', { skip }, async (t) => {
+t.test('user, token and contact: as on a file', async (t) => {
   const { database, on } = await open(t)
   t.strictSame(await on('user', 'add', 'eve', '--role', 'livechat-agent', '--name', 'Eve'), { code: 0, out: 'Added user eve\n', err: '' })
   t.strictSame(await on('user', 'add', 'eve', '--username', 'e'), { code: 0, out: 'Updated user eve\n', err: '' })
@@ -39,7 +37,7 @@ t.test('user, token and contact: as on a file', { skip }, async (t) => {
   t.match(JSON.parse((await on('contact', 'maria')).out), { contact: { _id: 'maria', channels: [{}, {}] }, rooms: [{ _id: 'room-1', _updatedAt: '2026-01-01T00:00:00.000Z' }, {}] })
 })
 
-t.test('searches are answered by the indexes', { skip }, async (t) => {
+t.test('searches are answered by the indexes', async (t) => {
   const { database, on } = await open(t)
   await on('user', 'list')
   const plan = (sql: string): string => {
@@ -52,7 +50,7 @@ t.test('searches are answered by the indexes', { skip }, async (t) => {
     'omnichannel_contact_phone_number')
 })
 
-t.test('serve: answers, and its name shows no password', { skip }, async (t) => {
+t.test('serve: answers, and its name shows no password', async (t) => {
   const { database, url } = await open(t)
   const server = await serve(t, ['--database', url])
   fill(database)
@@ -67,13 +65,13 @@ t.test('serve: answers, and its name shows no password', { skip }, async (t) => 
   t.equal(await server.stop(), 0)
 })
 
-t.test('serve --demo: fills an empty schema', { skip }, async (t) => {
+t.test('serve --demo: fills an empty schema', async (t) => {
   const { url } = await open(t)
   const { out } = await serve(t, ['--demo', '--database', url])
   t.match(out(), /curl -i -X POST .* -H 'X-User-Id: ann'/)
 })
 
-t.test('a server that does not answer, or wrongly: /health says so', { skip }, async (t) => {
+t.test('a server that does not answer, or wrongly: /health says so', async (t) => {
   const { database, url } = await open(t)
   const server = await serve(t, ['--database', url])
   database.exec('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = current_schema()')
@@ -85,7 +83,7 @@ t.test('a server that does not answer, or wrongly: /health says so', { skip }, a
   t.equal((await fetch(`${server.url}/health`)).status, 503)
 })
 
-t.test('a server that is not there, or refuses: one sentence, without the password', { skip }, async (t) => {
+t.test('a server that is not there, or refuses: one sentence, without the password', async (t) => {
   const { url } = await open(t)
   t.strictSame(await cli(['user', 'list', '--database', url.replace('/postgres?', '/none?')]), {
     code: 1, out: '', err: `The database ${url.replace(':s3cret', '').replace('/postgres?', '/none?')} cannot be used: database "none" does not exist\n`
@@ -96,7 +94,7 @@ t.test('a server that is not there, or refuses: one sentence, without the passwo
   t.match(await cli(['user', 'list', '--database', url.replace('search_path', 'nothing')]), { code: 1, err: /cannot be used: .*nothing/ })
 })
 
-t.test('what is done with a file only: says so', { skip }, async (t) => {
+t.test('what is done with a file only: says so', async (t) => {
   const { url } = await open(t)
   for (const argv of [['import', '--contacts', 'x'], ['backup', 'x']]) {
     const { code, err } = await cli([...argv, '--database', url])

@@ -1,6 +1,5 @@
 // Databases that cannot be served or written to: said at the start, in one sentence that is true.
 
-import Database from 'better-sqlite3'
 import { execFile } from 'node:child_process'
 import { chmodSync, chownSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -9,6 +8,7 @@ import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { program } from '../children.js'
 import { cli, serve } from './io.js'
+import { lookInto, openFile } from '../files.js'
 
 const nobody = 65534
 const isRoot = process.geteuid?.() === 0
@@ -67,9 +67,7 @@ t.test('a read-only file: is not served, and can be read', { skip }, async (t) =
 
 t.test('a read-only file in another journal mode: is not served', { skip }, async (t) => {
   const { file, give, run } = await start(t)
-  const database = new Database(file)
-  database.pragma('journal_mode = DELETE')
-  database.close()
+  lookInto(file, (database) => database.pragma('journal_mode = DELETE'))
   give(file, 0o444)
   t.strictSame(await run('serve', '--port', '0'), readOnly(file))
 })
@@ -103,8 +101,7 @@ t.test('a process of somebody who may only read: makes no file either', { skip }
 t.test('a database that somebody else writes to: is served, and waited for', async (t) => {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
-  const database = new Database(file)
-  t.teardown(() => database.close())
+  const database = openFile(t, file)
   database.exec('BEGIN IMMEDIATE')
   const { url, stop } = await serve(t, ['--database', file])
   t.equal((await fetch(`${url}/health`)).status, 200)
@@ -116,8 +113,7 @@ t.test('a database that somebody else writes to: is served, and waited for', asy
 t.test('a database that somebody else keeps locked: is said after five seconds', async (t) => {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
-  const database = new Database(file)
-  t.teardown(() => database.close())
+  const database = openFile(t, file)
   database.exec('BEGIN IMMEDIATE')
   t.strictSame(await cli(['user', 'remove', 'ann', '--database', file]),
     { code: 1, out: '', err: `The database file ${file} is locked by another program\n` })

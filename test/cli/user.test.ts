@@ -1,9 +1,9 @@
-import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { hashToken } from '../../src/index.js'
 import { path, rows } from '../build.js'
 import { cli, serve } from './io.js'
+import { lookInto, openFile } from '../files.js'
 
 function start (t: Test) {
   const file = join(t.testdir(), 'users.db')
@@ -11,14 +11,7 @@ function start (t: Test) {
   return {
     file,
     command: async (...argv: string[]) => await cli(argv, { env }),
-    tables: () => {
-      const database = new Database(file)
-      try {
-        return rows(database)
-      } finally {
-        database.close()
-      }
-    }
+    tables: () => lookInto(file, rows)
   }
 }
 
@@ -64,8 +57,7 @@ t.test('user add: says what will happen to a user that may do nothing', async (t
 t.test('user add: the roles that help are those of the database', async (t) => {
   const { file, command } = start(t)
   await command('user', 'add', 'ann', '--role', 'admin')
-  const database = new Database(file)
-  t.teardown(() => database.close())
+  const database = openFile(t, file)
   database.exec(`
     UPDATE omnichannel_role_permission SET role = 'desk' WHERE role = 'admin';
     DELETE FROM omnichannel_role_permission WHERE role <> 'desk'`)

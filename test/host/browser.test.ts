@@ -34,7 +34,7 @@ async function answers (t: Test, setup: Setup): Promise<LightMyRequestResponse[]
   return replies
 }
 
-void t.test('@fastify/cors: a page of the allowed origin may ask, and reads every answer', async (t) => {
+t.test('@fastify/cors: a page of the allowed origin may ask, and reads every answer', async (t) => {
   const host: Setup['host'] = async (app) => { await app.register(cors, { origin: [origin], exposedHeaders }) }
   const { app, update } = await build(t, { host })
   const asked = 'content-type, idempotency-key, if-match, x-auth-token, x-user-id'
@@ -66,11 +66,11 @@ void t.test('@fastify/cors: a page of the allowed origin may ask, and reads ever
   t.match(again.headers, { 'access-control-expose-headers': /ETag, Idempotency-Replayed/, etag: '"2"', 'idempotency-replayed': 'true' })
 })
 
-void t.test('the README exposes the same headers', async (t) => {
+t.test('the README exposes the same headers', async (t) => {
   t.match(readFileSync('README.md', 'utf8'), `exposedHeaders: [${exposedHeaders.map((header) => `'${header}'`).join(', ')}]`)
 })
 
-void t.test('@fastify/helmet: its headers are on every answer', async (t) => {
+t.test('@fastify/helmet: its headers are on every answer', async (t) => {
   for (const { statusCode, headers } of await answers(t, { host: async (app) => { await app.register(helmet) } })) {
     t.equal(headers['x-content-type-options'], 'nosniff', String(statusCode))
     t.match(headers['content-security-policy'], /default-src 'self'/, String(statusCode))

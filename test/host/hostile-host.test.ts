@@ -89,7 +89,7 @@ async function ask (t: Test, { app, database }: World): Promise<object[]> {
   return answers
 }
 
-void t.test('a host with this gets the same answers, header for header, as a plain one:', async (t) => {
+t.test('a host with this gets the same answers, header for header, as a plain one:', async (t) => {
   const plain = await ask(t, await build(t))
   for (const [host, setup] of Object.entries(hosts)) {
     await t.test(host, async (t) => {
@@ -102,7 +102,7 @@ void t.test('a host with this gets the same answers, header for header, as a pla
   }
 })
 
-void t.test('a host that iterates on the same handle: an update waits until it is done', async (t) => {
+t.test('a host that iterates on the same handle: an update waits until it is done', async (t) => {
   const { update, database } = await build(t)
   const iterator = database.prepare('SELECT id FROM omnichannel_contact').iterate()
   iterator.next()
@@ -116,7 +116,7 @@ void t.test('a host that iterates on the same handle: an update waits until it i
   t.equal(reply.json().contact.name, 'Marie')
 })
 
-void t.test('a host that never ends its iteration: 503', async (t) => {
+t.test('a host that never ends its iteration: 503', async (t) => {
   const { update, database } = await build(t, { lockTimeout: 20, authenticate: () => ({ id: 'ann' }), authorize: () => true })
   const before = rows(database)
   const iterator = database.prepare('SELECT id FROM omnichannel_contact').iterate()
@@ -128,7 +128,7 @@ void t.test('a host that never ends its iteration: 503', async (t) => {
   t.strictSame(rows(database), before)
 })
 
-void t.test('no log line holds a token, and no body holds a stack', async (t) => {
+t.test('no log line holds a token, and no body holds a stack', async (t) => {
   const lines: string[] = []
   const world = await build(t, { server: { logger: { level: 'trace', stream: { write: (line: string) => { lines.push(line) } } } } })
   guard(world.database)

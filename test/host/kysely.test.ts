@@ -7,7 +7,7 @@ interface Tables {
   ledger: { entry: string, half: number }
 }
 
-void t.test("a host with its own Kysely on the handle: both sides' transactions interleave, and each keeps what it was told", async (t) => {
+t.test("a host with its own Kysely on the handle: both sides' transactions interleave, and each keeps what it was told", async (t) => {
   const { database, update } = await build(t, {
     host: (_app, database) => { database.exec('CREATE TABLE ledger (entry TEXT, half INTEGER)') }
   })
@@ -52,7 +52,7 @@ void t.test("a host with its own Kysely on the handle: both sides' transactions 
   t.equal(database.inTransaction, false)
 })
 
-void t.test('a host transaction that is rolled back: the update that came meanwhile stays', async (t) => {
+t.test('a host transaction that is rolled back: the update that came meanwhile stays', async (t) => {
   const { database, update } = await build(t)
   const kysely = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })
   let pending: ReturnType<typeof update> | undefined
@@ -70,7 +70,7 @@ void t.test('a host transaction that is rolled back: the update that came meanwh
   t.strictSame(database.prepare('SELECT fname FROM omnichannel_room WHERE contact_id = ?').pluck().all('maria'), ['Maria B.', 'Maria B.'])
 })
 
-void t.test('a host with one transaction right after the other: the gap that the README names lets updates through', async (t) => {
+t.test('a host with one transaction right after the other: the gap that the README names lets updates through', async (t) => {
   const { database, update } = await build(t)
   const kysely = new Kysely<{ omnichannel_statistic: { name: string, value: number } }>({ dialect: new SqliteDialect({ database }) })
   let isOver = false

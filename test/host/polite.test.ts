@@ -3,6 +3,7 @@ import fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import omnichannelContacts from '../../src/index.js'
 import { as, build, fill, path, rows } from '../build.js'
+import { openFile } from '../files.js'
 
 const pragmas = [
   'application_id', 'auto_vacuum', 'automatic_index', 'busy_timeout', 'cache_size', 'cache_spill', 'cell_size_check', 'checkpoint_fullfsync',
@@ -74,11 +75,10 @@ async function visitOwnRoutes (app: FastifyInstance): Promise<unknown[]> {
   return answers
 }
 
-void t.test('a host is as before after registering, serving and closing', async (t) => {
+t.test('a host is as before after registering, serving and closing', async (t) => {
   for (const mode of ['WAL', 'DELETE']) {
     const file = `${t.testdir()}/contacts.db`
-    const database = new Database(file, { timeout: 1234 })
-    t.teardown(() => { database.close() })
+    const database = openFile(t, file, { timeout: 1234 })
     database.pragma(`journal_mode = ${mode}`)
     for (const pragma of ['synchronous = EXTRA', 'foreign_keys = OFF', 'user_version = 77', 'application_id = 5', 'cache_size = -999']) database.pragma(pragma)
     database.defaultSafeIntegers(true)
@@ -109,12 +109,12 @@ void t.test('a host is as before after registering, serving and closing', async 
   }
 })
 
-void t.test('a host knows the plugin by its name, for the dependencies of its own', async (t) => {
+t.test('a host knows the plugin by its name, for the dependencies of its own', async (t) => {
   const { app } = await build(t)
   t.equal(app.hasPlugin('fastify-omnichannel-contacts'), true)
 })
 
-void t.test('two registrations on one handle: both serve, each by its own rules', async (t) => {
+t.test('two registrations on one handle: both serve, each by its own rules', async (t) => {
   const { app, database, update } = await build(t, {
     late: async (app, database) => {
       await app.register(omnichannelContacts, { database, prefix: '/other', authenticate: () => ({ id: 'ann' }), bodyLimit: 100 })
@@ -130,7 +130,7 @@ void t.test('two registrations on one handle: both serve, each by its own rules'
   t.match(rows(database).omnichannel_contact, [{}, {}, { id: 'maria', version: 11 }])
 })
 
-void t.test('prefix: the route is where the host says', async (t) => {
+t.test('prefix: the route is where the host says', async (t) => {
   const situations: Array<[outer: string, options: { prefix?: string }, url: string]> = [
     ['', {}, '/api/v1/omnichannel/contacts.update'],
     ['', { prefix: '' }, '/omnichannel/contacts.update'],
@@ -153,7 +153,7 @@ void t.test('prefix: the route is where the host says', async (t) => {
   }
 })
 
-void t.test('however the host wants its columns named, the answers are the same', async (t) => {
+t.test('however the host wants its columns named, the answers are the same', async (t) => {
   const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'], customFields: { plan: 'silver' }, contactManager: 'ann', wipeConflicts: true }
   const expected = await (await build(t)).update(body)
   for (const names of [['full_column_names = ON', 'short_column_names = OFF'], ['full_column_names = ON', 'short_column_names = ON'], ['short_column_names = OFF']]) {

@@ -5,7 +5,7 @@ import { as, build, rows } from '../build.js'
 const text = (seconds: number): string => 'Error, too many requests. Please slow down. ' +
   `You must wait ${seconds} seconds before trying this endpoint again. [error-too-many-requests]`
 
-void t.test('ten calls a minute: the eleventh is refused in the words of the contract, with the seconds that are left', async (t) => {
+t.test('ten calls a minute: the eleventh is refused in the words of the contract, with the seconds that are left', async (t) => {
   const { update, database } = await build(t, {
     host: async (app) => { await app.register(rateLimit, { max: 10, timeWindow: '1 minute' }) }
   })
@@ -22,7 +22,7 @@ void t.test('ten calls a minute: the eleventh is refused in the words of the con
   t.strictSame(rows(database), before, 'nothing changed')
 })
 
-void t.test('a caller who is refused is counted too', async (t) => {
+t.test('a caller who is refused is counted too', async (t) => {
   const callers: Record<string, [headers: Record<string, string>, status: number]> = {
     'a wrong token': [{ ...as('ann'), 'x-auth-token': 'guess' }, 401],
     'no token': [{}, 401],
@@ -37,7 +37,7 @@ void t.test('a caller who is refused is counted too', async (t) => {
   }
 })
 
-void t.test('a limit by caller: one does not use up what another has', async (t) => {
+t.test('a limit by caller: one does not use up what another has', async (t) => {
   const { update } = await build(t, {
     host: async (app) => {
       await app.register(rateLimit, { max: 1, timeWindow: '1 minute', keyGenerator: ({ headers }) => String(headers['x-user-id']) })

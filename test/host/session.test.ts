@@ -9,7 +9,7 @@ const unauthorized = {
   message: 'You must be logged in to do this.'
 }
 
-void t.test('@fastify/jwt: the token says who calls, the roles in the database what they may', async (t) => {
+t.test('@fastify/jwt: the token says who calls, the roles in the database what they may', async (t) => {
   const { app, database, update } = await build(t, {
     host: async (app) => { await app.register(jwt, { secret: 'a secret of the host' }) },
     authenticate: async (request) => ({ id: (await request.jwtVerify<{ sub: string }>()).sub })
@@ -42,7 +42,7 @@ interface Session {
   userId: string
 }
 
-void t.test("a session of the host's own: found by a hook that ran before, and gone with it", async (t) => {
+t.test("a session of the host's own: found by a hook that ran before, and gone with it", async (t) => {
   const sessions = new Map<string, Session>([['s-1', { userId: 'ann' }], ['s-2', { userId: 'nick' }]])
   const { database, update } = await build(t, {
     host: (app) => {

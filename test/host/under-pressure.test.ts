@@ -2,7 +2,7 @@ import underPressure from '@fastify/under-pressure'
 import t from '../engines.js'
 import { build, rows } from '../build.js'
 
-void t.test('@fastify/under-pressure: its 503 and its Retry-After stay, its words do not get out', async (t) => {
+t.test('@fastify/under-pressure: its 503 and its Retry-After stay, its words do not get out', async (t) => {
   let isHealthy = false
   const { database, update } = await build(t, {
     host: async (app) => {

@@ -58,7 +58,7 @@ async function serve (t: Test): Promise<{ database: Database.Database, update: U
   return { database, update }
 }
 
-void t.test("a host with views over its own users: they log in, are locked out and may, as the host's tables say", async (t) => {
+t.test("a host with views over its own users: they log in, are locked out and may, as the host's tables say", async (t) => {
   const { update, database } = await serve(t)
   const callers: Record<string, number> = { olga: 200, lena: 401, otto: 403 }
   for (const [user, status] of Object.entries(callers)) {
@@ -71,7 +71,7 @@ void t.test("a host with views over its own users: they log in, are locked out a
   t.equal((await update({ contactId: 'maria', phones: ['2'] }, 'olga')).statusCode, 401, 'locked by the host')
 })
 
-void t.test("a rename arrives in the host's own tables, in the same transaction", async (t) => {
+t.test("a rename arrives in the host's own tables, in the same transaction", async (t) => {
   const { update, database } = await serve(t)
   const conversations = (): unknown[] => database.prepare('SELECT key, title, changed FROM conversation ORDER BY key').all()
   const reply = await update({ contactId: 'maria', name: 'Maria B.' }, 'olga')
@@ -89,7 +89,7 @@ void t.test("a rename arrives in the host's own tables, in the same transaction"
   t.strictSame([conversations(), database.prepare('SELECT * FROM omnichannel_contact').all()], before, 'nothing changed')
 })
 
-void t.test('a view that lacks a column: the registration names it', async (t) => {
+t.test('a view that lacks a column: the registration names it', async (t) => {
   const database = new Database(':memory:')
   database.exec('CREATE TABLE account (key TEXT); CREATE VIEW omnichannel_user AS SELECT key AS id FROM account')
   const app = fastify()

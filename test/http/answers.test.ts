@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { LightMyRequestResponse } from 'fastify'
 import t from '../engines.js'
 import { as, build, rows } from '../build.js'
+import { openFile } from '../files.js'
 
 // test/contract.md, section 4: every answer, its whole body and its headers.
 
@@ -13,7 +14,7 @@ function hasHeaders (t: Parameters<typeof build>[0], reply: LightMyRequestRespon
 
 const login = 'You must be logged in to do this.'
 
-void t.test('refusals: status, whole body, headers, and nothing changed', async (t) => {
+t.test('refusals: status, whole body, headers, and nothing changed', async (t) => {
   const { update, post, database } = await build(t, { bodyLimit: 1000 })
   const maria = (rest: object): object => ({ contactId: 'maria', ...rest })
   const refuse = (error: string, rest: object = {}): object => ({ success: false, error, ...rest })
@@ -61,7 +62,7 @@ void t.test('refusals: status, whole body, headers, and nothing changed', async 
   for (const body of [maria({}), maria({ emails: [] })]) hasHeaders(t, await update(body), '200')
 })
 
-void t.test('labels and keys in errors: plain text, whatever is in them', async (t) => {
+t.test('labels and keys in errors: plain text, whatever is in them', async (t) => {
   const { update, database } = await build(t)
   for (const label of ['<b>Plan & "co"</b>', '%s %d %%', '$&', '  ', 'Größe 🙂']) {
     database.prepare("UPDATE omnichannel_custom_field SET label = ? WHERE id = 'plan'").run(label)
@@ -72,7 +73,7 @@ void t.test('labels and keys in errors: plain text, whatever is in them', async 
   }
 })
 
-void t.test("the host's rate limit: 429 with the seconds to wait", async (t) => {
+t.test("the host's rate limit: 429 with the seconds to wait", async (t) => {
   const { update, database } = await build(t, {
     host: (app) => {
       app.addHook('onRequest', async (_request, reply) => {
@@ -93,7 +94,7 @@ void t.test("the host's rate limit: 429 with the seconds to wait", async (t) => 
   t.strictSame(rows(database), before)
 })
 
-void t.test('something unforeseen: 500, a fixed text, the cause in the log only', async (t) => {
+t.test('something unforeseen: 500, a fixed text, the cause in the log only', async (t) => {
   const lines: string[] = []
   const { update, database } = await build(t, { server: { logger: { stream: { write: (line: string) => { lines.push(line) } } } } })
   database.exec("CREATE TRIGGER deny BEFORE UPDATE ON omnichannel_inquiry BEGIN SELECT RAISE(ABORT, 'the trigger says no'); END")
@@ -107,11 +108,10 @@ void t.test('something unforeseen: 500, a fixed text, the cause in the log only'
   t.notMatch(lines.join(''), /token-of-ann/, 'no token in the log')
 })
 
-void t.test('a database that stays locked: 503 and Retry-After, and good again afterwards', async (t) => {
+t.test('a database that stays locked: 503 and Retry-After, and good again afterwards', async (t) => {
   const file = join(t.testdir(), 'contacts.db')
   const { update, database } = await build(t, { database: new Database(file), lockTimeout: 30 })
-  const other = new Database(file)
-  t.teardown(() => other.close())
+  const other = openFile(t, file)
   const before = rows(database)
 
   other.exec('BEGIN IMMEDIATE')

@@ -10,7 +10,7 @@ const refusal = {
   message: 'You must be logged in to do this.'
 }
 
-void t.test('a caller who is not known is refused, whatever the reason', async (t) => {
+t.test('a caller who is not known is refused, whatever the reason', async (t) => {
   const { update, database } = await build(t)
   database.prepare('UPDATE omnichannel_auth_token SET expires_at = ? WHERE user_id = ?').run('2020-01-01T00:00:00.000Z', 'mia')
 
@@ -33,7 +33,7 @@ void t.test('a caller who is not known is refused, whatever the reason', async (
   }
 })
 
-void t.test('what is stored of a token is what Rocket.Chat stores: the standard base64 of the SHA-256 of its UTF-8 bytes', async (t) => {
+t.test('what is stored of a token is what Rocket.Chat stores: the standard base64 of the SHA-256 of its UTF-8 bytes', async (t) => {
   t.equal(hashToken('s3cret'), 'HsHCa1DV08WNlYMYGvgHZlX+AHVr9yhZQLo2cPmfy6A=')
   t.equal(hashToken('tökén'), 'xhpwXjKROoWJIf7APH3AJZJQeD8349gjQee9pv5+eDM=')
   const { update, database } = await build(t)
@@ -41,7 +41,7 @@ void t.test('what is stored of a token is what Rocket.Chat stores: the standard 
   t.equal((await update({ contactId: 'maria' }, { 'x-user-id': 'ann', 'x-auth-token': 's3cret' })).statusCode, 200)
 })
 
-void t.test('what the host has not committed lets nobody in, on a handle that has let many in before', async (t) => {
+t.test('what the host has not committed lets nobody in, on a handle that has let many in before', async (t) => {
   const database = new Database(`${t.testdir()}/contacts.db`)
   database.pragma('journal_mode = WAL')
   const { update } = await build(t, { database })

@@ -7,7 +7,7 @@ const refusal = {
   success: false, error: 'User does not have the permissions required for this action [error-unauthorized]'
 }
 
-void t.test('the default roles: each of them may update, nobody else', async (t) => {
+t.test('the default roles: each of them may update, nobody else', async (t) => {
   const { update, database } = await build(t)
   const addRole = database.prepare("INSERT INTO omnichannel_user_role (user_id, role) VALUES ('nick', ?)")
   const dropRoles = database.prepare("DELETE FROM omnichannel_user_role WHERE user_id = 'nick'")
@@ -33,14 +33,14 @@ void t.test('the default roles: each of them may update, nobody else', async (t)
   }
 })
 
-void t.test('users of the world: agent, manager and admin may, one without a role may not', async (t) => {
+t.test('users of the world: agent, manager and admin may, one without a role may not', async (t) => {
   const { update } = await build(t)
   for (const [userId, status] of [['ann', 200], ['mia', 200], ['adam', 200], ['nick', 403]] as const) {
     t.equal((await update({ contactId: 'maria' }, as(userId))).statusCode, status, userId)
   }
 })
 
-void t.test('an administrator takes the permission away and gives it: the very next request knows', async (t) => {
+t.test('an administrator takes the permission away and gives it: the very next request knows', async (t) => {
   const { update, database } = await build(t)
   database.exec("DELETE FROM omnichannel_role_permission WHERE role = 'livechat-agent'")
   const refused = await update({ contactId: 'maria', name: 'X' })

@@ -47,7 +47,7 @@ const timeOuts: Record<string, Setup> = {
 }
 
 for (const [name, setup] of Object.entries(timeOuts)) {
-  void t.test(`${name} answers while the update waits: nothing is written`, async (t) => {
+  t.test(`${name} answers while the update waits: nothing is written`, async (t) => {
     const world = await build(t, { authenticate: () => ({ id: 'ann' }), authorize: () => true, ...setup })
     const before = rows(world.database)
     world.database.exec('BEGIN')
@@ -62,7 +62,7 @@ for (const [name, setup] of Object.entries(timeOuts)) {
 
 for (const [name, setup] of Object.entries(timeOuts)) {
   if (!name.includes('onSend') && !name.includes('own')) continue
-  void t.test(`${name} comes after COMMIT, while an onSend hook takes its time: the answer is that of the update`, async (t) => {
+  t.test(`${name} comes after COMMIT, while an onSend hook takes its time: the answer is that of the update`, async (t) => {
     const world = await build(t, setup)
     const reply = await world.update(body)
     t.strictSame([reply.statusCode, reply.json().contact.name], [200, 'Marie'])
@@ -70,7 +70,7 @@ for (const [name, setup] of Object.entries(timeOuts)) {
   })
 }
 
-void t.test('an onSend hook that fails after COMMIT: 500, and the update stands, as the README says', async (t) => {
+t.test('an onSend hook that fails after COMMIT: 500, and the update stands, as the README says', async (t) => {
   const world = await build(t, { host: (app) => { app.addHook('onSend', async (_request, reply) => { if (reply.statusCode === 200) throw new Error('no') }) } })
   const reply = await world.update(body)
   t.strictSame([reply.statusCode, reply.json()], [500, { success: false, error: 'Internal server error' }])
@@ -78,7 +78,7 @@ void t.test('an onSend hook that fails after COMMIT: 500, and the update stands,
 })
 
 for (const handlerTimeout of [1, 50]) {
-  void t.test(`a handlerTimeout of ${handlerTimeout} ms strikes while the body is still on its way: nothing is written`, async (t) => {
+  t.test(`a handlerTimeout of ${handlerTimeout} ms strikes while the body is still on its way: nothing is written`, async (t) => {
     const world = await build(t, { ...timeOuts['handlerTimeout, and an onError hook of the host that takes its time'], server: { handlerTimeout } })
     const before = rows(world.database)
     const sent = (await listen(world))()
@@ -93,7 +93,7 @@ for (const handlerTimeout of [1, 50]) {
   })
 }
 
-void t.test('within its handlerTimeout an update is answered and written as ever', async (t) => {
+t.test('within its handlerTimeout an update is answered and written as ever', async (t) => {
   const world = await build(t, { server: { handlerTimeout: 10_000 } })
   const sent = (await listen(world))()
   sent.end(JSON.stringify(body))
@@ -104,7 +104,7 @@ void t.test('within its handlerTimeout an update is answered and written as ever
   t.match(rows(world.database).omnichannel_contact, [{}, {}, { name: 'Mia', version: 3 }])
 })
 
-void t.test('the client goes away while its update waits: nothing is written, and the log says so once', async (t) => {
+t.test('the client goes away while its update waits: nothing is written, and the log says so once', async (t) => {
   const lines: string[] = []
   const world = await build(t, {
     authenticate: () => ({ id: 'ann' }), authorize: () => true,

@@ -12,7 +12,7 @@ const failed = { success: false, error: 'Internal server error' }
 const journal = (_app: unknown, database: Database.Database): void => { database.exec('CREATE TABLE journal (name TEXT NOT NULL UNIQUE)') }
 const namesIn = (database: Database.Database): unknown[] => database.prepare('SELECT name FROM journal ORDER BY rowid').pluck().all()
 
-void t.test('it is called once for each update that writes, after the rows and before COMMIT, with the event and the handle', async (t) => {
+t.test('it is called once for each update that writes, after the rows and before COMMIT, with the event and the handle', async (t) => {
   const calls: Array<[ContactUpdatedEvent, unknown]> = []
   const told: ContactUpdatedEvent[] = []
   const { update, database } = await build(t, {
@@ -51,7 +51,7 @@ const throwing: Record<string, [thrown: unknown, status: number, body: object]> 
 }
 
 for (const [name, [thrown, status, answer]] of Object.entries(throwing)) {
-  void t.test(`it throws ${name}: ${status}, and neither side's rows are there`, async (t) => {
+  t.test(`it throws ${name}: ${status}, and neither side's rows are there`, async (t) => {
     let told = 0
     const { update, database } = await build(t, {
       host: journal,
@@ -77,7 +77,7 @@ const asynchronous: Record<string, () => unknown> = {
 }
 
 for (const [name, promise] of Object.entries(asynchronous)) {
-  void t.test(`it returns ${name}: the update is undone, and the log says why`, async (t) => {
+  t.test(`it returns ${name}: the update is undone, and the log says why`, async (t) => {
     const lines: string[] = []
     const { update, database } = await build(t, {
       server: { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } },
@@ -91,7 +91,7 @@ for (const [name, promise] of Object.entries(asynchronous)) {
   })
 }
 
-void t.test('updates that share a commit: a refusal undoes its own update only', async (t) => {
+t.test('updates that share a commit: a refusal undoes its own update only', async (t) => {
   const { update, database } = await build(t, {
     host: journal,
     beforeCommit: ({ contact }) => {
@@ -110,7 +110,7 @@ void t.test('updates that share a commit: a refusal undoes its own update only',
   t.strictSame(database.prepare("SELECT name FROM omnichannel_contact WHERE name LIKE 'Name%' ORDER BY id").pluck().all(), left)
 })
 
-void t.test("the host's own transaction() inside it nests, and a transaction that it ends is an error of its own", async (t) => {
+t.test("the host's own transaction() inside it nests, and a transaction that it ends is an error of its own", async (t) => {
   const { update, database } = await build(t, {
     host: journal,
     beforeCommit: ({ contact }, connection) => {
@@ -127,7 +127,7 @@ void t.test("the host's own transaction() inside it nests, and a transaction tha
   t.equal((await update({ contactId: 'maria', name: 'Mia' })).statusCode, 200)
 })
 
-void t.test('what it does to the event changes neither the answer nor the rows', async (t) => {
+t.test('what it does to the event changes neither the answer nor the rows', async (t) => {
   const { update, database } = await build(t, { beforeCommit: ({ contact }) => { contact.name = 'Mallory' } })
   t.equal((await update(body)).json().contact.name, 'Marie')
   t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Marie')

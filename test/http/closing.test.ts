@@ -17,7 +17,7 @@ function nameOf (database: Database.Database): unknown {
   return database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get()
 }
 
-void t.test('app.close() lets waiting updates finish, or refuses them, and leaves none without an answer', async (t) => {
+t.test('app.close() lets waiting updates finish, or refuses them, and leaves none without an answer', async (t) => {
   for (const options of [{}, known]) {
     for (const isFreed of [true, false]) {
       const { app, database } = await build(t, { ...options, lockTimeout: isFreed ? 10_000 : 200 })
@@ -46,7 +46,7 @@ void t.test('app.close() lets waiting updates finish, or refuses them, and leave
   }
 })
 
-void t.test('app.close() waits for what inject has sent, so that the host can close its handle then', async (t) => {
+t.test('app.close() waits for what inject has sent, so that the host can close its handle then', async (t) => {
   const { app, update, database } = await build(t, known)
   database.exec('BEGIN')
   const waiting = update({ contactId: 'maria', name: 'Marie' })

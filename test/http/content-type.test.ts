@@ -9,7 +9,7 @@ const missing = "must have required property 'contactId'"
 const notJson = 'The request body is not valid JSON'
 const unsupported = 'The content type is not supported: send application/json'
 
-void t.test('a body that can be read: it is', async (t) => {
+t.test('a body that can be read: it is', async (t) => {
   const { app, post } = await build(t)
   const scenarios: Array<[situation: string, type: string, body: string]> = [
     ['JSON', json, '{"contactId":"maria","name":"Ana"}'],
@@ -39,7 +39,7 @@ void t.test('a body that can be read: it is', async (t) => {
   t.equal(stream.json().contact.name, 'Ana', 'a body of unknown length')
 })
 
-void t.test('a form is flat: a space, a plus and other letters are decoded, brackets are just a name', async (t) => {
+t.test('a form is flat: a space, a plus and other letters are decoded, brackets are just a name', async (t) => {
   const { post, database } = await build(t)
   const reply = await post('contactId=maria&name=J%C3%BCrgen+%2B%26&wipeConflicts=true', { 'content-type': form })
   t.equal(reply.json().contact.name, 'Jürgen +&')
@@ -60,7 +60,7 @@ void t.test('a form is flat: a space, a plus and other letters are decoded, brac
   t.strictSame(rows(database), before)
 })
 
-void t.test('a body that cannot be read: 400 and a sentence', async (t) => {
+t.test('a body that cannot be read: 400 and a sentence', async (t) => {
   const { app, post, database } = await build(t)
   const deep = '['.repeat(100_000)
   const scenarios: Array<[situation: string, type: string, body: string | undefined, reason: string]> = [
@@ -96,7 +96,7 @@ void t.test('a body that cannot be read: 400 and a sentence', async (t) => {
   t.strictSame(bare.json(), { success: false, error: `${missing} [invalid-params]`, errorType: 'invalid-params' }, 'neither body nor content type')
 })
 
-void t.test('deep and huge bodies', async (t) => {
+t.test('deep and huge bodies', async (t) => {
   const { post, database } = await build(t)
   const before = rows(database)
   const ofSize = (bytes: number): string => `{"contactId":"maria","name":"${'x'.repeat(bytes - 31)}"}`
@@ -127,7 +127,7 @@ void t.test('deep and huge bodies', async (t) => {
   t.strictSame(many.json().contact.phones, phones.map((phoneNumber) => ({ phoneNumber })), 'ten thousand phones')
 })
 
-void t.test('too large for the option bodyLimit: 413 with that number, whatever the content type', async (t) => {
+t.test('too large for the option bodyLimit: 413 with that number, whatever the content type', async (t) => {
   const { post, database } = await build(t, { bodyLimit: 10 })
   const before = rows(database)
   for (const type of [json, form]) {

@@ -23,7 +23,7 @@ function codes (cell: string): string[] {
 
 const shape = (error: string): object => ({ success: false, error, errorType: 'invalid-params' })
 
-void t.test('section 3: each example is refused in these words', async (t) => {
+t.test('section 3: each example is refused in these words', async (t) => {
   const { post, database } = await build(t)
   const before = rows(database)
   for (const [bodies, error] of readTable(3, '| body | `error` |') as Array<[string, string]>) {
@@ -36,7 +36,7 @@ void t.test('section 3: each example is refused in these words', async (t) => {
   }
 })
 
-void t.test('section 3: what is coerced counts as what it becomes', async (t) => {
+t.test('section 3: what is coerced counts as what it becomes', async (t) => {
   const send = async (body: string): Promise<unknown> => {
     const { post, database } = await build(t)
     const before = rows(database)
@@ -123,7 +123,7 @@ const provocations: Record<string, Provocation[]> = {
   ]
 }
 
-void t.test('sections 3 and 4: each text is provoked, and is answered with this status and this body', async (t) => {
+t.test('sections 3 and 4: each text is provoked, and is answered with this status and this body', async (t) => {
   const answers = [
     ...readTable(3, '| status | `error` | when |').map(([status, error]) => [status, JSON.stringify(shape(codes(error!)[0]!))]),
     ...readTable(4, '| status | body | when |').map(([status, body]) => [status, codes(body!)[0]])

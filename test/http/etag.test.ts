@@ -7,7 +7,7 @@ const mismatch = { success: false, error: 'error-contact-version-mismatch' }
 const invalid = { success: false, error: 'Invalid If-Match header [invalid-params]', errorType: 'invalid-params' }
 const ann = as('ann')
 
-void t.test('every 200 names the version of its contact, and nothing else does', async (t) => {
+t.test('every 200 names the version of its contact, and nothing else does', async (t) => {
   const { update, database } = await build(t)
   database.exec("UPDATE omnichannel_contact SET version = 7 WHERE id = 'maria'")
   const tag = async (body: object): Promise<unknown> => {
@@ -62,7 +62,7 @@ const scenarios: Record<string, 'passes' | 'stale' | 'invalid'> = {
   ',': 'invalid'
 }
 
-void t.test('If-Match', async (t) => {
+t.test('If-Match', async (t) => {
   for (const [header, outcome] of Object.entries(scenarios)) {
     const { update, database } = await build(t)
     database.exec(`UPDATE omnichannel_contact SET version = ${stored} WHERE id = 'maria'`)
@@ -78,14 +78,14 @@ void t.test('If-Match', async (t) => {
   }
 })
 
-void t.test('a long header of nothing takes no time', async (t) => {
+t.test('a long header of nothing takes no time', async (t) => {
   const { update } = await build(t)
   for (const header of [', '.repeat(8000), `${' '.repeat(16_000)}x`, `"7"${', '.repeat(8000)}x`]) {
     t.strictSame((await update({ contactId: 'maria' }, { ...ann, 'if-match': header })).json(), invalid)
   }
 })
 
-void t.test('the order of the checks: after body and contact, before everything else', async (t) => {
+t.test('the order of the checks: after body and contact, before everything else', async (t) => {
   const { update, database } = await build(t)
   const before = rows(database)
   const stale = { ...ann, 'if-match': '"99"' }
@@ -105,7 +105,7 @@ void t.test('the order of the checks: after body and contact, before everything 
   t.strictSame(rows(database), before)
 })
 
-void t.test('a thousand clients with one tag: exactly one gets 200, the others the new tag', async (t) => {
+t.test('a thousand clients with one tag: exactly one gets 200, the others the new tag', async (t) => {
   const { update, database } = await build(t)
   const replies = await Promise.all(Array.from({ length: 1000 }, async (_, index) =>
     await update({ contactId: 'maria', name: `Name ${index}` }, { ...ann, 'if-match': '"1"' })))

@@ -10,7 +10,7 @@ const reused = { success: false, error: 'error-idempotency-key-reused' }
 const invalid = { success: false, error: 'Invalid Idempotency-Key header [invalid-params]', errorType: 'invalid-params' }
 const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'], customFields: { plan: 'gold', note: 'x' } }
 
-void t.test('the same again: the stored answer, byte for byte, nothing written, nobody told', async (t) => {
+t.test('the same again: the stored answer, byte for byte, nothing written, nobody told', async (t) => {
   let told = 0
   let asked = 0
   const { update, database } = await build(t, { onContactUpdated: () => { told++ }, beforeCommit: () => { asked++ } })
@@ -25,7 +25,7 @@ void t.test('the same again: the stored answer, byte for byte, nothing written, 
   t.strictSame([told, asked], [1, 1])
 })
 
-void t.test('the same request in other clothes is the same; anything else is 422', async (t) => {
+t.test('the same request in other clothes is the same; anything else is 422', async (t) => {
   const { update, post, database } = await build(t)
   const first = await update({ contactId: 'maria', phones: ['1'], wipeConflicts: true, customFields: { plan: 'gold', note: 'x' } }, key('k'))
   t.equal(first.statusCode, 200)
@@ -50,7 +50,7 @@ void t.test('the same request in other clothes is the same; anything else is 422
   t.strictSame(rows(database), before)
 })
 
-void t.test('with If-Match: the replay does not ask for the version again', async (t) => {
+t.test('with If-Match: the replay does not ask for the version again', async (t) => {
   const { update } = await build(t)
   const headers = key('k', { 'if-match': '"1"' })
   const first = await update(body, headers)
@@ -80,7 +80,7 @@ const keys: Record<string, boolean> = {
   'a\xa0': false
 }
 
-void t.test('what is a key', async (t) => {
+t.test('what is a key', async (t) => {
   const { update, database } = await build(t)
   for (const [value, isKey] of Object.entries(keys)) {
     database.exec('DELETE FROM omnichannel_idempotency_key')
@@ -97,7 +97,7 @@ void t.test('what is a key', async (t) => {
   }
 })
 
-void t.test('a key belongs to its user', async (t) => {
+t.test('a key belongs to its user', async (t) => {
   const { update, database } = await build(t)
   t.equal((await update({ contactId: 'maria', name: 'Of Ann' }, key('k'))).json().contact.name, 'Of Ann')
   const reply = await update({ contactId: 'maria', name: 'Of Bob' }, key('k', as('bob')))
@@ -105,7 +105,7 @@ void t.test('a key belongs to its user', async (t) => {
   t.strictSame(database.prepare('SELECT user_id FROM omnichannel_idempotency_key ORDER BY 1').pluck().all(), ['ann', 'bob'])
 })
 
-void t.test('whatever was refused is not remembered, and may be sent again', async (t) => {
+t.test('whatever was refused is not remembered, and may be sent again', async (t) => {
   let refuses = true
   const { update, database } = await build(t, { beforeCommit: () => { if (refuses) throw new Error('not now') } })
   const before = rows(database)
@@ -119,7 +119,7 @@ void t.test('whatever was refused is not remembered, and may be sent again', asy
   t.equal((await update(body, key('k'))).statusCode, 200)
 })
 
-void t.test('whoever has lost the permission or the login gets no replay', async (t) => {
+t.test('whoever has lost the permission or the login gets no replay', async (t) => {
   const { update, database } = await build(t)
   const first = await update(body, key('k'))
   database.exec("DELETE FROM omnichannel_user_role WHERE user_id = 'ann'")
@@ -130,7 +130,7 @@ void t.test('whoever has lost the permission or the login gets no replay', async
   t.equal((await update(body, key('k'))).body, first.body, 'while a replay does not look at the contact')
 })
 
-void t.test('a thousand at the same time with one key: one is done, the others get its answer', async (t) => {
+t.test('a thousand at the same time with one key: one is done, the others get its answer', async (t) => {
   for (const journal of ['WAL', 'DELETE']) {
     const database = new Database(`${t.testdir()}/contacts.db`)
     database.pragma(`journal_mode = ${journal}`)
@@ -142,7 +142,7 @@ void t.test('a thousand at the same time with one key: one is done, the others g
   }
 })
 
-void t.test('two servers on one file with one key: one is done', async (t) => {
+t.test('two servers on one file with one key: one is done', async (t) => {
   const file = `${t.testdir()}/contacts.db`
   const open = (): Database.Database => {
     const database = new Database(file)
@@ -155,7 +155,7 @@ void t.test('two servers on one file with one key: one is done', async (t) => {
   t.equal(servers[0]!.database.prepare("SELECT version FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 2)
 })
 
-void t.test('reading with a key writes the key alone', async (t) => {
+t.test('reading with a key writes the key alone', async (t) => {
   const { update, database } = await build(t)
   const before = rows(database)
   t.equal((await update({ contactId: 'maria' }, key('k'))).statusCode, 200)
@@ -166,7 +166,7 @@ void t.test('reading with a key writes the key alone', async (t) => {
   t.equal((await update({ contactId: 'maria' }, key('k'))).json().contact.name, 'Maria')
 })
 
-void t.test('keys live as long as the window, and later updates take old ones away, a few at a time', async (t) => {
+t.test('keys live as long as the window, and later updates take old ones away, a few at a time', async (t) => {
   const { update, database } = await build(t, { idempotencyWindow: 60_000 })
   const age = (seconds: number, where = 'true'): void => {
     database.prepare(`UPDATE omnichannel_idempotency_key SET created_at = ? WHERE ${where}`).run(new Date(Date.now() - seconds * 1000).toISOString())
@@ -195,14 +195,14 @@ void t.test('keys live as long as the window, and later updates take old ones aw
   t.strictSame(counts, [32, 13, 3, 4])
 })
 
-void t.test('deleting the contact deletes its keys', async (t) => {
+t.test('deleting the contact deletes its keys', async (t) => {
   const { update, database } = await build(t)
   await update(body, key('k'))
   database.exec("DELETE FROM omnichannel_contact WHERE id = 'maria'")
   t.strictSame(database.prepare('SELECT key FROM omnichannel_idempotency_key').pluck().all(), [])
 })
 
-void t.test('by default a key lives for 24 hours', async (t) => {
+t.test('by default a key lives for 24 hours', async (t) => {
   const { update, database } = await build(t)
   const [day, minute] = [24 * 60 * 60_000, 60_000]
   await update(body, key('k'))
@@ -212,7 +212,7 @@ void t.test('by default a key lives for 24 hours', async (t) => {
   }
 })
 
-void sqlite.test('deleting the contact deletes its keys, whatever the host does about foreign keys', async (t) => {
+sqlite.test('deleting the contact deletes its keys, whatever the host does about foreign keys', async (t) => {
   for (const foreignKeys of ['ON', 'OFF']) {
     const { update, database } = await build(t)
     database.pragma(`foreign_keys = ${foreignKeys}`)
@@ -224,7 +224,7 @@ void sqlite.test('deleting the contact deletes its keys, whatever the host does 
   }
 })
 
-void t.test('a body that is nested too deeply to be compared is refused with a key, and as ever without', async (t) => {
+t.test('a body that is nested too deeply to be compared is refused with a key, and as ever without', async (t) => {
   const { post, database } = await build(t)
   const before = rows(database)
   const deep = `{"contactId":"maria","customFields":{"plan":"gold","x":${'['.repeat(100_000)}${']'.repeat(100_000)}}}`

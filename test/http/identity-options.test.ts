@@ -15,7 +15,7 @@ function refuse (statusCode: number): Error {
   return Object.assign(new Error('the secret reason'), { statusCode })
 }
 
-void t.test('authenticate: what the host says, goes', async (t) => {
+t.test('authenticate: what the host says, goes', async (t) => {
   const situations: Array<[situation: string, authenticate: () => unknown, status: number, body: object]> = [
     ['null', () => null, 401, unauthorized],
     ['undefined', () => undefined, 401, unauthorized],
@@ -48,7 +48,7 @@ void t.test('authenticate: what the host says, goes', async (t) => {
   }
 })
 
-void t.test('authorize: nothing but true lets an update through', async (t) => {
+t.test('authorize: nothing but true lets an update through', async (t) => {
   const situations: Array<[situation: string, authorize: () => unknown, status: number, body: object]> = [
     ['false', () => false, 403, forbidden],
     ['false, later', async () => false, 403, forbidden],
@@ -74,7 +74,7 @@ void t.test('authorize: nothing but true lets an update through', async (t) => {
   }
 })
 
-void t.test("the host's functions are told who and what, and their user is the user", async (t) => {
+t.test("the host's functions are told who and what, and their user is the user", async (t) => {
   const session = { id: 'somebody', tenant: 7 }
   for (const later of [false, true]) {
     const authenticated: unknown[][] = []
@@ -101,7 +101,7 @@ void t.test("the host's functions are told who and what, and their user is the u
   }
 })
 
-void t.test('authorize alone: is asked for users of the database, and a stranger is refused before', async (t) => {
+t.test('authorize alone: is asked for users of the database, and a stranger is refused before', async (t) => {
   const asked: string[] = []
   const { update } = await build(t, { authorize: ({ id }) => { asked.push(id); return id === 'nick' } })
   t.equal((await update({ contactId: 'maria' }, { 'x-user-id': 'nick', 'x-auth-token': 'wrong' })).statusCode, 401)
@@ -110,7 +110,7 @@ void t.test('authorize alone: is asked for users of the database, and a stranger
   t.strictSame(asked, ['nick', 'ann'])
 })
 
-void t.test('authenticate alone: its users need a role of the database', async (t) => {
+t.test('authenticate alone: its users need a role of the database', async (t) => {
   const { update } = await build(t, { authenticate: ({ headers }) => ({ id: String(headers['x-session']) }) })
   const statuses = { ann: 200, mia: 200, adam: 200, nick: 403, nobody: 403 }
   for (const [user, status] of Object.entries(statuses)) {
@@ -118,7 +118,7 @@ void t.test('authenticate alone: its users need a role of the database', async (
   }
 })
 
-void t.test('what the host throws is logged, not shown', async (t) => {
+t.test('what the host throws is logged, not shown', async (t) => {
   const lines: string[] = []
   const server = { logger: { stream: { write: (line: string) => { lines.push(line) } } } }
   const { update } = await build(t, { server, authenticate: fail(new Error('the secret reason')) })

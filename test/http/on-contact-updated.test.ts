@@ -2,8 +2,9 @@ import Database from 'better-sqlite3'
 import t, { sqlite } from '../engines.js'
 import type { ContactUpdatedEvent } from '../../src/index.js'
 import { as, build, rows } from '../build.js'
+import { openFile } from '../files.js'
 
-void t.test('what it is told', async (t) => {
+t.test('what it is told', async (t) => {
   const events: ContactUpdatedEvent[] = []
   const { app, update } = await build(t, { onContactUpdated: (event) => { events.push(event) } })
   const previous = (await update({ contactId: 'maria' })).json().contact
@@ -28,7 +29,7 @@ void t.test('what it is told', async (t) => {
   }
 })
 
-void t.test('never for a refusal, nor where there is nothing to change', async (t) => {
+t.test('never for a refusal, nor where there is nothing to change', async (t) => {
   let calls = 0
   const { update, post, database } = await build(t, { onContactUpdated: () => { calls++ } })
   database.exec("CREATE TRIGGER guard BEFORE UPDATE ON omnichannel_contact WHEN old.id = 'blank' BEGIN SELECT RAISE(ABORT, 'no'); END")
@@ -52,10 +53,9 @@ void t.test('never for a refusal, nor where there is nothing to change', async (
   }
 })
 
-void t.test('after COMMIT: another connection sees the change', async (t) => {
+t.test('after COMMIT: another connection sees the change', async (t) => {
   const file = `${t.testdir()}/contacts.db`
-  const other = new Database(file)
-  t.teardown(() => { other.close() })
+  const other = openFile(t, file)
   const seen: unknown[] = []
   const { update } = await build(t, {
     database: new Database(file),
@@ -69,7 +69,7 @@ void t.test('after COMMIT: another connection sees the change', async (t) => {
   t.strictSame(seen.map((pair) => (pair as unknown[])[1]), ['c', 'c', 'c'], 'each is called after the commit that they share')
 })
 
-void t.test('its failure is logged and changes nothing', async (t) => {
+t.test('its failure is logged and changes nothing', async (t) => {
   const failures: Record<string, () => unknown> = {
     'a throw': () => { throw new Error('of the host') },
     'a rejection': async () => { throw new Error('of the host') },
@@ -89,14 +89,14 @@ void t.test('its failure is logged and changes nothing', async (t) => {
   }
 })
 
-void t.test('an answer does not wait for it', async (t) => {
+t.test('an answer does not wait for it', async (t) => {
   let finish = (): void => undefined
   const { update } = await build(t, { onContactUpdated: () => new Promise<void>((resolve) => { finish = resolve }) })
   t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
   finish()
 })
 
-void sqlite.test('the host may use the handle in it', async (t) => {
+sqlite.test('the host may use the handle in it', async (t) => {
   const { update, database } = await build(t, {
     onContactUpdated: async ({ contact, request }) => {
       database.transaction(() => { database.prepare('INSERT INTO omnichannel_statistic VALUES (?, 1)').run(contact.name) })()

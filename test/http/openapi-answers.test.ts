@@ -35,7 +35,7 @@ function validatorOf (responses: Loose, status: number): ValidateFunction {
   return ajv.compile(closed(responses[status].content['application/json'].schema))
 }
 
-void t.test('every example fits its schema', async (t) => {
+t.test('every example fits its schema', async (t) => {
   const { responses } = await setUp(t)
   for (const [status, response] of Object.entries<Loose>(responses)) {
     const validate = validatorOf(responses, Number(status))
@@ -45,7 +45,7 @@ void t.test('every example fits its schema', async (t) => {
   }
 })
 
-void t.test('every answer of the server fits the schema of its status', async (t) => {
+t.test('every answer of the server fits the schema of its status', async (t) => {
   const world = await setUp(t, {
     bodyLimit: 400,
     lockTimeout: 20,

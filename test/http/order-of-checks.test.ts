@@ -3,7 +3,7 @@ import { as, build, path, rows } from '../build.js'
 
 // test/contract.md, section 2: who is asked before what, and what before how.
 
-void t.test('several things wrong: the earlier check answers', async (t) => {
+t.test('several things wrong: the earlier check answers', async (t) => {
   const { post, database } = await build(t, { bodyLimit: 300 })
   const stranger = { 'x-user-id': 'who', 'x-auth-token': 'wrong' }
   const bodies: Record<string, [text: string | undefined, type?: string]> = {
@@ -35,7 +35,7 @@ void t.test('several things wrong: the earlier check answers', async (t) => {
   t.strictSame(rows(database), before)
 })
 
-void t.test("a stranger's body: never parsed", async (t) => {
+t.test("a stranger's body: never parsed", async (t) => {
   const parse = JSON.parse
   t.teardown(() => { JSON.parse = parse })
   const { post } = await build(t)
@@ -52,7 +52,7 @@ void t.test("a stranger's body: never parsed", async (t) => {
   t.ok(parsed > 0, 'a known caller is: the count can move')
 })
 
-void t.test('a bad token: counted by a rate limit of the host before it is refused', async (t) => {
+t.test('a bad token: counted by a rate limit of the host before it is refused', async (t) => {
   let counted = 0
   const { update } = await build(t, { host: (app) => { app.addHook('onRequest', async () => { counted++ }) } })
   t.equal((await update({ contactId: 'maria' }, {})).statusCode, 401)
@@ -60,7 +60,7 @@ void t.test('a bad token: counted by a rate limit of the host before it is refus
   t.equal(counted, 2)
 })
 
-void t.test('a rate limit that says no: 429 before anything of the body', async (t) => {
+t.test('a rate limit that says no: 429 before anything of the body', async (t) => {
   const { app, database } = await build(t, {
     host: (app) => {
       app.addHook('onRequest', async (_request, reply) => {
@@ -79,7 +79,7 @@ void t.test('a rate limit that says no: 429 before anything of the body', async 
   t.strictSame(rows(database), before)
 })
 
-void t.test('shape, contact, manager, custom fields, rename: in this order', async (t) => {
+t.test('shape, contact, manager, custom fields, rename: in this order', async (t) => {
   const { update, database } = await build(t)
   const before = rows(database)
   const wrong = { name: '', contactManager: 'nobody', customFields: { plan: 'iron', colour: 'red' } }

@@ -8,7 +8,7 @@ const additional = 'must NOT have additional properties'
 const duplicate = (later: number, earlier: number): string =>
   `must NOT have duplicate items (items ## ${later} and ${earlier} are identical)`
 
-void t.test('a body of the wrong shape: the first thing that is wrong, in the words of Ajv', async (t) => {
+t.test('a body of the wrong shape: the first thing that is wrong, in the words of Ajv', async (t) => {
   const { update, database } = await build(t)
   const of = (rest: object): object => ({ contactId: 'maria', ...rest })
   const scenarios: Array<[situation: string, body: unknown, reason: string]> = [
@@ -61,7 +61,7 @@ void t.test('a body of the wrong shape: the first thing that is wrong, in the wo
   }
 })
 
-void t.test('several things wrong: contactId first, then unknown keys, then the keys in their order', async (t) => {
+t.test('several things wrong: contactId first, then unknown keys, then the keys in their order', async (t) => {
   const { update } = await build(t)
   const wrong = Object.entries({
     contactId: {}, name: {}, emails: 'x', phones: ['1', '1'], customFields: 'x', contactManager: {}, wipeConflicts: []
@@ -85,7 +85,7 @@ void t.test('several things wrong: contactId first, then unknown keys, then the 
   }
 })
 
-void t.test('coercion: a body is read as Ajv coerces it', async (t) => {
+t.test('coercion: a body is read as Ajv coerces it', async (t) => {
   const maria = 'contact maria'
   const written = { unknown: 0, version: 2, updated_at: 'moved' }
   const scenarios: Array<[situation: string, body: object, changed: object]> = [
@@ -120,7 +120,7 @@ void t.test('coercion: a body is read as Ajv coerces it', async (t) => {
   }
 })
 
-void t.test('contactId and name are coerced too: a number is its text, null is empty', async (t) => {
+t.test('contactId and name are coerced too: a number is its text, null is empty', async (t) => {
   const { update, database } = await build(t)
   database.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('7', 'Seven'), ('true', 'True')")
   t.equal((await update({ contactId: 7 })).json().contact.name, 'Seven')

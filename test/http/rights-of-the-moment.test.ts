@@ -27,7 +27,7 @@ const scenarios: Record<string, [sql: string, answer: unknown, setup?: Setup]> =
 }
 
 for (const [name, [sql, answer, setup]] of Object.entries(scenarios)) {
-  void t.test(`${name} between headers and body: refused, nothing written`, async (t) => {
+  t.test(`${name} between headers and body: refused, nothing written`, async (t) => {
     const { app, database } = await build(t, setup)
     await app.listen({ host: '127.0.0.1', port: 0 })
     const { port } = app.server.address() as AddressInfo
@@ -47,7 +47,7 @@ for (const [name, [sql, answer, setup]] of Object.entries(scenarios)) {
   })
 }
 
-void t.test('the host says who calls and who may: the database is not asked for either', async (t) => {
+t.test('the host says who calls and who may: the database is not asked for either', async (t) => {
   const { update, database } = await build(t, { ...known, ...allowed })
   database.exec('DELETE FROM omnichannel_user_role; DELETE FROM omnichannel_auth_token; DELETE FROM omnichannel_user')
   t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)

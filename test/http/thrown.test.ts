@@ -29,7 +29,7 @@ const places: Array<[place: string, (fail: () => never) => Setup]> = [
 ]
 
 for (const [place, setUp] of places) {
-  void t.test(`${place} throws anything: 500, and nobody gets in`, async (t) => {
+  t.test(`${place} throws anything: 500, and nobody gets in`, async (t) => {
     for (const [situation, thrown] of things) {
       const { update, database } = await build(t, setUp(() => { throw thrown }))
       const before = rows(database)
@@ -42,7 +42,7 @@ for (const [place, setUp] of places) {
   })
 }
 
-void t.test('a rate limit that says when in a way of its own: still a number of seconds', async (t) => {
+t.test('a rate limit that says when in a way of its own: still a number of seconds', async (t) => {
   const inAMinute = new Date(Date.now() + 60_000).toUTCString()
   for (const retryAfter of [inAMinute, 'soon', undefined, ['7']]) {
     const { update } = await build(t, {
@@ -59,7 +59,7 @@ void t.test('a rate limit that says when in a way of its own: still a number of 
   }
 })
 
-void t.test('a hook of the host refuses in its own way: its status stands, its words do not', async (t) => {
+t.test('a hook of the host refuses in its own way: its status stands, its words do not', async (t) => {
   const refusals: Array<[situation: string, thrown: object, status: number, body: object]> = [
     ['a status of the reply', {}, 418, { success: false, error: "I'm a Teapot" }],
     ['a 400', { statusCode: 400 }, 400, { success: false, error: 'Bad Request' }],

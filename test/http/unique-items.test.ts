@@ -29,7 +29,7 @@ function compile (ajv: Pick<Ajv2020, 'compile'>, unique: boolean): Validate {
 }
 
 for (const unique of [true, false]) {
-  void t.test(`uniqueItems: ${unique}: of generated lists Ajv's own judgement, the same pair, and nothing coerced otherwise`, async (t) => {
+  t.test(`uniqueItems: ${unique}: of generated lists Ajv's own judgement, the same pair, and nothing coerced otherwise`, async (t) => {
     const [own, ours] = [
       compile(new Ajv2020({ coerceTypes: true }), unique),
       compile(new Ajv2020({ coerceTypes: true }).removeKeyword('uniqueItems').addKeyword(uniqueItems), unique)

@@ -1,12 +1,12 @@
 // What an editor shows on a public name and on a field: asked of TypeScript's language service, in a file of a consumer, about
 // the types that npm test has built.
 
-import Database from 'better-sqlite3'
 import { resolve } from 'node:path'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import ts from 'typescript'
 import { checkOptions } from '../../src/options.js'
+import { openFile } from '../files.js'
 
 const file = resolve('consumer.ts')
 const packageName = 'fastify-omnichannel-contacts'
@@ -127,8 +127,7 @@ t.test('every field of bodies, contacts, events and users has its documentation'
 })
 
 t.test('every option has its documentation, and its default as it is', async (t) => {
-  const database = new Database(':memory:')
-  t.teardown(() => { database.close() })
+  const database = openFile(t, ':memory:')
   const settings: Record<string, unknown> = { ...checkOptions({ database }) }
   const hovers = hoverFields(t, 'OmnichannelContactsOptions')
   t.ok(hovers.length >= 10)

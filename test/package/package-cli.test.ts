@@ -6,10 +6,10 @@ import { once } from 'node:events'
 import { cpSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
-import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import t from 'tap'
 import '../children.js'
+import { waitForCurl } from '../cli/printed-curl.js'
 
 const run = promisify(execFile)
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Record<'dependencies' | 'peerDependencies' | 'peerDependenciesMeta', object>
@@ -39,19 +39,13 @@ t.before(async () => {
   for (const name of [...dependencies, ...installed]) link(name)
 })
 
-void t.test('serve --demo: answers the printed curl, and shows the whole page', async (t) => {
+t.test('serve --demo: answers the printed curl, and shows the whole page', async (t) => {
   const server = spawn(process.execPath, [join(own, 'dist/cli/main.js'), 'serve', '--demo', '--port', '0'], { cwd: scratch })
   t.teardown(() => server.kill('SIGKILL'))
   let err = ''
   server.stderr.on('data', (data) => { err += String(data) })
-  let curl = ''
-  for await (const line of createInterface(server.stdout)) {
-    curl = line
-    if (line.startsWith('curl ')) break
-  }
-  const [, url = '', body = ''] = /'(http:[^']*)\/api.* -d '(.*)'$/.exec(curl) ?? []
-  const headers = [...curl.matchAll(/-H '([^:]*): ([^']*)'/g)].map(([, header, value]) => [header, value] as [string, string])
-  t.equal((await fetch(`${url}/api/v1/omnichannel/contacts.update`, { method: 'POST', headers, body })).status, 200)
+  const { origin: url, send } = await waitForCurl(server.stdout)
+  t.equal((await send()).status, 200)
 
   const page = await (await fetch(`${url}/documentation`)).text()
   const files = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, file]) => file!)
@@ -69,7 +63,7 @@ void t.test('serve --demo: answers the printed curl, and shows the whole page', 
   t.equal(err, '')
 })
 
-void t.test('every command: finds what it needs', async (t) => {
+t.test('every command: finds what it needs', async (t) => {
   t.match((await command('user', 'add', 'ann', '--role', 'livechat-agent')).stdout, 'Added user ann')
   t.match((await command('user', 'list')).stdout, 'ann')
   t.match((await command('token', 'create', 'ann')).stdout, /^[\w-]{43}\n$/)
@@ -79,7 +73,7 @@ void t.test('every command: finds what it needs', async (t) => {
   t.match((await command('backup', 'copy.db')).stdout, 'Copied omnichannel.db to copy.db')
 })
 
-void t.test('a peer that is not installed, or not built: is named', async (t) => {
+t.test('a peer that is not installed, or not built: is named', async (t) => {
   const sqlite = join(scratch, 'node_modules/better-sqlite3')
   rmSync(sqlite, { recursive: true })
   t.teardown(() => {
@@ -100,7 +94,7 @@ void t.test('a peer that is not installed, or not built: is named', async (t) =>
   t.notOk(readdirSync(scratch).includes('new.db'))
 })
 
-void t.test('the licences: of every library inside', async (t) => {
+t.test('the licences: of every library inside', async (t) => {
   const text = readFileSync(join(own, 'dist/cli/LICENSES.txt'), 'utf8')
   const titles = [...text.matchAll(/^(\S+ \S+ \(.*\))\n=+$/gm)].map(([, title]) => title!)
   for (const name of ['commander', '@fastify/rate-limit', '@fastify/swagger', '@fastify/swagger-ui', 'swagger-ui', 'yaml']) {
@@ -117,7 +111,7 @@ void t.test('the licences: of every library inside', async (t) => {
   for (const peer of [...peers, '@fastify/static']) t.notOk(inside.has(peer), peer)
 })
 
-void t.test('beyond the peers: at most eight packages and nine megabytes', async (t) => {
+t.test('beyond the peers: at most eight packages and nine megabytes', async (t) => {
   const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as { packages: Record<string, { dependencies?: object }> }
 
   /** Where Node finds a package that is required from a folder. */

@@ -24,7 +24,7 @@ async function pack (): Promise<Packed & { tarball: string, paths: string[] }> {
 
 const packed = pack()
 
-void t.test('the tarball: what a user needs, and nothing else', async (t) => {
+t.test('the tarball: what a user needs, and nothing else', async (t) => {
   const { size, paths } = await packed
   const beside = ['CHANGELOG.md', 'LICENSE', 'README.md', 'openapi.json', 'package.json', 'schema.postgres.sql', 'schema.sql']
   t.strictSame(paths.filter((path) => !path.startsWith('dist/')).sort(), beside)
@@ -41,7 +41,7 @@ void t.test('the tarball: what a user needs, and nothing else', async (t) => {
   for (const target of targets) t.ok(paths.includes(posix.normalize(target)), target)
 })
 
-void t.test('publint and are-the-types-wrong have nothing to say', async (t) => {
+t.test('publint and are-the-types-wrong have nothing to say', async (t) => {
   const { tarball } = await packed
   const file = readFileSync(tarball)
   const { messages } = await publint({
@@ -57,7 +57,7 @@ void t.test('publint and are-the-types-wrong have nothing to say', async (t) => 
   t.strictSame(Object.keys(problems ?? {}).filter((kind) => kind !== 'CJSResolvesToESM'), [])
 })
 
-void t.test("the plugin's entry reaches only what the plugin needs", async (t) => {
+t.test("the plugin's entry reaches only what the plugin needs", async (t) => {
   const seen = new Set<string>()
   const packages = new Set<string>()
   const visit = (path: string): void => {
@@ -78,7 +78,7 @@ void t.test("the plugin's entry reaches only what the plugin needs", async (t) =
   for (const name of packages) t.ok(name.startsWith('node:') || isDeclared(name), `${name} is declared`)
 })
 
-void t.test('the types name only packages that a consumer has', async (t) => {
+t.test('the types name only packages that a consumer has', async (t) => {
   const { paths } = await packed
   const packages = new Set(paths.filter((path) => path.endsWith('.d.ts')).flatMap((path) =>
     [...readFileSync(path, 'utf8').matchAll(/\b(?:from |import\(|types=)['"]([^.'"][^'"]*)['"]/g)].map(([, name]) => name!)))

@@ -3,7 +3,7 @@ import { build } from '../build.js'
 
 // test/contract.md, section 7: the contact in the answer, key for key.
 
-void t.test('a contact with everything', async (t) => {
+t.test('a contact with everything', async (t) => {
   const { update } = await build(t)
   const reply = await update({ contactId: 'maria' })
   t.equal(reply.statusCode, 200)
@@ -48,7 +48,7 @@ void t.test('a contact with everything', async (t) => {
 
 const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
-void t.test('a contact with nothing but an id and a name, and a channel of the least', async (t) => {
+t.test('a contact with nothing but an id and a name, and a channel of the least', async (t) => {
   const { update, database } = await build(t)
   database.exec(`
     INSERT INTO omnichannel_contact (id, name) VALUES ('min', 'Min');
@@ -78,14 +78,14 @@ void t.test('a contact with nothing but an id and a name, and a channel of the l
   })
 })
 
-void t.test('a contact that was made ahead of its first conversation stays so', async (t) => {
+t.test('a contact that was made ahead of its first conversation stays so', async (t) => {
   const { update, database } = await build(t)
   database.exec("UPDATE omnichannel_contact SET pre_registration = 1 WHERE id = 'maria'")
   t.equal((await update({ contactId: 'maria' })).json().contact.preRegistration, true)
   t.equal((await update({ contactId: 'maria', name: 'Marie' })).json().contact.preRegistration, true)
 })
 
-void t.test('each type of a channel, and details with a type of their own', async (t) => {
+t.test('each type of a channel, and details with a type of their own', async (t) => {
   const { update, database } = await build(t)
   const types = ['widget', 'email', 'sms', 'app', 'api', 'other']
   const insert = database.prepare(`INSERT INTO omnichannel_contact_channel
@@ -103,13 +103,13 @@ void t.test('each type of a channel, and details with a type of their own', asyn
   })))
 })
 
-void t.test('contactManager: absent after it is removed, there after it is set', async (t) => {
+t.test('contactManager: absent after it is removed, there after it is set', async (t) => {
   const { update } = await build(t)
   t.notOk('contactManager' in (await update({ contactId: 'maria', contactManager: '' })).json().contact)
   t.equal((await update({ contactId: 'maria', contactManager: 'ann' })).json().contact.contactManager, 'ann')
 })
 
-void t.test('times: when it was written, createdAt as it was', async (t) => {
+t.test('times: when it was written, createdAt as it was', async (t) => {
   const { update } = await build(t)
   const start = new Date().toISOString()
   const { contact } = (await update({ contactId: 'maria', phones: [] })).json()
@@ -118,7 +118,7 @@ void t.test('times: when it was written, createdAt as it was', async (t) => {
   t.equal(contact.createdAt, '2026-01-01T00:00:00.000Z')
 })
 
-void t.test('texts that look like JSON or like numbers stay texts', async (t) => {
+t.test('texts that look like JSON or like numbers stay texts', async (t) => {
   const { update, database } = await build(t)
   database.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('[1]', '{\"a\":1}'), ('1e3', '007')")
   t.equal((await update({ contactId: '[1]' })).json().contact.name, '{"a":1}')

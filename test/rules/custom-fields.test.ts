@@ -39,7 +39,7 @@ async function buildFields (t: Test, setup?: Setup): Promise<FieldsWorld> {
 
 const legacy = 'kept'
 
-void t.test('values: text, trimmed; empty as if absent; no scalar is an error', async (t) => {
+t.test('values: text, trimmed; empty as if absent; no scalar is an error', async (t) => {
   const { set } = await buildFields(t)
   const stored = (note: unknown): Fields => ({ plan: 'gold', note, legacy })
   const without = { plan: 'gold', legacy }
@@ -65,21 +65,21 @@ void t.test('values: text, trimmed; empty as if absent; no scalar is an error', 
   t.strictSame(await set({ plan: 'gold' }), without, 'an allowed field that is left out: removed')
 })
 
-void t.test('required: absent, null, empty and blank are errors', async (t) => {
+t.test('required: absent, null, empty and blank are errors', async (t) => {
   const { set } = await buildFields(t)
   for (const sent of [{}, { plan: null }, { plan: '' }, { plan: ' \n' }, { plan: [] }, { plan: {} }, { note: 'x' }]) {
     t.equal(await set(sent), 'Invalid value for Plan field', JSON.stringify(sent))
   }
 })
 
-void t.test('{} erases all registered values where none is required', async (t) => {
+t.test('{} erases all registered values where none is required', async (t) => {
   const { set, define } = await buildFields(t)
   define('plan')
   await set({ plan: 'x', note: 'y' })
   t.strictSame(await set({}), { legacy })
 })
 
-void t.test('patterns: without flags, unanchored, on the trimmed text', async (t) => {
+t.test('patterns: without flags, unanchored, on the trimmed text', async (t) => {
   const { set, define } = await buildFields(t)
   define('plan')
   const scenarios: Array<[regexp: string, value: unknown, fits: boolean]> = [
@@ -107,7 +107,7 @@ void t.test('patterns: without flags, unanchored, on the trimmed text', async (t
   }
 })
 
-void t.test('the order of errors: definitions as they were made, then unknown keys as they were sent', async (t) => {
+t.test('the order of errors: definitions as they were made, then unknown keys as they were sent', async (t) => {
   const { set, define } = await buildFields(t)
   define('a', { label: 'A', regexp: '^x$' })
   const scenarios: Array<[sent: Fields, error: string]> = [
@@ -120,7 +120,7 @@ void t.test('the order of errors: definitions as they were made, then unknown ke
   for (const [sent, error] of scenarios) t.equal(await set(sent), error)
 })
 
-void t.test('definitions that do not count: hidden, or of rooms', async (t) => {
+t.test('definitions that do not count: hidden, or of rooms', async (t) => {
   const { set, define } = await buildFields(t)
   t.equal(await set({ plan: 'gold', secret: 'x' }), 'Custom field secret is not allowed')
   t.equal(await set({ plan: 'gold', topic: 'x' }), 'Custom field topic is not allowed')
@@ -134,7 +134,7 @@ void t.test('definitions that do not count: hidden, or of rooms', async (t) => {
   t.strictSame(await set({ plan: 'gold' }), { plan: 'gold', note: 'n', legacy }, 'allowed again')
 })
 
-void t.test('without customFields nothing is checked', async (t) => {
+t.test('without customFields nothing is checked', async (t) => {
   const { update, database } = await buildFields(t)
   database.exec("UPDATE omnichannel_contact SET custom_fields = '{}' WHERE id = 'maria'")
   for (const customFields of [undefined, null, '', 0, false]) {

@@ -82,7 +82,7 @@ function retry (sent: Sent, how: typeof retries[number]): Sent {
   }
 }
 
-void t.test('generated sequences: the answers and the rows of the reference', async (t) => {
+t.test('generated sequences: the answers and the rows of the reference', async (t) => {
   let now = Date.parse('2026-06-01T00:00:00.000Z')
   mock.timers.enable({ apis: ['Date'], now })
   t.teardown(() => mock.timers.reset())

@@ -44,7 +44,7 @@ const refusals: Record<number, (body: Record<string, unknown>) => unknown> = {
   403: () => ({ success: false, error: 'User does not have the permissions required for this action [error-unauthorized]' })
 }
 
-void t.test('any body, content type and caller: an answer of the contract', async (t) => {
+t.test('any body, content type and caller: an answer of the contract', async (t) => {
   const { database, post } = await build(t)
   const seen: Record<number, number> = {}
   await fc.assert(fc.asyncProperty(payload, contentType, headers, async (payload, type, caller) => {

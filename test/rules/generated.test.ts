@@ -30,7 +30,7 @@ const world = fc.record({
   conflicts: fc.array(fc.constantFrom('name', 'manager', 'customFields.plan').map((field) => ({ field, value: 'x' })), { maxLength: 3 })
 })
 
-void t.test('generated updates: the answers and the rows of the reference', async (t) => {
+t.test('generated updates: the answers and the rows of the reference', async (t) => {
   const { database, update } = await build(t)
   // The rows are looked at over a connection.
   const numRuns = engineOf(t) === 'postgres' ? Math.ceil(allRuns / 5) : allRuns

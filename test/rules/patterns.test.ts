@@ -119,7 +119,7 @@ const hostile: Case[] = [
 
 const rejected = ['[b-a]', '(', ')', '*', 'a**', 'a{2,1}', '(?<n>a)\\k<m>', '(?<n>a)\\k', '(?<1>a)', '(?<=a)*', '{1}', '\\']
 
-void t.test('a pattern says what JavaScript says, on every path', async (t) => {
+t.test('a pattern says what JavaScript says, on every path', async (t) => {
   for (const { name, source, text, expected } of cases) {
     t.equal(new RegExp(source).test(text), expected, `${name}, natively`)
     t.equal(answerOf(source, text), expected, name)
@@ -127,15 +127,15 @@ void t.test('a pattern says what JavaScript says, on every path', async (t) => {
   }
 })
 
-void t.test('a hostile pattern comes back', async (t) => {
+t.test('a hostile pattern comes back', async (t) => {
   for (const { name, source, text, expected } of hostile) t.equal(answerOf(source, text), expected, name)
 })
 
-void t.test('what is no JavaScript pattern is rejected', async (t) => {
+t.test('what is no JavaScript pattern is rejected', async (t) => {
   for (const source of rejected) t.equal(answerOf(source, 'a'), 'does not compile', source)
 })
 
-void t.test('one budget for all patterns of a request, and a new one for the next', async (t) => {
+t.test('one budget for all patterns of a request, and a new one for the next', async (t) => {
   const begin = createPatterns()
   const problems: Array<[string, PatternProblem]> = []
   const fits = begin(({ id }, problem) => { problems.push([id, problem]) })
@@ -148,7 +148,7 @@ void t.test('one budget for all patterns of a request, and a new one for the nex
   t.equal(answerOf('^(a+)+$', 'aaa', begin), true)
 })
 
-void t.test('the clock of the wall is not what counts: a pattern is tried again while others have had the processor', async (t) => {
+t.test('the clock of the wall is not what counts: a pattern is tried again while others have had the processor', async (t) => {
   // Each time that it is asked, this thread has used another 30 ms.
   let used = 0
   const asked = t.capture(process, 'cpuUsage', () => ({ user: (used += 30_000) - 30_000, system: 0 }))
@@ -158,7 +158,7 @@ void t.test('the clock of the wall is not what counts: a pattern is tried again 
   t.ok(performance.now() - start > 75 + 45, 'twice on the clock')
 })
 
-void t.test('what V8 has no room for is not tried again', async (t) => {
+t.test('what V8 has no room for is not tried again', async (t) => {
   const test = Reflect.get(RegExp.prototype, 'test')
   let tries = 0
   t.intercept(RegExp.prototype, 'test', {
@@ -172,7 +172,7 @@ void t.test('what V8 has no room for is not tried again', async (t) => {
   t.equal(tries, 1)
 })
 
-void t.test('more large patterns than are kept: the oldest are read again', async (t) => {
+t.test('more large patterns than are kept: the oldest are read again', async (t) => {
   const begin = createPatterns()
   const sources = Array.from({ length: 120 }, (_, index) => `^(?:${'word|'.repeat(1500)}${index})$`)
   for (const source of [...sources, ...sources]) {
@@ -180,7 +180,7 @@ void t.test('more large patterns than are kept: the oldest are read again', asyn
   }
 })
 
-void t.test('classes that ignore case take longer to compile, where V8 knows that', async (t) => {
+t.test('classes that ignore case take longer to compile, where V8 knows that', async (t) => {
   const classes = '[a-z]'.repeat(1000)
   t.not(withDoors(partsOf(`(?:${classes})`)), undefined)
   t.equal(withDoors(partsOf(`(?i:${classes})`)), undefined)

@@ -3,7 +3,7 @@ import { build, changes, rows } from '../build.js'
 
 // test/contract.md, section 5, item 7: what carries the name of a contact.
 
-void t.test('a new name: every room of the contact, every subscription and inquiry of its visitors', async (t) => {
+t.test('a new name: every room of the contact, every subscription and inquiry of its visitors', async (t) => {
   const { update, database } = await build(t)
   database.exec(`
     INSERT INTO omnichannel_subscription (id, room_id, visitor_id, name, fname, updated_at) VALUES
@@ -28,7 +28,7 @@ void t.test('a new name: every room of the contact, every subscription and inqui
   })
 })
 
-void t.test('a contact without channels: only its rooms', async (t) => {
+t.test('a contact without channels: only its rooms', async (t) => {
   const { update, database } = await build(t)
   const before = rows(database)
   t.equal((await update({ contactId: 'blank', name: 'Bo' })).statusCode, 200)
@@ -38,7 +38,7 @@ void t.test('a contact without channels: only its rooms', async (t) => {
   })
 })
 
-void t.test('no new name: no rename, even where a room has another name', async (t) => {
+t.test('no new name: no rename, even where a room has another name', async (t) => {
   const { update, database } = await build(t)
   database.exec("UPDATE omnichannel_room SET fname = 'Other'; UPDATE omnichannel_inquiry SET name = 'Other'")
   for (const body of [{ name: 'Maria' }, { emails: [] }, { wipeConflicts: true }, {}]) {
@@ -49,7 +49,7 @@ void t.test('no new name: no rename, even where a room has another name', async 
   }
 })
 
-void t.test('a name that differs only in case, in white space or in form is new', async (t) => {
+t.test('a name that differs only in case, in white space or in form is new', async (t) => {
   const { update, database } = await build(t)
   for (const name of ['maria', 'maria ', 'M\u00FCller', 'Mu\u0308ller']) {
     await update({ contactId: 'maria', name })
@@ -58,7 +58,7 @@ void t.test('a name that differs only in case, in white space or in form is new'
   }
 })
 
-void t.test('two channels with one visitor, and a visitor of two contacts', async (t) => {
+t.test('two channels with one visitor, and a visitor of two contacts', async (t) => {
   const { update, database } = await build(t)
   database.exec(`
     INSERT INTO omnichannel_contact_channel (contact_id, position, name, visitor_id, source_type) VALUES
@@ -76,7 +76,7 @@ void t.test('two channels with one visitor, and a visitor of two contacts', asyn
     database.prepare('SELECT name FROM omnichannel_subscription ORDER BY id').pluck().all(), ['Mara', 'Mara', 'Other'])
 })
 
-void t.test('a rename that fails half way: nothing is changed', async (t) => {
+t.test('a rename that fails half way: nothing is changed', async (t) => {
   for (const table of ['room', 'subscription', 'inquiry']) {
     const { update, database } = await build(t)
     database.exec(`CREATE TRIGGER deny BEFORE UPDATE ON omnichannel_${table} BEGIN SELECT RAISE(ABORT, 'no'); END`)

@@ -124,7 +124,7 @@ const cases: Case[] = [
 ]
 
 for (const { situation, body, status, answer, changed = {}, headers = as('ann'), given } of cases) {
-  void t.test(situation, async (t) => {
+  t.test(situation, async (t) => {
     const { update, database } = await build(t)
     given?.(database)
     const before = rows(database)

@@ -5,7 +5,7 @@ import { build, changes, rows } from '../build.js'
 
 const written = { unknown: 0, version: 2, updated_at: 'moved' }
 
-void t.test('what was sent is written, and nothing else', async (t) => {
+t.test('what was sent is written, and nothing else', async (t) => {
   const email = (position: number, address: string): object => ({ contact_id: 'maria', position, address })
   const phone = (position: number, number: string): object => ({ contact_id: 'maria', position, phone_number: number })
   const counter = (value: number): object => ({ 'statistic Resolved_Conflicts_Count': { name: 'Resolved_Conflicts_Count', value } })
@@ -75,7 +75,7 @@ void t.test('what was sent is written, and nothing else', async (t) => {
   }
 })
 
-void t.test('a name: verbatim, and setting it resolves no conflict', async (t) => {
+t.test('a name: verbatim, and setting it resolves no conflict', async (t) => {
   const { update, database } = await build(t)
   for (const name of [' Maria ', '   ', 'x\u0000y', '<b>', '\u202Eairam', '"; DROP TABLE omnichannel_contact; --', '🙂'.repeat(1000)]) {
     const reply = await update({ contactId: 'maria', name })
@@ -86,7 +86,7 @@ void t.test('a name: verbatim, and setting it resolves no conflict', async (t) =
   }
 })
 
-void t.test('never touched: channels, lastChat, createdAt, preRegistration', async (t) => {
+t.test('never touched: channels, lastChat, createdAt, preRegistration', async (t) => {
   const { update, database } = await build(t)
   database.exec("UPDATE omnichannel_contact SET pre_registration = 1 WHERE id = 'maria'")
   const kept = (await update({ contactId: 'maria' })).json().contact
@@ -109,7 +109,7 @@ void t.test('never touched: channels, lastChat, createdAt, preRegistration', asy
   })
 })
 
-void t.test('a contact without a name: "" and null are its name, and a change', async (t) => {
+t.test('a contact without a name: "" and null are its name, and a change', async (t) => {
   for (const name of ['', null]) {
     const { update, database } = await build(t)
     const before = rows(database)
@@ -120,7 +120,7 @@ void t.test('a contact without a name: "" and null are its name, and a change', 
   }
 })
 
-void t.test('resolved conflicts: added up, over contacts and updates; none is no row', async (t) => {
+t.test('resolved conflicts: added up, over contacts and updates; none is no row', async (t) => {
   const { update, database } = await build(t)
   const count = (): unknown => database.prepare("SELECT value FROM omnichannel_statistic WHERE name = 'Resolved_Conflicts_Count'").pluck().get()
   await update({ contactId: 'blank', wipeConflicts: true })
@@ -135,7 +135,7 @@ void t.test('resolved conflicts: added up, over contacts and updates; none is no
   t.equal(count(), 3)
 })
 
-void t.test('an agent who is no longer active can still be the manager', async (t) => {
+t.test('an agent who is no longer active can still be the manager', async (t) => {
   const { update } = await build(t)
   t.equal((await update({ contactId: 'maria', contactManager: 'ina' })).json().contact.contactManager, 'ina')
 })
