@@ -1,0 +1,34 @@
+// What .github tells a contributor to open, run or know is there.
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join, normalize } from 'node:path'
+import t from 'tap'
+
+const page = readFileSync('.github/CONTRIBUTING.md', 'utf8')
+const workflows = readdirSync('.github/workflows').map((name) => readFileSync(join('.github/workflows', name), 'utf8'))
+const { scripts, dependencies, peerDependencies, devDependencies, overrides = {} } =
+  JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, Record<string, unknown>>
+
+const all = (pattern: RegExp, text = page): string[] => [...text.matchAll(pattern)].map(([, found]) => found!)
+
+t.test('every file that is named is there', async (t) => {
+  const linked = all(/\]\((?!https?:)([^)#]+)\)/g).map((link) => normalize(join('.github', link)))
+  const named = all(/`((?:src|test|\.ci)\/[\w./-]+)`/g)
+  t.ok(linked.length > 10 && named.length > 10)
+  for (const path of [...linked, ...named]) t.ok(existsSync(path), path)
+})
+
+t.test('every script and test file that is to be run is there', async (t) => {
+  const named = [page, ...workflows].flatMap((text) => all(/npm run ([\w:-]+)/g, text))
+  t.ok(named.includes('test:matrix') && named.includes('bench'))
+  for (const name of named) t.hasOwnProp(scripts!, name)
+  for (const file of all(/npx tap [^`]*?(test\/\S+\.ts)/g)) t.ok(existsSync(file), file)
+  for (const file of workflows.flatMap((text) => all(/run: (\.\S+)/g, text))) t.ok(existsSync(file), file)
+})
+
+t.test('every dependency and every override has its reason', async (t) => {
+  const reasons = page.slice(page.indexOf('## Why each dependency'))
+  for (const name of Object.keys({ ...dependencies, ...peerDependencies, ...devDependencies, ...overrides })) {
+    t.ok(reasons.includes(`\`${name}\``), name)
+  }
+})
