@@ -46,9 +46,12 @@ function runRow(node, peers) {
   }
 }
 
-/** A range names its lowest version first. Of several ranges the last wants Node.js 22. */
+/**
+ * A range names its lowest version first. Of several ranges the last wants Node.js 22. Fastify stays the locked one: the plugin
+ * asks less of it than the tests, which show what came with 5.8.
+ */
 function specsOf(peers, node) {
-  return Object.entries(peerDependencies).map(([name, ranges]) => {
+  return Object.entries(peerDependencies).filter(([name]) => name !== 'fastify').map(([name, ranges]) => {
     const [oldest, latest = oldest] = ranges.split(' || ')
     return `${name}@${peers === 'lowest' ? oldest.replace('^', '') : node === '20' ? oldest : latest}`
   })
