@@ -46,15 +46,18 @@ function runRow(node, peers) {
   }
 }
 
-/**
- * A range names its lowest version first. Of several ranges the last wants Node.js 22. Fastify stays the locked one: the plugin
- * asks less of it than the tests, which show what came with 5.8.
- */
+/** Fastify stays the locked one: the plugin asks less of it than the tests, which show what came with 5.8. */
 function specsOf(peers, node) {
   return Object.entries(peerDependencies).filter(([name]) => name !== 'fastify').map(([name, ranges]) => {
-    const [oldest, latest = oldest] = ranges.split(' || ')
-    return `${name}@${peers === 'lowest' ? oldest.replace('^', '') : node === '20' ? oldest : latest}`
+    const usable = rangesOf(name, ranges.split(' || '), node)
+    return `${name}@${peers === 'lowest' ? usable[0].replace('^', '') : usable.at(-1)}`
   })
+}
+
+/** The last of several wants Node.js 22. better-sqlite3 before 13 aborts on 24, whose headers change the class that it builds on. */
+function rangesOf(name, ranges, node) {
+  if (node === '20') return ranges.slice(0, 1)
+  return name === 'better-sqlite3' && node !== '22' ? ranges.slice(-1) : ranges
 }
 
 /** The executable, and the folder of the headers that addons are built with. */
