@@ -2,7 +2,7 @@ import Database from 'better-sqlite3'
 import fastify from 'fastify'
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
-import omnichannelContacts, { hashToken } from '../../src/index.js'
+import omnichannelContacts, { hashToken } from '../../../src/index.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')
 

@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3'
 import t from 'tap'
-import * as queries from '../../src/store/queries.js'
-import { as, build } from '../build.js'
+import * as queries from '../../../src/store/queries.js'
+import { as, build } from '../../build.js'
 
 /** Read whole, because all of their rows are wanted: an administrator's few definitions, and a list of the request. */
 const readWhole = /^SCAN (main\.omnichannel_custom_field|item VIRTUAL TABLE\b.*)$/

@@ -4,8 +4,8 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
-import omnichannelContacts, { type OmnichannelContactsOptions } from '../../src/index.js'
-import { as, fill, path, rows } from '../build.js'
+import omnichannelContacts, { type OmnichannelContactsOptions } from '../../../src/index.js'
+import { as, fill, path, rows } from '../../build.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')
 

@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3'
 import t from 'tap'
-import { build, rows } from '../build.js'
+import { build, rows } from '../../build.js'
 
 // A trigger of the host can call a function of the host.
 

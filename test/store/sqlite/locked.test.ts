@@ -2,7 +2,7 @@ import Database from 'better-sqlite3'
 import { Kysely, SqliteDialect, sql } from 'kysely'
 import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
-import { build, rows } from '../build.js'
+import { build, rows } from '../../build.js'
 
 const busy = { success: false, error: 'error-database-busy' }
 /** Asks the database nothing before the update itself. */

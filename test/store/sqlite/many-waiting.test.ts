@@ -2,7 +2,7 @@
 
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
-import { build, type World } from '../build.js'
+import { build, type World } from '../../build.js'
 
 const crowd = 1000
 /** Two turns may fall between two looks: one of a timer, one of an immediate. */

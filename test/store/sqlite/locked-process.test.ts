@@ -3,7 +3,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { build, rows } from '../build.js'
+import { build, rows } from '../../build.js'
 
 async function turns (count: number): Promise<void> {
   for (let i = 0; i < count; i++) await pause(1)

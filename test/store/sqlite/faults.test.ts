@@ -1,8 +1,8 @@
 import Database from 'better-sqlite3'
 import fastify from 'fastify'
 import t from 'tap'
-import omnichannelContacts from '../../src/index.js'
-import { as, build, fill, path, rows, type World } from '../build.js'
+import omnichannelContacts from '../../../src/index.js'
+import { as, build, fill, path, rows, type World } from '../../build.js'
 
 const failed = { success: false, error: 'Internal server error' }
 const change = { contactId: 'maria', name: 'Marie', emails: ['marie@example.com'], customFields: { plan: 'silver' }, wipeConflicts: true }

@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
-import { build, rows, type Setup, type World } from '../build.js'
+import { build, rows, type Setup, type World } from '../../build.js'
 
 const failed = { success: false, error: 'Internal server error' }
 
