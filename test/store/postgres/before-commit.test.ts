@@ -1,8 +1,7 @@
 import type { PoolClient } from 'pg'
-import t from 'tap'
-import { isAvailable } from '../../../.ci/postgres.js'
 import { UpdateRefusedError } from '../../../src/index.js'
 import { as, build, rows, type Setup } from '../../build.js'
+import { postgres as t } from '../../engines.js'
 
 // beforeCommit as on SQLite, but awaited, and with the client that is in the transaction.
 
@@ -13,8 +12,7 @@ const internal = { success: false, error: 'Internal server error' }
 for (const pipeline of [true, false]) {
   const mode = pipeline ? '' : ', without pipelining'
 
-  t.test(`it is awaited, sees the rows, and writes into the same transaction${mode}`, { skip: !isAvailable }, async (t) => {
-    t.context = { engine: 'postgres' }
+  t.test(`it is awaited, sees the rows, and writes into the same transaction${mode}`, async (t) => {
     let seen: unknown
     const { update, database } = await build(t, {
       host,
@@ -43,8 +41,7 @@ for (const pipeline of [true, false]) {
     ['it ends the transaction', async (client) => { await client.query('ROLLBACK') }, 500, internal]
   ]
   for (const [situation, hook, status, answer] of failing) {
-    t.test(`${situation}: ${status}, and neither side's rows are there${mode}`, { skip: !isAvailable }, async (t) => {
-      t.context = { engine: 'postgres' }
+    t.test(`${situation}: ${status}, and neither side's rows are there${mode}`, async (t) => {
       const { update, database } = await build(t, {
         host, pool: { pipeline, max: 1 }, beforeCommit: async (_event, client: PoolClient) => { await hook(client) }
       })
@@ -59,8 +56,7 @@ for (const pipeline of [true, false]) {
   }
 }
 
-t.test('the connection is lost after it, before COMMIT is sent: the update is begun again', { skip: !isAvailable }, async (t) => {
-  t.context = { engine: 'postgres' }
+t.test('the connection is lost after it, before COMMIT is sent: the update is begun again', async (t) => {
   let calls = 0
   const { update, database } = await build(t, {
     pool: { pipeline: false },
@@ -73,8 +69,7 @@ t.test('the connection is lost after it, before COMMIT is sent: the update is be
   t.equal(database.prepare('SELECT count(*) FROM omnichannel_idempotency_key').pluck().get(), 1)
 })
 
-t.test('a deadlock of its making: the update is begun again', { skip: !isAvailable }, async (t) => {
-  t.context = { engine: 'postgres' }
+t.test('a deadlock of its making: the update is begun again', async (t) => {
   let calls = 0
   const { update, database } = await build(t, {
     host,

@@ -1,12 +1,11 @@
-import tap from 'tap'
-import { isAvailable } from '../../../.ci/postgres.js'
 import { createRandom } from '../../../bench/crash.js'
 import { failover, type Round } from '../../../bench/failover.js'
 import { plan, type Kind } from '../../../bench/failover-plan.js'
 import { openStage } from '../../../bench/failover-stage.js'
 import '../../children.js'
+import { postgres as t } from '../../engines.js'
 
-tap.test('a primary that is killed under load', { skip: !isAvailable }, async (t) => {
+t.test('a primary that is killed under load', async (t) => {
   const seed = Date.now() % 1e6
   const random = createRandom(seed)
   const stage = await openStage()

@@ -2,13 +2,12 @@
 
 import fastify from 'fastify'
 import pg from 'pg'
-import t, { type Test } from 'tap'
-import { isAvailable } from '../../../.ci/postgres.js'
+import type { Test } from 'tap'
 import omnichannelContacts from '../../../src/index.js'
 import { as, build, fill, hold, path, rows, type Setup } from '../../build.js'
+import { postgres as t } from '../../engines.js'
 import { backendThatWaits, openSchema } from '../../postgres-handle.js'
 
-const skip = !isAvailable
 const body = { contactId: 'maria', name: 'Marie' }
 const busy = { success: false, error: 'error-database-busy' }
 const internal = { success: false, error: 'Internal server error' }
@@ -28,7 +27,7 @@ async function start (t: Test, { pool: config, ...setup }: Partial<Setup> = {}) 
   return { database, pool, update, lines }
 }
 
-t.test('all clients of the pool are taken: 503, nothing changed, and the one who comes late goes back', { skip }, async (t) => {
+t.test('all clients of the pool are taken: 503, nothing changed, and the one who comes late goes back', async (t) => {
   const { update, database, pool } = await start(t, { pool: { max: 1 } })
   const before = rows(database)
   const client = await pool.connect()
@@ -40,7 +39,7 @@ t.test('all clients of the pool are taken: 503, nothing changed, and the one who
   t.strictSame([pool.totalCount, pool.idleCount, pool.waitingCount], [1, 1, 0])
 })
 
-t.test('the row is locked by somebody else for too long: 503, nothing changed', { skip }, async (t) => {
+t.test('the row is locked by somebody else for too long: 503, nothing changed', async (t) => {
   for (const pipeline of [true, false]) {
     const { update, database } = await start(t, { pool: { pipeline } })
     const before = rows(database)
@@ -53,7 +52,7 @@ t.test('the row is locked by somebody else for too long: 503, nothing changed', 
   }
 })
 
-t.test('no server: 503 for a caller, and a registration is refused', { skip }, async (t) => {
+t.test('no server: 503 for a caller, and a registration is refused', async (t) => {
   const { update, pool } = await start(t)
   await pool.query('SELECT 1')
   for (const client of (pool as unknown as { _clients: pg.Client[] })._clients) client.host = '/nowhere'
@@ -72,7 +71,7 @@ async function endOthers (pool: pg.Pool): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 20))
 }
 
-t.test('connections that are ended while nobody uses them: the log says so, and nobody notices', { skip }, async (t) => {
+t.test('connections that are ended while nobody uses them: the log says so, and nobody notices', async (t) => {
   const { update, pool, lines } = await start(t)
   t.equal((await update(body)).statusCode, 200)
   await endOthers(pool)
@@ -80,7 +79,7 @@ t.test('connections that are ended while nobody uses them: the log says so, and 
   t.match(lines, [/a connection to the database was lost/])
 })
 
-t.test('a host that listens to its pool is the only one who is told', { skip }, async (t) => {
+t.test('a host that listens to its pool is the only one who is told', async (t) => {
   const { given: pool, close, settings } = await openSchema()
   t.teardown(close)
   const listened = new pg.Pool(settings)
@@ -92,7 +91,7 @@ t.test('a host that listens to its pool is the only one who is told', { skip }, 
   await listened.end()
 })
 
-t.test('the server ends the connection of an update that waits: it is begun again', { skip }, async (t) => {
+t.test('the server ends the connection of an update that waits: it is begun again', async (t) => {
   const { update, database } = await start(t, { lockTimeout: 5000 })
   hold(database)
   const updating = update(body)
@@ -103,7 +102,7 @@ t.test('the server ends the connection of an update that waits: it is begun agai
   t.strictSame([(await updating).statusCode, (await updating).headers.etag], [200, '"2"'])
 })
 
-t.test('a backend that stands still: 503, and the next request has another', { skip }, async (t) => {
+t.test('a backend that stands still: 503, and the next request has another', async (t) => {
   for (const pipeline of [true, false]) {
     const { update, database, pool } = await start(t, { pool: { pipeline, max: 1 } })
     const { rows: [{ pid } = { pid: 0 }] } = await pool.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
@@ -116,7 +115,7 @@ t.test('a backend that stands still: 503, and the next request has another', { s
   }
 })
 
-t.test('a server that may not write: 503, nothing changed', { skip }, async (t) => {
+t.test('a server that may not write: 503, nothing changed', async (t) => {
   const { database, given, close, settings } = await openSchema()
   await fastify().register(omnichannelContacts, { database: given })
   fill(database)
@@ -133,7 +132,7 @@ t.test('a server that may not write: 503, nothing changed', { skip }, async (t) 
   t.strictSame(rows(database), before)
 })
 
-t.test('a client that the host gave back in the middle of a transaction: another is used, and the host\'s work is undone', { skip }, async (t) => {
+t.test('a client that the host gave back in the middle of a transaction: another is used, and the host\'s work is undone', async (t) => {
   const { update, database, pool } = await start(t, { pool: { max: 1 } })
   const client = await pool.connect()
   await client.query("BEGIN; UPDATE omnichannel_contact SET name = 'left open' WHERE id = 'blank'")
@@ -142,7 +141,7 @@ t.test('a client that the host gave back in the middle of a transaction: another
   t.strictSame(database.prepare('SELECT name FROM omnichannel_contact ORDER BY id').pluck().all(), ['', 'Gone', 'Marie'])
 })
 
-t.test('a client whose prepared statements the host has taken away: another is used', { skip }, async (t) => {
+t.test('a client whose prepared statements the host has taken away: another is used', async (t) => {
   for (const pipeline of [true, false]) {
     const { update, pool } = await start(t, { pool: { pipeline, max: 1 } })
     t.equal((await update(body)).headers.etag, '"2"')
@@ -151,7 +150,7 @@ t.test('a client whose prepared statements the host has taken away: another is u
   }
 })
 
-t.test('a trigger that refuses at COMMIT: 500, rows as before, and again as soon as it lets through', { skip }, async (t) => {
+t.test('a trigger that refuses at COMMIT: 500, rows as before, and again as soon as it lets through', async (t) => {
   for (const pipeline of [true, false]) {
     const { update, database, lines } = await start(t, { pool: { pipeline, max: 1 } })
     database.exec(`
@@ -167,7 +166,7 @@ t.test('a trigger that refuses at COMMIT: 500, rows as before, and again as soon
   }
 })
 
-t.test('renames that cross each other: all are done', { skip }, async (t) => {
+t.test('renames that cross each other: all are done', async (t) => {
   const { update, database } = await start(t, { lockTimeout: 10_000, pool: { max: 12 } })
   const channel = (contact: string, visitor: number): string =>
     `('${contact}', ${visitor}, '', 'v${visitor}', 'widget')`
@@ -183,8 +182,7 @@ t.test('renames that cross each other: all are done', { skip }, async (t) => {
   t.strictSame(database.prepare("SELECT sum(version) FROM omnichannel_contact WHERE id LIKE 'c_'").pluck().get(), 8 * 4)
 })
 
-t.test('one key for two contacts at once: one is done, the other refused', { skip }, async (t) => {
-  t.context = { engine: 'postgres' }
+t.test('one key for two contacts at once: one is done, the other refused', async (t) => {
   const keyed = { ...as('ann'), 'idempotency-key': 'k' }
   let other: Promise<{ statusCode: number }> | undefined
   const { update, database } = await build(t, {

@@ -1,13 +1,12 @@
 // A connection that is lost during COMMIT: what became of the update is found out, and it is done once.
 
-import { isAvailable } from '../../../.ci/postgres.js'
-import tap, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { as, build, rows, type Setup, type World } from '../../build.js'
+import { postgres as t } from '../../engines.js'
 import { backendThatWaits } from '../../postgres-handle.js'
 import { openProxy, type Event } from './proxy.js'
 
 async function start (t: Test, events: Event[], { pool, ...setup }: Setup = {}, done?: (world: World) => void) {
-  t.context = { engine: 'postgres' }
   const lines: string[] = []
   let happens = false
   const proxy = await openProxy(t, () => happens ? events.shift() : undefined, () => { done?.(world) })
@@ -37,7 +36,7 @@ const mended: Array<[situation: string, events: Event[]]> = [
 for (const pipeline of [true, false]) {
   for (const [situation, events] of mended) {
     for (const headers of [as('ann'), keyed]) {
-      tap.test(`${situation}${pipeline ? '' : ', without pipelining'}${headers === keyed ? ', with a key' : ''}`, { skip: !isAvailable }, async (t) => {
+      t.test(`${situation}${pipeline ? '' : ', without pipelining'}${headers === keyed ? ', with a key' : ''}`, async (t) => {
         const left = [...events]
         const { update, name, lines } = await start(t, left, { pool: { pipeline }, lockTimeout: 400 })
         const reply = await update(body, headers)
@@ -50,14 +49,14 @@ for (const pipeline of [true, false]) {
   }
 }
 
-tap.test('nothing was sent that changes anything: 200, however the end of it was lost', { skip: !isAvailable }, async (t) => {
+t.test('nothing was sent that changes anything: 200, however the end of it was lost', async (t) => {
   const { update, name } = await start(t, ['lost', 'unanswered'])
   t.equal((await update({ contactId: 'maria' })).statusCode, 200)
   t.equal((await update({ contactId: 'maria' })).statusCode, 200)
   t.strictSame(name(), { name: 'Maria', version: 1 })
 })
 
-tap.test('somebody else has written since: nobody can know, and the log says so', { skip: !isAvailable }, async (t) => {
+t.test('somebody else has written since: nobody can know, and the log says so', async (t) => {
   const later = ({ database }: World): void => { database.exec("UPDATE omnichannel_contact SET name = 'Later', version = version + 1 WHERE id = 'maria'") }
   const { update, name, lines } = await start(t, ['unanswered'], {}, later)
   const reply = await update(body)
@@ -66,7 +65,7 @@ tap.test('somebody else has written since: nobody can know, and the log says so'
   t.strictSame(name(), { name: 'Later', version: 3 })
 })
 
-tap.test('somebody else has written since, with a key: the answer that was stored', { skip: !isAvailable }, async (t) => {
+t.test('somebody else has written since, with a key: the answer that was stored', async (t) => {
   const later = ({ database }: World): void => { database.exec("UPDATE omnichannel_contact SET name = 'Later', version = version + 1 WHERE id = 'maria'") }
   const { update, name, lines } = await start(t, ['unanswered'], {}, later)
   const reply = await update(body, keyed)
@@ -75,7 +74,7 @@ tap.test('somebody else has written since, with a key: the answer that was store
   t.strictSame(name(), { name: 'Later', version: 3 })
 })
 
-tap.test('a neighbour took the version that was lost: it is done after it', { skip: !isAvailable }, async (t) => {
+t.test('a neighbour took the version that was lost: it is done after it', async (t) => {
   let neighbour: Promise<unknown> | undefined
   const { update, database, name } = await start(t, ['lost'], {
     beforeCommit: async () => {
@@ -90,19 +89,19 @@ tap.test('a neighbour took the version that was lost: it is done after it', { sk
   t.strictSame(name(), { name: 'Neighbour', version: 3 })
 })
 
-tap.test('the contact is gone since: nobody can know', { skip: !isAvailable }, async (t) => {
+t.test('the contact is gone since: nobody can know', async (t) => {
   const { update, lines } = await start(t, ['unanswered'], {}, ({ database }) => { database.exec("DELETE FROM omnichannel_contact WHERE id = 'maria'") })
   t.equal((await update(body)).statusCode, 500)
   t.match(lines, [/FOC_IN_DOUBT/])
 })
 
-tap.test('the replica stays away: 500 at the deadline, and the log says why', { skip: !isAvailable }, async (t) => {
+t.test('the replica stays away: 500 at the deadline, and the log says why', async (t) => {
   const { update, lines } = await start(t, Array<Event>(1000).fill('warned'), { lockTimeout: 300 })
   t.equal((await update(body)).statusCode, 500)
   t.match(lines, [/FOC_IN_DOUBT/])
 })
 
-tap.test('the server stays away: 500 at the deadline, and the log says why', { skip: !isAvailable }, async (t) => {
+t.test('the server stays away: 500 at the deadline, and the log says why', async (t) => {
   const { update, lines, database } = await start(t, ['gone'], { lockTimeout: 300 })
   const before = rows(database)
   t.equal((await update(body)).statusCode, 500)

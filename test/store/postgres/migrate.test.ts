@@ -3,13 +3,12 @@
 import { readFileSync } from 'node:fs'
 import fastify from 'fastify'
 import pg from 'pg'
-import t, { type Test } from 'tap'
-import { isAvailable } from '../../../.ci/postgres.js'
+import type { Test } from 'tap'
 import omnichannelContacts, { hashToken, type OmnichannelContactsOptions } from '../../../src/index.js'
 import { as, fill, path } from '../../build.js'
+import { postgres as t } from '../../engines.js'
 import { openSchema, type PoolSettings } from '../../postgres-handle.js'
 
-const skip = !isAvailable
 const script = readFileSync('schema.postgres.sql', 'utf8')
 const permission = 'update-livechat-contact'
 
@@ -28,7 +27,7 @@ async function register (database: pg.Pool, options: Partial<OmnichannelContacts
 
 const defaults = ['admin', 'livechat-agent', 'livechat-manager', 'livechat-monitor']
 
-t.test('an empty schema: all that is in schema.postgres.sql, and nothing twice', { skip }, async (t) => {
+t.test('an empty schema: all that is in schema.postgres.sql, and nothing twice', async (t) => {
   const { given, database, roles } = await open(t)
   await register(given)
   await register(given)
@@ -60,7 +59,7 @@ t.test('both scripts describe the same tables and columns, with the same comment
   }
 })
 
-t.test('the script alone is enough, and may run again', { skip }, async (t) => {
+t.test('the script alone is enough, and may run again', async (t) => {
   const { given, database, roles } = await open(t)
   database.exec(script)
   database.exec(script)
@@ -70,7 +69,7 @@ t.test('the script alone is enough, and may run again', { skip }, async (t) => {
   t.strictSame(roles(), defaults)
 })
 
-t.test('six nodes at once: one does it', { skip }, async (t) => {
+t.test('six nodes at once: one does it', async (t) => {
   const { settings, database, roles } = await open(t)
   const pools = Array.from({ length: 6 }, () => new pg.Pool(settings))
   await Promise.all(pools.map(async (pool) => { await register(pool) }))
@@ -79,7 +78,7 @@ t.test('six nodes at once: one does it', { skip }, async (t) => {
   await Promise.all(pools.map(async (pool) => { await pool.end() }))
 })
 
-t.test('a newer version has been here: refused, with or without migrating', { skip }, async (t) => {
+t.test('a newer version has been here: refused, with or without migrating', async (t) => {
   const { given, database } = await open(t)
   await register(given)
   database.exec('INSERT INTO omnichannel_migration (id) VALUES (3)')
@@ -88,7 +87,7 @@ t.test('a newer version has been here: refused, with or without migrating', { sk
   }
 })
 
-t.test('migrate: false names what is missing, and creates nothing', { skip }, async (t) => {
+t.test('migrate: false names what is missing, and creates nothing', async (t) => {
   const { given, database } = await open(t)
   await t.rejects(register(given, { migrate: false }), { code: 'FOC_INCOMPLETE_SCHEMA', message: /lacks omnichannel_user, omnichannel_user_role, / })
   t.strictSame(database.prepare('SELECT name FROM sqlite_schema').all(), [])
@@ -99,7 +98,7 @@ t.test('migrate: false names what is missing, and creates nothing', { skip }, as
   }
 })
 
-t.test('what was dropped comes back, and what an administrator did stays', { skip }, async (t) => {
+t.test('what was dropped comes back, and what an administrator did stays', async (t) => {
   const { given, database, roles } = await open(t)
   await register(given)
   database.exec("DROP INDEX omnichannel_contact_email_address; DROP TABLE omnichannel_room; DELETE FROM omnichannel_role_permission WHERE role <> 'admin'")
@@ -120,7 +119,7 @@ const hostTables = `
   CREATE VIEW omnichannel_role_permission AS SELECT 'livechat-agent' AS role, '${permission}' AS permission;
   CREATE VIEW omnichannel_room AS SELECT number::text AS id, customer AS contact_id, title AS fname, changed AS updated_at FROM conversation;`
 
-t.test("views over the host's tables: read, and renamed through", { skip }, async (t) => {
+t.test("views over the host's tables: read, and renamed through", async (t) => {
   const { given, database } = await open(t)
   database.exec(hostTables)
   const app = await register(given)
@@ -132,7 +131,7 @@ t.test("views over the host's tables: read, and renamed through", { skip }, asyn
   t.strictSame(database.prepare('SELECT title FROM conversation ORDER BY number').pluck().all(), ['Marie', 'Other'])
 })
 
-t.test("ids of the host's that are no text: refused, with the cast that helps", { skip }, async (t) => {
+t.test("ids of the host's that are no text: refused, with the cast that helps", async (t) => {
   for (const type of ['uuid', 'integer', 'bigint']) {
     const { given, database } = await open(t)
     database.exec(`CREATE TABLE account (key ${type}); CREATE VIEW omnichannel_user AS SELECT key AS id, ''::text AS username, ''::text AS name, true AS active FROM account`)
@@ -143,7 +142,7 @@ t.test("ids of the host's that are no text: refused, with the cast that helps", 
   }
 })
 
-t.test("the host's search_path says which schema it is", { skip }, async (t) => {
+t.test("the host's search_path says which schema it is", async (t) => {
   const { settings, database } = await open(t)
   const name = database.prepare<[], string>('SELECT current_schema()').pluck().get()!
   database.exec(`CREATE SCHEMA ${name}_b`)

@@ -2,9 +2,8 @@
 
 import fc from 'fast-check'
 import pg from 'pg'
-import tap from 'tap'
-import { isAvailable } from '../../../.ci/postgres.js'
 import { as, build, changes, fill, rows } from '../../build.js'
+import { postgres as t } from '../../engines.js'
 import type { PoolSettings } from '../../postgres-handle.js'
 import { body } from '../../rules/generated-bodies.js'
 
@@ -35,8 +34,7 @@ const sessions: Record<string, PoolSettings> = {
 }
 
 for (const [name, pool] of Object.entries(sessions)) {
-  tap.test(`${name}: generated updates are answered and written as in the usual session`, { skip: !isAvailable }, async (t) => {
-    t.context = { engine: 'postgres' }
+  t.test(`${name}: generated updates are answered and written as in the usual session`, async (t) => {
     const [usual, other] = [await build(t), await build(t, { pool })]
     const tables = Object.keys(rows(usual.database)).filter((table) => !/permission|migration/.test(table)).reverse()
     await fc.assert(fc.asyncProperty(fc.array(body, { minLength: 1, maxLength: 3 }), fc.boolean(), async (bodies, isKeyed) => {
@@ -58,8 +56,7 @@ for (const [name, pool] of Object.entries(sessions)) {
   })
 }
 
-tap.test('a host whose sessions end statements early: an update waits for as long as lockTimeout says', { skip: !isAvailable }, async (t) => {
-  t.context = { engine: 'postgres' }
+t.test('a host whose sessions end statements early: an update waits for as long as lockTimeout says', async (t) => {
   const { update, database } = await build(t, { pool: sessions['hostile defaults']! })
   database.exec("BEGIN; UPDATE omnichannel_contact SET name = 'Held' WHERE id = 'maria'")
   const updating = update({ contactId: 'maria', emails: ['x@y'] })
@@ -69,8 +66,7 @@ tap.test('a host whose sessions end statements early: an update waits for as lon
   t.strictSame([reply.statusCode, reply.json().contact?.name], [200, 'Held'])
 })
 
-tap.test('an update takes two round trips, and the look-up of its caller one', { skip: !isAvailable }, async (t) => {
-  t.context = { engine: 'postgres' }
+t.test('an update takes two round trips, and the look-up of its caller one', async (t) => {
   const { update } = await build(t, { pool: { max: 1 } })
   await update({ contactId: 'maria', name: 'Warm' })
   interface Sending { _sentQueryQueue: unknown[], _activeQuery: unknown }

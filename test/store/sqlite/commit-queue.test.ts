@@ -41,21 +41,21 @@ async function send ({ update }: World, wanted: Record<string, string>): Promise
   return replies.map((reply) => [reply.statusCode, reply.statusCode === 200 ? reply.json().contact.name : reply.json()])
 }
 
-void t.test('updates that arrive together share one commit, and nobody is answered before it', async (t) => {
+t.test('updates that arrive together share one commit, and nobody is answered before it', async (t) => {
   const world = await watched(t)
   t.strictSame(await send(world, { a: '1', b: '2', c: '3', d: '4', e: '5' }), [[200, '1'], [200, '2'], [200, '3'], [200, '4'], [200, '5']])
   t.strictSame(commands(world.events), ['BEGIN IMMEDIATE', 'COMMIT', 'answer 200', 'answer 200', 'answer 200', 'answer 200', 'answer 200'])
   t.strictSame(names(world.database), { a: '1', b: '2', c: '3', d: '4', e: '5' })
 })
 
-void t.test('a single update waits for nobody, and the next has a commit of its own', async (t) => {
+t.test('a single update waits for nobody, and the next has a commit of its own', async (t) => {
   const world = await watched(t)
   await send(world, { a: '1' })
   await send(world, { a: '2' })
   t.strictSame(commands(world.events), ['BEGIN IMMEDIATE', 'COMMIT', 'answer 200', 'BEGIN IMMEDIATE', 'COMMIT', 'answer 200'])
 })
 
-void t.test('a turn is bounded: what takes longer is spread over several commits', async (t) => {
+t.test('a turn is bounded: what takes longer is spread over several commits', async (t) => {
   const world = await watched(t)
   let now = 0
   performance.now = () => now += 5
@@ -65,7 +65,7 @@ void t.test('a turn is bounded: what takes longer is spread over several commits
   t.strictSame(names(world.database), { a: '1', b: '2', c: '3', d: '4', e: '5' })
 })
 
-void t.test('updates of one contact are run in the order of their arrival', async (t) => {
+t.test('updates of one contact are run in the order of their arrival', async (t) => {
   const { update, database } = await watched(t)
   const replies = await Promise.all(['1', '2', '3'].map((name) => update({ contactId: 'a', name })))
   t.strictSame(replies.map((reply) => reply.json().contact.name), ['1', '2', '3'])
@@ -73,7 +73,7 @@ void t.test('updates of one contact are run in the order of their arrival', asyn
   t.equal(database.prepare("SELECT version FROM omnichannel_contact WHERE id = 'a'").pluck().get(), 4)
 })
 
-void t.test('a refusal in the middle undoes only itself', async (t) => {
+t.test('a refusal in the middle undoes only itself', async (t) => {
   const world = await watched(t)
   t.strictSame(await send(world, { a: '1', b: '', c: '3', who: '4', e: '5' }), [
     [200, '1'],
@@ -87,7 +87,7 @@ void t.test('a refusal in the middle undoes only itself', async (t) => {
 })
 
 for (const fault of ['ABORT', 'FAIL', 'ROLLBACK']) {
-  void t.test(`a trigger that raises ${fault} for one contact: it alone fails`, async (t) => {
+  t.test(`a trigger that raises ${fault} for one contact: it alone fails`, async (t) => {
     const situations: Array<Record<string, string>> = [
       { a: fault }, { a: fault, b: '2', c: '3' }, { a: '1', b: fault, c: '3' }, { a: '1', b: '2', c: fault },
       { a: fault, b: fault, c: '3' }, { a: '1', b: fault, c: fault, d: '4', e: fault }
@@ -108,7 +108,7 @@ for (const fault of ['ABORT', 'FAIL', 'ROLLBACK']) {
   })
 }
 
-void t.test('a COMMIT that is refused fails all of them and has changed nothing', async (t) => {
+t.test('a COMMIT that is refused fails all of them and has changed nothing', async (t) => {
   const lines: string[] = []
   const world = await watched(t, { server: { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } } })
   world.database.pragma('foreign_keys = ON')

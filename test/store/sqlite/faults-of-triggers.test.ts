@@ -7,7 +7,7 @@ import { build, rows } from '../../build.js'
 const failed = { success: false, error: 'Internal server error' }
 const onBlank = "CREATE TRIGGER t AFTER UPDATE ON omnichannel_contact WHEN old.id = 'blank' BEGIN SELECT of_the_host(); END"
 
-void t.test("a host's function that throws anything: 500 for the one update, the others are saved", async (t) => {
+t.test("a host's function that throws anything: 500 for the one update, the others are saved", async (t) => {
   const things: Record<string, unknown> = { 'an error': new Error('no'), 'a text': 'no', null: null, undefined }
   for (const [situation, thrown] of Object.entries(things)) {
     const { update, database } = await build(t)
@@ -24,7 +24,7 @@ void t.test("a host's function that throws anything: 500 for the one update, the
   }
 })
 
-void t.test("a host's function that asks the same handle, which it cannot: the same", async (t) => {
+t.test("a host's function that asks the same handle, which it cannot: the same", async (t) => {
   const { update, database } = await build(t, { lockTimeout: 100 })
   database.function('of_the_host', () => database.prepare('SELECT 1').pluck().get())
   database.exec(onBlank)
@@ -36,7 +36,7 @@ void t.test("a host's function that asks the same handle, which it cannot: the s
   t.match(rows(database)['omnichannel_contact'], [{ name: '', version: 1 }, {}, { id: 'maria', version: 3 }])
 })
 
-void t.test("a host's trigger that writes to an attached database which somebody has locked: the update waits", async (t) => {
+t.test("a host's trigger that writes to an attached database which somebody has locked: the update waits", async (t) => {
   const audit = `${t.testdir()}/audit.db`
   const other = new Database(audit)
   t.teardown(() => { other.close() })
@@ -55,7 +55,7 @@ void t.test("a host's trigger that writes to an attached database which somebody
   t.strictSame(other.prepare('SELECT name FROM entry').pluck().all(), ['first', 'second'], 'each is noted once')
 })
 
-void t.test('a host that leaves WAL, and then another connection that locks all readers out', async (t) => {
+t.test('a host that leaves WAL, and then another connection that locks all readers out', async (t) => {
   const file = `${t.testdir()}/contacts.db`
   const database = new Database(file, { timeout: 0 })
   database.pragma('journal_mode = WAL')

@@ -64,7 +64,7 @@ async function logged (t: Parameters<typeof build>[0], setup: Parameters<typeof 
   return { ...await build(t, { server, ...setup }), lines }
 }
 
-void t.test('a fault is answered with 500, changes nothing, is logged, and is over when it is mended:', async (t) => {
+t.test('a fault is answered with 500, changes nothing, is logged, and is over when it is mended:', async (t) => {
   for (const [name, { strike, cause, body = change }] of Object.entries(faults)) {
     for (const journal of ['WAL', 'DELETE']) {
       await t.test(`${name}, ${journal}`, async (t) => {
@@ -95,7 +95,7 @@ void t.test('a fault is answered with 500, changes nothing, is logged, and is ov
   }
 })
 
-void t.test('a disk that is full for one: the others that came with it are saved', async (t) => {
+t.test('a disk that is full for one: the others that came with it are saved', async (t) => {
   const { update, database } = await build(t)
   const { strike, body } = faults['disk full']!
   strike(database)
@@ -108,7 +108,7 @@ void t.test('a disk that is full for one: the others that came with it are saved
   t.match(rows(database)['omnichannel_contact'], [{ id: 'blank', name: '', version: 1 }, {}, { id: 'maria', name: 'Marie', version: 3 }])
 })
 
-void t.test('a handle that only reads: serves what changes nothing, and refuses the rest', async (t) => {
+t.test('a handle that only reads: serves what changes nothing, and refuses the rest', async (t) => {
   const file = `${t.testdir()}/contacts.db`
   const first = await build(t, { database: new Database(file) })
   const before = rows(first.database)
@@ -125,7 +125,7 @@ void t.test('a handle that only reads: serves what changes nothing, and refuses 
   t.equal((await first.update(change)).statusCode, 200, 'another handle can still write')
 })
 
-void t.test('a handle that is closed under us: 500, whether before the request or while it waits', async (t) => {
+t.test('a handle that is closed under us: 500, whether before the request or while it waits', async (t) => {
   for (const journal of ['WAL', 'DELETE']) {
     for (const known of [{}, { authenticate: () => ({ id: 'ann' }), authorize: () => true }]) {
       const file = `${t.testdir()}/contacts.db`
@@ -147,7 +147,7 @@ void t.test('a handle that is closed under us: 500, whether before the request o
   }
 })
 
-void t.test('a host that rolls back while an update waits does not undo it', async (t) => {
+t.test('a host that rolls back while an update waits does not undo it', async (t) => {
   const { update, database } = await build(t)
   database.exec('BEGIN')
   fill(database)
@@ -158,7 +158,7 @@ void t.test('a host that rolls back while an update waits does not undo it', asy
   t.match(rows(database)['omnichannel_contact'], [{}, {}, { id: 'maria', name: 'Marie', version: 2 }])
 })
 
-void t.test('a row that cannot be shown: the update is undone', async (t) => {
+t.test('a row that cannot be shown: the update is undone', async (t) => {
   const { update, database } = await build(t)
   // SQLite reads no further than the NUL, JavaScript does.
   database.exec("UPDATE omnichannel_contact SET conflicting_fields = '[]' || char(0) WHERE id = 'maria'")

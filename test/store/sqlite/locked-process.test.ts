@@ -28,7 +28,7 @@ const locks: Array<[journal: string, begin: string]> = [
   ['WAL', 'BEGIN IMMEDIATE'], ['WAL', 'BEGIN EXCLUSIVE'], ['DELETE', 'BEGIN IMMEDIATE'], ['DELETE', 'BEGIN EXCLUSIVE']
 ]
 for (const [journal, begin] of locks) {
-  void t.test(`another process, ${journal}, ${begin}`, async (t) => {
+  t.test(`another process, ${journal}, ${begin}`, async (t) => {
     const file = `${t.testdir()}/contacts.db`
     const database = new Database(file, { timeout: 60_000 })
     database.pragma(`journal_mode = ${journal}`)

@@ -16,7 +16,7 @@ function nameOf (database: Database.Database): unknown {
   return database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get()
 }
 
-void t.test('a transaction of the host: an update waits until it has ended, however it ends', async (t) => {
+t.test('a transaction of the host: an update waits until it has ended, however it ends', async (t) => {
   for (const options of [{}, known]) {
     for (const end of ['COMMIT', 'ROLLBACK']) {
       const { update, database } = await build(t, options)
@@ -34,7 +34,7 @@ void t.test('a transaction of the host: an update waits until it has ended, howe
   }
 })
 
-void t.test('asynchronous Kysely transactions of the host on the same handle', async (t) => {
+t.test('asynchronous Kysely transactions of the host on the same handle', async (t) => {
   const { update, database } = await build(t)
   const kysely = new Kysely<Record<string, Record<string, unknown>>>({ dialect: new SqliteDialect({ database }) })
   const host = async (name: string, fails: boolean): Promise<void> => {
@@ -56,7 +56,7 @@ void t.test('asynchronous Kysely transactions of the host on the same handle', a
   t.strictSame(database.prepare('SELECT count(*), sum(value) FROM omnichannel_statistic').raw().get(), [10, 20], 'so is what the host committed, alone')
 })
 
-void t.test('longer than lockTimeout: 503, nothing changed, and the next update goes through', async (t) => {
+t.test('longer than lockTimeout: 503, nothing changed, and the next update goes through', async (t) => {
   for (const options of [{}, known]) {
     const { update, database } = await build(t, { ...options, lockTimeout: 30 })
     const before = rows(database)
@@ -73,7 +73,7 @@ void t.test('longer than lockTimeout: 503, nothing changed, and the next update 
   }
 })
 
-void t.test('whoever came first is served first, though all found the handle in use', async (t) => {
+t.test('whoever came first is served first, though all found the handle in use', async (t) => {
   for (const options of [{}, known]) {
     const { update, database } = await build(t, options)
     database.exec('BEGIN')
@@ -88,7 +88,7 @@ void t.test('whoever came first is served first, though all found the handle in 
   }
 })
 
-void t.test('a reader that keeps COMMIT away, as one can without WAL: nobody is answered, and all is tried again', async (t) => {
+t.test('a reader that keeps COMMIT away, as one can without WAL: nobody is answered, and all is tried again', async (t) => {
   const file = `${t.testdir()}/contacts.db`
   const other = new Database(file)
   t.teardown(() => { other.close() })

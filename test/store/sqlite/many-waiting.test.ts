@@ -55,7 +55,7 @@ for (const [name, setup] of Object.entries({
   'updates of known callers': { authenticate: () => ({ id: 'ann' }), authorize: () => true }
 })) {
   for (const journal of ['WAL', 'DELETE']) {
-    void t.test(`${name} (${journal}): let go in bounded turns, in order`, async (t) => {
+    t.test(`${name} (${journal}): let go in bounded turns, in order`, async (t) => {
       const database = new Database(`${t.testdir()}/contacts.db`)
       database.pragma(`journal_mode = ${journal}`)
       const world = await build(t, { database, lockTimeout: 60_000, ...setup })
@@ -68,7 +68,7 @@ for (const [name, setup] of Object.entries({
   }
 }
 
-void t.test('time is up for all of them at once: refused in bounded turns, in order', async (t) => {
+t.test('time is up for all of them at once: refused in bounded turns, in order', async (t) => {
   const world = await build(t, { lockTimeout: 400 })
   const { turns, order, statuses } = await answersTo(world, () => undefined)
   world.database.exec('COMMIT')
@@ -77,7 +77,7 @@ void t.test('time is up for all of them at once: refused in bounded turns, in or
   t.ok(Math.max(...turns) <= bound, `at most ${Math.max(...turns)} in a turn`)
 })
 
-void t.test('the handle is closed under them: refused in bounded turns, in order', async (t) => {
+t.test('the handle is closed under them: refused in bounded turns, in order', async (t) => {
   const world = await build(t, { lockTimeout: 60_000 })
   const { turns, order, statuses } = await answersTo(world, () => { world.database.close() })
   t.strictSame([...statuses], [500])

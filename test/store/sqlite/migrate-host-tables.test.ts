@@ -34,7 +34,7 @@ function incomplete (missing: string): object {
 
 const tables = [...schemaSql.matchAll(/^CREATE TABLE IF NOT EXISTS (\w+)/gm)].map(([, table]) => table!)
 
-void t.test('migrate: false names what is missing, and writes nothing', async (t) => {
+t.test('migrate: false names what is missing, and writes nothing', async (t) => {
   const database = new Database(':memory:')
   t.strictSame(await rejection(t, database, false), incomplete(tables.join(', ')))
   t.strictSame(database.prepare('SELECT * FROM sqlite_schema').all(), [])
@@ -45,7 +45,7 @@ void t.test('migrate: false names what is missing, and writes nothing', async (t
   t.strictSame(await rejection(t, partial, false), incomplete('omnichannel_user.username, omnichannel_room'))
 })
 
-void t.test('migrate: false is content with what schema.sql made', async (t) => {
+t.test('migrate: false is content with what schema.sql made', async (t) => {
   const database = new Database(':memory:')
   database.exec(schemaSql)
   t.equal(await rejection(t, database, false), undefined)
@@ -53,7 +53,7 @@ void t.test('migrate: false is content with what schema.sql made', async (t) => 
   t.strictSame(database.prepare('SELECT * FROM omnichannel_migration').all(), [])
 })
 
-void t.test('a table or view of the host that lacks a column is named, and nothing is created around it', async (t) => {
+t.test('a table or view of the host that lacks a column is named, and nothing is created around it', async (t) => {
   const hosts: Record<string, string> = {
     'omnichannel_user.active': 'CREATE TABLE omnichannel_user (id TEXT PRIMARY KEY, username TEXT, name TEXT)',
     'omnichannel_user.username, omnichannel_user.active': "CREATE VIEW omnichannel_user AS SELECT 'x' AS id, 'x' AS name",
@@ -97,7 +97,7 @@ const ownTables = `
     UPDATE ticket SET title = new.name, touched = new.updated_at WHERE key = old.id;
   END;`
 
-void t.test("views over the host's own tables: left as they are, and served from end to end", async (t) => {
+t.test("views over the host's own tables: left as they are, and served from end to end", async (t) => {
   const database = new Database(':memory:')
   database.exec(ownTables)
   const views = database.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'view' ORDER BY name")
@@ -130,7 +130,7 @@ void t.test("views over the host's own tables: left as they are, and served from
   ])
 })
 
-void t.test('a column that does not hold text where ours does is refused, and the message says what to write', async (t) => {
+t.test('a column that does not hold text where ours does is refused, and the message says what to write', async (t) => {
   const views: Record<string, string> = {
     'omnichannel_user.id INTEGER': "CREATE VIEW omnichannel_user AS SELECT id, '' AS username, '' AS name, 1 AS active FROM person",
     'omnichannel_user.id REAL': "CREATE VIEW omnichannel_user AS SELECT weight AS id, '' AS username, '' AS name, 1 AS active FROM person",
@@ -158,7 +158,7 @@ void t.test('a column that does not hold text where ours does is refused, and th
   }
 })
 
-void t.test('large and odd integer ids behind CAST: each is only itself', async (t) => {
+t.test('large and odd integer ids behind CAST: each is only itself', async (t) => {
   const database = new Database(':memory:')
   database.exec(`
     CREATE TABLE person (id INTEGER PRIMARY KEY, is_agent INTEGER);
@@ -183,7 +183,7 @@ void t.test('large and odd integer ids behind CAST: each is only itself', async 
   t.strictSame(users, ['9007199254740992', '8'])
 })
 
-void t.test('an attached file, or a temporary table, does not answer for what main lacks', async (t) => {
+t.test('an attached file, or a temporary table, does not answer for what main lacks', async (t) => {
   const archive = `${t.testdir()}/archive.db`
   const old = new Database(archive)
   old.exec(schemaSql)

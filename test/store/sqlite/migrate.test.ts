@@ -39,7 +39,7 @@ function grants (database: Database.Database): unknown[] {
   return database.prepare('SELECT role, permission FROM omnichannel_role_permission ORDER BY 1, 2').all()
 }
 
-void t.test('a fresh database gets what schema.sql says, and the default roles', async (t) => {
+t.test('a fresh database gets what schema.sql says, and the default roles', async (t) => {
   const database = open(t)
   database.pragma('user_version = 77')
   t.equal(await start(database), undefined)
@@ -51,7 +51,7 @@ void t.test('a fresh database gets what schema.sql says, and the default roles',
   t.equal(database.pragma('user_version', { simple: true }), 77)
 })
 
-void t.test('a file of version 1 with rows comes to the newest, and loses nothing', async (t) => {
+t.test('a file of version 1 with rows comes to the newest, and loses nothing', async (t) => {
   for (const isRecorded of [true, false]) {
     const file = `${t.testdir()}/contacts.db`
     const old = open(t, file)
@@ -81,7 +81,7 @@ void t.test('a file of version 1 with rows comes to the newest, and loses nothin
   }
 })
 
-void t.test('an index or trigger that was dropped comes back, and the rows stay', async (t) => {
+t.test('an index or trigger that was dropped comes back, and the rows stay', async (t) => {
   const database = open(t)
   await start(database)
   const before = schemaOf(database)
@@ -99,7 +99,7 @@ void t.test('an index or trigger that was dropped comes back, and the rows stay'
   }
 })
 
-void t.test('a second run writes nothing', async (t) => {
+t.test('a second run writes nothing', async (t) => {
   for (const journal of ['WAL', 'DELETE']) {
     const file = `${t.testdir()}/contacts.db`
     const observer = open(t, file)
@@ -114,7 +114,7 @@ void t.test('a second run writes nothing', async (t) => {
   }
 })
 
-void t.test('two processes at once do it once', async (t) => {
+t.test('two processes at once do it once', async (t) => {
   const folder = t.testdir()
   const databases = ['WAL', 'DELETE'].map((journal) => {
     const database = open(t, `${folder}/${journal}.db`)
@@ -133,7 +133,7 @@ void t.test('two processes at once do it once', async (t) => {
   }
 })
 
-void t.test('what an administrator did to the roles is not undone by a restart', async (t) => {
+t.test('what an administrator did to the roles is not undone by a restart', async (t) => {
   const edits: Record<string, unknown[]> = {
     'DELETE FROM omnichannel_role_permission': [],
     "DELETE FROM omnichannel_role_permission WHERE role <> 'admin'": [{ role: 'admin', permission }],
@@ -148,7 +148,7 @@ void t.test('what an administrator did to the roles is not undone by a restart',
   }
 })
 
-void t.test('roles that were there first stand', async (t) => {
+t.test('roles that were there first stand', async (t) => {
   const database = open(t)
   database.exec(schemaSql)
   database.exec(`INSERT INTO omnichannel_role_permission VALUES ('my-role', '${permission}'), ('admin', 'other')`)
@@ -156,7 +156,7 @@ void t.test('roles that were there first stand', async (t) => {
   t.strictSame(grants(database), [{ role: 'admin', permission: 'other' }, { role: 'my-role', permission }])
 })
 
-void t.test('a table that was dropped is created again', async (t) => {
+t.test('a table that was dropped is created again', async (t) => {
   const database = open(t)
   await start(database)
   const before = schemaOf(database)
@@ -169,7 +169,7 @@ void t.test('a table that was dropped is created again', async (t) => {
   t.match(rows(database), { omnichannel_contact: [{}, {}, { id: 'maria' }], omnichannel_migration: [{ id: 1 }, { id: 2 }] })
 })
 
-void t.test('a database of a newer version is refused with what to do, and left alone', async (t) => {
+t.test('a database of a newer version is refused with what to do, and left alone', async (t) => {
   for (const migrate of [true, false]) {
     const database = open(t)
     await start(database)
@@ -183,7 +183,7 @@ void t.test('a database of a newer version is refused with what to do, and left 
   }
 })
 
-void t.test('while another connection writes, registering waits, and finds what that one did', async (t) => {
+t.test('while another connection writes, registering waits, and finds what that one did', async (t) => {
   const file = `${t.testdir()}/contacts.db`
   const other = open(t, file)
   other.exec('BEGIN IMMEDIATE')
@@ -195,7 +195,7 @@ void t.test('while another connection writes, registering waits, and finds what 
   t.strictSame(grants(other), [], 'whoever was first decides on the roles')
 })
 
-void t.test('a database that is up to date is registered while another connection holds the write lock', async (t) => {
+t.test('a database that is up to date is registered while another connection holds the write lock', async (t) => {
   for (const journal of ['WAL', 'DELETE']) {
     const file = `${t.testdir()}/contacts.db`
     const other = open(t, file)
@@ -207,7 +207,7 @@ void t.test('a database that is up to date is registered while another connectio
   }
 })
 
-void t.test('a failed registration leaves the handle usable', async (t) => {
+t.test('a failed registration leaves the handle usable', async (t) => {
   const database = open(t)
   t.match(await start(database, { migrate: false }), { code: 'FOC_INCOMPLETE_SCHEMA' })
   const app = fastify()

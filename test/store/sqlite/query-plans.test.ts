@@ -6,7 +6,7 @@ import { as, build } from '../../build.js'
 /** Read whole, because all of their rows are wanted: an administrator's few definitions, and a list of the request. */
 const readWhole = /^SCAN (main\.omnichannel_custom_field|item VIRTUAL TABLE\b.*)$/
 
-void t.test('every query finds its rows by a key or an index', async (t) => {
+t.test('every query finds its rows by a key or an index', async (t) => {
   const prepared = new Set<string>()
   const database = new Database(':memory:')
   const prepare = database.prepare.bind(database)
