@@ -25,7 +25,8 @@ function ask (order: Order): Array<Record<string, unknown>> {
   }
   Atomics.store(flag, 0, 0)
   near.postMessage(order)
-  Atomics.wait(flag, 0, 0)
+  // The notification of the order before may come only now.
+  while (Atomics.load(flag, 0) === 0) Atomics.wait(flag, 0, 0)
   const { rows, error } = receiveMessageOnPort(near)?.message as { rows: Array<Record<string, unknown>>, error?: string }
   if (error !== undefined) throw new Error(`${error}\n${order.sql}`)
   return rows
