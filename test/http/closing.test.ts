@@ -1,21 +1,9 @@
-import type Database from 'better-sqlite3'
 import { once } from 'node:events'
 import { request } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
 import { as, build, path } from '../build.js'
-
-/** Asks the database nothing before the update itself. */
-const known = { authenticate: () => ({ id: 'ann' }), authorize: () => true }
-
-async function turns (count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await pause(1)
-}
-
-function nameOf (database: Database.Database): unknown {
-  return database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get()
-}
+import { known, nameOf, turns } from '../waiting.js'
 
 t.test('app.close() lets waiting updates finish, or refuses them, and leaves none without an answer', async (t) => {
   for (const options of [{}, known]) {

@@ -1,13 +1,9 @@
 import Database from 'better-sqlite3'
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { build, rows } from '../../build.js'
-
-async function turns (count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await pause(1)
-}
+import { nameOf, turns } from '../../waiting.js'
 
 /** Another process that holds a lock of the file; returns how to let go of it. */
 async function lock (t: Test, file: string, begin: string): Promise<() => Promise<void>> {
@@ -18,10 +14,6 @@ async function lock (t: Test, file: string, begin: string): Promise<() => Promis
     child.send('let go')
     await once(child, 'exit')
   }
-}
-
-function nameOf (database: Database.Database): unknown {
-  return database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get()
 }
 
 const locks: Array<[journal: string, begin: string]> = [

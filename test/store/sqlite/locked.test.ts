@@ -1,21 +1,10 @@
 import Database from 'better-sqlite3'
 import { Kysely, SqliteDialect, sql } from 'kysely'
-import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
 import { build, rows } from '../../build.js'
+import { known, nameOf, turns } from '../../waiting.js'
 
 const busy = { success: false, error: 'error-database-busy' }
-/** Asks the database nothing before the update itself. */
-const known = { authenticate: () => ({ id: 'ann' }), authorize: () => true }
-
-async function turns (count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await pause(1)
-}
-
-function nameOf (database: Database.Database): unknown {
-  return database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get()
-}
-
 t.test('a transaction of the host: an update waits until it has ended, however it ends', async (t) => {
   for (const options of [{}, known]) {
     for (const end of ['COMMIT', 'ROLLBACK']) {

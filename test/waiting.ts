@@ -1,0 +1,17 @@
+// For tests of updates that wait.
+
+import type Database from 'better-sqlite3'
+import { setTimeout as pause } from 'node:timers/promises'
+
+/** Options by which the database is asked nothing before the update itself. */
+export const known = { authenticate: () => ({ id: 'ann' }), authorize: () => true }
+
+/** Lets the event loop go round. */
+export async function turns (count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await pause(1)
+}
+
+/** What maria is called now. */
+export function nameOf (database: Database.Database): unknown {
+  return database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get()
+}
