@@ -3,6 +3,7 @@ import t, { sqlite } from '../engines.js'
 import type { ContactUpdatedEvent } from '../../src/index.js'
 import { as, build, rows } from '../build.js'
 import { openFile } from '../files.js'
+import { turns } from '../waiting.js'
 
 t.test('what it is told', async (t) => {
   const events: ContactUpdatedEvent[] = []
@@ -80,7 +81,7 @@ t.test('its failure is logged and changes nothing', async (t) => {
     const server = { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } }
     const { update, database } = await build(t, { server, onContactUpdated })
     const reply = await update({ contactId: 'maria', name: 'Marie' })
-    await new Promise((resolve) => setTimeout(resolve))
+    await turns(2)
     t.equal(reply.statusCode, 200, situation)
     t.equal(reply.json().contact.name, 'Marie', situation)
     t.match(rows(database).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Marie' }], situation)
