@@ -67,8 +67,9 @@ export function * admit (request: FastifyRequest, { authenticate, authorize }: S
 function * findByToken ({ headers }: FastifyRequest): Steps<Caller | undefined> {
   const { 'x-user-id': userId, 'x-auth-token': token } = headers
   if (typeof userId !== 'string' || typeof token !== 'string') return undefined
-  const [row] = yield * ask(findCaller({ userId, hashedToken: hashToken(token), permission, now: new Date().toISOString() }))
-  return row && { user: { id: userId, username: row.username, name: row.name } as User, granted: row.granted === 1 }
+  const [row] = yield * ask(findCaller({ userId, hashedToken: hashToken(token), permission }))
+  if (row === undefined || (row.expires_at !== null && !(row.expires_at > new Date().toISOString()))) return undefined
+  return { user: { id: userId, username: row.username, name: row.name } as User, granted: row.granted === 1 }
 }
 
 function * isGranted ({ id: userId }: User): Steps<boolean> {

@@ -10,6 +10,8 @@ import { partsOf } from './pattern-parts.js'
 
 // Less than what is promised: the clock may strike some milliseconds late.
 const BUDGET = 75 // ms
+/** What runs without a look at the processor's clock: patterns of which each provably takes some ten milliseconds at most. */
+const UNWATCHED = 15 // ms
 /**
  * How many units of work V8 compiles in a millisecond, at worst. No clock stops it then, and it compiles anew for a pattern
  * that is used again, and for other characters: nothing is tried without the time for that.
@@ -29,7 +31,7 @@ export type PatternProblem = 'does not compile' | 'is too large' | 'took too lon
 export type Report = (field: CustomField, problem: PatternProblem) => void
 
 interface Pattern {
-  test: (text: string, left: () => number) => boolean | PatternProblem
+  test: (text: string, budget: Budget) => boolean | PatternProblem
   work: number
 }
 
@@ -38,9 +40,10 @@ export function createPatterns (): (report: Report) => Fits {
   const known = new Map<string, Pattern>()
   let work = 0
 
-  function find (source: string): Pattern {
+  function find (source: string, { watch }: Budget): Pattern {
     const found = known.get(source)
     if (found !== undefined) return found
+    watch()
     const pattern = read(source)
     known.set(source, pattern)
     work += pattern.work
@@ -54,11 +57,11 @@ export function createPatterns (): (report: Report) => Fits {
   }
 
   return (report) => {
-    let left: (() => number) | undefined
+    let budget: Budget | undefined
     return (field, text) => {
-      left ??= startBudget()
+      budget ??= startBudget()
       const answer = field.regexp.length > MAX_LENGTH ? 'is too large'
-        : left() < field.regexp.length / WORK_PER_MS ? 'took too long' : find(field.regexp).test(text, left)
+        : budget.left() < field.regexp.length / WORK_PER_MS ? 'took too long' : find(field.regexp, budget).test(text, budget)
       if (typeof answer === 'boolean') return answer
       report(field, answer)
       return false
@@ -66,16 +69,34 @@ export function createPatterns (): (report: Report) => Fits {
   }
 }
 
-/** How much of the budget is left. What this thread has used is no more than what the process has, nor than what the wall's clock says. */
-function startBudget (): () => number {
-  const wall = performance.now()
-  const processor = process.cpuUsage()
-  return () => {
-    const elapsed = performance.now() - wall
-    // Asking for the processor's time takes longer than most patterns.
-    if (elapsed < BUDGET / 2) return BUDGET - elapsed
-    const { user, system } = process.cpuUsage(processor)
-    return BUDGET - Math.min(elapsed, (user + system) / 1000)
+interface Budget {
+  /** How many milliseconds are left. */
+  left: () => number
+  /** Called before something that may take long. */
+  watch: () => void
+}
+
+/**
+ * What this thread has used is no more than what the process has, nor than what the wall's clock says. To ask for the
+ * processor's time takes longer than most patterns, so that clock runs only once something may take long.
+ */
+function startBudget (): Budget {
+  const start = performance.now()
+  let watched: { from: number, processor: NodeJS.CpuUsage } | undefined
+  const watch = (): void => {
+    // Before, others may have had the processor for any time; all that ran here has been proved to be short.
+    watched ??= { from: Math.min(performance.now() - start, UNWATCHED), processor: process.cpuUsage() }
+  }
+  return {
+    watch,
+    left: () => {
+      const elapsed = performance.now() - start
+      if (elapsed < UNWATCHED) return BUDGET - elapsed
+      watch()
+      const { from, processor } = watched as NonNullable<typeof watched>
+      const { user, system } = process.cpuUsage(processor)
+      return BUDGET - Math.min(elapsed, from + (user + system) / 1000)
+    }
   }
 }
 
@@ -91,8 +112,10 @@ function read (source: string): Pattern {
     const safe = safeLength(parts)
     const reserve = doored.work / WORK_PER_MS
     return {
-      test: (text, left) => text.length <= safe && left() > reserve ? regexp.test(text)
-        : testWithClock(regexp, text, left, reserve),
+      test: (text, budget) => {
+        if (text.length > safe || reserve >= 1) budget.watch()
+        return text.length <= safe && budget.left() > reserve ? regexp.test(text) : testWithClock(regexp, text, budget.left, reserve)
+      },
       work: SMALLEST + source.length + doored.work
     }
   } catch {

@@ -5,20 +5,26 @@ import type { Dialect } from './dialect.js'
 import { many, one, write } from './steps.js'
 import type { Tables } from './tables.js'
 
-/** Who holds the token, and whether they have the permission: one look-up answers both questions. */
-export const findCaller = one((db, caller: { userId: string, hashedToken: string, permission: string, now: string }) =>
+/** The tables behind the steady queries, which only others write. */
+export const steadyTables = [
+  'omnichannel_user', 'omnichannel_user_role', 'omnichannel_role_permission', 'omnichannel_auth_token', 'omnichannel_custom_field'
+] as const satisfies ReadonlyArray<keyof Tables>
+
+/** Who holds the token, and whether they have the permission: one look-up answers both questions. When it expires is the caller's to judge. */
+export const findCaller = one((db, caller: { userId: string, hashedToken: string, permission: string }) =>
   db
     .selectFrom('omnichannel_auth_token as token')
     .innerJoin('omnichannel_user as user', 'user.id', 'token.user_id')
-    .select(['user.id', 'user.username', 'user.name'])
+    .select(['user.id', 'user.username', 'user.name', 'token.expires_at'])
     .select((where) => where.exists(selectGrants(db, caller.userId, caller.permission)).as('granted'))
     .where('token.hashed_token', '=', caller.hashedToken)
     .where('token.user_id', '=', caller.userId)
     .where('user.active', '=', 1)
-    .where((where) => where.or([where('token.expires_at', 'is', null), where('token.expires_at', '>', caller.now)])))
+    // PostgreSQL's -infinity has no text.
+    .where((where) => where.or([where('token.expires_at', 'is', null), where('token.expires_at', '>', '1970-01-01T00:00:00.000Z')])), { isSteady: true })
 
 export const findPermission = one((db, { userId, permission }: { userId: string, permission: string }) =>
-  selectGrants(db, userId, permission).limit(1))
+  selectGrants(db, userId, permission).limit(1), { isSteady: true })
 
 function selectGrants (db: Kysely<Tables>, userId: string, permission: string) {
   return db
@@ -71,7 +77,7 @@ export const findAgent = one((db, { userId }: { userId: string }) =>
     .innerJoin('omnichannel_user_role as held', 'held.user_id', 'user.id')
     .select('user.id')
     .where('user.id', '=', userId)
-    .where('held.role', '=', 'livechat-agent'))
+    .where('held.role', '=', 'livechat-agent'), { isSteady: true })
 
 /** In the order of insertion, which decides what is reported first. */
 export const listAllowedCustomFields = many((db, _: object, dialect) =>
@@ -80,7 +86,7 @@ export const listAllowedCustomFields = many((db, _: object, dialect) =>
     .select(['id', 'label', 'required', 'regexp'])
     .where('scope', '=', 'visitor')
     .where('visibility', '!=', 'hidden')
-    .orderBy(dialect.insertionOrder))
+    .orderBy(dialect.insertionOrder), { isSteady: true })
 
 export interface ContactChange {
   contactId: string

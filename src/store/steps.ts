@@ -8,6 +8,8 @@ import type { Tables } from './tables.js'
 /** A query as it is written down once; each store compiles it for its engine when it first meets it. */
 export interface Description {
   readonly kind: 'one' | 'many' | 'write'
+  /** Whether it reads only what no update writes, so that the answer stays the same until somebody else writes. */
+  readonly isSteady: boolean
   readonly describe: (db: Kysely<Tables>, values: never, dialect: Dialect) => Compilable
 }
 
@@ -27,16 +29,23 @@ export interface Call<Answer = unknown> {
 
 export type Question = Query | Call
 
+/** Whether it writes, or is the host's and may do anything. */
+export function isWriting (question: Question): boolean {
+  return 'call' in question || question.description.kind === 'write'
+}
+
 type Describe<Values, Row> = (db: Kysely<Tables>, values: Values, dialect: Dialect) => Compilable<Row>
 
+type QuerySettings = Partial<Pick<Description, 'isSteady'>>
+
 /** A query for at most one row. */
-export function one<Values extends object, Row> (describe: Describe<Values, Row>): (values: Values) => Query<Row | undefined> {
-  return define('one', describe)
+export function one<Values extends object, Row> (describe: Describe<Values, Row>, settings?: QuerySettings): (values: Values) => Query<Row | undefined> {
+  return define('one', describe, settings)
 }
 
 /** A query for any number of rows. */
-export function many<Values extends object, Row> (describe: Describe<Values, Row>): (values: Values) => Query<Row[]> {
-  return define('many', describe)
+export function many<Values extends object, Row> (describe: Describe<Values, Row>, settings?: QuerySettings): (values: Values) => Query<Row[]> {
+  return define('many', describe, settings)
 }
 
 /** A query that writes and returns nothing. */
@@ -44,8 +53,10 @@ export function write<Values extends object> (describe: Describe<Values, unknown
   return define('write', describe)
 }
 
-function define<Values extends object, Answer> (kind: Description['kind'], describe: Describe<Values, unknown>): (values: Values) => Query<Answer> {
-  const description: Description = { kind, describe }
+function define<Values extends object, Answer> (
+  kind: Description['kind'], describe: Describe<Values, unknown>, { isSteady = false }: QuerySettings = {}
+): (values: Values) => Query<Answer> {
+  const description: Description = { kind, isSteady, describe }
   return (values) => ({ description, values })
 }
 

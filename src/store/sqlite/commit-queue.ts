@@ -1,27 +1,43 @@
 // Updates that wait together share one commit.
 //
 // A turn takes the updates that have arrived since the last one and runs them one after another inside a single
-// BEGIN IMMEDIATE … COMMIT, each in a savepoint of its own, so a refused update undoes only itself. Nobody is
-// answered before the COMMIT. A turn waits for nobody to join it: a single update is run in the next setImmediate.
+// BEGIN IMMEDIATE … COMMIT. Nobody is answered before the COMMIT. A turn waits for nobody to join it: a single update is
+// run in the next setImmediate.
+//
+// What is refused has written nothing, as a rule, and so undoes nothing. Where an update fails after it has written, the
+// whole transaction is undone and the others are run again; then, and where the host's own code may refuse what was
+// written, each has a savepoint of its own, so that it undoes only itself.
 
 import type { SqliteDatabase, SqliteStatement } from './handle.js'
 import { createLine, turnLimit, type Answer, type Line, type Waiting } from './line.js'
 
-/** The updates of one database handle: each is resolved once it is committed, or rejected once it is undone. */
-export function createCommitQueue (database: SqliteDatabase): Line {
+/** After an update that failed when it had written, so many have savepoints. */
+const carefulFor = 1000
+
+/**
+ * The updates of one database handle: each is resolved once it is committed, or rejected once it is undone.
+ *
+ * @param begun is called in each transaction, before the first update
+ */
+export function createCommitQueue (database: SqliteDatabase, begun: () => void): Line {
   const prepared = new Map<string, SqliteStatement>()
+  let careful = 0
+  let hostWasCalled = false
+  let wasUndoneHere = false
   return createLine(database, commitTogether)
 
   function commitTogether (line: Waiting[], taken: Waiting[]): Answer[] {
     const answers: Answer[] = []
     const end = performance.now() + turnLimit
     const mayShare = (): boolean => taken[0]?.alone === false && line[0]?.alone === false
+    hostWasCalled = wasUndoneHere = false
     run('BEGIN IMMEDIATE')
     try {
+      begun()
       do {
         const update = line.shift() as Waiting
         taken.push(update)
-        answers.push(attempt(update))
+        answers.push(attempt(update, taken.length === 1))
         if (!database.inTransaction) return startAgain(line, taken, answers)
       } while (mayShare() && performance.now() < end)
       run('COMMIT')
@@ -32,29 +48,44 @@ export function createCommitQueue (database: SqliteDatabase): Line {
     }
   }
 
-  function attempt (update: Waiting): Answer {
-    run('SAVEPOINT omnichannel_update')
+  function attempt (update: Waiting, isFirst: boolean): Answer {
+    let hasWritten = false
+    let isGuarded = false
+    const beforeWriting = (callsHost: boolean): void => {
+      hasWritten = true
+      hostWasCalled ||= callsHost
+      // Nobody else's writes are undone with those of the first.
+      if (isFirst || !(hostWasCalled || careful > 0)) return
+      run('SAVEPOINT omnichannel_update')
+      isGuarded = true
+    }
     try {
-      const result = update.work()
-      run('RELEASE omnichannel_update')
+      const result = update.work(beforeWriting)
+      if (isGuarded) run('RELEASE omnichannel_update')
       return () => { update.resolve(result) }
     } catch (error) {
-      if (database.inTransaction) {
+      if (database.inTransaction && isGuarded) {
         run('ROLLBACK TO omnichannel_update')
         run('RELEASE omnichannel_update')
+      } else if (database.inTransaction && hasWritten) {
+        run('ROLLBACK')
+        wasUndoneHere = true
+        careful = carefulFor
       }
       // A host's function in a trigger may throw anything, and Fastify takes null for no error.
       return () => { update.reject(error ?? new Error('a function of the host threw no error')) }
+    } finally {
+      if (careful > 0) careful--
     }
   }
 
   /**
-   * The last one taken ended the whole transaction (RAISE(ROLLBACK) in a trigger, a full disk) and undid the others
-   * with it: it is answered, they go back to the head of the line.
+   * With the last one taken the whole transaction was undone, and the others with it: it is answered, they go back to the
+   * head of the line. Where it was not undone here (RAISE(ROLLBACK) in a trigger, a full disk) no savepoint would help.
    */
   function startAgain (line: Waiting[], taken: Waiting[], answers: Answer[]): Answer[] {
     const others = taken.slice(0, -1)
-    for (const update of others) update.alone = true
+    for (const update of others) update.alone ||= !wasUndoneHere
     line.unshift(...others)
     return answers.slice(-1)
   }

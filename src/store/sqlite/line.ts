@@ -8,10 +8,14 @@
 import { DatabaseBusyError } from '../../errors.js'
 import { isBusy, withoutBusyTimeout } from './busy.js'
 import type { SqliteDatabase } from './handle.js'
+import type { BeforeWriting } from './runner.js'
+
+/** `beforeWriting` is to be called before the first write. */
+export type Work<Result> = (beforeWriting?: BeforeWriting) => Result
 
 /** One piece of work that waits. It must not await, and may be run again when a transaction was lost to somebody else. */
 export interface Waiting {
-  work: () => unknown
+  work: Work<unknown>
   deadline: number
   /** To be run in a transaction of its own, because one that it shared was lost. */
   alone: boolean
@@ -31,7 +35,7 @@ export type Serve = (line: Waiting[], taken: Waiting[]) => Answer[]
 
 export interface Line {
   /** @throws {DatabaseBusyError} when the database could not be had within `lockTimeout` milliseconds */
-  wait: <Result>(work: () => Result, lockTimeout: number) => Promise<Result>
+  wait: <Result>(work: Work<Result>, lockTimeout: number) => Promise<Result>
   isEmpty: () => boolean
   /** Resolves when everybody who waits now has been answered. */
   settled: () => Promise<unknown>
@@ -95,7 +99,7 @@ export function createLine (database: SqliteDatabase, serve: Serve): Line {
   }
 
   return {
-    wait: <Result>(work: () => Result, lockTimeout: number) => {
+    wait: <Result>(work: Work<Result>, lockTimeout: number) => {
       const waiting = { work, deadline: performance.now() + lockTimeout, alone: false } as Waiting
       waiting.promise = new Promise((resolve, reject) => Object.assign(waiting, { resolve, reject }))
       line.push(waiting)

@@ -3,10 +3,11 @@
 import { Kysely, SqliteDialect, type SqliteDialectConfig } from 'kysely'
 import { AsyncBeforeCommitError } from '../../errors.js'
 import { compile } from '../compile.js'
-import type { Call, Description, Question, Steps } from '../steps.js'
+import { isWriting, type Call, type Description, type Question, type Steps } from '../steps.js'
 import type { Tables } from '../tables.js'
 import { sqliteDialect } from './dialect.js'
 import type { SqliteDatabase } from './handle.js'
+import type { Memory } from './memory.js'
 
 type Execute = (values: object) => unknown
 
@@ -15,8 +16,13 @@ function createCompiler (): Kysely<Tables> {
   return new Kysely<Tables>({ dialect: new SqliteDialect({} as SqliteDialectConfig) }).withSchema('main')
 }
 
+/** Told of the step that writes, before it does. */
+export type BeforeWriting = (callsHost: boolean) => void
+
+export type Run = <Result>(steps: Steps<Result>, beforeWriting?: BeforeWriting) => Result
+
 /** Prepares each query when it is first met. */
-export function createRunner (database: SqliteDatabase): <Result>(steps: Steps<Result>) => Result {
+export function createRunner (database: SqliteDatabase, memory: Memory): Run {
   const db = createCompiler()
   const prepared = new Map<Description, Execute>()
 
@@ -25,10 +31,12 @@ export function createRunner (database: SqliteDatabase): <Result>(steps: Steps<R
     const { description, values } = question
     let ready = prepared.get(description)
     if (ready === undefined) prepared.set(description, ready = prepare(description))
-    return ready(values)
+    const execute = ready
+    return description.isSteady ? memory.recall(question, () => execute(values)) : execute(values)
   }
 
   function call ({ call }: Call): unknown {
+    memory.close()
     const result = call(database as never)
     if (!(result instanceof Promise)) return result
     // What becomes of it is of no interest any more, but must not end the process.
@@ -40,7 +48,7 @@ export function createRunner (database: SqliteDatabase): <Result>(steps: Steps<R
     const { kind, sql, columns, bind } = compile(db, sqliteDialect, description)
     // The host may have made BigInt the default of its handle.
     const statement = database.prepare(sql).safeIntegers(false)
-    if (kind === 'write') return (values) => { statement.run(...bind(values)) }
+    if (kind === 'write') return (values) => { memory.countOwn((statement.run(...bind(values)) as { changes: number }).changes) }
 
     // Rows as arrays, made into objects here: better-sqlite3's own objects take about twice as long.
     statement.raw(true)
@@ -56,9 +64,13 @@ export function createRunner (database: SqliteDatabase): <Result>(steps: Steps<R
     }
   }
 
-  return (steps) => {
+  return (steps, beforeWriting) => {
     let step = steps.next()
-    while (step.done !== true) step = steps.next(step.value.map(execute))
+    while (step.done !== true) {
+      const { value: questions } = step
+      if (questions.some(isWriting)) beforeWriting?.(questions.some((question) => 'call' in question))
+      step = steps.next(questions.map(execute))
+    }
     return step.value
   }
 }

@@ -4,6 +4,7 @@ import { isBusy } from './busy.js'
 import { createCommitQueue } from './commit-queue.js'
 import type { SqliteDatabase } from './handle.js'
 import { createLine, turnLimit, type Waiting } from './line.js'
+import { createMemory } from './memory.js'
 import { bringUpToDate, findMissing, isUpToDate } from './migrations.js'
 import { createRunner } from './runner.js'
 
@@ -17,22 +18,27 @@ export function sqliteStore (database: SqliteDatabase): Store {
 }
 
 function createStore (database: SqliteDatabase): Store {
-  const run = createRunner(database)
+  const memory = createMemory(database)
+  const run = createRunner(database, memory)
   const reads = createLine(database, readInTurn)
-  const commits = createCommitQueue(database)
+  const commits = createCommitQueue(database, memory.lookInside)
   // In WAL mode no writer locks a reader out, so a read need not guard against waiting.
   let readersAreFree = false
 
   return {
     migrate: async ({ migrate, lockTimeout }) => {
       const isDone = await reads.wait(() => isUpToDate(database), lockTimeout)
-      if (migrate && !isDone) await commits.wait(() => { bringUpToDate(database) }, lockTimeout)
+      if (migrate && !isDone) await commits.wait((beforeWriting) => {
+        beforeWriting?.(false)
+        bringUpToDate(database)
+      }, lockTimeout)
       await reads.wait(() => { refuseMissing(findMissing(database)) }, lockTimeout)
     },
     read: async (steps, lockTimeout) => {
       // What the host has not committed yet may never have been.
       if (readersAreFree && reads.isEmpty() && !database.inTransaction) {
         try {
+          memory.lookOutside()
           return run(steps())
         } catch (error) {
           if (!isBusy(error)) throw error
@@ -43,7 +49,7 @@ function createStore (database: SqliteDatabase): Store {
         return run(steps())
       }, lockTimeout)
     },
-    update: async (steps, lockTimeout) => await commits.wait(() => run(steps()), lockTimeout),
+    update: async (steps, lockTimeout) => await commits.wait((beforeWriting) => run(steps(), beforeWriting), lockTimeout),
     settled: async () => {
       await reads.settled()
       await commits.settled()
