@@ -1,4 +1,5 @@
-// What a careful engineer writes with better-sqlite3: statements prepared once, one immediate transaction a request.
+// What a careful engineer writes with better-sqlite3: statements prepared once, rows as arrays, no statement that is not
+// needed, and one immediate transaction a request.
 
 import type Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
@@ -8,29 +9,41 @@ import type { ContactChannelTable, ContactTable } from '../../src/store/tables.j
 import type { Dist } from './dist.js'
 import { addRoute } from './route.js'
 
+type Cells = Array<string | number | null>
+
+const contactColumns = [
+  'id', 'name', 'contact_manager', 'custom_fields', 'conflicting_fields', 'unknown', 'pre_registration', 'last_chat_id', 'last_chat_at',
+  'version', 'created_at', 'updated_at'
+]
+const channelColumns = [
+  'name', 'visitor_id', 'source_type', 'source_id', 'blocked', 'verified', 'verified_at', 'field', 'value', 'details',
+  'last_chat_id', 'last_chat_at'
+]
+
 export function addByHand (app: FastifyInstance, dist: Dist, database: Database.Database): void {
   const { ContactNotFoundError, ContactManagerNotFoundError, InvalidOperationError } = dist.index
   const beginPatterns = dist.patterns.createPatterns()
 
-  const findUser = database.prepare<[string, string, string], { id: string }>(`
-    SELECT user.id FROM omnichannel_auth_token AS token JOIN omnichannel_user AS user ON user.id = token.user_id
-    WHERE token.hashed_token = ? AND token.user_id = ? AND user.active = 1 AND (token.expires_at IS NULL OR token.expires_at > ?)`)
-  const findPermission = database.prepare<[string]>(`
-    SELECT 1 FROM omnichannel_user_role AS held JOIN omnichannel_role_permission AS granted ON granted.role = held.role
-    WHERE held.user_id = ? AND granted.permission = 'update-livechat-contact' LIMIT 1`)
-  const findContact = database.prepare<[string], ContactTable>('SELECT * FROM omnichannel_contact WHERE id = ? AND enabled = 1')
+  const findUser = database.prepare<[string, string, string], [string, number]>(`
+    SELECT user.id, EXISTS (
+      SELECT 1 FROM omnichannel_user_role AS held JOIN omnichannel_role_permission AS granted ON granted.role = held.role
+      WHERE held.user_id = user.id AND granted.permission = 'update-livechat-contact')
+    FROM omnichannel_auth_token AS token JOIN omnichannel_user AS user ON user.id = token.user_id
+    WHERE token.hashed_token = ? AND token.user_id = ? AND user.active = 1 AND (token.expires_at IS NULL OR token.expires_at > ?)`).raw()
+  const findContact = database.prepare<[string], Cells>(
+    `SELECT ${contactColumns.join()} FROM omnichannel_contact WHERE id = ? AND enabled = 1`).raw()
   const listEmails = database.prepare<[string], string>(
     'SELECT address FROM omnichannel_contact_email WHERE contact_id = ? ORDER BY position').pluck()
   const listPhones = database.prepare<[string], string>(
     'SELECT phone_number FROM omnichannel_contact_phone WHERE contact_id = ? ORDER BY position').pluck()
-  const listChannels = database.prepare<[string], ContactChannelTable>(
-    'SELECT * FROM omnichannel_contact_channel WHERE contact_id = ? ORDER BY position')
+  const listChannels = database.prepare<[string], Cells>(
+    `SELECT ${channelColumns.join()} FROM omnichannel_contact_channel WHERE contact_id = ? ORDER BY position`).raw()
   const findAgent = database.prepare<[string]>(`
     SELECT 1 FROM omnichannel_user AS user JOIN omnichannel_user_role AS held ON held.user_id = user.id
-    WHERE user.id = ? AND held.role = 'livechat-agent'`)
-  const listCustomFields = database.prepare<[], CustomField>(`
+    WHERE user.id = ? AND held.role = 'livechat-agent'`).pluck()
+  const listCustomFields = database.prepare<[], [string, string, number, string]>(`
     SELECT id, label, required, regexp FROM omnichannel_custom_field
-    WHERE scope = 'visitor' AND visibility <> 'hidden' ORDER BY rowid`)
+    WHERE scope = 'visitor' AND visibility <> 'hidden' ORDER BY rowid`).raw()
   const updateRow = database.prepare(`
     UPDATE omnichannel_contact SET name = ?, contact_manager = ?, custom_fields = ?, conflicting_fields = ?, unknown = 0,
       version = version + 1, updated_at = ? WHERE id = ?`)
@@ -47,9 +60,10 @@ export function addByHand (app: FastifyInstance, dist: Dist, database: Database.
 
   const update = database.transaction((body: UpdateContactBody): Contact => {
     const { contactId } = body
-    const row = findContact.get(contactId)
-    if (row === undefined) throw new ContactNotFoundError()
-    const channels = listChannels.all(contactId)
+    const cells = findContact.get(contactId)
+    if (cells === undefined) throw new ContactNotFoundError()
+    const row = rowOf<ContactTable>(contactColumns, cells)
+    const channels = listChannels.all(contactId).map((cells) => rowOf<ContactChannelTable>(channelColumns, cells))
     const storedEmails = listEmails.all(contactId)
     const storedPhones = listPhones.all(contactId)
     const contactOf = (row: ContactTable, emails: string[], phones: string[]): Contact =>
@@ -59,8 +73,8 @@ export function addByHand (app: FastifyInstance, dist: Dist, database: Database.
     if (contactManager != null && contactManager !== '' && findAgent.get(contactManager) === undefined) throw new ContactManagerNotFoundError()
     let merged = row.custom_fields
     if (customFields != null) {
-      const fits = beginPatterns(() => undefined)
-      merged = dist.customFields.mergeCustomFields(listCustomFields.all(), row.custom_fields, customFields, fits)
+      const allowed = listCustomFields.all().map(([id, label, required, regexp]): CustomField => ({ id, label, required, regexp }))
+      merged = dist.customFields.mergeCustomFields(allowed, row.custom_fields, customFields, beginPatterns(() => undefined))
     }
     if (name === '' && row.name !== '') throw new InvalidOperationError()
     const changes = [name, emails, phones, customFields, contactManager].some((part) => part != null) || wipeConflicts === true
@@ -77,11 +91,11 @@ export function addByHand (app: FastifyInstance, dist: Dist, database: Database.
       updated_at: now
     }
     updateRow.run(updated.name, updated.contact_manager, updated.custom_fields, updated.conflicting_fields, now, contactId)
-    if (emails != null) {
+    if (emails != null && !isSame(emails, storedEmails)) {
       deleteEmails.run(contactId)
       emails.forEach((address, position) => insertEmail.run(contactId, position, address))
     }
-    if (phones != null) {
+    if (phones != null && !isSame(phones, storedPhones)) {
       deletePhones.run(contactId)
       phones.forEach((phone, position) => insertPhone.run(contactId, position, phone))
     }
@@ -100,8 +114,21 @@ export function addByHand (app: FastifyInstance, dist: Dist, database: Database.
   })
 
   addRoute(app, dist, {
-    findUser: (userId, hashedToken, now) => findUser.get(hashedToken, userId, now),
-    hasPermission: (userId) => findPermission.get(userId) !== undefined,
+    findUser: (userId, hashedToken, now) => {
+      const found = findUser.get(hashedToken, userId, now)
+      return found && { id: found[0], granted: found[1] === 1 }
+    },
+    hasPermission: ({ granted }) => granted === true,
     update: (body) => update.immediate(body)
   })
+}
+
+function rowOf<Row> (columns: string[], cells: Cells): Row {
+  const row: Record<string, unknown> = {}
+  for (let index = 0; index < columns.length; index++) row[columns[index] as string] = cells[index]
+  return row as Row
+}
+
+function isSame (one: string[], other: string[]): boolean {
+  return one.length === other.length && one.every((item, index) => item === other[index])
 }

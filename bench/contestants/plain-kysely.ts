@@ -92,8 +92,8 @@ export function addPlainKysely (app: FastifyInstance, dist: Dist, database: Data
       .innerJoin('omnichannel_user as user', 'user.id', 'token.user_id').select('user.id')
       .where('token.hashed_token', '=', hashedToken).where('token.user_id', '=', userId).where('user.active', '=', 1)
       .where((eb) => eb.or([eb('token.expires_at', 'is', null), eb('token.expires_at', '>', now)])).executeTakeFirst(),
-    hasPermission: async (userId) => await db.selectFrom('omnichannel_user_role as held')
+    hasPermission: async ({ id }) => await db.selectFrom('omnichannel_user_role as held')
       .innerJoin('omnichannel_role_permission as granted', 'granted.role', 'held.role').select('granted.role')
-      .where('held.user_id', '=', userId).where('granted.permission', '=', 'update-livechat-contact').limit(1).executeTakeFirst() !== undefined
+      .where('held.user_id', '=', id).where('granted.permission', '=', 'update-livechat-contact').limit(1).executeTakeFirst() !== undefined
   })
 }

@@ -7,9 +7,15 @@ import type { Dist } from './dist.js'
 
 type Awaitable<Value> = Value | Promise<Value>
 
+interface User {
+  id: string
+  /** Set where one look-up answered both questions. */
+  granted?: boolean
+}
+
 export interface Rules {
-  findUser: (userId: string, hashedToken: string, now: string) => Awaitable<{ id: string } | undefined>
-  hasPermission: (userId: string) => Awaitable<boolean>
+  findUser: (userId: string, hashedToken: string, now: string) => Awaitable<User | undefined>
+  hasPermission: (user: User) => Awaitable<boolean>
   update: (body: UpdateContactBody) => Awaitable<Contact>
 }
 
@@ -23,13 +29,13 @@ export function addRoute (app: FastifyInstance, dist: Dist, rules: Rules): void 
     if (typeof userId !== 'string' || typeof token !== 'string') return done(new UnauthorizedError())
     settle(() => rules.findUser(userId, hashToken(token), new Date().toISOString()), (user) => {
       if (user === undefined) return done(new UnauthorizedError())
-      ;(request as { [kUser]?: { id: string } })[kUser] = user
+      ;(request as { [kUser]?: User })[kUser] = user
       done()
     }, done)
   })
   app.addHook('preParsing', (request, _reply, _payload, done) => {
-    const user = (request as { [kUser]?: { id: string } })[kUser] as { id: string }
-    settle(() => rules.hasPermission(user.id), (granted) => { done(granted ? undefined : new ForbiddenError()) }, done)
+    const user = (request as { [kUser]?: User })[kUser] as User
+    settle(() => rules.hasPermission(user), (granted) => { done(granted ? undefined : new ForbiddenError()) }, done)
   })
   dist.body.addBodyParsers(app)
 

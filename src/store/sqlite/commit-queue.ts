@@ -54,8 +54,8 @@ export function createCommitQueue (database: SqliteDatabase, begun: () => void):
     const beforeWriting = (callsHost: boolean): void => {
       hasWritten = true
       hostWasCalled ||= callsHost
-      // Nobody else's writes are undone with those of the first.
-      if (isFirst || !(hostWasCalled || careful > 0)) return
+      // With the first one's writes nobody else's are undone. A host that ends the transaction is found out by its savepoint.
+      if (!callsHost && (isFirst || !(hostWasCalled || careful > 0))) return
       run('SAVEPOINT omnichannel_update')
       isGuarded = true
     }
