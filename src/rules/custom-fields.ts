@@ -34,29 +34,27 @@ export function mergeCustomFields (allowed: readonly CustomField[], stored: stri
   }
 
   const allowedIds = new Set(allowed.map((field) => field.id))
-  const storedMembers = membersOf(stored)
+  const storedMembers = membersBeside(allowedIds, stored)
   for (const key of Object.keys(sent)) {
     if (!allowedIds.has(key) && !storedMembers.has(key)) throw new CustomFieldNotAllowedError(key)
   }
-
-  const kept = [...storedMembers].filter(([key]) => !allowedIds.has(key))
-  return `{${[...merged, ...kept].map(([key, json]) => `${JSON.stringify(key)}:${json}`).join(',')}}`
+  return `{${[...merged, ...storedMembers].map(([key, json]) => `${JSON.stringify(key)}:${json}`).join(',')}}`
 }
 
 const TOKEN = /"(?:[^"\\]+|\\[^])*"|[[\]{}:,]|[^\s"[\]{}:,]+/g
 
-/** The members of a JSON object with the text of their values: to parse 1e400 or a large integer would be to change it. */
-function membersOf (json: string): Map<string, string> {
-  // What is no JSON is not mended in passing.
-  JSON.parse(json)
+/** The members of a JSON object beside some, with the text of their values: to parse 1e400 or a large integer would be to change it. */
+function membersBeside (some: ReadonlySet<string>, json: string): Map<string, string> {
   const members = new Map<string, string>()
+  // What is no JSON is not mended in passing.
+  if (Object.keys(JSON.parse(json) as object).every((key) => some.has(key))) return members
   let depth = 0
   let before = ''
   let member: { key: string, start: number } | undefined
   for (const { 0: token, index } of json.matchAll(TOKEN)) {
     if (depth === 1 && token === ':') member = { key: JSON.parse(before) as string, start: index + 1 }
     if (depth === 1 && (token === ',' || token === '}') && member !== undefined) {
-      members.set(member.key, json.slice(member.start, index).trim())
+      if (!some.has(member.key)) members.set(member.key, json.slice(member.start, index).trim())
       member = undefined
     }
     if (token === '{' || token === '[') depth++

@@ -83,16 +83,12 @@ export function writesOf (previous: StoredContact, updated: StoredContact): Quer
   })]
   // The web client sends the whole form with one thing changed, so a list that stays the same is not written.
   if (!isSameList(emails, previous.emails)) {
-    writes.push(
-      queries.putEmails({ contactId, addresses: emails }),
-      queries.deleteEmailsFrom({ contactId, position: emails.length })
-    )
+    writes.push(queries.putEmails({ contactId, addresses: emails }))
+    if (emails.length < previous.emails.length) writes.push(queries.deleteEmailsFrom({ contactId, position: emails.length }))
   }
   if (!isSameList(phones, previous.phones)) {
-    writes.push(
-      queries.putPhones({ contactId, phoneNumbers: phones }),
-      queries.deletePhonesFrom({ contactId, position: phones.length })
-    )
+    writes.push(queries.putPhones({ contactId, phoneNumbers: phones }))
+    if (phones.length < previous.phones.length) writes.push(queries.deletePhonesFrom({ contactId, position: phones.length }))
   }
   if (name !== previous.row.name) {
     writes.push(queries.renameRooms({ contactId, name, now }))

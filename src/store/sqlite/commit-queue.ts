@@ -8,6 +8,7 @@
 // whole transaction is undone and the others are run again; then, and where the host's own code may refuse what was
 // written, each has a savepoint of its own, so that it undoes only itself.
 
+import type { BusyTimeout } from './busy.js'
 import type { SqliteDatabase, SqliteStatement } from './handle.js'
 import { createLine, turnLimit, type Answer, type Line, type Waiting } from './line.js'
 
@@ -19,12 +20,12 @@ const carefulFor = 1000
  *
  * @param begun is called in each transaction, before the first update
  */
-export function createCommitQueue (database: SqliteDatabase, begun: () => void): Line {
+export function createCommitQueue (database: SqliteDatabase, busyTimeout: BusyTimeout, begun: () => void): Line {
   const prepared = new Map<string, SqliteStatement>()
   let careful = 0
   let hostWasCalled = false
   let wasUndoneHere = false
-  return createLine(database, commitTogether)
+  return createLine(database, busyTimeout, commitTogether)
 
   function commitTogether (line: Waiting[], taken: Waiting[]): Answer[] {
     const answers: Answer[] = []

@@ -1,6 +1,6 @@
 import { refuseMissing } from '../schema.js'
 import type { Store } from '../store.js'
-import { isBusy } from './busy.js'
+import { createBusyTimeout, isBusy } from './busy.js'
 import { createCommitQueue } from './commit-queue.js'
 import type { SqliteDatabase } from './handle.js'
 import { createLine, turnLimit, type Waiting } from './line.js'
@@ -20,14 +20,17 @@ export function sqliteStore (database: SqliteDatabase): Store {
 function createStore (database: SqliteDatabase): Store {
   const memory = createMemory(database)
   const run = createRunner(database, memory)
-  const reads = createLine(database, readInTurn)
-  const commits = createCommitQueue(database, memory.lookInside)
-  // In WAL mode no writer locks a reader out, so a read need not guard against waiting.
-  let readersAreFree = false
+  const busyTimeout = createBusyTimeout(database)
+  const reads = createLine(database, busyTimeout, readInTurn)
+  const commits = createCommitQueue(database, busyTimeout, memory.lookInside)
+  const lookAtJournal = (): void => { busyTimeout.readersAreFree = database.pragma('journal_mode', { simple: true }) === 'wal' }
 
   return {
     migrate: async ({ migrate, lockTimeout }) => {
-      const isDone = await reads.wait(() => isUpToDate(database), lockTimeout)
+      const isDone = await reads.wait(() => {
+        lookAtJournal()
+        return isUpToDate(database)
+      }, lockTimeout)
       if (migrate && !isDone) await commits.wait((beforeWriting) => {
         beforeWriting?.(false)
         bringUpToDate(database)
@@ -35,8 +38,8 @@ function createStore (database: SqliteDatabase): Store {
       await reads.wait(() => { refuseMissing(findMissing(database)) }, lockTimeout)
     },
     read: async (steps, lockTimeout) => {
-      // What the host has not committed yet may never have been.
-      if (readersAreFree && reads.isEmpty() && !database.inTransaction) {
+      // A read need not guard against waiting then; and what the host has not committed yet may never have been.
+      if (busyTimeout.readersAreFree && reads.isEmpty() && !database.inTransaction) {
         try {
           memory.lookOutside()
           return run(steps())
@@ -45,7 +48,8 @@ function createStore (database: SqliteDatabase): Store {
         }
       }
       return await reads.wait(() => {
-        readersAreFree = database.pragma('journal_mode', { simple: true }) === 'wal'
+        lookAtJournal()
+        memory.lookOutside()
         return run(steps())
       }, lockTimeout)
     },
