@@ -1,15 +1,15 @@
 // Updates that wait together share one commit.
 //
 // A turn takes the updates that have arrived since the last one and runs them one after another inside a single
-// BEGIN IMMEDIATE … COMMIT. Nobody is answered before the COMMIT. A turn waits for nobody to join it: a single update is
+// transaction, which has the lock of a writer from its beginning. Nobody is answered before the COMMIT. A turn waits for nobody to join it: a single update is
 // run in the next setImmediate.
 //
 // What is refused has written nothing, as a rule, and so undoes nothing. Where an update fails after it has written, the
 // whole transaction is undone and the others are run again; then, and where the host's own code may refuse what was
 // written, each has a savepoint of its own, so that it undoes only itself.
 
-import type { BusyTimeout } from './busy.js'
 import type { SqliteDatabase, SqliteStatement } from './handle.js'
+import type { Journal } from './journal.js'
 import { createLine, turnLimit, type Answer, type Line, type Waiting } from './line.js'
 
 /** After an update that failed when it had written, so many have savepoints. */
@@ -18,23 +18,25 @@ const carefulFor = 1000
 /**
  * The updates of one database handle: each is resolved once it is committed, or rejected once it is undone.
  *
- * @param begun is called in each transaction, before the first update
+ * @param look reads at the beginning of each transaction, before the first update
  */
-export function createCommitQueue (database: SqliteDatabase, busyTimeout: BusyTimeout, begun: () => void): Line {
+export function createCommitQueue (database: SqliteDatabase, journal: Journal, look: () => void): Line {
   const prepared = new Map<string, SqliteStatement>()
   let careful = 0
   let hostWasCalled = false
   let wasUndoneHere = false
-  return createLine(database, busyTimeout, commitTogether)
+  return createLine(database, journal, commitTogether)
 
   function commitTogether (line: Waiting[], taken: Waiting[]): Answer[] {
     const answers: Answer[] = []
     const end = performance.now() + turnLimit
     const mayShare = (): boolean => taken[0]?.alone === false && line[0]?.alone === false
     hostWasCalled = wasUndoneHere = false
-    run('BEGIN IMMEDIATE')
+    run(journal.isWal ? 'BEGIN' : 'BEGIN IMMEDIATE')
     try {
-      begun()
+      look()
+      // Who reads already is refused the lock of a writer at once, whatever the busy timeout, which need not be touched then.
+      if (journal.isWal) run('DELETE FROM main.omnichannel_migration WHERE 0')
       do {
         const update = line.shift() as Waiting
         taken.push(update)

@@ -6,8 +6,9 @@
 // each one's own deadline.
 
 import { DatabaseBusyError } from '../../errors.js'
-import { isBusy, type BusyTimeout } from './busy.js'
+import { isBusy, withoutBusyTimeout } from './busy.js'
 import type { SqliteDatabase } from './handle.js'
+import type { Journal } from './journal.js'
 import type { BeforeWriting } from './runner.js'
 
 /** `beforeWriting` is to be called before the first write. */
@@ -48,7 +49,7 @@ const refusalsATurn = 50
 const shortestPause = 1 // ms
 const longestPause = 16 // ms
 
-export function createLine (database: SqliteDatabase, busyTimeout: BusyTimeout, serve: Serve): Line {
+export function createLine (database: SqliteDatabase, journal: Journal, serve: Serve): Line {
   let line: Waiting[] = []
   let earliest = Infinity
   let scheduled = false
@@ -67,7 +68,7 @@ export function createLine (database: SqliteDatabase, busyTimeout: BusyTimeout, 
     try {
       // To look is cheap, and a host that has one transaction after the other leaves short gaps.
       if (database.inTransaction) return postpone(taken, shortestPause)
-      const answers = busyTimeout.without(() => serve(line, taken))
+      const answers = journal.isWal ? serve(line, taken) : withoutBusyTimeout(database, () => serve(line, taken))
       pause = shortestPause
       for (const answer of answers) answer()
     } catch (error) {

@@ -72,7 +72,7 @@ export function createMemory (database: SqliteDatabase): Memory {
       if (!isOpen || !(isAlone || ask('SELECT total_changes()') === changes)) return askAnew()
       let known = answers.get(description)
       if (known === undefined) answers.set(description, known = new Map())
-      const key = JSON.stringify(values)
+      const key = keyOf(values)
       let answer = known.get(key)
       if (answer === undefined) {
         answer = askAnew()
@@ -82,6 +82,13 @@ export function createMemory (database: SqliteDatabase): Memory {
       return answer
     }
   }
+}
+
+/** As JSON would say it, in a fraction of the time. */
+function keyOf (values: object): string {
+  let key = ''
+  for (const value of Object.values(values) as string[]) key += `${value.length}:${value}`
+  return key
 }
 
 // Neither a view nor a virtual table has a page.

@@ -1,8 +1,9 @@
 import { refuseMissing } from '../schema.js'
 import type { Store } from '../store.js'
-import { createBusyTimeout, isBusy } from './busy.js'
+import { isBusy } from './busy.js'
 import { createCommitQueue } from './commit-queue.js'
 import type { SqliteDatabase } from './handle.js'
+import { createJournal } from './journal.js'
 import { createLine, turnLimit, type Waiting } from './line.js'
 import { createMemory } from './memory.js'
 import { bringUpToDate, findMissing, isUpToDate } from './migrations.js'
@@ -20,26 +21,25 @@ export function sqliteStore (database: SqliteDatabase): Store {
 function createStore (database: SqliteDatabase): Store {
   const memory = createMemory(database)
   const run = createRunner(database, memory)
-  const busyTimeout = createBusyTimeout(database)
-  const reads = createLine(database, busyTimeout, readInTurn)
-  const commits = createCommitQueue(database, busyTimeout, memory.lookInside)
-  const lookAtJournal = (): void => { busyTimeout.readersAreFree = database.pragma('journal_mode', { simple: true }) === 'wal' }
+  const journal = createJournal(database)
+  const reads = createLine(database, journal, readInTurn)
+  const commits = createCommitQueue(database, journal, memory.lookInside)
 
   return {
     migrate: async ({ migrate, lockTimeout }) => {
-      const isDone = await reads.wait(() => {
-        lookAtJournal()
-        return isUpToDate(database)
-      }, lockTimeout)
+      const isDone = await reads.wait(() => isUpToDate(database), lockTimeout)
       if (migrate && !isDone) await commits.wait((beforeWriting) => {
         beforeWriting?.(false)
         bringUpToDate(database)
       }, lockTimeout)
-      await reads.wait(() => { refuseMissing(findMissing(database)) }, lockTimeout)
+      await reads.wait(() => {
+        refuseMissing(findMissing(database))
+        journal.look()
+      }, lockTimeout)
     },
     read: async (steps, lockTimeout) => {
       // A read need not guard against waiting then; and what the host has not committed yet may never have been.
-      if (busyTimeout.readersAreFree && reads.isEmpty() && !database.inTransaction) {
+      if (journal.isWal && reads.isEmpty() && !database.inTransaction) {
         try {
           memory.lookOutside()
           return run(steps())
@@ -48,7 +48,7 @@ function createStore (database: SqliteDatabase): Store {
         }
       }
       return await reads.wait(() => {
-        lookAtJournal()
+        journal.look()
         memory.lookOutside()
         return run(steps())
       }, lockTimeout)
