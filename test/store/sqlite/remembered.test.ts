@@ -1,0 +1,160 @@
+// Who may call, who is an agent and which custom fields there are is not asked again while nobody has written; whoever
+// writes, and however, counts at once.
+
+import Database from 'better-sqlite3'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { build, rows, type Setup, type World } from '../../build.js'
+
+const message = 'You must be logged in to do this.'
+const unauthorized = [401, { success: false, error: message, status: 'error', message }]
+const forbidden = [403, { success: false, error: 'User does not have the permissions required for this action [error-unauthorized]' }]
+const body = { contactId: 'maria', name: 'Marie', customFields: { plan: 'gold' }, contactManager: 'bob' }
+const steady = /FROM "?main"?\."omnichannel_(?:auth_token|user|user_role|custom_field)"/i
+
+interface Watched extends World {
+  file: string
+  /** What was asked of the database since the last call. */
+  asked: () => string[]
+}
+
+async function watched (t: Test, setup: Setup = {}): Promise<Watched> {
+  const file = join(t.testdir(), 'contacts.db')
+  let statements: string[] = []
+  const database = new Database(file, { verbose: (sql) => { statements.push(String(sql)) } })
+  database.pragma('journal_mode = WAL')
+  const world = await build(t, { database, ...setup })
+  return { ...world, file, asked: () => statements.splice(0).filter((sql) => steady.test(sql.replaceAll('`', '"'))) }
+}
+
+void t.test('what nobody has changed is asked once', async (t) => {
+  const { update, asked } = await watched(t)
+  for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
+  t.not(asked().length, 0)
+  for (const name of ['Mia', 'Maria', 'Marie']) t.equal((await update({ ...body, name })).statusCode, 200)
+  t.strictSame(asked(), [])
+})
+
+void t.test('whoever is not known is asked for each time, and may be known the next', async (t) => {
+  const { update, database, asked } = await watched(t)
+  const headers = { 'x-user-id': 'zoe', 'x-auth-token': 'token-of-ann' }
+  await update(body)
+  asked()
+  for (let call = 0; call < 3; call++) t.equal((await update(body, headers)).statusCode, 401)
+  t.equal(asked().length, 3)
+  database.exec(`
+    INSERT INTO omnichannel_user (id) VALUES ('zoe');
+    UPDATE omnichannel_auth_token SET user_id = 'zoe' WHERE user_id = 'ann';
+    INSERT INTO omnichannel_user_role VALUES ('zoe', 'livechat-agent')`)
+  t.equal((await update(body, headers)).statusCode, 200)
+  t.equal((await update(body)).statusCode, 401)
+})
+
+const situations: Record<string, [sql: string, answer: unknown]> = {
+  'a user who is deactivated': ["UPDATE omnichannel_user SET active = 0 WHERE id = 'ann'", unauthorized],
+  'a token that is revoked': ["DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'", unauthorized],
+  'a token that expires': ["UPDATE omnichannel_auth_token SET expires_at = '2026-01-01T00:00:00.000Z'", unauthorized],
+  'a role that is taken away': ["DELETE FROM omnichannel_user_role WHERE user_id = 'ann'", forbidden],
+  'a permission that is withdrawn': ['DELETE FROM omnichannel_role_permission', forbidden],
+  'an agent who is none any more': ["DELETE FROM omnichannel_user_role WHERE user_id = 'bob'", [400, { success: false, error: 'error-contact-manager-not-found' }]],
+  'a pattern that is changed': ["UPDATE omnichannel_custom_field SET regexp = '^silver$' WHERE id = 'plan'", [400, { success: false, error: 'Invalid value for Plan field' }]],
+  'a table that becomes a view': ['ALTER TABLE omnichannel_role_permission RENAME TO old; CREATE VIEW omnichannel_role_permission AS SELECT * FROM old WHERE 0', forbidden]
+}
+
+/** Who makes the change, after an update has been done, and before the next. */
+const writers: Record<string, (world: Watched, sql: string) => void | Promise<void>> = {
+  'by the host on the same handle': ({ database }, sql) => { database.exec(sql) },
+  'by another connection': ({ file }, sql) => {
+    const other = new Database(file)
+    other.exec(sql)
+    other.close()
+  },
+  'by a trigger of the update before': async ({ database, update }, sql) => {
+    if (sql.startsWith('ALTER')) { database.exec(sql); return }
+    database.exec(`CREATE TRIGGER change AFTER UPDATE ON omnichannel_contact WHEN new.name = 'Trigger' BEGIN ${sql}; END`)
+    await update({ contactId: 'maria', name: 'Warm' })
+    await update({ contactId: 'maria', name: 'Trigger' })
+  }
+}
+
+for (const [writer, change] of Object.entries(writers)) {
+  for (const [situation, [sql, answer]] of Object.entries(situations)) {
+    void t.test(`${situation}, ${writer}: counts at once`, async (t) => {
+      const world = await watched(t)
+      for (const name of ['Marie', 'Mary']) t.equal((await world.update({ ...body, name })).statusCode, 200)
+      await change(world, sql)
+      const before = rows(world.database)
+      const reply = await world.update({ ...body, name: 'Mia' })
+      t.strictSame([reply.statusCode, reply.json()], answer)
+      t.strictSame(rows(world.database), before)
+    })
+  }
+}
+
+for (const [situation, [sql, answer]] of Object.entries(situations)) {
+  void t.test(`${situation}, by what the host does with the update before in the same transaction: counts at once`, async (t) => {
+    const { update, database, asked } = await watched(t, {
+      beforeCommit: ({ contact }, connection) => { if (contact.name === 'Host') connection.exec(sql) }
+    })
+    for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
+    asked()
+    const [first, second] = await Promise.all([update({ contactId: 'maria', name: 'Host' }), update({ ...body, name: 'Mia' })])
+    t.equal(first.statusCode, 200)
+    t.strictSame([second.statusCode, second.json()], answer)
+    t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Host')
+  })
+}
+
+void t.test('a token that expires by the clock: nothing was written, and it counts', async (t) => {
+  const { update, database, asked } = await watched(t)
+  const expires = new Date(Date.now() + 300).toISOString()
+  database.prepare("UPDATE omnichannel_auth_token SET expires_at = ? WHERE user_id = 'ann'").run(expires)
+  t.equal((await update(body)).statusCode, 200)
+  t.equal((await update(body)).statusCode, 200)
+  asked()
+  await new Promise((resolve) => setTimeout(resolve, 310))
+  t.equal((await update(body)).statusCode, 401)
+  t.strictSame(asked(), [])
+})
+
+void t.test('views of the host are asked each time: what they say may depend on anything', async (t) => {
+  let active = 1
+  const { update, asked } = await watched(t, {
+    host: (_app, database) => {
+      database.function('is_active', { deterministic: false }, () => active)
+      database.exec(`
+        CREATE TABLE people (id TEXT PRIMARY KEY, username TEXT, name TEXT, active INTEGER);
+        CREATE VIEW omnichannel_user AS SELECT id, username, name, is_active() AS active FROM people;
+        CREATE TRIGGER add_user INSTEAD OF INSERT ON omnichannel_user BEGIN
+          INSERT OR IGNORE INTO people VALUES (new.id, new.username, new.name, new.active);
+        END`)
+    }
+  })
+  for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
+  t.ok(asked().length > 4)
+  active = 0
+  t.equal((await update(body)).statusCode, 401)
+})
+
+void t.test('what a transaction of the host has not committed is no answer, and what it took back was none', async (t) => {
+  const { update, database } = await watched(t)
+  for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
+  database.exec("BEGIN; DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'")
+  const waiting = update({ ...body, name: 'Mia' })
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  database.exec('ROLLBACK')
+  t.equal((await waiting).statusCode, 200)
+})
+
+void t.test('more users than are remembered: each is still asked for', async (t) => {
+  const { update, database } = await watched(t, { authorize: () => true })
+  database.exec(`
+    INSERT INTO omnichannel_user (id) WITH RECURSIVE next (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM next WHERE n < 1010) SELECT 'agent' || n FROM next;
+    INSERT INTO omnichannel_user_role SELECT id, 'livechat-agent' FROM omnichannel_user WHERE id LIKE 'agent%'`)
+  for (let n = 1; n <= 1010; n += 101) {
+    await Promise.all(Array.from({ length: 101 }, async (_, k) => { await update({ contactId: 'maria', contactManager: `agent${n + k}` }) }))
+  }
+  database.exec("DELETE FROM omnichannel_user WHERE id = 'agent1010'")
+  t.equal((await update({ contactId: 'maria', contactManager: 'agent1010' })).statusCode, 400)
+  t.equal((await update({ contactId: 'maria', contactManager: 'agent1' })).json().contact.contactManager, 'agent1')
+})
