@@ -102,6 +102,8 @@ export async function openDatabase (file: string, io: Io): Promise<Database.Data
     // In WAL mode less than FULL may lose the last commits with the power, and a 200 says committed.
     database.pragma('synchronous = FULL')
     database.pragma('foreign_keys = ON')
+    // A log of up to 41 MB instead of 4: a page that changes again meanwhile is written once. bench/README.md says what it gains.
+    database.pragma('wal_autocheckpoint = 10000')
     await sqliteStore(database).migrate(checkOptions({ database }))
     return database
   } catch (error) {

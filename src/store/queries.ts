@@ -10,7 +10,7 @@ export const steadyTables = [
   'omnichannel_user', 'omnichannel_user_role', 'omnichannel_role_permission', 'omnichannel_auth_token', 'omnichannel_custom_field'
 ] as const satisfies ReadonlyArray<keyof Tables>
 
-/** Who holds the token, and whether they have the permission: one look-up answers both questions. When it expires is the caller's to judge. */
+/** Who holds the token, until when, and whether they have the permission: one look-up answers all questions. */
 export const findCaller = one((db, caller: { userId: string, hashedToken: string, permission: string }) =>
   db
     .selectFrom('omnichannel_auth_token as token')

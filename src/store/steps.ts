@@ -39,12 +39,16 @@ type Describe<Values, Row> = (db: Kysely<Tables>, values: Values, dialect: Diale
 type QuerySettings = Partial<Pick<Description, 'isSteady'>>
 
 /** A query for at most one row. */
-export function one<Values extends object, Row> (describe: Describe<Values, Row>, settings?: QuerySettings): (values: Values) => Query<Row | undefined> {
+export function one<Values extends object, Row> (
+  describe: Describe<Values, Row>, settings?: QuerySettings
+): (values: Values) => Query<Row | undefined> {
   return define('one', describe, settings)
 }
 
 /** A query for any number of rows. */
-export function many<Values extends object, Row> (describe: Describe<Values, Row>, settings?: QuerySettings): (values: Values) => Query<Row[]> {
+export function many<Values extends object, Row> (
+  describe: Describe<Values, Row>, settings?: QuerySettings
+): (values: Values) => Query<Row[]> {
   return define('many', describe, settings)
 }
 

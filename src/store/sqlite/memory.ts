@@ -3,7 +3,7 @@
 // schema make all of it forgotten.
 
 import { steadyTables } from '../queries.js'
-import type { Query } from '../steps.js'
+import type { Description, Query } from '../steps.js'
 import type { SqliteDatabase, SqliteStatement } from './handle.js'
 
 /** Enough for all who work at once. */
@@ -23,7 +23,7 @@ export interface Memory {
 }
 
 export function createMemory (database: SqliteDatabase): Memory {
-  const answers = new Map<Query['description'], Map<string, unknown>>()
+  const answers = new Map<Description, Map<string, unknown>>()
   const prepared = new Map<string, SqliteStatement>()
   let [dataVersion, schemaVersion, changes] = [-1, -1, -1]
   let isOpen = false
@@ -70,15 +70,13 @@ export function createMemory (database: SqliteDatabase): Memory {
     },
     recall: ({ description, values }, askAnew) => {
       if (!isOpen || !(isAlone || ask('SELECT total_changes()') === changes)) return askAnew()
-      let known = answers.get(description)
-      if (known === undefined) answers.set(description, known = new Map())
+      const known = answers.get(description) ?? new Map<string, unknown>()
+      if (known.size === 0) answers.set(description, known)
       const key = keyOf(values)
-      let answer = known.get(key)
-      if (answer === undefined) {
-        answer = askAnew()
-        // Whoever is not known may be anybody, and so without number.
-        if (answer !== undefined && known.size < capacity) known.set(key, answer)
-      }
+      const answer = known.get(key) ?? askAnew()
+      if (known.size === capacity) known.clear()
+      // Whoever is not known may be anybody, and so is not remembered.
+      if (answer !== undefined) known.set(key, answer)
       return answer
     }
   }

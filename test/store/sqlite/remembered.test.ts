@@ -20,7 +20,7 @@ interface Watched extends World {
 
 async function watched (t: Test, setup: Setup = {}): Promise<Watched> {
   const file = join(t.testdir(), 'contacts.db')
-  let statements: string[] = []
+  const statements: string[] = []
   const database = new Database(file, { verbose: (sql) => { statements.push(String(sql)) } })
   database.pragma('journal_mode = WAL')
   const world = await build(t, { database, ...setup })
@@ -146,7 +146,7 @@ void t.test('what a transaction of the host has not committed is no answer, and 
   t.equal((await waiting).statusCode, 200)
 })
 
-void t.test('more users than are remembered: each is still asked for', async (t) => {
+void t.test('more agents than are remembered: each still counts, and is none once it is removed', async (t) => {
   const { update, database } = await watched(t, { authorize: () => true })
   database.exec(`
     INSERT INTO omnichannel_user (id) WITH RECURSIVE next (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM next WHERE n < 1010) SELECT 'agent' || n FROM next;
