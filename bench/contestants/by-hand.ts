@@ -62,8 +62,8 @@ export function addByHand (app: FastifyInstance, dist: Dist, database: Database.
     const { contactId } = body
     const cells = findContact.get(contactId)
     if (cells === undefined) throw new ContactNotFoundError()
-    const row = rowOf<ContactTable>(contactColumns, cells)
-    const channels = listChannels.all(contactId).map((cells) => rowOf<ContactChannelTable>(channelColumns, cells))
+    const row = rowOf(contactColumns, cells) as ContactTable
+    const channels = listChannels.all(contactId).map((cells) => rowOf(channelColumns, cells) as ContactChannelTable)
     const storedEmails = listEmails.all(contactId)
     const storedPhones = listPhones.all(contactId)
     const contactOf = (row: ContactTable, emails: string[], phones: string[]): Contact =>
@@ -123,10 +123,10 @@ export function addByHand (app: FastifyInstance, dist: Dist, database: Database.
   })
 }
 
-function rowOf<Row> (columns: string[], cells: Cells): Row {
+function rowOf (columns: string[], cells: Cells): object {
   const row: Record<string, unknown> = {}
   for (let index = 0; index < columns.length; index++) row[columns[index] as string] = cells[index]
-  return row as Row
+  return row
 }
 
 function isSame (one: string[], other: string[]): boolean {

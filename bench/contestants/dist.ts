@@ -12,6 +12,7 @@ export interface Dist {
   patterns: typeof import('../../src/rules/patterns.js')
   replies: typeof import('../../src/http/replies.js')
   route: typeof import('../../src/http/route.js')
+  unitOfWork: typeof import('../../src/rules/unit-of-work.js')
 }
 
 export async function loadDist (folder: string): Promise<Dist> {
@@ -25,6 +26,7 @@ export async function loadDist (folder: string): Promise<Dist> {
     identity: await load('http/identity'),
     patterns: await load('rules/patterns'),
     replies: await load('http/replies'),
-    route: await load('http/route')
+    route: await load('http/route'),
+    unitOfWork: await load('rules/unit-of-work')
   } as Dist
 }
