@@ -3,9 +3,8 @@
 //   npx tap examples/duplicates.test.ts
 
 import Database from 'better-sqlite3'
-import { hashToken } from 'fastify-omnichannel-contacts'
 import t, { type Test } from 'tap'
-import { buildApp, findEmail, findPhone } from './duplicates.js'
+import { addDemo, buildApp, findEmail, findPhone } from './duplicates.js'
 
 interface Desk {
   database: Database.Database
@@ -20,13 +19,11 @@ async function openDesk (t: Test): Promise<Desk> {
     await app.close()
     database.close()
   })
-  database.prepare("INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES (?, 'ann')").run(hashToken('s3cret'))
+  addDemo(database)
   database.exec(`
-    INSERT INTO omnichannel_user (id) VALUES ('ann');
-    INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
-    INSERT INTO omnichannel_contact (id, name, enabled) VALUES ('maria', 'Maria', 1), ('joao', 'João', 1), ('gone', 'Gone', 0);
+    INSERT INTO omnichannel_contact (id, name, enabled) VALUES ('gone', 'Gone', 0);
     INSERT INTO omnichannel_contact_email VALUES
-      ('maria', 0, 'maria@example.com'), ('maria', 1, 'Info@example.com'), ('joao', 0, 'info@example.com'), ('gone', 0, 'gone@example.com');
+      ('maria', 1, 'Info@example.com'), ('joao', 0, 'info@example.com'), ('gone', 0, 'gone@example.com');
     INSERT INTO omnichannel_contact_phone VALUES
       ('maria', 0, '+49 30 1'), ('maria', 1, '+49 30 9'), ('joao', 0, '+49 30 9'), ('gone', 0, '+49 30 2');
   `)

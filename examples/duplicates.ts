@@ -1,7 +1,10 @@
 // No e-mail address and no phone number is given to a second contact. The check runs in the transaction of the update, and SQLite
 // has one writer at a time, so two who add the same address at once do not both get it, in however many processes.
 //
-//   npx tsx examples/duplicates.ts
+// In an empty folder, saved as duplicates.ts:
+//   npm install fastify-omnichannel-contacts fastify better-sqlite3
+//   npm install --save-dev tsx @types/better-sqlite3 @types/node
+//   npx tsx duplicates.ts
 
 import Database from 'better-sqlite3'
 import fastify, { type FastifyInstance } from 'fastify'
@@ -21,8 +24,8 @@ export const findPhone = `
   SELECT 1 FROM omnichannel_contact_phone JOIN omnichannel_contact ON id = contact_id AND enabled
   WHERE phone_number = ? AND contact_id <> ?`
 
-export async function buildApp (database: Database.Database): Promise<FastifyInstance> {
-  const app = fastify()
+export async function buildApp (database: Database.Database, logger = false): Promise<FastifyInstance> {
+  const app = fastify({ logger })
   await app.register(omnichannelContacts, { database, beforeCommit: refuseDuplicates })
   database.exec(ownIndex)
   const emailOfAnother = database.prepare(findEmail)
@@ -47,18 +50,27 @@ function fold (address: string): string {
   return address.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const database = new Database('duplicates.db')
-  database.pragma('journal_mode = WAL')
-  const app = await buildApp(database)
+export function addDemo (database: Database.Database): void {
   database.exec(`
     INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
     INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
+    INSERT OR IGNORE INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('s3cret')}', 'ann');
     INSERT OR IGNORE INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria'), ('joao', 'João');
     INSERT OR IGNORE INTO omnichannel_contact_email VALUES ('maria', 0, 'maria@example.com');
-    INSERT OR IGNORE INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('s3cret')}', 'ann');
   `)
-  const address = await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
-  console.log(`Give Maria's address to João, which is refused:
-  curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"joao","emails":["Maria@Example.com"]}' ${address}/api/v1/omnichannel/contacts.update`)
 }
+
+async function serve (): Promise<void> {
+  const database = new Database('duplicates.db')
+  database.pragma('journal_mode = WAL')
+  const app = await buildApp(database, true)
+  addDemo(database)
+  const address = await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
+  const giveJoao = (email: string): string =>
+    `curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"joao","emails":["${email}"]}' '${address}/api/v1/omnichannel/contacts.update'`
+  console.log(`Give João an address of his own, and then Maria's, which is refused:
+  ${giveJoao('joao@example.com')}
+  ${giveJoao('Maria@Example.com')}`)
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) void serve()

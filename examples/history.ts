@@ -1,7 +1,10 @@
 // A history: who changed which field of a contact, when, from what to what. It is written in the transaction of the
 // update, so there is no update without its entries and no entry without its update. An entry can be undone.
 //
-//   npx tsx examples/history.ts
+// In an empty folder, saved as history.ts:
+//   npm install fastify-omnichannel-contacts fastify better-sqlite3
+//   npm install --save-dev tsx @types/better-sqlite3 @types/node
+//   npx tsx history.ts
 
 import Database from 'better-sqlite3'
 import fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fastify'
@@ -30,8 +33,8 @@ const toBody: Partial<Record<keyof Contact, (old: never) => unknown>> = {
   contactManager: (old: string | null) => old ?? ''
 }
 
-export async function buildApp (database: Database.Database): Promise<FastifyInstance> {
-  const app = fastify()
+export async function buildApp (database: Database.Database, logger = false): Promise<FastifyInstance> {
+  const app = fastify({ logger })
   await app.register(omnichannelContacts, {
     database,
     beforeCommit: ({ contact, previous, changedFields, user }) => {
@@ -72,19 +75,25 @@ export async function buildApp (database: Database.Database): Promise<FastifyIns
   return app
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const database = new Database('history.db')
-  database.pragma('journal_mode = WAL')
-  const app = await buildApp(database)
+export function addDemo (database: Database.Database): void {
   database.exec(`
     INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
     INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
-    INSERT OR IGNORE INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria');
     INSERT OR IGNORE INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('s3cret')}', 'ann');
+    INSERT OR IGNORE INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria');
   `)
+}
+
+async function serve (): Promise<void> {
+  const database = new Database('history.db')
+  database.pragma('journal_mode = WAL')
+  const app = await buildApp(database, true)
+  addDemo(database)
   const address = await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
   const curl = "curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret'"
   console.log(`Rename Maria, then undo it:
-  ${curl} -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' ${address}/api/v1/omnichannel/contacts.update
-  ${curl} -X POST ${address}/history/1/undo`)
+  ${curl} -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'
+  ${curl} -X POST '${address}/history/1/undo'`)
 }
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) void serve()

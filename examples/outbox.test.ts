@@ -4,15 +4,15 @@
 
 import Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
-import { hashToken } from 'fastify-omnichannel-contacts'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
 import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { buildApp, postTo, type Row, type Send } from './outbox.js'
+import { addDemo, buildApp, postTo, type Row, type Send } from './outbox.js'
 
 const url = '/api/v1/omnichannel/contacts.update'
 const headers = { 'x-user-id': 'ann', 'x-auth-token': 's3cret' }
@@ -22,12 +22,7 @@ interface Desk { app: FastifyInstance, database: Database.Database, close: () =>
 async function open (t: Test, file: string, send: Send): Promise<Desk> {
   const database = new Database(file)
   const app = await buildApp(database, send)
-  database.exec(`
-    INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
-    INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
-    INSERT OR IGNORE INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria');
-    INSERT OR IGNORE INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('s3cret')}', 'ann');
-  `)
+  addDemo(database)
   const close = async (): Promise<void> => {
     await app.close()
     database.close()
@@ -90,10 +85,8 @@ async function start (t: Test, folder: string, receiver: string): Promise<{ chil
     cwd: folder, env: { ...process.env, PORT: '0', RECEIVER: receiver }, stdio: ['ignore', 'pipe', 'inherit']
   })
   t.teardown(() => { child.kill('SIGKILL') })
-  let printed = ''
-  for await (const chunk of child.stdout.setEncoding('utf8')) {
-    printed += chunk as string
-    const address = /http:\/\/(?:127\.0\.0\.1|\[::1\]):\d+/.exec(printed)?.[0]
+  for await (const line of createInterface({ input: child.stdout })) {
+    const address = /http:\/\/(?:127\.0\.0\.1|\[::1\]):\d+/.exec(line)?.[0]
     if (address !== undefined) return { child, address }
   }
   throw new Error('it ended before it listened')

@@ -1,7 +1,12 @@
 // An outbox: each update leaves a message in its own transaction, and a worker sends it on. What is committed is sent, in order
 // and at least once, whenever the process or the receiver dies; what was undone is never sent.
 //
-//   RECEIVER=https://example.com/hook npx tsx examples/outbox.ts
+// In an empty folder, saved as outbox.ts:
+//   npm install fastify-omnichannel-contacts fastify better-sqlite3
+//   npm install --save-dev tsx @types/better-sqlite3 @types/node
+//   npx tsx outbox.ts
+//
+// With RECEIVER=https://example.com/hook in front it sends to that web hook, and prints otherwise.
 
 import Database from 'better-sqlite3'
 import fastify, { type FastifyInstance } from 'fastify'
@@ -16,12 +21,12 @@ export interface Row { id: number, message: string }
 export type Send = (row: Row) => Promise<void>
 
 /** Run the worker in one process only: two would overtake each other. */
-export async function buildApp (database: Database.Database, send: Send): Promise<FastifyInstance> {
+export async function buildApp (database: Database.Database, send: Send, logger = false): Promise<FastifyInstance> {
   database.exec(ownTables)
   const add = database.prepare('INSERT INTO outbox (message) VALUES (?)')
   const findOldest = database.prepare<[], Row>('SELECT id, message FROM outbox ORDER BY id LIMIT 1')
   const remove = database.prepare('DELETE FROM outbox WHERE id = ?')
-  const app = fastify({ logger: process.env['NODE_ENV'] === 'production' })
+  const app = fastify({ logger })
   let working: Promise<void> | undefined
   let closing = false
 
@@ -68,18 +73,25 @@ export function postTo (url: string): Send {
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const database = new Database('outbox.db')
-  database.pragma('journal_mode = WAL')
-  const receiver = process.env['RECEIVER']
-  const app = await buildApp(database, receiver === undefined ? async (row) => { console.log('to be sent', row) } : postTo(receiver))
+export function addDemo (database: Database.Database): void {
   database.exec(`
     INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
     INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
-    INSERT OR IGNORE INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria');
     INSERT OR IGNORE INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('s3cret')}', 'ann');
+    INSERT OR IGNORE INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria');
   `)
+}
+
+async function serve (): Promise<void> {
+  const database = new Database('outbox.db')
+  database.pragma('journal_mode = WAL')
+  const receiver = process.env['RECEIVER']
+  const send: Send = receiver === undefined ? async (row) => { console.log('to be sent', row) } : postTo(receiver)
+  const app = await buildApp(database, send, true)
+  addDemo(database)
   const address = await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
   console.log(`Update Maria, and see what is sent:
-  curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' ${address}/api/v1/omnichannel/contacts.update`)
+  curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)
 }
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) void serve()

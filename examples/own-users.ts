@@ -1,8 +1,10 @@
-// A server that has its own users, sessions and conversations, and gets the contacts beside them. Nobody logs in twice
-// and nothing is copied: the plugin sees the host's users and conversations through views, and callers through the
-// host's session.
+// A server that has its own users and sessions, and gets the contacts beside them. Nobody logs in twice and nothing is copied:
+// the plugin sees the host's users through views, and callers through the host's session. (Conversations: views.ts.)
 //
-//   npx tsx examples/own-users.ts
+// In an empty folder, saved as own-users.ts:
+//   npm install fastify-omnichannel-contacts fastify better-sqlite3
+//   npm install --save-dev tsx @types/better-sqlite3 @types/node
+//   npx tsx own-users.ts
 
 import Database from 'better-sqlite3'
 import fastify, { type FastifyInstance } from 'fastify'
@@ -13,8 +15,6 @@ import { fileURLToPath } from 'node:url'
 const ownTables = `
   CREATE TABLE IF NOT EXISTS account (login TEXT PRIMARY KEY, salt BLOB, password BLOB, is_agent INTEGER, is_locked INTEGER DEFAULT 0);
   CREATE TABLE IF NOT EXISTS session (hashed_id TEXT PRIMARY KEY, login TEXT, expires INTEGER);
-  CREATE TABLE IF NOT EXISTS conversation (id INTEGER PRIMARY KEY, customer TEXT, title TEXT, changed TEXT);
-  CREATE INDEX IF NOT EXISTS conversation_customer ON conversation (customer);
 `
 
 // A view has the name and all columns of the table that it stands for; what is not known here is a constant.
@@ -23,14 +23,9 @@ const views = `
     SELECT login AS id, login AS username, login AS name, NOT is_locked AS active FROM account;
   CREATE VIEW IF NOT EXISTS omnichannel_user_role AS
     SELECT login AS user_id, 'livechat-agent' AS role FROM account WHERE is_agent;
-  CREATE VIEW IF NOT EXISTS omnichannel_room AS
-    SELECT CAST(id AS TEXT) AS id, customer AS contact_id, title AS fname, changed AS updated_at FROM conversation;
-  CREATE TRIGGER IF NOT EXISTS rename_conversation INSTEAD OF UPDATE ON omnichannel_room BEGIN
-    UPDATE conversation SET title = NEW.fname, changed = NEW.updated_at WHERE id = OLD.id;
-  END;
 `
 
-export async function buildApp (database: Database.Database): Promise<FastifyInstance> {
+export async function buildApp (database: Database.Database, logger = false): Promise<FastifyInstance> {
   database.exec(ownTables)
   database.exec(views)
   const findAccount = database.prepare<[string], { salt: Buffer, password: Buffer }>(
@@ -39,7 +34,7 @@ export async function buildApp (database: Database.Database): Promise<FastifyIns
   const findCaller = database.prepare<[string, number], { id: string }>(
     'SELECT login AS id FROM session JOIN account USING (login) WHERE hashed_id = ? AND expires > ? AND NOT is_locked')
 
-  const app = fastify({ logger: process.env['NODE_ENV'] === 'production' })
+  const app = fastify({ logger })
 
   app.post<{ Body: { login: string, password: string } }>('/login', {
     schema: {
@@ -56,12 +51,13 @@ export async function buildApp (database: Database.Database): Promise<FastifyIns
     }
     const id = randomBytes(32).toString('base64url')
     addSession.run(hashSession(id), body.login, Date.now() + 8 * 3600_000)
-    // SameSite: the route reads HTML forms too, and another site could send one with the cookie.
+    // SameSite: the route reads HTML forms too, and another site could send one with the cookie. Behind TLS add Secure.
     return await reply.header('set-cookie', `session=${id}; HttpOnly; SameSite=Strict; Path=/`).send({ login: body.login })
   })
 
   await app.register(omnichannelContacts, {
     database,
+    // With `authorize` beside it no roles are looked up, and the second view is there for contact managers only.
     authenticate: ({ headers }) => {
       const id = /(?:^|; )session=([^;]+)/.exec(headers.cookie ?? '')?.[1]
       return id === undefined ? null : findCaller.get(hashSession(id), Date.now())
@@ -75,7 +71,7 @@ export async function buildApp (database: Database.Database): Promise<FastifyIns
 
 export function addAccount (database: Database.Database, login: string, password: string, isAgent: boolean): void {
   const salt = randomBytes(16)
-  database.prepare('INSERT INTO account (login, salt, password, is_agent) VALUES (?, ?, ?, ?)')
+  database.prepare('INSERT OR IGNORE INTO account (login, salt, password, is_agent) VALUES (?, ?, ?, ?)')
     .run(login, salt, hashPassword(password, salt), isAgent ? 1 : 0)
 }
 
@@ -87,9 +83,20 @@ function hashSession (id: string): string {
   return createHash('sha256').update(id).digest('base64url')
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const database = new Database('desk.db')
-  database.pragma('journal_mode = WAL')
-  const app = await buildApp(database)
-  await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
+export function addDemo (database: Database.Database): void {
+  addAccount(database, 'ann', 's3cret', true)
+  database.exec("INSERT OR IGNORE INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
 }
+
+async function serve (): Promise<void> {
+  const database = new Database('own-users.db')
+  database.pragma('journal_mode = WAL')
+  const app = await buildApp(database, true)
+  addDemo(database)
+  const address = await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
+  console.log(`Log in as ann, and rename Maria:
+  curl -c cookies.txt -H 'Content-Type: application/json' -d '{"login":"ann","password":"s3cret"}' '${address}/login'
+  curl -b cookies.txt -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) void serve()

@@ -2,12 +2,10 @@
 //
 // Two nodes as processes of their own, as the compose file starts them, on a PostgreSQL of the tests.
 
-import { hashToken } from 'fastify-omnichannel-contacts'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
-import pg from 'pg'
 import t, { type Test } from 'tap'
 import { isAvailable } from '../.ci/postgres.js'
 import { openSchema } from '../test/postgres-handle.js'
@@ -27,16 +25,10 @@ async function start (t: Test, url: string): Promise<{ child: ChildProcess, addr
 }
 
 t.test('two nodes: each answers for what the other did, and for its loss', { skip: !isAvailable }, async (t) => {
-  const { url, settings, close } = await openSchema()
+  const { database, url, close } = await openSchema()
   t.teardown(close)
-  // Both make the schema at once.
+  // Both make the schema at once, and both add ann and Maria.
   const nodes = await Promise.all([start(t, url), start(t, url)])
-  const pool = new pg.Pool(settings)
-  t.teardown(async () => { await pool.end() })
-  await pool.query(`
-    INSERT INTO omnichannel_user (id) VALUES ('ann'); INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
-    INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')`)
-  await pool.query('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ($1, $2)', [hashToken('s3cret'), 'ann'])
   const update = async (address: string, change: object, more = {}) => await fetch(`${address}/api/v1/omnichannel/contacts.update`, {
     method: 'POST', headers: { ...headers, ...more }, body: JSON.stringify({ contactId: 'maria', ...change })
   })
@@ -52,6 +44,7 @@ t.test('two nodes: each answers for what the other did, and for its loss', { ski
   // Its client never saw the answer, and asks the other.
   const again = await update(b.address, { name: 'Maria Silva' }, { 'idempotency-key': 'k' })
   t.strictSame([again.status, again.headers.get('etag'), again.headers.get('idempotency-replayed')], [200, '"2"', 'true'])
+  t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Maria Silva')
   b.child.kill('SIGTERM')
   t.strictSame(await once(b.child, 'exit'), [0, null])
 })

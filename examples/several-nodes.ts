@@ -1,21 +1,49 @@
-// One of several nodes on one PostgreSQL: any of them answers, and any of them may be lost.
+// One of several nodes on one PostgreSQL: any of them answers, and any of them may be lost. Those that start at once make the
+// tables once.
 //
-//   DATABASE_URL=postgres://user:password@host/name npx tsx examples/several-nodes.ts
-//   docker compose -f examples/several-nodes.yaml up      two of them, a primary and a synchronous replica
+// In an empty folder, saved as several-nodes.ts:
+//   npm install fastify-omnichannel-contacts fastify pg
+//   npm install --save-dev tsx @types/pg @types/node
+//   DATABASE_URL=postgres://user:password@host/name npx tsx several-nodes.ts
+//
+// In a clone, two of them with a primary and a synchronous replica:
+//   docker compose -f examples/several-nodes.yaml up
 
-import fastify from 'fastify'
-import omnichannelContacts from 'fastify-omnichannel-contacts'
+import fastify, { type FastifyInstance } from 'fastify'
+import omnichannelContacts, { hashToken } from 'fastify-omnichannel-contacts'
 import pg from 'pg'
+import { fileURLToPath } from 'node:url'
 
-const pool = new pg.Pool({ connectionString: process.env['DATABASE_URL'], pipeline: true, max: 10 })
+export async function buildApp (pool: pg.Pool, logger = false): Promise<FastifyInstance> {
+  const app = fastify({ logger })
+  await app.register(omnichannelContacts, { database: pool })
+  // For the load balancer: a node that has lost its database gets no requests.
+  app.get('/health', async () => {
+    await pool.query({ text: 'SELECT 1', query_timeout: 2000 } as pg.QueryConfig)
+    return { status: 'ok' }
+  })
+  app.addHook('onClose', async () => { await pool.end() })
+  return app
+}
 
-const app = fastify({ logger: true })
-await app.register(omnichannelContacts, { database: pool })
-// For the load balancer: a node that has lost its database gets no requests.
-app.get('/health', async () => {
-  await pool.query({ text: 'SELECT 1', query_timeout: 2000 } as pg.QueryConfig)
-  return { status: 'ok' }
-})
-app.addHook('onClose', async () => { await pool.end() })
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { void app.close() })
-await app.listen({ host: process.env['HOST'] ?? '127.0.0.1', port: Number(process.env['PORT'] ?? 3000) })
+/** Someone who can log in, and a contact; each node may add them. */
+export async function addDemo (pool: pg.Pool): Promise<void> {
+  await pool.query(`
+    INSERT INTO omnichannel_user (id) VALUES ('ann') ON CONFLICT DO NOTHING;
+    INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent') ON CONFLICT DO NOTHING;
+    INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('s3cret')}', 'ann') ON CONFLICT DO NOTHING;
+    INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria') ON CONFLICT DO NOTHING;
+  `)
+}
+
+async function serve (): Promise<void> {
+  const pool = new pg.Pool({ connectionString: process.env['DATABASE_URL'], pipeline: true, max: 10 })
+  const app = await buildApp(pool, true)
+  await addDemo(pool)
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { void app.close() })
+  const address = await app.listen({ host: process.env['HOST'] ?? '127.0.0.1', port: Number(process.env['PORT'] ?? 3000) })
+  console.log(`Rename Maria here, and start another node with PORT=3001, which knows of it:
+  curl -i -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) void serve()

@@ -1,14 +1,40 @@
-// The smallest server: one database file, one route.
+// The smallest server: one database file, one route, and ann, who may update Maria. What stands in the file stays there, so it
+// can be stopped and started as often as you like.
 //
-//   npx tsx examples/smallest.ts
+// In an empty folder, saved as smallest.ts:
+//   npm install fastify-omnichannel-contacts fastify better-sqlite3
+//   npm install --save-dev tsx @types/better-sqlite3 @types/node
+//   npx tsx smallest.ts
 
 import Database from 'better-sqlite3'
-import fastify from 'fastify'
-import omnichannelContacts from 'fastify-omnichannel-contacts'
+import fastify, { type FastifyInstance } from 'fastify'
+import omnichannelContacts, { hashToken } from 'fastify-omnichannel-contacts'
+import { fileURLToPath } from 'node:url'
 
-const database = new Database('contacts.db')
-database.pragma('journal_mode = WAL')
+export async function buildApp (database: Database.Database, logger = false): Promise<FastifyInstance> {
+  const app = fastify({ logger })
+  await app.register(omnichannelContacts, { database })
+  return app
+}
 
-const app = fastify({ logger: true })
-await app.register(omnichannelContacts, { database })
-await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
+/** Someone who can log in, and a contact. Your own are rows in the same tables. */
+export function addDemo (database: Database.Database): void {
+  database.exec(`
+    INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
+    INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
+    INSERT OR IGNORE INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('s3cret')}', 'ann');
+    INSERT OR IGNORE INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria');
+  `)
+}
+
+async function serve (): Promise<void> {
+  const database = new Database('contacts.db')
+  database.pragma('journal_mode = WAL')
+  const app = await buildApp(database, true)
+  addDemo(database)
+  const address = await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
+  console.log(`Rename Maria:
+  curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) void serve()

@@ -1,0 +1,26 @@
+// What the smallest server does, through inject: no port, no file.
+//
+//   npx tap examples/smallest.test.ts
+
+import Database from 'better-sqlite3'
+import t from 'tap'
+import { addDemo, buildApp } from './smallest.js'
+
+void t.test('ann renames Maria; who has no token of hers does not', async (t) => {
+  const database = new Database(':memory:')
+  const app = await buildApp(database)
+  t.teardown(async () => {
+    await app.close()
+    database.close()
+  })
+  addDemo(database)
+  const rename = async (token: string, name: string): Promise<number> => (await app.inject({
+    method: 'POST',
+    url: '/api/v1/omnichannel/contacts.update',
+    headers: { 'x-user-id': 'ann', 'x-auth-token': token },
+    payload: { contactId: 'maria', name }
+  })).statusCode
+  t.equal(await rename('s3cret', 'Maria Silva'), 200)
+  t.equal(await rename('a guess', 'Mallory'), 401)
+  t.strictSame(database.prepare('SELECT name, version FROM omnichannel_contact').all(), [{ name: 'Maria Silva', version: 2 }])
+})
