@@ -1,0 +1,42 @@
+// Whom a JSON web token lets in.
+//
+//   npx tap examples/jwt.test.ts
+
+import Database from 'better-sqlite3'
+import t from 'tap'
+import { addDemo, buildApp } from './jwt.js'
+
+const mayUpdate = ['update-livechat-contact']
+
+void t.test('who has a token that is good, and permits it, renames Maria; nobody else does', async (t) => {
+  const database = new Database(':memory:')
+  const app = await buildApp(database, 'a secret of the test')
+  const elsewhere = await buildApp(new Database(':memory:'), 'another secret')
+  t.teardown(async () => {
+    await Promise.all([app.close(), elsewhere.close()])
+    database.close()
+  })
+  addDemo(database)
+  const sign = (claims: object, server = app): string => server.jwt.sign(claims)
+  const exp = Math.floor(Date.now() / 1000) + 60
+  const callers: Record<string, [authorization: string | undefined, status: number]> = {
+    'a good token': [`Bearer ${sign({ sub: 'ann', permissions: mayUpdate, exp })}`, 200],
+    'no token': [undefined, 401],
+    'no JSON web token': ['Bearer nonsense', 401],
+    'signed by somebody else': [`Bearer ${sign({ sub: 'ann', permissions: mayUpdate, exp }, elsewhere)}`, 401],
+    'of an hour ago': [`Bearer ${sign({ sub: 'ann', permissions: mayUpdate, exp: exp - 3600 })}`, 401],
+    'good for ever': [`Bearer ${sign({ sub: 'ann', permissions: mayUpdate })}`, 401],
+    'of nobody': [`Bearer ${sign({ permissions: mayUpdate, exp })}`, 401],
+    'with another permission': [`Bearer ${sign({ sub: 'ann', permissions: ['view-rooms'], exp })}`, 403]
+  }
+  for (const [caller, [authorization, status]] of Object.entries(callers)) {
+    const reply = await app.inject({
+      method: 'POST',
+      url: '/api/v1/omnichannel/contacts.update',
+      headers: authorization === undefined ? {} : { authorization },
+      payload: { contactId: 'maria', name: `Maria, by ${caller}` }
+    })
+    t.equal(reply.statusCode, status, caller)
+  }
+  t.strictSame(database.prepare('SELECT name FROM omnichannel_contact').pluck().all(), ['Maria, by a good token'])
+})

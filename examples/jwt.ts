@@ -1,0 +1,46 @@
+// Callers who show a JSON web token: @fastify/jwt checks it, `authenticate` says whose it is, and one of its claims what they may.
+// No token and no role is stored here; whoever knows the secret, your login service say, lets people in.
+//
+// In an empty folder, saved as jwt.ts:
+//   npm install fastify-omnichannel-contacts fastify better-sqlite3 @fastify/jwt
+//   npm install --save-dev tsx @types/better-sqlite3 @types/node
+//   npx tsx jwt.ts
+
+import jwt from '@fastify/jwt'
+import Database from 'better-sqlite3'
+import fastify, { type FastifyInstance } from 'fastify'
+import omnichannelContacts from 'fastify-omnichannel-contacts'
+import { randomBytes } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
+
+interface Claims { sub: string, permissions: string[] }
+
+export async function buildApp (database: Database.Database, secret: string, logger = false): Promise<FastifyInstance> {
+  const app = fastify({ logger })
+  await app.register(jwt, { secret, verify: { requiredClaims: ['sub', 'permissions', 'exp'] } })
+  await app.register(omnichannelContacts, {
+    database,
+    // What jwtVerify throws has the status 401, and is answered with it.
+    authenticate: async (request) => ({ id: (await request.jwtVerify<Claims>()).sub }),
+    // Left out, the roles of the user are looked up in the database, or in your view over them (own-users.ts).
+    authorize: (_user, permission, request) => (request.user as Claims).permissions.includes(permission)
+  })
+  return app
+}
+
+export function addDemo (database: Database.Database): void {
+  database.exec("INSERT OR IGNORE INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
+}
+
+async function serve (): Promise<void> {
+  const database = new Database('jwt.db')
+  database.pragma('journal_mode = WAL')
+  const app = await buildApp(database, process.env['JWT_SECRET'] ?? randomBytes(32).toString('base64'), true)
+  addDemo(database)
+  const address = await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
+  const token = app.jwt.sign({ sub: 'ann', permissions: ['update-livechat-contact'] }, { expiresIn: '1h' })
+  console.log(`Rename Maria as ann, who is logged in for an hour:
+  curl -H 'Authorization: Bearer ${token}' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) void serve()
