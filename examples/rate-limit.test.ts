@@ -1,0 +1,59 @@
+// Who is counted as whom.
+//
+//   npx tap examples/rate-limit.test.ts
+
+import Database from 'better-sqlite3'
+import t, { type Test } from 'tap'
+import { addDemo, buildApp } from './rate-limit.js'
+
+interface Call { from?: string, remote?: string, user?: string, token?: string }
+
+/** Calls as often as a minute allows, and once more; returns the statuses. */
+async function call (t: Test, callOf: (index: number) => Call): Promise<{ statuses: number[], names: unknown[] }> {
+  const database = new Database(':memory:')
+  const app = await buildApp(database)
+  t.teardown(async () => {
+    await app.close()
+    database.close()
+  })
+  addDemo(database)
+  const statuses = []
+  for (let index = 1; index <= 11; index++) {
+    const { from, remote = '127.0.0.1', user = 'ann', token = 's3cret' } = callOf(index)
+    const reply = await app.inject({
+      method: 'POST',
+      url: '/api/v1/omnichannel/contacts.update',
+      remoteAddress: remote,
+      headers: { ...from !== undefined && { 'x-forwarded-for': from }, 'x-user-id': user, 'x-auth-token': token },
+      payload: { contactId: 'maria', name: `Maria ${index}` }
+    })
+    statuses.push(reply.statusCode)
+  }
+  return { statuses, names: database.prepare('SELECT name FROM omnichannel_contact').pluck().all() }
+}
+
+const ten = (status: number): number[] => Array.from({ length: 10 }, () => status)
+
+const scenarios: Record<string, [callOf: (index: number) => Call, statuses: number[], name: string]> = {
+  'one address, through the proxy: ten calls': [() => ({ from: '203.0.113.7' }), [...ten(200), 429], 'Maria 10'],
+  'eleven addresses, through the proxy: each has its own': [(index) => ({ from: `203.0.113.${index}` }), [...ten(200), 200], 'Maria 11'],
+  'who made up addresses before the proxy added the true one: ten calls':
+    [(index) => ({ from: `198.51.100.${index}, 203.0.113.7` }), [...ten(200), 429], 'Maria 10'],
+  'who comes past the proxy, and makes up addresses: ten calls':
+    [(index) => ({ remote: '203.0.113.7', from: `198.51.100.${index}` }), [...ten(200), 429], 'Maria 10'],
+  'who guesses tokens: ten guesses': [(index) => ({ from: '203.0.113.7', token: `guess ${index}` }), [...ten(401), 429], 'Maria'],
+  'who guesses users too: ten guesses': [(index) => ({ from: '203.0.113.7', user: `user ${index}` }), [...ten(401), 429], 'Maria'],
+  'one house with many IPv6 addresses: ten calls': [(index) => ({ from: `2001:db8::${index}` }), [...ten(200), 429], 'Maria 10']
+}
+
+for (const [name, [callOf, statuses, last]] of Object.entries(scenarios)) {
+  void t.test(name, async (t) => { t.strictSame(await call(t, callOf), { statuses, names: [last] }) })
+}
+
+void t.test('other routes have no limit; how late the event loop is, is watched', async (t) => {
+  const app = await buildApp(new Database(':memory:'))
+  t.teardown(async () => { await app.close() })
+  const statuses = await Promise.all(Array.from({ length: 20 }, async () => (await app.inject('/elsewhere')).statusCode))
+  t.strictSame([...new Set(statuses)], [404])
+  t.equal(app.isUnderPressure(), false)
+})
