@@ -1,0 +1,52 @@
+// What a browser would load, and what "Try it out" would send.
+//
+//   npx tap examples/documentation.test.ts
+
+import Database from 'better-sqlite3'
+import t, { type Test } from 'tap'
+import { addDemo, buildApp } from './documentation.js'
+
+const path = '/api/v1/omnichannel/contacts.update'
+
+async function open (t: Test) {
+  const database = new Database(':memory:')
+  const app = await buildApp(database)
+  t.teardown(async () => {
+    await app.close()
+    database.close()
+  })
+  addDemo(database)
+  return { app, database }
+}
+
+void t.test('the page: all that it loads is there, and its policy lets it load that', async (t) => {
+  const { app } = await open(t)
+  const page = await app.inject('/documentation/')
+  t.equal(page.statusCode, 200)
+  const policy = String(page.headers['content-security-policy'])
+  t.match(policy, /(^|;)script-src 'self'(;|$)/)
+  t.match(policy, /(^|;)img-src 'self' data:(;|$)/)
+  t.notMatch(policy, 'upgrade-insecure-requests')
+  t.notMatch(page.body, /<script(?![^>]* src=)|\son\w+=/, 'no script stands in the page itself')
+  const files = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, file]) => new URL(file!, 'http://localhost/documentation/'))
+  t.ok(files.length >= 5)
+  for (const { host, pathname } of files) {
+    t.equal(host, 'localhost', pathname)
+    t.equal((await app.inject(pathname)).statusCode, 200, pathname)
+  }
+  t.match((await app.inject('/documentation/static/swagger-initializer.js')).body, 'data:image/svg+xml;base64,')
+})
+
+void t.test('each body that the document shows updates Maria, for ann with her token', async (t) => {
+  const { app, database } = await open(t)
+  const document = (await app.inject('/documentation/json')).json()
+  t.equal(document.openapi, '3.1.0')
+  const { examples } = document.paths[path].post.requestBody.content['application/json']
+  const bodies = Object.values<{ value: object }>(examples)
+  t.ok(bodies.length > 0)
+  for (const { value } of bodies) {
+    const reply = await app.inject({ method: 'POST', url: path, headers: { 'x-user-id': 'ann', 'x-auth-token': 's3cret' }, payload: value })
+    t.equal(reply.statusCode, 200, reply.body)
+  }
+  t.equal(database.prepare('SELECT version FROM omnichannel_contact').pluck().get(), 1 + bodies.length)
+})
