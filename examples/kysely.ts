@@ -1,0 +1,66 @@
+// A host that works on the same handle with its own Kysely, here to import contacts while it serves. Neither side's rollback touches
+// what the other was told is done; an update waits for the transaction that is open, and gets its turn between two.
+//
+// In an empty folder, saved as kysely.ts:
+//   npm install fastify-omnichannel-contacts fastify better-sqlite3 kysely
+//   npm install --save-dev tsx @types/better-sqlite3 @types/node
+//   npx tsx kysely.ts
+
+import Database from 'better-sqlite3'
+import fastify, { type FastifyInstance } from 'fastify'
+import omnichannelContacts, { hashToken } from 'fastify-omnichannel-contacts'
+import { Kysely, SqliteDialect } from 'kysely'
+import { setImmediate } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+
+interface Tables {
+  omnichannel_contact: { id: string, name: string }
+  omnichannel_contact_email: { contact_id: string, position: number, address: string }
+}
+export interface Person { id: string, name: string, email: string }
+
+export async function buildApp (database: Database.Database, logger = false): Promise<FastifyInstance> {
+  const app = fastify({ logger })
+  await app.register(omnichannelContacts, { database })
+  return app
+}
+
+/** Adds who is not there yet, each in a transaction. */
+export async function importPeople (database: Database.Database, people: Iterable<Person>): Promise<void> {
+  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })
+  for (const { id, name, email } of people) {
+    await db.transaction().execute(async (transaction) => {
+      const added = await transaction.insertInto('omnichannel_contact').values({ id, name })
+        .onConflict((conflict) => conflict.doNothing()).executeTakeFirst()
+      if (added.numInsertedOrUpdatedRows === 0n) return
+      await transaction.insertInto('omnichannel_contact_email').values({ contact_id: id, position: 0, address: email }).execute()
+    })
+    // Lets the event loop go round. Without it an update would wait for the whole import, or be answered with 503.
+    await setImmediate()
+  }
+  // Not db.destroy(), which would close the handle.
+}
+
+export function addDemo (database: Database.Database): void {
+  database.exec(`
+    INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
+    INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
+    INSERT OR IGNORE INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('s3cret')}', 'ann');
+    INSERT OR IGNORE INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria');
+  `)
+}
+
+async function serve (): Promise<void> {
+  const database = new Database('kysely.db')
+  database.pragma('journal_mode = WAL')
+  const app = await buildApp(database, true)
+  addDemo(database)
+  const address = await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
+  console.log(`While a thousand people are imported, rename Maria, who is none of them:
+  curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)
+  await importPeople(database, Array.from({ length: 1000 }, (_, index) =>
+    ({ id: `person-${index}`, name: `Person ${index}`, email: `person-${index}@example.com` })))
+  console.log('They are all there.')
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) void serve()
