@@ -26,6 +26,7 @@ const statuses: Record<string, number[]> = { duplicates: [200, 400] }
 const scratch = mkdtempSync(join(tmpdir(), 'examples-'))
 t.teardown(() => { rmSync(scratch, { recursive: true }) })
 const store = join(scratch, 'store/node_modules')
+const env: NodeJS.ProcessEnv = { PATH: process.env['PATH'], TMPDIR: scratch, PORT: '0' }
 
 function link (from: string, name: string, folder: string): void {
   mkdirSync(dirname(join(folder, name)), { recursive: true })
@@ -60,11 +61,11 @@ t.before(async () => {
     cpSync(`examples/${example}.ts`, join(folder, `${example}.ts`))
   }
   writeFileSync(join(scratch, 'runner.mjs'), runner)
+  if (!isAvailable) return
+  const { url, close } = await openSchema()
+  t.teardown(close)
+  env['DATABASE_URL'] = url
 })
-
-const { url = '', close } = isAvailable ? await openSchema() : {}
-t.teardown(async () => { await close?.() })
-const env = { PATH: process.env['PATH'], TMPDIR: scratch, PORT: '0', DATABASE_URL: url }
 
 /** The packages that an example says to install: for its imports, and for its tools. */
 function installs (example: string): [packages: string[], tools: string[]] {
