@@ -3,7 +3,7 @@
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -12,10 +12,7 @@ import t, { type Test } from 'tap'
 import { isAvailable } from '../../.ci/postgres.js'
 import '../children.js'
 import { openSchema } from '../postgres-handle.js'
-
-const own = 'fastify-omnichannel-contacts'
-const examples = readdirSync('examples').filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts')).map((file) => file.slice(0, -3))
-const sourceOf = (example: string): string => readFileSync(`examples/${example}.ts`, 'utf8')
+import { examples, installs, own } from './example-files.js'
 
 // Without a PostgreSQL there are no several nodes.
 const started = examples.filter((example) => isAvailable || example !== 'several-nodes')
@@ -66,12 +63,6 @@ t.before(async () => {
   t.teardown(close)
   env['DATABASE_URL'] = url
 })
-
-/** The packages that an example says to install: for its imports, and for its tools. */
-function installs (example: string): [packages: string[], tools: string[]] {
-  const [, packages = '', tools = ''] = /^\/\/ {3}npm install (\S.*)\n\/\/ {3}npm install --save-dev (\S.*)$/m.exec(sourceOf(example)) ?? []
-  return [packages.split(' '), tools.split(' ')]
-}
 
 /** Starts all; resolves to what each says to do next. */
 async function startAll (t: Test): Promise<string[][]> {
@@ -138,40 +129,4 @@ void t.test('tsx itself, and the example as the program: the same', async (t) =>
     if (curlsIn(printed).length > 0) break
   }
   t.equal(await paste(curlsIn(printed)[0]!, new Map()), 200)
-})
-
-void t.test('every example installs exactly what it imports, with the types of that', async (t) => {
-  for (const example of examples) {
-    const imports = [...sourceOf(example).matchAll(/^import .* from '([^']+)'$/gm)].map(([, name]) => name!).filter((name) => !name.startsWith('node:'))
-    const types = ['node', ...imports].map((name) => `@types/${name.replace(/^@(.*)\//, '$1__')}`).filter((name) => existsSync(join('node_modules', name)))
-    const [packages, tools] = installs(example)
-    t.strictSame(packages.sort(), imports.sort(), example)
-    t.strictSame(tools.sort(), ['tsx', ...types].sort(), example)
-  }
-})
-
-void t.test('every example says how it is saved and run, has a test, and stands in the list with what it needs', async (t) => {
-  const list = readFileSync('examples/README.md', 'utf8')
-  for (const example of examples) {
-    const text = sourceOf(example)
-    t.match(text, new RegExp(`^// In an empty folder, saved as ${example}\\.ts:$`, 'm'), example)
-    const [, run] = new RegExp(`^// {3}(.*npx tsx ${example}\\.ts)$`, 'm').exec(text) ?? []
-    t.match(readFileSync(`examples/${example}.test.ts`, 'utf8'), `npx tap examples/${example}.test.ts`)
-    const row = list.split('\n').find((line) => line.startsWith(`| [${example}.ts](${example}.ts) |`)) ?? ''
-    const [, , , install, command] = row.split(/ *\| */)
-    t.equal(command, `\`${run ?? ''}\``)
-    t.strictSame(install?.match(/[^`, ]+/g) ?? [], installs(example)[0].filter((name) => name !== own && name !== 'fastify'), example)
-    t.notMatch(text, /\.\.\/|TODO/, example)
-  }
-  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> }
-  for (const [, script] of list.matchAll(/npm run ([\w:-]+)/g)) t.hasOwnProp(scripts, script!)
-  for (const [, file] of list.matchAll(/\]\(([^)#:]+)\)/g)) t.ok(existsSync(join('examples', file!)), file!)
-})
-
-void t.test('history, outbox and duplicates: under sixty lines of host code each', async (t) => {
-  for (const example of ['history', 'outbox', 'duplicates']) {
-    const [host] = sourceOf(example).split('\nexport function addDemo')
-    const lines = host!.split('\n').filter((line) => line.trim() !== '' && !/^ *(\/\/|\/\*\*)/.test(line))
-    t.ok(lines.length < 60, `${example}: ${lines.length}`)
-  }
 })

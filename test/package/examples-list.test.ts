@@ -1,0 +1,42 @@
+// What the examples and their list say, against each other and the imports.
+
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { examples, installs, own, sourceOf } from './example-files.js'
+
+void t.test('every example installs exactly what it imports, with the types of that', async (t) => {
+  for (const example of examples) {
+    const imports = [...sourceOf(example).matchAll(/^import .* from '([^']+)'$/gm)].map(([, name]) => name!).filter((name) => !name.startsWith('node:'))
+    const types = ['node', ...imports].map((name) => `@types/${name.replace(/^@(.*)\//, '$1__')}`).filter((name) => existsSync(join('node_modules', name)))
+    const [packages, tools] = installs(example)
+    t.strictSame(packages.sort(), imports.sort(), example)
+    t.strictSame(tools.sort(), ['tsx', ...types].sort(), example)
+  }
+})
+
+void t.test('every example says how it is saved and run, has a test, and stands in the list with what it needs', async (t) => {
+  const list = readFileSync('examples/README.md', 'utf8')
+  for (const example of examples) {
+    const text = sourceOf(example)
+    t.match(text, new RegExp(`^// In an empty folder, saved as ${example}\\.ts:$`, 'm'), example)
+    const [, run] = new RegExp(`^// {3}(.*npx tsx ${example}\\.ts)$`, 'm').exec(text) ?? []
+    t.match(readFileSync(`examples/${example}.test.ts`, 'utf8'), `npx tap examples/${example}.test.ts`)
+    const row = list.split('\n').find((line) => line.startsWith(`| [${example}.ts](${example}.ts) |`)) ?? ''
+    const [, , , install, command] = row.split(/ *\| */)
+    t.equal(command, `\`${run ?? ''}\``)
+    t.strictSame(install?.match(/[^`, ]+/g) ?? [], installs(example)[0].filter((name) => name !== own && name !== 'fastify'), example)
+    t.notMatch(text, /\.\.\/|TODO/, example)
+  }
+  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> }
+  for (const [, script] of list.matchAll(/npm run ([\w:-]+)/g)) t.hasOwnProp(scripts, script!)
+  for (const [, file] of list.matchAll(/\]\(([^)#:]+)\)/g)) t.ok(existsSync(join('examples', file!)), file!)
+})
+
+void t.test('history, outbox and duplicates: under sixty lines of host code each', async (t) => {
+  for (const example of ['history', 'outbox', 'duplicates']) {
+    const [host] = sourceOf(example).split('\nexport function addDemo')
+    const lines = host!.split('\n').filter((line) => line.trim() !== '' && !/^ *(\/\/|\/\*\*)/.test(line))
+    t.ok(lines.length < 60, `${example}: ${lines.length}`)
+  }
+})
