@@ -15,6 +15,10 @@ export const bodies = {
   }
 }
 
+export const forms = {
+  'one thing changed': { value: { contactId: 'maria', name: 'Maria Silva' } }
+}
+
 const lastChat = { _id: 'room-1', ts: '2026-01-31T09:15:00.000Z' }
 export const contact = {
   _id: 'maria',

@@ -16,11 +16,10 @@ interface Operation extends FastifySchema {
   produces: string[]
 }
 
-/** Describes the route at `url`; `hasTokens` where callers are known by the tokens in the database. */
-export function describeOperation (url: string, hasTokens: boolean): Operation {
+/** Describes the route under `prefix`; `hasTokens` where callers are known by the tokens in the database. */
+export function describeOperation (prefix: string, hasTokens: boolean): Operation {
   return {
-    // As Rocket.Chat names its operations; another prefix gives another id, so that several registrations can stand in one document.
-    operationId: `post${url.replaceAll('/', '-')}`,
+    operationId: nameOperation(prefix),
     summary: 'Update a contact',
     description: 'Changes the parts of a contact that are sent; a key that is absent or null leaves its part alone. All or nothing: ' +
       'whatever is not answered with 200 has changed nothing. A form (application/x-www-form-urlencoded) carries one text for ' +
@@ -33,7 +32,7 @@ export function describeOperation (url: string, hasTokens: boolean): Operation {
     body: { ...UpdateContactBody, 'x-examples': bodies },
     response: {
       200: answer('The contact as it is now', UpdateContactReply, { updated: { contact, success: true } }, { ...ETag, ...Replayed }),
-      400: answer('The body, or something it names, is wrong', failure(['errorType'], []), {
+      400: answer('The body, or something it names, is wrong', ErrorReply, {
         'not the shape of the contract': {
           success: false, error: "must have required property 'contactId' [invalid-params]", errorType: 'invalid-params'
         },
@@ -46,7 +45,7 @@ export function describeOperation (url: string, hasTokens: boolean): Operation {
         'no key': { success: false, error: 'Invalid Idempotency-Key header [invalid-params]', errorType: 'invalid-params' },
         'refused by the server, in words of its own': { success: false, error: 'error-duplicate-email' }
       }),
-      401: answer('The caller is not known', failure([], ['status', 'message']), {
+      401: answer('The caller is not known', ErrorReply, {
         unauthorized: {
           success: false,
           error: 'You must be logged in to do this.',
@@ -54,35 +53,44 @@ export function describeOperation (url: string, hasTokens: boolean): Operation {
           message: 'You must be logged in to do this.'
         }
       }),
-      403: answer('The caller lacks the permission update-livechat-contact', failure(), {
+      403: answer('The caller lacks the permission update-livechat-contact', ErrorReply, {
         forbidden: { success: false, error: 'User does not have the permissions required for this action [error-unauthorized]' }
       }),
-      412: answer('The contact is no longer the one that If-Match names; ETag is its current one', failure(), {
+      412: answer('The contact is no longer the one that If-Match names; ETag is its current one', ErrorReply, {
         'version mismatch': { success: false, error: 'error-contact-version-mismatch' }
       }, ETag),
-      413: answer('The body is too large', failure([], ['errorType']), {
+      413: answer('The body is too large', ErrorReply, {
         'too large': {
           success: false, error: 'The request body is larger than 262144 bytes [invalid-params]', errorType: 'invalid-params'
         }
       }),
-      422: answer('The Idempotency-Key came with another request before', failure(), {
+      422: answer('The Idempotency-Key came with another request before', ErrorReply, {
         'key reused': { success: false, error: 'error-idempotency-key-reused' }
       }),
-      429: answer('A rate limit of the server says no', failure(), {
+      429: answer('A rate limit of the server says no', ErrorReply, {
         'too many requests': {
           success: false,
           error: 'Error, too many requests. Please slow down. ' +
             'You must wait 42 seconds before trying this endpoint again. [error-too-many-requests]'
         }
       }, RetryAfter),
-      500: answer('Something unforeseen, named in the log of the server only', failure(), {
+      500: answer('Something unforeseen, named in the log of the server only', ErrorReply, {
         'internal error': { success: false, error: 'Internal server error' }
       }),
-      503: answer('The database stayed locked for too long', failure(), {
+      503: answer('The database stayed locked for too long', ErrorReply, {
         'database busy': { success: false, error: 'error-database-busy' }
       }, RetryAfter)
     }
   }
+}
+
+/** `updateContact` where Rocket.Chat has it; another prefix gives another id, so that several registrations can stand in one document. */
+function nameOperation (prefix: string): string {
+  const path = prefix.replace(/\/$/, '')
+  if (path === '/api/v1') return 'updateContact'
+  // Each character that means something else has a code of its own, so that no two prefixes share an id.
+  const code = (character: string): string => character === '/' ? '_' : `~${character.codePointAt(0)?.toString(16)}`
+  return `updateContact${path === '' ? '_' : path.replace(/[^A-Za-z0-9-]/gu, code)}`
 }
 
 const Credentials = Type.Object({
@@ -110,19 +118,6 @@ const Replayed = {
 }
 
 const RetryAfter = { 'Retry-After': Type.String({ description: 'Seconds to wait', pattern: '^[0-9]+$' }) }
-
-type Optional = 'errorType' | 'status' | 'message'
-
-/** The parts of an ErrorReply that a status has. */
-function failure (sometimes: Optional[] = [], always: Optional[] = []): TSchema {
-  const { properties } = ErrorReply
-  return {
-    type: 'object',
-    required: ['success', 'error', ...always],
-    properties: Object.fromEntries((['success', 'error', ...sometimes, ...always] as const).map((key) => [key, properties[key]])),
-    title: 'ErrorReply'
-  } as unknown as TSchema
-}
 
 function answer (description: string, schema: TSchema, examples: Record<string, unknown>, headers?: Record<string, TSchema>): object {
   return {

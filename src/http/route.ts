@@ -11,6 +11,7 @@ import { watchReply } from './awaited.js'
 import { validateBody } from './body.js'
 import { callBeforeCommit, callOnContactUpdated } from './events.js'
 import { admit, userOf } from './identity.js'
+import { bodyByContentType } from './openapi-body.js'
 import { describeOperation } from './openapi.js'
 import { readIdempotencyKey, readIfMatch } from './preconditions.js'
 import { sendDone, sendError, toAnswer } from './replies.js'
@@ -18,12 +19,13 @@ import { sendDone, sendError, toAnswer } from './replies.js'
 /** The route, with its own validator, serializer and error handler instead of the host's. */
 export function addRoute (app: FastifyInstance, store: Store, settings: Settings): void {
   const beginPatterns = createPatterns()
+  const schema = describeOperation(app.prefix + settings.prefix, settings.authenticate === undefined)
 
   app.route<{ Body: UpdateContactBody }>({
     method: 'POST',
     url: `${settings.prefix}/omnichannel/contacts.update`,
     bodyLimit: settings.bodyLimit,
-    schema: describeOperation(`${app.prefix}${settings.prefix}/omnichannel/contacts.update`, settings.authenticate === undefined),
+    schema,
     validatorCompiler: ({ httpPart }) => httpPart === 'body' ? validateBody : () => true,
     serializerCompiler: () => JSON.stringify,
     errorHandler: sendError,
@@ -59,6 +61,11 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
       }
       return reply
     }
+  })
+  // Once Fastify has made its validator, of the one schema that judges every body.
+  app.addHook('onReady', (done) => {
+    schema.body = bodyByContentType
+    done()
   })
 }
 

@@ -18,7 +18,7 @@ void t.test('@fastify/swagger with its UI: the page and the document are served'
   t.match(page.body, /swagger-ui/)
   const document = await app.inject('/documentation/json')
   t.equal(document.json().paths[path].post.summary, 'Update a contact')
-  t.match((await app.inject('/documentation/yaml')).body, 'operationId: post-api-v1-omnichannel-contacts.update')
+  t.match((await app.inject('/documentation/yaml')).body, 'operationId: updateContact')
   t.equal((await update({ contactId: 'maria', name: 'Maria B.' })).statusCode, 200)
 })
 
