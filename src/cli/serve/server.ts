@@ -9,6 +9,7 @@ import type { Io } from '../command.js'
 import type { Opened } from '../opened.js'
 import { version } from '../version.js'
 import { answerClientError } from './client-error.js'
+import { documentOf } from './document.js'
 import { logo, title } from './logo.js'
 
 export interface ServerSettings {
@@ -31,7 +32,7 @@ export async function createServer ({ given, ask }: Database, settings: ServerSe
     return503OnClosing: false
   })
 
-  await app.register(swagger, { openapi: { openapi: '3.1.0', info: { title, version } } })
+  await app.register(swagger, documentOf({ info: { title, version } }))
   await app.register(swaggerUi, {
     routePrefix: '/documentation',
     theme: { title },

@@ -1,0 +1,54 @@
+import { createConfig, lintFromString } from '@redocly/openapi-core'
+import { Validator } from '@seriousme/openapi-schema-validator'
+import spectralCore from '@stoplight/spectral-core'
+import spectralRulesets from '@stoplight/spectral-rulesets'
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { openapiJson } from '../../.ci/write-openapi.js'
+import { path } from '../build.js'
+
+const source = readFileSync('openapi.json', 'utf8')
+const document = JSON.parse(source)
+
+void t.test('openapi.json is the document that the plugin gives (npm run write-openapi)', async (t) => {
+  t.equal(source, await openapiJson())
+})
+
+void t.test('openapi.json: is OpenAPI 3.1, and neither Redocly nor Spectral finds an error in it', async (t) => {
+  t.match(document.openapi, /^3\.1\./)
+  t.match(await new Validator().validate(structuredClone(document)), { valid: true })
+  const config = await createConfig({ extends: ['recommended'] })
+  t.strictSame(await lintFromString({ source, absoluteRef: 'openapi.json', config }), [])
+  const spectral = new spectralCore.Spectral()
+  spectral.setRuleset(spectralRulesets.oas as spectralCore.RulesetDefinition)
+  // Nobody can be written to.
+  t.strictSame((await spectral.run(source)).map(({ code }) => code), ['info-contact'])
+})
+
+void t.test('openapi.json: every schema has one name, and is referred to by it', async (t) => {
+  const { schemas } = document.components
+  t.strictSame(Object.keys(schemas).sort(), ['Contact', 'ContactChannel', 'ErrorReply', 'UpdateContactBody', 'UpdateContactForm', 'UpdateContactReply'])
+  const refer = (name: string): object => ({ $ref: `#/components/schemas/${name}` })
+  t.strictSame(schemas.UpdateContactReply.properties.contact, refer('Contact'))
+  t.strictSame(schemas.Contact.properties.channels.items, refer('ContactChannel'))
+  const { requestBody, responses } = document.paths[path].post
+  t.strictSame(requestBody.content['application/json'].schema, refer('UpdateContactBody'))
+  t.strictSame(requestBody.content['application/x-www-form-urlencoded'].schema, refer('UpdateContactForm'))
+  for (const [status, { content }] of Object.entries<ReturnType<typeof JSON.parse>>(responses)) {
+    t.strictSame(content['application/json'].schema, refer(status === '200' ? 'UpdateContactReply' : 'ErrorReply'), status)
+  }
+  t.strictSame(schemas.UpdateContactBody.properties.emails.type, ['array', 'null'])
+  t.notMatch(source, 'nullable')
+})
+
+void t.test('openapi.json: says where, and who, in one place each, for others to replace', async (t) => {
+  t.match(document.servers, [{ url: 'http://127.0.0.1:3000', description: /\w/ }])
+  t.strictSame(document.security, [{ userId: [], authToken: [] }])
+  t.match(document.components.securitySchemes, {
+    userId: { type: 'apiKey', in: 'header', name: 'X-User-Id' }, authToken: { type: 'apiKey', in: 'header', name: 'X-Auth-Token' }
+  })
+  const operation = document.paths[path].post
+  t.equal(operation.operationId, 'updateContact')
+  t.equal(operation.security, undefined)
+  t.strictSame(operation.parameters.map(({ name }: { name: string }) => name), ['If-Match', 'Idempotency-Key'])
+})
