@@ -1,92 +1,217 @@
+import { createClient as generateHeyApi } from '@hey-api/openapi-ts'
+import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import openapiTypescript, { astToString } from 'openapi-typescript'
+import { generate as generateOrval } from 'orval'
 import t from 'tap'
-import ts from 'typescript'
 import { build } from '../build.js'
 
-// A client as somebody who has only openapi.json would write it. The compiler judges it as strictly as it can.
-const client = `
-import createClient from 'openapi-fetch'
-import type { paths } from './contacts-api.js'
+// Clients as somebody who has only openapi.json would write them, one with each generator. Each does the same: an update, one with a
+// body that is wrong, and one with a token that is. Where an answer were any, what has no type would have one.
 
-const headers = { 'X-User-Id': 'ann', 'X-Auth-Token': 'token-of-ann' }
+const openapiFetch = `
+import createClient from 'openapi-fetch'
+import type { components, paths } from './contacts-api.js'
+
+const path = '/api/v1/omnichannel/contacts.update'
+const client = (baseUrl: string, token: string) => createClient<paths>({ baseUrl, headers: { 'X-User-Id': 'ann', 'X-Auth-Token': token } })
 
 export async function run (baseUrl: string): Promise<unknown[]> {
-  const { POST } = createClient<paths>({ baseUrl })
-  const { data } = await POST('/api/v1/omnichannel/contacts.update', {
-    params: { header: headers },
+  const { POST } = client(baseUrl, 'token-of-ann')
+  const done = await POST(path, {
+    params: { header: { 'If-Match': '*', 'Idempotency-Key': 'openapi-fetch' } },
     body: { contactId: 'maria', emails: ['new@example.com'], phones: null, wipeConflicts: true }
   })
-  const success: true | undefined = data?.success
-  const address: string | undefined = data?.contact.emails[0]?.address
-  const manager: string | undefined = data?.contact.contactManager
-  const type: 'widget' | 'email' | 'sms' | 'app' | 'api' | 'other' | undefined = data?.contact.channels[0]?.visitor.source.type
+  if (done.error !== undefined) throw new Error(done.error.error)
+  const { success, contact } = done.data
+  const always: true = success
+  const named: components['schemas']['Contact'] = contact
+  const type: 'widget' | 'email' | 'sms' | 'app' | 'api' | 'other' | undefined = named.channels[0]?.visitor.source.type
 
-  const { error, response } = await POST('/api/v1/omnichannel/contacts.update', {
-    params: { header: { ...headers, 'X-Auth-Token': 'wrong' } },
-    body: { contactId: 'maria' }
-  })
-  const failed: false | undefined = error?.success
-  const text: string | undefined = error?.error
+  // @ts-expect-error: a list is no text
+  const wrong = await POST(path, { body: { contactId: 'maria', emails: 'a@b' } })
+  const failed: false | undefined = wrong.error?.success
+  const kind: 'invalid-params' | undefined = wrong.error?.errorType
 
-  const tag = { 'If-Match': '"1"', 'Idempotency-Key': 'k' }
-  const stale = await POST('/api/v1/omnichannel/contacts.update', {
-    params: { header: { ...headers, ...tag } },
-    body: { contactId: 'maria', name: 'Marie' }
-  })
-  return [success, address, manager, type, response.status, failed, text, stale.error?.error, stale.response.headers.get('etag')]
+  const stranger = await client(baseUrl, 'wrong').POST(path, { body: { contactId: 'maria' } })
+  const status: 'error' | undefined = stranger.error?.status
+  return [
+    done.response.status, always, contact.emails[0]?.address, contact.contactManager, type,
+    wrong.response.status, failed, kind, wrong.error?.error, stranger.response.status, status, stranger.error?.message
+  ]
 }
 
-export function mistakes (): void {
-  const { POST } = createClient<paths>()
-  // @ts-expect-error: the headers are required
-  void POST('/api/v1/omnichannel/contacts.update', { body: { contactId: 'maria' } })
-  // @ts-expect-error: so is contactId
-  void POST('/api/v1/omnichannel/contacts.update', { params: { header: headers }, body: { name: 'Maria' } })
-  // @ts-expect-error: a list is no text
-  void POST('/api/v1/omnichannel/contacts.update', { params: { header: headers }, body: { contactId: 'maria', emails: 'a@b' } })
+export async function mistakes (): Promise<void> {
+  const { POST } = client('', '')
+  // @ts-expect-error: contactId is required
+  await POST(path, { body: { name: 'Maria' } })
   // @ts-expect-error: a name cannot be null
-  void POST('/api/v1/omnichannel/contacts.update', { params: { header: headers }, body: { contactId: 'maria', name: null } })
-  type Responses = paths['/api/v1/omnichannel/contacts.update']['post']['responses']
-  void ((stale: Responses[412]): string | undefined => stale.headers.ETag)
-  void ((done: Responses[200]): 'true' | undefined => done.headers['Idempotency-Replayed'])
+  await POST(path, { body: { contactId: 'maria', name: null } })
   // @ts-expect-error: a key is a text
-  void POST('/api/v1/omnichannel/contacts.update', { params: { header: { ...headers, 'Idempotency-Key': 1 } }, body: { contactId: 'maria' } })
-  type Body = paths['/api/v1/omnichannel/contacts.update']['post']['requestBody']['content']['application/json']
+  await POST(path, { params: { header: { 'Idempotency-Key': 1 } }, body: { contactId: 'maria' } })
   // @ts-expect-error: other keys are refused
-  void ({ contactId: 'maria', unknown: true } satisfies Body)
+  void ({ contactId: 'maria', unknown: true } satisfies components['schemas']['UpdateContactBody'])
+  // @ts-expect-error: a form has no lists
+  void ({ contactId: 'maria', emails: [] } satisfies components['schemas']['UpdateContactForm'])
+  const { data, error } = await POST(path, { body: { contactId: 'maria' } })
+  // @ts-expect-error: the answer has nothing else
+  void data?.nothing
+  // @ts-expect-error: nor has the error
+  void error?.nothing
+  type Responses = paths[typeof path]['post']['responses']
+  void ((done: Responses[200]): string | undefined => done.headers.ETag)
+  void ((done: Responses[200]): 'true' | undefined => done.headers['Idempotency-Replayed'])
+  void ((stale: Responses[412]): string | undefined => stale.headers.ETag)
+  // @ts-expect-error: nothing has the status 404
+  void ((gone: Responses[404]) => gone)
 }
 `
 
-const readme = [...readFileSync('README.md', 'utf8').matchAll(/^```ts\n(.*?)^```/gms)].map(([, snippet]) => snippet!)
+const heyApi = `
+import { type Contact, type ErrorReply, type UpdateContactBody, updateContact } from './hey-api/index.js'
 
-void t.test('types generated from openapi.json: a typed client and the README compile, and the client talks to the server', async (t) => {
-  // Inside the package, so that openapi-fetch is found.
-  const files = { 'client.ts': client, ...Object.fromEntries(readme.map((snippet, index) => [`readme-${index}.ts`, snippet])) }
-  const folder = t.testdir({ ...files, 'package.json': '{ "type": "module" }' })
-  const types = await openapiTypescript(readFileSync('openapi.json', 'utf8'))
-  writeFileSync(join(folder, 'contacts-api.ts'), astToString(types))
+const as = (token: string) => ({ name }: { name?: string }) => name === 'X-User-Id' ? 'ann' : token
 
-  const program = ts.createProgram(Object.keys(files).map((file) => join(folder, file)), {
-    target: ts.ScriptTarget.ES2023,
-    module: ts.ModuleKind.NodeNext,
-    lib: ['lib.es2023.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'],
+export async function run (baseUrl: string): Promise<unknown[]> {
+  const auth = as('token-of-ann')
+  const done = await updateContact({
+    baseUrl, auth, headers: { 'If-Match': '*', 'Idempotency-Key': 'hey-api' },
+    body: { contactId: 'maria', emails: ['new@example.com'], phones: null, wipeConflicts: true }
+  })
+  if (done.error !== undefined) throw new Error(done.error.error)
+  const always: true = done.data.success
+  const contact: Contact = done.data.contact
+  const type: 'widget' | 'email' | 'sms' | 'app' | 'api' | 'other' | undefined = contact.channels[0]?.visitor.source.type
+
+  // @ts-expect-error: a list is no text
+  const wrong = await updateContact({ baseUrl, auth, body: { contactId: 'maria', emails: 'a@b' } })
+  const failed: false | undefined = wrong.error?.success
+  const kind: 'invalid-params' | undefined = wrong.error?.errorType
+
+  const stranger = await updateContact({ baseUrl, auth: as('wrong'), body: { contactId: 'maria' } })
+  const error: ErrorReply | undefined = stranger.error
+  return [
+    done.response?.status, always, contact.emails[0]?.address, contact.contactManager, type,
+    wrong.response?.status, failed, kind, wrong.error?.error, stranger.response?.status, error?.status, error?.message
+  ]
+}
+
+export async function mistakes (): Promise<void> {
+  // @ts-expect-error: contactId is required
+  void ({ name: 'Maria' } satisfies UpdateContactBody)
+  // @ts-expect-error: other keys are refused
+  void ({ contactId: 'maria', unknown: true } satisfies UpdateContactBody)
+  const { data, error } = await updateContact({ body: { contactId: 'maria' } })
+  // @ts-expect-error: the answer has nothing else
+  void data?.nothing
+  // @ts-expect-error: nor has the error
+  void error?.nothing
+}
+`
+
+const orval = `
+import { type Contact, type UpdateContactBody, updateContact } from './orval-api.js'
+
+const as = (token: string) => ({ headers: { 'X-User-Id': 'ann', 'X-Auth-Token': token } })
+
+export async function run (): Promise<unknown[]> {
+  const ann = as('token-of-ann')
+  const done = await updateContact(
+    { contactId: 'maria', emails: ['new@example.com'], phones: null, wipeConflicts: true }, { 'If-Match': '*', 'Idempotency-Key': 'orval' }, ann)
+  if (done.status !== 200) throw new Error(done.data.error)
+  const always: true = done.data.success
+  const contact: Contact = done.data.contact
+  const type: 'widget' | 'email' | 'sms' | 'app' | 'api' | 'other' | undefined = contact.channels[0]?.visitor.source.type
+
+  // @ts-expect-error: a list is no text
+  const wrong = await updateContact({ contactId: 'maria', emails: 'a@b' }, {}, ann)
+  if (wrong.status !== 400) throw new Error(String(wrong.status))
+  const failed: false = wrong.data.success
+  const kind: 'invalid-params' | undefined = wrong.data.errorType
+
+  const stranger = await updateContact({ contactId: 'maria' }, {}, as('wrong'))
+  if (stranger.status !== 401) throw new Error(String(stranger.status))
+  const status: 'error' | undefined = stranger.data.status
+  return [
+    done.status, always, contact.emails[0]?.address, contact.contactManager, type,
+    wrong.status, failed, kind, wrong.data.error, stranger.status, status, stranger.data.message
+  ]
+}
+
+export async function mistakes (): Promise<void> {
+  // @ts-expect-error: contactId is required
+  void ({ name: 'Maria' } satisfies UpdateContactBody)
+  // @ts-expect-error: other keys are refused
+  void ({ contactId: 'maria', unknown: true } satisfies UpdateContactBody)
+  const { status, data } = await updateContact({ contactId: 'maria' })
+  // @ts-expect-error: neither answer has that
+  void data.nothing
+  // @ts-expect-error: nothing has the status 404
+  void (status === 404)
+}
+`
+
+const clients = { 'openapi-fetch': openapiFetch, 'hey-api': heyApi, orval }
+
+const tsconfig = {
+  compilerOptions: {
+    target: 'ES2023',
+    module: 'NodeNext',
+    lib: ['ES2023', 'DOM', 'DOM.Iterable'],
     types: [],
     strict: true,
-    exactOptionalPropertyTypes: true,
     noUncheckedIndexedAccess: true,
-    skipLibCheck: true
-  })
-  const mistakes = ts.getPreEmitDiagnostics(program).map(({ file, messageText }) =>
-    `${file?.fileName ?? ''}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`)
-  t.strictSame(mistakes, [])
-  program.emit()
+    rootDir: '.',
+    outDir: 'dist'
+  }
+}
 
-  const { app } = await build(t)
-  const { run } = await import(pathToFileURL(join(folder, 'client.js')).href) as { run: (baseUrl: string) => Promise<unknown[]> }
-  t.strictSame(await run(await app.listen({ port: 0, host: '127.0.0.1' })), [
-    true, 'new@example.com', 'bob', 'widget', 401, false, 'You must be logged in to do this.', 'error-contact-version-mismatch', '"2"'
-  ])
+const unauthorized = 'You must be logged in to do this.'
+const typescript = join(createRequire(import.meta.url).resolve('typescript-7/package.json'), '../lib/tsc.js')
+
+void t.test('clients that are generated from openapi.json: compile, and get typed answers from the server', async (t) => {
+  const { app, database } = await build(t)
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  // Inside the package, so that openapi-fetch is found.
+  const folder = t.testdir({
+    ...Object.fromEntries(Object.entries(clients).map(([name, text]) => [`${name}.ts`, text])),
+    'package.json': '{ "type": "module" }',
+    'tsconfig.json': JSON.stringify(tsconfig)
+  })
+
+  writeFileSync(join(folder, 'contacts-api.ts'), astToString(await openapiTypescript(readFileSync('openapi.json', 'utf8'))))
+  await generateHeyApi({
+    input: 'openapi.json',
+    output: { path: join(folder, 'hey-api'), tsConfigPath: join(folder, 'tsconfig.json') },
+    plugins: ['@hey-api/client-fetch', '@hey-api/sdk', '@hey-api/typescript'],
+    logs: { level: 'silent' }
+  })
+  await generateOrval({
+    input: { target: 'openapi.json' },
+    output: {
+      target: join(folder, 'orval-api.ts'),
+      client: 'fetch',
+      baseUrl: url,
+      headers: true,
+      // It names no content type itself where there are several.
+      override: { contentType: { include: ['application/json'] } }
+    }
+  }, process.cwd(), { logLevel: 'error' })
+
+  const { stdout, status } = spawnSync(process.execPath, [typescript, '-p', folder], { encoding: 'utf8' })
+  t.equal(stdout, '')
+  t.equal(status, 0)
+
+  for (const name of Object.keys(clients)) {
+    database.prepare("UPDATE omnichannel_contact_email SET address = 'old@example.com'").run()
+    const { run } = await import(pathToFileURL(join(folder, `dist/${name}.js`)).href) as { run: (baseUrl: string) => Promise<unknown[]> }
+    t.strictSame(await run(url), [
+      200, true, 'new@example.com', 'bob', 'widget',
+      400, false, 'invalid-params', 'must be array [invalid-params]',
+      401, 'error', unauthorized
+    ], name)
+  }
 })
