@@ -32,25 +32,30 @@ t.test('serve --demo: the printed curl updates the contact and all that carries 
     [{ required: 0, pattern: 1 }, { required: 1, pattern: 1 }])
 })
 
-t.test('the documentation page: its examples are those of the demo, which needs the printed token only', async (t) => {
+t.test('the documentation page: its examples are those of the demo, which needs the printed user and token only', async (t) => {
   const { url, out } = await serve(t, ['--demo', '--database', join(t.testdir(), 'demo.db')])
-  const { paths } = await (await fetch(`${url}/documentation/json`)).json() as { paths: Record<string, { post: Operation }> }
-  const [[path, { post }]] = Object.entries(paths) as [[string, { post: Operation }]]
-  const token = /X-Auth-Token:\n\n(\S+)\n/.exec(out())![1]!
-  const examples = Object.values(post.requestBody.content['application/json'].examples)
-  t.equal(examples.length, 2)
-  for (const { value } of examples) {
-    const filledIn = post.parameters.filter(({ example }) => example !== undefined)
-    const headers = Object.fromEntries(filledIn.map(({ name, example }) => [name, name === 'X-Auth-Token' ? token : example]))
-    const reply = await fetch(url + path, { method: 'POST', headers: { ...headers, 'content-type': 'application/json' }, body: JSON.stringify(value) })
-    t.equal(reply.status, 200)
-    t.match(await reply.json(), { contact: { phones: [{ phoneNumber: '+49 30 901820' }] } })
+  const { paths, components } = await (await fetch(`${url}/documentation/json`)).json() as Described
+  const [[path, { post }]] = Object.entries(paths) as [[string, Described['paths'][string]]]
+  const [, user, token] = /userId (\S+) and this authToken:\n\n(\S+)\n/.exec(out())!
+  const { userId, authToken } = components.securitySchemes
+  for (const [type, { examples }] of Object.entries(post.requestBody.content)) {
+    t.ok(Object.keys(examples).length > 0, type)
+    for (const [name, { value }] of Object.entries(examples)) {
+      const body = type === 'application/json' ? JSON.stringify(value) : String(new URLSearchParams(value))
+      const reply = await fetch(url + path, { method: 'POST', headers: { [userId.name]: user!, [authToken.name]: token!, 'content-type': type }, body })
+      t.equal(reply.status, 200, name)
+      t.match(await reply.json(), { contact: { phones: [{ phoneNumber: '+49 30 901820' }] } })
+    }
   }
 })
 
-interface Operation {
-  parameters: Array<{ name: string, example?: string }>
-  requestBody: { content: { 'application/json': { examples: Record<string, { value: unknown }> } } }
+interface Described {
+  paths: Record<string, { post: { requestBody: { content: Record<string, Media> } } }>
+  components: { securitySchemes: Record<'userId' | 'authToken', { name: string }> }
+}
+
+interface Media {
+  examples: Record<string, { value: Record<string, string> }>
 }
 
 t.test('a second start: keeps the contact, and its new token replaces the old one', async (t) => {

@@ -77,7 +77,7 @@ async function serveUntil (
 function describeDemo (url: string, token: string): string[] {
   return [
     '', 'This updates the demo contact:', '', demoCurl(url, token), '',
-    `So does "Try it out" on the documentation page, for ${demoUser} with this X-Auth-Token:`, '', token, ''
+    `So does "Try it out" on the documentation page, after "Authorize" there with the userId ${demoUser} and this authToken:`, '', token, ''
   ]
 }
 

@@ -1,0 +1,128 @@
+import helmet from '@fastify/helmet'
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { chromium, type Browser, type Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { build } from '../build.js'
+import { program } from '../children.js'
+
+const names = ['google-chrome', 'google-chrome-stable', 'chromium', 'chromium-browser']
+const executablePath = [
+  ...(process.env['PATH'] ?? '').split(delimiter).flatMap((folder) => names.map((name) => join(folder, name))),
+  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+  'C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe'
+].find(existsSync)
+
+interface Documentation {
+  page: Page
+  policy: string | undefined
+  /** Of the browser, so far. */
+  complaints: string[]
+}
+
+/** Opens a documentation page, and on it the one operation. */
+async function open (t: Test, browser: Browser, url: string): Promise<Documentation> {
+  const page = await browser.newPage()
+  t.teardown(async () => { await page.close() })
+  page.setDefaultTimeout(10_000)
+  const complaints: string[] = []
+  page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) complaints.push(message.text()) })
+  page.on('pageerror', ({ message }) => complaints.push(message))
+  page.on('requestfailed', (request) => complaints.push(`${request.url()} failed`))
+  page.on('response', (response) => { if (response.status() >= 400) complaints.push(`${response.url()} ${response.status()}`) })
+  const response = await page.goto(url)
+  await page.click('.opblock-summary-control')
+  return { page, policy: response?.headers()['content-security-policy'], complaints }
+}
+
+/** Presses Execute, and returns the status that the page then shows. */
+async function execute (page: Page): Promise<string> {
+  const answered = page.waitForResponse((response) => response.url().endsWith('contacts.update'))
+  await page.click('.execute')
+  await answered
+  return await page.innerText('.live-responses-table tbody .response-col_status')
+}
+
+const bodyOf = '.opblock-section-request-body'
+/** What a page has of the DOM; the compiler knows none here. */
+type Loose = ReturnType<typeof JSON.parse>
+
+const width = (image: Loose): number => image.complete ? image.naturalWidth : 0
+/** How wide the text of an SVG image is, as this browser draws it. */
+const textWidth = (image: Loose): number => {
+  const page = image.ownerDocument
+  const { documentElement } = new page.defaultView.DOMParser().parseFromString(atob(image.src.split(',')[1]), 'image/svg+xml')
+  return page.body.appendChild(documentElement).querySelector('text').getBBox().width
+}
+
+async function startDemo (t: Test): Promise<{ url: string, token: string }> {
+  const demo = spawn(process.execPath, [program, 'serve', '--demo', '--port', '0', '--database', join(t.testdir(), 'demo.db')])
+  t.teardown(async () => {
+    demo.kill()
+    await once(demo, 'exit')
+  })
+  let printed = ''
+  demo.stdout.on('data', (data) => { printed += String(data) })
+  const token = (): string => /\bthis authToken:\n\n(\S+)\n/.exec(printed)?.[1] ?? ''
+  while (token() === '') await once(demo.stdout, 'data', { signal: AbortSignal.timeout(10_000) })
+  return { url: /Documentation: (\S+)/.exec(printed)![1]!, token: token() }
+}
+
+void t.test('in a browser', { skip: executablePath === undefined && 'no Chromium or Chrome was found: install one, and this is tested' }, async (t) => {
+  // It would leave its settings in the home of whoever runs this.
+  const home = t.testdir()
+  const env = { ...process.env as Record<string, string>, HOME: home, XDG_CONFIG_HOME: home, XDG_CACHE_HOME: home }
+  const browser = await chromium.launch({ executablePath: executablePath!, env })
+  t.teardown(async () => { await browser.close() })
+
+  await t.test('the page of serve --demo: shows logo and examples, and "Try it out" answers 200 with the printed token', async (t) => {
+    const { url, token } = await startDemo(t)
+    const { page, policy, complaints } = await open(t, browser, url)
+    t.match(policy, /^default-src 'self'; (?!.*upgrade-insecure-requests)/)
+    t.equal(await page.title(), 'Omnichannel contacts')
+    const logo = page.locator('.topbar img')
+    t.equal(await logo.evaluate(width), 260)
+    t.ok(await logo.evaluate(textWidth) <= 260, 'the logo is not cut off')
+    t.strictSame(await page.locator(`${bodyOf} .examples-select option`).allInnerTexts(), ['one thing changed', 'the whole form'])
+    t.match(await page.innerText(`${bodyOf} .body-param__example`), '"contactId": "maria"')
+    t.equal(await page.locator('.responses-table .examples-select').count(), 10, 'every answer has examples')
+    t.strictSame(await page.locator('.models .json-schema-2020-12__title').allInnerTexts(),
+      ['UpdateContactBody', 'UpdateContactForm', 'ContactChannel', 'Contact', 'UpdateContactReply', 'ErrorReply'])
+
+    await page.click('.auth-wrapper .authorize')
+    for (const [index, text] of ['ann', token].entries()) {
+      await page.locator('.modal-ux input').nth(0).fill(text)
+      await page.locator('.modal-ux button[type=submit]').nth(0).click()
+      t.equal(await page.locator('.modal-ux input').count(), 1 - index)
+    }
+    await page.locator('.modal-ux .btn-done').nth(0).click()
+    await page.click('.try-out__btn')
+    t.equal(await execute(page), '200')
+    t.match(await page.innerText('.live-responses-table tbody .response-col_description'), '"phoneNumber": "+49 30 901820"')
+
+    await page.selectOption(`${bodyOf} .content-type`, 'application/x-www-form-urlencoded')
+    t.equal(await execute(page), '200', 'as a form')
+    t.strictSame(complaints, [])
+  })
+
+  await t.test('the page of a host with helmet: has its fields filled in, but for the token, and the same answer', async (t) => {
+    const { app } = await build(t, {
+      host: async (app) => {
+        await app.register(helmet)
+        await app.register(swagger, { openapi: { info: { title: 'Desk', version: '1.0.0' } } })
+        await app.register(swaggerUi, { routePrefix: '/documentation' })
+      }
+    })
+    const { page, policy, complaints } = await open(t, browser, `${await app.listen({ port: 0, host: '127.0.0.1' })}/documentation`)
+    t.match(policy, /^default-src 'self';.*script-src 'self';.*upgrade-insecure-requests/)
+    t.ok(await page.locator('.topbar img').evaluate(width) > 0, "swagger-ui's logo is there")
+    await page.click('.try-out__btn')
+    await page.fill('input[placeholder=X-Auth-Token]', 'token-of-ann')
+    t.equal(await execute(page), '200')
+    t.strictSame(complaints, [])
+  })
+})
