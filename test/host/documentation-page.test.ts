@@ -47,11 +47,20 @@ async function execute (page: Page): Promise<string> {
   return await page.innerText('.live-responses-table tbody .response-col_status')
 }
 
+/** The texts of `count` elements, once they are there. */
+async function textsOf (page: Page, selector: string, count: number): Promise<string[]> {
+  await page.locator(selector).nth(count - 1).waitFor({ state: 'attached' })
+  return await page.locator(selector).allInnerTexts()
+}
+
 const bodyOf = '.opblock-section-request-body'
 /** What a page has of the DOM; the compiler knows none here. */
 type Loose = ReturnType<typeof JSON.parse>
 
-const width = (image: Loose): number => image.complete ? image.naturalWidth : 0
+const width = async (image: Loose): Promise<number> => {
+  await image.decode()
+  return image.naturalWidth
+}
 /** How wide the text of an SVG image is, as this browser draws it. */
 const textWidth = (image: Loose): number => {
   const page = image.ownerDocument
@@ -72,7 +81,7 @@ async function startDemo (t: Test): Promise<{ url: string, token: string }> {
   return { url: /Documentation: (\S+)/.exec(printed)![1]!, token: token() }
 }
 
-void t.test('in a browser', { skip: executablePath === undefined && 'no Chromium or Chrome was found: install one, and this is tested' }, async (t) => {
+t.test('in a browser', { skip: executablePath === undefined && 'no Chromium or Chrome was found: install one, and this is tested' }, async (t) => {
   // It would leave its settings in the home of whoever runs this.
   const home = t.testdir()
   const env = { ...process.env as Record<string, string>, HOME: home, XDG_CONFIG_HOME: home, XDG_CACHE_HOME: home }
@@ -87,17 +96,17 @@ void t.test('in a browser', { skip: executablePath === undefined && 'no Chromium
     const logo = page.locator('.topbar img')
     t.equal(await logo.evaluate(width), 260)
     t.ok(await logo.evaluate(textWidth) <= 260, 'the logo is not cut off')
-    t.strictSame(await page.locator(`${bodyOf} .examples-select option`).allInnerTexts(), ['one thing changed', 'the whole form'])
+    t.strictSame(await textsOf(page, `${bodyOf} .examples-select option`, 2), ['one thing changed', 'the whole form'])
     t.match(await page.innerText(`${bodyOf} .body-param__example`), '"contactId": "maria"')
-    t.equal(await page.locator('.responses-table .examples-select').count(), 10, 'every answer has examples')
-    t.strictSame(await page.locator('.models .json-schema-2020-12__title').allInnerTexts(),
+    t.equal((await textsOf(page, '.responses-table .examples-select', 10)).length, 10, 'every answer has examples')
+    t.strictSame(await textsOf(page, '.models .json-schema-2020-12__title', 6),
       ['UpdateContactBody', 'UpdateContactForm', 'ContactChannel', 'Contact', 'UpdateContactReply', 'ErrorReply'])
 
     await page.click('.auth-wrapper .authorize')
     for (const [index, text] of ['ann', token].entries()) {
       await page.locator('.modal-ux input').nth(0).fill(text)
       await page.locator('.modal-ux button[type=submit]').nth(0).click()
-      t.equal(await page.locator('.modal-ux input').count(), 1 - index)
+      await page.locator('.modal-ux h6', { hasText: 'Authorized' }).nth(index).waitFor()
     }
     await page.locator('.modal-ux .btn-done').nth(0).click()
     await page.click('.try-out__btn')

@@ -4,7 +4,7 @@ import swaggerUi from '@fastify/swagger-ui'
 import t from 'tap'
 import { build, path } from '../build.js'
 
-void t.test('@fastify/swagger with its UI: the page and the document are served', async (t) => {
+t.test('@fastify/swagger with its UI: the page and the document are served', async (t) => {
   const { app, update } = await build(t, {
     host: async (app) => {
       await app.register(helmet)
@@ -22,7 +22,7 @@ void t.test('@fastify/swagger with its UI: the page and the document are served'
   t.equal((await update({ contactId: 'maria', name: 'Maria B.' })).statusCode, 200)
 })
 
-void t.test('a host that asks for a security scheme of its own: it stands in the document, and the route works', async (t) => {
+t.test('a host that asks for a security scheme of its own: it stands in the document, and the route works', async (t) => {
   const { app, update } = await build(t, {
     authenticate: () => ({ id: 'ann' }),
     host: async (app) => {
@@ -39,7 +39,7 @@ void t.test('a host that asks for a security scheme of its own: it stands in the
   t.equal((await update({ contactId: 'maria', name: 'Maria B.' }, {})).statusCode, 200)
 })
 
-void t.test('a host whose swagger knows the two headers as a security scheme: they are not asked for twice', async (t) => {
+t.test('a host whose swagger knows the two headers as a security scheme: they are not asked for twice', async (t) => {
   const { app } = await build(t, {
     host: async (app) => {
       await app.register(swagger, {

@@ -172,7 +172,7 @@ const tsconfig = {
 const unauthorized = 'You must be logged in to do this.'
 const typescript = join(createRequire(import.meta.url).resolve('typescript-7/package.json'), '../lib/tsc.js')
 
-void t.test('clients that are generated from openapi.json: compile, and get typed answers from the server', async (t) => {
+t.test('clients that are generated from openapi.json: compile, and get typed answers from the server', async (t) => {
   const { app, database } = await build(t)
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
   // Inside the package, so that openapi-fetch is found.

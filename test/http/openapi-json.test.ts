@@ -10,11 +10,11 @@ import { path } from '../build.js'
 const source = readFileSync('openapi.json', 'utf8')
 const document = JSON.parse(source)
 
-void t.test('openapi.json is the document that the plugin gives (npm run write-openapi)', async (t) => {
+t.test('openapi.json is the document that the plugin gives (npm run write-openapi)', async (t) => {
   t.equal(source, await openapiJson())
 })
 
-void t.test('openapi.json: is OpenAPI 3.1, and neither Redocly nor Spectral finds an error in it', async (t) => {
+t.test('openapi.json: is OpenAPI 3.1, and neither Redocly nor Spectral finds an error in it', async (t) => {
   t.match(document.openapi, /^3\.1\./)
   t.match(await new Validator().validate(structuredClone(document)), { valid: true })
   const config = await createConfig({ extends: ['recommended'] })
@@ -25,7 +25,7 @@ void t.test('openapi.json: is OpenAPI 3.1, and neither Redocly nor Spectral find
   t.strictSame((await spectral.run(source)).map(({ code }) => code), ['info-contact'])
 })
 
-void t.test('openapi.json: every schema has one name, and is referred to by it', async (t) => {
+t.test('openapi.json: every schema has one name, and is referred to by it', async (t) => {
   const { schemas } = document.components
   t.strictSame(Object.keys(schemas).sort(), ['Contact', 'ContactChannel', 'ErrorReply', 'UpdateContactBody', 'UpdateContactForm', 'UpdateContactReply'])
   const refer = (name: string): object => ({ $ref: `#/components/schemas/${name}` })
@@ -41,7 +41,7 @@ void t.test('openapi.json: every schema has one name, and is referred to by it',
   t.notMatch(source, 'nullable')
 })
 
-void t.test('openapi.json: says where, and who, in one place each, for others to replace', async (t) => {
+t.test('openapi.json: says where, and who, in one place each, for others to replace', async (t) => {
   t.match(document.servers, [{ url: 'http://127.0.0.1:3000', description: /\w/ }])
   t.strictSame(document.security, [{ userId: [], authToken: [] }])
   t.match(document.components.securitySchemes, {

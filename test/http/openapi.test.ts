@@ -93,7 +93,7 @@ for (const version of ['3.0.3', '3.1.0']) {
   })
 }
 
-void t.test('several registrations: as many operations, each with an id of its own', async (t) => {
+t.test('several registrations: as many operations, each with an id of its own', async (t) => {
   const { database } = await build(t)
   const host = fastify()
   t.teardown(async () => { await host.close() })
@@ -119,7 +119,7 @@ void t.test('several registrations: as many operations, each with an id of its o
   )
 })
 
-void t.test('a host with schemas of its own that are called as ours: they stay what they are', async (t) => {
+t.test('a host with schemas of its own that are called as ours: they stay what they are', async (t) => {
   const own = (title: string): object => ({ type: 'object', properties: { [title]: { type: 'string' } } })
   const { app } = await build(t, {
     host: async (app) => {
@@ -138,7 +138,7 @@ void t.test('a host with schemas of its own that are called as ours: they stay w
   t.notMatch(JSON.stringify(paths[path]), '$ref')
 })
 
-void t.test('a host that asks for the document before the plugin is ready: it is valid, with one schema for both content types', async (t) => {
+t.test('a host that asks for the document before the plugin is ready: it is valid, with one schema for both content types', async (t) => {
   let early: Loose
   await build(t, {
     host: async (app) => {
@@ -151,13 +151,13 @@ void t.test('a host that asks for the document before the plugin is ready: it is
   t.strictSame(content['application/x-www-form-urlencoded'], content['application/json'])
 })
 
-void t.test('a host with its own authenticate: credentials are not asked for, the other headers are offered', async (t) => {
+t.test('a host with its own authenticate: credentials are not asked for, the other headers are offered', async (t) => {
   const document = await documentOf(t, '3.0.3', { authenticate: () => ({ id: 'ann' }) })
   t.match(document.paths[path].post.parameters, preconditions)
   t.equal(document.paths[path].post.parameters.length, 2)
 })
 
-void t.test('documented headers do not validate: a caller without them is refused with 401', async (t) => {
+t.test('documented headers do not validate: a caller without them is refused with 401', async (t) => {
   const { update } = await build(t)
   t.equal((await update({ contactId: 'maria' }, {})).statusCode, 401)
   t.equal((await update({ contactId: 'maria' }, as('ann'))).statusCode, 200)
