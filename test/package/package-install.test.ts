@@ -1,18 +1,7 @@
-import { execFile } from 'node:child_process'
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import t from 'tap'
-import '../children.js'
-
-async function run (file: string, args: string[], cwd?: string): Promise<string> {
-  const { stdout } = await promisify(execFile)(file, args, { cwd }).catch((error: unknown) => {
-    const { stdout, stderr } = error as Record<'stdout' | 'stderr', string>
-    throw new Error(`${file} ${args.join(' ')}\n${stdout}${stderr}`)
-  })
-  return stdout
-}
+import { install, ownName, run, versionOf } from './install.js'
 
 const request = `{
   method: 'POST',
@@ -95,26 +84,13 @@ const strict = {
   noEmit: true
 }
 
-function versionOf (name: string, folder = '.'): string {
-  return (JSON.parse(readFileSync(join(folder, 'node_modules', name, 'package.json'), 'utf8')) as { version: string }).version
-}
-
 t.setTimeout(300_000)
 
-void t.test('the tarball installed: it runs in a project of each kind, and its types are strict', async (t) => {
-  // Outside of the repository, so that only what was installed can be found.
-  const folder = mkdtempSync(join(tmpdir(), 'fastify-omnichannel-contacts-'))
-  t.teardown(() => { rmSync(folder, { recursive: true }) })
-  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', folder])
-  writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }')
-  const others = ['fastify', 'better-sqlite3', 'kysely', '@types/better-sqlite3', '@types/node'].map((name) => `${name}@${versionOf(name)}`)
-  await run('npm', [
-    'install', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund',
-    `./fastify-omnichannel-contacts-${versionOf('..')}.tgz`, ...others, 'typescript@^7', 'typescript-5.5@npm:typescript@~5.5'
-  ], folder)
-  // Building it again would take over a minute. Version 13 brings it along.
-  const addon = 'node_modules/better-sqlite3/build/Release/better_sqlite3.node'
-  if (existsSync(addon)) cpSync(addon, join(folder, addon))
+t.test('the tarball installed: it runs in a project of each kind, and its types are strict', async (t) => {
+  const root = await install(t, {
+    consumer: [ownName, 'fastify', 'better-sqlite3', 'kysely', '@types/better-sqlite3', '@types/node', 'typescript@^7', 'typescript-5.5@npm:typescript@~5.5']
+  })
+  const folder = join(root, 'consumer')
 
   await t.test('an ES module', async (t) => {
     writeFileSync(join(folder, 'main.mjs'), esm)

@@ -1,0 +1,55 @@
+// The tarball installed in projects of their own. npm's linked strategy hoists nothing, as pnpm: a project finds what it
+// names, and a package what its package.json names, and nothing else. One installation for all, because it is what takes time.
+
+import { execFile } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Test } from 'tap'
+import '../children.js'
+
+export const ownName = 'fastify-omnichannel-contacts'
+
+/** Resolves to what was printed; what fails is told with all that it has said. */
+export async function run (file: string, args: string[], cwd?: string, env = process.env): Promise<string> {
+  const { stdout } = await promisify(execFile)(file, args, { cwd, env }).catch((error: unknown) => {
+    const { stdout, stderr } = error as Record<'stdout' | 'stderr', string>
+    throw new Error(`${file} ${args.join(' ')}\n${stdout}${stderr}`)
+  })
+  return stdout
+}
+
+export function versionOf (name: string, folder = '.'): string {
+  return (JSON.parse(readFileSync(join(folder, 'node_modules', name, 'package.json'), 'utf8')) as { version: string }).version
+}
+
+/** Makes a project of each list of packages, with what npm install takes or, for a name alone, the version that is installed here. */
+export async function install (t: Test, projects: Record<string, string[]>): Promise<string> {
+  // Outside of the repository, so that only what was installed can be found.
+  const folder = mkdtempSync(join(tmpdir(), `${ownName}-`))
+  t.teardown(() => { rmSync(folder, { recursive: true }) })
+  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', folder])
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, workspaces: Object.keys(projects) }))
+  for (const [name, packages] of Object.entries(projects)) {
+    mkdirSync(join(folder, name))
+    const dependencies = Object.fromEntries(packages.map((spec) => [nameOf(spec), rangeOf(spec, folder)]))
+    writeFileSync(join(folder, name, 'package.json'), JSON.stringify({ name, private: true, type: 'module', dependencies }))
+  }
+  await run('npm', ['install', '--install-strategy=linked', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'], folder)
+  // Building it again would take over a minute. Version 13 brings it along.
+  const addon = 'node_modules/better-sqlite3/build/Release/better_sqlite3.node'
+  if (existsSync(addon)) for (const name of Object.keys(projects)) cpSync(addon, join(folder, name, addon))
+  return folder
+}
+
+/** Of name, name@range or @scope/name@range. */
+function nameOf (spec: string): string {
+  return spec.replace(/(?<=.)@.*/, '')
+}
+
+function rangeOf (spec: string, folder: string): string {
+  const name = nameOf(spec)
+  if (name === ownName) return `file:${join(folder, `${ownName}-${versionOf('..')}.tgz`)}`
+  return spec === name ? versionOf(name) : spec.slice(name.length + 1)
+}
