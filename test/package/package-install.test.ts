@@ -2,6 +2,8 @@ import { cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { install, ownName, run, versionOf } from './install.js'
+import { packages } from './readme.js'
+import { runSnippets } from './readme-snippets.js'
 
 const request = `{
   method: 'POST',
@@ -88,7 +90,8 @@ t.setTimeout(300_000)
 
 t.test('the tarball installed: it runs in a project of each kind, and its types are strict', async (t) => {
   const root = await install(t, {
-    consumer: [ownName, 'fastify', 'better-sqlite3', 'kysely', '@types/better-sqlite3', '@types/node', 'typescript@^7', 'typescript-5.5@npm:typescript@~5.5']
+    consumer: [ownName, 'fastify', 'better-sqlite3', 'kysely', '@types/better-sqlite3', '@types/node', 'typescript@^7', 'typescript-5.5@npm:typescript@~5.5'],
+    readme: packages
   })
   const folder = join(root, 'consumer')
 
@@ -119,5 +122,9 @@ t.test('the tarball installed: it runs in a project of each kind, and its types 
     t.equal(await run(process.execPath, ['module.js'], folder), printed)
     t.equal(await run(process.execPath, ['import.cjs'], folder), 'ready\n')
     t.equal(await run(process.execPath, ['require.cjs'], folder), 'ready\n')
+  })
+
+  await t.test('the README: every snippet runs after its Install, twice, and is strict TypeScript', async (t) => {
+    await runSnippets(t, join(root, 'readme'), join(folder, 'node_modules/typescript/lib/tsc.js'))
   })
 })

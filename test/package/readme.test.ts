@@ -1,57 +1,52 @@
-import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
-import { isAvailable } from '../../.ci/postgres.js'
-import '../children.js'
-import { openSchema } from '../postgres-handle.js'
+import { codesOf, packages, readme, section, tableOf } from './readme.js'
 
-const readme = readFileSync('README.md', 'utf8')
-const run = promisify(execFile)
-const end = '-- the end of a snippet --'
+// That its snippets run is tested where the package is installed: package-install.test.ts.
 
-function blocks (language: string): string[] {
-  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(([, text]) => text!)
+const { scripts, engines, peerDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+  scripts: object
+  engines: { node: string }
+  peerDependencies: Record<string, string>
 }
 
-/** As it stands, but on a database in memory and without a port, and ended when it has come to its end. */
-function runnable (snippet: string): string {
-  return snippet
-    .replace(/new Database\('[^']*'\)/, "new Database(':memory:')")
-    .replace(/await app\.listen\(.*\)/, 'await app.ready()') + '\nawait app.close()\n'
-}
-
-void t.test('every JavaScript snippet runs, and prints what its comments say', { skip: !isAvailable }, async (t) => {
-  const { url, close } = await openSchema()
-  t.teardown(close)
-  const snippets = blocks('js')
-  t.ok(snippets.length >= 2, 'the README has snippets')
-  // Inside the package, so that it is found under its own name. One after the other in one process: to load Fastify takes
-  // longer than any of them.
-  const folder = t.testdir({
-    ...Object.fromEntries(snippets.map((snippet, index) => [`${index}.mjs`, runnable(snippet)])),
-    'all.mjs': snippets.map((_, index) => `await import('./${index}.mjs')\nconsole.log('${end}')\n`).join('')
-  })
-  const { stdout, stderr } = await run(process.execPath, [join(folder, 'all.mjs')], {
-    env: { PATH: process.env['PATH'], DATABASE_URL: url }
-  })
-  t.equal(stderr, '')
-  const outputs = stdout.split(`${end}\n`)
-  for (const [index, snippet] of snippets.entries()) {
-    const printed = [...snippet.matchAll(/console\.log\(.*\) \/\/ (.*)$/gm)].map(([, text]) => `${text!}\n`)
-    t.equal(outputs[index], printed.join(''), snippet)
-  }
-  t.equal(outputs.length, snippets.length + 1, 'each came to its end')
+t.test('it can be read in one go', async (t) => {
+  t.ok(readme.split('\n').length <= 221, 'at most 220 lines')
 })
 
-void t.test('every npm script that is named exists', async (t) => {
-  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> }
+t.test('every npm script that is named exists', async (t) => {
   const named = [...readme.matchAll(/npm run ([\w:-]+)/g)].map(([, name]) => name!)
   t.ok(named.includes('demo'))
   for (const name of named) t.hasOwnProp(scripts, name)
 })
 
-void t.test('every file that is linked exists', async (t) => {
-  for (const [, path] of readme.matchAll(/\]\((?!https?:|#)([^)#]+)/g)) t.ok(readFileSync(path!), path!)
+t.test('every file and every heading that is linked exists', async (t) => {
+  for (const [, path] of readme.matchAll(/\]\((?!https?:|#)([^)#]+)/g)) t.ok(existsSync(path!), path!)
+  const headings = [...readme.matchAll(/^## (.*)$/gm)].map(([, heading]) => `#${heading!.toLowerCase().replaceAll(' ', '-')}`)
+  for (const [, heading] of readme.matchAll(/\]\((#[^)]+)\)/g)) t.ok(headings.includes(heading!), heading!)
+})
+
+t.test('Install: names every peer with its versions, and the same packages for each Node.js and package manager', async (t) => {
+  const text = section('Install')
+  const versions = (range: string) => range.split(' || ').map((each) => each.replace(/^\^/, '').replace(/(\.0)+$/, '')).join(' or ')
+  for (const [name, range] of Object.entries(peerDependencies)) {
+    t.match(text.replaceAll(/\s+/g, ' '), `${name} ${name === 'pg' ? `${versions(range)} or later` : versions(range)}`)
+  }
+  t.match(readme, `Node.js ${engines.node.replace(/^>=/, '').replace(/\.0$/, '')} or later`)
+
+  const plain = packages.filter((name) => !name.startsWith('@types/'))
+  const older = [...text.matchAll(/(?:npm install|pnpm add(?: --\S+)*) (.*@.*?) *#/g)].map(([, names]) => names!.split(' '))
+    .filter((names) => names.includes('fastify'))
+  t.ok(older.length > 0)
+  for (const names of older) t.strictSame(names.map((name) => name.replace(/@.*/, '')), plain)
+})
+
+t.test('the examples: each with what it imports beside the packages of Install', async (t) => {
+  for (const { example, after } of tableOf('The smallest server')) {
+    const files = [...example!.matchAll(/\]\((\S+\.ts)\)/g)].map(([, file]) => file!).filter((file) => existsSync(file))
+    const imported = files.flatMap((file) => [...readFileSync(file, 'utf8').matchAll(/^(?:import|\} from) .*?'((?:@[^/']+\/)?[^./'][^/']*)/gm)])
+      .map(([, name]) => name!).filter((name) => !name.startsWith('node:') && !packages.includes(name))
+    const installed = codesOf(after!).flatMap((command) => command.replace('npm install ', '').split(' '))
+    if (files.length > 0) t.strictSame([...new Set(imported)].sort(), installed.sort(), example!)
+  }
 })
