@@ -1,0 +1,132 @@
+// What the README's tables say is what the code says.
+
+import Database from 'better-sqlite3'
+import type { Command } from 'commander'
+import fastify from 'fastify'
+import t from 'tap'
+import { createProgram } from '../../src/cli/program.js'
+import * as exported from '../../src/errors.js'
+import { describeOperation } from '../../src/http/openapi.js'
+import omnichannelContacts, { UpdateContactBody, type OmnichannelContactsOptions } from '../../src/index.js'
+import { checkOptions } from '../../src/options.js'
+import { build } from '../build.js'
+import { codesOf, section, tableOf, type Row } from './readme.js'
+
+t.test('options: the same, with the same defaults', async (t) => {
+  const database = new Database(':memory:')
+  t.teardown(() => { database.close() })
+  const register = async (options: object) => {
+    await fastify().register(omnichannelContacts, { database, ...options })
+  }
+  const rows = tableOf('Options')
+  const error = await register({ xyzzy: true }).then(() => undefined, (error: unknown) => error as Error)
+  t.equal(error?.message, `Unknown option "xyzzy"; known are ${rows.map(({ option }) => codesOf(option!)[0]).join(', ')}`)
+
+  const settings = checkOptions({ database })
+  for (const { option, default: text } of rows) {
+    const name = codesOf(option!)[0] as keyof OmnichannelContactsOptions
+    const { [name]: value } = settings
+    if (text === 'required') await t.rejects(register({ [name]: undefined }), { code: 'FOC_INVALID_OPTION' }, name)
+    else t.equal(codesOf(text!)[0], value === undefined ? undefined : String(value as string | number | boolean), name)
+  }
+  for (const name of ['logLevel', 'logSerializers']) t.match(section('Options'), `\`${name}\``)
+  await t.resolves(register({ logLevel: 'silent', logSerializers: {} }))
+})
+
+interface CodedError extends Error { code: string, statusCode: number }
+const classes = Object.entries(exported as object)
+  .filter((entry): entry is [string, new (...values: unknown[]) => CodedError] => entry[0].endsWith('Error'))
+
+t.test('errors: every class, with its status and text or with its code', async (t) => {
+  const rows = tableOf('Errors')
+  const inTable = rows.flatMap((row) => codesOf(row['class']!))
+  const codes = codesOf(section('Errors')).filter((code) => code.startsWith('FOC_'))
+  const classOf = (code: string) => code.slice('FOC'.length).toLowerCase().replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase()) + 'Error'
+  t.strictSame(new Set([...inTable, ...codes.map(classOf)]), new Set(classes.map(([name]) => name)))
+
+  for (const [name, Class] of classes) {
+    const error = new Class('…', '…', '…')
+    t.equal(classOf(error.code), name)
+    const row = rows.find((row) => codesOf(row['class']!).includes(name))
+    if (row === undefined) continue
+    t.equal(row['status'], String(error.statusCode), name)
+    // What a message has no place for is appended to it.
+    const message = error.message.replace(/(?: …)*$/, '')
+    t.equal(codesOf(row['error']!)[0]!.replace(/ \[[\w-]+\]$/, '').replace(/<\w+>/, '…'), message, name)
+  }
+})
+
+t.test('errors: every status, and the texts that are of no class', async (t) => {
+  const rows = tableOf('Errors')
+  const { response } = describeOperation('/', true) as unknown as { response: object }
+  t.strictSame([...new Set(rows.map((row) => row['status']))], Object.keys(response).filter((status) => status !== '200'))
+
+  const { update } = await build(t, {
+    bodyLimit: 100,
+    host: (app) => {
+      app.addHook('onRequest', async ({ headers }) => {
+        if (headers['x-fail'] !== undefined) throw Object.assign(new Error(), { statusCode: Number(headers['x-fail']) })
+      })
+    }
+  })
+  for (const row of rows.filter((row) => row['class'] === '')) {
+    const status = row['status']!
+    const reply = await (status === '413' ? update({ contactId: 'x'.repeat(100) }) : update({}, { 'x-fail': status }))
+    t.equal(reply.statusCode, Number(status))
+    const [start, end] = codesOf(row['error']!)[0]!.split('…') as [string, string?]
+    const { error } = reply.json<{ error: string }>()
+    t.ok(end === undefined ? error === start : error.startsWith(start) && error.endsWith(end), error)
+  }
+})
+
+t.test('the body: its keys and types, and what each makes of null, "" and []', async (t) => {
+  const { update } = await build(t)
+  await update({ contactId: 'maria', customFields: { plan: 'gold' } })
+  const rows = tableOf('The body').flatMap((row) => codesOf(row['key']!).map((key): Row & { key: string } => ({ ...row, key })))
+  const { properties, required } = UpdateContactBody
+  t.strictSame(rows.map(({ key }) => key), Object.keys(properties))
+  t.strictSame(rows.filter((row) => row['']!.startsWith('required')).map(({ key }) => key), required)
+
+  const before = (await update({ contactId: 'maria' })).json<{ contact: Record<string, unknown> }>().contact
+  for (const row of rows) {
+    const { key } = row
+    const { [key as keyof typeof properties]: property } = properties
+    t.equal(row['type'], (property as { type: string }).type, key)
+    for (const [column, value] of [['null', null], ['""', ''], ['[]', []]] as const) {
+      const reply = await update({ contactId: 'maria', [key]: value })
+      const after = reply.json<{ contact?: Record<string, unknown> }>().contact
+      const part = key === 'wipeConflicts' ? 'conflictingFields' : key
+      const [was, is] = [before[part], after?.[part]].map((value) => JSON.stringify(value))
+      const outcome = reply.statusCode === 400 ? '400' : is === was ? 'kept' : is === undefined || is === '[]' ? 'emptied' : is
+      t.equal(row[column], outcome, `${key} ${column}`)
+      await update({ contactId: 'maria', emails: ['maria@example.com', 'm@example.org'], phones: ['+49 30 1'], contactManager: 'bob' })
+    }
+  }
+})
+
+t.test('commands: the same, with the same options', async (t) => {
+  const text = section('Command line')
+  const inReadme = tableOf('Command line').map((row) => {
+    const [name = '', subcommands = ''] = codesOf(row['command']!)[0]!.split(' ')
+    return { name, subcommands, options: codesOf(row['options']!) }
+  })
+  const leavesOf = (command: Command): Command[] => command.commands.length === 0 ? [command] : command.commands.flatMap(leavesOf)
+  const commands = createProgram(process).commands
+  t.strictSame(inReadme, commands.map((command) => ({
+    name: command.name(),
+    subcommands: command.commands.map((each) => each.name()).join('|'),
+    options: leavesOf(command).flatMap(({ options }) => options.map((option) => option.long!)).filter((name) => name !== '--database')
+  })))
+
+  for (const command of commands) {
+    for (const { options } of leavesOf(command)) {
+      const database = options.find(({ long }) => long === '--database')
+      t.equal(database?.defaultValue, command.name() === 'copy' ? undefined : 'omnichannel.db', command.name())
+      t.equal(database?.description.includes('server') ?? false, !['copy', 'import', 'backup'].includes(command.name()), command.name())
+    }
+  }
+  t.match(text.replaceAll(/\s+/g, ' '), 'All but `copy` take `--database`, which is `omnichannel.db` if not given; all but `import` and `backup` a `postgres://')
+  const ofServe = commands.find((command) => command.name() === 'serve')!.options
+  t.strictSame(ofServe.filter(({ envVar }) => envVar === undefined).map(({ long }) => long), ['--demo'])
+  t.match(text, '`OMNICHANNEL_PORT=8080`')
+})
