@@ -4,10 +4,12 @@ import { codesOf, packages, readme, section, tableOf } from './readme.js'
 
 // That its snippets run is tested where the package is installed: package-install.test.ts.
 
-const { scripts, engines, peerDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+const { name, scripts, engines, peerDependencies, peerDependenciesMeta } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+  name: string
   scripts: object
   engines: { node: string }
   peerDependencies: Record<string, string>
+  peerDependenciesMeta: object
 }
 
 t.test('it can be read in one go', async (t) => {
@@ -35,6 +37,8 @@ t.test('Install: names every peer with its versions, and the same packages for e
   t.match(readme, `Node.js ${engines.node.replace(/^>=/, '').replace(/\.0$/, '')} or later`)
 
   const plain = packages.filter((name) => !name.startsWith('@types/'))
+  const needed = Object.keys(peerDependencies).filter((peer) => !(peer in peerDependenciesMeta))
+  t.strictSame(new Set(plain), new Set([name, ...needed]))
   const older = [...text.matchAll(/(?:npm install|pnpm add(?: --\S+)*) (.*@.*?) *#/g)].map(([, names]) => names!.split(' '))
     .filter((names) => names.includes('fastify'))
   t.ok(older.length > 0)
