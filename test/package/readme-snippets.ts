@@ -76,8 +76,14 @@ async function start (command: string, args: string[], cwd: string, port: number
     cwd, detached: true, env: { ...process.env, OMNICHANNEL_PORT: String(port) }, stdio: ['ignore', 'pipe', 'inherit']
   })
   const ended = once(child, 'exit')
-  const stop = async (): Promise<void> => {
+  const kill = (): void => {
     if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid!, 'SIGTERM')
+  }
+  // A group is not ended with this process.
+  process.once('exit', kill)
+  const stop = async (): Promise<void> => {
+    process.off('exit', kill)
+    kill()
     await ended
   }
   const lines: string[] = []
