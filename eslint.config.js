@@ -25,7 +25,6 @@ export default tseslint.config(
       '@stylistic/quotes': ['error', 'single', { avoidEscape: true, allowTemplateLiterals: 'always' }],
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
-      '@typescript-eslint/dot-notation': ['error', { allowIndexSignaturePropertyAccess: true }],
       '@typescript-eslint/array-type': ['error', { default: 'array-simple' }],
       // Fastify's callbacks take promises, and its options are plain objects of functions.
       '@typescript-eslint/no-misused-promises': ['error', { checksVoidReturn: false }],

@@ -42,7 +42,7 @@ export async function startServer (options: Omit<ServerOptions, 'dist'>, execArg
 
 /** Starts a bundle that answers questions. */
 export async function startProcess<Asked extends string> (name: string, options: object, execArgv: string[] = []): Promise<Server<Asked>> {
-  const child = fork(`${bundles}/${name}.mjs`, [JSON.stringify({ ...options, dist: process.env['DIST'] ?? path('../dist') })], { execArgv: ['--expose-gc', ...execArgv] })
+  const child = fork(`${bundles}/${name}.mjs`, [JSON.stringify({ ...options, dist: process.env.DIST ?? path('../dist') })], { execArgv: ['--expose-gc', ...execArgv] })
   const port = await answerOf<number>(child, 'answer')
   return {
     port,
@@ -85,7 +85,7 @@ export async function answerOf<Answer> (child: ChildProcess, key: string): Promi
     child.once('exit', exited)
     child.once('message', (message: Record<string, unknown>) => {
       child.off('exit', exited)
-      if ('error' in message) reject(new Error(String(message['error'])))
+      if ('error' in message) reject(new Error(String(message.error)))
       else resolve(message[key] as Answer)
     })
   })

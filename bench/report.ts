@@ -35,8 +35,8 @@ export function thresholds ({ form, full, single, million, turns, locked, inProc
     ratioOf(result, indexOf(result, 'plugin'), indexOf(result, contestant), figure)
   const alone = against(single, 'by hand', latency)
   const [small, byHand, large] = million.entrants.map((_, index) => index) as [number, number, number]
-  const [held, ofCeiling, waited] = [turns['plugin'], turns['ceiling'], locked['plugin']] as [Turns, Turns, Turns]
-  const { few, many, after: [first, last] } = memory['plugin'] as Report['memory'][string]
+  const [held, ofCeiling, waited] = [turns.plugin, turns.ceiling, locked.plugin] as [Turns, Turns, Turns]
+  const { few, many, after: [first, last] } = memory.plugin as Report['memory'][string]
   const [rss, heap] = [last.rss / first.rss, last.heapUsed / first.heapUsed]
   const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(0)
   const lines: Line[] = [

@@ -35,7 +35,7 @@ async function open (t: Test) {
   }
 }
 
-void t.test('a page of the desk may ask, with all headers of the endpoint; another may not', async (t) => {
+t.test('a page of the desk may ask, with all headers of the endpoint; another may not', async (t) => {
   const { preflight } = await open(t)
   const { headers } = await preflight(origin)
   t.equal(headers['access-control-allow-origin'], origin)
@@ -46,7 +46,7 @@ void t.test('a page of the desk may ask, with all headers of the endpoint; anoth
   t.equal((await preflight('https://elsewhere.example.com')).headers['access-control-allow-origin'], undefined)
 })
 
-void t.test('it reads the answer, its tag, and also why it was refused', async (t) => {
+t.test('it reads the answer, its tag, and also why it was refused', async (t) => {
   const { database, update } = await open(t)
   const done = await update(known, 'Maria Silva')
   const stale = await update({ ...known, 'if-match': '"1"' }, 'Marie')

@@ -19,7 +19,7 @@ async function open (t: Test) {
   return { app, database }
 }
 
-void t.test('the page: all that it loads is there, and its policy lets it load that', async (t) => {
+t.test('the page: all that it loads is there, and its policy lets it load that', async (t) => {
   const { app } = await open(t)
   const page = await app.inject('/documentation/')
   t.equal(page.statusCode, 200)
@@ -39,7 +39,7 @@ void t.test('the page: all that it loads is there, and its policy lets it load t
   t.match(Buffer.from(logo, 'base64').toString(), '>Desk</text>')
 })
 
-void t.test('each body that the document shows updates Maria, for ann with her token', async (t) => {
+t.test('each body that the document shows updates Maria, for ann with her token', async (t) => {
   const { app, database } = await open(t)
   const document = (await app.inject('/documentation/json')).json()
   t.equal(document.openapi, '3.1.0')

@@ -52,7 +52,7 @@ async function serve (): Promise<void> {
   database.pragma('journal_mode = WAL')
   const app = await buildApp(database, true)
   addDemo(database)
-  const address = await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
+  const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   console.log(`Open ${address}/documentation and try it out as ann with the token s3cret, or look at the document:
   curl '${address}/documentation/json'`)
 }

@@ -55,7 +55,7 @@ const scenarios: Record<string, [change: object, answer: unknown[]]> = {
 }
 
 for (const [name, [change, answer]] of Object.entries(scenarios)) {
-  void t.test(name, async (t) => {
+  t.test(name, async (t) => {
     const { database, update } = await openDesk(t)
     const rows = (): unknown[] => ['contact', 'contact_email', 'contact_phone'].map((table) =>
       database.prepare(`SELECT * FROM omnichannel_${table}`).all())
@@ -66,14 +66,14 @@ for (const [name, [change, answer]] of Object.entries(scenarios)) {
   })
 }
 
-void t.test('a duplicate that was given up is a duplicate when it is added again', async (t) => {
+t.test('a duplicate that was given up is a duplicate when it is added again', async (t) => {
   const { update } = await openDesk(t)
   t.strictSame(await update({ contactId: 'joao', emails: [], phones: [] }), [200])
   t.strictSame(await update({ contactId: 'joao', emails: ['info@example.com'] }), takenEmail)
   t.strictSame(await update({ contactId: 'joao', phones: ['+49 30 9'] }), takenPhone)
 })
 
-void t.test('case beyond ASCII is not folded, as the file says', async (t) => {
+t.test('case beyond ASCII is not folded, as the file says', async (t) => {
   const { update } = await openDesk(t)
   t.strictSame(await update({ contactId: 'maria', emails: ['é@example.com'] }), [200])
   t.strictSame(await update({ contactId: 'joao', emails: ['É@example.com'] }), [200])
@@ -82,7 +82,7 @@ void t.test('case beyond ASCII is not folded, as the file says', async (t) => {
 
 for (const change of [{ emails: ['new@example.com'] }, { phones: ['+49 30 7'] }]) {
   const [field] = Object.keys(change) as [string]
-  void t.test(`fifty contacts get the same at once: one has it (${field})`, async (t) => {
+  t.test(`fifty contacts get the same at once: one has it (${field})`, async (t) => {
     const { database, update } = await openDesk(t)
     const add = database.prepare("INSERT INTO omnichannel_contact (id, name) VALUES (?, '')")
     const contacts = Array.from({ length: 50 }, (_, index) => `c${index}`)
@@ -99,7 +99,7 @@ for (const change of [{ emails: ['new@example.com'] }, { phones: ['+49 30 7'] }]
   })
 }
 
-void t.test('both look-ups search by an index', async (t) => {
+t.test('both look-ups search by an index', async (t) => {
   const { database } = await openDesk(t)
   const plan = (sql: string): string => (database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all('x', 'y') as Array<{ detail: string }>)
     .map(({ detail }) => detail).join('; ')

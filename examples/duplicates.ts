@@ -65,7 +65,7 @@ async function serve (): Promise<void> {
   database.pragma('journal_mode = WAL')
   const app = await buildApp(database, true)
   addDemo(database)
-  const address = await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
+  const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   const giveJoao = (email: string): string =>
     `curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"joao","emails":["${email}"]}' '${address}/api/v1/omnichannel/contacts.update'`
   console.log(`Give João an address of his own, and then Maria's, which is refused:

@@ -44,7 +44,7 @@ async function openDesk (t: Test): Promise<Desk> {
   }
 }
 
-void t.test('each changed field has an entry, by whom and when; what was refused or stayed the same has none', async (t) => {
+t.test('each changed field has an entry, by whom and when; what was refused or stayed the same has none', async (t) => {
   const { database, update, entries } = await openDesk(t)
   const reply = await update('ann', { name: 'Marie', emails: ['m@example.com'], contactManager: 'bob', wipeConflicts: true })
   t.equal(reply.statusCode, 200)
@@ -76,7 +76,7 @@ const undoable: Record<string, [change: object, previous: unknown]> = {
 }
 
 for (const [field, [change, previous]] of Object.entries(undoable)) {
-  void t.test(`${field}: undone, and the undo undone`, async (t) => {
+  t.test(`${field}: undone, and the undo undone`, async (t) => {
     const { database, update, undo, entries } = await openDesk(t)
     database.exec("UPDATE omnichannel_contact SET unknown = 0 WHERE id = 'maria'")
     const changed = await update('ann', change)
@@ -90,14 +90,14 @@ for (const [field, [change, previous]] of Object.entries(undoable)) {
   })
 }
 
-void t.test('a later change of another field stays', async (t) => {
+t.test('a later change of another field stays', async (t) => {
   const { update, undo } = await openDesk(t)
   await update('ann', { name: 'Marie' })
   await update('bob', { phones: ['+49 30 1'] })
   t.match((await undo('ann', 1)).json(), { contact: { name: 'Maria', phones: [{ phoneNumber: '+49 30 1' }] }, success: true })
 })
 
-void t.test('a later change of the same field is not undone blindly', async (t) => {
+t.test('a later change of the same field is not undone blindly', async (t) => {
   const { database, update, undo, entries } = await openDesk(t)
   await update('ann', { name: 'Marie' })
   await update('bob', { name: 'Mia' })
@@ -108,7 +108,7 @@ void t.test('a later change of the same field is not undone blindly', async (t) 
   t.equal(database.prepare('SELECT name FROM omnichannel_contact').pluck().get(), 'Mia')
 })
 
-void t.test('a neighbour who comes between the look and the undo is not undone either', async (t) => {
+t.test('a neighbour who comes between the look and the undo is not undone either', async (t) => {
   const { database, update, undo } = await openDesk(t)
   await update('ann', { name: 'Marie' })
   // With the clock stopped both look before either writes, however slow the machine is.
@@ -120,7 +120,7 @@ void t.test('a neighbour who comes between the look and the undo is not undone e
   t.equal(database.prepare("SELECT count(*) FROM history WHERE field = 'name'").pluck().get(), 2)
 })
 
-void t.test('the rules of the endpoint hold for an undo', async (t) => {
+t.test('the rules of the endpoint hold for an undo', async (t) => {
   const { database, update, undo, entries } = await openDesk(t)
   database.exec("UPDATE omnichannel_contact SET name = '', contact_manager = 'bob' WHERE id = 'maria'")
   await update('ann', { name: 'Marie', contactManager: '' })

@@ -8,7 +8,7 @@ import { addDemo, buildApp } from './jwt.js'
 
 const mayUpdate = ['update-livechat-contact']
 
-void t.test('who has a token that is good, and permits it, renames Maria; nobody else does', async (t) => {
+t.test('who has a token that is good, and permits it, renames Maria; nobody else does', async (t) => {
   const database = new Database(':memory:')
   const app = await buildApp(database, 'a secret of the test')
   const elsewhere = await buildApp(new Database(':memory:'), 'another secret')

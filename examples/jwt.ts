@@ -35,9 +35,9 @@ export function addDemo (database: Database.Database): void {
 async function serve (): Promise<void> {
   const database = new Database('jwt.db')
   database.pragma('journal_mode = WAL')
-  const app = await buildApp(database, process.env['JWT_SECRET'] ?? randomBytes(32).toString('base64'), true)
+  const app = await buildApp(database, process.env.JWT_SECRET ?? randomBytes(32).toString('base64'), true)
   addDemo(database)
-  const address = await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
+  const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   const token = app.jwt.sign({ sub: 'ann', permissions: ['update-livechat-contact'] }, { expiresIn: '1h' })
   console.log(`Rename Maria as ann, who is logged in for an hour:
   curl -H 'Authorization: Bearer ${token}' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)

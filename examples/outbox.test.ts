@@ -42,7 +42,7 @@ async function until (isSo: () => boolean): Promise<void> {
 const nameIn = ({ message }: Pick<Row, 'message'>): string => JSON.parse(message).contact.name as string
 const left = (database: Database.Database): unknown => database.prepare('SELECT count(*) FROM outbox').pluck().get()
 
-void t.test('what was updated is sent in order, once, with who and what; what was refused is not', async (t) => {
+t.test('what was updated is sent in order, once, with who and what; what was refused is not', async (t) => {
   const sent: Row[] = []
   const { app, database } = await open(t, ':memory:', async (row) => { sent.push(row) })
   const statuses = await Promise.all(['A', 'B', '', 'C'].map(async (name) => await rename(app, name)))
@@ -55,7 +55,7 @@ void t.test('what was updated is sent in order, once, with who and what; what wa
   t.strictSame(sent.map(({ id }) => id), [1, 2, 3, 4], 'an id does not come again, though the outbox was empty')
 })
 
-void t.test('a receiver that fails for a while: all arrives, in order', async (t) => {
+t.test('a receiver that fails for a while: all arrives, in order', async (t) => {
   const tried: string[] = []
   let failures = 2
   const { app, database } = await open(t, ':memory:', async (row) => {
@@ -68,7 +68,7 @@ void t.test('a receiver that fails for a while: all arrives, in order', async (t
   t.strictSame([...new Set(tried)], ['A', 'B', 'C'], 'nobody overtook A')
 })
 
-void t.test('stopped before it could send: the next one sends it', async (t) => {
+t.test('stopped before it could send: the next one sends it', async (t) => {
   const file = join(t.testdir(), 'outbox.db')
   const first = await open(t, file, async () => { throw new Error('not now') })
   await rename(first.app, 'A')
@@ -92,7 +92,7 @@ async function start (t: Test, folder: string, receiver: string): Promise<{ chil
   throw new Error('it ended before it listened')
 }
 
-void t.test('killed between sending and deleting: nothing is lost, and the receiver drops the double by its id', async (t) => {
+t.test('killed between sending and deleting: nothing is lost, and the receiver drops the double by its id', async (t) => {
   const keys: string[] = []
   const kept = new Map<string, string>()
   let victim: ChildProcess | undefined
@@ -141,7 +141,7 @@ void t.test('killed between sending and deleting: nothing is lost, and the recei
   t.strictSame(acknowledged.filter((name) => !names.includes(name)), [], 'whatever was acknowledged has arrived')
 })
 
-void t.test('a web hook that says no was not reached', async (t) => {
+t.test('a web hook that says no was not reached', async (t) => {
   const receiver = createServer((_request, reply) => { reply.writeHead(500).end() }).listen(0, '127.0.0.1')
   await once(receiver, 'listening')
   t.teardown(() => { receiver.close() })

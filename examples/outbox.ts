@@ -85,11 +85,11 @@ export function addDemo (database: Database.Database): void {
 async function serve (): Promise<void> {
   const database = new Database('outbox.db')
   database.pragma('journal_mode = WAL')
-  const receiver = process.env['RECEIVER']
+  const receiver = process.env.RECEIVER
   const send: Send = receiver === undefined ? async (row) => { console.log('to be sent', row) } : postTo(receiver)
   const app = await buildApp(database, send, true)
   addDemo(database)
-  const address = await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
+  const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   console.log(`Update Maria, and see what is sent:
   curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)
 }

@@ -93,7 +93,7 @@ async function serve (): Promise<void> {
   database.pragma('journal_mode = WAL')
   const app = await buildApp(database, true)
   addDemo(database)
-  const address = await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
+  const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   console.log(`Log in as ann, and rename Maria:
   curl -c cookies.txt -H 'Content-Type: application/json' -d '{"login":"ann","password":"s3cret"}' '${address}/login'
   curl -b cookies.txt -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)

@@ -37,11 +37,11 @@ export async function addDemo (pool: pg.Pool): Promise<void> {
 }
 
 async function serve (): Promise<void> {
-  const pool = new pg.Pool({ connectionString: process.env['DATABASE_URL'], pipeline: true, max: 10 })
+  const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, pipeline: true, max: 10 })
   const app = await buildApp(pool, true)
   await addDemo(pool)
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { void app.close() })
-  const address = await app.listen({ host: process.env['HOST'] ?? '127.0.0.1', port: Number(process.env['PORT'] ?? 3000) })
+  const address = await app.listen({ host: process.env.HOST ?? '127.0.0.1', port: Number(process.env.PORT ?? 3000) })
   console.log(`Rename Maria here, and start another node with PORT=3001, which knows of it:
   curl -i -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)
 }

@@ -32,7 +32,7 @@ async function serve (): Promise<void> {
   database.pragma('journal_mode = WAL')
   const app = await buildApp(database, true)
   addDemo(database)
-  const address = await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
+  const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   console.log(`Rename Maria:
   curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)
 }

@@ -26,7 +26,7 @@ async function openDesk (t: Test) {
   }
 }
 
-void t.test('a renamed contact: its conversations and tabs have the name, and the time of the update; others stay', async (t) => {
+t.test('a renamed contact: its conversations and tabs have the name, and the time of the update; others stay', async (t) => {
   const { database, conversations, rename } = await openDesk(t)
   const reply = await rename('Maria Silva')
   t.equal(reply.statusCode, 200)
@@ -39,7 +39,7 @@ void t.test('a renamed contact: its conversations and tabs have the name, and th
   t.strictSame(times.all(), [reply.json().contact._updatedAt])
 })
 
-void t.test("a table of the desk's that refuses the name: the contact keeps its own", async (t) => {
+t.test("a table of the desk's that refuses the name: the contact keeps its own", async (t) => {
   const { database, conversations, rename } = await openDesk(t)
   const before = await conversations()
   database.exec("CREATE TRIGGER refuse BEFORE UPDATE OF label ON tab BEGIN SELECT RAISE(ABORT, 'no'); END")
@@ -48,7 +48,7 @@ void t.test("a table of the desk's that refuses the name: the contact keeps its 
   t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Maria')
 })
 
-void t.test('a rename searches each table by an index', async (t) => {
+t.test('a rename searches each table by an index', async (t) => {
   const { database } = await openDesk(t)
   const plan = (sql: string): string => (database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all() as Array<{ detail: string }>)
     .map(({ detail }) => detail).join('; ')

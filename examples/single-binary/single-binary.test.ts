@@ -35,7 +35,7 @@ async function follow (t: Test, { env, command, where, calls }: (typeof scenario
   const folder = t.testdir()
   const here = (text: string): string => text.replace(where, `${folder}/`)
   const own = Object.fromEntries(Object.entries(env).map(([name, value]) => [name, here(value)]))
-  const file = own['OMNICHANNEL_DATABASE']!
+  const file = own.OMNICHANNEL_DATABASE!
   t.ok(file.startsWith(folder), 'the database is where it may write')
   t.equal(command, 'serve')
   const { url, stop } = await serve(t, [], { env: own })
@@ -61,10 +61,10 @@ async function follow (t: Test, { env, command, where, calls }: (typeof scenario
 }
 
 for (const [name, scenario] of Object.entries(scenarios)) {
-  void t.test(`${name}: started as it says, with a user and a token as the page says, it serves`, async (t) => { await follow(t, scenario) })
+  t.test(`${name}: started as it says, with a user and a token as the page says, it serves`, async (t) => { await follow(t, scenario) })
 }
 
-void t.test('all that is named is there, and both images are used alike', async (t) => {
+t.test('all that is named is there, and both images are used alike', async (t) => {
   const { out } = await cli(['serve', '--help'])
   for (const variable of all(unit + dockerfile + page, /\b(OMNICHANNEL_[A-Z_]+)/g)) t.match(out, variable)
   const { scripts, name } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string>, name: string }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { examples, installs, own, sourceOf } from './example-files.js'
 
-void t.test('every example installs exactly what it imports, with the types of that', async (t) => {
+t.test('every example installs exactly what it imports, with the types of that', async (t) => {
   for (const example of examples) {
     const imports = [...sourceOf(example).matchAll(/^import .* from '([^']+)'$/gm)].map(([, name]) => name!).filter((name) => !name.startsWith('node:'))
     const types = ['node', ...imports].map((name) => `@types/${name.replace(/^@(.*)\//, '$1__')}`).filter((name) => existsSync(join('node_modules', name)))
@@ -15,7 +15,7 @@ void t.test('every example installs exactly what it imports, with the types of t
   }
 })
 
-void t.test('every example says how it is saved and run, has a test, and stands in the list with what it needs', async (t) => {
+t.test('every example says how it is saved and run, has a test, and stands in the list with what it needs', async (t) => {
   const list = readFileSync('examples/README.md', 'utf8')
   for (const example of examples) {
     const text = sourceOf(example)
@@ -33,7 +33,7 @@ void t.test('every example says how it is saved and run, has a test, and stands 
   for (const [, file] of list.matchAll(/\]\(([^)#:]+)\)/g)) t.ok(existsSync(join('examples', file!)), file!)
 })
 
-void t.test('history, outbox and duplicates: under sixty lines of host code each', async (t) => {
+t.test('history, outbox and duplicates: under sixty lines of host code each', async (t) => {
   for (const example of ['history', 'outbox', 'duplicates']) {
     const [host] = sourceOf(example).split('\nexport function addDemo')
     const lines = host!.split('\n').filter((line) => line.trim() !== '' && !/^ *(\/\/|\/\*\*)/.test(line))

@@ -23,7 +23,7 @@ const statuses: Record<string, number[]> = { duplicates: [200, 400] }
 const scratch = mkdtempSync(join(tmpdir(), 'examples-'))
 t.teardown(() => { rmSync(scratch, { recursive: true }) })
 const store = join(scratch, 'store/node_modules')
-const env: NodeJS.ProcessEnv = { PATH: process.env['PATH'], TMPDIR: scratch, PORT: '0' }
+const env: NodeJS.ProcessEnv = { PATH: process.env.PATH, TMPDIR: scratch, PORT: '0' }
 
 function link (from: string, name: string, folder: string): void {
   mkdirSync(dirname(join(folder, name)), { recursive: true })
@@ -61,7 +61,7 @@ t.before(async () => {
   if (!isAvailable) return
   const { url, close } = await openSchema()
   t.teardown(close)
-  env['DATABASE_URL'] = url
+  env.DATABASE_URL = url
 })
 
 /** Starts all; resolves to what each says to do next. */
@@ -104,7 +104,7 @@ async function paste (curl: string, jar: Map<string, string>): Promise<number> {
 }
 
 for (const time of ['first', 'second']) {
-  void t.test(`the ${time} start in a folder: what each example prints works`, async (t) => {
+  t.test(`the ${time} start in a folder: what each example prints works`, async (t) => {
     const said = await startAll(t)
     for (const [index, example] of started.entries()) {
       const jar = new Map<string, string>()
@@ -116,7 +116,7 @@ for (const time of ['first', 'second']) {
   })
 }
 
-void t.test('tsx itself, and the example as the program: the same', async (t) => {
+t.test('tsx itself, and the example as the program: the same', async (t) => {
   const child = spawn(process.execPath, ['node_modules/tsx/dist/cli.mjs', 'smallest.ts'], { cwd: join(scratch, 'smallest'), env, stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = once(child, 'exit')
   t.teardown(async () => {

@@ -39,7 +39,7 @@ const classes = Object.entries(exported as object)
 
 t.test('errors: every class, with its status and text or with its code', async (t) => {
   const rows = tableOf('Errors')
-  const inTable = rows.flatMap((row) => codesOf(row['class']!))
+  const inTable = rows.flatMap((row) => codesOf(row.class!))
   const codes = codesOf(section('Errors')).filter((code) => code.startsWith('FOC_'))
   const classOf = (code: string) => code.slice('FOC'.length).toLowerCase().replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase()) + 'Error'
   t.strictSame(new Set([...inTable, ...codes.map(classOf)]), new Set(classes.map(([name]) => name)))
@@ -47,19 +47,19 @@ t.test('errors: every class, with its status and text or with its code', async (
   for (const [name, Class] of classes) {
     const error = new Class('…', '…', '…')
     t.equal(classOf(error.code), name)
-    const row = rows.find((row) => codesOf(row['class']!).includes(name))
+    const row = rows.find((row) => codesOf(row.class!).includes(name))
     if (row === undefined) continue
-    t.equal(row['status'], String(error.statusCode), name)
+    t.equal(row.status, String(error.statusCode), name)
     // What a message has no place for is appended to it.
     const message = error.message.replace(/(?: …)*$/, '')
-    t.equal(codesOf(row['error']!)[0]!.replace(/ \[[\w-]+\]$/, '').replace(/<\w+>/, '…'), message, name)
+    t.equal(codesOf(row.error!)[0]!.replace(/ \[[\w-]+\]$/, '').replace(/<\w+>/, '…'), message, name)
   }
 })
 
 t.test('errors: every status, and the texts that are of no class', async (t) => {
   const rows = tableOf('Errors')
   const { response } = describeOperation('/', true) as unknown as { response: object }
-  t.strictSame([...new Set(rows.map((row) => row['status']))], Object.keys(response).filter((status) => status !== '200'))
+  t.strictSame([...new Set(rows.map((row) => row.status))], Object.keys(response).filter((status) => status !== '200'))
 
   const { update } = await build(t, {
     bodyLimit: 100,
@@ -69,11 +69,11 @@ t.test('errors: every status, and the texts that are of no class', async (t) => 
       })
     }
   })
-  for (const row of rows.filter((row) => row['class'] === '')) {
-    const status = row['status']!
+  for (const row of rows.filter((row) => row.class === '')) {
+    const status = row.status!
     const reply = await (status === '413' ? update({ contactId: 'x'.repeat(100) }) : update({}, { 'x-fail': status }))
     t.equal(reply.statusCode, Number(status))
-    const [start, end] = codesOf(row['error']!)[0]!.split('…') as [string, string?]
+    const [start, end] = codesOf(row.error!)[0]!.split('…') as [string, string?]
     const { error } = reply.json<{ error: string }>()
     t.ok(end === undefined ? error === start : error.startsWith(start) && error.endsWith(end), error)
   }
@@ -82,7 +82,7 @@ t.test('errors: every status, and the texts that are of no class', async (t) => 
 t.test('the body: its keys and types, and what each makes of null, "" and []', async (t) => {
   const { update } = await build(t)
   await update({ contactId: 'maria', customFields: { plan: 'gold' } })
-  const rows = tableOf('The body').flatMap((row) => codesOf(row['key']!).map((key): Row & { key: string } => ({ ...row, key })))
+  const rows = tableOf('The body').flatMap((row) => codesOf(row.key!).map((key): Row & { key: string } => ({ ...row, key })))
   const { properties, required } = UpdateContactBody
   t.strictSame(rows.map(({ key }) => key), Object.keys(properties))
   t.strictSame(rows.filter((row) => row['']!.startsWith('required')).map(({ key }) => key), required)
@@ -91,7 +91,7 @@ t.test('the body: its keys and types, and what each makes of null, "" and []', a
   for (const row of rows) {
     const { key } = row
     const { [key as keyof typeof properties]: property } = properties
-    t.equal(row['type'], (property as { type: string }).type, key)
+    t.equal(row.type, (property as { type: string }).type, key)
     for (const [column, value] of [['null', null], ['""', ''], ['[]', []]] as const) {
       const reply = await update({ contactId: 'maria', [key]: value })
       const after = reply.json<{ contact?: Record<string, unknown> }>().contact
@@ -107,8 +107,8 @@ t.test('the body: its keys and types, and what each makes of null, "" and []', a
 t.test('commands: the same, with the same options', async (t) => {
   const text = section('Command line')
   const inReadme = tableOf('Command line').map((row) => {
-    const [name = '', subcommands = ''] = codesOf(row['command']!)[0]!.split(' ')
-    return { name, subcommands, options: codesOf(row['options']!) }
+    const [name = '', subcommands = ''] = codesOf(row.command!)[0]!.split(' ')
+    return { name, subcommands, options: codesOf(row.options!) }
   })
   const leavesOf = (command: Command): Command[] => command.commands.length === 0 ? [command] : command.commands.flatMap(leavesOf)
   const commands = createProgram(process).commands

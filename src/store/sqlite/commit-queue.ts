@@ -51,11 +51,13 @@ export function createCommitQueue (database: SqliteDatabase, journal: Journal, l
 
   function attempt (update: Waiting, turn: Turn, isFirst: boolean): Answer {
     const writing: Writing = { hasBegun: false, isGuarded: false }
+    const isCareful = careful > 0
+    if (isCareful) careful--
     const beforeWriting = (callsHost: boolean): void => {
       writing.hasBegun = true
       turn.hostWasCalled ||= callsHost
       // With the first one's writes nobody else's are undone. A host that ends the transaction is found out by its savepoint.
-      if (!callsHost && (isFirst || !(turn.hostWasCalled || careful > 0))) return
+      if (!callsHost && (isFirst || !(turn.hostWasCalled || isCareful))) return
       run('SAVEPOINT omnichannel_update')
       writing.isGuarded = true
     }
@@ -67,8 +69,6 @@ export function createCommitQueue (database: SqliteDatabase, journal: Journal, l
       if (database.inTransaction) undo(writing, turn)
       // A host's function in a trigger may throw anything, and Fastify takes null for no error.
       return () => { update.reject(error ?? new Error('a function of the host threw no error')) }
-    } finally {
-      if (careful > 0) careful--
     }
   }
 

@@ -52,7 +52,7 @@ t.test('both scripts describe the same tables and columns, with the same comment
   t.equal(Object.keys(sqlite).length, 15)
   t.strictSame(Object.keys(postgres), Object.keys(sqlite))
   // What is rowid in SQLite.
-  t.equal(postgres['omnichannel_custom_field']!.columns.pop(), 'position')
+  t.equal(postgres.omnichannel_custom_field!.columns.pop(), 'position')
   for (const [table, { comment, columns }] of Object.entries(sqlite)) {
     t.strictSame(postgres[table]!.columns, columns, table)
     t.ok(postgres[table]!.comment.startsWith(comment), table)

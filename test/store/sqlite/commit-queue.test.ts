@@ -69,7 +69,7 @@ t.test('updates of one contact are run in the order of their arrival', async (t)
   const { update, database } = await watched(t)
   const replies = await Promise.all(['1', '2', '3'].map((name) => update({ contactId: 'a', name })))
   t.strictSame(replies.map((reply) => reply.json().contact.name), ['1', '2', '3'])
-  t.strictSame(names(database)['a'], '3')
+  t.strictSame(names(database).a, '3')
   t.equal(database.prepare("SELECT version FROM omnichannel_contact WHERE id = 'a'").pluck().get(), 4)
 })
 

@@ -105,7 +105,7 @@ t.test('a disk that is full for one: the others that came with it are saved', as
     update({ contactId: 'maria', phones: ['1'] })
   ])
   t.strictSame(replies.map((reply) => reply.statusCode), [200, 500, 200])
-  t.match(rows(database)['omnichannel_contact'], [{ id: 'blank', name: '', version: 1 }, {}, { id: 'maria', name: 'Marie', version: 3 }])
+  t.match(rows(database).omnichannel_contact, [{ id: 'blank', name: '', version: 1 }, {}, { id: 'maria', name: 'Marie', version: 3 }])
 })
 
 t.test('a handle that only reads: serves what changes nothing, and refuses the rest', async (t) => {
@@ -141,7 +141,7 @@ t.test('a handle that is closed under us: 500, whether before the request or whi
       for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, failed])
 
       const again = new Database(file)
-      t.match(rows(again)['omnichannel_contact'], [{}, {}, { id: 'maria', name: 'Maria', version: 1 }])
+      t.match(rows(again).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Maria', version: 1 }])
       again.close()
     }
   }
@@ -155,7 +155,7 @@ t.test('a host that rolls back while an update waits does not undo it', async (t
   await new Promise((resolve) => setTimeout(resolve, 20))
   database.exec('ROLLBACK')
   t.equal((await waiting).statusCode, 200)
-  t.match(rows(database)['omnichannel_contact'], [{}, {}, { id: 'maria', name: 'Marie', version: 2 }])
+  t.match(rows(database).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Marie', version: 2 }])
 })
 
 t.test('a row that cannot be shown: the update is undone', async (t) => {

@@ -7,7 +7,7 @@ import { nameOf, turns } from '../../waiting.js'
 
 /** Another process that holds a lock of the file; returns how to let go of it. */
 async function lock (t: Test, file: string, begin: string): Promise<() => Promise<void>> {
-  const child = fork('test/fixtures/lock.js', [file, begin], { execArgv: [], env: { PATH: process.env['PATH'] } })
+  const child = fork('test/fixtures/lock.js', [file, begin], { execArgv: [], env: { PATH: process.env.PATH } })
   t.teardown(() => { child.kill() })
   await once(child, 'message')
   return async () => {

@@ -18,7 +18,7 @@ t.test('a transaction of the host: an update waits until it has ended, however i
       database.exec(end)
       t.equal((await waiting).json().contact.name, 'Marie', end)
       t.equal(nameOf(database), 'Marie')
-      t.equal(rows(database)['omnichannel_statistic']!.length, end === 'COMMIT' ? 1 : 0, "the host's row is as the host wanted")
+      t.equal(rows(database).omnichannel_statistic!.length, end === 'COMMIT' ? 1 : 0, "the host's row is as the host wanted")
     }
   }
 })

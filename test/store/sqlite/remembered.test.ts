@@ -27,7 +27,7 @@ async function watched (t: Test, setup: Setup = {}): Promise<Watched> {
   return { ...world, file, asked: () => statements.splice(0).filter((sql) => steady.test(sql.replaceAll('`', '"'))) }
 }
 
-void t.test('what nobody has changed is asked once', async (t) => {
+t.test('what nobody has changed is asked once', async (t) => {
   const { update, asked } = await watched(t)
   for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
   t.not(asked().length, 0)
@@ -35,7 +35,7 @@ void t.test('what nobody has changed is asked once', async (t) => {
   t.strictSame(asked(), [])
 })
 
-void t.test('whoever is not known is asked for each time, and may be known the next', async (t) => {
+t.test('whoever is not known is asked for each time, and may be known the next', async (t) => {
   const { update, database, asked } = await watched(t)
   const headers = { 'x-user-id': 'zoe', 'x-auth-token': 'token-of-ann' }
   await update(body)
@@ -79,7 +79,7 @@ const writers: Record<string, (world: Watched, sql: string) => void | Promise<vo
 
 for (const [writer, change] of Object.entries(writers)) {
   for (const [situation, [sql, answer]] of Object.entries(situations)) {
-    void t.test(`${situation}, ${writer}: counts at once`, async (t) => {
+    t.test(`${situation}, ${writer}: counts at once`, async (t) => {
       const world = await watched(t)
       for (const name of ['Marie', 'Mary']) t.equal((await world.update({ ...body, name })).statusCode, 200)
       await change(world, sql)
@@ -92,7 +92,7 @@ for (const [writer, change] of Object.entries(writers)) {
 }
 
 for (const [situation, [sql, answer]] of Object.entries(situations)) {
-  void t.test(`${situation}, by what the host does with the update before in the same transaction: counts at once`, async (t) => {
+  t.test(`${situation}, by what the host does with the update before in the same transaction: counts at once`, async (t) => {
     const { update, database, asked } = await watched(t, {
       beforeCommit: ({ contact }, connection) => { if (contact.name === 'Host') connection.exec(sql) }
     })
@@ -105,7 +105,7 @@ for (const [situation, [sql, answer]] of Object.entries(situations)) {
   })
 }
 
-void t.test('a token that expires by the clock: nothing was written, and it counts', async (t) => {
+t.test('a token that expires by the clock: nothing was written, and it counts', async (t) => {
   const { update, database, asked } = await watched(t)
   const expires = new Date(Date.now() + 300).toISOString()
   database.prepare("UPDATE omnichannel_auth_token SET expires_at = ? WHERE user_id = 'ann'").run(expires)
@@ -117,7 +117,7 @@ void t.test('a token that expires by the clock: nothing was written, and it coun
   t.strictSame(asked(), [])
 })
 
-void t.test('views of the host are asked each time: what they say may depend on anything', async (t) => {
+t.test('views of the host are asked each time: what they say may depend on anything', async (t) => {
   let active = 1
   const { update, asked } = await watched(t, {
     host: (_app, database) => {
@@ -136,7 +136,7 @@ void t.test('views of the host are asked each time: what they say may depend on 
   t.equal((await update(body)).statusCode, 401)
 })
 
-void t.test('what a transaction of the host has not committed is no answer, and what it took back was none', async (t) => {
+t.test('what a transaction of the host has not committed is no answer, and what it took back was none', async (t) => {
   const { update, database } = await watched(t)
   for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
   database.exec("BEGIN; DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'")
@@ -146,7 +146,7 @@ void t.test('what a transaction of the host has not committed is no answer, and 
   t.equal((await waiting).statusCode, 200)
 })
 
-void t.test('more agents than are remembered: each still counts, and is none once it is removed', async (t) => {
+t.test('more agents than are remembered: each still counts, and is none once it is removed', async (t) => {
   const { update, database } = await watched(t, { authorize: () => true })
   database.exec(`
     INSERT INTO omnichannel_user (id) WITH RECURSIVE next (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM next WHERE n < 1010) SELECT 'agent' || n FROM next;

@@ -40,13 +40,13 @@ async function watched (t: Test, setup: Setup = {}, file = ':memory:'): Promise<
   }
 }
 
-void t.test('updates that are done, and those that are refused before they write, need none', async (t) => {
+t.test('updates that are done, and those that are refused before they write, need none', async (t) => {
   const { send, commands } = await watched(t)
   t.strictSame(await send({ a: '1', b: '', c: '3' }), [[200, '1'], [400, 'B'], [200, '3']])
   t.strictSame(commands(), ['BEGIN IMMEDIATE', 'COMMIT'])
 })
 
-void t.test('one that fails after it has written: the others are run again, and each is done once', async (t) => {
+t.test('one that fails after it has written: the others are run again, and each is done once', async (t) => {
   const { send, commands, database } = await watched(t)
   t.strictSame(await send({ a: '1', b: 'BAD', c: '3', d: 'BAD' }), [[200, '1'], [500, 'B'], [200, '3'], [500, 'D']])
   t.strictSame(commands(), [
@@ -56,7 +56,7 @@ void t.test('one that fails after it has written: the others are run again, and 
   t.strictSame(database.prepare("SELECT version FROM omnichannel_contact WHERE id IN ('a', 'b', 'c', 'd')").pluck().all(), [2, 1, 2, 1])
 })
 
-void t.test('after such a one the next thousand have savepoints, and then none', async (t) => {
+t.test('after such a one the next thousand have savepoints, and then none', async (t) => {
   const { send, commands } = await watched(t)
   await send({ a: 'BAD' })
   commands()
@@ -68,7 +68,7 @@ void t.test('after such a one the next thousand have savepoints, and then none',
   t.strictSame(commands(), ['BEGIN IMMEDIATE', 'COMMIT'])
 })
 
-void t.test('the only one that fails: nothing is left of it', async (t) => {
+t.test('the only one that fails: nothing is left of it', async (t) => {
   const { update, commands, database } = await watched(t)
   const before = rows(database)
   const reply = await update({ contactId: 'a', name: 'BAD', emails: ['a@example.com'] })
@@ -77,7 +77,7 @@ void t.test('the only one that fails: nothing is left of it', async (t) => {
   t.strictSame(commands(), ['BEGIN IMMEDIATE', 'ROLLBACK'])
 })
 
-void t.test('beforeCommit is called once for each update, whichever of them fails', async (t) => {
+t.test('beforeCommit is called once for each update, whichever of them fails', async (t) => {
   const called: string[] = []
   const { send, commands } = await watched(t, {
     beforeCommit: ({ contact }) => {
@@ -90,7 +90,7 @@ void t.test('beforeCommit is called once for each update, whichever of them fail
   t.strictSame(commands().filter((command) => /^(BEGIN|COMMIT)/.test(command)), ['BEGIN IMMEDIATE', 'COMMIT'])
 })
 
-void t.test('a beforeCommit that ends the transaction and begins another is found out', async (t) => {
+t.test('a beforeCommit that ends the transaction and begins another is found out', async (t) => {
   const { update, database } = await watched(t, {
     beforeCommit: ({ contact }, connection) => { if (contact.name === 'Ended') connection.exec('ROLLBACK; BEGIN') }
   })
@@ -102,7 +102,7 @@ void t.test('a beforeCommit that ends the transaction and begins another is foun
   t.equal((await update({ contactId: 'a', name: '1' })).statusCode, 200)
 })
 
-void t.test('with a WAL the busy timeout is left alone, and a commit of another connection at the last moment is seen', async (t) => {
+t.test('with a WAL the busy timeout is left alone, and a commit of another connection at the last moment is seen', async (t) => {
   const file = join(t.testdir(), 'contacts.db')
   let disturb = false
   const events: string[] = []
