@@ -4,6 +4,7 @@
 import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { lookInto } from '../../files.js'
 import { build, rows, type Setup, type World } from '../../build.js'
 
 const message = 'You must be logged in to do this.'
@@ -146,15 +147,56 @@ t.test('what a transaction of the host has not committed is no answer, and what 
   t.equal((await waiting).statusCode, 200)
 })
 
-t.test('more agents than are remembered: each still counts, and is none once it is removed', async (t) => {
-  const { update, database } = await watched(t, { authorize: () => true })
+t.test('by a trigger of the update before, in the same transaction: counts at once', async (t) => {
+  for (const [situation, [sql, answer]] of Object.entries(situations)) {
+    if (sql.startsWith('ALTER')) continue
+    await t.test(situation, async (t) => {
+      const { update, database } = await watched(t)
+      database.exec(`CREATE TRIGGER change AFTER UPDATE ON omnichannel_contact WHEN new.name = 'Trigger' BEGIN ${sql}; END`)
+      for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
+      const [first, second] = await Promise.all([update({ contactId: 'maria', name: 'Trigger' }), update({ ...body, name: 'Mia' })])
+      t.equal(first.statusCode, 200)
+      t.strictSame([second.statusCode, second.json()], answer)
+    })
+  }
+})
+
+t.test('who is locked out is told so before the body is judged', async (t) => {
+  const { update, post, database, file } = await watched(t)
+  const deactivate = "UPDATE omnichannel_user SET active = 0 WHERE id = 'ann'"
+  for (let call = 0; call < 3; call++) t.equal((await update({ contactId: 'maria' })).statusCode, 200)
+  database.exec(deactivate)
+  t.equal((await post('{')).statusCode, 401, 'by the host, in the same turn of the event loop')
+
+  database.exec("UPDATE omnichannel_user SET active = 1 WHERE id = 'ann'")
+  for (let call = 0; call < 3; call++) t.equal((await update({ contactId: 'maria' })).statusCode, 200)
+  lookInto(file, (other) => { other.exec(deactivate) })
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  t.equal((await post('{')).statusCode, 401, 'by another connection, a turn later')
+})
+
+t.test('no more are remembered than work at once, and no strangers', async (t) => {
+  const { update, post, database, asked } = await watched(t)
   database.exec(`
     INSERT INTO omnichannel_user (id) WITH RECURSIVE next (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM next WHERE n < 1010) SELECT 'agent' || n FROM next;
     INSERT INTO omnichannel_user_role SELECT id, 'livechat-agent' FROM omnichannel_user WHERE id LIKE 'agent%'`)
-  for (let n = 1; n <= 1010; n += 101) {
-    await Promise.all(Array.from({ length: 101 }, async (_, k) => { await update({ contactId: 'maria', contactManager: `agent${n + k}` }) }))
+  const inTens = async (call: (n: number) => Promise<{ statusCode: number }>): Promise<Set<number>> => {
+    const statuses = new Set<number>()
+    for (let n = 1; n <= 1010; n += 10) {
+      for (const { statusCode } of await Promise.all(Array.from({ length: 10 }, async (_, k) => await call(n + k)))) statuses.add(statusCode)
+    }
+    return statuses
   }
-  database.exec("DELETE FROM omnichannel_user WHERE id = 'agent1010'")
-  t.equal((await update({ contactId: 'maria', contactManager: 'agent1010' })).statusCode, 400)
-  t.equal((await update({ contactId: 'maria', contactManager: 'agent1' })).json().contact.contactManager, 'agent1')
+  await update(body)
+  t.strictSame(await inTens(async (n) => await update({ contactId: 'maria', contactManager: `agent${n}` })), new Set([200]))
+  asked()
+  await update({ contactId: 'maria', contactManager: 'agent1010' })
+  t.equal(asked().length, 0)
+  await update({ contactId: 'maria', contactManager: 'agent1' })
+  t.equal(asked().length, 1, 'the first are forgotten')
+
+  t.strictSame(await inTens(async (n) => await post('{}', { 'x-auth-token': `stranger ${n}` })), new Set([401]))
+  asked()
+  t.equal((await update({ contactId: 'maria', contactManager: 'agent1' })).statusCode, 200)
+  t.equal(asked().length, 0)
 })

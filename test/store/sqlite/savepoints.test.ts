@@ -3,8 +3,8 @@
 import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { UpdateRefusedError } from '../../../src/index.js'
-import { build, rows, type Setup, type World } from '../../build.js'
+import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
+import { as, build, rows, type Setup, type World } from '../../build.js'
 
 const failed = { success: false, error: 'Internal server error' }
 
@@ -88,6 +88,23 @@ t.test('beforeCommit is called once for each update, whichever of them fails', a
   t.strictSame(await send({ a: '1', b: 'REFUSED', c: 'BAD', d: '4' }), [[200, '1'], [400, 'B'], [500, 'C'], [200, '4']])
   t.strictSame(called, ['1', 'REFUSED', '4'])
   t.strictSame(commands().filter((command) => /^(BEGIN|COMMIT)/.test(command)), ['BEGIN IMMEDIATE', 'COMMIT'])
+})
+
+t.test('nor is it called again for an update of another registration that fails', async (t) => {
+  const called: string[] = []
+  const { app, send, update } = await watched(t, {
+    late: async (app, database) => {
+      await app.register(omnichannelContacts, { database, prefix: '/hooked', beforeCommit: ({ contact }) => { called.push(contact.name) } })
+    }
+  })
+  const hooked = app.inject({
+    method: 'POST', url: '/hooked/omnichannel/contacts.update', headers: as('ann'), payload: { contactId: 'd', name: 'Hooked' }
+  })
+  const [, { statusCode }] = await Promise.all([hooked, update({ contactId: 'c', name: 'BAD' })])
+  t.equal(statusCode, 500)
+  t.equal((await hooked).statusCode, 200)
+  t.strictSame(called, ['Hooked'])
+  t.strictSame(await send({ c: '3' }), [[200, '3']])
 })
 
 t.test('a beforeCommit that ends the transaction and begins another is found out', async (t) => {
