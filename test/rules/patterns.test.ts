@@ -158,6 +158,27 @@ t.test('the clock of the wall is not what counts: a pattern is tried again while
   t.ok(performance.now() - start > 75 + 45, 'twice on the clock')
 })
 
+t.test('the processor is asked for its time only where something may take long', async (t) => {
+  const asked = t.capture(process, 'cpuUsage', () => ({ user: 0, system: 0 }))
+  const begin = createPatterns()
+  const calls = (source: string, text: string): number => {
+    answerOf(source, text, begin)
+    return asked().length
+  }
+  t.equal(calls('^a+$', 'aaa'), 1, 'before a pattern is read')
+  t.equal(calls('^a+$', 'aaa'), 0, 'not for one that is known, and provably short')
+  calls('^(a+)+$', LONG)
+  t.equal(calls('^(a+)+$', LONG), 1, 'before one that may take long')
+})
+
+t.test('what others have used before anything could take long is not counted', async (t) => {
+  const begin = createPatterns()
+  answerOf('^a+$', 'aaa', begin)
+  let now = -80
+  t.capture(performance, 'now', () => now += 80)
+  t.equal(answerOf('^a+$', 'aaa', begin), true)
+})
+
 t.test('what V8 has no room for is not tried again', async (t) => {
   const test = Reflect.get(RegExp.prototype, 'test')
   let tries = 0
