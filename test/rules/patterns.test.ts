@@ -171,6 +171,18 @@ t.test('the processor is asked for its time only where something may take long',
   t.equal(calls('^(a+)+$', LONG), 1, 'before one that may take long')
 })
 
+t.test('once nothing is left of the budget, no other pattern is looked for', async (t) => {
+  const problems: Array<[string, PatternProblem]> = []
+  const fits = createPatterns()(({ id }, problem) => { problems.push([id, problem]) })
+  let used = 0
+  t.capture(performance, 'now', () => used)
+  t.capture(process, 'cpuUsage', () => ({ user: used * 1000, system: 0 }))
+  t.equal(fits({ id: 'first', label: '', required: 0, regexp: '^a+$' }, 'aaa'), true)
+  used = 100
+  t.equal(fits({ id: 'second', label: '', required: 0, regexp: '^b+$' }, 'bbb'), false)
+  t.strictSame(problems, [['second', 'took too long']])
+})
+
 t.test('what others have used before anything could take long is not counted', async (t) => {
   const begin = createPatterns()
   answerOf('^a+$', 'aaa', begin)
