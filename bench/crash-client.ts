@@ -1,9 +1,9 @@
 // A client that counts what it has sent, and what of it was acknowledged. Each update has a key of its own, so what was
 // not answered can be sent again.
 
-import { once } from 'node:events'
-import { Agent, request, type IncomingMessage } from 'node:http'
+import { Agent, type IncomingMessage } from 'node:http'
 import { text } from 'node:stream/consumers'
+import { sendUpdate } from './send-update.js'
 
 export interface Sent {
   sent: number
@@ -51,15 +51,6 @@ export async function repeat (port: number, contactId: string, contact: Sent): P
 }
 
 async function post (agent: Agent, port: number, contactId: string, update: number): Promise<IncomingMessage> {
-  const sent = request({
-    agent,
-    host: '127.0.0.1',
-    port,
-    method: 'POST',
-    path: '/api/v1/omnichannel/contacts.update',
-    headers: { 'content-type': 'application/json', 'idempotency-key': keyOf(contactId, update) }
-  })
-  sent.end(JSON.stringify({ contactId, name: String(update), emails: [`${update}@example.com`, `${update}@example.org`] }))
-  const [reply] = await once(sent, 'response') as [IncomingMessage]
-  return reply
+  const emails = [`${update}@example.com`, `${update}@example.org`]
+  return await sendUpdate(agent, port, keyOf(contactId, update), { contactId, name: String(update), emails })
 }

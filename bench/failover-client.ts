@@ -1,10 +1,10 @@
 // Clients that each send one update after the other, every one with a key of its own, and the same again, to whichever node,
 // until it is acknowledged.
 
-import { Agent, request, type IncomingMessage } from 'node:http'
-import { once } from 'node:events'
+import { Agent, type IncomingMessage } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 import { contactIds, emailsOf } from './failover-ledger.js'
+import { sendUpdate } from './send-update.js'
 
 export const clients = 16
 /** How long a client waits before it takes an answer for lost; in milliseconds. At times long enough for any machine. */
@@ -86,18 +86,9 @@ function pick<Item> (list: readonly Item[]): Item {
 
 /** The answer, or nothing. */
 async function post (agent: Agent, port: number, { key, contactId }: Sent): Promise<IncomingMessage | undefined> {
-  const sent = request({
-    agent,
-    host: '127.0.0.1',
-    port,
-    method: 'POST',
-    path: '/api/v1/omnichannel/contacts.update',
-    headers: { 'content-type': 'application/json', 'idempotency-key': key },
-    signal: AbortSignal.timeout(patience())
-  }).on('error', () => undefined)
   try {
-    sent.end(JSON.stringify({ contactId, name: key, emails: emailsOf(key) }))
-    const [reply] = await once(sent, 'response') as [IncomingMessage]
+    const body = { contactId, name: key, emails: emailsOf(key) }
+    const reply = await sendUpdate(agent, port, key, body, AbortSignal.timeout(patience()))
     // The head of an answer is the acknowledgement, whether or not the rest of it still arrives.
     reply.on('error', () => undefined).resume()
     return reply

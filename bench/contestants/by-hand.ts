@@ -7,6 +7,7 @@ import type { CustomField } from '../../src/rules/custom-fields.js'
 import type { Contact, UpdateContactBody } from '../../src/rules/schemas.js'
 import type { ContactChannelTable, ContactTable } from '../../src/store/tables.js'
 import type { Dist } from './dist.js'
+import { isSame } from './is-same.js'
 import { addRoute } from './route.js'
 
 type Cells = Array<string | number | null>
@@ -127,8 +128,4 @@ function rowOf (columns: string[], cells: Cells): object {
   const row: Record<string, unknown> = {}
   for (let index = 0; index < columns.length; index++) row[columns[index] as string] = cells[index]
   return row
-}
-
-function isSame (one: string[], other: string[]): boolean {
-  return one.length === other.length && one.every((item, index) => item === other[index])
 }

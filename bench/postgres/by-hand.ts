@@ -4,7 +4,8 @@ import type { FastifyInstance } from 'fastify'
 import type { Pool, PoolClient, QueryConfig } from 'pg'
 import type { Contact, UpdateContactBody } from '../../src/rules/schemas.js'
 import type { Dist } from '../contestants/dist.js'
-import { change, isSame, toContact, type ChannelRow, type ContactRow, type CustomField, type Stored } from './contact.js'
+import { isSame } from '../contestants/is-same.js'
+import { change, toContact, type ChannelRow, type ContactRow, type CustomField, type Stored } from './contact.js'
 import { addRoute } from './route.js'
 
 function named (name: string, text: string): (...values: unknown[]) => QueryConfig {

@@ -104,10 +104,6 @@ function merge (
   return merged
 }
 
-export function isSame (a: string[], b: string[]): boolean {
-  return a.length === b.length && a.every((item, index) => item === b[index])
-}
-
 export function toContact ({ row, emails, phones, channels }: Stored): Contact {
   return {
     _id: row.id,

@@ -6,7 +6,8 @@ import type { Pool } from 'pg'
 import type { Contact, UpdateContactBody } from '../../src/rules/schemas.js'
 import type { Tables as Texts } from '../../src/store/tables.js'
 import type { Dist } from '../contestants/dist.js'
-import { change, isSame, toContact, type ChannelRow, type ContactRow, type CustomField, type Stored } from './contact.js'
+import { isSame } from '../contestants/is-same.js'
+import { change, toContact, type ChannelRow, type ContactRow, type CustomField, type Stored } from './contact.js'
 import { addRoute } from './route.js'
 
 type Json<Value> = ColumnType<Value, string, string>
