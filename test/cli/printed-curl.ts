@@ -2,6 +2,7 @@
 
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
+import { sendCurl, urlOf } from '../curl.js'
 
 interface Curl {
   /** Of the server, without the path. */
@@ -13,15 +14,8 @@ interface Curl {
 export function readCurl (printed: string): Curl {
   const lines = printed.split('\n').filter((line) => line.startsWith('curl '))
   if (lines.length !== 1) throw new Error(`${lines.length} lines to paste`)
-  const words = (lines[0]!.match(/'[^']*'|[^\s']+/g) ?? []).map((word) => word.replace(/^'|'$/g, ''))
-  const after = (flag: string) => words.flatMap((word, i) => word === flag ? [words[i + 1]!] : [])
-  const url = words.find((word) => word.startsWith('http://'))!
-  return {
-    origin: new URL(url).origin,
-    send: async () => await fetch(url, {
-      method: after('-X')[0]!, headers: after('-H').map((header) => header.split(': ') as [string, string]), body: after('-d')[0]!
-    })
-  }
+  const curl = lines[0]!
+  return { origin: new URL(urlOf(curl)).origin, send: async () => await sendCurl(curl) }
 }
 
 /** Waits until a program prints it. */

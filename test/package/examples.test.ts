@@ -11,6 +11,7 @@ import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { isAvailable } from '../../.ci/postgres.js'
 import '../children.js'
+import { sendCurl } from '../curl.js'
 import { openSchema } from '../postgres-handle.js'
 import { examples, installs, own } from './example-files.js'
 
@@ -88,18 +89,9 @@ function curlsIn (text: string): string[] {
   return [...text.matchAll(/^ {2}(curl .*)$/gm)].map(([, curl]) => curl!)
 }
 
-/** Does what a printed curl would, for machines without one. The jar stands for its files of cookies. */
-async function paste (curl: string, jar: Map<string, string>): Promise<number> {
-  const words = [...curl.matchAll(/'([^']*)'|[^\s']+/g)].map(([word, quoted]) => quoted ?? word)
-  const after = (flag: string): string[] => words.flatMap((word, index) => word === flag ? [words[index + 1]!] : [])
-  const [body] = after('-d')
-  const reply = await fetch(words.at(-1)!, {
-    method: after('-X')[0] ?? (body === undefined ? 'GET' : 'POST'),
-    headers: [...after('-H').map((header) => header.split(': ')), ...after('-b').map((file) => ['cookie', jar.get(file)!])] as Array<[string, string]>,
-    ...body !== undefined && { body }
-  })
+async function paste (curl: string, jar?: Map<string, string>): Promise<number> {
+  const reply = await sendCurl(curl, jar)
   await reply.arrayBuffer()
-  for (const file of after('-c')) jar.set(file, reply.headers.getSetCookie().map((cookie) => cookie.split(';')[0]).join('; '))
   return reply.status
 }
 
@@ -128,5 +120,5 @@ t.test('tsx itself, and the example as the program: the same', async (t) => {
     printed += `${line}\n`
     if (curlsIn(printed).length > 0) break
   }
-  t.equal(await paste(curlsIn(printed)[0]!, new Map()), 200)
+  t.equal(await paste(curlsIn(printed)[0]!), 200)
 })
