@@ -12,8 +12,8 @@ import type { Tables } from './tables.js'
 export interface Compiled {
   readonly kind: Description['kind']
   readonly sql: string
-  /** The names of the columns of a row, whatever the driver calls them: a host may have set its handle so. */
-  readonly columns: readonly string[]
+  /** Makes a row of its cells. The columns have our names, whatever the driver calls them: a host may have set its handle so. */
+  readonly toRow: (cells: unknown) => Record<string, unknown>
   /** The parameters in their order: those of a call, and the constants of the query. */
   readonly bind: (values: object) => unknown[]
 }
@@ -27,10 +27,15 @@ const markers = new Proxy({}, { get: (_target, name) => new Marker(String(name))
 /** Compiles a query with the compiler of a store's own `db`. */
 export function compile (db: Kysely<Tables>, dialect: Dialect, { kind, describe }: Description): Compiled {
   const { sql, parameters, query } = describe(db, markers as never, dialect).compile()
+  const columns = columnsOf(query)
   return {
     kind,
     sql,
-    columns: columnsOf(query),
+    toRow: (cells) => {
+      const row: Record<string, unknown> = {}
+      for (let index = 0; index < columns.length; index++) row[columns[index] as string] = (cells as unknown[])[index]
+      return row
+    },
     bind: (values) => parameters.map((parameter) =>
       dialect.toParameter(parameter instanceof Marker ? (values as Record<string, unknown>)[parameter.name] : parameter))
   }

@@ -45,7 +45,6 @@ function queryClassOf (client: PostgresClient): QueryClass | undefined {
 }
 
 /** Of the client's own class, because a pipelining client takes no other. */
-
 function extend (Query: QueryClass) {
   return class extends Query {
     readonly answered: Promise<Outcome[]>

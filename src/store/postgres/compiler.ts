@@ -64,13 +64,8 @@ export function statement (text: string): (values: unknown[]) => PostgresQuery {
 }
 
 function make (description: Description): Prepared {
-  const { kind, sql, columns, bind } = compile(db, postgresDialect, description)
+  const { kind, sql, toRow, bind } = compile(db, postgresDialect, description)
   const query = statement(sql)
-  const toRow = (cells: unknown): object => {
-    const row: Record<string, unknown> = {}
-    for (let index = 0; index < columns.length; index++) row[columns[index] as string] = (cells as unknown[])[index]
-    return row
-  }
   return {
     toQuery: (values) => query(bind(values)),
     toAnswer: ({ rows }) => kind === 'many' ? rows.map(toRow) : kind === 'one' && rows.length > 0 ? toRow(rows[0]) : undefined

@@ -19,7 +19,7 @@ export interface Memory {
   /** Forgets, and remembers nothing until it looks again: the host's own code may do anything. */
   close: () => void
   /** The answer to a steady query, asked where it is not known. */
-  recall: (query: Query, ask: () => unknown) => unknown
+  recall: (query: Query, ask: (values: object) => unknown) => unknown
 }
 
 export function createMemory (database: SqliteDatabase): Memory {
@@ -69,14 +69,17 @@ export function createMemory (database: SqliteDatabase): Memory {
       answers.clear()
     },
     recall: ({ description, values }, askAnew) => {
-      if (!isOpen || !(isAlone || ask('SELECT total_changes()') === changes)) return askAnew()
+      if (!isOpen || !(isAlone || ask('SELECT total_changes()') === changes)) return askAnew(values)
       const known = answers.get(description) ?? new Map<string, unknown>()
       if (known.size === 0) answers.set(description, known)
       const key = keyOf(values)
-      const answer = known.get(key) ?? askAnew()
-      if (known.size === capacity) known.clear()
+      const remembered = known.get(key)
+      if (remembered !== undefined) return remembered
+      const answer = askAnew(values)
       // Whoever is not known may be anybody, and so is not remembered.
-      if (answer !== undefined) known.set(key, answer)
+      if (answer === undefined) return undefined
+      if (known.size === capacity) known.clear()
+      known.set(key, answer)
       return answer
     }
   }

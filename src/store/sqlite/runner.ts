@@ -31,8 +31,7 @@ export function createRunner (database: SqliteDatabase, memory: Memory): Run {
     const { description, values } = question
     let ready = prepared.get(description)
     if (ready === undefined) prepared.set(description, ready = prepare(description))
-    const execute = ready
-    return description.isSteady ? memory.recall(question, () => execute(values)) : execute(values)
+    return description.isSteady ? memory.recall(question, ready) : ready(values)
   }
 
   function call ({ call }: Call): unknown {
@@ -45,18 +44,13 @@ export function createRunner (database: SqliteDatabase, memory: Memory): Run {
   }
 
   function prepare (description: Description): Execute {
-    const { kind, sql, columns, bind } = compile(db, sqliteDialect, description)
+    const { kind, sql, toRow, bind } = compile(db, sqliteDialect, description)
     // The host may have made BigInt the default of its handle.
     const statement = database.prepare(sql).safeIntegers(false)
     if (kind === 'write') return (values) => { memory.countOwn((statement.run(...bind(values)) as { changes: number }).changes) }
 
     // Rows as arrays, made into objects here: better-sqlite3's own objects take about twice as long.
     statement.raw(true)
-    const toRow = (cells: unknown): Record<string, unknown> => {
-      const row: Record<string, unknown> = {}
-      for (let index = 0; index < columns.length; index++) row[columns[index] as string] = (cells as unknown[])[index]
-      return row
-    }
     if (kind === 'many') return (values) => statement.all(...bind(values)).map(toRow)
     return (values) => {
       const cells = statement.get(...bind(values))
