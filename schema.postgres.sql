@@ -79,6 +79,8 @@ CREATE TABLE IF NOT EXISTS omnichannel_contact (
   version            integer        NOT NULL DEFAULT 1,
   created_at         timestamptz(3) NOT NULL DEFAULT now(),
   updated_at         timestamptz(3) NOT NULL DEFAULT now(),
+  -- the id of the contact's last update: 16 random bytes in lower-case hex.
+  update_id          text,
   CHECK ((last_chat_id IS NULL) = (last_chat_at IS NULL))
 );
 
@@ -187,3 +189,13 @@ CREATE TABLE IF NOT EXISTS omnichannel_idempotency_key (
 CREATE INDEX IF NOT EXISTS omnichannel_idempotency_key_contact ON omnichannel_idempotency_key (contact_id);
 
 CREATE INDEX IF NOT EXISTS omnichannel_idempotency_key_created ON omnichannel_idempotency_key (created_at);
+
+-- Answers go when their contact gets another id: otherwise their foreign key would refuse that. Before the update, because
+-- the foreign key is checked right after it.
+CREATE OR REPLACE FUNCTION omnichannel_forget_answers() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE format('DELETE FROM %I.omnichannel_idempotency_key WHERE contact_id = $1', TG_TABLE_SCHEMA) USING OLD.id;
+  RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER omnichannel_contact_renumbered BEFORE UPDATE OF id ON omnichannel_contact
+  FOR EACH ROW WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION omnichannel_forget_answers();

@@ -82,6 +82,8 @@ CREATE TABLE IF NOT EXISTS omnichannel_contact (
                      CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at)),
   updated_at         TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
                      CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at)),
+  -- the id of the contact's last update: 16 random bytes in lower-case hex.
+  update_id          TEXT,
   CHECK ((last_chat_id IS NULL) = (last_chat_at IS NULL))
 ) STRICT, WITHOUT ROWID;
 
@@ -197,4 +199,14 @@ CREATE INDEX IF NOT EXISTS omnichannel_idempotency_key_created ON omnichannel_id
 -- An answer holds a contact, so it goes when the contact goes, also where a host has turned foreign keys off.
 CREATE TRIGGER IF NOT EXISTS omnichannel_contact_forgotten AFTER DELETE ON omnichannel_contact BEGIN
   DELETE FROM omnichannel_idempotency_key WHERE contact_id = OLD.id;
+END;
+
+-- REPLACE deletes a row without firing delete triggers. So answers also go when a row is put under their contact's id.
+CREATE TRIGGER IF NOT EXISTS main.omnichannel_contact_added AFTER INSERT ON omnichannel_contact BEGIN
+  DELETE FROM omnichannel_idempotency_key WHERE contact_id = NEW.id;
+END;
+
+-- The new id may be one that UPDATE OR REPLACE has taken from another contact.
+CREATE TRIGGER IF NOT EXISTS main.omnichannel_contact_renumbered AFTER UPDATE OF id ON omnichannel_contact WHEN OLD.id <> NEW.id BEGIN
+  DELETE FROM omnichannel_idempotency_key WHERE contact_id IN (OLD.id, NEW.id);
 END;

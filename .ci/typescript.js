@@ -24,7 +24,7 @@ async function compile(asked) {
   const { default: ts } = await import('typescript')
   const { compilerOptions } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile).config
   const { options } = ts.convertCompilerOptionsFromJson({ ...compilerOptions, module: 'ESNext', inlineSourceMap: true }, root)
-  const files = ['src', 'test', 'examples', 'bench', '.ci'].flatMap((folder) =>
+  const files = ['src', 'scripts', 'test', 'examples', 'bench', '.ci'].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true }).filter((name) => name.endsWith('.ts')).map((name) => join(root, folder, name)))
   for (const file of [asked, ...files].filter((file) => !isKept(file))) {
     const { outputText } = ts.transpileModule(readFileSync(file, 'utf8'), { compilerOptions: options, fileName: file })

@@ -88,7 +88,7 @@ export const AsyncBeforeCommitError = createError(
 /** At registration: a table, a view or a column is missing and is not the plugin's to create. The message names it. */
 export const IncompleteSchemaError = createError<[missing: string]>(
   'FOC_INCOMPLETE_SCHEMA',
-  'The database lacks %s. Register with migrate: true, run the script of the schema, or give your view or table these columns', 500)
+  'The database lacks %s. Register with migrate: true, run the command migrate, or give your view or table these columns', 500)
 
 /** At registration: a column of a host's view or table does not hold text where the plugin's does. The message says what to write. */
 export const UnsuitableColumnError = createError<[column: string, type: string, name: string]>(

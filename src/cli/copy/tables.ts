@@ -2,7 +2,7 @@
 
 import type { QueryConfig } from 'pg'
 import { parserOf, toParameter } from '../../store/postgres/codec.js'
-import { tables as schema } from '../../store/postgres/migrations.js'
+import { postgres } from '../../store/migrations/generated.js'
 
 export interface CopiedTable {
   name: string
@@ -14,16 +14,18 @@ export interface CopiedTable {
   insert: (rows: unknown[][]) => QueryConfig
 }
 
-export const tables: CopiedTable[] = schema.filter(({ table }) => table !== 'omnichannel_migration').map(({ table: name, columns }) => {
+const schema = Object.entries(postgres.tables).filter(([name]) => name !== 'omnichannel_migration')
+
+export const tables: CopiedTable[] = schema.map(([name, columns]) => {
   // The order of insertion is rowid in the file, and counted anew here.
   const isOrdered = name === 'omnichannel_custom_field'
-  const copied = columns.filter((column) => !isOrdered || column.name !== 'position')
-  const names = copied.map((column) => column.name)
+  const copied = Object.entries(columns).filter(([column]) => !isOrdered || column !== 'position')
+  const names = copied.map(([column]) => column)
   const lists = names.map((_, index) => `$${index + 1}::text[]`)
-  const values = copied.map(({ name: column, type }) => `copied.${column}::${type}`)
+  const values = copied.map(([column, type]) => `copied.${column}::${type}`)
   const text = `INSERT INTO ${name} (${names.join(', ')}) SELECT ${values.join(', ')} ` +
     `FROM unnest(${lists.join(', ')}) WITH ORDINALITY AS copied (${names.join(', ')}, nth) ORDER BY nth`
-  const readable = copied.map(({ name: column, type }) =>
+  const readable = copied.map(([column, type]) =>
     type === 'timestamptz' ? `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')` : column)
   return {
     name,

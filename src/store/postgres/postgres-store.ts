@@ -5,7 +5,7 @@ import type { Store } from '../store.js'
 import { toAnswers, toQuery } from './compiler.js'
 import { isLost, isPassing, isTimeout } from './errors.js'
 import type { PostgresClient, PostgresPool } from './handle.js'
-import { bringUpToDate, check } from './migrations.js'
+import { bringUpToDate, checkSchema } from './migrations.js'
 import { resultsOf, send } from './session.js'
 import { transact } from './transaction.js'
 
@@ -80,7 +80,7 @@ function createStore (pool: PostgresPool, report: (error: Error) => void): Store
     migrate: async ({ migrate, lockTimeout }) => {
       await persist(async (client) => {
         if (migrate) await bringUpToDate(client, performance.now() + lockTimeout)
-        await check(client)
+        await checkSchema(client)
       }, performance.now() + lockTimeout)
     },
     read: async (steps, lockTimeout) => {

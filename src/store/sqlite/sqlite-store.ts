@@ -1,12 +1,12 @@
-import { refuseMissing } from '../schema.js'
 import type { Store } from '../store.js'
+import { connectBetterSqlite3 } from './better-sqlite3.js'
 import { isBusy } from './busy.js'
 import { createCommitQueue } from './commit-queue.js'
 import type { SqliteDatabase } from './handle.js'
 import { createJournal } from './journal.js'
 import { createLine, turnLimit, type Waiting } from './line.js'
 import { createMemory } from './memory.js'
-import { bringUpToDate, findMissing, isUpToDate } from './migrations.js'
+import { checkSchema, pendingScript } from './migrations.js'
 import { createRunner } from './runner.js'
 
 const stores = new WeakMap<SqliteDatabase, Store>()
@@ -19,6 +19,7 @@ export function sqliteStore (database: SqliteDatabase): Store {
 }
 
 function createStore (database: SqliteDatabase): Store {
+  const connection = connectBetterSqlite3(database)
   const memory = createMemory(database)
   const run = createRunner(database, memory)
   const journal = createJournal(database)
@@ -27,13 +28,13 @@ function createStore (database: SqliteDatabase): Store {
 
   return {
     migrate: async ({ migrate, lockTimeout }) => {
-      const isDone = await reads.wait(() => isUpToDate(database), lockTimeout)
-      if (migrate && !isDone) await commits.wait((beforeWriting) => {
+      const isDone = !migrate || await reads.wait(() => pendingScript(connection) === '', lockTimeout)
+      if (!isDone) await commits.wait((beforeWriting) => {
         beforeWriting?.(false)
-        bringUpToDate(database)
+        connection.exec(pendingScript(connection))
       }, lockTimeout)
       await reads.wait(() => {
-        refuseMissing(findMissing(database))
+        checkSchema(connection)
         journal.look()
       }, lockTimeout)
     },

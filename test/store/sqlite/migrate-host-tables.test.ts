@@ -28,7 +28,7 @@ async function rejectionOf (database: Database.Database, migrate: boolean): Reje
 function incomplete (missing: string): object {
   return {
     code: 'FOC_INCOMPLETE_SCHEMA',
-    message: `The database lacks ${missing}. Register with migrate: true, run the script of the schema, or give your view or table these columns`
+    message: `The database lacks ${missing}. Register with migrate: true, run the command migrate, or give your view or table these columns`
   }
 }
 
@@ -97,9 +97,70 @@ const ownTables = `
     UPDATE ticket SET title = new.name, touched = new.updated_at WHERE key = old.id;
   END;`
 
+t.test('generated columns, a virtual table and columns in capitals: as good as any', async (t) => {
+  const database = new Database(':memory:')
+  database.exec(`
+    CREATE TABLE omnichannel_user (
+      id TEXT PRIMARY KEY, left_at TEXT, Username TEXT AS (lower(id)) VIRTUAL, NAME TEXT GENERATED ALWAYS AS (upper(id)) STORED,
+      active INTEGER GENERATED ALWAYS AS (left_at IS NULL) STORED
+    );
+    INSERT INTO omnichannel_user (id, left_at) VALUES ('ann', NULL), ('bob', '2026-01-01');
+    CREATE TABLE OMNICHANNEL_USER_ROLE (USER_ID TEXT, role GENERATED ALWAYS AS ('livechat-agent'));
+    INSERT INTO omnichannel_user_role VALUES ('ann'), ('bob');
+    CREATE VIRTUAL TABLE omnichannel_custom_field USING fts5 (id, label, scope, visibility, required, regexp)`)
+  const app = fastify()
+  t.teardown(async () => { await app.close(); database.close() })
+  const tables = (): unknown[] => database.prepare("SELECT name, sql FROM sqlite_schema WHERE name IN ('omnichannel_user', 'OMNICHANNEL_USER_ROLE')").all()
+  const before = tables()
+  await app.register(omnichannelContacts, { database })
+  t.strictSame(tables(), before)
+  database.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
+  const addToken = database.prepare('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES (?, ?)')
+  const update = async (user: string): Promise<number> => {
+    addToken.run(hashToken(user), user)
+    return (await app.inject({
+      method: 'POST', url: '/api/v1/omnichannel/contacts.update', headers: { 'x-user-id': user, 'x-auth-token': user }, payload: { contactId: 'maria', name: 'Marie' }
+    })).statusCode
+  }
+  t.strictSame([await update('ann'), await update('bob')], [200, 401])
+})
+
+const contactColumns = `'maria' AS id, 'Maria' AS name, NULL AS contact_manager, '{}' AS custom_fields, '[]' AS conflicting_fields, 0 AS unknown,
+  0 AS pre_registration, NULL AS last_chat_id, NULL AS last_chat_at, 1 AS enabled, 1 AS version, '' AS created_at, '' AS updated_at`
+
+t.test("a view in the contact's place: it must have the new column, and then stays as it is", async (t) => {
+  const database = new Database(':memory:')
+  t.teardown(() => { database.close() })
+  database.exec(`CREATE VIEW omnichannel_contact AS SELECT ${contactColumns}`)
+  const before = database.prepare('SELECT * FROM sqlite_schema').all()
+  t.strictSame(await rejectionOf(database, true), incomplete('omnichannel_contact.update_id'))
+  t.strictSame(database.prepare('SELECT * FROM sqlite_schema').all(), before, 'nothing was written')
+  database.exec(`DROP VIEW omnichannel_contact; CREATE VIEW omnichannel_contact AS SELECT ${contactColumns}, NULL AS update_id`)
+  for (const migrate of [true, false, true]) t.equal(await rejectionOf(database, migrate), undefined)
+  t.equal(database.prepare("SELECT count(*) FROM sqlite_schema WHERE tbl_name = 'omnichannel_contact'").pluck().get(), 1, 'no trigger of ours')
+})
+
+t.test("a table of the host's own in the contact's place gets the new column; a virtual one cannot", async (t) => {
+  const table = (start: string): string => `${start} (${contactColumns.replace(/[^,]* AS /g, '')})`
+  const database = new Database(':memory:')
+  database.exec(`${table('CREATE TABLE omnichannel_contact')}; INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')`)
+  t.equal(await rejectionOf(database, true), undefined)
+  t.match(database.prepare('SELECT id, name, update_id FROM omnichannel_contact').all(), [{ id: 'maria', name: 'Maria', update_id: null }])
+  database.close()
+  const virtual = new Database(':memory:')
+  virtual.exec(table('CREATE VIRTUAL TABLE omnichannel_contact USING fts5'))
+  t.strictSame(await rejection(t, virtual), incomplete('omnichannel_contact.update_id'))
+})
+
 t.test("views over the host's own tables: left as they are, and served from end to end", async (t) => {
+  // In a new database, and in one of version 2.
+  for (const versions of [[], ['000001', '000002']]) await serveOwnTables(t, versions)
+})
+
+async function serveOwnTables (t: Test, versions: string[]): Promise<void> {
   const database = new Database(':memory:')
   database.exec(ownTables)
+  for (const version of versions) database.exec(readFileSync(`src/store/migrations/sqlite/${version}.sql`, 'utf8'))
   const views = database.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'view' ORDER BY name")
   const before = views.all()
   const app = fastify()
@@ -128,7 +189,7 @@ t.test("views over the host's own tables: left as they are, and served from end 
     [['s1', 'Marie/Marie', touched], ['s2', 'Other', '']],
     [['t1', 'Marie', touched], ['t2', 'Other', '']]
   ])
-})
+}
 
 t.test('a column that does not hold text where ours does is refused, and the message says what to write', async (t) => {
   const views: Record<string, string> = {
@@ -208,7 +269,7 @@ t.test('an attached file, or a temporary table, does not answer for what main la
     headers: { 'x-user-id': 'ann', 'x-auth-token': 'token' }, payload: { contactId: 'maria', name }
   })).statusCode
   t.equal(await call('Marie'), 401, "a token of the archive's")
-  t.strictSame(database.prepare('SELECT id FROM main.omnichannel_migration').pluck().all(), [1, 2])
+  t.strictSame(database.prepare('SELECT id FROM main.omnichannel_migration').pluck().all(), [1, 2, 3])
   t.equal(database.prepare('SELECT count(*) FROM main.omnichannel_role_permission').pluck().get(), 4)
 
   for (const table of ['user', 'user_role', 'role_permission', 'auth_token', 'contact']) {

@@ -1,15 +1,18 @@
 import Database from 'better-sqlite3'
 import fastify from 'fastify'
 import { fork } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { type OmnichannelContactsOptions } from '../../../src/index.js'
+import { generate } from '../../../scripts/generate-migrations.js'
 import { as, fill, path, rows } from '../../build.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')
 
 const permission = 'update-livechat-contact'
+const answer = "INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer) VALUES ('ann', 'k', 'f', 'maria', 1, '{}')"
 const granted = ['admin', 'livechat-agent', 'livechat-manager', 'livechat-monitor'].map((role) => ({ role, permission }))
 
 function open (t: Test, file = ':memory:', options: Database.Options = {}): Database.Database {
@@ -31,8 +34,21 @@ async function start (database: Database.Database, options: Partial<OmnichannelC
   }
 }
 
+/** Without comments and layout, which ALTER TABLE does not bring. */
 function schemaOf (database: Database.Database): unknown[] {
-  return database.prepare('SELECT type, name, sql FROM sqlite_schema ORDER BY name').all()
+  const bare = (sql: string | null): string | undefined => sql?.replace(/--.*$/gm, '').replace(/\s+/g, ' ')
+  return database.prepare<[], { name: string, sql: string | null }>('SELECT name, sql FROM sqlite_schema ORDER BY name').all()
+    .map(({ name, sql }) => [name, bare(sql)])
+}
+
+/** A database as an earlier version of the package left it. */
+function openVersion (t: Test, version: number, file?: string, isRecorded = true): Database.Database {
+  const database = open(t, file)
+  for (let id = 1; id <= version; id++) {
+    database.exec(readFileSync(`src/store/migrations/sqlite/00000${id}.sql`, 'utf8'))
+    if (isRecorded) database.prepare('INSERT INTO omnichannel_migration (id) VALUES (?)').run(id)
+  }
+  return database
 }
 
 function grants (database: Database.Database): unknown[] {
@@ -47,38 +63,81 @@ t.test('a fresh database gets what schema.sql says, and the default roles', asyn
   byHand.exec(schemaSql)
   t.strictSame(schemaOf(database), schemaOf(byHand))
   t.strictSame(grants(database), granted)
-  t.match(rows(database).omnichannel_migration, [1, 2].map((id) => ({ id, applied_at: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/ })))
+  t.match(rows(database).omnichannel_migration, [1, 2, 3].map((id) => ({ id, applied_at: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/ })))
   t.equal(database.pragma('user_version', { simple: true }), 77)
 })
 
-t.test('a file of version 1 with rows comes to the newest, and loses nothing', async (t) => {
-  for (const isRecorded of [true, false]) {
+t.test('a file of version 1 or 2 with rows comes to the newest, and loses nothing', async (t) => {
+  for (const [version, isRecorded] of [[1, true], [1, false], [2, true], [2, false]] as const) {
     const file = `${t.testdir()}/contacts.db`
-    const old = open(t, file)
-    old.exec(readFileSync('test/fixtures/schema-1.sql', 'utf8'))
-    if (isRecorded) old.exec('INSERT INTO omnichannel_migration (id) VALUES (1)')
+    const old = openVersion(t, version, file, isRecorded)
     old.exec("INSERT INTO omnichannel_role_permission VALUES ('my-role', 'update-livechat-contact')")
     fill(old)
+    if (version === 2) old.exec(answer)
     const before = rows(old)
+    const missing = ['omnichannel_contact.update_id', ...version === 1 ? ['omnichannel_idempotency_key'] : []].join(', ')
     t.match(await start(open(t, file), { migrate: false }), {
-      code: 'FOC_INCOMPLETE_SCHEMA', message: /^The database lacks omnichannel_idempotency_key\. /
+      code: 'FOC_INCOMPLETE_SCHEMA', message: `The database lacks ${missing}. Register with migrate: true, run the command migrate, or`
     })
     t.strictSame(rows(old), before)
 
     const database = open(t, file)
     t.equal(await start(database), undefined)
-    const { omnichannel_migration: migrations, omnichannel_idempotency_key: keys, ...after } = rows(database)
-    t.match(migrations, [{ id: 1 }, { id: 2 }])
-    t.strictSame(keys, [])
-    t.strictSame(after, (({ omnichannel_migration: _, ...others }) => others)(before))
+    const after = rows(database)
+    t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [1, 2, 3])
+    t.strictSame({ ...after, omnichannel_migration: before.omnichannel_migration }, {
+      omnichannel_idempotency_key: [],
+      ...before,
+      omnichannel_contact: (before.omnichannel_contact as object[]).map((contact) => ({ ...contact, update_id: null }))
+    })
     const byHand = open(t)
     byHand.exec(schemaSql)
     t.strictSame(schemaOf(database), schemaOf(byHand))
 
-    const version = old.pragma('data_version', { simple: true })
+    const seen = old.pragma('data_version', { simple: true })
     t.equal(await start(database), undefined)
-    t.equal(old.pragma('data_version', { simple: true }), version, 'once')
+    t.equal(old.pragma('data_version', { simple: true }), seen, 'once')
   }
+})
+
+t.test('a migration that fails: nothing of it stays', async (t) => {
+  const database = openVersion(t, 2)
+  const before = database.prepare('SELECT * FROM sqlite_schema').all()
+  database.exec("CREATE TRIGGER refuse BEFORE INSERT ON omnichannel_migration BEGIN SELECT RAISE(ABORT, 'no'); END")
+  t.match(await start(database), { message: 'no' })
+  database.exec('DROP TRIGGER refuse')
+  t.strictSame(database.prepare('SELECT * FROM sqlite_schema').all(), before)
+  t.equal(await start(database), undefined)
+})
+
+t.test('a column that a host has added before its migration, or dropped after it: there once', async (t) => {
+  const early = openVersion(t, 2)
+  early.exec('ALTER TABLE omnichannel_contact ADD COLUMN update_id TEXT')
+  t.equal(await start(early), undefined)
+  const late = open(t)
+  await start(late)
+  const before = schemaOf(late)
+  fill(late)
+  late.exec('ALTER TABLE omnichannel_contact DROP COLUMN update_id')
+  t.match(await start(late, { migrate: false }), { code: 'FOC_INCOMPLETE_SCHEMA', message: /lacks omnichannel_contact\.update_id\./ })
+  t.equal(await start(late), undefined)
+  t.strictSame([schemaOf(early), schemaOf(late)], [before, before])
+  t.strictSame(rows(late).omnichannel_migration!.length, 3)
+})
+
+t.test('published migrations: the text never changes', async (t) => {
+  const published = {
+    'sqlite/000001': 'd2342b6b9edc3823eecba22945f40d25343ca12ac4230a8f80a75875ea659568',
+    'sqlite/000002': '6a1a8ce9b419e8147900970ed9e0192ba59d03f843ce5dae306d8118155b959a',
+    'postgres/000002': 'e1b600e2dc75b7e0a02c8b5c62cd334e9730ad51e8e7b513c153b1b1b5d8dd3a'
+  }
+  for (const [name, hash] of Object.entries(published)) {
+    t.equal(createHash('sha256').update(readFileSync(`src/store/migrations/${name}.sql`)).digest('hex'), hash, name)
+  }
+})
+
+t.test('what is generated from the migrations is up to date: npm run generate', async (t) => {
+  for (const [path, text] of Object.entries(generate())) t.equal(readFileSync(path, 'utf8'), text, path)
 })
 
 t.test('an index or trigger that was dropped comes back, and the rows stay', async (t) => {
@@ -88,7 +147,7 @@ t.test('an index or trigger that was dropped comes back, and the rows stay', asy
   fill(database)
   const indexes = database.prepare<[], { type: string, name: string }>(
     "SELECT type, name FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql IS NOT NULL").all()
-  t.ok(indexes.length >= 6)
+  t.ok(indexes.length >= 8)
   for (const { type, name: index } of indexes) {
     database.exec(`DROP ${type} ${index}`)
     const filled = rows(database)
@@ -128,7 +187,7 @@ t.test('two processes at once do it once', async (t) => {
   t.strictSame((await Promise.all(children.map((child) => once(child, 'exit')))).map(([code]) => code), [0, 0])
   for (const database of databases) {
     t.strictSame(grants(database), granted)
-    t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [1, 2])
+    t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [1, 2, 3])
     t.equal(await start(database, { migrate: false }), undefined)
   }
 })
@@ -161,12 +220,12 @@ t.test('a table that was dropped is created again', async (t) => {
   await start(database)
   const before = schemaOf(database)
   fill(database)
-  for (const table of ['omnichannel_contact_channel', 'omnichannel_inquiry', 'omnichannel_statistic', 'omnichannel_migration']) {
+  for (const table of ['omnichannel_contact', 'omnichannel_contact_channel', 'omnichannel_inquiry', 'omnichannel_statistic', 'omnichannel_migration']) {
     database.exec(`DROP TABLE ${table}`)
     t.equal(await start(database), undefined)
     t.strictSame(schemaOf(database), before, table)
   }
-  t.match(rows(database), { omnichannel_contact: [{}, {}, { id: 'maria' }], omnichannel_migration: [{ id: 1 }, { id: 2 }] })
+  t.match(rows(database), { omnichannel_migration: [{ id: 1 }, { id: 2 }, { id: 3 }] })
 })
 
 t.test('a database of a newer version is refused with what to do, and left alone', async (t) => {
@@ -177,7 +236,7 @@ t.test('a database of a newer version is refused with what to do, and left alone
     const before = schemaOf(database)
     t.match(await start(database, { migrate }), {
       code: 'FOC_NEWER_SCHEMA',
-      message: 'The database has schema version 7, and this version of fastify-omnichannel-contacts knows only 2: upgrade the package'
+      message: 'The database has schema version 7, and this version of fastify-omnichannel-contacts knows only 3: upgrade the package'
     })
     t.strictSame(schemaOf(database), before)
   }
@@ -190,7 +249,7 @@ t.test('while another connection writes, registering waits, and finds what that 
   t.match(await start(open(t, file), { lockTimeout: 30 }), { code: 'FOC_DATABASE_BUSY' })
   const started = start(open(t, file))
   await new Promise((resolve) => setTimeout(resolve, 50))
-  other.exec(`${schemaSql}; INSERT INTO omnichannel_migration (id) VALUES (1), (2); COMMIT`)
+  other.exec(`${schemaSql}; INSERT INTO omnichannel_migration (id) VALUES (1), (2), (3); COMMIT`)
   t.equal(await started, undefined)
   t.strictSame(grants(other), [], 'whoever was first decides on the roles')
 })

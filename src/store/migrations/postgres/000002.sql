@@ -1,5 +1,4 @@
-/** The schema of version 1.1, the first that PostgreSQL has. A migration that was published stays as it is. */
-export const migration2 = `-- The tables behind POST /api/v1/omnichannel/contacts.update, as one script that may run any number of times.
+-- The tables behind POST /api/v1/omnichannel/contacts.update, as one script that may run any number of times.
 --
 -- They live in the host's database, in the schema that search_path names first, so every name starts with omnichannel_.
 --   times  in milliseconds
@@ -188,4 +187,3 @@ CREATE TABLE IF NOT EXISTS omnichannel_idempotency_key (
 CREATE INDEX IF NOT EXISTS omnichannel_idempotency_key_contact ON omnichannel_idempotency_key (contact_id);
 
 CREATE INDEX IF NOT EXISTS omnichannel_idempotency_key_created ON omnichannel_idempotency_key (created_at);
-`

@@ -1,5 +1,4 @@
-/** Answers that are remembered for an `Idempotency-Key`. */
-export const migration2 = `-- Answers that are remembered for an Idempotency-Key, so that a repeated request is not done twice.
+-- Answers that are remembered for an Idempotency-Key, so that a repeated request is not done twice.
 CREATE TABLE IF NOT EXISTS omnichannel_idempotency_key (
   user_id     TEXT    NOT NULL,
   key         TEXT    NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
@@ -23,4 +22,3 @@ CREATE INDEX IF NOT EXISTS omnichannel_idempotency_key_created ON omnichannel_id
 CREATE TRIGGER IF NOT EXISTS omnichannel_contact_forgotten AFTER DELETE ON omnichannel_contact BEGIN
   DELETE FROM omnichannel_idempotency_key WHERE contact_id = OLD.id;
 END;
-`

@@ -1,0 +1,76 @@
+// Writes what is made of src/store/migrations/*/*.sql: the module that carries them, schema.sql and schema.postgres.sql. A test
+// compares the files.
+
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { Part, Schema } from '../src/store/required-tables.js'
+
+const root = new URL('../', import.meta.url)
+// Names are those of main on SQLite: a temporary table must not answer for it.
+const engines = [
+  { engine: 'sqlite', file: 'schema.sql', prefix: 'main.' },
+  { engine: 'postgres', file: 'schema.postgres.sql', prefix: '' }
+] as const
+
+/** The texts of all generated files, by their paths. */
+export function generate (): Record<string, string> {
+  const schemas = engines.map(({ engine, file, prefix }) => {
+    const parts = readParts(engine)
+    const script = fold(parts)
+    return { engine, file, script, schema: { version: parts.at(-1)?.migration ?? 0, prefix, tables: readTables(script), parts } satisfies Schema }
+  })
+  return {
+    'src/store/migrations/generated.ts': `// Made by \`npm run generate\` of the SQL files beside it.
+
+import type { Schema } from '../required-tables.js'
+${schemas.map(({ engine, schema }) => `\nexport const ${engine}: Schema = ${JSON.stringify(schema, null, 2)}\n`).join('')}`,
+    ...Object.fromEntries(schemas.map(({ file, script }) => [file, script]))
+  }
+}
+
+/** The paragraphs of an engine's migrations. Each makes one thing, or is a comment. */
+function readParts (engine: string): Part[] {
+  const folder = new URL(`src/store/migrations/${engine}/`, root)
+  const parts = readdirSync(folder).sort().flatMap((file) =>
+    readFileSync(new URL(file, folder), 'utf8').trimEnd().split('\n\n').map((sql): Part => ({ migration: parseInt(file), sql, ...read(sql) })))
+  // The newest definition of a name is the one that repairs.
+  return parts.map(({ makes, ...part }, index) =>
+    makes === undefined || parts.slice(index + 1).some((later) => later.makes === makes) ? part : { ...part, makes })
+}
+
+const column = /^ALTER TABLE (?:main\.)?(\w+) ADD COLUMN (?:IF NOT EXISTS )?((\w+) .*);$/m
+
+function read (sql: string): Pick<Part, 'makes' | 'on'> {
+  const [, table, , name] = column.exec(sql) ?? []
+  if (table !== undefined) return { makes: `${table}.${name}`, on: table }
+  const [, makes, on] = /^CREATE (?:OR REPLACE )?(?:TABLE|INDEX|TRIGGER) (?:IF NOT EXISTS )?(?:main\.)?(\w+)(?:[^(]*? ON (\w+))?/m.exec(sql) ?? []
+  return { ...makes !== undefined && { makes }, ...on !== undefined && { on } }
+}
+
+/** One script that makes an empty database what the migrations make it, with each added column in its table. */
+function fold (parts: Part[]): string {
+  const script = parts.filter(({ sql, makes }) => makes !== undefined ? !makes.includes('.') : /^(--.*\n?)+$/.test(sql)).map(({ sql }) => sql).join('\n\n')
+  return parts.filter(({ makes }) => makes?.includes('.')).reduce(addColumn, `${script}\n`)
+}
+
+function addColumn (script: string, { sql }: Part): string {
+  const [, table, definition = '', name = ''] = column.exec(sql) ?? []
+  const comment = sql.slice(0, sql.indexOf('ALTER')).replace(/^-- /gm, '  -- ')
+  return script.replace(new RegExp(`(?<=^CREATE TABLE IF NOT EXISTS ${table} \\(\n).*?^\\)`, 'ms'), (body) => {
+    const width = /\w+ +/.exec(body)?.[0].length ?? 0
+    // Behind the last column, where ALTER TABLE puts it.
+    return body.replace(/(,?)\n(?=\)| {2}[A-Z]{5})/, `,\n${comment}  ${name.padEnd(width)}${definition.slice(name.length + 1)}$1\n`)
+  })
+}
+
+/** The columns of each table with their types. A column is a line of a table's body that starts with a lower-case name. */
+function readTables (script: string): Schema['tables'] {
+  const columnsOf = (body: string): Record<string, string> =>
+    Object.fromEntries([...body.matchAll(/^ {2}([a-z]\w*) +(\w+)/gm)].map(([, name = '', type = '']) => [name, type]))
+  return Object.fromEntries([...script.matchAll(/^CREATE TABLE IF NOT EXISTS (\w+) \($(.*?)^\)/gms)].map(([, table = '', body = '']) =>
+    [table, columnsOf(body)]))
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const [path, text] of Object.entries(generate())) writeFileSync(new URL(path, root), text)
+}

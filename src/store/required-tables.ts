@@ -1,0 +1,102 @@
+// What the plugin needs of a database, what a database lacks of it, and the SQL that adds it. The same for both engines.
+
+import { IncompleteSchemaError, NewerSchemaError, UnsuitableColumnError } from '../errors.js'
+
+/** An engine's migrations, as scripts/generate-migrations.ts reads them. */
+export interface Schema {
+  /** The number of the newest migration. */
+  version: number
+  /** What goes before the name of a table. */
+  prefix: '' | 'main.'
+  /** The columns of each table with their types, after the newest migration. */
+  tables: Record<string, Record<string, string>>
+  parts: Part[]
+}
+
+/** A paragraph of a migration. */
+export interface Part {
+  migration: number
+  sql: string
+  /** The table, column (`table.column`), index or trigger that it makes, unless a later part makes it anew. */
+  makes?: string
+  /** The table of the column, index or trigger. */
+  on?: string
+}
+
+/** What a database has. */
+export interface Found {
+  /** The newest migration that is recorded; 0 for none. */
+  version: number
+  /** Its tables, views, columns, indexes and triggers. A table that can be altered is a `table`; a column that holds text is a `text`. */
+  kinds: ReadonlyMap<string, string>
+}
+
+/** The permission to update contacts, and who has it in a new database: Rocket.Chat's defaults. */
+const permission = 'update-livechat-contact'
+const defaultRoles = ['admin', 'livechat-manager', 'livechat-monitor', 'livechat-agent']
+
+/**
+ * The SQL that brings a database up to date: its pending migrations, and what it has lost of earlier ones. Empty when there is
+ * nothing to do.
+ *
+ * @throws {NewerSchemaError}
+ * @throws {IncompleteSchemaError} {UnsuitableColumnError} for a table or view of the host's that no migration can complete
+ */
+export function toScript (schema: Schema, { version, kinds }: Found): string {
+  refuseNewer(schema, version)
+  const isTable = (name: string): boolean => (kinds.get(name) ?? 'table') === 'table'
+  const parts = schema.parts.filter(({ migration, makes, on }) => {
+    // A view of the host's can have no index and none of our triggers.
+    if (on !== undefined && !isTable(on)) return false
+    if (makes?.includes('.') === true) return !kinds.has(makes)
+    return migration > version || (makes !== undefined && !kinds.has(makes))
+  })
+  const added = new Set(parts.map(({ makes }) => makes))
+  refuseMissing(findMissing(schema, kinds).filter((name) => name.includes('.') && !added.has(name)))
+
+  const texts = parts.map(({ sql }) => sql)
+  const pending = [...new Set(schema.parts.map(({ migration }) => migration))].filter((migration) => migration > version)
+  // Only the first time, so that a restart does not undo what an administrator changed.
+  if (version === 0 && isTable('omnichannel_role_permission')) texts.push(grantDefaults(schema.prefix))
+  if (pending.length > 0) texts.push(`INSERT INTO ${schema.prefix}omnichannel_migration (id) VALUES (${pending.join('), (')}) ON CONFLICT DO NOTHING;`)
+  return texts.join('\n\n')
+}
+
+function grantDefaults (prefix: string): string {
+  return `INSERT INTO ${prefix}omnichannel_role_permission (role, permission)
+SELECT role, '${permission}' FROM (${defaultRoles.map((role) => `SELECT '${role}' AS role`).join(' UNION ALL ')}) AS defaults
+WHERE NOT EXISTS (SELECT 1 FROM ${prefix}omnichannel_role_permission WHERE permission = '${permission}');`
+}
+
+/** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
+export function check (schema: Schema, { version, kinds }: Found): void {
+  refuseNewer(schema, version)
+  refuseMissing(findMissing(schema, kinds))
+}
+
+/** A newer version of the package has been here. */
+function refuseNewer (schema: Schema, version: number): void {
+  if (version > schema.version) throw new NewerSchemaError(version, schema.version)
+}
+
+/**
+ * The tables and columns that the database lacks.
+ *
+ * @throws {UnsuitableColumnError} when a column does not hold text where ours does: one id could then be taken for another
+ */
+function findMissing ({ tables }: Schema, kinds: Found['kinds']): string[] {
+  return Object.entries(tables).flatMap(([table, columns]) => {
+    if (!kinds.has(table)) return table
+    return Object.entries(columns).flatMap(([name, type]) => {
+      const column = `${table}.${name}`
+      const kind = kinds.get(column)
+      if (kind === undefined) return column
+      if (/^text$/i.test(type) && kind !== 'text') throw new UnsuitableColumnError(column, kind, name)
+      return []
+    })
+  })
+}
+
+function refuseMissing (missing: string[]): void {
+  if (missing.length > 0) throw new IncompleteSchemaError(missing.join(', '))
+}
