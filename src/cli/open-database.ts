@@ -41,7 +41,7 @@ export async function withDatabase<Result> (name: string, io: Io, work: Work<Res
 /** The same, with a new file where there is none. */
 export async function withNewDatabase<Result> (name: string, io: Io, work: Work<Result>): Promise<Result> {
   if (isServer(name)) return await withServer(name, work)
-  return await withNewFile(name, io, work)
+  return await withCreatedFile(name, () => use(name, io, work))
 }
 
 async function withFile<Result> (file: string, io: Io, work: Work<Result>): Promise<Result> {
@@ -53,13 +53,13 @@ async function withFile<Result> (file: string, io: Io, work: Work<Result>): Prom
   }
 }
 
-/** When the work fails a new file goes, unless somebody else has opened it. */
-async function withNewFile<Result> (file: string, io: Io, work: Work<Result>): Promise<Result> {
+/** Creates a file where there is none. When the work fails a new file goes, unless somebody else has opened it. */
+export async function withCreatedFile<Result> (file: string, work: () => Promise<Result>): Promise<Result> {
   const isNew = file !== ':memory:' && createEmpty(file)
   try {
     // Asked before SQLite is, which leaves its log beside a file that it may only read.
     if (existsSync(file)) accessSync(file, constants.W_OK)
-    return await use(file, io, work)
+    return await work()
   } catch (error) {
     // SQLite removes its log with the last connection.
     if (isNew && !existsSync(`${file}-wal`)) rmSync(file, { force: true })
@@ -117,12 +117,12 @@ export async function openDatabase (file: string, io: Io): Promise<Database.Data
  *
  * @throws {CommandError}
  */
-export async function openFile (file: string, io: Io): Promise<Database.Database> {
+export async function openFile (file: string, io: Io, options: Database.Options = {}): Promise<Database.Database> {
   const { default: Sqlite } = await import('better-sqlite3')
   const addon = unpackAddon(io)
   try {
     // better-sqlite3 takes the loaded addon as well; its types know only of a path.
-    return new Sqlite(file, { timeout: 5000, ...addon !== undefined && { nativeBinding: addon as unknown as string } })
+    return new Sqlite(file, { timeout: 5000, ...options, ...addon !== undefined && { nativeBinding: addon as unknown as string } })
   } catch (error) {
     throw explain(file, error as Error)
   }

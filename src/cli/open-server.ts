@@ -15,29 +15,34 @@ export function isServer (name: string): boolean {
 
 /** Opens, brings the schema up to date, runs and closes. */
 export async function withServer<Result> (url: string, work: Work<Result>): Promise<Result> {
-  try {
-    return await use(url, withoutPassword(url), work)
-  } catch (error) {
-    throw explainServer(withoutPassword(url), error as Error)
-  }
-}
-
-async function use<Result> (url: string, name: string, work: Work<Result>): Promise<Result> {
-  const [{ default: pg }, { Kysely, PostgresDialect }, { openStore }, { checkOptions }, { parserOf }] = await Promise.all([
-    import('pg'), import('kysely'), import('../store/open-store.js'), import('../options.js'), import('../store/postgres/codec.js')
+  const [{ Kysely, PostgresDialect }, { openStore }, { checkOptions }, { parserOf }] = await Promise.all([
+    import('kysely'), import('../store/open-store.js'), import('../options.js'), import('../store/postgres/codec.js')
   ])
-  const settings: PoolConfig & { pipeline: boolean } = { connectionString: url, pipeline: true, connectionTimeoutMillis: 10_000 }
-  const given = new pg.Pool(settings)
   // Rows as SQLite gives them.
   const types = { getTypeParser: (oid: number) => oid === timestamptz ? toTime : parserOf(oid) }
-  const own: Pool = new pg.Pool({ ...settings, pipeline: false, types: types, max: 1 })
-  for (const pool of [given, own]) pool.on('error', ignore)
-  try {
+  return await withPool(url, (given, name) => withPool(url, async (own) => {
     await openStore(given, ignore).migrate(checkOptions({ database: given }))
     const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: own }) })
     return await work(db, { name, db, given, ask: async () => await inTime(own.query('SELECT max(id) FROM omnichannel_migration')) })
-  } finally {
-    await Promise.all([given.end(), own.end()])
+  }, { pipeline: false, types, max: 1 }))
+}
+
+/** Opens as it is, runs and closes. */
+export async function withPool<Result> (
+  url: string, work: (pool: Pool, name: string) => Promise<Result>, settings: PoolConfig & { pipeline?: boolean } = { pipeline: true }
+): Promise<Result> {
+  const name = withoutPassword(url)
+  try {
+    const { default: pg } = await import('pg')
+    const pool = new pg.Pool({ ...settings, connectionString: url, connectionTimeoutMillis: 10_000 })
+    pool.on('error', ignore)
+    try {
+      return await work(pool, name)
+    } finally {
+      await pool.end()
+    }
+  } catch (error) {
+    throw explainServer(name, error as Error)
   }
 }
 

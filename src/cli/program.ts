@@ -6,6 +6,7 @@ import { showContact } from './contact/show.js'
 import { UsageError } from './errors.js'
 import { copy } from './copy/copy.js'
 import { importExport } from './import/import.js'
+import { migrate } from './migrate.js'
 import { serve } from './serve/serve.js'
 import { withoutPassword } from './open-server.js'
 import { createToken } from './token/create.js'
@@ -44,6 +45,7 @@ export function createProgram (io: Io): Command {
   importExport(program, io)
   backup(program, io)
   copy(program, io)
+  migrate(program, io)
 
   for (const command of withSubcommands(program)) {
     command.exitOverride((error) => { throw error.exitCode === 0 ? error : new UsageError(toSentence(command, error)) })

@@ -7,10 +7,10 @@ import { cli } from './io.js'
 
 const run = promisify(execFile)
 
-const names = ['serve', 'user', 'token', 'contact', 'import', 'backup', 'copy']
+const names = ['serve', 'user', 'token', 'contact', 'import', 'backup', 'copy', 'migrate']
 const commands = [
   'serve', 'user add', 'user list', 'user deactivate', 'user activate', 'user remove', 'token create', 'token list', 'token revoke',
-  'contact show', 'contact list', 'import', 'backup'
+  'contact show', 'contact list', 'import', 'backup', 'migrate'
 ]
 
 const listed = (out: string) => [...out.replace(/^.*\nCommands:\n/s, '').matchAll(/^ {2}([a-z]+)/gm)].map(([, name]) => name)

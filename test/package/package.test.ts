@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { promisify } from 'node:util'
 import { publint } from 'publint'
@@ -27,7 +27,8 @@ const packed = pack()
 t.test('the tarball: what a user needs, and nothing else', async (t) => {
   const { size, paths } = await packed
   const beside = ['CHANGELOG.md', 'LICENSE', 'README.md', 'openapi.json', 'package.json', 'schema.postgres.sql', 'schema.sql']
-  t.strictSame(paths.filter((path) => !path.startsWith('dist/')).sort(), beside)
+  const migrations = ['postgres', 'sqlite'].flatMap((engine) => readdirSync(`src/store/migrations/${engine}`).map((name) => `src/store/migrations/${engine}/${name}`))
+  t.strictSame(paths.filter((path) => !path.startsWith('dist/')).sort(), [...beside, ...migrations])
   const plugin = paths.filter((path) => path.startsWith('dist/') && !path.startsWith('dist/cli/'))
   t.strictSame(plugin.filter((path) => !/\.(js|d\.ts)$/.test(path)), [], 'code and its types')
   for (const path of plugin) t.ok(existsSync(path.replace(/^dist/, 'src').replace(/\.(d\.ts|js)$/, '.ts')), `${path} has a source`)

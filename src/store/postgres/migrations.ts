@@ -7,6 +7,9 @@ import { toParameter } from './codec.js'
 import { statement } from './compiler.js'
 import type { PostgresClient } from './handle.js'
 
+/** A client, or a whole pool. */
+type Queryable = Pick<PostgresClient, 'query'>
+
 /** One of all nodes that start at once does it: the number is "omni" in ASCII. */
 export const lockNodes = 'SELECT pg_advisory_xact_lock(1869442665);'
 
@@ -33,17 +36,17 @@ export async function bringUpToDate (client: PostgresClient, deadline: number): 
  *
  * @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError}
  */
-export async function pendingScript (client: PostgresClient): Promise<string> {
+export async function pendingScript (client: Queryable): Promise<string> {
   return toScript(schema, await find(client))
 }
 
 /** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
-export async function checkSchema (client: PostgresClient): Promise<void> {
+export async function checkSchema (client: Queryable): Promise<void> {
   check(schema, await find(client))
 }
 
 /** The newest migration that is recorded; 0 for none. */
-export async function schemaVersion (client: PostgresClient): Promise<number> {
+export async function schemaVersion (client: Queryable): Promise<number> {
   return (await find(client)).version
 }
 
@@ -58,7 +61,7 @@ const findKinds = `
   SELECT tgname, 'trigger' FROM wanted JOIN pg_trigger ON tgrelid = relation`
 
 /** What search_path leads to. */
-async function find (client: PostgresClient): Promise<Found> {
+async function find (client: Queryable): Promise<Found> {
   const names = schema.parts.flatMap(({ makes }) => makes ?? [])
   const kinds = new Map(await ask(client, findKinds, names) as Array<[string, string]>)
   if (!kinds.has('omnichannel_migration.id')) return { version: 0, kinds }
@@ -67,6 +70,6 @@ async function find (client: PostgresClient): Promise<Found> {
 }
 
 /** Rows as arrays, whatever the host does to its own. */
-async function ask (client: PostgresClient, text: string, list?: string[]): Promise<unknown[][]> {
+async function ask (client: Queryable, text: string, list?: string[]): Promise<unknown[][]> {
   return (await client.query(statement(text)(list === undefined ? [] : [toParameter(list)]))).rows as unknown[][]
 }

@@ -1,0 +1,90 @@
+import type { Command } from 'commander'
+import { existsSync } from 'node:fs'
+import type { OmnichannelContactsOptions } from '../options.js'
+import type { Io } from './command.js'
+import { explain } from './explain.js'
+import { withCreatedFile, databaseOption, openFile } from './open-database.js'
+import { isServer, withPool } from './open-server.js'
+
+interface Options {
+  database: string
+  print?: boolean
+}
+
+export function migrate (parent: Command, io: Io): void {
+  parent.command('migrate')
+    .summary('Bring a database up to date, or print the SQL that does it')
+    .description('Bring a database up to date, in one transaction: make its tables, or add what a newer version of the package needs.\n\n' +
+      'The other commands do it when they open a database, and so does a plugin with migrate: true. The SQL of --print is for ' +
+      'sqlite3 -bail, or for psql -v ON_ERROR_STOP=1 with the search_path of the plugin.')
+    .addOption(databaseOption())
+    .option('--print', 'print the SQL that is still to run, and change nothing')
+    .action(async ({ database, print = false }: Options) => {
+      const run = (target: Target): Promise<void> => print ? printScript(target, io) : bringUpToDate(target, io)
+      if (isServer(database)) await onServer(database, run)
+      else if (print) await inFile(database, io, run)
+      else await withCreatedFile(database, async () => { await inFile(database, io, run, true) })
+    })
+}
+
+/** A database that is opened as it is. */
+interface Target {
+  name: string
+  given: OmnichannelContactsOptions['database']
+  version: () => Promise<number> | number
+  pendingScript: () => Promise<string> | string
+  /** The start of a transaction for which others wait. */
+  begin: string
+}
+
+async function bringUpToDate ({ name, given, version, pendingScript }: Target, io: Io): Promise<void> {
+  const [{ openStore }, { checkOptions }] = await Promise.all([import('../store/open-store.js'), import('../options.js')])
+  const from = await version()
+  const isUpToDate = await pendingScript() === ''
+  await openStore(given, () => undefined).migrate(checkOptions({ database: given }))
+  const to = await version()
+  if (from < to) io.stdout.write(`Migrated ${name} from schema version ${from} to ${to}\n`)
+  else io.stdout.write(`${name} ${isUpToDate ? 'is up to date' : 'was repaired'}: schema version ${to}\n`)
+}
+
+async function printScript ({ version, pendingScript, begin }: Target, io: Io): Promise<void> {
+  const script = await pendingScript()
+  const from = await version()
+  io.stdout.write(script === ''
+    ? `-- Nothing is to be done: the database has schema version ${from}.\n`
+    : `-- Brings a database of schema version ${from} up to date.\n${begin}\n\n${script}\n\nCOMMIT;\n`)
+}
+
+async function inFile (file: string, io: Io, run: (target: Target) => Promise<void>, writes = false): Promise<void> {
+  const [{ connectBetterSqlite3 }, { pendingScript, schemaVersion }] = await Promise.all([
+    import('../store/sqlite/better-sqlite3.js'), import('../store/sqlite/migrations.js')
+  ])
+  const handle = writes || existsSync(file) ? await openFile(file, io, { readonly: !writes }) : await openFile(':memory:', io)
+  const connection = connectBetterSqlite3(handle)
+  try {
+    await run({
+      name: file,
+      given: handle,
+      version: () => schemaVersion(connection),
+      pendingScript: () => pendingScript(connection),
+      begin: 'BEGIN IMMEDIATE;'
+    })
+  } catch (error) {
+    throw explain(file, error as Error)
+  } finally {
+    handle.close()
+  }
+}
+
+async function onServer (url: string, run: (target: Target) => Promise<void>): Promise<void> {
+  const { lockNodes, pendingScript, schemaVersion } = await import('../store/postgres/migrations.js')
+  await withPool(url, async (pool, name) => {
+    await run({
+      name,
+      given: pool,
+      version: () => schemaVersion(pool),
+      pendingScript: () => pendingScript(pool),
+      begin: `BEGIN;\n${lockNodes}`
+    })
+  })
+}
