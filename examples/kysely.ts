@@ -8,15 +8,11 @@
 
 import Database from 'better-sqlite3'
 import fastify, { type FastifyInstance } from 'fastify'
-import omnichannelContacts, { hashToken } from 'fastify-omnichannel-contacts'
+import omnichannelContacts, { hashToken, type SqliteTables } from 'fastify-omnichannel-contacts'
 import { Kysely, SqliteDialect } from 'kysely'
 import { setImmediate } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
-interface Tables {
-  omnichannel_contact: { id: string, name: string }
-  omnichannel_contact_email: { contact_id: string, position: number, address: string }
-}
 export interface Person { id: string, name: string, email: string }
 
 export async function buildApp (database: Database.Database, logger = false): Promise<FastifyInstance> {
@@ -27,7 +23,7 @@ export async function buildApp (database: Database.Database, logger = false): Pr
 
 /** Adds who is not there yet, each in a transaction. */
 export async function importPeople (database: Database.Database, people: Iterable<Person>): Promise<void> {
-  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })
+  const db = new Kysely<SqliteTables>({ dialect: new SqliteDialect({ database }) })
   for (const { id, name, email } of people) {
     await db.transaction().execute(async (transaction) => {
       const added = await transaction.insertInto('omnichannel_contact').values({ id, name })

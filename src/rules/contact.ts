@@ -5,7 +5,7 @@ import { ask, type Steps } from '../store/steps.js'
 import type { ContactChannelTable, ContactTable } from '../store/tables.js'
 import type { Contact, ContactChannel } from './schemas.js'
 
-type ContactRow = Omit<ContactTable, 'enabled'>
+type ContactRow = Omit<ContactTable, 'enabled' | 'update_id'>
 type ChannelRow = Omit<ContactChannelTable, 'contact_id' | 'position'>
 
 /** A contact as the rules see it, with the lists that hang on its row. */

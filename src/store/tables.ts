@@ -1,142 +1,200 @@
-// The tables of schema.sql as Kysely sees them: what a SELECT returns. Comments stand in schema.sql.
+// The plugin's tables as Kysely sees them. What a column means stands in schema.sql and schema.postgres.sql.
 
-export interface Tables {
-  omnichannel_user: UserTable
+import type { ColumnType, Generated, InsertType, Selectable, SelectType, UpdateType } from 'kysely'
+
+/**
+ * The plugin's tables on SQLite, for a {@link https://kysely.dev Kysely} of your own: booleans are 0 and 1, times and JSON are text.
+ *
+ * @example
+ * ```ts
+ * const db = new Kysely<SqliteTables & MyTables>({ dialect: new SqliteDialect({ database }) })
+ * await db.insertInto('omnichannel_contact').values({ id: 'maria', name: 'Maria' }).execute()
+ * ```
+ */
+export interface SqliteTables extends TablesOf<SqliteTypes> {
+  omnichannel_custom_field: CustomFieldTable<SqliteTypes>
+}
+
+/**
+ * The plugin's tables on PostgreSQL, for a {@link https://kysely.dev Kysely} of your own, with the values that `pg` reads by
+ * default. JSON is written as text.
+ *
+ * @example
+ * ```ts
+ * const db = new Kysely<PostgresTables & MyTables>({ dialect: new PostgresDialect({ pool }) })
+ * const { updated_at } = await db.selectFrom('omnichannel_contact').select('updated_at').executeTakeFirstOrThrow()
+ * console.log(updated_at.getFullYear())
+ * ```
+ */
+export interface PostgresTables extends TablesOf<PostgresTypes> {
+  omnichannel_custom_field: CustomFieldTable<PostgresTypes> & { position: WithDefault<PostgresTypes['bigint']> }
+}
+
+/** Both stores read rows as SQLite gives them. */
+export type Tables = SqliteTables
+export type ContactTable = Selectable<Tables['omnichannel_contact']>
+export type ContactChannelTable = Selectable<Tables['omnichannel_contact_channel']>
+
+/** Columns that the engines' drivers read and take differently. */
+type Types = SqliteTypes | PostgresTypes
+
+interface SqliteTypes {
+  boolean: number
+  time: string
+  bigint: number
+  object: string
+  conflicts: string
+}
+
+interface PostgresTypes {
+  boolean: boolean
+  time: ColumnType<Date, Date | string, Date | string>
+  bigint: ColumnType<string, string | number | bigint, string | number | bigint>
+  object: ColumnType<Record<string, unknown>, string, string>
+  conflicts: ColumnType<Array<{ field: string, value: string }>, string, string>
+}
+
+/** `Generated` for a column that is a `ColumnType` already. */
+type WithDefault<Column> = ColumnType<SelectType<Column>, InsertType<Column> | undefined, UpdateType<Column>>
+type Nullable<Column> = ColumnType<SelectType<Column> | null, InsertType<Column> | null, UpdateType<Column> | null>
+
+interface TablesOf<T extends Types> {
+  omnichannel_user: UserTable<T>
   omnichannel_user_role: UserRoleTable
   omnichannel_role_permission: RolePermissionTable
-  omnichannel_auth_token: AuthTokenTable
-  omnichannel_custom_field: CustomFieldTable
-  omnichannel_contact: ContactTable
+  omnichannel_auth_token: AuthTokenTable<T>
+  omnichannel_contact: StoredContactTable<T>
   omnichannel_contact_email: ContactEmailTable
   omnichannel_contact_phone: ContactPhoneTable
-  omnichannel_contact_channel: ContactChannelTable
-  omnichannel_room: RoomTable
-  omnichannel_subscription: SubscriptionTable
-  omnichannel_inquiry: InquiryTable
-  omnichannel_statistic: StatisticTable
-  omnichannel_idempotency_key: IdempotencyKeyTable
-  omnichannel_migration: MigrationTable
+  omnichannel_contact_channel: StoredChannelTable<T>
+  omnichannel_room: RoomTable<T>
+  omnichannel_subscription: SubscriptionTable<T>
+  omnichannel_inquiry: InquiryTable<T>
+  omnichannel_statistic: StatisticTable<T>
+  omnichannel_idempotency_key: IdempotencyKeyTable<T>
+  omnichannel_migration: MigrationTable<T>
 }
 
-export interface UserTable {
+interface UserTable<T extends Types> {
   id: string
-  username: string
-  name: string
-  active: number
+  username: Generated<string>
+  name: Generated<string>
+  active: WithDefault<T['boolean']>
 }
 
-export interface UserRoleTable {
+interface UserRoleTable {
   user_id: string
   role: string
 }
 
-export interface RolePermissionTable {
+interface RolePermissionTable {
   role: string
   permission: string
 }
 
-export interface AuthTokenTable {
+interface AuthTokenTable<T extends Types> {
   hashed_token: string
   user_id: string
-  name: string
-  created_at: string
-  expires_at: string | null
+  name: Generated<string>
+  created_at: WithDefault<T['time']>
+  expires_at: Nullable<T['time']>
 }
 
-export interface CustomFieldTable {
+interface CustomFieldTable<T extends Types> {
   id: string
-  label: string
-  scope: string
-  visibility: string
-  required: number
-  regexp: string
+  label: Generated<string>
+  scope: Generated<string>
+  visibility: Generated<string>
+  required: WithDefault<T['boolean']>
+  regexp: Generated<string>
 }
 
-export interface ContactTable {
+interface StoredContactTable<T extends Types> {
   id: string
   name: string
   contact_manager: string | null
-  custom_fields: string
-  conflicting_fields: string
-  unknown: number
-  pre_registration: number
+  custom_fields: WithDefault<T['object']>
+  conflicting_fields: WithDefault<T['conflicts']>
+  unknown: WithDefault<T['boolean']>
+  pre_registration: WithDefault<T['boolean']>
   last_chat_id: string | null
-  last_chat_at: string | null
-  enabled: number
-  version: number
-  created_at: string
-  updated_at: string
+  last_chat_at: Nullable<T['time']>
+  enabled: WithDefault<T['boolean']>
+  version: Generated<number>
+  created_at: WithDefault<T['time']>
+  updated_at: WithDefault<T['time']>
+  update_id: string | null
 }
 
-export interface ContactEmailTable {
+interface ContactEmailTable {
   contact_id: string
   position: number
   address: string
 }
 
-export interface ContactPhoneTable {
+interface ContactPhoneTable {
   contact_id: string
   position: number
   phone_number: string
 }
 
-export interface ContactChannelTable {
+interface StoredChannelTable<T extends Types> {
   contact_id: string
   position: number
   name: string
   visitor_id: string
   source_type: 'widget' | 'email' | 'sms' | 'app' | 'api' | 'other'
   source_id: string | null
-  blocked: number
-  verified: number
-  verified_at: string | null
+  blocked: WithDefault<T['boolean']>
+  verified: WithDefault<T['boolean']>
+  verified_at: Nullable<T['time']>
   field: string | null
   value: string | null
-  details: string
+  details: WithDefault<T['object']>
   last_chat_id: string | null
-  last_chat_at: string | null
+  last_chat_at: Nullable<T['time']>
 }
 
-export interface RoomTable {
+interface RoomTable<T extends Types> {
   id: string
   contact_id: string
-  fname: string
-  updated_at: string
+  fname: Generated<string>
+  updated_at: WithDefault<T['time']>
 }
 
-export interface SubscriptionTable {
+interface SubscriptionTable<T extends Types> {
   id: string
-  room_id: string
+  room_id: Generated<string>
   visitor_id: string
-  name: string
-  fname: string
-  updated_at: string
+  name: Generated<string>
+  fname: Generated<string>
+  updated_at: WithDefault<T['time']>
 }
 
-export interface InquiryTable {
+interface InquiryTable<T extends Types> {
   id: string
-  room_id: string
+  room_id: Generated<string>
   visitor_id: string
-  name: string
-  updated_at: string
+  name: Generated<string>
+  updated_at: WithDefault<T['time']>
 }
 
-export interface StatisticTable {
+interface StatisticTable<T extends Types> {
   name: string
-  value: number
+  value: WithDefault<T['bigint']>
 }
 
-export interface IdempotencyKeyTable {
+interface IdempotencyKeyTable<T extends Types> {
   user_id: string
   key: string
   fingerprint: string
   contact_id: string
   version: number
   answer: string
-  created_at: string
+  created_at: WithDefault<T['time']>
 }
 
-export interface MigrationTable {
+interface MigrationTable<T extends Types> {
   id: number
-  applied_at: string
+  applied_at: WithDefault<T['time']>
 }
