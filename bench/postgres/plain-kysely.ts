@@ -1,36 +1,17 @@
 // The same with Kysely as its documentation shows it: PostgresDialect, and a transaction a request.
 
 import type { FastifyInstance } from 'fastify'
-import { Kysely, PostgresDialect, type ColumnType, type Transaction } from 'kysely'
+import { Kysely, PostgresDialect, type Transaction } from 'kysely'
 import type { Pool } from 'pg'
 import type { Contact, UpdateContactBody } from '../../src/rules/schemas.js'
-import type { Tables as Texts } from '../../src/store/tables.js'
+import type { PostgresTables } from '../../src/store/tables.js'
 import type { Dist } from '../contestants/dist.js'
 import { isSame } from '../contestants/is-same.js'
-import { change, toContact, type ChannelRow, type ContactRow, type CustomField, type Stored } from './contact.js'
+import { change, toContact, type Stored } from './contact.js'
 import { addRoute } from './route.js'
 
-type Json<Value> = ColumnType<Value, string, string>
-type Timed<Row> = Omit<Row, 'updated_at'> & { updated_at: Date }
-
-interface Tables extends Pick<Texts, 'omnichannel_user_role' | 'omnichannel_role_permission' | 'omnichannel_contact_email' | 'omnichannel_contact_phone' | 'omnichannel_statistic'> {
-  omnichannel_user: { id: string, active: boolean }
-  omnichannel_auth_token: { hashed_token: string, user_id: string, expires_at: Date | null }
-  omnichannel_custom_field: CustomField & { scope: string, visibility: string, position: number }
-  omnichannel_contact: Omit<ContactRow, 'custom_fields' | 'conflicting_fields'> & {
-    enabled: boolean
-    version: number
-    custom_fields: Json<ContactRow['custom_fields']>
-    conflicting_fields: Json<ContactRow['conflicting_fields']>
-  }
-  omnichannel_contact_channel: ChannelRow & { contact_id: string, position: number }
-  omnichannel_room: Timed<Texts['omnichannel_room']>
-  omnichannel_subscription: Timed<Texts['omnichannel_subscription']>
-  omnichannel_inquiry: Timed<Texts['omnichannel_inquiry']>
-}
-
 export function addPlainKysely (app: FastifyInstance, dist: Dist, pool: Pool): void {
-  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
+  const db = new Kysely<PostgresTables>({ dialect: new PostgresDialect({ pool }) })
   addRoute(app, dist, {
     findCaller: async (userId, hashedToken) => {
       const caller = await db.selectFrom('omnichannel_auth_token as token').innerJoin('omnichannel_user as user', 'user.id', 'token.user_id')
@@ -45,7 +26,7 @@ export function addPlainKysely (app: FastifyInstance, dist: Dist, pool: Pool): v
   })
 }
 
-async function update (trx: Transaction<Tables>, dist: Dist, body: UpdateContactBody): Promise<Contact> {
+async function update (trx: Transaction<PostgresTables>, dist: Dist, body: UpdateContactBody): Promise<Contact> {
   const stored = await read(trx, dist, body)
   const changed = change(dist, body, stored)
   if (changed === undefined) return toContact(stored)
@@ -83,7 +64,7 @@ async function update (trx: Transaction<Tables>, dist: Dist, body: UpdateContact
   return toContact(changed)
 }
 
-async function read (trx: Transaction<Tables>, { index }: Dist, body: UpdateContactBody): Promise<Stored> {
+async function read (trx: Transaction<PostgresTables>, { index }: Dist, body: UpdateContactBody): Promise<Stored> {
   const { contactId, contactManager, customFields } = body
   const row = await trx.selectFrom('omnichannel_contact')
     .select(['id', 'name', 'contact_manager', 'custom_fields', 'conflicting_fields', 'unknown', 'pre_registration', 'last_chat_id', 'last_chat_at',
