@@ -14,7 +14,7 @@ async function open (t: Test) {
   const source = new Database(file)
   fill(source)
   source.exec(`
-    UPDATE omnichannel_contact SET name = 'a' || char(0) || 'b', custom_fields = '{ "a" : 1e400 }' WHERE id = 'maria';
+    UPDATE omnichannel_contact SET name = 'a' || char(0) || 'b', custom_fields = '{ "a" : 1e400 }', update_id = '00ff' WHERE id = 'maria';
     INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer) VALUES ('ann', 'k', 'f', 'maria', 1, '{}');
     DELETE FROM omnichannel_role_permission WHERE role = 'admin';
     INSERT INTO omnichannel_statistic VALUES ('Resolved_Conflicts_Count', 9007199254740991)`)
@@ -36,6 +36,7 @@ t.test('everything arrives, is compared, and is not copied again', async (t) => 
   const count = Object.values(without(rows(source))).flat().length
   t.match(await cli(['copy', file, url]), { code: 0, out: new RegExp(`^Copied ${file} to .*: ${count} rows in [\\d.]+ s, compared row by row\n$`), err: '' })
   t.strictSame(alike(rows(database)), alike(rows(source)))
+  t.equal(database.prepare("SELECT update_id FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), '00ff')
   t.strictSame(database.prepare('SELECT id FROM omnichannel_custom_field ORDER BY position').pluck().all(), ['plan', 'note', 'secret', 'topic'])
   t.strictSame(await cli(['copy', file, url]), { code: 0, out: `${name} holds the ${count} rows of ${file} already, compared row by row\n`, err: '' })
   t.strictSame(alike(rows(database)), alike(rows(source)))
