@@ -118,6 +118,21 @@ t.test('version 2 with rows comes to the newest, loses nothing, and is like a ne
   t.strictSame(schemaOf(database), await openNewest(t))
 })
 
+t.test('a migration that fails, or waits too long for a lock: nothing of it stays', async (t) => {
+  const { given, database } = await open(t)
+  database.exec(readFileSync('src/store/migrations/postgres/000002.sql', 'utf8'))
+  const before = schemaOf(database)
+  database.exec('BEGIN; SELECT FROM omnichannel_contact')
+  await t.rejects(register(given, { lockTimeout: 100 }), { code: 'FOC_DATABASE_BUSY' })
+  database.exec(`ROLLBACK; CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON omnichannel_migration FOR EACH ROW EXECUTE FUNCTION refuse()`)
+  await t.rejects(register(given), { message: 'no' })
+  database.exec('DROP FUNCTION refuse CASCADE')
+  t.strictSame(schemaOf(database), before)
+  await register(given)
+  t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [2, 3])
+})
+
 t.test('six nodes at once: one does it', async (t) => {
   for (const before of ['', readFileSync('src/store/migrations/postgres/000002.sql', 'utf8')]) await startTogether(t, before)
 })
