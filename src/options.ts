@@ -52,7 +52,8 @@ export interface OmnichannelContactsOptions<U extends User = User> {
    */
   prefix?: string
   /**
-   * `true` creates what is missing of `schema.sql` or `schema.postgres.sql`; `false` only checks that all is there.
+   * `true` brings the tables up to date; `false` only checks that all is there. Then the command `fastify-omnichannel-contacts
+   * migrate` does it, or the SQL that it prints with `--print`.
    *
    * @default true
    */
