@@ -59,7 +59,7 @@ function addColumn (script: string, { sql }: Part): string {
   return script.replace(new RegExp(`(?<=^CREATE TABLE IF NOT EXISTS ${table} \\(\n).*?^\\)`, 'ms'), (body) => {
     const width = /\w+ +/.exec(body)?.[0].length ?? 0
     // Behind the last column, where ALTER TABLE puts it.
-    return body.replace(/(,?)\n(?=\)| {2}[A-Z]{5})/, `,\n${comment}  ${name.padEnd(width)}${definition.slice(name.length + 1)}$1\n`)
+    return body.replace(/(,?)\n(?=\)| {2}[A-Z]{5})/, `,\n${comment}  ${name.padEnd(width - 1)} ${definition.slice(name.length + 1)}$1\n`)
   })
 }
 
