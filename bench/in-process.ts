@@ -2,13 +2,16 @@
 
 import type Database from 'better-sqlite3'
 import type { FastifyRequest } from 'fastify'
+import { randomBytes } from 'node:crypto'
 import type { Settings } from '../src/options.js'
 import type { UpdateContactBody } from '../src/rules/schemas.js'
-import type { Work } from '../src/rules/unit-of-work.js'
+import type { UpdateContext } from '../src/rules/unit-of-work.js'
 import type { Dist } from './contestants/dist.js'
 import { caller } from './data.js'
 import { bodiesOf } from './loads.js'
 import { median } from './ratios.js'
+
+const reply = { isPending: () => true, lock: () => undefined, unlock: () => undefined }
 
 const atOnce = 32
 const warmUp = 10_000
@@ -23,17 +26,17 @@ export async function runInProcess (dist: Dist, database: Database.Database): Pr
   let sent = 0
 
   const update = async (): Promise<void> => {
-    const work: Work = {
+    const context: UpdateContext = {
+      updateId: randomBytes(16).toString('hex'),
       body: JSON.parse(body(sent++)) as UpdateContactBody,
       beginPatterns: () => beginPatterns(() => undefined),
       ifMatch: undefined,
       idempotencyKey: undefined,
-      isAwaited: () => true,
-      admit: () => dist.identity.admit(request, {} as Settings),
+      recheckAccess: () => dist.auth.recheckAccess(request, {} as Settings),
       toAnswer: dist.replies.toAnswer,
       beforeCommit: undefined
     }
-    await store.update(() => dist.unitOfWork.unitOfWork(work), 5000, () => { throw new Error('SQLite leaves nothing in doubt') })
+    await store.update(() => dist.unitOfWork.prepareUpdate(context), reply, 5000)
   }
   const run = async (count: number): Promise<void> => {
     let left = count

@@ -64,8 +64,8 @@ export const DatabaseBusyError = createError('FOC_DATABASE_BUSY', 'error-databas
 /** 500, in the log: a connection was lost during COMMIT, and what became of the update cannot be found out. PostgreSQL only. */
 export const InDoubtError = createError('FOC_IN_DOUBT', 'The database was lost during COMMIT, so the update may or may not have been made', 500)
 
-/** Nobody waits for the answer any more, so nothing was begun. Never seen by a caller. */
-export const RequestGoneError = createError('FOC_REQUEST_GONE', 'The request was answered or its client went away before the update began', 503)
+/** The reply was answered otherwise, or its client went away, before COMMIT. Nothing was written, and no caller sees this. */
+export const RequestGoneError = createError('FOC_REQUEST_GONE', 'The request was answered or its client went away before the update was committed', 503)
 
 // Mistakes of the host, thrown at registration or logged.
 
@@ -99,3 +99,14 @@ export const UnsuitableColumnError = createError<[column: string, type: string, 
 export const NewerSchemaError = createError<[found: number, known: number]>(
   'FOC_NEWER_SCHEMA',
   'The database has schema version %d, and this version of fastify-omnichannel-contacts knows only %d: upgrade the package', 500)
+
+const ownErrors = [
+  UnauthorizedError, ForbiddenError, InvalidParamsError, ContactNotFoundError, ContactManagerNotFoundError, InvalidCustomFieldError,
+  CustomFieldNotAllowedError, InvalidOperationError, ContactVersionMismatchError, IdempotencyKeyReusedError, UpdateRefusedError,
+  DatabaseBusyError, InDoubtError, RequestGoneError, InvalidUserError, AsyncBeforeCommitError
+]
+
+/** Whether an error is the plugin's, whose status may be shown. A function of the host may throw anything, with any `statusCode`. */
+export function isOwnError (error: unknown): boolean {
+  return ownErrors.some((OwnError) => error instanceof OwnError)
+}

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { addBodyParsers } from './http/body.js'
-import { authenticateHook, authorizeHook } from './http/identity.js'
+import { sendWithoutHooks } from './http/replies.js'
 import { addRoute } from './http/route.js'
 import { checkOptions, type OmnichannelContactsOptions, type OmnichannelContactsPlugin } from './options.js'
 import { openStore } from './store/open-store.js'
@@ -12,10 +12,8 @@ const plugin: FastifyPluginAsync<OmnichannelContactsOptions> = async (app, optio
   const store = openStore(settings.database, (error) => { app.log.error({ err: error }, 'a connection to the database was lost') })
   await store.migrate(settings)
 
-  app.addHook('preParsing', authenticateHook(store, settings))
-  app.addHook('preParsing', authorizeHook(store, settings))
-  app.addHook('onClose', async () => { await store.settled() })
-
+  app.addHook('onClose', async () => { await store.drain() })
+  app.setErrorHandler(sendWithoutHooks)
   addBodyParsers(app)
   addRoute(app, store, settings)
 }
@@ -52,6 +50,6 @@ export * from './errors.js'
 export * from './rules/schemas.js'
 export type { PostgresClient, PostgresPool, PostgresQuery, PostgresResult } from './store/postgres/handle.js'
 export type { SqliteDatabase, SqliteStatement } from './store/sqlite/handle.js'
-export { hashToken } from './http/identity.js'
+export { hashToken } from './http/auth.js'
 export type { PostgresTables, SqliteTables } from './store/tables.js'
 export type { ContactUpdatedEvent, OmnichannelContactsOptions, OmnichannelContactsPlugin, User } from './options.js'

@@ -13,6 +13,11 @@ export interface User {
 
 /** What `beforeCommit` and `onContactUpdated` are told of an update. */
 export interface ContactUpdatedEvent<U extends User = User> {
+  /**
+   * Identifies the update: 32 hexadecimal digits, different for each request. Both hooks get the same one, and so does a second call of
+   * `beforeCommit`. It is stored as `update_id` of the contact.
+   */
+  updateId: string
   /** The contact as it is now, and as the caller sees it. */
   contact: Contact
   /** The contact as it was. */
@@ -91,11 +96,12 @@ export interface OmnichannelContactsOptions<U extends User = User> {
    */
   idempotencyWindow?: number
   /**
-   * Called inside the transaction, once for each update that writes, after the rows are written. On SQLite `connection` is
-   * the host's own handle and the hook must be synchronous: a promise undoes the update. On PostgreSQL it is the client
-   * that is in the transaction, and the hook is awaited; it is called again where the transaction has to be begun again.
-   * Throwing {@link UpdateRefusedError} undoes the update and answers 400 with its text; throwing anything else undoes it and
-   * answers 500.
+   * Called inside the transaction, after the rows of an update are written. On SQLite `connection` is the host's own handle, and the
+   * hook must be synchronous: a promise rolls the update back. On PostgreSQL `connection` is the client that is in the transaction,
+   * and the hook is awaited, until `lockTimeout` at most. It is called again only if the transaction was rolled back and has to be
+   * begun again.
+   * Throwing {@link UpdateRefusedError} rolls the update back and answers 400 with its text. Throwing anything else rolls it back
+   * and answers 500.
    *
    * @default none
    */

@@ -136,7 +136,7 @@ type Row = Record<string, unknown>
 
 /**
  * What differs between two calls of `rows`: a changed row by the columns that changed, a new one whole, `gone` for one
- * that is no more. A time of an update that moved is `moved`.
+ * that is no more. A time of an update that moved is `moved`; the id of an update is left out.
  */
 export function changes (before: Record<string, unknown[]>, after: Record<string, unknown[]>): Record<string, unknown> {
   const [old, current] = [before, after].map((all) => new Map(Object.entries(all).flatMap(([table, list]) =>
@@ -144,7 +144,7 @@ export function changes (before: Record<string, unknown[]>, after: Record<string
   const differences = [...new Set([...old.keys(), ...current.keys()])].map((key) => {
     const [was, is] = [old.get(key), current.get(key)]
     if (was === undefined || is === undefined) return [key, is ?? 'gone'] as const
-    const changed = Object.entries(is).filter(([column, value]) => value !== was[column])
+    const changed = Object.entries(is).filter(([column, value]) => value !== was[column] && column !== 'update_id')
     return [key, Object.fromEntries(changed.map(([column, value]) =>
       [column, column === 'updated_at' ? 'moved' : value]))] as const
   })

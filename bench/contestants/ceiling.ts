@@ -9,16 +9,14 @@ import type { Dist } from './dist.js'
 
 export function addCeiling (app: FastifyInstance, dist: Dist, database: Database.Database): void {
   const { read, update, ...store } = dist.store.sqliteStore(database)
-  const remembering: Store = { ...store, read: remember(read) as Store['read'], update: remember(update) }
+  const remembering: Store = { ...store, read: remember(read) as Store['read'], update: remember(update) as Store['update'] }
   const settings = { prefix: '/api/v1', lockTimeout: 5000, bodyLimit: 256 * 1024, idempotencyWindow: 86_400_000 } as Settings
 
-  app.addHook('preParsing', dist.identity.authenticateHook(remembering, settings))
-  app.addHook('preParsing', dist.identity.authorizeHook(remembering, settings))
   dist.body.addBodyParsers(app)
   dist.route.addRoute(app, remembering, settings)
 }
 
-function remember (ask: Store['update']): Store['update'] {
-  let answer: Promise<unknown> | undefined
-  return (...asked) => (answer ??= ask(...asked)) as ReturnType<typeof ask<never>>
+function remember (ask: unknown): unknown {
+  let answer: unknown
+  return (...asked: unknown[]) => (answer ??= (ask as (...asked: unknown[]) => unknown)(...asked))
 }

@@ -7,8 +7,8 @@ export interface Dist {
   body: typeof import('../../src/http/body.js')
   contact: typeof import('../../src/rules/contact.js')
   customFields: typeof import('../../src/rules/custom-fields.js')
-  store: typeof import('../../src/store/sqlite/sqlite-store.js')
-  identity: typeof import('../../src/http/identity.js')
+  store: typeof import('../../src/store/sqlite/store.js')
+  auth: typeof import('../../src/http/auth.js')
   patterns: typeof import('../../src/rules/patterns.js')
   replies: typeof import('../../src/http/replies.js')
   route: typeof import('../../src/http/route.js')
@@ -22,8 +22,8 @@ export async function loadDist (folder: string): Promise<Dist> {
     body: await load('http/body'),
     contact: await load('rules/contact'),
     customFields: await load('rules/custom-fields'),
-    store: await load('store/sqlite/sqlite-store'),
-    identity: await load('http/identity'),
+    store: await load('store/sqlite/store'),
+    auth: await load('http/auth'),
     patterns: await load('rules/patterns'),
     replies: await load('http/replies'),
     route: await load('http/route'),

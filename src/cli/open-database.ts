@@ -95,7 +95,7 @@ async function use<Result> (file: string, io: Io, work: Work<Result>): Promise<R
  * @throws {CommandError}
  */
 export async function openDatabase (file: string, io: Io): Promise<Database.Database> {
-  const [{ sqliteStore }, { checkOptions }] = await Promise.all([import('../store/sqlite/sqlite-store.js'), import('../options.js')])
+  const [{ sqliteStore }, { checkOptions }] = await Promise.all([import('../store/sqlite/store.js'), import('../options.js')])
   const database = await openFile(file, io)
   try {
     database.pragma('journal_mode = WAL')

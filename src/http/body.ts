@@ -2,7 +2,7 @@
 // has set.
 
 import { Ajv2020 } from 'ajv/dist/2020.js'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { InvalidParamsError } from '../errors.js'
 import { UpdateContactBody } from '../rules/schemas.js'
 import { uniqueItems } from './unique-items.js'
@@ -20,11 +20,12 @@ export function addBodyParsers (app: FastifyInstance): void {
   app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, text, done) => {
     done(null, Object.fromEntries(new URLSearchParams(text as string)))
   })
-  // A request without any body reaches no parser; it counts as {}.
-  app.addHook('preValidation', (request, _reply, done) => {
-    if (request.body === undefined) request.body = {}
-    done()
-  })
+}
+
+/** A request without any body reaches no parser. It counts as {}. */
+export function addEmptyBody (request: FastifyRequest, _reply: unknown, done: () => void): void {
+  request.body ??= {}
+  done()
 }
 
 function parseJson (text: string): unknown {

@@ -4,20 +4,20 @@ import { UpdateRefusedError } from '../errors.js'
 import type { ContactUpdatedEvent, Settings } from '../options.js'
 import { toContact } from '../rules/contact.js'
 import { Contact } from '../rules/schemas.js'
-import type { Change, Work } from '../rules/unit-of-work.js'
-import { userOf } from './identity.js'
+import type { Change, UpdateContext } from '../rules/unit-of-work.js'
+import { userOf } from './auth.js'
 
 type Hooks = Pick<Settings, 'beforeCommit' | 'onContactUpdated'>
 
-/** What the host does inside the transaction. */
-export function callBeforeCommit ({ beforeCommit }: Hooks, request: FastifyRequest): Work['beforeCommit'] {
+/** The host's work inside the transaction. */
+export function callBeforeCommit ({ beforeCommit }: Hooks, request: FastifyRequest): UpdateContext['beforeCommit'] {
   return beforeCommit && ((change) => ({
     call: (connection: never) => {
       try {
         const result = beforeCommit(eventOf(request, change), connection)
-        return isPromise(result) ? Promise.resolve(result).catch(refuse) : result
+        return isPromise(result) ? Promise.resolve(result).catch(fail) : result
       } catch (thrown) {
-        return refuse(thrown)
+        return fail(thrown)
       }
     }
   }))
@@ -27,12 +27,12 @@ function isPromise (value: unknown): value is PromiseLike<unknown> {
   return typeof (value as PromiseLike<unknown> | undefined | null)?.then === 'function'
 }
 
-/** Only a refusal by its name is shown to the caller, whatever status an error of the host's own has. */
-function refuse (thrown: unknown): never {
+/** Only an UpdateRefusedError reaches the caller. Any other error is an unforeseen one, whatever its `statusCode`. */
+function fail (thrown: unknown): never {
   throw thrown instanceof UpdateRefusedError ? thrown : new Error('beforeCommit failed', { cause: thrown })
 }
 
-/** Tells the host after COMMIT, which stands, whatever the host makes of it. */
+/** Tells the host after COMMIT. */
 export function callOnContactUpdated ({ onContactUpdated }: Hooks, request: FastifyRequest, change: Change): void {
   if (onContactUpdated === undefined) return
   new Promise((resolve) => { resolve(onContactUpdated(eventOf(request, change))) })
@@ -40,9 +40,9 @@ export function callOnContactUpdated ({ onContactUpdated }: Hooks, request: Fast
 }
 
 function eventOf (request: FastifyRequest, change: Change): ContactUpdatedEvent {
-  const { contact } = change
+  const { updateId, contact } = change
   const previous = toContact(change.previous)
   const changedFields = (Object.keys(Contact.properties) as Array<keyof Contact>).filter((field) =>
     field !== '_updatedAt' && !isDeepStrictEqual(contact[field], previous[field]))
-  return { contact, previous, changedFields, user: userOf(request), request }
+  return { updateId, contact, previous, changedFields, user: userOf(request), request }
 }

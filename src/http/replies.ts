@@ -3,12 +3,13 @@
 
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { ContactVersionMismatchError, ForbiddenError, UnauthorizedError } from '../errors.js'
+import { ContactVersionMismatchError, DatabaseBusyError, ForbiddenError, UnauthorizedError } from '../errors.js'
 import type { Contact, ErrorReply, UpdateContactReply } from '../rules/schemas.js'
-import type { Done } from '../rules/unit-of-work.js'
-import { sendPast } from './awaited.js'
+import type { UpdateResult } from '../rules/unit-of-work.js'
+import { sendUnguarded } from './reply-guard.js'
 
 const headers = { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }
+const internalServerError = JSON.stringify({ success: false, error: 'Internal server error' } satisfies ErrorReply)
 const asItIs = (text: unknown): string => text as string
 
 const unauthorized = new UnauthorizedError().message
@@ -20,7 +21,7 @@ const unreadable: Record<string, string> = {
 
 export function send (reply: FastifyReply, status: number, text: string): void {
   // With a serializer of the reply's own Fastify adds no charset to the content type.
-  sendPast(reply.headers(headers).serializer(asItIs), status, text)
+  sendUnguarded(reply.headers(headers).serializer(asItIs), status, text)
 }
 
 /** The body of a 200. */
@@ -28,8 +29,8 @@ export function toAnswer (contact: Contact): string {
   return JSON.stringify({ contact, success: true } satisfies UpdateContactReply)
 }
 
-/** Sends what was done, or done before. */
-export function sendDone (reply: FastifyReply, { answer, version, replayed }: Done): void {
+/** Sends the result of an update. */
+export function sendResult (reply: FastifyReply, { answer, version, replayed }: UpdateResult): void {
   void reply.header('etag', `"${version}"`)
   if (replayed) void reply.header('idempotency-replayed', 'true')
   send(reply, 200, answer)
@@ -41,6 +42,23 @@ export function sendError (error: Partial<FastifyError>, request: FastifyRequest
   if (status === 503 && !reply.hasHeader('retry-after')) void reply.header('retry-after', '1')
   if (error instanceof ContactVersionMismatchError) void reply.header('etag', `"${error.version}"`)
   send(reply, status, JSON.stringify(body))
+}
+
+/**
+ * Answers 500 without the host's hooks: one of them has failed at our answer, and would fail again. It stands behind `sendError` in
+ * Fastify's chain of error handlers.
+ */
+export function sendWithoutHooks (error: unknown, request: FastifyRequest, { raw }: FastifyReply): void {
+  request.log.error({ err: error }, 'an onSend hook failed')
+  if (raw.headersSent) raw.destroy()
+  else raw.writeHead(500, headers).end(internalServerError)
+}
+
+/** Anything that is not the plugin's own error, thrown on the way of an update. Its status and code are not shown. */
+export class UnforeseenError extends Error {
+  constructor (cause: unknown) {
+    super('The update failed', { cause })
+  }
 }
 
 interface Refusal {
@@ -62,12 +80,13 @@ function toRefusal (error: Partial<FastifyError>, request: FastifyRequest, reply
   }
   if (code === 'FOC_INVALID_PARAMS') return invalidParams(status, message)
   if (code.startsWith('FST_ERR_CTP_')) return invalidParams(400, unreadable[code] ?? 'The request body could not be read')
+  if (error instanceof DatabaseBusyError) request.log.warn({ err: error }, 'contacts.update gave up waiting for the database')
   if (code.startsWith('FOC_') && status !== 500) return { status, body: { success: false, error: message } }
   // A hook of the host refused, or its server is overloaded: its status stands, its words may hold anything.
   if ((status >= 400 && status < 500) || status === 503) {
     return { status, body: { success: false, error: STATUS_CODES[status] ?? 'Request refused' } }
   }
-  request.log.error({ err: error }, 'contacts.update failed')
+  request.log.error({ err: error instanceof UnforeseenError ? error.cause : error }, 'contacts.update failed')
   return { status: 500, body: { success: false, error: 'Internal server error' } }
 }
 

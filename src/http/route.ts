@@ -1,22 +1,24 @@
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import { RequestGoneError } from '../errors.js'
+// All that is particular to this endpoint: its method, path, permission, schema and operation.
+
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
+import { randomBytes } from 'node:crypto'
+import { isOwnError, RequestGoneError } from '../errors.js'
 import type { Settings } from '../options.js'
 import { fingerprintOf } from '../rules/idempotency.js'
-import { whatBecameOf } from '../rules/in-doubt.js'
 import { createPatterns, type PatternProblem } from '../rules/patterns.js'
 import type { UpdateContactBody } from '../rules/schemas.js'
-import { unitOfWork, type Work } from '../rules/unit-of-work.js'
+import { prepareUpdate, type UpdateContext } from '../rules/unit-of-work.js'
 import type { Store } from '../store/store.js'
-import { watchReply } from './awaited.js'
-import { validateBody } from './body.js'
+import { authenticateHook, authorizeHook, recheckAccess, userOf } from './auth.js'
+import { addEmptyBody, validateBody } from './body.js'
 import { callBeforeCommit, callOnContactUpdated } from './events.js'
-import { admit, userOf } from './identity.js'
 import { bodyByContentType } from './openapi-body.js'
 import { describeOperation } from './openapi.js'
 import { readIdempotencyKey, readIfMatch } from './preconditions.js'
-import { sendDone, sendError, toAnswer } from './replies.js'
+import { sendError, sendResult, toAnswer, UnforeseenError } from './replies.js'
+import { guardReply } from './reply-guard.js'
 
-/** The route, with its own validator, serializer and error handler instead of the host's. */
+/** The route, with its own hooks, validator, serializer and error handler instead of the host's. */
 export function addRoute (app: FastifyInstance, store: Store, settings: Settings): void {
   const beginPatterns = createPatterns()
   const schema = describeOperation(app.prefix + settings.prefix, settings.authenticate === undefined)
@@ -26,35 +28,24 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     url: `${settings.prefix}/omnichannel/contacts.update`,
     bodyLimit: settings.bodyLimit,
     schema,
+    preParsing: [authenticateHook(store, settings), authorizeHook(store, settings)],
+    preValidation: addEmptyBody,
     validatorCompiler: ({ httpPart }) => httpPart === 'body' ? validateBody : () => true,
     serializerCompiler: () => JSON.stringify,
     errorHandler: sendError,
     handler: async (request, reply) => {
       const problems = new Map<string, PatternProblem>()
-      const { isAwaited, seal } = watchReply(request, reply)
-      const ifMatch = readIfMatch(request)
-      const key = readIdempotencyKey(request)
-      const work: Work = {
-        body: request.body,
-        // A new budget also where the update has to be run again.
-        beginPatterns: () => beginPatterns(({ id }, problem) => { problems.set(id, problem) }),
-        ifMatch,
-        idempotencyKey: key === undefined ? undefined : {
-          userId: userOf(request).id, key, fingerprint: fingerprintOf(request.body, ifMatch), window: settings.idempotencyWindow
-        },
-        isAwaited,
-        admit: () => admit(request, settings),
-        toAnswer,
-        beforeCommit: callBeforeCommit(settings, request)
-      }
+      // A new budget for each attempt.
+      const context = contextOf(request, settings, () => beginPatterns(({ id }, problem) => { problems.set(id, problem) }))
+      const guard = guardReply(request, reply)
       try {
-        const done = await store.update(() => unitOfWork(work), settings.lockTimeout, (done) => whatBecameOf(work, done))
-        seal()
-        sendDone(reply, done)
-        if (done.change !== undefined) callOnContactUpdated(settings, request, done.change)
+        const result = await store.update(() => prepareUpdate(context), guard, settings.lockTimeout)
+        sendResult(reply, result)
+        if (result.change !== undefined) callOnContactUpdated(settings, request, result.change)
       } catch (error) {
-        if (!(error instanceof RequestGoneError)) throw error
-        request.log.info('contacts.update was not begun: the request has been answered, or its client is gone')
+        guard.unlock()
+        if (!(error instanceof RequestGoneError)) throw isOwnError(error) ? error : new UnforeseenError(error)
+        request.log.info('contacts.update was not made: the request has been answered, or its client is gone')
       } finally {
         // After the answer: a log may be written with the same handle.
         if (problems.size > 0) process.nextTick(logPatterns, request.log, problems)
@@ -67,6 +58,23 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     schema.body = bodyByContentType
     done()
   })
+}
+
+function contextOf (request: FastifyRequest<{ Body: UpdateContactBody }>, settings: Settings, beginPatterns: UpdateContext['beginPatterns']): UpdateContext {
+  const ifMatch = readIfMatch(request)
+  const key = readIdempotencyKey(request)
+  return {
+    updateId: randomBytes(16).toString('hex'),
+    body: request.body,
+    beginPatterns,
+    ifMatch,
+    idempotencyKey: key === undefined ? undefined : {
+      userId: userOf(request).id, key, fingerprint: fingerprintOf(request.body, ifMatch), windowMs: settings.idempotencyWindow
+    },
+    recheckAccess: () => recheckAccess(request, settings),
+    toAnswer,
+    beforeCommit: callBeforeCommit(settings, request)
+  }
 }
 
 /** So that an administrator learns of it: to the caller the value is just not valid. */

@@ -1,11 +1,11 @@
 // A contact: its rows, and what the API makes of them.
 
 import * as queries from '../store/queries.js'
-import { ask, type Steps } from '../store/steps.js'
+import { read, type Read } from '../store/operation.js'
 import type { ContactChannelTable, ContactTable } from '../store/tables.js'
 import type { Contact, ContactChannel } from './schemas.js'
 
-type ContactRow = Omit<ContactTable, 'enabled' | 'update_id'>
+type ContactRow = Omit<ContactTable, 'enabled'>
 type ChannelRow = Omit<ContactChannelTable, 'contact_id' | 'position'>
 
 /** A contact as the rules see it, with the lists that hang on its row. */
@@ -16,20 +16,22 @@ export interface StoredContact {
   channels: ChannelRow[]
 }
 
-/** Reads an enabled contact. */
-export function * findContact (contactId: string): Steps<StoredContact | undefined> {
-  const [row, emails, phones, channels] = yield * ask(
-    queries.findEnabledContact({ contactId }),
-    queries.listEmails({ contactId }),
-    queries.listPhones({ contactId }),
-    queries.listChannels({ contactId })
+/** Reads an enabled contact. Its row comes first, and is locked where rows are. */
+export function readContact (contactId: string): Read<StoredContact | undefined> {
+  return read(
+    [
+      queries.findEnabledContact({ contactId }),
+      queries.listEmails({ contactId }),
+      queries.listPhones({ contactId }),
+      queries.listChannels({ contactId })
+    ],
+    (row, emails, phones, channels) => row && {
+      row,
+      emails: emails.map((email) => email.address),
+      phones: phones.map((phone) => phone.phone_number),
+      channels
+    }
   )
-  return row && {
-    row,
-    emails: emails.map((email) => email.address),
-    phones: phones.map((phone) => phone.phone_number),
-    channels
-  }
 }
 
 /** The contact as the API shows it. */

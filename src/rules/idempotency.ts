@@ -1,66 +1,67 @@
-// One update, once: an answer is stored in the transaction of its update, and whoever asks for the same again with the
-// same key gets it again.
+// A response is stored in the transaction of its update. The same request with the same key gets it again.
 
 import { hash } from 'node:crypto'
 import { IdempotencyKeyReusedError, InvalidParamsError } from '../errors.js'
+import { read, type Query, type Read } from '../store/operation.js'
 import * as queries from '../store/queries.js'
-import { ask, type Query, type Steps } from '../store/steps.js'
 import type { UpdateContactBody } from './schemas.js'
 
-/** A key, and what came with it. */
+/** A key, and the request that came with it. */
 export interface IdempotencyKey {
   userId: string
   key: string
   fingerprint: string
-  /** How long it is remembered, in milliseconds. */
-  window: number
+  /** How long a response is stored, in milliseconds. */
+  windowMs: number
 }
 
-export interface Remembered {
+export interface StoredResponse {
   version: number
+  /** The body of the response. */
   answer: string
 }
 
-/** @throws {InvalidParamsError} when the body is nested too deeply to be written down */
+/** @throws {InvalidParamsError} when the body is nested too deeply */
 export function fingerprintOf (body: UpdateContactBody, ifMatch: unknown): string {
   try {
-    return hash('sha256', JSON.stringify([body, ifMatch], sortKeys), 'base64')
+    return hash('sha256', JSON.stringify([body, ifMatch], normalize), 'base64')
   } catch {
     throw new InvalidParamsError('The request body is nested too deeply')
   }
 }
 
-// The order of keys is no part of what is asked for.
-function sortKeys (_key: string, value: unknown): unknown {
+/** The order of keys does not count. JSON has no Infinity, which is a value of a custom field like any other. */
+function normalize (_key: string, value: unknown): unknown {
+  if (typeof value === 'number') return Number.isFinite(value) ? value : String(value)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
   return Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1))
 }
 
-/** What is known of a key when its transaction begins. */
-export interface Known {
-  remembered: Remembered | undefined
-  /** Whether the answers of other keys have outlived their window. */
-  outlived: boolean
+/** What is stored for a key when its transaction begins. */
+export interface KeyLookup {
+  response: StoredResponse | undefined
+  /** Whether responses of any key have expired. */
+  anyExpired: boolean
 }
 
-/** @throws {IdempotencyKeyReusedError} when the key came with another request */
-export function * findAnswer ({ userId, key, fingerprint, window }: IdempotencyKey): Steps<Known> {
-  const [row] = yield * ask(queries.findAnswer({ userId, key, since: since(window) }))
-  const { fingerprint: stored, version, answer, outlived } = row as NonNullable<typeof row>
-  if (stored !== null && stored !== fingerprint) throw new IdempotencyKeyReusedError()
-  return { remembered: answer === null ? undefined : { version: version as number, answer }, outlived: outlived === 1 }
-}
-
-/** What stores the answer, and takes a few old ones away where there are any. */
-export function rememberAnswer (
-  { userId, key, fingerprint, window }: IdempotencyKey, contactId: string, { version, answer }: Remembered, outlived: boolean
-): Query[] {
-  const put = queries.putAnswer({
-    userId, key, fingerprint, contactId, version, text: answer, now: new Date().toISOString(), since: since(window)
+/** Its `decide` throws {@link IdempotencyKeyReusedError} when the key came with another request. */
+export function readResponse ({ userId, key, fingerprint, windowMs }: IdempotencyKey): Read<KeyLookup> {
+  return read([queries.findResponse({ userId, key, since: startOf(windowMs) })], (row) => {
+    const { fingerprint: stored, version, answer, any_expired: anyExpired } = row as NonNullable<typeof row>
+    if (stored !== null && stored !== fingerprint) throw new IdempotencyKeyReusedError()
+    return { response: answer === null ? undefined : { version: version as number, answer }, anyExpired: anyExpired === 1 }
   })
-  return outlived ? [put, queries.deleteOutlived({ since: since(window) })] : [put]
 }
 
-function since (window: number): string {
-  return new Date(Date.now() - window).toISOString()
+/** Stores a response, and deletes a few expired ones. */
+export function storeResponse (
+  { userId, key, fingerprint, windowMs }: IdempotencyKey, contactId: string, { version, answer }: StoredResponse, anyExpired: boolean
+): Query[] {
+  const since = startOf(windowMs)
+  const put = queries.putResponse({ userId, key, fingerprint, contactId, version, text: answer, now: new Date().toISOString(), since }, 1)
+  return anyExpired ? [put, queries.deleteExpiredResponses({ since })] : [put]
+}
+
+function startOf (windowMs: number): string {
+  return new Date(Date.now() - windowMs).toISOString()
 }

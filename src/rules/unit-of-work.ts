@@ -1,66 +1,121 @@
-// All that happens in the transaction of one request, in this order: is it still waited for, may its caller still do it,
-// was it done before, is the contact the one that the caller has seen; then the rules, the host, and the answer.
+// One request in its transaction: what is read, what is judged in which order, what is written, and how to find out later
+// whether it was written.
 
-import { ContactNotFoundError, ContactVersionMismatchError, RequestGoneError } from '../errors.js'
-import { together, type Call, type Question, type Steps } from '../store/steps.js'
-import { toContact, type StoredContact } from './contact.js'
+import { ContactNotFoundError, ContactVersionMismatchError } from '../errors.js'
+import { all, always, type CommitOutcome, type Decision, type HostCallback, type Query, type Read, type Update } from '../store/operation.js'
+import * as queries from '../store/queries.js'
+import { readContact, toContact, type StoredContact } from './contact.js'
 import type { Fits } from './custom-fields.js'
-import { findAnswer, rememberAnswer, type IdempotencyKey, type Remembered } from './idempotency.js'
+import { readResponse, storeResponse, type IdempotencyKey, type KeyLookup, type StoredResponse } from './idempotency.js'
 import type { Contact, UpdateContactBody } from './schemas.js'
-import { changeContact, findForUpdate, writesOf } from './update-contact.js'
+import { changeContact, readAgent, readCustomFields, writesOf } from './update-contact.js'
 
-/** One request, as far as its transaction must know it. */
-export interface Work {
+/** A request, as far as its transaction must know it. */
+export interface UpdateContext {
+  /** Identifies the update, whatever its version and time: 16 random bytes. */
+  updateId: string
   body: UpdateContactBody
   /** Begins to check the custom fields of the request. */
   beginPatterns: () => Fits
-  /** The versions of which the contact must have one. */
+  /** The entity tags of which the contact must have one. */
   ifMatch: readonly string[] | '*' | undefined
   idempotencyKey: IdempotencyKey | undefined
-  /** Whether nobody has answered the request meanwhile, and its client is still there. */
-  isAwaited: () => boolean
-  /** Throws when the caller may no longer do it. */
-  admit: () => Steps<void>
-  /** The body of the answer. */
+  /** Reads what the caller may do; its `decide` throws when they may no longer. */
+  recheckAccess: () => Read<void>
+  /** The body of the response. */
   toAnswer: (contact: Contact) => string
-  /** What the host does on the connection once the rows are written. */
-  beforeCommit: ((change: Change) => Call) | undefined
+  /** Runs once our rows are written. */
+  beforeCommit: ((change: Change) => HostCallback) | undefined
 }
 
 export interface Change {
+  updateId: string
   contact: Contact
   previous: StoredContact
 }
 
-/** What was done: the answer, with the contact's version, and the change where there was one. */
-export interface Done extends Remembered {
+/** The response, and the change where there was one. */
+export interface UpdateResult extends StoredResponse {
   replayed: boolean
   change?: Change
 }
 
-/** @throws {RequestGoneError} before anything is asked; then whatever `admit` throws, and what the rules refuse */
-export function * unitOfWork (work: Work): Steps<Done> {
-  const { body, ifMatch, idempotencyKey } = work
-  if (!work.isAwaited()) throw new RequestGoneError()
+const noKey = always<KeyLookup>({ response: undefined, anyExpired: false })
 
-  const replays = idempotencyKey === undefined ? [] : [findAnswer(idempotencyKey)]
-  const [, found, known] = yield * together(work.admit(), findForUpdate(body), ...replays)
-  if (known?.remembered !== undefined) return { ...known.remembered, replayed: true }
+/**
+ * Judges in the order of the contract: access, the stored response, the contact, `If-Match`, the rules.
+ *
+ * @throws {ContactNotFoundError} {ContactVersionMismatchError} and what access, the key and the rules refuse, from `decide`
+ */
+export function prepareUpdate (context: UpdateContext): Update<UpdateResult> {
+  const { body, idempotencyKey } = context
+  const { queries, decide } = all(
+    readContact(body.contactId), context.recheckAccess(), idempotencyKey === undefined ? noKey : readResponse(idempotencyKey),
+    readAgent(body), readCustomFields(body)
+  )
+  return {
+    queries,
+    decide: (rows) => {
+      const [previous, , { response, anyExpired }, isAgent, customFields] = decide(rows)
+      if (response !== undefined) return nothingToWrite({ ...response, replayed: true })
 
-  const { previous } = found
-  if (previous === undefined) throw new ContactNotFoundError()
-  const { id, version } = previous.row
+      if (previous === undefined) throw new ContactNotFoundError()
+      checkVersion(previous.row.version, context.ifMatch)
+      const updated = changeContact(body, previous, { isAgent, customFields }, context.beginPatterns(), context.updateId)
+      return decideWrites(context, previous, updated, anyExpired)
+    }
+  }
+}
+
+function checkVersion (version: number, ifMatch: UpdateContext['ifMatch']): void {
   if (ifMatch !== undefined && ifMatch !== '*' && !ifMatch.includes(`"${version}"`)) throw new ContactVersionMismatchError(version)
+}
 
-  const updated = changeContact(body, previous, found, work.beginPatterns())
-  // Before anything is written: a row that cannot be shown refuses the update.
+function decideWrites (
+  context: UpdateContext, previous: StoredContact, updated: StoredContact | undefined, anyExpired: boolean
+): Decision<UpdateResult> {
+  const { updateId, idempotencyKey, beforeCommit } = context
+  // A row that cannot be shown refuses the update.
   const contact = toContact(updated ?? previous)
-  const done: Done = { version: (updated ?? previous).row.version, answer: work.toAnswer(contact), replayed: false }
-  if (updated !== undefined) done.change = { contact, previous }
+  const result: UpdateResult = { version: (updated ?? previous).row.version, answer: context.toAnswer(contact), replayed: false }
 
-  const last: Question[] = updated === undefined ? [] : writesOf(previous, updated)
-  if (done.change !== undefined && work.beforeCommit !== undefined) last.push(work.beforeCommit(done.change))
-  if (idempotencyKey !== undefined) last.push(...rememberAnswer(idempotencyKey, id, done, known?.outlived === true))
-  if (last.length > 0) yield last
-  return done
+  const writes: Array<Query | HostCallback> = updated === undefined ? [] : writesOf(previous, updated, updateId)
+  if (updated !== undefined) {
+    result.change = { updateId, contact, previous }
+    if (beforeCommit !== undefined) writes.push(beforeCommit(result.change))
+  }
+  if (idempotencyKey !== undefined) writes.push(...storeResponse(idempotencyKey, previous.row.id, result, anyExpired))
+  return { result, writes, findOutcome: readOutcome(context, previous, result) }
+}
+
+function nothingToWrite (result: UpdateResult): Decision<UpdateResult> {
+  return { result, writes: [], findOutcome: always('rolled-back') }
+}
+
+/**
+ * The contact has the id of its last update: ours means committed, the one from before means rolled back. Where others have written
+ * since, the response stored for our key tells. It is ours, or that of the same request on another node, which is then replayed.
+ */
+function readOutcome (
+  { updateId, idempotencyKey }: UpdateContext, previous: StoredContact, result: UpdateResult
+): Read<CommitOutcome<UpdateResult>> {
+  const lookup = idempotencyKey === undefined ? noKey : readResponse(idempotencyKey)
+  const keyExpires = Date.now() + (idempotencyKey?.windowMs ?? 0)
+  return {
+    queries: [queries.findLastUpdate({ contactId: previous.row.id }), ...lookup.queries],
+    decide: ([row, ...rows]) => {
+      const stored = row as { update_id: string | null, version: number } | undefined
+      if (stored?.update_id === updateId) return { committed: result }
+      const { response } = lookup.decide(rows)
+      if (response !== undefined) {
+        const isOurs = response.version === result.version && response.answer === result.answer
+        return { committed: isOurs ? result : { ...response, replayed: true } }
+      }
+      if (stored === undefined) return 'unknown'
+      const isKeyFree = idempotencyKey !== undefined && Date.now() < keyExpires
+      // Another update has the id from before, or has taken our version: it did not see ours.
+      const isUnseen = stored.update_id === previous.row.update_id || stored.version === result.version
+      return isKeyFree || isUnseen ? 'rolled-back' : 'unknown'
+    }
+  }
 }

@@ -1,20 +1,19 @@
-// Kysely builds, the driver executes. A query is compiled once for each store, with a marker in the place of every
-// parameter; a request only brings values.
+// Kysely builds, the driver executes. Each engine compiles a query once, with a marker in the place of every parameter;
+// a request only brings values.
 
 import {
   AliasNode, ColumnNode, ReferenceNode, SelectQueryNode,
   type IdentifierNode, type Kysely, type OperationNode, type RootOperationNode, type SelectionNode
 } from 'kysely'
-import type { Dialect } from './dialect.js'
-import type { Description } from './steps.js'
+import type { EngineSql } from './engine-sql.js'
+import type { QueryDefinition } from './operation.js'
 import type { Tables } from './tables.js'
 
 export interface Compiled {
-  readonly kind: Description['kind']
   readonly sql: string
-  /** Makes a row of its cells. The columns have our names, whatever the driver calls them: a host may have set its handle so. */
+  /** Makes an object of a row's cells. The names are ours: a host may have set its handle to other ones. */
   readonly toRow: (cells: unknown) => Record<string, unknown>
-  /** The parameters in their order: those of a call, and the constants of the query. */
+  /** The parameters in their order: the values of the call, and the constants of the query. */
   readonly bind: (values: object) => unknown[]
 }
 
@@ -24,12 +23,13 @@ class Marker {
 
 const markers = new Proxy({}, { get: (_target, name) => new Marker(String(name)) })
 
-/** Compiles a query with the compiler of a store's own `db`. */
-export function compile (db: Kysely<Tables>, dialect: Dialect, { kind, describe }: Description): Compiled {
-  const { sql, parameters, query } = describe(db, markers as never, dialect).compile()
+/** @param toParameter a value as the driver takes it */
+export function compile (
+  db: Kysely<Tables>, engineSql: EngineSql, toParameter: (value: unknown) => unknown, { define }: QueryDefinition
+): Compiled {
+  const { sql, parameters, query } = define(db, markers as never, engineSql).compile()
   const columns = columnsOf(query)
   return {
-    kind,
     sql,
     toRow: (cells) => {
       const row: Record<string, unknown> = {}
@@ -37,7 +37,7 @@ export function compile (db: Kysely<Tables>, dialect: Dialect, { kind, describe 
       return row
     },
     bind: (values) => parameters.map((parameter) =>
-      dialect.toParameter(parameter instanceof Marker ? (values as Record<string, unknown>)[parameter.name] : parameter))
+      toParameter(parameter instanceof Marker ? (values as Record<string, unknown>)[parameter.name] : parameter))
   }
 }
 

@@ -1,7 +1,7 @@
 import { isPool, type PostgresPool } from './postgres/handle.js'
-import { postgresStore } from './postgres/postgres-store.js'
+import { postgresStore } from './postgres/store.js'
 import type { SqliteDatabase } from './sqlite/handle.js'
-import { sqliteStore } from './sqlite/sqlite-store.js'
+import { sqliteStore } from './sqlite/store.js'
 import type { Store } from './store.js'
 
 /**

@@ -1,16 +1,16 @@
 // Every query of the plugin, in the words of the domain.
 
 import { sql, type Kysely } from 'kysely'
-import type { Dialect } from './dialect.js'
-import { many, one, write } from './steps.js'
+import type { EngineSql } from './engine-sql.js'
+import { many, one, write } from './operation.js'
 import type { Tables } from './tables.js'
 
-/** The tables behind the steady queries, which only others write. */
-export const steadyTables = [
+/** The tables of the cacheable queries. No update writes them. */
+export const cacheableTables = [
   'omnichannel_user', 'omnichannel_user_role', 'omnichannel_role_permission', 'omnichannel_auth_token', 'omnichannel_custom_field'
 ] as const satisfies ReadonlyArray<keyof Tables>
 
-/** Who holds the token, until when, and whether they have the permission: one look-up answers all questions. */
+/** The active user of a token, when the token expires, and whether the user has the permission. */
 export const findCaller = one((db, caller: { userId: string, hashedToken: string, permission: string }) =>
   db
     .selectFrom('omnichannel_auth_token as token')
@@ -21,10 +21,10 @@ export const findCaller = one((db, caller: { userId: string, hashedToken: string
     .where('token.user_id', '=', caller.userId)
     .where('user.active', '=', 1)
     // PostgreSQL's -infinity has no text.
-    .where((where) => where.or([where('token.expires_at', 'is', null), where('token.expires_at', '>', '1970-01-01T00:00:00.000Z')])), { isSteady: true })
+    .where((where) => where.or([where('token.expires_at', 'is', null), where('token.expires_at', '>', '1970-01-01T00:00:00.000Z')])), { cacheable: true })
 
 export const findPermission = one((db, { userId, permission }: { userId: string, permission: string }) =>
-  selectGrants(db, userId, permission).limit(1), { isSteady: true })
+  selectGrants(db, userId, permission).limit(1), { cacheable: true })
 
 function selectGrants (db: Kysely<Tables>, userId: string, permission: string) {
   return db
@@ -35,17 +35,25 @@ function selectGrants (db: Kysely<Tables>, userId: string, permission: string) {
     .where('grant.permission', '=', permission)
 }
 
-/** Locked where there are others, so it is asked before the lists that hang on it. */
-export const findEnabledContact = one((db, { contactId }: { contactId: string }, dialect) =>
+/** Where rows are locked, this must come before every other query, which then sees what the lock waited for. */
+export const findEnabledContact = one((db, { contactId }: { contactId: string }, engineSql) =>
   db
     .selectFrom('omnichannel_contact')
     .select([
       'id', 'name', 'contact_manager', 'custom_fields', 'conflicting_fields', 'unknown', 'pre_registration',
-      'last_chat_id', 'last_chat_at', 'version', 'created_at', 'updated_at'
+      'last_chat_id', 'last_chat_at', 'version', 'created_at', 'updated_at', 'update_id'
     ])
     .where('id', '=', contactId)
     .where('enabled', '=', 1)
-    .$if(dialect.locksRows, (query) => query.forUpdate()))
+    .$if(engineSql.locksRows, (query) => query.forNoKeyUpdate()))
+
+/** The last update of a contact, also of one that was disabled since. Waits for a transaction that still has the contact. */
+export const findLastUpdate = one((db, { contactId }: { contactId: string }, engineSql) =>
+  db
+    .selectFrom('omnichannel_contact')
+    .select(['update_id', 'version'])
+    .where('id', '=', contactId)
+    .$if(engineSql.locksRows, (query) => query.forNoKeyUpdate()))
 
 export const listEmails = many((db, { contactId }: { contactId: string }) =>
   db
@@ -77,16 +85,16 @@ export const findAgent = one((db, { userId }: { userId: string }) =>
     .innerJoin('omnichannel_user_role as held', 'held.user_id', 'user.id')
     .select('user.id')
     .where('user.id', '=', userId)
-    .where('held.role', '=', 'livechat-agent'), { isSteady: true })
+    .where('held.role', '=', 'livechat-agent'), { cacheable: true })
 
 /** In the order of insertion, which decides what is reported first. */
-export const listAllowedCustomFields = many((db, _: object, dialect) =>
+export const listAllowedCustomFields = many((db, _: object, engineSql) =>
   db
     .selectFrom('omnichannel_custom_field')
     .select(['id', 'label', 'required', 'regexp'])
     .where('scope', '=', 'visitor')
     .where('visibility', '!=', 'hidden')
-    .orderBy(dialect.insertionOrder), { isSteady: true })
+    .orderBy(engineSql.insertionOrder), { cacheable: true })
 
 export interface ContactChange {
   contactId: string
@@ -94,6 +102,7 @@ export interface ContactChange {
   contactManager: string | null
   customFields: string
   conflictingFields: string
+  updateId: string
   now: string
 }
 
@@ -107,17 +116,18 @@ export const updateContactRow = write((db, change: ContactChange) =>
       conflicting_fields: change.conflictingFields,
       unknown: 0,
       version: row('version', '+', 1),
-      updated_at: change.now
+      updated_at: change.now,
+      update_id: change.updateId
     }))
     .where('id', '=', change.contactId))
 
-// A list arrives as one value, so that a long one costs one statement too; rows that stay the same are not written.
+// A list arrives as one value, so that one statement is enough. Rows that stay the same are not written.
 
-export const putEmails = write((db, { contactId, addresses }: { contactId: string, addresses: readonly string[] }, dialect) =>
+export const putEmails = write((db, { contactId, addresses }: { contactId: string, addresses: readonly string[] }, engineSql) =>
   db
     .insertInto('omnichannel_contact_email')
     .columns(['contact_id', 'position', 'address'])
-    .expression(() => selectItems(db, contactId, dialect.items(addresses)))
+    .expression(() => selectItems(db, contactId, engineSql.items(addresses)))
     .onConflict((conflict) => conflict
       .columns(['contact_id', 'position'])
       .doUpdateSet((row) => ({ address: row.ref('excluded.address') }))
@@ -129,11 +139,11 @@ export const deleteEmailsFrom = write((db, { contactId, position }: { contactId:
     .where('contact_id', '=', contactId)
     .where('position', '>=', position))
 
-export const putPhones = write((db, { contactId, phoneNumbers }: { contactId: string, phoneNumbers: readonly string[] }, dialect) =>
+export const putPhones = write((db, { contactId, phoneNumbers }: { contactId: string, phoneNumbers: readonly string[] }, engineSql) =>
   db
     .insertInto('omnichannel_contact_phone')
     .columns(['contact_id', 'position', 'phone_number'])
-    .expression(() => selectItems(db, contactId, dialect.items(phoneNumbers)))
+    .expression(() => selectItems(db, contactId, engineSql.items(phoneNumbers)))
     .onConflict((conflict) => conflict
       .columns(['contact_id', 'position'])
       .doUpdateSet((row) => ({ phone_number: row.ref('excluded.phone_number') }))
@@ -145,7 +155,7 @@ export const deletePhonesFrom = write((db, { contactId, position }: { contactId:
     .where('contact_id', '=', contactId)
     .where('position', '>=', position))
 
-function selectItems (db: Kysely<Tables>, contactId: string, items: ReturnType<Dialect['items']>) {
+function selectItems (db: Kysely<Tables>, contactId: string, items: ReturnType<EngineSql['items']>) {
   return db
     .selectFrom(items)
     .select([sql<string>`${contactId}`.as('contact_id'), 'item.key', 'item.value'])
@@ -179,16 +189,16 @@ export const addToStatistic = write((db, { name, count }: { name: string, count:
       .column('name')
       .doUpdateSet((row) => ({ value: row('omnichannel_statistic.value', '+', row.ref('excluded.value')) }))))
 
-/** What is remembered for a key since `since`, and whether anything older is; a row in any case. */
-export const findAnswer = one((db, { userId, key, since }: { userId: string, key: string, since: string }) =>
+/** The response stored for a key after `since`, and whether older ones are stored for any key. Always returns a row. */
+export const findResponse = one((db, { userId, key, since }: { userId: string, key: string, since: string }) =>
   db
     .selectFrom(db.selectNoFrom(sql<number>`1`.as('one')).as('always'))
     .leftJoin('omnichannel_idempotency_key as stored', (join) => join
       .on((on) => on.and([on('stored.user_id', '=', userId), on('stored.key', '=', key), on('stored.created_at', '>', since)])))
     .select(['stored.fingerprint', 'stored.version', 'stored.answer'])
-    .select((where) => where.exists(selectOutlived(db, since).select('key')).as('outlived')))
+    .select((where) => where.exists(selectExpired(db, since).select('key')).as('any_expired')))
 
-export interface AnswerToKeep {
+export interface ResponseToStore {
   userId: string
   key: string
   fingerprint: string
@@ -199,38 +209,38 @@ export interface AnswerToKeep {
   since: string
 }
 
-export const putAnswer = write((db, answer: AnswerToKeep) =>
+export const putResponse = write((db, response: ResponseToStore) =>
   db
     .insertInto('omnichannel_idempotency_key')
     .values({
-      user_id: answer.userId,
-      key: answer.key,
-      fingerprint: answer.fingerprint,
-      contact_id: answer.contactId,
-      version: answer.version,
-      answer: answer.text,
-      created_at: answer.now
+      user_id: response.userId,
+      key: response.key,
+      fingerprint: response.fingerprint,
+      contact_id: response.contactId,
+      version: response.version,
+      answer: response.text,
+      created_at: response.now
     })
-    // A key that has outlived its window is free again. One that somebody else has used meanwhile is not, and no version is refused.
+    // If another transaction used this key meanwhile, violate NOT NULL on purpose: `isTransient` retries and then finds its response.
     .onConflict((conflict) => conflict.columns(['user_id', 'key']).doUpdateSet((row) => ({
       fingerprint: row.ref('excluded.fingerprint'),
       contact_id: row.ref('excluded.contact_id'),
-      version: row.case().when('omnichannel_idempotency_key.created_at', '<=', answer.since).then(row.ref('excluded.version')).end().$castTo<number>(),
+      version: row.case().when('omnichannel_idempotency_key.created_at', '<=', response.since).then(row.ref('excluded.version')).end().$castTo<number>(),
       answer: row.ref('excluded.answer'),
       created_at: row.ref('excluded.created_at')
     }))))
 
-/** Some of the answers whose time is over, the oldest first. */
-export const deleteOutlived = write((db, { since }: { since: string }, dialect) =>
+/** Some of the expired responses, the oldest first. */
+export const deleteExpiredResponses = write((db, { since }: { since: string }, engineSql) =>
   db
     .deleteFrom('omnichannel_idempotency_key')
     .where((where) => where(
-      where.refTuple('user_id', 'key'), 'in', selectOutlived(db, since)
+      where.refTuple('user_id', 'key'), 'in', selectExpired(db, since)
         .select(['user_id', 'key'])
-        // Those that somebody else is just taking away are none to wait for.
-        .$if(dialect.locksRows, (query) => query.forUpdate().skipLocked())
+        // Do not wait for rows that another transaction is just deleting.
+        .$if(engineSql.locksRows, (query) => query.forUpdate().skipLocked())
         .$asTuple('user_id', 'key'))))
 
-function selectOutlived (db: Kysely<Tables>, since: string) {
+function selectExpired (db: Kysely<Tables>, since: string) {
   return db.selectFrom('omnichannel_idempotency_key').where('created_at', '<=', since).orderBy('created_at').limit(20)
 }

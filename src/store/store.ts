@@ -1,30 +1,40 @@
-import type { Fate, Steps } from './steps.js'
+import type { Read, Update } from './operation.js'
 
-/** A database of the host, shared by all registrations on it. Each engine has its own. */
+/** The reply that an update works for. */
+export interface Reply {
+  /** Whether an answer is still wanted: nothing else has answered, and the client is still there. */
+  isPending: () => boolean
+  /** Called right before COMMIT: from now on only the update may answer. */
+  lock: () => void
+  /** Called when COMMIT has failed. */
+  unlock: () => void
+}
+
+/** A database of the host, shared by all registrations on it. */
 export interface Store {
   /**
-   * Brings the database to the schema, or with `migrate: false` only looks.
+   * Brings the database to the schema, or with `migrate: false` only checks it.
    *
-   * @throws {NewerSchemaError} when a newer version of the package has been here
-   * @throws {IncompleteSchemaError} when something is missing and is not ours to create
+   * @throws {NewerSchemaError} when a newer version of the package has migrated it
+   * @throws {IncompleteSchemaError} when something is missing that is not ours to create
    * @throws {UnsuitableColumnError} when a column of the host's would change the ids that it holds
    */
   migrate: (settings: { migrate: boolean, lockTimeout: number }) => Promise<void>
   /**
-   * Runs rules that only read.
+   * Runs queries outside of a transaction.
    *
-   * @throws {DatabaseBusyError} after `lockTimeout` milliseconds
+   * @throws {DatabaseBusyError} after `timeoutMs`
    */
-  read: <Result>(steps: () => Steps<Result>, lockTimeout: number) => Promise<Result>
+  read: <Result>(operation: Read<Result>, timeoutMs: number) => Promise<Result>
   /**
-   * Runs rules in a transaction, and resolves after COMMIT. They may be run again, from their beginning, when the
-   * transaction was lost to somebody else. After a step that only writes they ask nothing more.
+   * Runs an update in a transaction, and resolves after COMMIT.
    *
-   * @param whatBecameOf rules that find out whether a result was committed, where a connection was lost meanwhile
-   * @throws {DatabaseBusyError} after `lockTimeout` milliseconds
-   * @throws {InDoubtError} when it cannot be found out whether the transaction was committed
+   * @param prepare makes the update afresh for each attempt: a transaction that was lost to a neighbour is begun again
+   * @throws {RequestGoneError} when the reply is no longer wanted before COMMIT; nothing was written
+   * @throws {DatabaseBusyError} after `timeoutMs`; nothing was written
+   * @throws {InDoubtError} when it cannot be found out whether the update was committed
    */
-  update: <Result>(steps: () => Steps<Result>, lockTimeout: number, whatBecameOf: (result: Result) => Steps<Fate>) => Promise<Result>
-  /** Resolves when all that waits now has been answered. */
-  settled: () => Promise<unknown>
+  update: <Result>(prepare: () => Update<Result>, reply: Reply, timeoutMs: number) => Promise<Result>
+  /** Resolves when everything under way has ended. */
+  drain: () => Promise<unknown>
 }

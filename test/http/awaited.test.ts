@@ -121,6 +121,6 @@ t.test('the client goes away while its update waits: nothing is written, and the
   world.database.exec('COMMIT')
   await pause(aWhile)
   t.strictSame(rows(world.database), before)
-  t.equal(lines.filter((line) => line.includes('was not begun')).length, 1)
+  t.equal(lines.filter((line) => line.includes('was not made')).length, 1)
   t.strictSame(lines.filter((line) => (JSON.parse(line) as { level: number }).level > 30), [], 'nothing to worry about')
 })

@@ -3,9 +3,9 @@ import type { Opened } from '../opened.js'
 
 /** A contact as the API shows it; nothing where there is none or it is disabled. */
 export async function readContact ({ given }: Opened, id: string): Promise<Contact | undefined> {
-  const [{ findContact, toContact }, { openStore }] = await Promise.all([
+  const [{ readContact: read, toContact }, { openStore }] = await Promise.all([
     import('../../rules/contact.js'), import('../../store/open-store.js')
   ])
-  const stored = await openStore(given, () => undefined).read(() => findContact(id), 5000)
+  const stored = await openStore(given, () => undefined).read(read(id), 5000)
   return stored === undefined ? undefined : toContact(stored)
 }

@@ -1,36 +1,46 @@
-// What the database's refusals mean. Texts may be in any language: only codes count (PostgreSQL manual, appendix A).
+// What errors of the database mean. Their texts may be in any language: only codes count (PostgreSQL manual, appendix A).
 
-/** Serialization failure, deadlock, the loss of a server or of its leave to write: the same transaction may succeed later. */
-const passing = /^(40001|40P01|25006|25P0[34]|26000|53300|57P0.|08...)$/
-/** Of the network, by Node; ENOENT is a socket that is not there. */
-const unreachable = /^(ECONN.*|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|ENOENT)$/
-/** A statement that waited for longer than it may. */
-const waitedTooLong = /^(57014|55P03)$/
+import type { PostgresError } from './handle.js'
+
+/** Serialization failure, deadlock, a server that is away or may not write, a statement that waited too long: try again. */
+const transientCode = /^(40001|40P01|25006|25P0[34]|26000|53300|55P03|57014|57P0.|08...)$/
+/** Of the network, by Node. ENOENT: the socket is not there. */
+const networkCode = /^(ECONN.*|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|ENOENT)$/
 /** node-postgres gives these no code. */
 const lostWords = /^(Connection terminated|Client (has encountered a connection error|was closed)|timeout e|Query read timeout)/
 
-/**
- * Whether a connection is of no more use: node-postgres has given it up, with something that may still be under way, or
- * somebody has taken away the statements that it believes to be prepared.
- */
-export function isLost (error: unknown): boolean {
-  const { code, message } = Object(error) as { code?: unknown, message?: unknown }
-  return code === '26000' || lostWords.test(String(message))
+/** A client of the pool that was given back in a state in which it cannot be used. Another one is taken. */
+export class UnusableClientError extends Error {
+  readonly code = '08000'
 }
 
-export function isPassing (error: unknown): boolean {
-  const { code, table, cause } = Object(error) as { code?: unknown, table?: unknown, cause?: unknown }
-  if (typeof code !== 'string') return isLost(error) || (cause !== undefined && isPassing(cause))
-  // Somebody else has used the same idempotency key meanwhile: queries.ts, putAnswer.
-  return passing.test(code) || unreachable.test(code) || (code === '23502' && table === 'omnichannel_idempotency_key')
+/** node-postgres has given the connection up, perhaps with a statement under way. */
+function isConnectionLost (error: unknown): boolean {
+  return lostWords.test(String((Object(error) as PostgresError).message))
 }
 
-export function isTimeout (error: unknown): boolean {
-  return waitedTooLong.test(String((Object(error) as { code?: unknown }).code))
+/** A column has another type since the statement was prepared. */
+export function isPlanStale (error: unknown): boolean {
+  const { code, routine } = Object(error) as PostgresError
+  return code === '0A000' && routine === 'RevalidateCachedQuery'
 }
 
-/** Whether an answer to COMMIT leaves open what became of it: a lost connection, but not a refusal of the server's. */
-export function leavesOpen (error: unknown): boolean {
-  const { code } = Object(error) as { code?: unknown }
+/** Whether the client must not go back to the pool: it is lost, or its prepared statements are. */
+export function isClientSpent (error: unknown): boolean {
+  return error instanceof UnusableClientError || isPlanStale(error) || (Object(error) as PostgresError).code === '26000' || isConnectionLost(error)
+}
+
+/** Whether the same transaction may succeed later. */
+export function isTransient (error: unknown): boolean {
+  const { code, table } = Object(error) as PostgresError
+  if (typeof code !== 'string') return isConnectionLost(error)
+  // Another transaction used the same idempotency key meanwhile: `putResponse` in queries.ts.
+  const isKeyTaken = code === '23502' && table === 'omnichannel_idempotency_key'
+  return transientCode.test(code) || networkCode.test(code) || isPlanStale(error) || isKeyTaken
+}
+
+/** Whether an error in place of an answer to COMMIT leaves open what became of it. An error of the server's does not. */
+export function isCommitAmbiguous (error: unknown): boolean {
+  const { code } = Object(error) as PostgresError
   return typeof code !== 'string' || !/^(?!E)[0-9A-Z]{5}$/.test(code) || /^(57P|08)/.test(code)
 }

@@ -1,7 +1,7 @@
 /** What the plugin asks of the host's pool: a {@link https://node-postgres.com/apis/pool node-postgres} `Pool`, 8.23 or later. */
 export interface PostgresPool {
   readonly totalCount: number
-  connect (): Promise<PostgresClient>
+  connect (callback: (error: Error | undefined, client: PostgresClient | undefined, done: (destroy?: boolean) => void) => void): void
   query (text: string, values?: unknown[]): Promise<unknown>
   on (event: 'error', listener: (error: Error) => void): unknown
   listenerCount (event: 'error'): number
@@ -17,7 +17,7 @@ export interface PostgresClient {
   getTransactionStatus (): string | null
   on (event: string, listener: Listener): unknown
   removeListener (event: string, listener: Listener): unknown
-  release (destroy?: boolean): void
+  release: (destroy?: boolean) => void
 }
 
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
@@ -37,6 +37,14 @@ export interface PostgresResult {
   command: string
   rowCount: number | null
   rows: unknown[]
+}
+
+/** What the plugin looks at in errors and notices. */
+export interface PostgresError {
+  code?: unknown
+  message?: unknown
+  table?: unknown
+  routine?: unknown
 }
 
 /** Whether a value is such a pool; a client alone is none. */

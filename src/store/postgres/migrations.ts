@@ -4,7 +4,7 @@
 import { postgres as schema } from '../migrations/generated.js'
 import { check, toScript, type Found } from '../required-tables.js'
 import { toParameter } from './codec.js'
-import { statement } from './compiler.js'
+import { statement } from './statements.js'
 import type { PostgresClient } from './handle.js'
 
 /** A client, or a whole pool. */

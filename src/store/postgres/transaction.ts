@@ -1,90 +1,117 @@
-// One transaction: BEGIN goes out with the first questions and COMMIT with the last, so that an update takes two round
-// trips. What is judged is locked first and read after, and nothing counts as done before the server has said COMMIT.
+// One attempt at an update, in two round trips: [BEGIN, reads], then the decision, then [writes, COMMIT]. A `beforeCommit` of the
+// host takes one more. The contact is locked by the first read, and nothing counts as done before the server has said COMMIT.
 
-import type { Call, Query, Question, Steps } from '../steps.js'
-import { statement, toAnswers, toQuery } from './compiler.js'
-import { leavesOpen } from './errors.js'
+import { RequestGoneError } from '../../errors.js'
+import type { HostCallback, Query, Update } from '../operation.js'
+import type { Reply } from '../store.js'
+import { isTransient, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery } from './handle.js'
-import { resultsOf, send } from './session.js'
+import { judgeCommit, listenForReplica, type Attempt } from './in-doubt.js'
+import { resultsOf, send } from './pipeline.js'
+import { isLost } from './pool.js'
+import { statement, toQuery, toRows } from './statements.js'
 
-// Whatever the host has made the default of its sessions.
+// The host may have made another isolation level the default.
 const begin = statement('BEGIN ISOLATION LEVEL READ COMMITTED')([])
 const commit = statement('COMMIT')([])
 const rollback = statement('ROLLBACK')([])
-const setTimeouts = statement(`SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', '0', true),
-  set_config('client_min_messages', 'warning', true)`)
-
-export interface Transaction<Result> {
-  result: Result
-  /** Whether the server has said COMMIT, and nothing against it. If not, it may have been done or not. */
-  isCommitted: boolean
-}
+const configure = statement(`SELECT current_setting('client_encoding'), set_config('statement_timeout', $1, true),
+  set_config('lock_timeout', '0', true), set_config('client_min_messages', 'warning', true)`)
+const savepoint = statement('SAVEPOINT omnichannel_update')([])
+const releaseSavepoint = statement('RELEASE SAVEPOINT omnichannel_update')([])
+const readEncoding = statement("SELECT current_setting('client_encoding')")([])
 
 /**
- * Runs rules in a transaction. What they throw, or the database, undoes it.
+ * Any error rolls the transaction back.
  *
- * @param deadline when the questions, and after it the COMMIT, must have been answered; a time of `performance.now()`
+ * @param deadline a time of `performance.now()`
  */
-export async function transact<Result> (client: PostgresClient, steps: Steps<Result>, deadline: number): Promise<Transaction<Result>> {
-  // What throws here has not begun anything.
-  let step = steps.next()
-  const patience = Math.max(deadline - performance.now(), 1)
-  let unsent: PostgresQuery[] = [begin, setTimeouts([String(Math.ceil(patience))])]
+export async function transact<Result> (
+  client: PostgresClient, prepare: () => Update<Result>, reply: Reply, deadline: number
+): Promise<Attempt<Result>> {
+  refuseGone(reply)
+  const timeoutMs = Math.max(deadline - performance.now(), 1)
   try {
-    while (step.done !== true) {
-      if (step.value.every(isLast)) {
-        unsent = await writeUpToLastCall(client, unsent, step.value, deadline)
-        step = steps.next([])
-        break
-      }
-      const queries = step.value as readonly Query[]
-      const results = resultsOf(await send(client, [...unsent, ...queries.map(toQuery)], deadline)).slice(unsent.length)
-      unsent = []
-      step = steps.next(toAnswers(queries, results))
-    }
-    return { result: step.value as Result, isCommitted: await end(client, unsent, performance.now() + patience) }
+    const { queries, decide } = prepare()
+    const [, settings, ...results] = resultsOf(
+      await send(client, [begin, configure([String(Math.ceil(timeoutMs))]), ...queries.map(toQuery)], deadline))
+    checkEncoding(settings?.rows)
+    refuseGone(reply)
+    const decision = decide(toRows(queries, results))
+
+    const unsent = await write(client, decision.writes, reply, deadline)
+    refuseGone(reply)
+    reply.lock()
+    const isConfirmed = listenForReplica(client)
+    const outcomes = await send(client, [...unsent, commit], performance.now() + timeoutMs)
+    return { decision, end: judgeCommit(outcomes, unsent.length, isConfirmed()) }
   } catch (error) {
-    await send(client, [rollback], deadline)
+    reply.unlock()
+    if (!(error instanceof HostCallbackTimeout)) await send(client, [rollback], deadline)
     throw error
   }
 }
 
-function isLast (question: Question): boolean {
-  return 'call' in question || question.description.kind === 'write'
+/** Runs queries outside of a transaction. */
+export async function query (client: PostgresClient, queries: readonly Query[], deadline: number): Promise<unknown[]> {
+  const [settings, ...results] = resultsOf(await send(client, [readEncoding, ...queries.map(toQuery)], deadline))
+  checkEncoding(settings?.rows)
+  return toRows(queries, results)
 }
 
-/** Returns what may be sent together with COMMIT. */
-async function writeUpToLastCall (
-  client: PostgresClient, unsent: PostgresQuery[], questions: readonly Question[], deadline: number
+/** In another encoding, text would arrive as other characters. */
+function checkEncoding (rows: unknown[] | undefined): void {
+  const [[encoding] = []] = rows as string[][]
+  if (encoding !== 'UTF8') throw new UnusableClientError(`a client of the pool has the client_encoding ${encoding}`)
+}
+
+function refuseGone (reply: Reply): void {
+  if (!reply.isPending()) throw new RequestGoneError()
+}
+
+/** Returns the statements that go out together with COMMIT. */
+async function write (
+  client: PostgresClient, writes: ReadonlyArray<Query | HostCallback>, reply: Reply, deadline: number
 ): Promise<PostgresQuery[]> {
-  for (const question of questions) {
-    if ('call' in question) {
-      resultsOf(await send(client, unsent, deadline))
-      unsent = []
-      await (question as Call<Promise<unknown>>).call(client as never)
-      // COMMIT would then be of something else, or of nothing.
-      if (client.getTransactionStatus() !== 'T') throw new Error('beforeCommit has ended the transaction, or let it fail')
+  let unsent: PostgresQuery[] = []
+  for (const write of writes) {
+    if ('call' in write) {
+      resultsOf(await send(client, [...unsent, savepoint], deadline))
+      await callHost(client, write, deadline)
+      refuseGone(reply)
+      // Fails when the host has ended the transaction, whatever it has begun since.
+      unsent = [releaseSavepoint]
     } else {
-      unsent.push(toQuery(question))
+      unsent.push(toQuery(write))
     }
   }
   return unsent
 }
 
-/** Whether the server has said COMMIT. A warning in between means that its replica has not confirmed it. */
-async function end (client: PostgresClient, unsent: PostgresQuery[], deadline: number): Promise<boolean> {
-  let isWarned = false
-  const warn = (): void => { isWarned = true }
-  client.on('notice', warn)
+class HostCallbackTimeout extends Error {}
+
+async function callHost (client: PostgresClient, { call }: HostCallback, deadline: number): Promise<void> {
+  const { release } = client
+  const released = { byHost: false }
+  client.release = () => { released.byHost = true }
+  let timer: NodeJS.Timeout | undefined
   try {
-    const outcomes = await send(client, [...unsent, commit], deadline)
-    const refused = outcomes.find((outcome) => 'error' in outcome && !leavesOpen(outcome.error))
-    if (refused !== undefined) resultsOf([refused])
-    const ended = outcomes[unsent.length]
-    // Where COMMIT has not even been sent, nothing is open.
-    if (ended === undefined) resultsOf(outcomes)
-    return ended !== undefined && 'result' in ended && ended.result.command === 'COMMIT' && !isWarned
+    await Promise.race([
+      call(client as never),
+      new Promise((_resolve, reject) => {
+        const fail = (): void => { reject(new HostCallbackTimeout('beforeCommit has not ended by the deadline')) }
+        timer = setTimeout(fail, Math.max(deadline - performance.now(), 0))
+      })
+    ])
+  } catch (error) {
+    // An error of the host's own is never taken for one of the database.
+    const { cause } = Object(error) as { cause?: unknown }
+    const isOfClient = isLost(client) || client.getTransactionStatus() === 'E'
+    throw isOfClient && isTransient(cause) ? cause : error
   } finally {
-    client.removeListener('notice', warn)
+    clearTimeout(timer)
+    client.release = release
   }
+  if (released.byHost) throw new Error('beforeCommit has released its client')
+  if (client.getTransactionStatus() === 'E') throw new Error('beforeCommit has let the transaction fail')
 }

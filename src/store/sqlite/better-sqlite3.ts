@@ -29,9 +29,12 @@ export function connectBetterSqlite3 (database: SqliteDatabase): Connection {
     all: (sql, values = []) => prepare(sql, true).all(...values) as unknown[][],
     run: (sql, values = []) => (prepare(sql, false).run(...values) as { changes: number }).changes,
     exec: (sql) => { database.exec(sql) },
+    busyTimeout: () => Number(database.pragma('busy_timeout', { simple: true })),
     isBusy: (error) => {
       const { code, message } = Object(error) as { code?: unknown, message?: unknown }
       return message === iteratorIsOpen || busyCode.test(String(code))
-    }
+    },
+    isFull: (error) => (Object(error) as { code?: unknown }).code === 'SQLITE_FULL',
+    ignoreIterators: (ignored) => { database.unsafeMode(ignored) }
   }
 }

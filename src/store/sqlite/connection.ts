@@ -11,6 +11,38 @@ export interface Connection {
   run: (sql: string, values?: readonly unknown[]) => number
   /** Runs a script. */
   exec: (sql: string) => void
+  /** Milliseconds that SQLite sleeps when it meets a lock. */
+  busyTimeout: () => number
   /** Whether the same call may succeed later: another connection holds the lock, or the host is reading rows on this one. */
   isBusy: (error: unknown) => boolean
+  /** Whether the disk is full. */
+  isFull: (error: unknown) => boolean
+  /** Lets statements write although the host is reading rows. */
+  ignoreIterators: (ignored: boolean) => void
+}
+
+/** In a WAL no writer blocks a reader. The host may leave it at any time. Takes no lock. */
+export function isWal (connection: Connection): boolean {
+  const [mode] = connection.get('PRAGMA main.journal_mode') as [string]
+  return mode === 'wal'
+}
+
+/** Triggers and a `beforeCommit` may meet the locks of attached files. Reads `main`, so it may meet its lock where there is no WAL. */
+export function hasAttached (connection: Connection): boolean {
+  const [count] = connection.get('SELECT count(*) FROM pragma_database_list WHERE seq > 1') as [number]
+  return count > 0
+}
+
+/**
+ * Runs `work` while SQLite fails at once instead of sleeping on a lock, which would block the event loop. The handle's own
+ * timeout is put back.
+ */
+export function withoutBusyTimeout<Result> (connection: Connection, work: () => Result): Result {
+  const timeout = connection.busyTimeout()
+  connection.exec('PRAGMA busy_timeout = 0')
+  try {
+    return work()
+  } finally {
+    connection.exec(`PRAGMA busy_timeout = ${timeout}`)
+  }
 }

@@ -8,6 +8,7 @@ export interface SqliteDatabase {
   prepare (sql: string): SqliteStatement
   pragma (source: string, options?: { simple?: boolean }): unknown
   exec (sql: string): unknown
+  unsafeMode (on?: boolean): unknown
 }
 
 /** What the plugin asks of a prepared statement. */

@@ -2,7 +2,7 @@
 
 import { sqlite as schema } from '../migrations/generated.js'
 import { check, toScript, type Found } from '../required-tables.js'
-import type { Connection } from './connection.js'
+import { withoutBusyTimeout, type Connection } from './connection.js'
 
 type Names = Array<[name: string, kind: string]>
 
@@ -13,6 +13,20 @@ type Names = Array<[name: string, kind: string]>
  */
 export function pendingScript (connection: Connection): string {
   return toScript(schema, find(connection))
+}
+
+/** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
+export function bringUpToDate (connection: Connection): void {
+  if (pendingScript(connection) === '') return
+  withoutBusyTimeout(connection, () => {
+    connection.exec('BEGIN IMMEDIATE')
+    try {
+      connection.exec(pendingScript(connection))
+      connection.exec('COMMIT')
+    } finally {
+      if (connection.inTransaction) connection.exec('ROLLBACK')
+    }
+  })
 }
 
 /** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */

@@ -74,7 +74,7 @@ t.test('a deadlock of its making: the update is begun again', async (t) => {
   const { update, database } = await build(t, {
     host,
     beforeCommit: async (_event, client: PoolClient) => {
-      if (++calls === 1) throw Object.assign(new Error('deadlock detected'), { code: '40P01' })
+      if (++calls === 1) await client.query("DO $$ BEGIN RAISE 'deadlock detected' USING ERRCODE = '40P01'; END $$")
       await client.query("INSERT INTO journal VALUES ('once')")
     }
   })

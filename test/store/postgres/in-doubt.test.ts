@@ -57,7 +57,7 @@ t.test('nothing was sent that changes anything: 200, however the end of it was l
 })
 
 t.test('somebody else has written since: nobody can know, and the log says so', async (t) => {
-  const later = ({ database }: World): void => { database.exec("UPDATE omnichannel_contact SET name = 'Later', version = version + 1 WHERE id = 'maria'") }
+  const later = ({ database }: World): void => { database.exec("UPDATE omnichannel_contact SET name = 'Later', version = version + 1, update_id = 'later' WHERE id = 'maria'") }
   const { update, name, lines } = await start(t, ['unanswered'], {}, later)
   const reply = await update(body)
   t.strictSame([reply.statusCode, reply.json()], [500, { success: false, error: 'Internal server error' }])
@@ -66,7 +66,7 @@ t.test('somebody else has written since: nobody can know, and the log says so', 
 })
 
 t.test('somebody else has written since, with a key: the answer that was stored', async (t) => {
-  const later = ({ database }: World): void => { database.exec("UPDATE omnichannel_contact SET name = 'Later', version = version + 1 WHERE id = 'maria'") }
+  const later = ({ database }: World): void => { database.exec("UPDATE omnichannel_contact SET name = 'Later', version = version + 1, update_id = 'later' WHERE id = 'maria'") }
   const { update, name, lines } = await start(t, ['unanswered'], {}, later)
   const reply = await update(body, keyed)
   t.strictSame([reply.statusCode, reply.json().contact.name, reply.headers.etag], [200, 'Marie', '"2"'])

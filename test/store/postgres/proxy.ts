@@ -13,7 +13,7 @@ const commit = `omnichannel_${hash('sha256', 'COMMIT', 'hex').slice(0, 32)}`
 const tag = 'COMMIT\0'
 
 /** A NoticeResponse with the severity WARNING. */
-const text = 'SWARNING\0VWARNING\0C01000\0Mcanceling wait for synchronous replication due to user request\0\0'
+const text = 'SWARNING\0VWARNING\0C01000\0Mcanceling wait for synchronous replication due to user request\0RSyncRepWaitForLSN\0\0'
 const warning = Buffer.concat([Buffer.from([0x4e, 0, 0, 0, text.length + 4]), Buffer.from(text)])
 
 /**

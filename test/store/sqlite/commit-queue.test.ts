@@ -44,7 +44,7 @@ async function send ({ update }: World, wanted: Record<string, string>): Promise
 t.test('updates that arrive together share one commit, and nobody is answered before it', async (t) => {
   const world = await watched(t)
   t.strictSame(await send(world, { a: '1', b: '2', c: '3', d: '4', e: '5' }), [[200, '1'], [200, '2'], [200, '3'], [200, '4'], [200, '5']])
-  t.strictSame(commands(world.events), ['BEGIN IMMEDIATE', 'COMMIT', 'answer 200', 'answer 200', 'answer 200', 'answer 200', 'answer 200'])
+  t.strictSame(commands(world.events), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'answer 200', 'answer 200', 'answer 200', 'answer 200'])
   t.strictSame(names(world.database), { a: '1', b: '2', c: '3', d: '4', e: '5' })
 })
 
@@ -52,7 +52,7 @@ t.test('a single update waits for nobody, and the next has a commit of its own',
   const world = await watched(t)
   await send(world, { a: '1' })
   await send(world, { a: '2' })
-  t.strictSame(commands(world.events), ['BEGIN IMMEDIATE', 'COMMIT', 'answer 200', 'BEGIN IMMEDIATE', 'COMMIT', 'answer 200'])
+  t.strictSame(commands(world.events), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'BEGIN EXCLUSIVE', 'COMMIT', 'answer 200'])
 })
 
 t.test('a turn is bounded: what takes longer is spread over several commits', async (t) => {

@@ -1,7 +1,8 @@
-// Several statements with one Sync, as the protocol is meant to be used: node-postgres' own queries have a Sync each, and
-// a wake-up, a flush and an object of everything on both sides with it, which is a third of all the time that an update
-// takes. Made as pg-cursor is: a query that writes to the connection itself, and is handed what comes back.
+// Several statements with one Sync, so that they take one round trip. node-postgres' own queries have a Sync each, even in its
+// pipeline mode, which costs a third of the processor time of an update. Made as pg-cursor is: a query that writes to the
+// connection itself and is handed the answers.
 
+import { isCommitAmbiguous } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 
 export type Outcome = { result: PostgresResult } | { error: unknown }
@@ -19,25 +20,62 @@ interface Connection {
 type Parser = (text: string) => unknown
 type QueryClass = new (text: string) => object
 
-/** What is prepared on a connection, with what reads the columns of its rows. */
+/** The statements that are prepared on a connection, with the parsers of their columns. */
 const prepared = new WeakMap<PostgresClient, Map<string, Parser[]>>()
 const classes = new WeakMap<QueryClass, ReturnType<typeof extend>>()
 
-/** Whether the client takes such queries: that of pg-native does not. */
-export function takesBatches (client: PostgresClient): boolean {
-  return queryClassOf(client) !== undefined
+/** The server is given this much longer than its own timeout says, so that its error comes first. */
+const extraMs = 250
+
+/**
+ * Sends queries in their order, and returns what became of each up to the first error, after which the server has done nothing
+ * more. Where the connection was lost, its error stands for all queries that may have been done. What is not answered by
+ * `deadline` ends the connection.
+ */
+export async function send (client: PostgresClient, queries: readonly PostgresQuery[], deadline: number): Promise<Outcome[]> {
+  const timeoutMs = Math.max(deadline - performance.now(), 0) + extraMs
+  const Query = queryClassOf(client)
+  // The client of pg-native has none.
+  if (Query === undefined) return await sendOneByOne(client, queries, timeoutMs)
+  const outcomes = await sendTogether(client, Query, queries, timeoutMs)
+  const last = outcomes.at(-1)
+  if (last !== undefined && 'error' in last && isCommitAmbiguous(last.error)) {
+    while (outcomes.length < queries.length) outcomes.push(last)
+  }
+  return outcomes
 }
 
-/** Resolves to the outcomes up to the first error, after which the server has done nothing more. */
-export async function runBatch (client: PostgresClient, queries: readonly PostgresQuery[], timeout: number): Promise<Outcome[]> {
-  const Query = queryClassOf(client) as QueryClass
-  let Batch = classes.get(Query)
-  if (Batch === undefined) classes.set(Query, Batch = extend(Query))
+/** The results of all, or else the error of the first that failed. */
+export function resultsOf (outcomes: readonly Outcome[]): PostgresResult[] {
+  return outcomes.map((outcome) => {
+    if ('error' in outcome) throw outcome.error
+    return outcome.result
+  })
+}
+
+async function sendOneByOne (client: PostgresClient, queries: readonly PostgresQuery[], timeoutMs: number): Promise<Outcome[]> {
+  const outcomes: Outcome[] = []
+  for (const query of queries) {
+    try {
+      outcomes.push({ result: await client.query({ ...query, query_timeout: timeoutMs } as PostgresQuery) })
+    } catch (error) {
+      outcomes.push({ error })
+      break
+    }
+  }
+  return outcomes
+}
+
+async function sendTogether (
+  client: PostgresClient, Query: QueryClass, queries: readonly PostgresQuery[], timeoutMs: number
+): Promise<Outcome[]> {
+  let Pipeline = classes.get(Query)
+  if (Pipeline === undefined) classes.set(Query, Pipeline = extend(Query))
   let statements = prepared.get(client)
   if (statements === undefined) prepared.set(client, statements = new Map<string, Parser[]>())
-  const batch = new Batch(queries, statements, timeout)
-  void client.query(batch as never)
-  return await batch.answered
+  const pipeline = new Pipeline(queries, statements, timeoutMs)
+  void client.query(pipeline as never)
+  return await pipeline.answered
 }
 
 function queryClassOf (client: PostgresClient): QueryClass | undefined {
@@ -76,7 +114,7 @@ function extend (Query: QueryClass) {
         for (const { name, text, values } of this.queries) {
           const isKnown = this.statements.has(name)
           if (!isKnown) {
-            // One that was prepared, and then failed, is not known.
+            // It may be prepared although it is not known: it failed when it was executed.
             connection.close({ type: 'S', name })
             connection.parse({ name, text })
           }

@@ -1,0 +1,31 @@
+// The few things that SQLite and PostgreSQL spell differently.
+
+import { sql, type AliasedRawBuilder, type RawBuilder } from 'kysely'
+
+interface Item {
+  /** Its position in the list, from 0. */
+  key: number
+  value: string
+}
+
+export interface EngineSql {
+  /** The items of a list that arrives as one value, as a table `item`. */
+  items: (list: readonly string[]) => AliasedRawBuilder<Item, 'item'>
+  /** Sorts the definitions of custom fields by their insertion. */
+  insertionOrder: RawBuilder<unknown>
+  /** Whether other transactions run at the same time, so that a row must be locked before it is judged. */
+  locksRows: boolean
+}
+
+export const sqliteSql: EngineSql = {
+  items: (list) => sql<Item>`json_each(${list})`.as('item'),
+  insertionOrder: sql`rowid`,
+  // A transaction has the whole database.
+  locksRows: false
+}
+
+export const postgresSql: EngineSql = {
+  items: (list) => sql<Item>`(select ordinality - 1 as key, value from unnest(${list}::text[]) with ordinality as item (value, ordinality))`.as('item'),
+  insertionOrder: sql`position`,
+  locksRows: true
+}

@@ -1,0 +1,101 @@
+// What the rules and the engines agree on: an operation reads once, decides, and writes once. The rules name the queries and
+// decide without waiting; an engine runs the queries, at once or over a network.
+
+import type { Compilable, Kysely } from 'kysely'
+import type { EngineSql } from './engine-sql.js'
+import type { Tables } from './tables.js'
+
+/** A query as it is written down once. Each engine compiles it when it first meets it. */
+export interface QueryDefinition {
+  readonly kind: 'one' | 'many' | 'write'
+  /** It reads tables that no update writes, so its rows stay the same until another writer comes. */
+  readonly cacheable?: boolean
+  readonly define: (db: Kysely<Tables>, values: never, engineSql: EngineSql) => Compilable
+}
+
+/** A definition together with the values of one call. */
+export interface Query<Rows = unknown> {
+  readonly definition: QueryDefinition
+  readonly values: object
+  /** How many rows it must change. Any other number fails the update: a trigger or rule of the host has dropped the write. */
+  readonly mustChange?: number
+  /** Only a type: what the query returns. */
+  readonly rows?: Rows
+}
+
+/** A function of the host that runs inside the transaction, on its connection. */
+export interface HostCallback {
+  readonly call: (connection: never) => unknown
+}
+
+/** All queries of an operation, and what it makes of their rows. `decide` throws to refuse. */
+export interface Read<Result> {
+  readonly queries: readonly Query[]
+  readonly decide: (rows: readonly unknown[]) => Result
+}
+
+/** What an update does: the engine writes, then commits. */
+export interface Decision<Result> {
+  readonly result: Result
+  /** In their order. Empty: there is nothing to change. */
+  readonly writes: ReadonlyArray<Query | HostCallback>
+  /** Finds out whether these writes were committed, when the end of the transaction was not seen. */
+  readonly findOutcome: Read<CommitOutcome<Result>>
+}
+
+export type Update<Result> = Read<Decision<Result>>
+
+/** What became of a COMMIT. `unknown`: a later update has overwritten what would tell. */
+export type CommitOutcome<Result> = { committed: Result } | 'rolled-back' | 'unknown'
+
+type Define<Values, Row> = (db: Kysely<Tables>, values: Values, engineSql: EngineSql) => Compilable<Row>
+type Traits = Pick<QueryDefinition, 'cacheable'>
+
+/** A query for at most one row. */
+export function one<Values extends object, Row> (define: Define<Values, Row>, traits?: Traits): (values: Values) => Query<Row | undefined> {
+  const definition: QueryDefinition = { kind: 'one', define, ...traits }
+  return (values) => ({ definition, values })
+}
+
+/** A query for any number of rows. */
+export function many<Values extends object, Row> (define: Define<Values, Row>, traits?: Traits): (values: Values) => Query<Row[]> {
+  const definition: QueryDefinition = { kind: 'many', define, ...traits }
+  return (values) => ({ definition, values })
+}
+
+/** A query that writes and returns nothing. */
+export function write<Values extends object> (define: Define<Values, unknown>): (values: Values, mustChange?: number) => Query<undefined> {
+  const definition: QueryDefinition = { kind: 'write', define }
+  return (values, mustChange) => mustChange === undefined ? { definition, values } : { definition, values, mustChange }
+}
+
+type RowsOf<Queries extends readonly unknown[]> = { [Index in keyof Queries]: Queries[Index] extends Query<infer Rows> ? Rows : never }
+
+/** Queries with a `decide` that sees their rows by type. */
+export function read<const Queries extends readonly Query[], Result> (
+  queries: Queries, decide: (...rows: RowsOf<Queries>) => Result
+): Read<Result> {
+  return { queries, decide: (rows) => decide(...rows as RowsOf<Queries>) }
+}
+
+/** A read that asks nothing. */
+export function always<Result> (result: Result): Read<Result> {
+  return { queries: [], decide: () => result }
+}
+
+/** Joins reads, so that one round trip serves all of them. They decide in their order, so the first one's refusal wins. */
+export function all<const Results extends readonly unknown[]> (...reads: { [Index in keyof Results]: Read<Results[Index]> }): Read<Results> {
+  return {
+    queries: reads.flatMap(({ queries }) => queries),
+    decide: (rows) => {
+      let from = 0
+      return reads.map(({ queries, decide }) => decide(rows.slice(from, from += queries.length))) as unknown as Results
+    }
+  }
+}
+
+/** Throws when a write has not changed the rows that it must change. */
+export function checkChanges ({ mustChange }: Query, changes: number, sql: string): void {
+  if (mustChange === undefined || changes === mustChange) return
+  throw new Error(`A trigger or rule has changed what was written: ${changes} rows instead of ${mustChange} by ${sql}`)
+}

@@ -1,0 +1,78 @@
+// Clients of the host's pool: each is asked for, used, and given back, or dropped if it cannot be used again.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { DatabaseBusyError } from '../../errors.js'
+import { isClientSpent, isPlanStale, isTransient, UnusableClientError } from './errors.js'
+import type { PostgresClient, PostgresPool } from './handle.js'
+
+const shortestPauseMs = 2
+const longestPauseMs = 128
+
+/** Tries again, with growing pauses, while an error may pass. */
+export async function withRetry<Result> (deadline: number, attempt: () => Promise<Result>): Promise<Result> {
+  for (let pause = shortestPauseMs; ; pause = Math.min(pause * 2, longestPauseMs)) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (!isTransient(error)) throw error
+      if (performance.now() + pause >= deadline) throw new DatabaseBusyError({ cause: error })
+      // Every connection of the pool has the old plan: dropping them one by one needs no pause.
+      if (isPlanStale(error)) continue
+    }
+    await sleep(pause)
+  }
+}
+
+const lost = new WeakSet<PostgresClient>()
+
+/** Whether the connection was lost while the client was in our hands. */
+export function isLost (client: PostgresClient): boolean {
+  return lost.has(client)
+}
+
+function markLost (this: PostgresClient): void {
+  lost.add(this)
+}
+
+export async function withClient<Result> (
+  pool: PostgresPool, deadline: number, work: (client: PostgresClient) => Promise<Result>
+): Promise<Result> {
+  const client = await connect(pool, deadline)
+  try {
+    if (!isIdle(client)) throw new UnusableClientError('a client of the pool was in a transaction')
+    const result = await work(client)
+    giveBack(client, !isIdle(client))
+    return result
+  } catch (error) {
+    giveBack(client, !isIdle(client) || isClientSpent(error))
+    throw error
+  }
+}
+
+function isIdle (client: PostgresClient): boolean {
+  return client.getTransactionStatus() === 'I'
+}
+
+function giveBack (client: PostgresClient, isSpent: boolean): void {
+  client.removeListener('error', markLost)
+  client.release(isSpent)
+}
+
+async function connect (pool: PostgresPool, deadline: number): Promise<PostgresClient> {
+  return await new Promise((resolve, reject) => {
+    let isLate = false
+    const timer = setTimeout(() => {
+      isLate = true
+      reject(new DatabaseBusyError({ cause: new Error('no client of the pool was free') }))
+    }, Math.max(deadline - performance.now(), 0))
+    pool.connect((error, client) => {
+      clearTimeout(timer)
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+      if (client === undefined) return reject(error)
+      if (isLate) return client.release()
+      // At once: an error that comes in the same chunk as the last answer would end the process.
+      client.on('error', markLost)
+      resolve(client)
+    })
+  })
+}

@@ -1,0 +1,85 @@
+// Queries as they are sent to PostgreSQL. Names are not qualified: the host's search_path says where its tables are.
+
+import { hash } from 'node:crypto'
+import {
+  AliasNode, ColumnNode, IdentifierNode, Kysely, PostgresDialect, PostgresQueryCompiler, RawNode, ReferenceNode, SelectionNode,
+  type PostgresDialectConfig
+} from 'kysely'
+import { compile } from '../compile.js'
+import { postgresSql } from '../engine-sql.js'
+import type { Query, QueryDefinition } from '../operation.js'
+import type { Tables } from '../tables.js'
+import { parserOf, toParameter } from './codec.js'
+import type { PostgresQuery, PostgresResult } from './handle.js'
+
+/** Reads times as our texts, whatever TimeZone and DateStyle the host's session has. */
+class Compiler extends PostgresQueryCompiler {
+  protected override visitSelection (node: SelectionNode): void {
+    const { selection } = node
+    const name = ReferenceNode.is(selection) && ColumnNode.is(selection.column) ? selection.column.column.name : ''
+    if (!name.endsWith('_at')) return super.visitSelection(node)
+    const text = RawNode.create(['to_char(', ` at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`], [selection])
+    super.visitSelection(SelectionNode.create(AliasNode.create(text, IdentifierNode.create(name))))
+  }
+}
+
+class Dialect extends PostgresDialect {
+  override createQueryCompiler (): Compiler {
+    return new Compiler()
+  }
+}
+
+/** It has no pool, so it can only compile. */
+const db = new Kysely<Tables>({ dialect: new Dialect({} as PostgresDialectConfig) })
+
+/** A query compiled: the statement that it sends, and what becomes of its rows. */
+interface Prepared {
+  toQuery: (query: Query) => PostgresQuery
+  toRows: (result: PostgresResult) => unknown
+}
+
+const prepared = new Map<QueryDefinition, Prepared>()
+
+function prepare ({ definition }: Query): Prepared {
+  let ready = prepared.get(definition)
+  if (ready === undefined) prepared.set(definition, ready = create(definition))
+  return ready
+}
+
+export function toQuery (query: Query): PostgresQuery {
+  return prepare(query).toQuery(query)
+}
+
+/** The rows of queries, from their results. */
+export function toRows (queries: readonly Query[], results: readonly PostgresResult[]): unknown[] {
+  return queries.map((query, index) => prepare(query).toRows(results[index] as PostgresResult))
+}
+
+const types = { getTypeParser: parserOf }
+
+/** A statement under a name made of its own text, so that other versions of the package may share the connection. */
+export function statement (text: string): (values: unknown[]) => PostgresQuery {
+  const name = `omnichannel_${hash('sha256', text, 'hex').slice(0, 32)}`
+  return (values) => ({ name, text, values, rowMode: 'array', types })
+}
+
+function create (definition: QueryDefinition): Prepared {
+  const { sql, toRow, bind } = compile(db, postgresSql, toParameter as (value: unknown) => unknown, definition)
+  const { kind } = definition
+  const query = statement(sql)
+  const counted = kind === 'write' ? statement(countRows(sql)) : query
+  return {
+    toQuery: ({ values, mustChange }) => mustChange === undefined ? query(bind(values)) : counted([...bind(values), String(mustChange)]),
+    toRows: ({ rows }) => kind === 'many' ? rows.map(toRow) : kind === 'one' && rows.length > 0 ? toRow(rows[0]) : undefined
+  }
+}
+
+/**
+ * Makes a write fail unless it changes as many rows as its last parameter says. COMMIT is sent with it, so the server must judge. The
+ * error is that of a text which is no number.
+ */
+function countRows (sql: string): string {
+  const last = Math.max(0, ...Array.from(sql.matchAll(/\$(\d+)/g), ([, number]) => Number(number))) + 1
+  return `with written as (${sql} returning 1) select case when count(*) = $${last}::int then 0
+    else ('a trigger or rule has changed what was written: ' || count(*) || ' rows')::int end from written`
+}

@@ -1,0 +1,72 @@
+import { InDoubtError } from '../../errors.js'
+import type { Update } from '../operation.js'
+import type { Reply, Store } from '../store.js'
+import type { PostgresPool } from './handle.js'
+import { resolveInDoubt, type Attempt } from './in-doubt.js'
+import { bringUpToDate, checkSchema } from './migrations.js'
+import { withClient, withRetry } from './pool.js'
+import { query, transact } from './transaction.js'
+
+const stores = new WeakMap<PostgresPool, Store>()
+
+/** @param report is told of connections that are lost while no one uses them */
+export function postgresStore (pool: PostgresPool, report: (error: Error) => void): Store {
+  let store = stores.get(pool)
+  if (store === undefined) stores.set(pool, store = createStore(pool, report))
+  return store
+}
+
+/** A question to the rows answers no request. */
+const noReply: Reply = { isPending: () => true, lock: () => undefined, unlock: () => undefined }
+
+function createStore (pool: PostgresPool, report: (error: Error) => void): Store {
+  // An idle client whose server goes away would end the process.
+  if (pool.listenerCount('error') === 0) pool.on('error', report)
+  const underWay = new Set<Promise<unknown>>()
+
+  async function update<Result> (prepare: () => Update<Result>, reply: Reply, timeoutMs: number): Promise<Result> {
+    const deadline = performance.now() + timeoutMs
+    return await withRetry(deadline, async () => {
+      const { decision, end } = await attempt(prepare, reply, deadline)
+      if (end.is === 'committed') return decision.result
+      const resolveBy = performance.now() + timeoutMs
+      const outcome = await resolveInDoubt(decision.findOutcome, async (question) => await attempt(() => question, noReply, resolveBy), resolveBy)
+      if (typeof outcome === 'object') return outcome.committed
+      if (outcome === 'unknown') throw new InDoubtError({ cause: end.cause })
+      reply.unlock()
+      throw end.cause
+    })
+  }
+
+  async function attempt<Result> (prepare: () => Update<Result>, reply: Reply, deadline: number): Promise<Attempt<Result>> {
+    return await withClient(pool, deadline, async (client) => await transact(client, prepare, reply, deadline))
+  }
+
+  async function track<Result> (work: Promise<Result>): Promise<Result> {
+    underWay.add(work)
+    try {
+      return await work
+    } finally {
+      underWay.delete(work)
+    }
+  }
+
+  return {
+    migrate: async ({ migrate, lockTimeout }) => {
+      const deadline = performance.now() + lockTimeout
+      await withRetry(deadline, async () => {
+        await withClient(pool, deadline, async (client) => {
+          if (migrate) await bringUpToDate(client, deadline)
+          await checkSchema(client)
+        })
+      })
+    },
+    read: async ({ queries, decide }, timeoutMs) => {
+      const deadline = performance.now() + timeoutMs
+      const rows = withRetry(deadline, async () => await withClient(pool, deadline, async (client) => await query(client, queries, deadline)))
+      return decide(await track(rows))
+    },
+    update: async (prepare, reply, timeoutMs) => await track(update(prepare, reply, timeoutMs)),
+    drain: async () => await Promise.allSettled(underWay)
+  }
+}

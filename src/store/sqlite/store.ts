@@ -1,0 +1,117 @@
+import { Kysely, SqliteDialect, type SqliteDialectConfig } from 'kysely'
+import { compile } from '../compile.js'
+import { sqliteSql } from '../engine-sql.js'
+import { checkChanges, type Query, type QueryDefinition } from '../operation.js'
+import type { Reply, Store } from '../store.js'
+import type { Tables } from '../tables.js'
+import { connectBetterSqlite3 } from './better-sqlite3.js'
+import { createCache } from './cache.js'
+import { isWal, type Connection } from './connection.js'
+import { createGroupCommit, type UpdateJob } from './group-commit.js'
+import type { SqliteDatabase } from './handle.js'
+import { bringUpToDate, checkSchema } from './migrations.js'
+import { createJob, createQueue, maxBatchMs, type Job } from './queue.js'
+
+const stores = new WeakMap<SqliteDatabase, Store>()
+
+/** One queue and one set of prepared statements for each handle, however often the plugin is registered on it. */
+export function sqliteStore (database: SqliteDatabase): Store {
+  let store = stores.get(database)
+  if (store === undefined) stores.set(database, store = createStore(connectBetterSqlite3(database)))
+  return store
+}
+
+interface ReadJob extends Job {
+  readonly read: () => unknown
+}
+
+function createStore (connection: Connection): Store {
+  const cache = createCache(connection)
+  const compiled = compileQueries(connection, (changes) => { cache.addOwnChanges(changes) })
+  const execute = (query: Query): unknown => compiled(query.definition)(query)
+  const executeCached = (query: Query): unknown => query.definition.cacheable === true ? cache.getOrLoad(query, execute) : execute(query)
+  const updates = createGroupCommit(connection, cache, executeCached)
+  const reads = createQueue<ReadJob>(connection, (queue) => { readBatch(connection, queue) })
+
+  const readInQueue = async <Result>(read: () => Result, timeoutMs: number): Promise<Result> =>
+    await reads.enqueue({ ...createJob(timeoutMs), read }) as Result
+
+  return {
+    migrate: async ({ migrate, lockTimeout }) => {
+      if (migrate) await readInQueue(() => { bringUpToDate(connection) }, lockTimeout)
+      await readInQueue(() => { checkSchema(connection) }, lockTimeout)
+    },
+    read: async ({ queries, decide }, timeoutMs) => {
+      const read = () => decide(queries.map((query) => cache.find(query) ?? execute(query)))
+      try {
+        // In a WAL a read waits for no writer. What a transaction of the host has not committed is no answer.
+        if (reads.isEmpty() && !connection.inTransaction && isWal(connection)) return read()
+      } catch (error) {
+        if (!connection.isBusy(error)) throw error
+      }
+      return await readInQueue(read, timeoutMs)
+    },
+    update: async <Result>(prepare: UpdateJob['prepare'], reply: Reply, timeoutMs: number) =>
+      await updates.enqueue({ ...createJob(timeoutMs), prepare, reply }) as Result,
+    drain: async () => {
+      await reads.drain()
+      await updates.drain()
+    }
+  }
+}
+
+/** Each read is answered by its own result. Only a busy database puts it back. */
+function readBatch (connection: Connection, queue: ReadJob[]): void {
+  const end = performance.now() + maxBatchMs
+  do {
+    const job = queue.shift() as ReadJob
+    try {
+      job.resolve(job.read())
+    } catch (error) {
+      if (connection.isBusy(error)) {
+        queue.unshift(job)
+        throw error
+      }
+      job.reject(error)
+    }
+  } while (queue.length > 0 && performance.now() < end)
+}
+
+/** Names are those of `main`: a temporary table or an attached file must not answer for it. The instance has no database, so it only compiles. */
+function createCompiler (): Kysely<Tables> {
+  return new Kysely<Tables>({ dialect: new SqliteDialect({} as SqliteDialectConfig) }).withSchema('main')
+}
+
+type Execute = (query: Query) => unknown
+
+/** Compiles each query when it is first met. */
+function compileQueries (connection: Connection, countChanges: (changes: number) => void): (definition: QueryDefinition) => Execute {
+  const db = createCompiler()
+  const compiled = new Map<QueryDefinition, Execute>()
+
+  function create (definition: QueryDefinition): Execute {
+    const { sql, toRow, bind } = compile(db, sqliteSql, toParameter, definition)
+    switch (definition.kind) {
+      case 'many': return ({ values }) => connection.all(sql, bind(values)).map(toRow)
+      case 'one': return ({ values }) => {
+        const cells = connection.get(sql, bind(values))
+        return cells === undefined ? undefined : toRow(cells)
+      }
+      case 'write': return (query) => {
+        const changes = connection.run(sql, bind(query.values))
+        countChanges(changes)
+        checkChanges(query, changes, sql)
+      }
+    }
+  }
+
+  return (definition) => {
+    let execute = compiled.get(definition)
+    if (execute === undefined) compiled.set(definition, execute = create(definition))
+    return execute
+  }
+}
+
+function toParameter (value: unknown): unknown {
+  return Array.isArray(value) ? JSON.stringify(value) : value
+}
