@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import leven from 'leven'
+import { adviseOn } from './database-advice.js'
 import { InvalidOptionError, UnknownOptionError } from './errors.js'
 import type { Contact } from './rules/schemas.js'
 import { isPool, type PostgresPool } from './store/postgres/handle.js'
@@ -163,7 +164,7 @@ export function checkOptions (options: OmnichannelContactsOptions): Settings {
   for (const [name, [test, expected]] of Object.entries(checks)) {
     const value: unknown = options[name as keyof OmnichannelContactsOptions]
     if (value === undefined && name !== 'database') continue
-    if (!test(value)) throw new InvalidOptionError(name, name === 'database' ? expected + adviceOn(value) : expected)
+    if (!test(value)) throw new InvalidOptionError(name, name === 'database' ? expected + adviseOn(value) : expected)
     given[name] = value
   }
   return { migrate: true, lockTimeout: 5000, bodyLimit: 256 * 1024, idempotencyWindow: 24 * 60 * 60 * 1000, ...given, prefix: options.prefix === undefined ? '/api/v1' : '' } as Settings
@@ -171,16 +172,6 @@ export function checkOptions (options: OmnichannelContactsOptions): Settings {
 
 function isInteger (value: unknown, from: number, to: number): boolean {
   return Number.isInteger(value) && Number(value) >= from && Number(value) <= to
-}
-
-/** What somebody holds who took another library's object for the database. */
-function adviceOn (value: unknown): string {
-  const { selectFrom, unsafe, execProtocolRaw, connect, query } = Object(value) as Record<string, unknown>
-  if (selectFrom !== undefined) return '; this is a Kysely instance: pass the handle or pool that it was made with'
-  if (unsafe !== undefined) return '; this is a client of postgres.js: pass a Pool of the package pg'
-  if (execProtocolRaw !== undefined) return '; this is a PGlite database: pass a Pool of the package pg, or a better-sqlite3 database'
-  if (connect !== undefined && query !== undefined) return '; this is a single client: pass the Pool of the package pg'
-  return ''
 }
 
 function hint (name: string): string {

@@ -30,22 +30,116 @@ function closed (): Database.Database {
   return database
 }
 
-t.test("another library's object for the database: the advice names what to pass", async (t) => {
-  const kysely = new Kysely({ dialect: new SqliteDialect({ database: open(t) }) })
-  const advice: Array<[value: unknown, advice: string]> = [
-    [kysely, '; this is a Kysely instance: pass the handle or pool that it was made with'],
-    [Object.assign(() => undefined, { unsafe () { /* postgres.js */ } }), '; this is a client of postgres.js: pass a Pool of the package pg'],
-    [{ execProtocolRaw () { /* PGlite */ }, query () { /* PGlite */ } }, '; this is a PGlite database: pass a Pool of the package pg, or a better-sqlite3 database'],
-    [new pg.Client(), '; this is a single client: pass the Pool of the package pg']
+const expectedDatabase = 'an open better-sqlite3 database or a pg Pool'
+
+/** What better-sqlite3 is known by, with a statement that another library gives. */
+function like (prepare: (sql: string) => unknown): object {
+  return { open: true, inTransaction: false, readonly: false, pragma () { /* not asked */ }, exec () { /* not asked */ }, prepare }
+}
+
+/** A statement as better-sqlite3's, but for what `overrides` says. */
+function statement (overrides: object): object {
+  const fluent = { safeIntegers: () => fluent, raw: () => fluent, pluck: () => ({ get: () => 1 }), get: () => [1], ...overrides }
+  return fluent
+}
+
+/** What rejects a moment later, as the look-ups of a promise library do. */
+async function late (): Promise<never> {
+  await new Promise((resolve) => setImmediate(resolve))
+  throw new Error('nobody has awaited this')
+}
+
+function member (...names: string[]): object {
+  return Object.fromEntries(names.map((name) => [name, () => undefined]))
+}
+
+t.test('what is not the database: refused, with what to pass, and what it throws or rejects later ends nothing', async (t) => {
+  const open = 'open the file with better-sqlite3'
+  const other = `another library's database: ${open}`
+  const kysely = new Kysely({ dialect: new SqliteDialect({ database: openFile(t, ':memory:') }) })
+  const readonly = openFile(t, `${t.testdir({ 'contacts.db': '' })}/contacts.db`, { readonly: true })
+  const ended = new pg.Pool()
+  await ended.end()
+  class DatabaseSync { isOpen = true; prepare (): object { return { get: () => ({ 1: 1 }) } } }
+  const throwing = (): never => { throw new Error('do not touch') }
+
+  const scenarios: Array<[situation: string, value: unknown, advice: string]> = [
+    ['a path', 'contacts.db', `a text: ${open}, or pass a Pool of the package pg`],
+    ['a connection string', 'postgres://localhost', `a text: ${open}, or pass a Pool of the package pg`],
+    ['a promise of a handle', Promise.resolve(like(() => statement({}))), 'a promise: await it first'],
+    ['a promise that will reject', late(), 'a promise: await it first'],
+    ['the class of better-sqlite3', Database, 'a function or a class: pass an open database or a Pool'],
+    ['the class of a pool', pg.Pool, 'a function or a class: pass an open database or a Pool'],
+    ['what returns a handle', () => new Database(':memory:'), 'a function or a class: pass an open database or a Pool'],
+    ['a closed handle', closed(), `a database that is not open: ${open}`],
+    ['sqlite3, while it opens', { ...member('prepare', 'each', 'parallelize'), open: false }, `a database that is not open: ${open}`],
+    ['a readonly handle', readonly, 'a readonly database: open it for writing'],
+    ['a Pool that has ended', ended, 'a Pool that has ended: pass a Pool of the package pg'],
+    ['a single client', new pg.Client(), 'a single client: pass the Pool of the package pg'],
+    ['Kysely', kysely, 'a Kysely instance: pass the handle or pool that it was made with'],
+    ['Drizzle', { $client: {}, ...member('select', 'run', 'all') }, 'a Drizzle database: pass the handle or pool that it was made with'],
+    ['Knex', Object.assign(() => undefined, member('queryBuilder', 'raw')), 'a Knex instance: open a better-sqlite3 database or a pg Pool beside it'],
+    ['TypeORM', member('createQueryRunner', 'query'), 'a TypeORM data source: open a better-sqlite3 database or a pg Pool beside it'],
+    ['Sequelize', member('getQueryInterface', 'query'), 'a Sequelize instance: open a better-sqlite3 database or a pg Pool beside it'],
+    ['Prisma', member('$queryRaw', '$connect'), 'a Prisma client: open a better-sqlite3 database or a pg Pool beside it'],
+    ['postgres.js', Object.assign(() => undefined, member('unsafe')), 'a client of postgres.js: pass a Pool of the package pg'],
+    ['PGlite', member('execProtocolRaw', 'query'), 'a PGlite database: pass a Pool of the package pg, or a better-sqlite3 database'],
+    ['@libsql/client', { ...member('execute', 'executeMultiple'), closed: false }, `a client of @libsql/client: ${open}`],
+    ['node:sqlite', new DatabaseSync(), other],
+    ['bun:sqlite', { inTransaction: false, ...member('prepare', 'query', 'run', 'exec') }, other],
+    ['sqlite3', { ...member('prepare', 'each', 'parallelize'), open: true }, other],
+    ['D1', member('prepare', 'batch', 'exec', 'dump'), other],
+    ['libsql, whose statements know no pluck', like(() => statement({ pluck: () => ({ get: () => ({ 1: 1 }) }) })), other],
+    ['libsql/promise, which prepares later', like(late), other],
+    ['@tursodatabase/database, which answers later', like(() => statement({ get: late })), other],
+    ['objects for rows', like(() => statement({ get: () => ({ 1: 1 }) })), other],
+    ['BigInt for integers', like(() => statement({ get: () => [1n] })), other],
+    ['a statement that has nothing', like(() => ({})), other],
+    ['no statement', like(() => undefined), other],
+    ['prepare throws', like(throwing), other],
+    ['another type in a getter', { ...like(() => statement({})), inTransaction: () => false }, other],
+    ['without exec', { ...like(() => statement({})), exec: undefined }, other],
+    ['without pragma', { ...like(() => statement({})), pragma: undefined }, other],
+    ['a getter that throws', { get open () { return throwing() } }, ''],
+    ['a Proxy that throws', new Proxy({}, { get: throwing }), ''],
+    ['an object', {}, ''],
+    ['a number', 5, '']
   ]
-  for (const [database, ending] of advice) {
-    t.equal((await rejection(t, { database }))?.message, `The option "database" must be an open better-sqlite3 database or a pg Pool${ending}`)
+  for (const [situation, database, advice] of scenarios) {
+    t.strictSame(await rejection(t, { database }), {
+      code: 'FOC_INVALID_OPTION',
+      message: `The option "database" must be ${expectedDatabase}${advice === '' ? '' : `; this is ${advice}`}`,
+      isTypeError: true
+    }, situation)
   }
+  await late().catch(() => undefined)
+})
+
+t.test('a handle is asked once, also through a Proxy of it, and while the host iterates', async (t) => {
+  const database = openFile(t, ':memory:')
+  await rejection(t, { database })
+  const prepared: unknown[] = []
+  const proxy = new Proxy(database, {
+    get: (target, name) => name !== 'prepare' ? Reflect.get(target, name) : (sql: string) => {
+      prepared.push(sql)
+      return target.prepare(sql)
+    }
+  })
+  t.equal(await rejection(t, { database: proxy, migrate: false }), undefined)
+  t.equal(prepared.filter((sql) => sql === 'SELECT 1').length, 1)
+
+  const iterating = openFile(t, ':memory:')
+  const rows = iterating.prepare('SELECT 1').iterate()
+  rows.next()
+  const registered = rejection(t, { database: iterating })
+  await new Promise((resolve) => setImmediate(resolve))
+  rows.return?.()
+  t.equal(await registered, undefined)
 })
 
 t.test('an option of the wrong type rejects the registration and is named', async (t) => {
   const expected = {
-    database: 'an open better-sqlite3 database or a pg Pool',
+    database: expectedDatabase,
     prefix: 'a string',
     migrate: 'a boolean',
     authenticate: 'a function',
@@ -57,8 +151,7 @@ t.test('an option of the wrong type rejects the registration and is named', asyn
     onContactUpdated: 'a function'
   }
   const wrong: Array<[name: keyof typeof expected, value: unknown]> = [
-    ['database', undefined], ['database', null], ['database', 'contacts.db'], ['database', {}], ['database', closed()],
-    ['database', { open: true, inTransaction: false, prepare () { /* no pragma, no exec */ } }],
+    ['database', undefined], ['database', null], ['database', {}],
     ['prefix', null], ['prefix', 0], ['prefix', 5], ['prefix', ['/api']], ['prefix', {}],
     ['migrate', null], ['migrate', 'false'], ['migrate', 1],
     ['authenticate', null], ['authenticate', 'token'], ['authenticate', {}],

@@ -15,8 +15,6 @@ export const bodies = {
   }
 }
 
-export const form = { contactId: 'maria', name: 'Maria Silva', contactManager: 'ann', wipeConflicts: true }
-
 const lastChat = { _id: 'room-1', ts: '2026-01-31T09:15:00.000Z' }
 export const contact = {
   _id: 'maria',

@@ -22,10 +22,11 @@ export function describeOperation (prefix: string, hasTokens: boolean): Operatio
     operationId: nameOperation(prefix),
     summary: 'Update a contact',
     description: 'Changes the parts of a contact that are sent; a key that is absent or null leaves its part alone. All or nothing: ' +
-      'whatever is not answered with 200 has changed nothing. A form (application/x-www-form-urlencoded) carries one text for ' +
-      'each key, so lists and objects need JSON. A request with only contactId reads the contact and its ETag without writing.',
+      'whatever is not answered with 200 has changed nothing. A request with only contactId reads the contact and its ETag without ' +
+      'writing. A form (application/x-www-form-urlencoded) is read too: it carries one text for each key, so lists and objects need JSON.',
     tags: ['Omnichannel'],
-    consumes: ['application/json', 'application/x-www-form-urlencoded'],
+    // Only one: a client that is generated from a document with several names none.
+    consumes: ['application/json'],
     produces: ['application/json'],
     // A host with its own authenticate knows callers by other means; its document names them.
     headers: hasTokens ? Type.Composite([Credentials, Preconditions]) : Preconditions,

@@ -10,9 +10,8 @@ import type { UpdateContactBody } from '../rules/schemas.js'
 import { prepareUpdate, type UpdateContext } from '../rules/unit-of-work.js'
 import type { Store } from '../store/store.js'
 import { authenticateHook, authorizeHook, recheckAccess, userOf } from './auth.js'
-import { addEmptyBody, validateBody } from './body.js'
+import { addEmptyBody, refuseContentEncoding, validateBody } from './body.js'
 import { callBeforeCommit, callOnContactUpdated } from './events.js'
-import { bodyByContentType } from './openapi-body.js'
 import { describeOperation } from './openapi.js'
 import { readIdempotencyKey, readIfMatch } from './preconditions.js'
 import { sendError, sendResult, toAnswer, UnforeseenError } from './replies.js'
@@ -21,14 +20,13 @@ import { guardReply } from './reply-guard.js'
 /** The route, with its own hooks, validator, serializer and error handler instead of the host's. */
 export function addRoute (app: FastifyInstance, store: Store, settings: Settings): void {
   const beginPatterns = createPatterns()
-  const schema = describeOperation(app.prefix + settings.prefix, settings.authenticate === undefined)
 
   app.route<{ Body: UpdateContactBody }>({
     method: 'POST',
     url: `${settings.prefix}/omnichannel/contacts.update`,
     bodyLimit: settings.bodyLimit,
-    schema,
-    preParsing: [authenticateHook(store, settings), authorizeHook(store, settings)],
+    schema: describeOperation(app.prefix + settings.prefix, settings.authenticate === undefined),
+    preParsing: [authenticateHook(store, settings), authorizeHook(store, settings), refuseContentEncoding],
     preValidation: addEmptyBody,
     validatorCompiler: ({ httpPart }) => httpPart === 'body' ? validateBody : () => true,
     serializerCompiler: () => JSON.stringify,
@@ -52,11 +50,6 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
       }
       return reply
     }
-  })
-  // Once Fastify has made its validator, of the one schema that judges every body.
-  app.addHook('onReady', (done) => {
-    schema.body = bodyByContentType
-    done()
   })
 }
 

@@ -47,9 +47,13 @@ export interface PostgresError {
   routine?: unknown
 }
 
-/** Whether a value is such a pool; a client alone is none. */
+/** Whether a value is such a pool, and not ended; a client alone is none. */
 export function isPool (value: unknown): value is PostgresPool {
-  if (typeof value !== 'object' || value === null) return false
-  const { totalCount, connect, query, on, listenerCount, end } = value as Partial<PostgresPool>
-  return typeof totalCount === 'number' && [connect, query, on, listenerCount, end].every((method) => typeof method === 'function')
+  try {
+    const { totalCount, ending, connect, query, on, listenerCount, end } = value as Partial<PostgresPool & { ending: unknown }>
+    return typeof totalCount === 'number' && ending !== true && [connect, query, on, listenerCount, end].every((method) => typeof method === 'function')
+  } catch {
+    // A getter or a Proxy threw.
+    return false
+  }
 }

@@ -1,3 +1,6 @@
+import { isPromise } from 'node:util/types'
+import { isBusy } from './busy.js'
+
 /**
  * What the plugin asks of the host's handle: a
  * {@link https://github.com/WiseLibs/better-sqlite3/blob/master/docs/api.md better-sqlite3} `Database`.
@@ -21,10 +24,24 @@ export interface SqliteStatement {
   raw (toggle?: boolean): this
 }
 
-/** Whether a value is such a handle, and open. */
+/** Whether a value is such a handle, open for writing. Other libraries have the same members, so it is asked once. */
 export function isOpenDatabase (value: unknown): value is SqliteDatabase {
-  if (typeof value !== 'object' || value === null) return false
-  const { open, inTransaction, prepare, pragma, exec } = value as Partial<SqliteDatabase>
-  return open === true && typeof inTransaction === 'boolean' &&
-    [prepare, pragma, exec].every((method) => typeof method === 'function')
+  try {
+    const { open, inTransaction, readonly, pragma, exec } = value as Partial<SqliteDatabase & { readonly: unknown }>
+    if (open !== true || typeof inTransaction !== 'boolean' || readonly === true) return false
+    if (typeof pragma !== 'function' || typeof exec !== 'function') return false
+    const statement = refusePromise((value as SqliteDatabase).prepare('SELECT 1')).safeIntegers(false)
+    const row = refusePromise(statement.raw(true).get())
+    return Array.isArray(row) && row[0] === 1 && statement.pluck(true).get() === 1
+  } catch (error) {
+    // The host may be iterating over a result.
+    return isBusy(error)
+  }
+}
+
+function refusePromise<Answer> (answer: Answer): Answer {
+  if (!isPromise(answer)) return answer
+  // It may reject, which must not end the process.
+  answer.catch(() => undefined)
+  throw new TypeError('A promise')
 }
