@@ -20,7 +20,7 @@ export interface World {
   /** Posts a JSON body as the agent `ann`, or with other headers. */
   update: (body: unknown, headers?: Record<string, string>) => Promise<LightMyRequestResponse>
   /** Posts a text as it is, as `ann`, as JSON unless the headers say otherwise. */
-  post: (text: string | undefined, headers?: Record<string, string>) => Promise<LightMyRequestResponse>
+  post: (text: string | Buffer | undefined, headers?: Record<string, string>) => Promise<LightMyRequestResponse>
 }
 
 export interface Setup extends Partial<Omit<OmnichannelContactsOptions, 'database'>> {

@@ -32,7 +32,7 @@ export function isOpenDatabase (value: unknown): value is SqliteDatabase {
     if (typeof pragma !== 'function' || typeof exec !== 'function') return false
     const statement = refusePromise((value as SqliteDatabase).prepare('SELECT 1')).safeIntegers(false)
     const row = refusePromise(statement.raw(true).get())
-    return Array.isArray(row) && row[0] === 1 && statement.pluck(true).get() === 1
+    return Array.isArray(row) && row[0] === 1 && refusePromise(statement.pluck(true).get()) === 1
   } catch (error) {
     // The host may be iterating over a result.
     return isBusy(error)

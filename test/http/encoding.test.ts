@@ -1,0 +1,278 @@
+import { gzipSync, createGunzip } from 'node:zlib'
+import type { preParsingHookHandler } from 'fastify'
+import t from '../engines.js'
+import { as, build, changes, rows } from '../build.js'
+
+// test/contract.md, section 1: the bytes of a body.
+
+const json = { 'content-type': 'application/json' }
+const form = { 'content-type': 'application/x-www-form-urlencoded' }
+const notUtf8 = { success: false, error: 'The request body is not valid UTF-8 [invalid-params]', errorType: 'invalid-params' }
+const compressed = {
+  success: false, error: 'The content encoding is not supported: send the body uncompressed [invalid-params]', errorType: 'invalid-params'
+}
+
+/** Text as UTF-8, but `<f6>` is that byte. */
+function bytes (text: string): Buffer {
+  return Buffer.concat(text.split(/(<[\da-f ]+>)/).map((part) => part.startsWith('<') ? Buffer.from(part.replace(/[< >]/g, ''), 'hex') : Buffer.from(part)))
+}
+
+t.test('one byte from 80 to FF: 400, in JSON and in a form, as it is and escaped', async (t) => {
+  const { post, database } = await build(t)
+  const before = rows(database)
+  for (let byte = 0x80; byte <= 0xff; byte++) {
+    const hex = byte.toString(16)
+    for (const [body, headers] of [
+      [`{"contactId":"maria","name":"M<${hex}>ller"}`, json],
+      [`contactId=maria&name=M<${hex}>ller`, form],
+      [`contactId=maria&name=M%${hex}ller`, form],
+      [`contactId=maria&name=M%${hex.toUpperCase()}ller`, form]
+    ] as const) {
+      const reply = await post(bytes(body), headers)
+      t.strictSame([reply.statusCode, reply.json()], [400, notUtf8], body)
+    }
+  }
+  t.strictSame(rows(database), before)
+})
+
+t.test('bytes that are not UTF-8: 400 wherever they stand, whatever charset says, and nothing is written', async (t) => {
+  const { post, database } = await build(t)
+  const before = rows(database)
+  const charset = (name: string): object => ({ 'content-type': `application/json; charset=${name}` })
+  const name = (text: string): string => `{"contactId":"maria","name":"${text}"}`
+  const scenarios: Array<[situation: string, body: string, headers?: object]> = [
+    ['a character that is cut off after one byte', name('<c3>')],
+    ['after two', name('<e2 82>')],
+    ['after three', name('<f0 9f 98>x')],
+    ['a longer form of a character', name('<c0 af>')],
+    ['another', name('<e0 80 af>')],
+    ['a surrogate', name('<ed a0 80>')],
+    ['a pair of surrogates (CESU-8)', name('<ed a0 bd ed b8 80>')],
+    ['above U+10FFFF', name('<f4 90 80 80>')],
+    ['Shift JIS', name('<93 fa 96 7b>')],
+    ['UTF-16 with a byte order mark', '<ff fe 7b 00 7d 00>'],
+    ['UTF-16 the other way round', '<fe ff 00 7b 00 7d>', charset('utf-16')],
+    ['latin-1 that says so', name('M<fc>ller'), charset('iso-8859-1')],
+    ['latin-1 that says UTF-8', name('M<fc>ller'), charset('utf-8')],
+    ['a charset that nobody knows', name('M<fc>ller'), charset('x')],
+    ['in contactId', '{"contactId":"<f6>"}'],
+    ['in a list', '{"contactId":"maria","emails":["<f6>@b"]}'],
+    ['in a custom field', '{"contactId":"maria","customFields":{"plan":"<f6>"}}'],
+    ['in the key of a custom field', '{"contactId":"maria","customFields":{"<f6>":"x"}}'],
+    ['in an unknown key', '{"contactId":"maria","<f6>":1}'],
+    ['in what is no JSON', '{<f6>'],
+    ['before the object', '<f6>{"contactId":"maria"}'],
+    ['behind it', '{"contactId":"maria"}<f6>'],
+    ['alone', '<f6>'],
+    ['half a byte order mark', '<ef bb>{"contactId":"maria"}'],
+    ['gzip without Content-Encoding', `<${gzipSync('{}').toString('hex')}>`],
+    ['a form: a key', 'contactId=maria&<f6>=x', form],
+    ['a form: an escaped key', 'contactId=maria&%F6=x', form],
+    ['a form: a value that a later one replaces', 'contactId=maria&name=%F6&name=x', form],
+    ['a form: half a character as it is, half escaped', 'contactId=maria&name=%C3<bc>', form],
+    ['a form: two halves in two values', 'contactId=maria&name=%C3&contactManager=%BC', form],
+    ['a form: two halves with a blank between', 'contactId=maria&name=%C3+%BC', form],
+    ['a form: an escaped surrogate', 'contactId=maria&name=%ED%A0%80', form],
+    ['a form: latin-1 that says so', 'contactId=maria&name=M<fc>ller', { 'content-type': `${form['content-type']}; charset=iso-8859-1` }]
+  ]
+  for (const [situation, body, headers = json] of scenarios) {
+    const reply = await post(bytes(body), { ...headers })
+    t.strictSame([reply.statusCode, reply.json()], [400, notUtf8], situation)
+    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+  }
+})
+
+t.test('UTF-8: stored as it was sent, whatever charset says', async (t) => {
+  const { post } = await build(t)
+  const name = (text: string): string => `{"contactId":"maria","name":"${text}"}`
+  const latin = (type: string): Record<string, string> => ({ 'content-type': `${type}; charset=ISO-8859-1` })
+  const scenarios: Array<[situation: string, body: string, headers: Record<string, string>, stored: string]> = [
+    ['one byte', name('Maria'), json, 'Maria'],
+    ['two bytes', name('Jürgen'), json, 'Jürgen'],
+    ['three bytes', name('日本'), json, '日本'],
+    ['four bytes', name('😀'), json, '😀'],
+    ['the last character of all', name('<f4 8f bf bf>'), json, '\u{10FFFF}'],
+    ['what is no character', name('<ef bf bf>'), json, '\uFFFF'],
+    ['U+FFFD itself', name('<ef bf bd>'), json, '\uFFFD'],
+    ['a byte order mark before it', `<ef bb bf>${name('Jürgen')}`, json, 'Jürgen'],
+    ['a byte order mark in a value', name('<ef bb bf>x'), json, '\uFEFFx'],
+    ['a charset', name('Jürgen'), latin('application/json'), 'Jürgen'],
+    ['a form', 'contactId=maria&name=Jürgen', form, 'Jürgen'],
+    ['a form with a charset', 'contactId=maria&name=Jürgen', latin('application/x-www-form-urlencoded'), 'Jürgen'],
+    ['a form with escapes of either case', 'contactId=maria&name=J%c3%BCrgen+%F0%9f%98%80', form, 'Jürgen 😀'],
+    ['a form: U+FFFD itself', 'contactId=maria&name=%EF%BF%BD', form, '\uFFFD'],
+    ['a form: a percent sign that is none', 'contactId=maria&name=%+%zz%4%', form, '% %zz%4%'],
+    ['a form: an escape that is text', 'contactId=maria&name=%25F6', form, '%F6'],
+    ['a form: plus and blank', 'contactId=maria&name=a%2Bb+c%20d', form, 'a+b c d'],
+    ['a form: what JSON escapes is text', 'contactId=maria&name=\\ud800', form, '\\ud800']
+  ]
+  for (const [situation, body, headers, stored] of scenarios) {
+    const reply = await post(bytes(body), headers)
+    t.strictSame([reply.statusCode, reply.json().contact?.name], [200, stored], situation)
+  }
+})
+
+t.test('two latin-1 bodies with one Idempotency-Key: each is refused, and the key is free', async (t) => {
+  const { post, database } = await build(t)
+  const keyed = { 'idempotency-key': 'k' }
+  const before = rows(database)
+  for (const byte of ['f6', 'fc']) {
+    const reply = await post(bytes(`{"contactId":"maria","name":"<${byte}>"}`), keyed)
+    t.strictSame([reply.statusCode, reply.json()], [400, notUtf8])
+  }
+  t.strictSame(rows(database), before)
+  t.equal((await post('{"contactId":"maria","name":"ö"}', keyed)).json().contact.name, 'ö')
+})
+
+const maria = '{"contactId":"maria","name":"Ana"}'
+
+t.test('a Content-Encoding: 400 without a look at the body, in the order of the checks', async (t) => {
+  const { post, database } = await build(t, { bodyLimit: 100 })
+  const before = rows(database)
+  const bodies: Array<[situation: string, body: string | Buffer | undefined, headers?: object]> = [
+    ['compressed JSON', gzipSync(maria)],
+    ['plain JSON', maria],
+    ['no JSON', '{'],
+    ['an empty body', ''],
+    ['no body', undefined],
+    ['too large a body', 'x'.repeat(200)],
+    ['a form', 'contactId=maria&name=Ana', form],
+    ['a type that is not supported', '<a/>', { 'content-type': 'text/xml' }]
+  ]
+  const encodings = ['gzip', 'GZip', 'x-gzip', 'br', 'deflate', 'compress', 'zstd', 'aws-chunked', 'utf-8', 'gzip, identity', 'identity,gzip', 'identity;q=1', 'identities']
+  for (const encoding of encodings) {
+    for (const [situation, body, headers] of bodies) {
+      const reply = await post(body, { ...headers, 'content-encoding': encoding })
+      t.strictSame([reply.statusCode, reply.json()], [400, compressed], `${encoding}: ${situation}`)
+    }
+  }
+  t.equal((await post(maria, { 'x-auth-token': 'wrong', 'content-encoding': 'gzip' })).statusCode, 401, 'a stranger')
+  t.equal((await post(maria, { ...as('nick'), 'content-encoding': 'gzip' })).statusCode, 403, 'without the permission')
+  t.strictSame(rows(database), before)
+})
+
+t.test('a Content-Encoding that changes nothing: as if it were not there', async (t) => {
+  const { post } = await build(t)
+  for (const [index, encoding] of ['identity', 'Identity', ' IDENTITY ', 'identity, identity', '', ' ', ','].entries()) {
+    const reply = await post(`{"contactId":"maria","name":"Ana ${index}"}`, { 'content-encoding': encoding })
+    t.strictSame([reply.statusCode, reply.json().contact?.name], [200, `Ana ${index}`], `"${encoding}"`)
+  }
+})
+
+/** Decodes a body as @fastify/compress does: the header stays, and the stream says how many bytes came in. */
+const decompress: preParsingHookHandler = (request, _reply, payload, done) => {
+  if (request.headers['content-encoding'] !== 'gzip') return done(null, payload)
+  const decoded = Object.assign(createGunzip(), { receivedEncodedLength: 0 })
+  payload.on('data', (chunk: Buffer) => { decoded.receivedEncodedLength += chunk.length })
+  payload.pipe(decoded)
+  done(null, decoded)
+}
+
+t.test('a host that decompresses, as @fastify/compress does: what it decodes is read, after credentials and permission', async (t) => {
+  const { post, database } = await build(t, {
+    bodyLimit: 1000,
+    host: (app) => { app.addHook('onRoute', (route) => { route.preParsing = [decompress, route.preParsing as preParsingHookHandler] }) }
+  })
+  const gzip = { 'content-encoding': 'gzip' }
+  const before = rows(database)
+  t.equal((await post(gzipSync(maria), { ...gzip, 'x-auth-token': 'wrong' })).statusCode, 401)
+  t.equal((await post(gzipSync(maria), { ...gzip, ...as('nick') })).statusCode, 403)
+  t.equal((await post(gzipSync('x'.repeat(100_000)), gzip)).statusCode, 413, 'a bomb')
+  t.strictSame((await post(gzipSync(bytes('<f6>')), gzip)).json(), notUtf8)
+  t.equal((await post(maria, gzip)).statusCode, 400, 'what is not compressed')
+  t.strictSame((await post(maria, { 'content-encoding': 'br' })).json(), compressed, 'what the host does not decode')
+  t.strictSame(rows(database), before)
+  const reply = await post(gzipSync(maria), gzip)
+  t.strictSame([reply.statusCode, reply.json().contact?.name], [200, 'Ana'])
+})
+
+t.test('a host that decompresses in a hook of its own, and takes the header away: what it decodes is read', async (t) => {
+  const { post } = await build(t, {
+    host: (app) => {
+      app.addHook('preParsing', (request, reply, payload, done) => {
+        decompress.call(app, request, reply, payload, done)
+        delete request.headers['content-encoding']
+      })
+    }
+  })
+  const reply = await post(gzipSync(maria), { 'content-encoding': 'gzip' })
+  t.strictSame([reply.statusCode, reply.json().contact?.name], [200, 'Ana'])
+})
+
+t.test('a lone surrogate is U+FFFD in what is stored and answered; all else is as it was escaped', async (t) => {
+  const { post } = await build(t)
+  const scenarios: Array<[escaped: string, stored: string]> = [
+    ['\\ud800', '\uFFFD'],
+    ['\\udfff', '\uFFFD'],
+    ['\\uD83D\\uDE00', '😀'],
+    ['\\ud83d\\uDe00', '😀'],
+    ['\\ude00\\ud83d', '\uFFFD\uFFFD'],
+    ['\\ud83d\\ud83d\\ude00', '\uFFFD😀'],
+    ['\\ud83d\\ude00\\ude00', '😀\uFFFD'],
+    ['\\ud83dx\\ude00', '\uFFFDx\uFFFD'],
+    ['\\ud83d😀', '\uFFFD😀'],
+    ['😀\\ude00', '😀\uFFFD'],
+    ['\\ud83d\\n\\ude00', '\uFFFD\n\uFFFD'],
+    ['\\\\ud800', '\\ud800'],
+    ['\\\\\\ud800', '\\\uFFFD'],
+    ['\\ud83d\\\\ude00', '\uFFFD\\ude00'],
+    ['\\"\\ud800\\"', '"\uFFFD"'],
+    ['\\ud7ff\\ue000\\u00d8', '\uD7FF\uE000Ø'],
+    ['\\u0000\\ud800', '\0\uFFFD'],
+    ['ud800', 'ud800']
+  ]
+  for (const [escaped, stored] of scenarios) {
+    const reply = await post(`{"contactId":"maria","name":"${escaped}","emails":["${escaped}"],"phones":["${escaped}"],"customFields":{"plan":"gold","note":"x${escaped}x"}}`)
+    const { contact } = reply.json()
+    t.strictSame([reply.statusCode, contact?.name, contact?.emails, contact?.phones, contact?.customFields.note],
+      [200, stored, [{ address: stored }], [{ phoneNumber: stored }], `x${stored}x`], escaped)
+    const again = { contactId: 'maria', name: contact.name, emails: [contact.emails[0].address], customFields: { plan: 'gold', note: contact.customFields.note } }
+    t.strictSame((await post(JSON.stringify(again))).json(), { ...reply.json(), contact: { ...contact, _updatedAt: (await post('{"contactId":"maria"}')).json().contact._updatedAt } }, `${escaped}: sent back`)
+  }
+  t.strictSame((await post('{"contactId":"maria","name":"\\ud8"}')).json().error, 'The request body is not valid JSON [invalid-params]', 'half an escape')
+})
+
+t.test('lone surrogates: texts that are stored alike are duplicates, keys and ids are compared as they are stored', async (t) => {
+  const { post, database } = await build(t)
+  database.exec(`
+    INSERT INTO omnichannel_contact (id, name) VALUES ('c\uFFFD', 'C');
+    INSERT INTO omnichannel_user (id) VALUES ('u\uFFFD');
+    INSERT INTO omnichannel_user_role (user_id, role) VALUES ('u\uFFFD', 'livechat-agent');
+    INSERT INTO omnichannel_custom_field (id, label, required, regexp, visibility, scope) VALUES ('f\uFFFD', 'F', 0, '^.\uFFFD$', 'visible', 'visitor')`)
+  const duplicate = { success: false, error: 'must NOT have duplicate items (items ## 1 and 0 are identical) [invalid-params]', errorType: 'invalid-params' }
+  const before = rows(database)
+  for (const list of ['["\\ud83d","\\ude00"]', '["\\ud83d","\uFFFD"]', '["x\\udfff","x\\ud800"]', '["\\uD83D\\uDE00","😀"]']) {
+    for (const key of ['emails', 'phones']) {
+      const reply = await post(`{"contactId":"maria","${key}":${list}}`)
+      t.strictSame([reply.statusCode, reply.json()], [400, duplicate], `${key} ${list}`)
+    }
+  }
+  t.strictSame((await post('{"contactId":"maria","customFields":{"plan":"gold","x\\ud800":1}}')).json().error, 'Custom field x\uFFFD is not allowed')
+  t.strictSame((await post('{"contactId":"maria","customFields":{"plan":"gold\\ud800"}}')).json().error, 'Invalid value for Plan field')
+  t.strictSame((await post('{"contactId":"maria","customFields":{"plan":[["\\ud800"]]}}')).json().error, 'Invalid value for Plan field')
+  t.strictSame((await post('{"contactId":"maria","\\ud800":1}')).json().error, 'must NOT have additional properties [invalid-params]')
+  t.strictSame((await post('{"contactId":"maria\\ud800"}')).json().error, 'error-contact-not-found')
+  t.strictSame(rows(database), before)
+
+  const reply = await post('{"contactId":"c\\ud800","contactManager":"u\\udc00","customFields":{"plan":"gold","f\\ud800":"no","f\\udc00":"x\\ud800"}}')
+  t.equal(reply.statusCode, 200)
+  t.match(changes(before, rows(database)), {
+    'contact c\uFFFD': { contact_manager: 'u\uFFFD', custom_fields: '{"plan":"gold","f\uFFFD":"x\uFFFD"}' }
+  }, 'of two keys that become one the last counts')
+})
+
+t.test('lone surrogates and an Idempotency-Key: the same text is the same request', async (t) => {
+  const { post } = await build(t)
+  const send = async (name: string) => await post(`{"contactId":"maria","name":"${name}"}`, { 'idempotency-key': 'k' })
+  const [first, second, other] = [await send('\\ud800'), await send('\\udfff'), await send('\\ud83d\\ude00')]
+  t.strictSame([second.statusCode, second.headers['idempotency-replayed'], second.body], [200, 'true', first.body])
+  t.equal(other.statusCode, 422)
+})
+
+t.test('a body that is nothing but escapes: answered', async (t) => {
+  const { post } = await build(t)
+  for (const escape of ['\\n', '\\\\', '\\ud83d', '\\ud83d\\ude00']) {
+    const reply = await post(`{"contactId":"nobody","name":"${escape.repeat(200_000 / escape.length)}"}`)
+    t.equal(reply.json().error, 'error-contact-not-found', escape)
+  }
+})
