@@ -76,6 +76,8 @@ function refusedByHost (error: object, headers: Record<string, string> = {}): Pi
 }
 
 const provocations: Record<string, Provocation[]> = {
+  'The content encoding is not supported: send the body uncompressed [invalid-params]': ['gzip', 'br, identity'].map((encoding) =>
+    ({ ask: ({ post }) => post(JSON.stringify(maria), { 'content-encoding': encoding }) })),
   'The content type is not supported: send application/json [invalid-params]': [
     { ask: ({ post }) => post('contactId: maria', { 'content-type': 'text/yaml' }) }
   ],
@@ -84,6 +86,10 @@ const provocations: Record<string, Provocation[]> = {
   ],
   'The request body does not have the length that Content-Length names [invalid-params]': [
     { ask: ({ post }) => post(JSON.stringify(maria), { 'content-length': '7' }) }
+  ],
+  'The request body is not valid UTF-8 [invalid-params]': [
+    { ask: ({ post }) => post(Buffer.from('{"contactId":"maria","name":"J\xfcrgen"}', 'latin1')) },
+    { ask: ({ post }) => post('contactId=maria&name=J%FCrgen', { 'content-type': 'application/x-www-form-urlencoded' }) }
   ],
   'The request body is not valid JSON [invalid-params]': [{ ask: ({ post }) => post('{"contactId":"maria"') }],
   'The request body could not be read [invalid-params]': [refusedByHost({ code: 'FST_ERR_CTP_OF_ITS_OWN', statusCode: 400 })],

@@ -6,7 +6,8 @@ import { as, build, path, rows } from '../build.js'
 t.test('several things wrong: the earlier check answers', async (t) => {
   const { post, database } = await build(t, { bodyLimit: 300 })
   const stranger = { 'x-user-id': 'who', 'x-auth-token': 'wrong' }
-  const bodies: Record<string, [text: string | undefined, type?: string]> = {
+  const bodies: Record<string, [text: string | Buffer | undefined, type?: string]> = {
+    'a body that is not UTF-8': [Buffer.from([0xf6])],
     'half a JSON': ['{"contactId":'],
     'no body': [undefined],
     'a huge body': ['x'.repeat(100_000)],
