@@ -50,6 +50,20 @@ for (const [name, [callOf, statuses, last]] of Object.entries(scenarios)) {
   t.test(name, async (t) => { t.strictSame(await call(t, callOf), { statuses, names: [last] }) })
 }
 
+t.test('X-RateLimit-Reset: the time in milliseconds, of every call of the minute and of one too many', async (t) => {
+  const app = await buildApp(new Database(':memory:'))
+  t.teardown(async () => { await app.close() })
+  const start = Date.now()
+  for (let index = 1; index <= 11; index++) {
+    const { statusCode, headers } = await app.inject({ method: 'POST', url: '/api/v1/omnichannel/contacts.update', payload: {} })
+    t.equal(statusCode, index > 10 ? 429 : 401)
+    const left = Number(headers['x-ratelimit-reset']) - start
+    t.ok(left > 50_000 && left <= 62_000 + Date.now() - start, `call ${index}: a minute from now, ${left} ms`)
+    t.match(headers, { 'x-ratelimit-limit': '10', 'x-ratelimit-remaining': String(Math.max(0, 10 - index)) })
+    if (index > 10) t.match(headers['retry-after'], /^\d\d$/, 'in seconds')
+  }
+})
+
 t.test('other routes have no limit; how late the event loop is, is watched', async (t) => {
   const app = await buildApp(new Database(':memory:'))
   t.teardown(async () => { await app.close() })

@@ -25,6 +25,10 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   await app.register(async (api) => {
     // Not by X-User-Id: strangers would name another user with each call. A whole network of IPv6 counts as one address.
     await api.register(rateLimit, { max: 10, timeWindow: '1 minute' })
+    // Rocket.Chat's clients expect the time of the reset in milliseconds; the plugin writes how many seconds are left.
+    api.addHook('onSend', async (_request, reply) => {
+      void reply.header('x-ratelimit-reset', Date.now() + Number(reply.getHeader('x-ratelimit-reset')) * 1000)
+    })
     await api.register(omnichannelContacts, { database })
   })
   return app

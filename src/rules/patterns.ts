@@ -24,8 +24,8 @@ const MAX_LENGTH = 10_000
 const CAPACITY = 1_000_000
 const SMALLEST = 200
 
-/** Why a pattern was not answered. */
-export type PatternProblem = 'does not compile' | 'is too large' | 'took too long'
+/** Why a pattern was not answered; V8's reason names the pattern. */
+export type PatternProblem = `does not compile: ${string}` | 'is too large' | 'took too long'
 
 /** Told once for each field that a request could not check. */
 export type Report = (field: CustomField, problem: PatternProblem) => void
@@ -118,8 +118,8 @@ function read (source: string): Pattern {
       },
       work: SMALLEST + source.length + doored.work
     }
-  } catch {
-    return cannot('does not compile')
+  } catch (error) {
+    return cannot(`does not compile: ${(error as Error).message}`)
   }
 }
 
