@@ -33,7 +33,7 @@ export default {
     { name: 'no-unknown-import', severity: 'error', from: {}, to: { couldNotResolve: true } },
 
     wall('errors', { path: errors }),
-    wall('options', { path: options }, errors, rules, store),
+    wall('options', { path: options }, errors, rules, store, '^src/database-advice\\.ts$'),
     wall('rules', { path: rules }, rules, errors, '^src/store/(steps|queries|tables)\\.ts$'),
     wall('http', { path: http }, http, rules, errors, options, '^src/store/(store|steps|queries)\\.ts$'),
     wall('store', { path: shared, pathNot: openStore }, shared, errors),

@@ -1,5 +1,4 @@
 import { isPromise } from 'node:util/types'
-import { isBusy } from './busy.js'
 
 /**
  * What the plugin asks of the host's handle: a
@@ -24,6 +23,9 @@ export interface SqliteStatement {
   raw (toggle?: boolean): this
 }
 
+/** What better-sqlite3 says while the host iterates over rows on the same handle. */
+export const ITERATOR_IS_OPEN = 'This database connection is busy executing a query'
+
 /** Whether a value is such a handle, open for writing. Other libraries have the same members, so it is asked once. */
 export function isOpenDatabase (value: unknown): value is SqliteDatabase {
   try {
@@ -34,8 +36,7 @@ export function isOpenDatabase (value: unknown): value is SqliteDatabase {
     const row = refusePromise(statement.raw(true).get())
     return Array.isArray(row) && row[0] === 1 && refusePromise(statement.pluck(true).get()) === 1
   } catch (error) {
-    // The host may be iterating over a result.
-    return isBusy(error)
+    return (Object(error) as { message?: unknown }).message === ITERATOR_IS_OPEN
   }
 }
 
