@@ -43,7 +43,6 @@ function recognize (value: unknown): [name: string, instead: string] {
   if (library !== undefined) return [library[1], library[2]]
   if (typeof value === 'function') return ['a function or a class', 'pass an open database or a Pool']
   if (members.open === false) return ['a database that is not open', file]
-  if (members.readonly === true) return ['a readonly database', 'open it for writing']
   if (members.prepare !== undefined) return ["another library's database", file]
   if (members.ending === true) return ['a Pool that has ended', pool]
   if (members.connect !== undefined && members.query !== undefined) return ['a single client', 'pass the Pool of the package pg']

@@ -57,7 +57,6 @@ t.test('what is not the database: refused, with what to pass, and what it throws
   const open = 'open the file with better-sqlite3'
   const other = `another library's database: ${open}`
   const kysely = new Kysely({ dialect: new SqliteDialect({ database: openFile(t, ':memory:') }) })
-  const readonly = openFile(t, `${t.testdir({ 'contacts.db': '' })}/contacts.db`, { readonly: true })
   const ended = new pg.Pool()
   await ended.end()
   class DatabaseSync { isOpen = true; prepare (): object { return { get: () => ({ 1: 1 }) } } }
@@ -73,7 +72,6 @@ t.test('what is not the database: refused, with what to pass, and what it throws
     ['what returns a handle', () => new Database(':memory:'), 'a function or a class: pass an open database or a Pool'],
     ['a closed handle', closed(), `a database that is not open: ${open}`],
     ['sqlite3, while it opens', { ...member('prepare', 'each', 'parallelize'), open: false }, `a database that is not open: ${open}`],
-    ['a readonly handle', readonly, 'a readonly database: open it for writing'],
     ['a Pool that has ended', ended, 'a Pool that has ended: pass a Pool of the package pg'],
     ['a single client', new pg.Client(), 'a single client: pass the Pool of the package pg'],
     ['Kysely', kysely, 'a Kysely instance: pass the handle or pool that it was made with'],

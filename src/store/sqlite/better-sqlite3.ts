@@ -1,10 +1,8 @@
 // The adapter for better-sqlite3.
 
 import type { Connection } from './connection.js'
-import type { SqliteDatabase, SqliteStatement } from './handle.js'
+import { ITERATOR_IS_OPEN, type SqliteDatabase, type SqliteStatement } from './handle.js'
 
-/** What better-sqlite3 says while the host iterates over rows on the same handle. */
-const iteratorIsOpen = 'This database connection is busy executing a query'
 const busyCode = /^SQLITE_(BUSY|LOCKED)/
 
 export function connectBetterSqlite3 (database: SqliteDatabase): Connection {
@@ -32,9 +30,9 @@ export function connectBetterSqlite3 (database: SqliteDatabase): Connection {
     busyTimeout: () => Number(database.pragma('busy_timeout', { simple: true })),
     isBusy: (error) => {
       const { code, message } = Object(error) as { code?: unknown, message?: unknown }
-      return message === iteratorIsOpen || busyCode.test(String(code))
+      return message === ITERATOR_IS_OPEN || busyCode.test(String(code))
     },
     isFull: (error) => (Object(error) as { code?: unknown }).code === 'SQLITE_FULL',
-    ignoreIterators: (ignored) => { database.unsafeMode(ignored) }
+    ignoreIterators: (ignored) => { database.unsafeMode?.(ignored) }
   }
 }

@@ -10,7 +10,7 @@ export interface SqliteDatabase {
   prepare (sql: string): SqliteStatement
   pragma (source: string, options?: { simple?: boolean }): unknown
   exec (sql: string): unknown
-  unsafeMode (on?: boolean): unknown
+  unsafeMode? (on?: boolean): unknown
 }
 
 /** What the plugin asks of a prepared statement. */
@@ -26,11 +26,11 @@ export interface SqliteStatement {
 /** What better-sqlite3 says while the host iterates over rows on the same handle. */
 export const ITERATOR_IS_OPEN = 'This database connection is busy executing a query'
 
-/** Whether a value is such a handle, open for writing. Other libraries have the same members, so it is asked once. */
+/** Whether a value is such a handle, and open. Other libraries have the same members, so it is asked once. */
 export function isOpenDatabase (value: unknown): value is SqliteDatabase {
   try {
-    const { open, inTransaction, readonly, pragma, exec } = value as Partial<SqliteDatabase & { readonly: unknown }>
-    if (open !== true || typeof inTransaction !== 'boolean' || readonly === true) return false
+    const { open, inTransaction, pragma, exec } = value as Partial<SqliteDatabase>
+    if (open !== true || typeof inTransaction !== 'boolean') return false
     if (typeof pragma !== 'function' || typeof exec !== 'function') return false
     const statement = refusePromise((value as SqliteDatabase).prepare('SELECT 1')).safeIntegers(false)
     const row = refusePromise(statement.raw(true).get())

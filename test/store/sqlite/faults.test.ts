@@ -112,8 +112,7 @@ t.test('a handle that only reads: serves what changes nothing, and refuses the r
   const file = `${t.testdir()}/contacts.db`
   const first = await build(t, { database: new Database(file) })
   const before = rows(first.database)
-  const database = new Database(file)
-  database.pragma('query_only = ON')
+  const database = new Database(file, { readonly: true })
   const app = fastify()
   t.teardown(async () => { await app.close(); database.close() })
   await app.register(omnichannelContacts, { database })
