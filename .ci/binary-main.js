@@ -28,7 +28,8 @@ function loadAddon(name) {
   }
 }
 
-const io = Object.assign(Object.create(process), { embedded })
+const readAsset = (name) => Buffer.from(getAsset(`documentation/${name}.gz`))
+const io = Object.assign(Object.create(process), { embedded, readAsset })
 // A bundle in CommonJS, which the executable needs, cannot await here.
 void run(process.argv.slice(2), io).then((code) => {
   process.exitCode = code

@@ -16,7 +16,6 @@ export async function bundle(options) {
     target: 'node20.19',
     logLevel: 'error',
     metafile: true,
-    alias: { '@fastify/static': resolve(here, 'static-pages.js') },
     ...options
   })
   return metafile

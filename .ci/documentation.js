@@ -1,5 +1,4 @@
-// The files of the documentation page, as swagger-ui makes them: packed, because they are three quarters of the
-// command line.
+// The files of the documentation page, as swagger-ui makes them: packed, because they are most of the command line.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -7,10 +6,7 @@ import { dirname, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
 const require = createRequire(import.meta.url)
-const files = [
-  'favicon-16x16.png', 'favicon-32x32.png', 'index.css', 'oauth2-redirect.html', 'oauth2-redirect.js', 'swagger-ui-bundle.js',
-  'swagger-ui-standalone-preset.js', 'swagger-ui.css'
-]
+const files = ['favicon-16x16.png', 'favicon-32x32.png', 'swagger-ui-bundle.js', 'swagger-ui.css']
 
 /** Writes them into a new folder, and returns their names. */
 export function packDocumentation(folder) {

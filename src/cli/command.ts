@@ -12,6 +12,10 @@ export interface Io {
   off (signal: 'SIGINT' | 'SIGTERM', listener: () => void): unknown
   /** What a single-file build brings along, because it has no files to load. */
   embedded?: { sqlite: object }
+  /** A file of the documentation page, packed by gzip. */
+  readAsset: (name: string) => Buffer
+  /** Ends the process, whatever it waits for. */
+  exit?: () => unknown
 }
 
 /** Reads an option as a whole number. */

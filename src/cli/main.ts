@@ -1,4 +1,8 @@
 #!/usr/bin/env node
+import { readFileSync } from 'node:fs'
 import { run } from './run.js'
 
-process.exitCode = await run(process.argv.slice(2), process)
+// Which .ci/build-cli.js puts beside this file.
+const readAsset = (name: string): Buffer => readFileSync(new URL(`documentation/${name}.gz`, import.meta.url))
+
+process.exitCode = await run(process.argv.slice(2), Object.assign(process, { readAsset }))

@@ -69,7 +69,7 @@ export async function withCreatedFile<Result> (file: string, work: () => Promise
 
 function createEmpty (file: string): boolean {
   try {
-    closeSync(openSync(file, 'wx'))
+    closeSync(openSync(file, 'wx', 0o600))
     return true
   } catch {
     // It exists, or SQLite will find out what is wrong.

@@ -49,8 +49,6 @@ export function createProgram (io: Io): Command {
 
   for (const command of withSubcommands(program)) {
     command.exitOverride((error) => { throw error.exitCode === 0 ? error : new UsageError(toSentence(command, error)) })
-    // An empty variable counts as not set.
-    for (const option of command.options) if (process.env[option.envVar ?? ''] === '') delete option.envVar
   }
   return program
 }

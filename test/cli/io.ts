@@ -1,7 +1,10 @@
 // Runs the command line inside the test, with streams, environment and signals of its own.
 
 import { EventEmitter, once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { Readable, Writable } from 'node:stream'
+import { gzipSync } from 'node:zlib'
 import type { Test } from 'tap'
 import type { Io } from '../../src/cli/command.js'
 import { run } from '../../src/cli/run.js'
@@ -11,6 +14,7 @@ export interface Setup {
   stdin?: string | Buffer | Readable
   onTerminal?: boolean
   embedded?: Io['embedded']
+  exit?: Io['exit']
 }
 
 class Written extends Writable {
@@ -24,11 +28,14 @@ class Written extends Writable {
   }
 }
 
-function createIo ({ stdin = '', onTerminal = false, embedded }: Setup) {
+const { resolve } = createRequire(import.meta.url)
+const readAsset = (name: string): Buffer => gzipSync(readFileSync(resolve(`@fastify/swagger-ui/static/${name}`)))
+
+function createIo ({ stdin = '', onTerminal = false, embedded, exit = () => undefined }: Setup) {
   const stdout = new Written(onTerminal)
   const stderr = new Written(onTerminal)
   const streams = { stdin: stdin instanceof Readable ? stdin : Readable.from([Buffer.from(stdin)]), stdout, stderr }
-  const io = Object.assign(new EventEmitter(), { ...streams, ...embedded && { embedded } })
+  const io = Object.assign(new EventEmitter(), { ...streams, readAsset, exit, ...embedded && { embedded } })
   return { io: io satisfies Io, stdout, stderr }
 }
 

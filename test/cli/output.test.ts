@@ -15,7 +15,8 @@ function createIo (code: string) {
     write: (_chunk, _encoding, done) => { done(Object.assign(new Error(`${code}: no`), { code })) }
   })
   const stderr = new Writable({ write: (chunk, _encoding, done) => { said += String(chunk); done() } })
-  return { io: Object.assign(new EventEmitter(), { stdin: Readable.from([]), stdout: failing, stderr }), err: () => said }
+  const io = Object.assign(new EventEmitter(), { stdin: Readable.from([]), stdout: failing, stderr, readAsset: () => Buffer.of() })
+  return { io, err: () => said }
 }
 
 t.test('a reader that has read enough: is no failure', async (t) => {

@@ -1,12 +1,13 @@
-import { Option, type Command } from 'commander'
+import { InvalidArgumentError, Option, type Command } from 'commander'
+import { statSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
 import { wholeNumber, type Io } from '../command.js'
 import { CommandError } from '../errors.js'
 import { databaseOption, withNewDatabase } from '../open-database.js'
 import type { Opened } from '../opened.js'
-import { checkWritable } from './check-writable.js'
 import { demoCurl, demoUser, fillDemo, issueDemoToken } from './demo.js'
 import { readProxies } from './proxies.js'
+import { checkWritable } from './write-check.js'
 
 interface Options {
   database: string
@@ -14,10 +15,13 @@ interface Options {
   port: number
   logLevel?: string
   rateLimit: number
+  maxConnections: number
   trustProxy?: string[]
   demo?: boolean
 }
 
+const grace = 8000 // ms
+const patience = 1000 // ms
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 
 const description = `Serve the endpoint, GET /health and a documentation page from a database file or a server.
@@ -33,13 +37,16 @@ export function serve (parent: Command, io: Io): void {
     .summary('Serve the endpoint, GET /health and a documentation page from a database file')
     .description(description)
     .addOption(databaseOption())
-    .addOption(new Option('--host <ADDRESS>', 'where to listen; 0.0.0.0 for everywhere').env('OMNICHANNEL_HOST').default('127.0.0.1'))
+    .addOption(new Option('--host <ADDRESS>', 'where to listen; 0.0.0.0 for everywhere').env('OMNICHANNEL_HOST').default('127.0.0.1')
+      .argParser(readHost))
     .addOption(new Option('--port <PORT>', 'where to listen; 0 for any free one').env('OMNICHANNEL_PORT').default(3000)
       .argParser(wholeNumber(0, 65535)))
     .addOption(new Option('--log-level <LEVEL>', 'what is logged; info if not given, warn for a demo').env('OMNICHANNEL_LOG_LEVEL')
       .choices(logLevels))
-    .addOption(new Option('--rate-limit <CALLS>', 'calls of one address in a minute; 0 for no limit').env('OMNICHANNEL_RATE_LIMIT').default(0)
+    .addOption(new Option('--rate-limit <CALLS>', 'calls of one address in a minute, but for /health; 0 for no limit').env('OMNICHANNEL_RATE_LIMIT').default(0)
       .argParser(wholeNumber(0)))
+    .addOption(new Option('--max-connections <NUMBER>', 'connections at once, more are closed; 0 for no limit').env('OMNICHANNEL_MAX_CONNECTIONS')
+      .default(2000).argParser(wholeNumber(0)))
     .addOption(new Option('--trust-proxy [ADDRESSES]', 'believe the X-Forwarded-For of reverse proxies: of this machine, or of these addresses')
       .env('OMNICHANNEL_TRUST_PROXY').preset('loopback').argParser(readProxies))
     .option('--demo', 'fill an empty omnichannel-demo.db with a demo contact and print the curl that updates it')
@@ -51,6 +58,8 @@ export function serve (parent: Command, io: Io): void {
         await withNewDatabase(file, io, (_db, opened) => serveUntil(stop.signalled, options, opened, io))
       } finally {
         stop.forget()
+        // Of the log there may be more than its reader ever takes.
+        setTimeout(() => io.exit?.(), patience).unref()
       }
     })
 }
@@ -58,11 +67,13 @@ export function serve (parent: Command, io: Io): void {
 async function serveUntil (
   signalled: Promise<void>, options: Options, { name, db, given, ask }: Opened, io: Io
 ): Promise<void> {
-  const { demo, host, port, rateLimit, trustProxy = [] } = options
+  const { demo, host, port, rateLimit, maxConnections, trustProxy = [] } = options
+  const logLevel = options.logLevel ?? (demo ? 'warn' : 'info')
   if ('pragma' in given) checkWritable(given)
   if (demo) await fillDemo(db, name)
   const { createServer } = await import('./server.js')
-  const app = await createServer({ given, ask }, { logLevel: options.logLevel ?? (demo ? 'warn' : 'info'), rateLimit, trustProxy }, io)
+  const app = await createServer({ given, ask }, { logLevel, rateLimit, maxConnections, trustProxy }, io)
+  if ('pragma' in given) warnOfReaders(app, name)
   try {
     const url = await listen(app, host, port)
     // Only now: a demo that finds its port taken leaves the token of the running one alone.
@@ -72,6 +83,18 @@ async function serveUntil (
   } finally {
     await close(app)
   }
+}
+
+function readHost (text: string): string {
+  // Node.js would listen everywhere.
+  if (text.trim() === '') throw new InvalidArgumentError('It must be an address')
+  return text
+}
+
+function warnOfReaders (app: FastifyInstance, file: string): void {
+  const { mode } = statSync(file, { throwIfNoEntry: false }) ?? { mode: 0 }
+  if (process.platform === 'win32' || (mode & 0o077) === 0) return
+  app.log.warn({ file }, 'the database file can be read by other users of this machine: chmod 600 takes that away')
 }
 
 function describeDemo (url: string, token: string): string[] {
@@ -100,14 +123,9 @@ async function listen (app: FastifyInstance, host: string, port: number): Promis
   }
 }
 
-const grace = 8000 // ms
-
 async function close (app: FastifyInstance): Promise<void> {
-  // A connection that is answered now would be kept alive for the next request.
-  const tidying = setInterval(app.server.closeIdleConnections.bind(app.server), 50)
   // Somebody who never finishes a request must not keep the server from ending.
-  const patience = setTimeout(app.server.closeAllConnections.bind(app.server), grace)
+  const timer = setTimeout(app.server.closeAllConnections.bind(app.server), grace)
   await app.close()
-  clearInterval(tidying)
-  clearTimeout(patience)
+  clearTimeout(timer)
 }

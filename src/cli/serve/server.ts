@@ -1,16 +1,20 @@
 // The server of `serve`: the plugin, with what a server on its own needs around it.
 
-import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
-import swaggerUi from '@fastify/swagger-ui'
 import { fastify, type FastifyInstance } from 'fastify'
+import { sendError } from '../../http/replies.js'
 import omnichannelContacts from '../../index.js'
 import type { Io } from '../command.js'
 import type { Opened } from '../opened.js'
 import { version } from '../version.js'
 import { answerClientError } from './client-error.js'
 import { documentOf } from './document.js'
-import { logo, title } from './logo.js'
+import { addDocumentation, title } from './documentation.js'
+import { drainOnClose } from './drain.js'
+import { addHealth } from './health.js'
+import { addRateLimit } from './limit.js'
+import { openLog } from './log.js'
+import { tryToWrite } from './write-check.js'
 
 export interface ServerSettings {
   logLevel: string
@@ -18,52 +22,59 @@ export interface ServerSettings {
   rateLimit: number
   /** The addresses of the reverse proxies in front. */
   trustProxy: string[]
+  /** 0: as many as there are. */
+  maxConnections: number
 }
 
-// Helmet's, less what a page of one origin can do without, and less upgrade-insecure-requests: what is served is plain HTTP.
-const contentSecurityPolicy = {
-  'default-src': "'self'",
-  'base-uri': "'none'",
-  'form-action': "'none'",
-  'frame-ancestors': "'none'",
-  'img-src': "'self' data:",
-  'object-src': "'none'",
-  'style-src': "'self' 'unsafe-inline'"
+/** In milliseconds. */
+export const timeouts = {
+  /** From the first byte, or from the connection on, to the end of the headers. */
+  headers: 15_000,
+  /** From the first byte to the end of the body. */
+  request: 30_000,
+  /** Without a byte read or written while an answer is due. */
+  idle: 30_000,
+  /** Between requests. Longer than the 60 seconds of most proxies, which would otherwise send into a connection that ends. */
+  keepAlive: 72_000,
+  /** How often the first two are looked at. */
+  check: 2000
 }
 
 type Database = Pick<Opened, 'given' | 'ask'>
 
-export async function createServer ({ given, ask }: Database, settings: ServerSettings, io: Io): Promise<FastifyInstance> {
+export async function createServer (
+  { given, ask }: Database, settings: ServerSettings, io: Pick<Io, 'stderr' | 'readAsset'>, times = timeouts
+): Promise<FastifyInstance> {
   const app = fastify({
-    logger: { level: settings.logLevel, stream: io.stderr },
-    requestTimeout: 30_000,
+    logger: { level: settings.logLevel, stream: openLog(io.stderr) },
+    http: { headersTimeout: times.headers, connectionsCheckingInterval: times.check },
+    requestTimeout: times.request,
+    connectionTimeout: times.idle,
+    keepAliveTimeout: times.keepAlive,
     trustProxy: settings.trustProxy,
     clientErrorHandler: answerClientError,
+    frameworkErrors: sendError,
     // What arrives on an open connection while the server closes is answered by the route, and not by Fastify in its own words.
     return503OnClosing: false
   })
+  if (settings.maxConnections > 0) app.server.maxConnections = settings.maxConnections
+  app.setErrorHandler(sendError)
+  drainOnClose(app)
+  if (settings.rateLimit > 0) await addRateLimit(app, settings.rateLimit)
+  // Before a body is read.
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.is404) sendError({ statusCode: 404 }, request, reply)
+    else done()
+  })
 
   await app.register(swagger, documentOf({ info: { title, version } }))
-  await app.register(swaggerUi, {
-    routePrefix: '/documentation',
-    theme: { title },
-    staticCSP: contentSecurityPolicy,
-    logo: { type: 'image/svg+xml', content: Buffer.from(logo) }
-  })
-  app.get('/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/documentation'))
-  app.get('/health', { schema: { hide: true } }, async (request, reply) => {
-    try {
-      await ask()
-      return { status: 'ok' }
-    } catch (error) {
-      request.log.error({ err: error }, 'the database does not answer')
-      return reply.code(503).send({ status: 'unavailable' })
-    }
-  })
-
-  // In a context of their own, so that the limit counts calls of the API and not a browser's files.
+  addDocumentation(app, io.readAsset)
+  const noteFailure = addHealth(app, ask, () => tryToWrite(given))
   await app.register(async (api) => {
-    if (settings.rateLimit > 0) await api.register(rateLimit, { max: settings.rateLimit, timeWindow: '1 minute' })
+    api.addHook('onResponse', (_request, { statusCode }, done) => {
+      if (statusCode === 500 || statusCode === 503) noteFailure()
+      done()
+    })
     await api.register(omnichannelContacts, { database: given })
   })
   return app
