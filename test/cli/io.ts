@@ -29,7 +29,7 @@ class Written extends Writable {
 }
 
 const { resolve } = createRequire(import.meta.url)
-const readAsset = (name: string): Buffer => gzipSync(readFileSync(resolve(`@fastify/swagger-ui/static/${name}`)))
+export const readAsset = (name: string): Buffer => gzipSync(readFileSync(resolve(`@fastify/swagger-ui/static/${name}`)))
 
 function createIo ({ stdin = '', onTerminal = false, embedded, exit = () => undefined }: Setup) {
   const stdout = new Written(onTerminal)

@@ -4,6 +4,7 @@ import { connect, createServer, type AddressInfo } from 'node:net'
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
+import { createProgram } from '../../src/cli/program.js'
 import { as, fill, path } from '../build.js'
 import { cli, serve } from './io.js'
 import { lookInto, openFile } from '../files.js'
@@ -32,7 +33,7 @@ t.test('a database that fails: /health says so', async (t) => {
   database.exec('DROP TABLE omnichannel_migration')
   const reply = await fetch(`${url}/health`)
   t.equal(reply.status, 503)
-  t.strictSame(await reply.json(), { status: 'unavailable' })
+  t.strictSame(await reply.json(), { status: 'unavailable', reason: 'read-failed' })
   t.match(err(), 'the database does not answer')
 })
 
@@ -58,9 +59,20 @@ t.test('what a single-file build brings along: is used', async (t) => {
   t.equal((await (await fetch(`${url}/health`)).text()), '{"status":"ok"}')
 })
 
-t.test('an empty variable: counts as not set', async (t) => {
-  const { url } = await serve(t, ['--database', join(t.testdir(), 'a.db')], { env: { OMNICHANNEL_HOST: '' } })
-  t.match(url, /^http:\/\/127\.0\.0\.1:\d+$/)
+t.test('a blank option or variable: is refused, and nothing listens', async (t) => {
+  const { options } = createProgram({ ...process, readAsset: () => Buffer.of() }).commands.find((command) => command.name() === 'serve')!
+  const withValue = options.filter(({ required, optional }) => required || optional)
+  t.equal(withValue.length, 7)
+  for (const blank of ['', ' ']) {
+    for (const { long, envVar } of withValue) {
+      for (const [argv, env] of [[[`${long}=${blank}`], {}], [[], { [envVar!]: blank }]] as const) {
+        const { code, out, err } = await cli(['serve', ...argv], { env })
+        t.strictSame([code, out], [2, ''], `${long} ${JSON.stringify(env)}`)
+        t.match(err, new RegExp(`^Option '${long} .*' is invalid: .*; see serve --help\n$`))
+      }
+    }
+  }
+  t.notOk(existsSync('omnichannel.db'))
 })
 
 t.test('--rate-limit: counts bad tokens too, and leaves the health route alone', async (t) => {

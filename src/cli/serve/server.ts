@@ -14,6 +14,7 @@ import { drainOnClose } from './drain.js'
 import { addHealth } from './health.js'
 import { addRateLimit } from './limit.js'
 import { openLog } from './log.js'
+import { limitPipelining } from './pipelining.js'
 import { tryToWrite } from './write-check.js'
 
 export interface ServerSettings {
@@ -57,8 +58,12 @@ export async function createServer (
     // What arrives on an open connection while the server closes is answered by the route, and not by Fastify in its own words.
     return503OnClosing: false
   })
-  if (settings.maxConnections > 0) app.server.maxConnections = settings.maxConnections
+  if (settings.maxConnections > 0) {
+    app.server.maxConnections = settings.maxConnections
+    app.server.once('drop', () => { app.log.warn('more connections than --max-connections: those that are too many are closed') })
+  }
   app.setErrorHandler(sendError)
+  limitPipelining(app)
   drainOnClose(app)
   if (settings.rateLimit > 0) await addRateLimit(app, settings.rateLimit)
   // Before a body is read.

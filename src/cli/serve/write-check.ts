@@ -23,8 +23,12 @@ export function checkWritable (handle: Database.Database): void {
  */
 export async function tryToWrite (given: Opened['given']): Promise<void> {
   if ('pragma' in given) {
-    // SQLite skips a row that is written as it was, but never this.
-    withoutWaiting(given, () => given.pragma(`user_version = ${given.pragma('user_version', { simple: true }) as number}`))
+    withoutWaiting(given, () => {
+      // On a full disk the log may still have room for this page, and for no update.
+      given.pragma('wal_checkpoint(TRUNCATE)')
+      // SQLite skips a row that is written as it was, but never this.
+      given.pragma(`user_version = ${given.pragma('user_version', { simple: true }) as number}`)
+    })
   } else {
     await given.query('UPDATE omnichannel_migration SET applied_at = applied_at')
   }

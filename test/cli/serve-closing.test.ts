@@ -1,0 +1,71 @@
+// SIGTERM while clients go on sending.
+
+import { Agent, request } from 'node:http'
+import { setTimeout as pause } from 'node:timers/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { as, fill, path } from '../build.js'
+import { openFile } from '../files.js'
+import { serve } from './io.js'
+import { talk } from './start-server.js'
+
+/** One update on a connection that is kept; resolves to the answer's status and to what it says of the connection. */
+async function update (url: string, agent: Agent): Promise<{ status: number | undefined, connection: string | undefined }> {
+  return await new Promise((resolve, reject) => {
+    const call = request(url + path, { method: 'POST', agent, headers: { 'content-type': 'application/json', ...as('ann') } }, (reply) => {
+      reply.resume().on('end', () => { resolve({ status: reply.statusCode, connection: reply.headers.connection }) })
+    })
+    call.on('error', reject)
+    call.end(JSON.stringify({ contactId: 'maria', name: `Maria ${Math.random()}` }))
+  })
+}
+
+t.test('50 connections that are kept and go on sending: each is told, and none is reset', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const { url, stop } = await serve(t, ['--database', file])
+  fill(openFile(t, file))
+  let answered = 0
+  const clients = Array.from({ length: 50 }, async (_, number) => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    for (;;) {
+      const { status, connection } = await update(url, agent)
+      t.equal(status, 200)
+      answered++
+      if (connection === 'close') return
+      await pause(number * 4)
+    }
+  })
+  while (answered < 100) await pause(5)
+  const code = stop()
+  await Promise.all(clients)
+  t.equal(await code, 0)
+})
+
+t.test('a connection that stays idle: is closed a second later, and the server ends', async (t) => {
+  const { url, stop } = await serve(t, ['--database', join(t.testdir(), 'a.db')])
+  const { socket, closed } = await talk(Number(new URL(url).port))
+  socket.write('GET /health HTTP/1.1\r\nHost: a\r\n\r\n')
+  while (socket.bytesRead === 0) await pause(5)
+  t.equal(await stop(), 0)
+  t.match(await closed, /^HTTP\/1\.1 200 OK\r\n.*\r\nConnection: keep-alive\r\n/s)
+})
+
+t.test('requests that were sent one behind the other: are all answered, and the last says close', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const { url, stop } = await serve(t, ['--database', file])
+  const database = openFile(t, file)
+  fill(database)
+  const body = '{"contactId":"maria","name":"Maria Silva"}'
+  const sent = `POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+  const { socket, closed } = await talk(Number(new URL(url).port))
+  database.exec('BEGIN IMMEDIATE')
+  socket.write(sent.repeat(2))
+  await pause(100)
+  const code = stop()
+  socket.write(sent.repeat(3))
+  await pause(100)
+  database.exec('COMMIT')
+  const answers = (await closed).split('HTTP/1.1 ').slice(1)
+  t.strictSame(answers.map((text) => [text.slice(0, 3), /^connection: close\r$/mi.test(text)]), [...Array.from({ length: 4 }, () => ['200', false]), ['200', true]])
+  t.equal(await code, 0)
+})

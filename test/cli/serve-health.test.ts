@@ -1,0 +1,143 @@
+// GET /health: whether updates can be answered, and why not.
+
+import Database from 'better-sqlite3'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, closeSync, mkdtempSync, openSync, rmSync, rmdirSync, writeSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t, { type Test } from 'tap'
+import { as, fill, path } from '../build.js'
+import { program } from '../children.js'
+import { postgres } from '../engines.js'
+import { openFile } from '../files.js'
+import { openSchema } from '../postgres-handle.js'
+import { serve } from './io.js'
+import { waitForCurl } from './printed-curl.js'
+import { talk } from './start-server.js'
+
+const ok = [200, { status: 'ok' }]
+const failing = (reason: string) => [503, { status: 'unavailable', reason }]
+
+async function health (url: string): Promise<unknown[]> {
+  const reply = await fetch(`${url}/health`)
+  return [reply.status, await reply.json()]
+}
+
+async function update (url: string, emails: string[]): Promise<number> {
+  const body = JSON.stringify({ contactId: 'maria', emails })
+  return (await fetch(url + path, { method: 'POST', headers: { 'content-type': 'application/json', ...as('ann') }, body })).status
+}
+
+t.test('an update that fails by itself: the database can be written, so all is well', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const { url } = await serve(t, ['--database', file, '--log-level', 'silent'])
+  const database = openFile(t, file)
+  fill(database)
+  database.exec("CREATE TRIGGER no BEFORE INSERT ON omnichannel_contact_email BEGIN SELECT RAISE(ABORT, 'no'); END")
+  database.pragma('user_version = 7')
+  t.equal(await update(url, ['a@example.com']), 500)
+  t.strictSame(await health(url), ok)
+  t.equal(database.pragma('user_version', { simple: true }), 7, 'and is what it was')
+})
+
+t.test('a database that another program keeps locked: 503 after an update was refused, and well again without one', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const { url, err } = await serve(t, ['--database', file])
+  const database = openFile(t, file)
+  fill(database)
+  database.exec('BEGIN IMMEDIATE')
+  t.strictSame(await health(url), ok, 'nothing has failed yet')
+  t.equal(await update(url, ['a@example.com']), 503)
+  for (let call = 0; call < 2; call++) t.strictSame(await health(url), failing('write-failed'))
+  t.match(err(), 'the database cannot be written')
+  database.exec('COMMIT')
+  t.strictSame(await health(url), ok)
+  t.equal(await update(url, ['b@example.com']), 200)
+})
+
+t.test('many that ask at once: the database is asked once', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const { url, err } = await serve(t, ['--database', file])
+  openFile(t, file).exec('DROP TABLE omnichannel_migration')
+  const port = Number(new URL(url).port)
+  const { socket, closed } = await talk(port)
+  socket.write('GET /health HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(50) + 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+  t.equal((await closed).split('"read-failed"').length, 51)
+  t.ok(err().split('the database does not answer').length < 20)
+})
+
+/** A disk of 8 MB, with a server on it. */
+async function startOnSmallDisk (t: Test) {
+  const disk = mkdtempSync(join(tmpdir(), 'small-disk-'))
+  t.teardown(() => { rmdirSync(disk) })
+  try {
+    await promisify(execFile)('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'none', disk])
+  } catch {
+    return undefined
+  }
+  const server = spawn(process.execPath, [program, 'serve', '--demo', '--port', '0', '--log-level', 'silent', '--database', join(disk, 'a.db')])
+  t.teardown(async () => {
+    server.kill('SIGKILL')
+    await once(server, 'exit')
+    await promisify(execFile)('umount', [disk])
+  })
+  const { origin, send } = await waitForCurl(server.stdout)
+  const filler = join(disk, 'filler')
+  const fillUp = () => {
+    const file = openSync(filler, 'w')
+    t.throws(() => { for (;;) writeSync(file, Buffer.alloc(4096)) }, { code: 'ENOSPC' })
+    closeSync(file)
+  }
+  return { origin, send: async () => (await send()).status, fillUp, makeRoom: () => { rmSync(filler) } }
+}
+
+t.test('a full disk: 503 while updates fail, and well again as soon as there is room', async (t) => {
+  const started = await startOnSmallDisk(t)
+  if (started === undefined) return t.pass('nothing can be mounted here')
+  const { origin, send, fillUp, makeRoom } = started
+  t.equal(await send(), 200)
+  fillUp()
+  // What is free inside the files may do for some.
+  let status
+  for (let count = 0; count < 5000 && (status = await send()) === 200;) count++
+  t.equal(status, 500)
+  t.strictSame(await health(origin), failing('write-failed'))
+  t.equal(await send(), 500)
+  t.strictSame(await health(origin), failing('write-failed'))
+  makeRoom()
+  t.strictSame(await health(origin), ok)
+  t.equal(await send(), 200)
+})
+
+postgres.test('a server that has become read-only: 503 after an update has failed', async (t) => {
+  const { database, url, close } = await openSchema()
+  t.teardown(close)
+  await (await serve(t, ['--database', url])).stop()
+  fill(database)
+  t.match(url, /&options=[^&]+$/)
+  const { url: origin } = await serve(t, ['--database', `${url}%20-c%20default_transaction_read_only%3Don`, '--log-level', 'silent'])
+  t.strictSame(await health(origin), ok)
+  t.ok(await update(origin, ['a@example.com']) >= 500)
+  t.strictSame(await health(origin), failing('write-failed'))
+})
+
+t.test('a database file that others can read: is warned about, once', { skip: process.platform === 'win32' && 'no permissions' }, async (t) => {
+  const folder = t.testdir()
+  for (const [mode, count] of [[0o600, 0], [0o640, 1], [0o604, 1], [0o622, 1]] as const) {
+    const file = join(folder, `${mode}.db`)
+    new Database(file).close()
+    chmodSync(file, mode)
+    const { err, stop } = await serve(t, ['--database', file])
+    await stop()
+    t.equal(err().split('the database file can be read').length - 1, count, mode.toString(8))
+    if (count === 1) t.match(err(), `"file":"${file}"`)
+  }
+  const created = await serve(t, ['--database', join(folder, 'new.db')])
+  const memory = await serve(t, ['--database', ':memory:'])
+  for (const { stop, err } of [created, memory]) {
+    await stop()
+    t.equal(err(), '')
+  }
+})

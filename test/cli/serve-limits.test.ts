@@ -1,0 +1,161 @@
+// What one client, or all of them together, can take of a server: calls, connections, time and memory.
+
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { as, fill, path } from '../build.js'
+import { serve } from './io.js'
+import { openFile } from '../files.js'
+import { startServer, talk } from './start-server.js'
+
+t.test('--rate-limit: counts pages, files, updates and wrong paths, and says when it ends as Rocket.Chat does', async (t) => {
+  const { app } = await startServer(t, { rateLimit: 4 })
+  const before = Date.now()
+  const calls = [
+    await app.inject('/documentation'),
+    await app.inject('/documentation/static/swagger-ui.css'),
+    await app.inject({ method: 'POST', url: path }),
+    await app.inject('/nothing')
+  ]
+  t.strictSame(calls.map(({ statusCode }) => statusCode), [200, 200, 401, 404])
+  t.strictSame(calls.map(({ headers }) => [headers['x-ratelimit-limit'], headers['x-ratelimit-remaining']]), [['4', '3'], ['4', '2'], ['4', '1'], ['4', '0']])
+  const resets = calls.map(({ headers }) => Number(headers['x-ratelimit-reset']))
+  for (const reset of resets) t.ok(reset >= before + 59_000 && reset <= Date.now() + 60_001, `${reset}`)
+  t.ok(Math.max(...resets) - Math.min(...resets) <= 2, 'one moment for all')
+
+  for (const url of ['/documentation', '/documentation/static/swagger-ui.css', '/nothing', path]) {
+    const reply = await app.inject({ method: url === path ? 'POST' : 'GET', url, headers: as('ann') })
+    const { headers } = reply
+    t.equal(reply.statusCode, 429, url)
+    const seconds = Number(headers['retry-after'])
+    t.ok(seconds > 55 && seconds <= 60)
+    t.ok(Math.abs(Number(headers['x-ratelimit-reset']) - resets[0]!) <= 2)
+    t.equal(headers['x-ratelimit-remaining'], '0')
+    t.strictSame(reply.json(), {
+      success: false,
+      error: `Error, too many requests. Please slow down. You must wait ${seconds} seconds before trying this endpoint again. [error-too-many-requests]`
+    })
+  }
+  const health = await app.inject('/health')
+  t.equal(health.statusCode, 200)
+  t.notOk('x-ratelimit-limit' in health.headers)
+})
+
+t.test('--rate-limit, and the clock is set back or forth: the window is a minute all the same', async (t) => {
+  const { app } = await startServer(t, { rateLimit: 1 })
+  const call = async () => await app.inject('/nothing')
+  t.equal((await call()).statusCode, 404)
+  const { now } = Date
+  t.teardown(() => { Date.now = now })
+  for (const days of [-10, 10]) {
+    Date.now = () => now() + days * 86_400_000
+    const { statusCode, headers } = await call()
+    t.equal(statusCode, 429)
+    t.ok(Number(headers['retry-after']) <= 60, `retry-after: ${headers['retry-after']}`)
+  }
+  Date.now = now
+
+  const passed = performance.now.bind(performance)
+  t.teardown(() => { performance.now = passed })
+  performance.now = () => passed() + 60_001
+  t.equal((await call()).statusCode, 404, 'a minute later')
+})
+
+t.test('--rate-limit: remembers ten thousand addresses, and forgets the one that was silent longest', async (t) => {
+  const { app } = await startServer(t, { rateLimit: 1 })
+  const from = async (remoteAddress: string) => (await app.inject({ url: '/nothing', remoteAddress })).statusCode
+  t.equal(await from('192.0.2.1'), 404)
+  t.equal(await from('192.0.2.2'), 404)
+  t.equal(await from('192.0.2.1'), 429)
+  for (let i = 0; i < 9999; i++) await from(`10.0.${i >> 8}.${i & 255}`)
+  t.equal(await from('192.0.2.1'), 429)
+  t.equal(await from('192.0.2.2'), 404)
+})
+
+t.test('--max-connections: one more is closed, which the log says once', async (t) => {
+  const { url, err } = await serve(t, ['--database', join(t.testdir(), 'a.db'), '--max-connections', '2'])
+  const port = Number(new URL(url).port)
+  const [one] = [await talk(port), await talk(port)]
+  for (let more = 0; more < 2; more++) t.equal(await (await talk(port)).closed, '')
+  t.strictSame(err().match(/more connections than --max-connections/g), ['more connections than --max-connections'])
+  one.socket.end()
+  await one.closed
+  const { socket, closed } = await talk(port)
+  socket.write('GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+  t.match(await closed, '{"status":"ok"}')
+})
+
+t.test('a client that does not come to the end: is told 408 and cut off', async (t) => {
+  const { port } = await startServer(t, { times: { headers: 200, request: 600, check: 50 } })
+  const headers = `POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\nContent-Type: application/json\r\nContent-Length: 9\r\n`
+  const scenarios: Array<[situation: string, text: string, drip: string, from: number]> = [
+    ['silence', '', '', 200], ['half a line', 'GET / HT', '', 200], ['headers without end', headers, 'X-More: 1\r\n', 200], ['half a body', `${headers}\r\n{`, '', 600],
+    ['a body in drops', `${headers}\r\n{`, ' ', 600]
+  ]
+  await Promise.all(scenarios.map(async ([situation, text, drip, from]) => {
+    const start = performance.now()
+    const { socket, closed } = await talk(port)
+    if (text !== '') socket.write(text)
+    const dripping = setInterval(() => { if (drip !== '') socket.write(drip) }, 100)
+    const said = await closed
+    clearInterval(dripping)
+    t.match(said, /^HTTP\/1\.1 408 Request Timeout\r\n.*\r\n\r\n\{"success":false,"error":"Request Timeout"\}$/s, situation)
+    t.ok(performance.now() - start >= from - 20, `${situation}: not too early`)
+  }))
+})
+
+t.test('a connection without a request, or without a reader: is closed', async (t) => {
+  const { app, port } = await startServer(t, { times: { keepAlive: 100, idle: 300 } })
+  const kept = await talk(port)
+  kept.socket.write('GET /health HTTP/1.1\r\nHost: a\r\n\r\n')
+  t.match(await kept.closed, /^HTTP\/1\.1 200 OK\r\n.*"ok"\}$/s)
+
+  const unread = await talk(port)
+  unread.socket.pause()
+  unread.socket.write('GET /documentation/static/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(50))
+  const count = promisify(app.server.getConnections.bind(app.server))
+  while (await count() > 0) await pause(20)
+  unread.socket.resume()
+  t.ok((await unread.closed).length < 40 * 1_684_244)
+})
+
+t.test('a thousand connections that say nothing: are closed, and the server answers all the while', async (t) => {
+  const { url, port } = await startServer(t, { times: { headers: 1000, check: 50 } })
+  const all = await Promise.all(Array.from({ length: 1000 }, async () => await talk(port)))
+  t.equal((await fetch(`${url}/health`)).status, 200)
+  await Promise.all(all.map(async ({ closed }) => await closed))
+  t.equal((await fetch(`${url}/health`)).status, 200)
+})
+
+t.test('a connection that sends faster than it is answered: is ended, and what waited is not done', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const { url } = await serve(t, ['--database', file, '--log-level', 'silent'])
+  const database = openFile(t, file)
+  fill(database)
+  const request = (headers: string, body: string) => `POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\nContent-Type: application/json\r\n${headers}\r\n${body}`
+  const body = `{"contactId":"maria","name":"${'x'.repeat(200_000)}"}`
+  const forms = [
+    request(`Content-Length: ${body.length}\r\n`, body),
+    request('Transfer-Encoding: chunked\r\n', `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`)
+  ]
+  for (const form of forms) {
+    database.exec('BEGIN IMMEDIATE')
+    const { socket, closed } = await talk(Number(new URL(url).port))
+    for (let sent = 0; sent < 100 && !socket.destroyed; sent++) if (!socket.write(form)) await Promise.race([new Promise((resolve) => socket.once('drain', resolve)), closed])
+    t.equal(await closed, '')
+    database.exec('COMMIT')
+  }
+  t.equal((await fetch(`${url}/health`)).status, 200)
+  t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Maria')
+})
+
+t.test('as many requests at once as fit into one packet: are answered in order', async (t) => {
+  const { port } = await startServer(t)
+  const { socket, closed } = await talk(port)
+  socket.write('GET /health HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(1000) + 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+  const answers = (await closed).split('HTTP/1.1 ').slice(1).map((text) => text.slice(0, 3))
+  t.equal(answers.length, 1001)
+  t.strictSame(new Set(answers.slice(0, -1)), new Set(['200']))
+  t.equal(answers.at(-1), '302')
+})

@@ -1,0 +1,58 @@
+// The log of a reader that has stalled.
+
+import { spawn } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
+import { join } from 'node:path'
+import { Readable, Writable } from 'node:stream'
+import t from 'tap'
+import { openLog } from '../../src/cli/serve/log.js'
+import { program } from '../children.js'
+import { waitForCurl } from './printed-curl.js'
+import { start } from './io.js'
+
+t.test('a reader that stalls: what waits for it is bounded, and how much it missed is said', async (t) => {
+  const taken: string[] = []
+  let release: () => void = () => undefined
+  const stream = new Writable({ write: (chunk, _encoding, done) => { taken.push(String(chunk)); release = done } })
+  const log = openLog(stream)
+  const line = `${'x'.repeat(999)}\n`
+  for (let i = 0; i < 10_000; i++) log.write(line)
+  t.ok(stream.writableLength <= 1_048_576 + 1000, `${stream.writableLength} bytes`)
+  while (stream.writableLength > 0) {
+    release()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  log.write('the next\n')
+  release()
+  await new Promise((resolve) => setImmediate(resolve))
+  t.equal(taken.filter((text) => text === line).length, 1049)
+  const notice = JSON.parse(taken.at(-2)!) as { level: number, time: number, msg: string }
+  t.strictSame([notice.level, notice.msg], [40, '8951 lines of the log were dropped: nobody read them in time'])
+  t.ok(Math.abs(notice.time - Date.now()) < 60_000)
+  t.equal(taken.at(-1), 'the next\n')
+})
+
+t.test('serve whose log nobody reads: answers, and ends on SIGTERM', { skip: process.platform === 'win32' && 'no signals' }, async (t) => {
+  const server = spawn(process.execPath, [program, 'serve', '--demo', '--port', '0', '--log-level', 'info', '--database', join(t.testdir(), 'a.db')])
+  t.teardown(() => server.kill('SIGKILL'))
+  const { origin, send } = await waitForCurl(server.stdout)
+  // A pipe holds 64 KB, and Node.js reads as much ahead.
+  const url = `${origin}/${'x'.repeat(8000)}`
+  for (let call = 0; call < 60; call++) t.equal((await fetch(url)).status, 404)
+  t.equal((await send()).status, 200)
+  server.kill('SIGTERM')
+  t.strictSame(await once(server, 'exit'), [0, null])
+})
+
+t.test('a server that has ended: the process is not left waiting', async (t) => {
+  const events = new EventEmitter()
+  const exit = () => events.emit('exit')
+  const { ended, signal } = start(['serve', '--port', '0', '--log-level', 'silent', '--database', join(t.testdir(), 'a.db')], { exit, stdin: Readable.from([]) })
+  const exited = once(events, 'exit')
+  // Before it listens, too.
+  signal('SIGTERM')
+  t.match(await ended, { code: 0 })
+  const keeping = setInterval(() => undefined, 1000)
+  await exited
+  clearInterval(keeping)
+})

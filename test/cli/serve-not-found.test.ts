@@ -1,0 +1,47 @@
+// What is no request of the endpoint: answered in the words of the contract, and never in Fastify's.
+
+import type { InjectOptions } from 'fastify'
+import t from 'tap'
+import { path } from '../build.js'
+import { startServer, talk } from './start-server.js'
+
+t.test('a wrong path or method: 404 as JSON, whatever the body is', async (t) => {
+  const { app } = await startServer(t)
+  const json = { 'content-type': 'application/json' }
+  const requests: InjectOptions[] = [
+    { url: '/nothing' }, { url: '/nothing?a=%zz' }, { url: '/health/' }, { url: '//health' }, { url: '/documentation/static/none.js' },
+    { url: '/documentation/static/..%2f..%2fmain.js' }, { url: '/documentation/static/%00' }, { url: `/documentation/static/${'x'.repeat(10_000)}` },
+    { method: 'POST', url: '/nothing', headers: json, payload: 'no JSON' }, { method: 'POST', url: '/nothing', headers: { 'content-type': 'a/b' }, payload: 'x' },
+    { method: 'POST', url: '/nothing', headers: json, payload: 'x'.repeat(3_000_000) },
+    { method: 'GET', url: path }, { method: 'PUT', url: path, headers: json, payload: '{}' }, { method: 'DELETE', url: path }, { method: 'OPTIONS', url: path },
+    { method: 'POST', url: '/health' }, { method: 'POST', url: '/documentation' }
+  ]
+  for (const request of requests) {
+    const reply = await app.inject(request)
+    t.equal(reply.statusCode, 404, JSON.stringify(request).slice(0, 100))
+    t.equal(reply.headers['content-type'], 'application/json')
+    t.equal(reply.body, '{"success":false,"error":"Not Found"}')
+  }
+})
+
+t.test('a request that is none: the words of HTTP', async (t) => {
+  const { port } = await startServer(t)
+  const scenarios: Array<[situation: string, text: string, status: RegExp]> = [
+    ['a path that cannot be decoded', 'GET /%zz HTTP/1.1\r\nHost: a\r\n', /^400 Bad Request$/],
+    ['an unknown method', 'FETCH / HTTP/1.1\r\nHost: a\r\n', /^400 Bad Request$/],
+    ['a version to come', 'GET / HTTP/3.0\r\nHost: a\r\n', /^400 Bad Request$/],
+    ['two lengths', `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n`, /^400 Bad Request$/],
+    ['a path without end', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: a\r\n`, /^431 Request Header Fields Too Large$/],
+    ['a method that Fastify does not know', 'PROPFIND / HTTP/1.1\r\nHost: a\r\n', /^404 Not Found$/],
+    ['no path at all', 'OPTIONS * HTTP/1.1\r\nHost: a\r\n', /^404 Not Found$/],
+    ['chunks with extensions without end', `POST /nothing HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;${'x'.repeat(20_000)}\r\n`, /^413 Payload Too Large$/]
+  ]
+  for (const [situation, text, status] of scenarios) {
+    const { socket, closed } = await talk(port)
+    socket.write(`${text}Connection: close\r\n\r\n`)
+    const said = (await closed).split('HTTP/1.1 ').at(-1)!
+    const [line = '', body = ''] = [said.split('\r\n')[0], said.split('\r\n\r\n')[1]]
+    t.match(line, status, situation)
+    t.equal(body, JSON.stringify({ success: false, error: line.slice(4) }), situation)
+  }
+})

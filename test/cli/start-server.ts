@@ -1,0 +1,44 @@
+// The server of `serve` itself, with settings that the command line does not have.
+
+import Database from 'better-sqlite3'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { Writable } from 'node:stream'
+import type { Test } from 'tap'
+import { createServer, timeouts, type ServerSettings } from '../../src/cli/serve/server.js'
+import { fill } from '../build.js'
+import { readAsset } from './io.js'
+
+interface Setup extends Partial<ServerSettings> {
+  times?: Partial<typeof timeouts>
+}
+
+/** Listens on a free port, on a database of the test's world. */
+export async function startServer (t: Test, { times = {}, ...settings }: Setup = {}) {
+  const database = new Database(':memory:')
+  const stderr = new Writable({ write: (_chunk, _encoding, done) => { done() } })
+  const app = await createServer(
+    { given: database, ask: async () => await Promise.resolve(database.prepare('SELECT 1').get()) },
+    { logLevel: 'silent', rateLimit: 0, trustProxy: [], maxConnections: 0, ...settings },
+    { stderr, readAsset },
+    { ...timeouts, ...times }
+  )
+  fill(database)
+  const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  t.teardown(async () => {
+    app.server.closeAllConnections()
+    await app.close()
+    database.close()
+  })
+  return { app, database, url, port: Number(new URL(url).port) }
+}
+
+/** Speaks HTTP by hand. `closed` resolves, when the server has hung up, to all that it said. */
+export async function talk (port: number): Promise<{ socket: Socket, closed: Promise<string> }> {
+  const socket = connect(port, '127.0.0.1')
+  await once(socket, 'connect')
+  let text = ''
+  socket.on('data', (data) => { text += String(data) })
+  socket.on('error', () => undefined)
+  return { socket, closed: new Promise((resolve) => socket.on('close', () => { resolve(text) })) }
+}
