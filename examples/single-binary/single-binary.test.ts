@@ -4,11 +4,14 @@
 //   npx tap examples/single-binary/single-binary.test.ts
 
 import Database from 'better-sqlite3'
+import { execFile } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { cli, serve } from '../../test/cli/io.js'
 
+const run = promisify(execFile)
 const read = (name: string): string => readFileSync(join('examples/single-binary', name), 'utf8')
 const unit = read('omnichannel-contacts.service')
 const dockerfile = read('Dockerfile')
@@ -63,6 +66,16 @@ async function follow (t: Test, { env, command, where, calls }: (typeof scenario
 for (const [name, scenario] of Object.entries(scenarios)) {
   t.test(`${name}: started as it says, with a user and a token as the page says, it serves`, async (t) => { await follow(t, scenario) })
 }
+
+t.test('the unit: systemd finds next to nothing exposed', async (t) => {
+  try {
+    await run('systemd-analyze', ['--version'])
+  } catch {
+    return t.pass('there is no systemd here')
+  }
+  // Tenths: 2.0 of 10.
+  await t.resolves(run('systemd-analyze', ['security', '--offline=true', '--threshold=20', 'examples/single-binary/omnichannel-contacts.service']))
+})
 
 t.test('all that is named is there, and both images are used alike', async (t) => {
   const { out } = await cli(['serve', '--help'])

@@ -1,5 +1,6 @@
 // What one client, or all of them together, can take of a server: calls, connections, time and memory.
 
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -7,7 +8,20 @@ import t from 'tap'
 import { as, fill, path } from '../build.js'
 import { serve } from './io.js'
 import { openFile } from '../files.js'
+import { timeouts } from '../../src/cli/serve/server.js'
 import { startServer, talk } from './start-server.js'
+
+t.test('docs/operations.md: names the times that are set', async (t) => {
+  const text = readFileSync('docs/operations.md', 'utf8')
+  const seconds = (about: string): number => Number(new RegExp(`^\\| ${about} \\| (\\d+) seconds`, 'm').exec(text)?.[1]) * 1000
+  t.strictSame({
+    headers: seconds('time to send the headers'),
+    request: seconds('time to send the whole request'),
+    idle: seconds('time without progress while an answer is due'),
+    keepAlive: seconds('idle connection between two requests'),
+    check: Number(/^Times are checked every (\d+) seconds/m.exec(text)?.[1]) * 1000
+  }, timeouts)
+})
 
 t.test('--rate-limit: counts pages, files, updates and wrong paths, and says when it ends as Rocket.Chat does', async (t) => {
   const { app } = await startServer(t, { rateLimit: 4 })
