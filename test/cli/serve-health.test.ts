@@ -111,11 +111,16 @@ t.test('a full disk: 503 while updates fail, and well again as soon as there is 
   t.equal(await send(), 200)
 })
 
-postgres.test('a server that has become read-only: 503 after an update has failed', async (t) => {
+postgres.test('a server that has become read-only: 503 after an update has failed, and not where one fails by itself', async (t) => {
   const { database, url, close } = await openSchema()
   t.teardown(close)
-  await (await serve(t, ['--database', url])).stop()
+  const first = await serve(t, ['--database', url, '--log-level', 'silent'])
   fill(database)
+  database.exec('ALTER TABLE omnichannel_contact_email ADD CHECK (false) NOT VALID')
+  t.equal(await update(first.url, ['a@example.com']), 500)
+  t.strictSame(await health(first.url), ok)
+  await first.stop()
+
   t.match(url, /&options=[^&]+$/)
   const { url: origin } = await serve(t, ['--database', `${url}%20-c%20default_transaction_read_only%3Don`, '--log-level', 'silent'])
   t.strictSame(await health(origin), ok)

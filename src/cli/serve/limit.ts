@@ -1,46 +1,42 @@
-import rateLimit, { type FastifyRateLimitStore } from '@fastify/rate-limit'
+import { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance } from 'fastify'
 
+const length = 60_000 // ms
 const maxAddresses = 10_000
 
-/** Counts all calls of an address but those of /health, and answers those over `max` in a minute with 429. */
-export async function addRateLimit (app: FastifyInstance, max: number): Promise<void> {
-  await app.register(rateLimit, { global: false, max, timeWindow: '1 minute', store: MonotonicStore })
-  const count = app.createRateLimit()
-  app.addHook('onRequest', async (request, reply) => {
-    if (request.routeOptions.url === '/health') return
-    const limit = await count(request)
-    if (limit.isAllowed) return
-    void reply.headers({
-      'x-ratelimit-limit': limit.max,
-      'x-ratelimit-remaining': limit.remaining,
-      // As Rocket.Chat has it; the plugin's own would be in seconds from now.
-      'x-ratelimit-reset': Date.now() + Math.ceil(limit.ttl)
-    })
-    if (!limit.isExceeded) return
-    void reply.header('retry-after', limit.ttlInSeconds)
-    throw Object.assign(new Error('too many requests'), { statusCode: 429 })
-  })
-}
-
-/** Unlike the plugin's own, it does not count by the time of day, which may be set back. */
-class MonotonicStore implements FastifyRateLimitStore {
+/**
+ * Counts all calls of an address but those of /health, and answers those over `max` in a minute with 429. @fastify/rate-limit itself counts by
+ * the time of day, which may be set back, and has another X-RateLimit-Reset than Rocket.Chat.
+ */
+export function addRateLimit (app: FastifyInstance, max: number): void {
   /** The address that was heard of last comes last. */
-  readonly #windows = new Map<string, { current: number, end: number }>()
+  const windows = new Map<string, { calls: number, end: number, reset: number }>()
 
-  incr (address: string, done: (error: null, result: { current: number, ttl: number }) => void, timeWindow: number): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.routeOptions.url === '/health') {
+      done()
+      return
+    }
     const now = performance.now()
-    const known = this.#windows.get(address)
-    const window = known !== undefined && known.end > now ? known : { current: 0, end: now + timeWindow }
-    window.current++
-    this.#windows.delete(address)
-    this.#windows.set(address, window)
-    const [oldest = ''] = this.#windows.keys()
-    if (this.#windows.size > maxAddresses) this.#windows.delete(oldest)
-    done(null, { current: window.current, ttl: window.end - now })
-  }
+    const address = normalizeIP(request.ip)
+    const known = windows.get(address)
+    const window = known !== undefined && known.end > now ? known : { calls: 0, end: now + length, reset: Date.now() + length }
+    window.calls++
+    windows.delete(address)
+    windows.set(address, window)
+    const [oldest = ''] = windows.keys()
+    if (windows.size > maxAddresses) windows.delete(oldest)
 
-  child (): this {
-    return this
-  }
+    void reply.headers({
+      'x-ratelimit-limit': max,
+      'x-ratelimit-remaining': Math.max(0, max - window.calls),
+      'x-ratelimit-reset': window.reset
+    })
+    if (window.calls <= max) {
+      done()
+      return
+    }
+    void reply.header('retry-after', Math.ceil((window.end - now) / 1000))
+    done(Object.assign(new Error('too many requests'), { statusCode: 429 }))
+  })
 }

@@ -65,7 +65,7 @@ export async function createServer (
   app.setErrorHandler(sendError)
   limitPipelining(app)
   drainOnClose(app)
-  if (settings.rateLimit > 0) await addRateLimit(app, settings.rateLimit)
+  if (settings.rateLimit > 0) addRateLimit(app, settings.rateLimit)
   // Before a body is read.
   app.addHook('onRequest', (request, reply, done) => {
     if (request.is404) sendError({ statusCode: 404 }, request, reply)
