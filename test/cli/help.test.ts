@@ -96,12 +96,12 @@ t.test('a wrong command line: one sentence with where to read on, and 2', async 
   }
 })
 
-t.test('a variable: is read, is named when it is wrong, and counts as not set when it is empty', async (t) => {
+t.test('a variable: is read, is named when it is wrong, and is wrong when it is empty', async (t) => {
   t.strictSame(await cli(['serve'], { env: { OMNICHANNEL_PORT: 'http' } }), {
     code: 2,
     out: '',
     err: "Option '--port <PORT>' value 'http' from env 'OMNICHANNEL_PORT' is invalid: it must be a whole number from 0 to 65535; see serve --help\n"
   })
   t.match(await cli(['user', 'list'], { env: { OMNICHANNEL_DATABASE: 'none.db' } }), { code: 1, err: /database file none\.db/ })
-  t.match(await cli(['user', 'list'], { env: { OMNICHANNEL_DATABASE: '' } }), { code: 1, err: /database file omnichannel\.db/ })
+  t.match(await cli(['user', 'list'], { env: { OMNICHANNEL_DATABASE: '' } }), { code: 2, err: /value '' from env 'OMNICHANNEL_DATABASE' is invalid: it must name a file/ })
 })
