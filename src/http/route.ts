@@ -1,7 +1,7 @@
 // All that is particular to this endpoint: its method, path, permission, schema and operation.
 
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
-import { randomBytes } from 'node:crypto'
+import { randomFillSync } from 'node:crypto'
 import { isOwnError, RequestGoneError } from '../errors.js'
 import type { Settings } from '../options.js'
 import { fingerprintOf } from '../rules/idempotency.js'
@@ -57,7 +57,7 @@ function contextOf (request: FastifyRequest<{ Body: UpdateContactBody }>, settin
   const ifMatch = readIfMatch(request)
   const key = readIdempotencyKey(request)
   return {
-    updateId: randomBytes(16).toString('hex'),
+    updateId: createUpdateId(),
     body: request.body,
     beginPatterns,
     ifMatch,
@@ -68,6 +68,19 @@ function contextOf (request: FastifyRequest<{ Body: UpdateContactBody }>, settin
     toAnswer,
     beforeCommit: callBeforeCommit(settings, request)
   }
+}
+
+/** Random bytes are drawn for many ids at once, which takes a tenth of the time. */
+const randomPool = Buffer.alloc(16 * 256)
+let drawn = randomPool.length
+
+/** @internal */
+export function createUpdateId (): string {
+  if (drawn === randomPool.length) {
+    randomFillSync(randomPool)
+    drawn = 0
+  }
+  return randomPool.toString('hex', drawn, drawn += 16)
 }
 
 /** So that an administrator learns of it: to the caller the value is just not valid. */

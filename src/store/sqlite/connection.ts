@@ -21,6 +21,12 @@ export interface Connection {
   ignoreIterators: (ignored: boolean) => void
 }
 
+/** What a transaction may meet. */
+export interface Locking {
+  isWal: boolean
+  hasAttached: boolean
+}
+
 /** In a WAL no writer blocks a reader. The host may leave it at any time. Takes no lock. */
 export function isWal (connection: Connection): boolean {
   const [mode] = connection.get('PRAGMA main.journal_mode') as [string]

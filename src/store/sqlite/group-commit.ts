@@ -9,20 +9,22 @@ import { AsyncBeforeCommitError, RequestGoneError } from '../../errors.js'
 import type { Decision, HostCallback, Query, Update } from '../operation.js'
 import type { Reply } from '../store.js'
 import type { Cache } from './cache.js'
-import { hasAttached, isWal, withoutBusyTimeout, type Connection } from './connection.js'
+import { withoutBusyTimeout, type Connection, type Locking } from './connection.js'
 import { createQueue, maxBatchMs, type Job, type Queue } from './queue.js'
 
 /** After an update that failed when it had written, so many updates have savepoints. */
 const SAVEPOINTS_AFTER_FAILURE = 1000
 
-export interface UpdateJob extends Job {
+export interface UpdateWork {
   readonly prepare: () => Update<unknown>
   readonly reply: Reply
   /** Runs alone, because SQLite has rolled back a transaction that it shared. */
-  ownTransaction?: boolean
+  ownTransaction: boolean
   /** Runs once more, after a checkpoint has made room on a full disk. */
-  retriedWhenFull?: boolean
+  retriedWhenFull: boolean
 }
+
+type UpdateJob = Job<UpdateWork>
 
 /** An update of a batch: what it decided, and what it failed with. */
 interface Attempt {
@@ -32,9 +34,8 @@ interface Attempt {
 }
 
 interface Batch {
+  readonly locking: Locking
   readonly attempts: Attempt[]
-  /** Its statements may meet the locks of attached files. */
-  readonly hasAttached: boolean
   /** Host code has run in this transaction. It must not run again because another update fails. */
   hostWasCalled: boolean
   /** Set when the transaction is over before its COMMIT. */
@@ -42,19 +43,19 @@ interface Batch {
 }
 
 /** @param execute runs a query on the connection */
-export function createGroupCommit (connection: Connection, cache: Cache, execute: (query: Query) => unknown): Queue<UpdateJob> {
+export function createGroupCommit (connection: Connection, cache: Cache, execute: (query: Query) => unknown): Queue<UpdateWork> {
   let savepointsLeft = 0
   /** A `beforeCommit` has left an iterator open, which would stop every write on the handle. */
   let hasOrphanedIterator = false
   return createQueue(connection, runBatch)
 
-  function runBatch (queue: UpdateJob[]): void {
-    const batch: Batch = { attempts: [], hasAttached: hasAttached(connection), hostWasCalled: false }
+  function runBatch (queue: UpdateJob[], locking: Locking): void {
+    const batch: Batch = { locking, attempts: [], hostWasCalled: false }
     const { attempts } = batch
     const end = performance.now() + maxBatchMs
-    const mayShare = (): boolean => queue.length > 0 && queue[0]?.ownTransaction !== true && attempts[0]?.job.ownTransaction !== true
+    const mayShare = (): boolean => queue[0]?.work.ownTransaction === false && attempts[0]?.job.work.ownTransaction === false
     try {
-      begin(batch)
+      begin(locking)
       do {
         const attempt: Attempt = { job: queue.shift() as UpdateJob }
         attempts.push(attempt)
@@ -83,9 +84,9 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     }
   }
 
-  function begin ({ hasAttached }: Batch): void {
+  function begin ({ isWal, hasAttached }: Locking): void {
     // BEGIN EXCLUSIVE waits for readers now, so that COMMIT never does. It would lock what is attached, too.
-    const command = hasAttached || isWal(connection) ? 'BEGIN' : 'BEGIN EXCLUSIVE'
+    const command = isWal || hasAttached ? 'BEGIN' : 'BEGIN EXCLUSIVE'
     try {
       connection.run(command)
       hasOrphanedIterator = false
@@ -108,7 +109,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     try {
       refuseGone(job)
       if (!isFirst) cache.revalidate()
-      const { queries, decide } = job.prepare()
+      const { queries, decide } = job.work.prepare()
       const { writes } = attempt.decision = decide(queries.map(execute))
       refuseGone(job)
       const callsHost = writes.some((write) => 'call' in write)
@@ -133,7 +134,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       attempt.failure = { error }
       const isUndone = hasSavepoint ? undoToSavepoint() : connection.inTransaction
       if (!isUndone) batch.endedBy = hostWasCalled ? 'host' : 'sqlite'
-      else if (isBusy(error, batch)) giveWay(batch, error)
+      else if (isBusy(error, batch.locking)) giveWay(batch, error)
       else if (hasWritten && !hasSavepoint) {
         rollBack()
         batch.endedBy = 'us'
@@ -186,19 +187,19 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   }
 
   /** A lock on an attached file is met by triggers and by `beforeCommit`. */
-  function isBusy (error: unknown, { hasAttached }: Batch): boolean {
+  function isBusy (error: unknown, { hasAttached }: Locking): boolean {
     return hasAttached && (connection.isBusy(error) || connection.isBusy((Object(error) as { cause?: unknown }).cause))
   }
 
   /** The busy update waits alone, so that it does not hold up the others. */
   function giveWay ({ attempts }: Batch, error: unknown): never {
     const { job } = attempts.at(-1) as Attempt
-    job.ownTransaction = true
+    job.work.ownTransaction = true
     throw (Object(error) as { cause?: unknown }).cause ?? error
   }
 
   function commit (attempts: Attempt[]): void {
-    const replies = attempts.filter(hasWrites).map(({ job }) => job.reply)
+    const replies = attempts.filter(hasWrites).map(({ job }) => job.work.reply)
     for (const reply of replies) reply.lock()
     try {
       connection.run('COMMIT')
@@ -220,7 +221,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     if (isCommitted) {
       for (const attempt of others) answer(attempt)
     } else {
-      if (endedBy === 'sqlite') for (const { job } of others) job.ownTransaction = true
+      if (endedBy === 'sqlite') for (const { job } of others) job.work.ownTransaction = true
       queue.unshift(...others.map(({ job }) => job))
     }
     if (endedBy === 'host' && wasCommitted(last)) last.job.resolve((last.decision as Decision<unknown>).result)
@@ -235,14 +236,14 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
 
   /** A checkpoint makes room in a WAL. */
   function mayRetry (error: unknown, attempts: Attempt[]): boolean {
-    if (!connection.isFull(error) || attempts.some(({ job }) => job.retriedWhenFull === true)) return false
-    for (const { job } of attempts) job.retriedWhenFull = true
+    if (!connection.isFull(error) || attempts.some(({ job }) => job.work.retriedWhenFull)) return false
+    for (const { job } of attempts) job.work.retriedWhenFull = true
     withoutBusyTimeout(connection, () => connection.get('PRAGMA main.wal_checkpoint(TRUNCATE)'))
     return true
   }
 }
 
-function refuseGone ({ reply }: UpdateJob): void {
+function refuseGone ({ work: { reply } }: UpdateJob): void {
   if (!reply.isPending()) throw new RequestGoneError()
 }
 
@@ -251,7 +252,7 @@ function hasWrites ({ decision, failure }: Attempt): boolean {
 }
 
 function isGone (attempt: Attempt): boolean {
-  return hasWrites(attempt) && !attempt.job.reply.isPending()
+  return hasWrites(attempt) && !attempt.job.work.reply.isPending()
 }
 
 function answer ({ job, decision, failure }: Attempt): void {

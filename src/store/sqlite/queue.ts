@@ -5,7 +5,7 @@
 // process holds the lock, the work stays in the queue, until the deadline of each job.
 
 import { DatabaseBusyError } from '../../errors.js'
-import { hasAttached, isWal, withoutBusyTimeout, type Connection } from './connection.js'
+import { hasAttached, isWal, withoutBusyTimeout, type Connection, type Locking } from './connection.js'
 
 /** A batch ends after this time and leaves the rest of the queue to the next one. */
 export const maxBatchMs = 2
@@ -14,24 +14,25 @@ const maxRefusals = 50
 const shortestPauseMs = 1
 const longestPauseMs = 16
 
-export interface Job {
+export interface Job<Work> {
+  readonly work: Work
+  readonly deadline: number
   readonly promise: Promise<unknown>
   readonly resolve: (result: unknown) => void
   readonly reject: (error: unknown) => void
-  readonly deadline: number
 }
 
-export function createJob (timeoutMs: number): Job {
-  const job = { deadline: performance.now() + timeoutMs } as Writable<Job>
-  job.promise = new Promise((resolve, reject) => Object.assign(job, { resolve, reject }))
-  return job
+function createJob<Work> (work: Work, timeoutMs: number): Job<Work> {
+  let resolve!: Job<Work>['resolve']
+  let reject!: Job<Work>['reject']
+  const promise = new Promise((...functions) => { [resolve, reject] = functions })
+  // In one literal: V8 takes longer over a job that is put together piece by piece, a tenth of an update's time.
+  return { work, deadline: performance.now() + timeoutMs, promise, resolve, reject }
 }
 
-type Writable<Type> = { -readonly [Key in keyof Type]: Type[Key] }
-
-export interface Queue<J extends Job> {
-  /** @throws {DatabaseBusyError} when the database could not be had until the job's deadline */
-  enqueue: (job: J) => Promise<unknown>
+export interface Queue<Work> {
+  /** @throws {DatabaseBusyError} when the database could not be had for `timeoutMs` */
+  enqueue: (work: Work, timeoutMs: number) => Promise<unknown>
   isEmpty: () => boolean
   /** Resolves when everything in the queue has ended. */
   drain: () => Promise<unknown>
@@ -41,8 +42,8 @@ export interface Queue<J extends Job> {
  * @param runBatch takes jobs from the queue and ends them. What it throws leaves its jobs in the queue: until later when the
  * database is busy; any other error ends them
  */
-export function createQueue<J extends Job> (connection: Connection, runBatch: (queue: J[]) => void): Queue<J> {
-  let queue: J[] = []
+export function createQueue<Work> (connection: Connection, runBatch: (queue: Array<Job<Work>>, locking: Locking) => void): Queue<Work> {
+  let queue: Array<Job<Work>> = []
   let nextDeadline = Infinity
   let isScheduled = false
   let pause = shortestPauseMs
@@ -69,8 +70,9 @@ export function createQueue<J extends Job> (connection: Connection, runBatch: (q
         obstacle = new Error('the host has a transaction on the handle')
         return refuseLate(shortestPauseMs)
       }
-      if (isWal(connection) && !hasAttached(connection)) runBatch(queue)
-      else withoutBusyTimeout(connection, () => { runBatch(queue) })
+      const inWal = isWal(connection)
+      if (inWal && !hasAttached(connection)) runBatch(queue, { isWal: true, hasAttached: false })
+      else withoutBusyTimeout(connection, () => { runBatch(queue, { isWal: inWal, hasAttached: hasAttached(connection) }) })
       pause = shortestPauseMs
       return 0
     } catch (error) {
@@ -96,7 +98,8 @@ export function createQueue<J extends Job> (connection: Connection, runBatch: (q
   }
 
   return {
-    enqueue: (job) => {
+    enqueue: (work, timeoutMs) => {
+      const job = createJob(work, timeoutMs)
       queue.push(job)
       nextDeadline = Math.min(nextDeadline, job.deadline)
       schedule(0)

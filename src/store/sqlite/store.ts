@@ -7,10 +7,10 @@ import type { Tables } from '../tables.js'
 import { connectBetterSqlite3 } from './better-sqlite3.js'
 import { createCache } from './cache.js'
 import { isWal, type Connection } from './connection.js'
-import { createGroupCommit, type UpdateJob } from './group-commit.js'
+import { createGroupCommit, type UpdateWork } from './group-commit.js'
 import type { SqliteDatabase } from './handle.js'
 import { bringUpToDate, checkSchema } from './migrations.js'
-import { createJob, createQueue, maxBatchMs, type Job } from './queue.js'
+import { createQueue, maxBatchMs, type Job } from './queue.js'
 
 const stores = new WeakMap<SqliteDatabase, Store>()
 
@@ -21,20 +21,16 @@ export function sqliteStore (database: SqliteDatabase): Store {
   return store
 }
 
-interface ReadJob extends Job {
-  readonly read: () => unknown
-}
-
 function createStore (connection: Connection): Store {
   const cache = createCache(connection)
   const compiled = compileQueries(connection, (changes) => { cache.addOwnChanges(changes) })
   const execute = (query: Query): unknown => compiled(query.definition)(query)
   const executeCached = (query: Query): unknown => query.definition.cacheable === true ? cache.getOrLoad(query, execute) : execute(query)
   const updates = createGroupCommit(connection, cache, executeCached)
-  const reads = createQueue<ReadJob>(connection, (queue) => { readBatch(connection, queue) })
+  const reads = createQueue<() => unknown>(connection, (queue) => { readBatch(connection, queue) })
 
   const readInQueue = async <Result>(read: () => Result, timeoutMs: number): Promise<Result> =>
-    await reads.enqueue({ ...createJob(timeoutMs), read }) as Result
+    await reads.enqueue(read, timeoutMs) as Result
 
   return {
     migrate: async ({ migrate, lockTimeout }) => {
@@ -51,8 +47,8 @@ function createStore (connection: Connection): Store {
       }
       return await readInQueue(read, timeoutMs)
     },
-    update: async <Result>(prepare: UpdateJob['prepare'], reply: Reply, timeoutMs: number) =>
-      await updates.enqueue({ ...createJob(timeoutMs), prepare, reply }) as Result,
+    update: async <Result>(prepare: UpdateWork['prepare'], reply: Reply, timeoutMs: number) =>
+      await updates.enqueue({ prepare, reply, ownTransaction: false, retriedWhenFull: false }, timeoutMs) as Result,
     drain: async () => {
       await reads.drain()
       await updates.drain()
@@ -61,12 +57,12 @@ function createStore (connection: Connection): Store {
 }
 
 /** Each read is answered by its own result. Only a busy database puts it back. */
-function readBatch (connection: Connection, queue: ReadJob[]): void {
+function readBatch (connection: Connection, queue: Array<Job<() => unknown>>): void {
   const end = performance.now() + maxBatchMs
   do {
-    const job = queue.shift() as ReadJob
+    const job = queue.shift() as Job<() => unknown>
     try {
-      job.resolve(job.read())
+      job.resolve(job.work())
     } catch (error) {
       if (connection.isBusy(error)) {
         queue.unshift(job)
