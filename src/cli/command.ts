@@ -1,7 +1,11 @@
 // What the commands share: what they ask of their process, and how their options are read.
 
+import type Database from 'better-sqlite3'
 import { InvalidArgumentError } from 'commander'
+import type { Kysely } from 'kysely'
 import type { Readable, Writable } from 'node:stream'
+import type { Pool } from 'pg'
+import type { Tables } from '../store/tables.js'
 
 /** What a command asks of its process. */
 export interface Io {
@@ -18,6 +22,19 @@ export interface Io {
   exit?: () => unknown
 }
 
+/** A database that a command has opened. */
+export interface Opened {
+  /** As messages name it. */
+  name: string
+  db: Kysely<Tables>
+  /** What the plugin is given. */
+  handle: Database.Database | Pool
+  /** Rejects when it does not answer. */
+  ask: () => Promise<unknown>
+}
+
+export type Work<Result> = (db: Kysely<Tables>, opened: Opened) => Promise<Result>
+
 /** Reads an option as a whole number. */
 export function wholeNumber (from: number, to?: number): (text: string) => number {
   return (text) => {
@@ -32,4 +49,16 @@ export function wholeNumber (from: number, to?: number): (text: string) => numbe
 /** Collects the values of an option that may be given several times. */
 export function collect (text: string, before: string[] = []): string[] {
   return [...before, text]
+}
+
+/** Runs `work` with an AbortSignal that a signal of the system, such as Ctrl-C, aborts; its reason is the name of that. */
+export async function withInterruption<Result> (io: Io, work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
+  const controller = new AbortController()
+  const listeners = (['SIGINT', 'SIGTERM'] as const).map((name) => ({ name, stop: () => { controller.abort(name) } }))
+  for (const { name, stop } of listeners) io.on(name, stop)
+  try {
+    return await work(controller.signal)
+  } finally {
+    for (const { name, stop } of listeners) io.off(name, stop)
+  }
 }

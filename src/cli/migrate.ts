@@ -30,18 +30,18 @@ export function migrate (parent: Command, io: Io): void {
 /** A database that is opened as it is. */
 interface Target {
   name: string
-  given: OmnichannelContactsOptions['database']
+  handle: OmnichannelContactsOptions['database']
   version: () => Promise<number> | number
   pendingScript: () => Promise<string> | string
   /** The start of a transaction for which others wait. */
   begin: string
 }
 
-async function bringUpToDate ({ name, given, version, pendingScript }: Target, io: Io): Promise<void> {
+async function bringUpToDate ({ name, handle, version, pendingScript }: Target, io: Io): Promise<void> {
   const [{ openStore }, { checkOptions }] = await Promise.all([import('../store/open-store.js'), import('../options.js')])
   const from = await version()
   const isUpToDate = await pendingScript() === ''
-  await openStore(given, () => undefined).migrate(checkOptions({ database: given }))
+  await openStore(handle, () => undefined).migrate(checkOptions({ database: handle }))
   const to = await version()
   if (from < to) io.stdout.write(`Migrated ${name} from schema version ${from} to ${to}\n`)
   else io.stdout.write(`${name} ${isUpToDate ? 'is up to date' : 'was repaired'}: schema version ${to}\n`)
@@ -64,7 +64,7 @@ async function inFile (file: string, io: Io, run: (target: Target) => Promise<vo
   try {
     await run({
       name: file,
-      given: handle,
+      handle,
       version: () => schemaVersion(connection),
       pendingScript: () => pendingScript(connection),
       begin: 'BEGIN IMMEDIATE;'
@@ -81,7 +81,7 @@ async function onServer (url: string, run: (target: Target) => Promise<void>): P
   await withPool(url, async (pool, name) => {
     await run({
       name,
-      given: pool,
+      handle: pool,
       version: () => schemaVersion(pool),
       pendingScript: () => pendingScript(pool),
       begin: `BEGIN;\n${lockNodes}`

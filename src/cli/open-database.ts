@@ -2,11 +2,10 @@ import type Database from 'better-sqlite3'
 import { InvalidArgumentError, Option } from 'commander'
 import { accessSync, closeSync, constants, existsSync, openSync, rmSync } from 'node:fs'
 import type { Tables } from '../store/tables.js'
-import type { Io } from './command.js'
+import type { Io, Work } from './command.js'
 import { CommandError } from './errors.js'
 import { explain, explainUnpacking } from './explain.js'
 import { isServer, withServer } from './open-server.js'
-import type { Work } from './opened.js'
 
 // What opens a database is loaded only then: --help and --version answer without it.
 
@@ -83,7 +82,7 @@ async function use<Result> (file: string, io: Io, work: Work<Result>): Promise<R
     const { Kysely, SqliteDialect } = await import('kysely')
     const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: handle }) })
     const ask = (): Promise<unknown> => Promise.resolve(handle.prepare('SELECT max(id) FROM omnichannel_migration').get())
-    return await work(db, { name: file, db, given: handle, ask })
+    return await work(db, { name: file, db, handle, ask })
   } finally {
     handle.close()
   }

@@ -2,8 +2,8 @@
 
 import type { Pool, PoolConfig } from 'pg'
 import type { Tables } from '../store/tables.js'
+import type { Work } from './command.js'
 import { CommandError } from './errors.js'
-import type { Work } from './opened.js'
 
 const patience = 2000 // ms
 const timestamptz = 1184
@@ -20,10 +20,10 @@ export async function withServer<Result> (url: string, work: Work<Result>): Prom
   ])
   // Rows as SQLite gives them.
   const types = { getTypeParser: (oid: number) => oid === timestamptz ? toTime : parserOf(oid) }
-  return await withPool(url, (given, name) => withPool(url, async (own) => {
-    await openStore(given, ignore).migrate(checkOptions({ database: given }))
+  return await withPool(url, (handle, name) => withPool(url, async (own) => {
+    await openStore(handle, ignore).migrate(checkOptions({ database: handle }))
     const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: own }) })
-    return await work(db, { name, db, given, ask: async () => await inTime(own.query('SELECT max(id) FROM omnichannel_migration')) })
+    return await work(db, { name, db, handle, ask: async () => await inTime(own.query('SELECT max(id) FROM omnichannel_migration')) })
   }, { pipeline: false, types, max: 1 }))
 }
 

@@ -1,7 +1,7 @@
 import { Kysely, SqliteDialect } from 'kysely'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { byEmail, byPhone, page } from '../../src/cli/contact/find.js'
+import { byEmail, byPhone, page } from '../../src/cli/find-contacts.js'
 import type { Tables } from '../../src/store/tables.js'
 import { fill } from '../build.js'
 import { cli } from './io.js'

@@ -1,11 +1,9 @@
 // The collections of Rocket.Chat that can be imported, in the order in which they are.
 
-import type { Collection, Outcome } from './collection.js'
+import { prepareUpsert, sources, type Collection, type Outcome } from './collection.js'
 import { flag, idOf, list, object, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
 import { contacts } from './import-contacts.js'
 import { users } from './import-users.js'
-import { sources } from './sources.js'
-import { prepareUpsert } from './upsert.js'
 
 const customFields: Collection = {
   name: 'custom-fields',

@@ -2,10 +2,8 @@
 // line leaves nothing behind.
 
 import type Database from 'better-sqlite3'
-import type { Collection, Outcome } from './collection.js'
+import { prepareUpsert, sources, type Collection, type Outcome } from './collection.js'
 import { flag, idOf, list, object, plain, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
-import { sources } from './sources.js'
-import { prepareUpsert } from './upsert.js'
 
 const sourceTypes = ['widget', 'email', 'sms', 'app', 'api', 'other']
 

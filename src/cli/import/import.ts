@@ -1,8 +1,8 @@
 import { Option, type Command } from 'commander'
 import { collect, wholeNumber, type Io } from '../command.js'
 import { fileOption } from '../open-database.js'
+import { sources } from './collection.js'
 import type { ImportOptions } from './run-import.js'
-import { sources } from './sources.js'
 
 export function importExport (parent: Command, io: Io): void {
   const command = parent.command('import')

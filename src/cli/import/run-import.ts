@@ -1,12 +1,13 @@
 import type Database from 'better-sqlite3'
-import { existsSync } from 'node:fs'
-import type { Io } from '../command.js'
-import { UsageError } from '../errors.js'
-import { withInterruption } from '../interruption.js'
+import { constants, existsSync } from 'node:fs'
+import { access, readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { withInterruption, type Io } from '../command.js'
+import { CommandError, UsageError } from '../errors.js'
 import { openDatabase } from '../open-database.js'
+import type { Collection } from './collection.js'
 import { collections } from './collections.js'
-import { findFile, findInFolder, type ExportFile } from './files.js'
-import { importFile, type ImportSettings } from './import-file.js'
+import { importFile, type ExportFile, type ImportSettings } from './import-file.js'
 
 export interface ImportOptions {
   database: string
@@ -57,4 +58,46 @@ function tune (database: Database.Database, { skipsBadLines }: ImportSettings): 
   database.pragma('foreign_keys = OFF')
   // What a savepoint may have to undo is otherwise written to a file, for each line, which takes a third of the time.
   if (skipsBadLines) database.pragma('temp_store = MEMORY')
+}
+
+/** @throws {CommandError} when it cannot be read */
+async function findFile (collection: Collection, file: string): Promise<ExportFile> {
+  if (file === '-') return { collection, file }
+  try {
+    const stats = await stat(file)
+    if (stats.isDirectory()) throw new CommandError('it is a folder')
+    await access(file, constants.R_OK)
+    // A pipe has no size.
+    return { collection, file, ...stats.isFile() && { bytes: stats.size } }
+  } catch (error) {
+    throw new CommandError(`The file ${file} cannot be read: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+const endings = ['.json', '.jsonl']
+
+/**
+ * The path of each collection in a folder that mongoexport has written to, undefined where there is none.
+ *
+ * @throws {CommandError} when there is no such folder, or none of the files in it, or two for one collection
+ */
+async function findInFolder (folder: string, collections: Collection[]): Promise<Map<Collection, string | undefined>> {
+  const names = await namesIn(folder)
+  const found = new Map(collections.map((collection) => {
+    const files = endings.map((ending) => `${collection.source}${ending}`).filter((file) => names.includes(file))
+    if (files.length > 1) throw new CommandError(`The folder ${folder} holds both ${files.join(' and ')}: which one is it?`)
+    return [collection, files.map((file) => join(folder, file))[0]]
+  }))
+  if ([...found.values()].every((file) => file === undefined)) {
+    throw new CommandError(`The folder ${folder} holds no file of an export, such as users.json or rocketchat_livechat_contact.json`)
+  }
+  return found
+}
+
+async function namesIn (folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder)
+  } catch (error) {
+    throw new CommandError(`The folder ${folder} cannot be read: ${(error as Error).message}`, { cause: error })
+  }
 }

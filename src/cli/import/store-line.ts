@@ -2,10 +2,9 @@ import type Database from 'better-sqlite3'
 import { CommandError } from '../errors.js'
 import type { Collection, Outcome } from './collection.js'
 import { collections } from './collections.js'
-import { BadLineError, type Document } from './extended-json.js'
+import { detectCollection } from './detect-collection.js'
+import { BadLineError, object, type Document } from './extended-json.js'
 import type { Line } from './lines.js'
-import { readDocument } from './read-document.js'
-import { otherSource } from './shapes.js'
 
 /**
  * Returns what stores a line. A bad one is thrown, or handed to `skip` where there is one; then each line has a savepoint,
@@ -32,7 +31,7 @@ function reader (collection: Collection, put: (document: Document) => Outcome): 
   let isRight = false
   return (line) => {
     const document = readDocument(line)
-    const source = otherSource(document, collection.source)
+    const source = detectCollection(document, collection.source)
     // A single stray document is a bad line; when they begin like this the whole file is another one.
     if (source !== undefined) throw new (isRight ? BadLineError : CommandError)(explain(source, collection))
     const outcome = put(document)
@@ -51,4 +50,26 @@ function explain (source: string, { name }: Collection): string {
 function isBadLine (error: unknown, database: Database.Database): error is Error {
   const { code } = error as { code?: unknown }
   return error instanceof BadLineError || (/^SQLITE_CONSTRAINT(?!_TRIGGER)/.test(String(code)) && database.inTransaction)
+}
+
+/**
+ * The document of a line, its values still wrapped.
+ *
+ * @throws {BadLineError}
+ */
+function readDocument (line: Line): Document {
+  if (typeof line !== 'string') throw line
+  // A byte order mark begins a file, and a line where two files were put together.
+  const json = line.replace(/^\uFEFF/, '')
+  if (json.startsWith('[')) throw new BadLineError('this is a JSON array and not JSON lines: export without --jsonArray')
+  if (json.trimEnd() === '{') throw new BadLineError('this is a document over several lines: export without --pretty')
+  return object(parse(json), 'the line')
+}
+
+function parse (json: string): unknown {
+  try {
+    return JSON.parse(json)
+  } catch {
+    throw new BadLineError('this is not JSON')
+  }
 }

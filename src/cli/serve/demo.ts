@@ -4,7 +4,7 @@
 import type { Kysely } from 'kysely'
 import type { Tables } from '../../store/tables.js'
 import { CommandError } from '../errors.js'
-import { issueToken } from '../token/issue.js'
+import { issueToken } from '../token.js'
 
 export const demoUser = 'ann'
 const demoContact = 'maria'

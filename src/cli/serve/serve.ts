@@ -1,10 +1,9 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { statSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
-import { wholeNumber, type Io } from '../command.js'
+import { wholeNumber, type Io, type Opened } from '../command.js'
 import { CommandError } from '../errors.js'
 import { databaseOption, withNewDatabase } from '../open-database.js'
-import type { Opened } from '../opened.js'
 import { demoCurl, demoUser, fillDemo, issueDemoToken } from './demo.js'
 import { readProxies } from './proxies.js'
 import { checkWritable } from './write-check.js'
@@ -65,15 +64,15 @@ export function serve (parent: Command, io: Io): void {
 }
 
 async function serveUntil (
-  signalled: Promise<void>, options: Options, { name, db, given, ask }: Opened, io: Io
+  signalled: Promise<void>, options: Options, { name, db, handle, ask }: Opened, io: Io
 ): Promise<void> {
   const { demo, host, port, rateLimit, maxConnections, trustProxy = [] } = options
   const logLevel = options.logLevel ?? (demo ? 'warn' : 'info')
-  if ('pragma' in given) checkWritable(given)
+  if ('pragma' in handle) checkWritable(handle)
   if (demo) await fillDemo(db, name)
   const { createServer } = await import('./server.js')
-  const app = await createServer({ given, ask }, { logLevel, rateLimit, maxConnections, trustProxy }, io)
-  if ('pragma' in given) warnOfReaders(app, name)
+  const app = await createServer({ handle, ask }, { logLevel, rateLimit, maxConnections, trustProxy }, io)
+  if ('pragma' in handle) warnOfReaders(app, name)
   try {
     const url = await listen(app, host, port)
     // Only now: a demo that finds its port taken leaves the token of the running one alone.

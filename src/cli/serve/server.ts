@@ -4,8 +4,7 @@ import swagger from '@fastify/swagger'
 import { fastify, type FastifyInstance } from 'fastify'
 import { sendError } from '../../http/replies.js'
 import omnichannelContacts from '../../index.js'
-import type { Io } from '../command.js'
-import type { Opened } from '../opened.js'
+import type { Io, Opened } from '../command.js'
 import { version } from '../version.js'
 import { answerClientError } from './client-error.js'
 import { documentOf } from './document.js'
@@ -41,10 +40,10 @@ export const timeouts = {
   check: 2000
 }
 
-type Database = Pick<Opened, 'given' | 'ask'>
+type Database = Pick<Opened, 'handle' | 'ask'>
 
 export async function createServer (
-  { given, ask }: Database, settings: ServerSettings, io: Pick<Io, 'stderr' | 'readAsset'>, times = timeouts
+  { handle, ask }: Database, settings: ServerSettings, io: Pick<Io, 'stderr' | 'readAsset'>, times = timeouts
 ): Promise<FastifyInstance> {
   const app = fastify({
     logger: { level: settings.logLevel, stream: openLog(io.stderr) },
@@ -74,13 +73,13 @@ export async function createServer (
 
   await app.register(swagger, documentOf({ info: { title, version } }))
   addDocumentation(app, io.readAsset)
-  const noteFailure = addHealth(app, ask, () => tryToWrite(given))
+  const noteFailure = addHealth(app, ask, () => tryToWrite(handle))
   await app.register(async (api) => {
     api.addHook('onResponse', (_request, { statusCode }, done) => {
       if (statusCode === 500 || statusCode === 503) noteFailure()
       done()
     })
-    await api.register(omnichannelContacts, { database: given })
+    await api.register(omnichannelContacts, { database: handle })
   })
   return app
 }

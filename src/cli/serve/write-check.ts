@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import type { Opened } from '../opened.js'
+import type { Opened } from '../command.js'
 
 /**
  * SQLite opens a file that it may only read without a word, and says so at the first write.
@@ -21,16 +21,16 @@ export function checkWritable (handle: Database.Database): void {
  *
  * @throws {Error} the engine's, when nothing can be written
  */
-export async function tryToWrite (given: Opened['given']): Promise<void> {
-  if ('pragma' in given) {
-    withoutWaiting(given, () => {
+export async function tryToWrite (handle: Opened['handle']): Promise<void> {
+  if ('pragma' in handle) {
+    withoutWaiting(handle, () => {
       // On a full disk the log may still have room for this page, and for no update.
-      given.pragma('wal_checkpoint(TRUNCATE)')
+      handle.pragma('wal_checkpoint(TRUNCATE)')
       // SQLite skips a row that is written as it was, but never this.
-      given.pragma(`user_version = ${given.pragma('user_version', { simple: true }) as number}`)
+      handle.pragma(`user_version = ${handle.pragma('user_version', { simple: true }) as number}`)
     })
   } else {
-    await given.query('UPDATE omnichannel_migration SET applied_at = applied_at')
+    await handle.query('UPDATE omnichannel_migration SET applied_at = applied_at')
   }
 }
 

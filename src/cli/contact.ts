@@ -1,11 +1,29 @@
 import { InvalidArgumentError, type Command } from 'commander'
-import type { Contact } from '../../rules/schemas.js'
-import { wholeNumber, type Io } from '../command.js'
-import { databaseOption, withDatabase } from '../open-database.js'
-import { writeTable } from '../write-table.js'
-import { readContact } from './read.js'
+import type { Contact } from '../rules/schemas.js'
+import { wholeNumber, type Io, type Opened } from './command.js'
+import { CommandError } from './errors.js'
+import { databaseOption, withDatabase } from './open-database.js'
+import { writeTable } from './output.js'
 
-interface Options {
+export function showContact (parent: Command, io: Io): void {
+  parent.command('show', { isDefault: true })
+    .description('Show a contact as the API would, and its rooms, as JSON; the word show may be left out')
+    .argument('<ID>', 'the id of the contact')
+    .addOption(databaseOption())
+    .action((id: string, { database }: { database: string }) => withDatabase(database, io, async (db, opened) => {
+      const contact = await readContact(opened, id)
+      if (contact === undefined) throw new CommandError(`There is no contact ${id}, or it is disabled; contact list --search finds an id`)
+      const rooms = await db
+        .selectFrom('omnichannel_room')
+        .select(['id as _id', 'fname', 'updated_at as _updatedAt'])
+        .where('contact_id', '=', id)
+        .orderBy('id')
+        .execute()
+      io.stdout.write(`${JSON.stringify({ contact, rooms }, null, 2)}\n`)
+    }))
+}
+
+interface ListOptions {
   database: string
   search?: string
   json?: true
@@ -22,8 +40,8 @@ export function listContacts (parent: Command, io: Io): void {
     .option('--search <TEXT>', 'the start of an e-mail address or a phone number, or a part of a name', readText)
     .option('--json', 'as the API shows them, instead of a table')
     .option('--limit <COUNT>', 'how many at most', wholeNumber(1), 100)
-    .action(({ database, search, json, limit }: Options) => withDatabase(database, io, async (_db, opened) => {
-      const { findContactIds } = await import('./find.js')
+    .action(({ database, search, json, limit }: ListOptions) => withDatabase(database, io, async (_db, opened) => {
+      const { findContactIds } = await import('./find-contacts.js')
       const ids = await findContactIds(opened, search, limit + 1)
       const contacts: Contact[] = []
       for (const id of ids.slice(0, limit)) contacts.push(await readContact(opened, id) as Contact)
@@ -44,4 +62,13 @@ function writeContacts (io: Io, contacts: Contact[]): void {
   writeTable(io.stdout, ['ID', 'NAME', 'E-MAILS', 'PHONES'], contacts.map(({ _id, name, emails, phones }) => [
     _id, name, emails.map(({ address }) => address).join(', '), phones.map(({ phoneNumber }) => phoneNumber).join(', ')
   ]))
+}
+
+/** A contact as the API shows it; nothing where there is none or it is disabled. */
+async function readContact ({ handle }: Opened, id: string): Promise<Contact | undefined> {
+  const [{ readContact: read, toContact }, { openStore }] = await Promise.all([
+    import('../rules/contact.js'), import('../store/open-store.js')
+  ])
+  const stored = await openStore(handle, () => undefined).read(read(id), 5000)
+  return stored === undefined ? undefined : toContact(stored)
 }

@@ -1,11 +1,10 @@
 import { InvalidArgumentError, type Command } from 'commander'
 import { existsSync } from 'node:fs'
 import type { Pool } from 'pg'
-import type { Io } from '../command.js'
-import { CommandError, InterruptedError } from '../errors.js'
-import { withInterruption } from '../interruption.js'
-import { openDatabase } from '../open-database.js'
-import { isServer, withServer } from '../open-server.js'
+import { withInterruption, type Io } from './command.js'
+import { CommandError, InterruptedError } from './errors.js'
+import { openDatabase } from './open-database.js'
+import { isServer, withServer } from './open-server.js'
 
 export function copy (parent: Command, io: Io): void {
   parent.command('copy')
@@ -20,9 +19,9 @@ export function copy (parent: Command, io: Io): void {
       if (!existsSync(file)) throw new CommandError(`There is no database file ${file}`)
       const source = await openDatabase(file, io)
       try {
-        await withInterruption(io, (signal) => withServer(server, async (_db, { name, given }) => {
+        await withInterruption(io, (signal) => withServer(server, async (_db, { name, handle }) => {
           const { copyTables } = await import('./copy-tables.js')
-          const { rows, seconds, isNew } = await copyTables(source, given as Pool, { name, io, signal })
+          const { rows, seconds, isNew } = await copyTables(source, handle as Pool, { name, io, signal })
           io.stdout.write(isNew
             ? `Copied ${file} to ${name}: ${rows} rows in ${seconds.toFixed(1)} s, compared row by row\n`
             : `${name} holds the ${rows} rows of ${file} already, compared row by row\n`)

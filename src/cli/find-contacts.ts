@@ -2,8 +2,8 @@
 // start, which their indexes answer. A name has no index: it is read page by page along the primary key.
 
 import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely'
-import type { Tables } from '../../store/tables.js'
-import type { Opened } from '../opened.js'
+import type { Tables } from '../store/tables.js'
+import type { Opened } from './command.js'
 
 /** Whether a column starts with a text, asked so that the index on it answers. */
 type StartsWith = (column: string, start: string) => RawBuilder<SqlBool>
@@ -13,9 +13,9 @@ type Query = (db: Kysely<Tables>, start: string, limit: number, startsWith: Star
 const pageSize = 5000
 
 /** Those found by an address or a number come first. */
-export async function findContactIds ({ db, given }: Opened, text: string | undefined, limit: number): Promise<string[]> {
+export async function findContactIds ({ db, handle }: Opened, text: string | undefined, limit: number): Promise<string[]> {
   const ids = new Set<string>()
-  const startsWith = 'pragma' in given ? inFile : onServer
+  const startsWith = 'pragma' in handle ? inFile : onServer
   if (text !== undefined) {
     for (const start of new Set([text, text.toLowerCase()])) {
       for (const query of [byEmail, byPhone] satisfies Query[]) {

@@ -27,7 +27,7 @@ const shapes: Record<string, Shape> = {
 const ofUsers = ['username', 'name', 'active', 'type', 'status', 'emails', 'createdAt']
 
 /** The collection that a document must be of, judging by its keys, when it is not of the one that was expected. */
-export function otherSource (document: Document, expected: string): string | undefined {
+export function detectCollection (document: Document, expected: string): string | undefined {
   if (shapes[expected]?.(document) === true) return undefined
   return Object.keys(shapes).find((source) => shapes[source]?.(document))
 }

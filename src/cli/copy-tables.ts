@@ -1,14 +1,48 @@
 // All tables from a file to a server, in one transaction of each.
 
 import type Database from 'better-sqlite3'
-import type { Pool, PoolClient } from 'pg'
-import type { Io } from '../command.js'
-import { CommandError } from '../errors.js'
-import { createProgress, type Progress } from '../import/progress.js'
-import { createSum, type Sum } from './sum.js'
-import { tables, type CopiedTable } from './tables.js'
+import { hash } from 'node:crypto'
+import type { Pool, PoolClient, QueryConfig } from 'pg'
+import { postgres } from '../store/migrations/generated.js'
+import { parserOf, toParameter } from '../store/postgres/codec.js'
+import type { Io } from './command.js'
+import { CommandError } from './errors.js'
+import { createProgress, type Progress } from './import/progress.js'
 
 const batch = 1000
+
+interface CopiedTable {
+  name: string
+  /** The rows of the file, in the order of their insertion where that matters. */
+  read: string
+  /** The same rows of the server, as SQLite gives them. */
+  readBack: string
+  types: { getTypeParser: typeof parserOf }
+  insert: (rows: unknown[][]) => QueryConfig
+}
+
+// Every table but the record of its versions.
+const schema = Object.entries(postgres.tables).filter(([name]) => name !== 'omnichannel_migration')
+
+const tables: CopiedTable[] = schema.map(([name, columns]) => {
+  // The order of insertion is rowid in the file, and counted anew here.
+  const isOrdered = name === 'omnichannel_custom_field'
+  const copied = Object.entries(columns).filter(([column]) => !isOrdered || column !== 'position')
+  const names = copied.map(([column]) => column)
+  const lists = names.map((_, index) => `$${index + 1}::text[]`)
+  const values = copied.map(([column, type]) => `copied.${column}::${type}`)
+  const text = `INSERT INTO ${name} (${names.join(', ')}) SELECT ${values.join(', ')} ` +
+    `FROM unnest(${lists.join(', ')}) WITH ORDINALITY AS copied (${names.join(', ')}, nth) ORDER BY nth`
+  const readable = copied.map(([column, type]) =>
+    type === 'timestamptz' ? `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')` : column)
+  return {
+    name,
+    read: `SELECT ${names.join(', ')} FROM ${name}${isOrdered ? ' ORDER BY rowid' : ''}`,
+    readBack: `SELECT ${readable.join(', ')} FROM ${name}`,
+    types: { getTypeParser: parserOf },
+    insert: (rows) => ({ name: `copy_${name}`, text, values: names.map((_, index) => toParameter(rows.map((row) => row[index] as string | number | null))) })
+  }
+})
 
 interface Settings {
   /** The server, as messages name it. */
@@ -58,7 +92,7 @@ async function copyAll (source: Database.Database, client: PoolClient, copying: 
     let rows = 0
     for (const table of tables) {
       const sent = await copyTable(source, client, table, { ...copying, isNew })
-      const held = await sumOf(client, table, signal)
+      const held = await checksumOf(client, table, signal)
       if (!sent.equals(held)) {
         throw new CommandError(isNew
           ? `${name} has made something else of ${table.name} than was sent to it; nothing was copied`
@@ -84,8 +118,8 @@ async function isEmpty (client: PoolClient): Promise<boolean> {
 /** Sends the rows, or only adds them up. */
 async function copyTable (
   source: Database.Database, client: PoolClient, table: CopiedTable, { isNew, progress, signal }: Copying & { isNew: boolean }
-): Promise<Sum> {
-  const sum = createSum()
+): Promise<Checksum> {
+  const sum = createChecksum()
   let rows: unknown[][] = []
   const send = async (): Promise<void> => {
     signal.throwIfAborted()
@@ -102,8 +136,8 @@ async function copyTable (
   return sum
 }
 
-async function sumOf (client: PoolClient, table: CopiedTable, signal: AbortSignal): Promise<Sum> {
-  const sum = createSum()
+async function checksumOf (client: PoolClient, table: CopiedTable, signal: AbortSignal): Promise<Checksum> {
+  const sum = createChecksum()
   await client.query(`DECLARE copied NO SCROLL CURSOR FOR ${table.readBack}`)
   for (let rows: unknown[][] = [[]]; rows.length > 0;) {
     signal.throwIfAborted()
@@ -111,5 +145,28 @@ async function sumOf (client: PoolClient, table: CopiedTable, signal: AbortSigna
     for (const row of rows) sum.add(row)
   }
   await client.query('CLOSE copied')
+  return sum
+}
+
+/** The rows of a table, added up: the same for the same rows in any order. */
+interface Checksum {
+  rows: number
+  add: (row: unknown[]) => void
+  equals: (other: Checksum) => boolean
+  /** Modulo 2^64. */
+  value: () => bigint
+}
+
+function createChecksum (): Checksum {
+  let value = 0n
+  const sum: Checksum = {
+    rows: 0,
+    add: (row) => {
+      sum.rows++
+      value = BigInt.asUintN(64, value + BigInt(`0x${hash('md5', JSON.stringify(row), 'hex').slice(0, 16)}`))
+    },
+    equals: (other) => sum.rows === other.rows && value === other.value(),
+    value: () => value
+  }
   return sum
 }

@@ -1,0 +1,102 @@
+import { InvalidArgumentError, type Command } from 'commander'
+import type { Kysely } from 'kysely'
+import { randomBytes } from 'node:crypto'
+import type { Tables } from '../store/tables.js'
+import type { Io } from './command.js'
+import { CommandError } from './errors.js'
+import { databaseOption, withDatabase } from './open-database.js'
+import { requireUser, warnAboutRoles } from './user.js'
+import { writeTable } from './output.js'
+
+interface CreateOptions {
+  database: string
+  name?: string
+  expires?: string
+}
+
+export function createToken (parent: Command, io: Io): void {
+  parent.command('create')
+    .summary('Make a token for a user and print it, this once')
+    .description('Make a token for a user and print it, this once.\n\n' +
+      'The token alone goes to stdout. Only its hash is stored, so it cannot be shown again.')
+    .argument('<USER>', 'the id of the user')
+    .addOption(databaseOption())
+    .option('--name <NAME>', 'what to call it in token list and token revoke')
+    .option('--expires <WHEN>', 'a number of days from now, or a time such as 2027-01-31T12:00:00Z (otherwise never)', readExpiry)
+    .action((userId: string, { database, name = '', expires }: CreateOptions) => withDatabase(database, io, async (db) => {
+      await requireUser(db, userId)
+      io.stdout.write(`${await issueToken(db, userId, name, expires ?? null)}\n`)
+      io.stderr.write(`A call sends it as X-Auth-Token, with X-User-Id: ${userId}\n`)
+      await warnAboutRoles(db, userId, [], io)
+    }))
+}
+
+function readExpiry (when: string): string {
+  const time = /^\d+(\.\d+)?$/.test(when) ? new Date(Date.now() + Number(when) * 86_400_000) : new Date(when)
+  if (!(time.getTime() > Date.now() && time.getUTCFullYear() <= 9999)) {
+    throw new InvalidArgumentError('It must be a number of days or a time to come')
+  }
+  return time.toISOString()
+}
+
+/** Stores the hash of a new token, and returns the token. */
+export async function issueToken (db: Kysely<Tables>, userId: string, name: string, expiresAt: string | null): Promise<string> {
+  const { hashToken } = await import('../http/auth.js')
+  const token = randomBytes(32).toString('base64url')
+  await db
+    .insertInto('omnichannel_auth_token')
+    .values({ hashed_token: hashToken(token), user_id: userId, name, created_at: new Date().toISOString(), expires_at: expiresAt })
+    .execute()
+  return token
+}
+
+/** How much of a hash is shown, and names a token. */
+const shownOfHash = 12
+
+export function listTokens (parent: Command, io: Io): void {
+  parent.command('list')
+    .description('List the tokens, of one user or of all')
+    .argument('[USER]', 'the id of the user')
+    .addOption(databaseOption())
+    .action((userId: string | undefined, { database }: { database: string }) => withDatabase(database, io, async (db) => {
+      const tokens = await db
+        .selectFrom('omnichannel_auth_token')
+        .selectAll()
+        .$if(userId !== undefined, (query) => query.where('user_id', '=', userId as string))
+        .orderBy('user_id').orderBy('created_at').orderBy('name')
+        .execute()
+      writeTable(io.stdout, ['USER', 'NAME', 'HASH', 'CREATED', 'EXPIRES'], tokens.map((token) => [
+        token.user_id, token.name, token.hashed_token.slice(0, shownOfHash), token.created_at, token.expires_at ?? 'never'
+      ]))
+    }))
+}
+
+export function revokeToken (parent: Command, io: Io): void {
+  parent.command('revoke')
+    .description('Revoke a token of a user, by its name or the start of its hash')
+    .argument('<USER>', 'the id of the user')
+    .argument('<NAME|HASH>', 'as token list shows them')
+    .addOption(databaseOption())
+    .action((userId: string, wanted: string, { database }: { database: string }) => withDatabase(database, io, async (db) => {
+      await requireUser(db, userId)
+      const hash = await findToken(db, userId, wanted)
+      await db.deleteFrom('omnichannel_auth_token').where('hashed_token', '=', hash).execute()
+      io.stdout.write(`Revoked token ${hash.slice(0, shownOfHash)} of user ${userId}\n`)
+    }))
+}
+
+/** Six letters of a hash at least, so that no token goes by accident. */
+const leastOfHash = 6
+
+async function findToken (db: Kysely<Tables>, userId: string, wanted: string): Promise<string> {
+  const tokens = await db
+    .selectFrom('omnichannel_auth_token').select(['hashed_token', 'name'])
+    .where('user_id', '=', userId).execute()
+  const [token, ...others] = tokens.filter(({ hashed_token: hash, name }) =>
+    wanted !== '' && (name === wanted || (wanted.length >= leastOfHash && hash.startsWith(wanted))))
+  if (token === undefined) throw new CommandError(`User ${userId} has no token ${wanted}; see token list ${userId}`)
+  if (others.length > 0) {
+    throw new CommandError(`User ${userId} has ${others.length + 1} tokens ${wanted}: name one by its hash, see token list ${userId}`)
+  }
+  return token.hashed_token
+}

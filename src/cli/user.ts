@@ -1,0 +1,157 @@
+import type { Command } from 'commander'
+import type { Kysely } from 'kysely'
+import leven from 'leven'
+import type { Tables } from '../store/tables.js'
+import { collect, type Io } from './command.js'
+import { CommandError } from './errors.js'
+import { databaseOption, withDatabase, withNewDatabase } from './open-database.js'
+import { writeTable } from './output.js'
+
+interface AddOptions {
+  database: string
+  role?: string[]
+  name?: string
+  username?: string
+}
+
+export function addUser (parent: Command, io: Io): void {
+  parent.command('add')
+    .summary('Add a user, or give one more roles or another name')
+    .description('Add a user, or give one more roles or another name.\n\n' +
+      'Contacts may be updated by admin, livechat-manager, livechat-monitor and livechat-agent, unless that was changed. ' +
+      'Only a livechat-agent can be the manager of a contact.')
+    .argument('<ID>', 'what calls send as X-User-Id')
+    .addOption(databaseOption())
+    .option('--role <ROLE>', 'a role of the user, such as livechat-agent; may be given several times', collect)
+    .option('--name <NAME>', 'the name in full')
+    .option('--username <NAME>', 'the name for mentions (of a new user: the ID)')
+    .action(async (id: string, options: AddOptions) => {
+      if (id === '') throw new CommandError('A user needs an id that is not empty')
+      await withNewDatabase(options.database, io, async (db) => {
+        const isNew = await db.transaction().execute((transaction) => putUser(transaction, id, options))
+        io.stdout.write(`${isNew ? 'Added' : 'Updated'} user ${id}\n`)
+        await warnAboutRoles(db, id, options.role ?? [], io)
+      })
+    })
+}
+
+/** Writes first: a transaction that has read may find that it can write no more. */
+async function putUser (db: Kysely<Tables>, id: string, { role: roles = [], name, username }: AddOptions): Promise<boolean> {
+  const { numInsertedOrUpdatedRows } = await db
+    .insertInto('omnichannel_user')
+    .values({ id, username: username ?? id, name: name ?? '', active: 1 })
+    .onConflict((conflict) => conflict.doNothing())
+    .executeTakeFirstOrThrow()
+  const isNew = numInsertedOrUpdatedRows === 1n
+  const changed = { ...name !== undefined && { name }, ...username !== undefined && { username } }
+  if (!isNew && Object.keys(changed).length > 0) {
+    await db.updateTable('omnichannel_user').set(changed).where('id', '=', id).execute()
+  }
+  for (const role of roles) {
+    await db
+      .insertInto('omnichannel_user_role')
+      .values({ user_id: id, role })
+      .onConflict((conflict) => conflict.doNothing())
+      .execute()
+  }
+  return isNew
+}
+
+export function listUsers (parent: Command, io: Io): void {
+  parent.command('list')
+    .description('List the users and their roles')
+    .addOption(databaseOption())
+    .action(({ database }: { database: string }) => withDatabase(database, io, async (db) => {
+      const users = await db.selectFrom('omnichannel_user').selectAll().orderBy('id').execute()
+      const held = await db.selectFrom('omnichannel_user_role').selectAll().orderBy('role').execute()
+      const roles = new Map<string, string[]>()
+      for (const { user_id: id, role } of held) roles.set(id, [...roles.get(id) ?? [], role])
+      writeTable(io.stdout, ['ID', 'USERNAME', 'NAME', 'ACTIVE', 'ROLES'], users.map(({ id, username, name, active }) => [
+        id, username, name, active === 1 ? 'yes' : 'no', (roles.get(id) ?? []).join(', ')
+      ]))
+    }))
+}
+
+export function activateUser (parent: Command, io: Io): void {
+  addCommand(parent, io, { name: 'activate', description: 'Let a deactivated user in again', active: 1, done: 'Activated' })
+}
+
+export function deactivateUser (parent: Command, io: Io): void {
+  addCommand(parent, io, { name: 'deactivate', description: 'Refuse a user whatever token it holds', active: 0, done: 'Deactivated' })
+}
+
+interface Change {
+  name: string
+  description: string
+  active: 0 | 1
+  done: string
+}
+
+function addCommand (parent: Command, io: Io, { name, description, active, done }: Change): void {
+  parent.command(name)
+    .description(description)
+    .argument('<ID>')
+    .addOption(databaseOption())
+    .action((id: string, { database }: { database: string }) => withDatabase(database, io, async (db) => {
+      const { numUpdatedRows } = await db.updateTable('omnichannel_user').set({ active }).where('id', '=', id).executeTakeFirstOrThrow()
+      if (numUpdatedRows === 0n) throw noSuchUser(id)
+      io.stdout.write(`${done} user ${id}\n`)
+    }))
+}
+
+export function removeUser (parent: Command, io: Io): void {
+  parent.command('remove')
+    .description('Remove a user with its roles and tokens')
+    .argument('<ID>')
+    .addOption(databaseOption())
+    .action((id: string, { database }: { database: string }) => withDatabase(database, io, async (db) => {
+      await db.transaction().execute(async (transaction) => {
+        const { numDeletedRows } = await transaction.deleteFrom('omnichannel_user').where('id', '=', id).executeTakeFirstOrThrow()
+        if (numDeletedRows === 0n) throw noSuchUser(id)
+        await transaction.deleteFrom('omnichannel_user_role').where('user_id', '=', id).execute()
+        await transaction.deleteFrom('omnichannel_auth_token').where('user_id', '=', id).execute()
+      })
+      io.stdout.write(`Removed user ${id}\n`)
+    }))
+}
+
+export function noSuchUser (id: string): CommandError {
+  return new CommandError(`There is no user ${id}; see user list`)
+}
+
+/** @throws {CommandError} */
+export async function requireUser (db: Kysely<Tables>, id: string): Promise<void> {
+  const user = await db.selectFrom('omnichannel_user').select('id').where('id', '=', id).executeTakeFirst()
+  if (user === undefined) throw noSuchUser(id)
+}
+
+const permission = 'update-livechat-contact'
+
+/** Says what will happen where a user may not update contacts, or was given a role that no permission names. */
+export async function warnAboutRoles (db: Kysely<Tables>, userId: string, given: string[], io: Io): Promise<void> {
+  const held = await db.selectFrom('omnichannel_user_role').select('role').where('user_id', '=', userId).orderBy('role').execute()
+  const grants = await db.selectFrom('omnichannel_role_permission').select(['role', 'permission']).orderBy('role').execute()
+  const roles = held.map(({ role }) => role)
+  const known = new Set(grants.map(({ role }) => role))
+  const updating = grants.filter((grant) => grant.permission === permission).map(({ role }) => role)
+
+  for (const role of given.filter((role) => !known.has(role))) warn(io, `no permission names the role ${role}${hint(role, known)}`)
+  if (!roles.some((role) => updating.includes(role))) {
+    const lack = roles.length === 0 ? 'has no role' : `has no role that may update contacts (only ${roles.join(', ')})`
+    warn(io, `user ${userId} ${lack}, so its calls will be answered with 403; ${remedy(userId, updating)}`)
+  }
+}
+
+function hint (role: string, known: Set<string>): string {
+  const likely = [...known].find((each) => leven(each, role.toLowerCase()) <= 2)
+  return likely === undefined ? '' : `, did you mean ${likely}?`
+}
+
+function remedy (userId: string, updating: string[]): string {
+  if (updating.length === 0) return `no role has the permission ${permission}`
+  return `user add ${userId} --role ROLE helps, with one of ${updating.join(', ')}`
+}
+
+function warn (io: Io, sentence: string): void {
+  io.stderr.write(`Warning: ${sentence}\n`)
+}
