@@ -1,12 +1,13 @@
 import type Database from 'better-sqlite3'
 import type { Command } from 'commander'
 import { randomBytes } from 'node:crypto'
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
 import { withInterruption, type Io } from './command.js'
 import { CommandError, InterruptedError } from './errors.js'
 import { explain } from './explain.js'
 import { fileOption, openFile } from './open-database.js'
+import { print, report } from './output.js'
 
 interface Options {
   database: string
@@ -17,17 +18,19 @@ export function backup (parent: Command, io: Io): void {
   parent.command('backup')
     .summary('Copy the database to a file, also while it is served')
     .description('Copy the database to a file, also while it is served.\n\n' +
-      'The copy is the database as it was when the backup began. It appears when it is complete, with the permissions of the ' +
-      'original; a backup that fails or is stopped leaves nothing behind.')
+      'The copy is the database as it was when the backup began. It appears when it is complete, and only its owner may ' +
+      'read it. A backup that fails or is stopped leaves nothing behind; one that is killed leaves a file .part, which the next one names.')
     .argument('<FILE>', 'the copy')
     .addOption(fileOption())
     .option('--overwrite', 'replace FILE where it exists')
     .action(async (file: string, { database, overwrite = false }: Options) => {
       const handle = await openSnapshot(database, io)
       try {
-        const bytes = await writeAtomically(file, { like: database, overwrite }, (unfinished) =>
-          withInterruption(io, (signal) => copyDatabase(handle, unfinished, io, signal)))
-        io.stdout.write(`Copied ${database} to ${file}, ${(bytes / 1e6).toFixed(1)} MB\n`)
+        const bytes = await writeAtomically(file, { source: database, overwrite }, async (unfinished) => {
+          reportOthers(unfinished, io)
+          await withInterruption(io, (signal) => copyDatabase(handle, unfinished, io, signal))
+        })
+        print(io, `Copied ${database} to ${file}, ${(bytes / 1e6).toFixed(1)} MB\n`)
       } finally {
         handle.close()
       }
@@ -39,8 +42,7 @@ export function backup (parent: Command, io: Io): void {
  * while a server is busy.
  */
 async function openSnapshot (file: string, io: Io): Promise<Database.Database> {
-  if (!existsSync(file)) throw new CommandError(`There is no database file ${file}: name it with --database`)
-  const handle = await openFile(file, io)
+  const handle = await openFile(file, io, 'read')
   try {
     handle.exec('BEGIN')
     handle.prepare('SELECT 1 FROM sqlite_schema').get()
@@ -54,7 +56,7 @@ async function openSnapshot (file: string, io: Io): Promise<Database.Database> {
 const pagesAtOnce = 1000
 
 /** Copies by SQLite's online backup, with progress on stderr. */
-export async function copyDatabase (handle: Database.Database, file: string, io: Io, signal: AbortSignal): Promise<void> {
+async function copyDatabase (handle: Database.Database, file: string, io: Io, signal: AbortSignal): Promise<void> {
   const progress = createProgress(io)
   try {
     await handle.backup(file, {
@@ -89,7 +91,7 @@ function createProgress ({ stderr }: Io): { show: (done: number) => void, clear:
 
 interface Terms {
   /** The file that it is a copy of. */
-  like: string
+  source: string
   overwrite: boolean
 }
 
@@ -98,15 +100,18 @@ interface Terms {
  *
  * @throws {CommandError}
  */
-export async function writeAtomically (file: string, terms: Terms, write: (unfinished: string) => Promise<void>): Promise<number> {
+async function writeAtomically (file: string, terms: Terms, write: (unfinished: string) => Promise<void>): Promise<number> {
   const unfinished = `${resolve(file)}.${randomBytes(4).toString('hex')}.part`
   let isCreated = false
   try {
     refuse(file, terms)
-    closeSync(openSync(unfinished, 'wx', statSync(terms.like).mode & 0o777))
+    closeSync(openSync(unfinished, 'wx', 0o600))
     isCreated = true
     await write(unfinished)
     const { size } = statSync(unfinished)
+    // Again, as another program may have made the file meanwhile.
+    refuse(file, terms)
+    if (!terms.overwrite) closeSync(openSync(file, 'wx', 0o600))
     renameSync(unfinished, file)
     persist(file)
     return size
@@ -119,15 +124,21 @@ export async function writeAtomically (file: string, terms: Terms, write: (unfin
   }
 }
 
-function refuse (file: string, { like, overwrite }: Terms): void {
+function refuse (file: string, { source, overwrite }: Terms): void {
   const there = statSync(file, { throwIfNoEntry: false })
-  if (there === undefined) return
-  const { dev, ino } = statSync(like)
-  if (there.isDirectory()) throw new CommandError(`${file} is a folder: name a file in it`)
-  if (there.dev === dev && there.ino === ino) throw new CommandError(`${file} is the database itself: name another file for the copy`)
-  if (!overwrite) throw new CommandError(`${file} exists already: name another file, or replace it with --overwrite`)
+  const { dev, ino } = statSync(source)
+  if (there?.isDirectory()) throw new CommandError(`${file} is a folder: name a file in it`)
+  if (there?.dev === dev && there.ino === ino) throw new CommandError(`${file} is the database itself: name another file for the copy`)
+  if (there !== undefined && !overwrite) throw new CommandError(`${file} exists already: name another file, or replace it with --overwrite`)
   // It would be taken for a part of the copy.
   if (existsSync(`${file}-wal`)) throw new CommandError(`${file} is a database in use: name another file for the copy`)
+}
+
+/** Names what backups that were killed have left. One that still runs cannot be told from them, so nothing is removed. */
+function reportOthers (unfinished: string, io: Io): void {
+  const folder = dirname(unfinished)
+  const parts = readdirSync(folder).filter((name) => /\.[\da-f]{8}\.part$/.test(name) && name !== basename(unfinished))
+  for (const part of parts) report(io, `There is an unfinished copy ${join(folder, part)}: remove it unless another backup is running`)
 }
 
 /** SQLite has written what is in it; this writes the journal of the file system, where the new name stands. */

@@ -9,7 +9,7 @@ import type { Tables } from '../store/tables.js'
 
 /** What a command asks of its process. */
 export interface Io {
-  stdin: Readable
+  stdin: Readable & { fd?: number }
   stdout: Writable & { columns?: number }
   stderr: Writable & { isTTY?: boolean }
   on (signal: 'SIGINT' | 'SIGTERM', listener: () => void): unknown
@@ -21,6 +21,12 @@ export interface Io {
   /** Ends the process, whatever it waits for. */
   exit?: () => unknown
 }
+
+/**
+ * What a command does with a database: it only checks the schema (`read`, and `try` for a transaction that is rolled back), it brings
+ * the schema up to date (`change`), it makes a new one too (`create`), also among tables of others (`add`).
+ */
+export type Access = 'read' | 'try' | 'change' | 'create' | 'add'
 
 /** A database that a command has opened. */
 export interface Opened {
@@ -51,14 +57,33 @@ export function collect (text: string, before: string[] = []): string[] {
   return [...before, text]
 }
 
-/** Runs `work` with an AbortSignal that a signal of the system, such as Ctrl-C, aborts; its reason is the name of that. */
+const repeatedAfter = 500 // ms
+
+/**
+ * Runs `work` with an AbortSignal that a signal of the system, such as Ctrl-C, aborts; its reason is the name of that. A second one
+ * ends the process at once, but not when it follows immediately: npm passes on the Ctrl-C that the terminal has sent already.
+ */
 export async function withInterruption<Result> (io: Io, work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
   const controller = new AbortController()
-  const listeners = (['SIGINT', 'SIGTERM'] as const).map((name) => ({ name, stop: () => { controller.abort(name) } }))
+  const listeners = (['SIGINT', 'SIGTERM'] as const).map((name) => ({
+    name,
+    stop: () => {
+      controller.abort(name)
+      setTimeout(forget, repeatedAfter).unref()
+    }
+  }))
+  const forget = (): void => { for (const { name, stop } of listeners) io.off(name, stop) }
   for (const { name, stop } of listeners) io.on(name, stop)
   try {
     return await work(controller.signal)
   } finally {
-    for (const { name, stop } of listeners) io.off(name, stop)
+    forget()
   }
+}
+
+/** A time of ISO 8601 with its zone. Date alone takes 30 February for 2 March, and a time without a zone for one of this computer's. */
+export function isTime (value: unknown): value is string {
+  const [, day = ''] = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$/.exec(String(value)) ?? []
+  const midnight = new Date(day)
+  return !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day)
 }

@@ -1,16 +1,16 @@
-import { InvalidArgumentError, type Command } from 'commander'
+import type { Command } from 'commander'
 import type { Contact } from '../rules/schemas.js'
 import { wholeNumber, type Io, type Opened } from './command.js'
 import { CommandError } from './errors.js'
-import { databaseOption, withDatabase } from './open-database.js'
-import { writeTable } from './output.js'
+import { databaseOption, readDatabase } from './open-database.js'
+import { printJson, printTable, report } from './output.js'
 
 export function showContact (parent: Command, io: Io): void {
   parent.command('show', { isDefault: true })
     .description('Show a contact as the API would, and its rooms, as JSON; the word show may be left out')
     .argument('<ID>', 'the id of the contact')
     .addOption(databaseOption())
-    .action((id: string, { database }: { database: string }) => withDatabase(database, io, async (db, opened) => {
+    .action((id: string, { database }: { database: string }) => readDatabase(database, io, async (db, opened) => {
       const contact = await readContact(opened, id)
       if (contact === undefined) throw new CommandError(`There is no contact ${id}, or it is disabled; contact list --search finds an id`)
       const rooms = await db
@@ -19,7 +19,7 @@ export function showContact (parent: Command, io: Io): void {
         .where('contact_id', '=', id)
         .orderBy('id')
         .execute()
-      io.stdout.write(`${JSON.stringify({ contact, rooms }, null, 2)}\n`)
+      printJson(io, { contact, rooms })
     }))
 }
 
@@ -37,29 +37,24 @@ export function listContacts (parent: Command, io: Io): void {
       'Addresses and numbers are found through their indexes, written as they are stored or in lower case. Names are read one ' +
       'after another, which takes about two seconds for a million; capital and small letters are the same there.')
     .addOption(databaseOption())
-    .option('--search <TEXT>', 'the start of an e-mail address or a phone number, or a part of a name', readText)
+    .option('--search <TEXT>', 'the start of an e-mail address or a phone number, or a part of a name', (text) => text.trim())
     .option('--json', 'as the API shows them, instead of a table')
     .option('--limit <COUNT>', 'how many at most', wholeNumber(1), 100)
-    .action(({ database, search, json, limit }: ListOptions) => withDatabase(database, io, async (_db, opened) => {
+    .action(({ database, search, json, limit }: ListOptions) => readDatabase(database, io, async (_db, opened) => {
       const { findContactIds } = await import('./find-contacts.js')
       const ids = await findContactIds(opened, search, limit + 1)
       const contacts: Contact[] = []
       for (const id of ids.slice(0, limit)) contacts.push(await readContact(opened, id) as Contact)
 
-      if (json) io.stdout.write(`${JSON.stringify(contacts, null, 2)}\n`)
+      if (json) printJson(io, contacts)
       else writeContacts(io, contacts)
-      if (ids.length > limit) io.stderr.write(`There are more; the first ${limit} are shown, see --limit and --search\n`)
-      if (ids.length === 0) io.stderr.write(search === undefined ? 'There is no contact yet\n' : `No contact is found by ${search}\n`)
+      if (ids.length > limit) report(io, `There are more; the first ${limit} are shown, see --limit and --search`)
+      if (ids.length === 0) report(io, search === undefined ? 'There is no contact yet' : `No contact is found by ${search}`)
     }))
 }
 
-function readText (text: string): string {
-  if (text.trim() === '') throw new InvalidArgumentError('It must not be empty')
-  return text.trim()
-}
-
 function writeContacts (io: Io, contacts: Contact[]): void {
-  writeTable(io.stdout, ['ID', 'NAME', 'E-MAILS', 'PHONES'], contacts.map(({ _id, name, emails, phones }) => [
+  printTable(io, ['ID', 'NAME', 'E-MAILS', 'PHONES'], contacts.map(({ _id, name, emails, phones }) => [
     _id, name, emails.map(({ address }) => address).join(', '), phones.map(({ phoneNumber }) => phoneNumber).join(', ')
   ]))
 }

@@ -1,10 +1,10 @@
-import { InvalidArgumentError, type Command } from 'commander'
-import { existsSync } from 'node:fs'
+import type { Command } from 'commander'
 import type { Pool } from 'pg'
 import { withInterruption, type Io } from './command.js'
-import { CommandError, InterruptedError } from './errors.js'
+import { InterruptedError } from './errors.js'
 import { openDatabase } from './open-database.js'
-import { isServer, withServer } from './open-server.js'
+import { readServer, withServer } from './open-server.js'
+import { print } from './output.js'
 
 export function copy (parent: Command, io: Io): void {
   parent.command('copy')
@@ -16,13 +16,12 @@ export function copy (parent: Command, io: Io): void {
     .argument('<FILE>', 'the database file')
     .argument('<SERVER>', 'as postgres://user@host/name', readServer)
     .action(async (file: string, server: string) => {
-      if (!existsSync(file)) throw new CommandError(`There is no database file ${file}`)
-      const source = await openDatabase(file, io)
+      const source = await openDatabase(file, io, 'read')
       try {
-        await withInterruption(io, (signal) => withServer(server, async (_db, { name, handle }) => {
+        await withInterruption(io, (signal) => withServer(server, 'create', async (_db, { name, handle }) => {
           const { copyTables } = await import('./copy-tables.js')
           const { rows, seconds, isNew } = await copyTables(source, handle as Pool, { name, io, signal })
-          io.stdout.write(isNew
+          print(io, isNew
             ? `Copied ${file} to ${name}: ${rows} rows in ${seconds.toFixed(1)} s, compared row by row\n`
             : `${name} holds the ${rows} rows of ${file} already, compared row by row\n`)
         }).catch((error: unknown) => {
@@ -33,9 +32,4 @@ export function copy (parent: Command, io: Io): void {
         source.close()
       }
     })
-}
-
-function readServer (name: string): string {
-  if (!isServer(name)) throw new InvalidArgumentError('It must be as postgres://user@host/name')
-  return name
 }

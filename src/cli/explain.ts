@@ -24,6 +24,13 @@ export function explain (file: string, error: Error): Error {
   return sentence === undefined ? error : new CommandError(sentence, { cause: error })
 }
 
+/** For commands that do not migrate. */
+export function explainOldSchema (name: string, error: Error): Error {
+  if ((error as Failure).code !== 'FOC_INCOMPLETE_SCHEMA') return error
+  const [lack = ''] = error.message.split('. ')
+  return new CommandError(`${lack}: the command migrate brings ${name} up to date`, { cause: error })
+}
+
 /** better-sqlite3 looks for the folder itself, and its error has no code. */
 function explainMissingFolder (file: string, message: string): string | undefined {
   if (!message.includes('directory does not exist')) return undefined

@@ -1,13 +1,16 @@
+import type Database from 'better-sqlite3'
 import type { Command } from 'commander'
 import { existsSync } from 'node:fs'
 import type { OmnichannelContactsOptions } from '../options.js'
 import type { Io } from './command.js'
 import { explain } from './explain.js'
-import { withCreatedFile, databaseOption, openFile } from './open-database.js'
+import { connect, connectToRead, createOption, databaseOption, openFile, withNewFile } from './open-database.js'
 import { isServer, withPool } from './open-server.js'
+import { print } from './output.js'
 
 interface Options {
   database: string
+  create?: boolean
   print?: boolean
 }
 
@@ -18,12 +21,13 @@ export function migrate (parent: Command, io: Io): void {
       'The other commands do it when they open a database, and so does a plugin with migrate: true. The SQL of --print is for ' +
       'sqlite3 -bail, or for psql -v ON_ERROR_STOP=1 with the search_path of the plugin.')
     .addOption(databaseOption())
+    .addOption(createOption())
     .option('--print', 'print the SQL that is still to run, and change nothing')
-    .action(async ({ database, print = false }: Options) => {
-      const run = (target: Target): Promise<void> => print ? printScript(target, io) : bringUpToDate(target, io)
+    .action(async ({ database, create, print: printOnly }: Options) => {
+      const run = (target: Target): Promise<void> => printOnly ? printScript(target, io) : bringUpToDate(target, io)
       if (isServer(database)) await onServer(database, run)
-      else if (print) await inFile(database, io, run)
-      else await withCreatedFile(database, async () => { await inFile(database, io, run, true) })
+      else if (printOnly) await inFile(database, () => openToPrint(database, io), run)
+      else await withNewFile(database, () => inFile(database, () => openFile(database, io, create ? 'add' : 'create'), run))
     })
 }
 
@@ -43,23 +47,28 @@ async function bringUpToDate ({ name, handle, version, pendingScript }: Target, 
   const isUpToDate = await pendingScript() === ''
   await openStore(handle, () => undefined).migrate(checkOptions({ database: handle }))
   const to = await version()
-  if (from < to) io.stdout.write(`Migrated ${name} from schema version ${from} to ${to}\n`)
-  else io.stdout.write(`${name} ${isUpToDate ? 'is up to date' : 'was repaired'}: schema version ${to}\n`)
+  if (from < to) print(io, `Migrated ${name} from schema version ${from} to ${to}\n`)
+  else print(io, `${name} ${isUpToDate ? 'is up to date' : 'was repaired'}: schema version ${to}\n`)
 }
 
 async function printScript ({ version, pendingScript, begin }: Target, io: Io): Promise<void> {
   const script = await pendingScript()
   const from = await version()
-  io.stdout.write(script === ''
+  print(io, script === ''
     ? `-- Nothing is to be done: the database has schema version ${from}.\n`
     : `-- Brings a database of schema version ${from} up to date.\n${begin}\n\n${script}\n\nCOMMIT;\n`)
 }
 
-async function inFile (file: string, io: Io, run: (target: Target) => Promise<void>, writes = false): Promise<void> {
+/** Whatever it holds. Where there is no file, what a new one would need. */
+async function openToPrint (file: string, io: Io): Promise<Database.Database> {
+  return existsSync(file) ? await connectToRead(file, io) : await connect(':memory:', io)
+}
+
+async function inFile (file: string, open: () => Promise<Database.Database>, run: (target: Target) => Promise<void>): Promise<void> {
   const [{ connectBetterSqlite3 }, { pendingScript, schemaVersion }] = await Promise.all([
     import('../store/sqlite/better-sqlite3.js'), import('../store/sqlite/migrations.js')
   ])
-  const handle = writes || existsSync(file) ? await openFile(file, io, { readonly: !writes }) : await openFile(':memory:', io)
+  const handle = await open()
   const connection = connectBetterSqlite3(handle)
   try {
     await run({

@@ -1,63 +1,67 @@
 import type Database from 'better-sqlite3'
-import { InvalidArgumentError, Option } from 'commander'
-import { accessSync, closeSync, constants, existsSync, openSync, rmSync } from 'node:fs'
+import { Option } from 'commander'
+import { accessSync, closeSync, constants, existsSync, openSync, rmSync, statSync } from 'node:fs'
 import type { Tables } from '../store/tables.js'
-import type { Io, Work } from './command.js'
-import { CommandError } from './errors.js'
-import { explain, explainUnpacking } from './explain.js'
-import { isServer, withServer } from './open-server.js'
+import type { Access, Io, Work } from './command.js'
+import { CommandError, UsageError } from './errors.js'
+import { explain, explainOldSchema, explainUnpacking } from './explain.js'
+import { isServer, readServer, withServer } from './open-server.js'
+import { printable } from './output.js'
 
 // What opens a database is loaded only then: --help and --version answer without it.
 
 export function databaseOption (): Option {
-  return option('the SQLite database, or a server as postgres://user@host/name').argParser(readName)
+  return option('the SQLite database, or a server as postgres://user@host/name').argParser((name) => isServer(name) ? readServer(name) : name.trim())
 }
 
-/** For what is done with a file only. */
+/** For commands that take a file only. */
 export function fileOption (): Option {
   return option('the SQLite database').argParser((name) => {
-    if (isServer(name)) throw new InvalidArgumentError('It must name a file: of PostgreSQL pg_dump makes a backup, and what was imported into a file is moved there by copy')
-    return readName(name)
+    if (!isServer(name)) return name.trim()
+    throw new UsageError("Option '--database <FILE>' is a server and it must name a file: of PostgreSQL pg_dump makes a backup, and " +
+      'what was imported into a file is moved there by copy')
   })
 }
 
+// better-sqlite3 trims names too.
 function option (description: string): Option {
   return new Option('--database <FILE>', description).env('OMNICHANNEL_DATABASE').default('omnichannel.db')
 }
 
-function readName (name: string): string {
-  // SQLite would take no name for a database that is gone when it is closed, and better-sqlite3 trims.
-  if (name.trim() === '') throw new InvalidArgumentError('It must name a file')
-  return name.trim()
+/** For commands that make a new file where there is none. */
+export function createOption (): Option {
+  return new Option('--create', 'add the tables to a file that has only tables of others')
 }
 
-/** Opens, runs and closes. A file must exist. */
+/** Opens, brings the schema up to date, runs and closes. The database must exist. */
 export async function withDatabase<Result> (name: string, io: Io, work: Work<Result>): Promise<Result> {
-  if (isServer(name)) return await withServer(name, work)
-  return await withFile(name, io, work)
+  return await open(name, io, 'change', work)
 }
 
-/** The same, with a new file where there is none. */
-export async function withNewDatabase<Result> (name: string, io: Io, work: Work<Result>): Promise<Result> {
-  if (isServer(name)) return await withServer(name, work)
-  return await withCreatedFile(name, () => use(name, io, work))
+/** Opens, checks the schema, runs and closes. Nothing is written. */
+export async function readDatabase<Result> (name: string, io: Io, work: Work<Result>): Promise<Result> {
+  return await open(name, io, 'read', work)
 }
 
-async function withFile<Result> (file: string, io: Io, work: Work<Result>): Promise<Result> {
-  if (!existsSync(file)) throw new CommandError(`There is no database file ${file}: name it with --database`)
+async function open<Result> (name: string, io: Io, access: Access, work: Work<Result>): Promise<Result> {
+  if (isServer(name)) return await withServer(name, access, work)
   try {
-    return await use(file, io, work)
+    return await use(name, io, access, work)
   } catch (error) {
-    throw explain(file, error as Error)
+    throw explain(name, error as Error)
   }
 }
 
-/** Creates a file where there is none. When the work fails a new file goes, unless somebody else has opened it. */
-export async function withCreatedFile<Result> (file: string, work: () => Promise<Result>): Promise<Result> {
-  const isNew = file !== ':memory:' && createEmpty(file)
+/** As withDatabase, but makes a new file where there is none, as withNewFile does. */
+export async function withNewDatabase<Result> (name: string, io: Io, work: Work<Result>, { create = false } = {}): Promise<Result> {
+  if (isServer(name)) return await withServer(name, 'create', work)
+  return await withNewFile(name, () => use(name, io, create ? 'add' : 'create', work))
+}
+
+/** Makes a new file where there is none. It is removed when the work fails, unless another program has opened it. */
+export async function withNewFile<Result> (file: string, work: () => Promise<Result>): Promise<Result> {
+  const isNew = createFile(file)
   try {
-    // Asked before SQLite is, which leaves its log beside a file that it may only read.
-    if (existsSync(file)) accessSync(file, constants.W_OK)
     return await work()
   } catch (error) {
     // SQLite removes its log with the last connection.
@@ -66,7 +70,9 @@ export async function withCreatedFile<Result> (file: string, work: () => Promise
   }
 }
 
-function createEmpty (file: string): boolean {
+/** Returns whether there is a new file. It holds tokens and contacts, so it is private; SQLite gives its log the same mode. */
+function createFile (file: string): boolean {
+  if (file === ':memory:') return false
   try {
     closeSync(openSync(file, 'wx', 0o600))
     return true
@@ -76,34 +82,66 @@ function createEmpty (file: string): boolean {
   }
 }
 
-async function use<Result> (file: string, io: Io, work: Work<Result>): Promise<Result> {
-  const handle = await openDatabase(file, io)
+async function use<Result> (file: string, io: Io, access: Access, work: Work<Result>): Promise<Result> {
+  const handle = await openDatabase(file, io, access)
   try {
     const { Kysely, SqliteDialect } = await import('kysely')
     const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: handle }) })
     const ask = (): Promise<unknown> => Promise.resolve(handle.prepare('SELECT max(id) FROM omnichannel_migration').get())
-    return await work(db, { name: file, db, handle, ask })
+    return await work(db, { name: printable(file), db, handle, ask })
   } finally {
     handle.close()
   }
 }
 
 /**
- * Opens a database file as its only host and brings it to schema.sql.
+ * Opens a database file and brings it to schema.sql, or only checks it.
  *
- * @throws {CommandError}
+ * @throws {CommandError} also when the file holds something else
  */
-export async function openDatabase (file: string, io: Io): Promise<Database.Database> {
+export async function openDatabase (file: string, io: Io, access: Access): Promise<Database.Database> {
   const [{ sqliteStore }, { checkOptions }] = await Promise.all([import('../store/sqlite/store.js'), import('../options.js')])
-  const database = await openFile(file, io)
+  const database = await openFile(file, io, access)
   try {
-    database.pragma('journal_mode = WAL')
-    // In WAL mode less than FULL may lose the last commits with the power, and a 200 says committed.
-    database.pragma('synchronous = FULL')
-    database.pragma('foreign_keys = ON')
-    // A log of up to 41 MB instead of 4: a page that changes again meanwhile is written once. bench/README.md says what it gains.
-    database.pragma('wal_autocheckpoint = 10000')
-    await sqliteStore(database).migrate(checkOptions({ database }))
+    if (migrates(access)) setPragmas(database)
+    await sqliteStore(database).migrate(checkOptions({ database, migrate: migrates(access) }))
+    return database
+  } catch (error) {
+    database.close()
+    throw explain(file, migrates(access) ? error as Error : explainOldSchema(file, error as Error))
+  }
+}
+
+function migrates (access: Access): boolean {
+  return access !== 'read' && access !== 'try'
+}
+
+function setPragmas (database: Database.Database): void {
+  database.pragma('journal_mode = WAL')
+  // In WAL mode less than FULL may lose the last commits with the power, and a 200 says committed.
+  database.pragma('synchronous = FULL')
+  database.pragma('foreign_keys = ON')
+  // A log of up to 41 MB instead of 4: a page that changes again meanwhile is written once. bench/README.md says what it gains.
+  database.pragma('wal_autocheckpoint = 10000')
+}
+
+/**
+ * Opens a database file as it is, with the schema that it has.
+ *
+ * @throws {CommandError} also when the file holds something else
+ */
+export async function openFile (file: string, io: Io, access: Access): Promise<Database.Database> {
+  const mayCreate = access === 'create' || access === 'add'
+  if (!mayCreate && !existsSync(file)) throw new CommandError(`There is no database file ${file}: name it with --database`)
+  // Asked before SQLite is, which leaves its log beside a file that it may only read.
+  if (mayCreate && existsSync(file)) accessSync(file, constants.W_OK)
+  const database = access === 'read' ? await connectToRead(file, io) : await connect(file, io)
+  try {
+    const held = holds(database)
+    if (held === 'nothing' && !mayCreate) throw new CommandError(`The database file ${file} is empty`)
+    if (held === 'others' && access !== 'add') {
+      throw new CommandError(`The database file ${file} has tables, but none of this program${access === 'create' ? ': --create adds them' : ''}`)
+    }
     return database
   } catch (error) {
     database.close()
@@ -111,12 +149,20 @@ export async function openDatabase (file: string, io: Io): Promise<Database.Data
   }
 }
 
-/**
- * Opens a database file as it is.
- *
- * @throws {CommandError}
- */
-export async function openFile (file: string, io: Io, options: Database.Options = {}): Promise<Database.Database> {
+/** Whose tables and views are in a database. */
+export function holds (database: Database.Database): 'ours' | 'others' | 'nothing' {
+  const names = database.prepare<[], string>('SELECT name FROM sqlite_schema').pluck().all()
+  if (names.some((name) => name.startsWith('omnichannel_'))) return 'ours'
+  return names.length === 0 ? 'nothing' : 'others'
+}
+
+/** The last connection to close would move the log into the file, and one that only reads would leave a log behind where there is none. */
+export async function connectToRead (file: string, io: Io): Promise<Database.Database> {
+  return await connect(file, io, { readonly: existsSync(`${file}-wal`) })
+}
+
+/** @throws {CommandError} */
+export async function connect (file: string, io: Io, options: Database.Options = {}): Promise<Database.Database> {
   const { default: Sqlite } = await import('better-sqlite3')
   const addon = unpackAddon(io)
   try {

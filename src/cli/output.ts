@@ -1,8 +1,45 @@
+// All that commands write, but for lines of progress. What other people chose, as the name of a contact, must not command the terminal.
+
 import type { Writable } from 'node:stream'
 import type { Io } from './command.js'
 import { CommandError } from './errors.js'
 
-/** Somebody who reads no further, as `head` does, is no failure. An answer that cannot be written is one. */
+/** Writes text to stdout. */
+export function print ({ stdout }: Io, text: string): void {
+  stdout.write(printable(text))
+}
+
+/** Writes a line to stderr. */
+export function report ({ stderr }: Io, sentence: string): void {
+  stderr.write(`${printable(sentence.replace(/\s+/g, ' '))}\n`)
+}
+
+/** Writes what is lost if it is not seen. */
+export async function printOnce ({ stdout }: Io, text: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    stdout.write(printable(text), (error) => { if (error) reject(unwritable(error)); else resolve() })
+  })
+}
+
+/** Writes a value as JSON. A character that commands a terminal is escaped, so that it is the same JSON. */
+export function printJson ({ stdout }: Io, value: unknown): void {
+  const json = JSON.stringify(value, null, 2)
+  stdout.write(`${json.replace(/[\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`)}\n`)
+}
+
+/** Writes rows under their headings, each column as wide as it must be. */
+export function printTable (io: Io, headings: string[], rows: string[][]): void {
+  const lines = [headings, ...rows].map((line) => line.map((cell) => printable(cell).replace(/[\n\t]/g, '\uFFFD')))
+  const widths = headings.map((_, column) => lines.reduce((widest, line) => Math.max(widest, String(line[column]).length), 0))
+  for (const line of lines) print(io, `${line.map((cell, column) => cell.padEnd(widths[column] as number)).join('  ').trimEnd()}\n`)
+}
+
+/** Without control characters and bidirectional overrides. */
+export function printable (text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]/gu, '\uFFFD')
+}
+
+/** A reader that stops reading, as `head` does, is no failure. An answer that cannot be written is one. */
 export function watchOutput ({ stdout, stderr }: Io): { written: () => Promise<void> } {
   let failure: Error | undefined
   stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -14,25 +51,15 @@ export function watchOutput ({ stdout, stderr }: Io): { written: () => Promise<v
   return {
     written: async () => {
       await flush(stdout)
-      if (failure !== undefined) throw new CommandError(`The output cannot be written: ${failure.message}`, { cause: failure })
+      if (failure !== undefined) throw unwritable(failure)
     }
   }
 }
 
+function unwritable (error: Error): CommandError {
+  return new CommandError(`The output cannot be written: ${error.message}`, { cause: error })
+}
+
 function flush (stream: Writable): Promise<void> {
   return new Promise((resolve) => { stream.write('', () => { resolve() }) })
-}
-
-/** Writes rows under their headings, each column as wide as it must be. */
-export function writeTable (to: Writable, headings: string[], rows: string[][]): void {
-  const lines = [headings, ...rows].map((line) => line.map(printable))
-  const widths = headings.map((_, column) => lines.reduce((widest, line) => Math.max(widest, String(line[column]).length), 0))
-  for (const line of lines) {
-    to.write(`${line.map((cell, column) => cell.padEnd(widths[column] as number)).join('  ').trimEnd()}\n`)
-  }
-}
-
-/** A visitor chooses a name freely: it must neither break a line nor command the terminal. */
-function printable (cell: string): string {
-  return cell.replace(/\p{Cc}/gu, '\uFFFD')
 }

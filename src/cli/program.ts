@@ -1,4 +1,4 @@
-import { Command, type CommanderError } from 'commander'
+import { Command, InvalidArgumentError, type Argument, type CommanderError, type Option } from 'commander'
 import { backup } from './backup.js'
 import type { Io } from './command.js'
 import { listContacts, showContact } from './contact.js'
@@ -6,8 +6,8 @@ import { UsageError } from './errors.js'
 import { copy } from './copy.js'
 import { importExport } from './import/import.js'
 import { migrate } from './migrate.js'
+import { print } from './output.js'
 import { serve } from './serve/serve.js'
-import { withoutPassword } from './open-server.js'
 import { createToken, listTokens, revokeToken } from './token.js'
 import { activateUser, addUser, deactivateUser, listUsers, removeUser } from './user.js'
 import { version } from './version.js'
@@ -26,7 +26,7 @@ export function createProgram (io: Io): Command {
     .helpOption('-h, --help', 'print this')
     .addHelpText('after', '\nThe exit code is 0 when all went well, 1 when it did not, and 2 when the command line is wrong.')
     .configureOutput({
-      writeOut: (text) => { io.stdout.write(text) },
+      writeOut: (text) => { print(io, text) },
       // What is wrong becomes one sentence, which run() writes.
       writeErr: () => undefined,
       getOutHelpWidth: () => io.stdout.columns ?? 100
@@ -43,8 +43,19 @@ export function createProgram (io: Io): Command {
 
   for (const command of withSubcommands(program)) {
     command.exitOverride((error) => { throw error.exitCode === 0 ? error : new UsageError(toSentence(command, error)) })
+    for (const option of command.options) if (!option.isBoolean()) refuseBlank(option)
+    for (const argument of command.registeredArguments) refuseBlank(argument)
   }
   return program
+}
+
+/** A blank value is a variable that was not set. */
+function refuseBlank (input: Option | Argument): void {
+  const { parseArg } = input
+  input.argParser((text: string, before: unknown) => {
+    if (text.trim() === '') throw new InvalidArgumentError('It must not be blank')
+    return parseArg === undefined ? text : parseArg<unknown>(text, before)
+  })
 }
 
 function withSubcommands (command: Command): Command[] {
@@ -56,10 +67,10 @@ function toSentence (command: Command, { code, message }: CommanderError): strin
   const names = command.commands.map((command) => command.name()).join(', ')
   const said = code === 'commander.help'
     ? `a command is missing, one of ${names}`
-    : withoutPassword(message)
+    : message
         .replace(/^error: /, '')
         .replace(/\n\(Did you mean (.*)\?\)$/, ', did you mean $1?')
-        .replace(/\. ([A-Z])/g, (_, letter: string) => `: ${letter.toLowerCase()}`)
+        .replace(/(is invalid.*|too many arguments.*)\. ([A-Z])/s, (_, said: string, letter: string) => `${said}: ${letter.toLowerCase()}`)
         .replace(/\.$/, '')
   const known = code === 'commander.unknownCommand' && !said.includes('did you mean') ? `, known are ${names}` : ''
   return `${said.charAt(0).toUpperCase()}${said.slice(1)}${known}; see ${[...pathOf(command), '--help'].join(' ')}`

@@ -3,7 +3,8 @@ import { constants } from 'node:os'
 import type { Io } from './command.js'
 import { InterruptedError, UsageError } from './errors.js'
 import { explainMissingPackage } from './explain.js'
-import { watchOutput } from './output.js'
+import { hidePasswords } from './open-server.js'
+import { report, watchOutput } from './output.js'
 import { createProgram } from './program.js'
 
 /** Runs one command and resolves to the exit code. Never rejects: what went wrong is a sentence on stderr. */
@@ -15,7 +16,7 @@ export async function run (argv: string[], io: Io): Promise<number> {
     return 0
   } catch (error) {
     const sentence = explainMissingPackage(error as Error) ?? (error as Error).message
-    io.stderr.write(`${sentence.replace(/\s+/g, ' ')}\n`)
+    report(io, hidePasswords(sentence, [...argv, process.env.OMNICHANNEL_DATABASE ?? '']))
     if (error instanceof InterruptedError) return 128 + constants.signals[error.signal]
     return error instanceof UsageError ? 2 : 1
   }

@@ -2,11 +2,11 @@ import { InvalidArgumentError, type Command } from 'commander'
 import type { Kysely } from 'kysely'
 import { randomBytes } from 'node:crypto'
 import type { Tables } from '../store/tables.js'
-import type { Io } from './command.js'
+import { isTime, type Io } from './command.js'
 import { CommandError } from './errors.js'
-import { databaseOption, withDatabase } from './open-database.js'
-import { requireUser, warnAboutRoles } from './user.js'
-import { writeTable } from './output.js'
+import { databaseOption, readDatabase, withDatabase } from './open-database.js'
+import { fitsHeader, requireUser, warnAboutRoles } from './user.js'
+import { print, printOnce, printTable, report } from './output.js'
 
 interface CreateOptions {
   database: string
@@ -22,21 +22,36 @@ export function createToken (parent: Command, io: Io): void {
     .argument('<USER>', 'the id of the user')
     .addOption(databaseOption())
     .option('--name <NAME>', 'what to call it in token list and token revoke')
-    .option('--expires <WHEN>', 'a number of days from now, or a time such as 2027-01-31T12:00:00Z (otherwise never)', readExpiry)
+    .option('--expires <WHEN>', 'a duration such as 90d, 12h, P90D or PT12H, a date such as 2027-01-31 (its beginning in UTC), or a time such as 2027-01-31T12:00:00Z (otherwise never)', readExpiry)
     .action((userId: string, { database, name = '', expires }: CreateOptions) => withDatabase(database, io, async (db) => {
       await requireUser(db, userId)
-      io.stdout.write(`${await issueToken(db, userId, name, expires ?? null)}\n`)
-      io.stderr.write(`A call sends it as X-Auth-Token, with X-User-Id: ${userId}\n`)
+      // A token that cannot be printed is not stored.
+      await db.transaction().execute(async (transaction) => {
+        await printOnce(io, `${await issueToken(transaction, userId, name, expires ?? null)}\n`)
+      })
+      report(io, expires === undefined ? 'The token does not expire' : `The token expires at ${expires}`)
+      report(io, `A call sends it as X-Auth-Token, with X-User-Id: ${userId}`)
+      if (!fitsHeader(userId)) report(io, 'Warning: a header cannot carry this id, so its calls will be answered with 401')
       await warnAboutRoles(db, userId, [], io)
     }))
 }
 
 function readExpiry (when: string): string {
-  const time = /^\d+(\.\d+)?$/.test(when) ? new Date(Date.now() + Number(when) * 86_400_000) : new Date(when)
+  const time = new Date(isTime(`${when}T00:00Z`) ? `${when}T00:00Z` : isTime(when) ? when : Date.now() + readDuration(when))
   if (!(time.getTime() > Date.now() && time.getUTCFullYear() <= 9999)) {
-    throw new InvalidArgumentError('It must be a number of days or a time to come')
+    throw new InvalidArgumentError('It must be a duration such as 90d, 12h or P90D, or a date or time to come such as 2027-01-31 or 2027-01-31T12:00:00Z')
   }
   return time.toISOString()
+}
+
+const hour = 3_600_000 // ms
+const duration = /^(?:(\d+)d|(\d+)h|P(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?)?)$/
+const hoursOfParts = [24, 1, 7 * 24, 24, 1, 1 / 60]
+
+/** In milliseconds; NaN for anything else. */
+function readDuration (text: string): number {
+  const parts = duration.exec(text)?.slice(1)
+  return parts === undefined ? NaN : parts.reduce((sum, part, i) => sum + Number(part || 0) * (hoursOfParts[i] as number) * hour, 0)
 }
 
 /** Stores the hash of a new token, and returns the token. */
@@ -58,14 +73,14 @@ export function listTokens (parent: Command, io: Io): void {
     .description('List the tokens, of one user or of all')
     .argument('[USER]', 'the id of the user')
     .addOption(databaseOption())
-    .action((userId: string | undefined, { database }: { database: string }) => withDatabase(database, io, async (db) => {
+    .action((userId: string | undefined, { database }: { database: string }) => readDatabase(database, io, async (db) => {
       const tokens = await db
         .selectFrom('omnichannel_auth_token')
         .selectAll()
         .$if(userId !== undefined, (query) => query.where('user_id', '=', userId as string))
         .orderBy('user_id').orderBy('created_at').orderBy('name')
         .execute()
-      writeTable(io.stdout, ['USER', 'NAME', 'HASH', 'CREATED', 'EXPIRES'], tokens.map((token) => [
+      printTable(io, ['USER', 'NAME', 'HASH', 'CREATED', 'EXPIRES'], tokens.map((token) => [
         token.user_id, token.name, token.hashed_token.slice(0, shownOfHash), token.created_at, token.expires_at ?? 'never'
       ]))
     }))
@@ -81,7 +96,7 @@ export function revokeToken (parent: Command, io: Io): void {
       await requireUser(db, userId)
       const hash = await findToken(db, userId, wanted)
       await db.deleteFrom('omnichannel_auth_token').where('hashed_token', '=', hash).execute()
-      io.stdout.write(`Revoked token ${hash.slice(0, shownOfHash)} of user ${userId}\n`)
+      print(io, `Revoked token ${hash.slice(0, shownOfHash)} of user ${userId}\n`)
     }))
 }
 

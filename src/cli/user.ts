@@ -1,14 +1,15 @@
-import type { Command } from 'commander'
+import { InvalidArgumentError, type Command } from 'commander'
 import type { Kysely } from 'kysely'
 import leven from 'leven'
 import type { Tables } from '../store/tables.js'
 import { collect, type Io } from './command.js'
 import { CommandError } from './errors.js'
-import { databaseOption, withDatabase, withNewDatabase } from './open-database.js'
-import { writeTable } from './output.js'
+import { createOption, databaseOption, readDatabase, withDatabase, withNewDatabase } from './open-database.js'
+import { print, printTable, report } from './output.js'
 
 interface AddOptions {
   database: string
+  create?: boolean
   role?: string[]
   name?: string
   username?: string
@@ -20,19 +21,31 @@ export function addUser (parent: Command, io: Io): void {
     .description('Add a user, or give one more roles or another name.\n\n' +
       'Contacts may be updated by admin, livechat-manager, livechat-monitor and livechat-agent, unless that was changed. ' +
       'Only a livechat-agent can be the manager of a contact.')
-    .argument('<ID>', 'what calls send as X-User-Id')
+    .argument('<ID>', 'what calls send as X-User-Id', readId)
     .addOption(databaseOption())
+    .addOption(createOption())
     .option('--role <ROLE>', 'a role of the user, such as livechat-agent; may be given several times', collect)
     .option('--name <NAME>', 'the name in full')
     .option('--username <NAME>', 'the name for mentions (of a new user: the ID)')
     .action(async (id: string, options: AddOptions) => {
-      if (id === '') throw new CommandError('A user needs an id that is not empty')
       await withNewDatabase(options.database, io, async (db) => {
         const isNew = await db.transaction().execute((transaction) => putUser(transaction, id, options))
-        io.stdout.write(`${isNew ? 'Added' : 'Updated'} user ${id}\n`)
+        print(io, `${isNew ? 'Added' : 'Updated'} user ${id}\n`)
         await warnAboutRoles(db, id, options.role ?? [], io)
-      })
+      }, options)
     })
+}
+
+function readId (id: string): string {
+  if (!fitsHeader(id)) {
+    throw new InvalidArgumentError('It must be of ASCII letters, digits and signs, without a blank at its beginning or end: calls send it in a header')
+  }
+  return id
+}
+
+/** Other characters arrive in another encoding or not at all, so that every call would be answered with 401. */
+export function fitsHeader (id: string): boolean {
+  return /^[!-~]([ -~]*[!-~])?$/.test(id)
 }
 
 /** Writes first: a transaction that has read may find that it can write no more. */
@@ -61,12 +74,12 @@ export function listUsers (parent: Command, io: Io): void {
   parent.command('list')
     .description('List the users and their roles')
     .addOption(databaseOption())
-    .action(({ database }: { database: string }) => withDatabase(database, io, async (db) => {
+    .action(({ database }: { database: string }) => readDatabase(database, io, async (db) => {
       const users = await db.selectFrom('omnichannel_user').selectAll().orderBy('id').execute()
       const held = await db.selectFrom('omnichannel_user_role').selectAll().orderBy('role').execute()
       const roles = new Map<string, string[]>()
       for (const { user_id: id, role } of held) roles.set(id, [...roles.get(id) ?? [], role])
-      writeTable(io.stdout, ['ID', 'USERNAME', 'NAME', 'ACTIVE', 'ROLES'], users.map(({ id, username, name, active }) => [
+      printTable(io, ['ID', 'USERNAME', 'NAME', 'ACTIVE', 'ROLES'], users.map(({ id, username, name, active }) => [
         id, username, name, active === 1 ? 'yes' : 'no', (roles.get(id) ?? []).join(', ')
       ]))
     }))
@@ -95,7 +108,7 @@ function addCommand (parent: Command, io: Io, { name, description, active, done 
     .action((id: string, { database }: { database: string }) => withDatabase(database, io, async (db) => {
       const { numUpdatedRows } = await db.updateTable('omnichannel_user').set({ active }).where('id', '=', id).executeTakeFirstOrThrow()
       if (numUpdatedRows === 0n) throw noSuchUser(id)
-      io.stdout.write(`${done} user ${id}\n`)
+      print(io, `${done} user ${id}\n`)
     }))
 }
 
@@ -111,7 +124,7 @@ export function removeUser (parent: Command, io: Io): void {
         await transaction.deleteFrom('omnichannel_user_role').where('user_id', '=', id).execute()
         await transaction.deleteFrom('omnichannel_auth_token').where('user_id', '=', id).execute()
       })
-      io.stdout.write(`Removed user ${id}\n`)
+      print(io, `Removed user ${id}\n`)
     }))
 }
 
@@ -153,5 +166,5 @@ function remedy (userId: string, updating: string[]): string {
 }
 
 function warn (io: Io, sentence: string): void {
-  io.stderr.write(`Warning: ${sentence}\n`)
+  report(io, `Warning: ${sentence}`)
 }

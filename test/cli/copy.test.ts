@@ -52,7 +52,7 @@ t.test('the server holds other data: refused, and it keeps them', async (t) => {
 
 t.test('the server makes something else of it: nothing is copied', async (t) => {
   const { file, database, url } = await open(t)
-  await cli(['user', 'list', '--database', url])
+  for (const action of ['add', 'remove']) await cli(['user', action, 'eve', '--database', url])
   database.exec(`
     CREATE FUNCTION bend() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.address = lower(NEW.address) || '!'; RETURN NEW; END $$;
     CREATE TRIGGER bend BEFORE INSERT ON omnichannel_contact_email FOR EACH ROW EXECUTE FUNCTION bend()`)
@@ -64,7 +64,7 @@ t.test('the server makes something else of it: nothing is copied', async (t) => 
 t.test('stopped: nothing is copied', async (t) => {
   const { file, source, database, url } = await open(t)
   source.exec("INSERT INTO omnichannel_room (id, contact_id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT 'r' || i, 'x' FROM n")
-  await cli(['user', 'list', '--database', url])
+  for (const action of ['add', 'remove']) await cli(['user', action, 'eve', '--database', url])
   const before = rows(database)
   const copying = start(['copy', file, url])
   while (copying.listeners().length === 0) await new Promise(setImmediate)
@@ -76,6 +76,6 @@ t.test('stopped: nothing is copied', async (t) => {
 
 t.test('no file, or no server: said at once', async (t) => {
   const folder = t.testdir()
-  t.match(await cli(['copy', join(folder, 'none.db'), 'postgres://localhost/a']), { code: 1, err: /^There is no database file .*none\.db\n$/ })
+  t.match(await cli(['copy', join(folder, 'none.db'), 'postgres://localhost/a']), { code: 1, err: /^There is no database file .*none\.db: name it with --database\n$/ })
   t.match(await cli(['copy', 'a.db', 'b.db']), { code: 2, err: /must be as postgres:\/\/user@host\/name; see copy --help\n$/ })
 })

@@ -85,8 +85,8 @@ t.test('a wrong command line: one sentence with where to read on, and 2', async 
     [['serve', '--prot', '1'], "Unknown option '--prot', did you mean --port?; see serve --help"],
     [['user', 'list', '--verbose'], "Unknown option '--verbose'; see user list --help"],
     [['serve', '--port'], "Option '--port <PORT>' argument missing; see serve --help"],
-    [['user', 'list', '--database', ' '], "Option '--database <FILE>' argument ' ' is invalid: it must name a file; see user list --help"],
-    [['contact', 'list', '--search', ''], "Option '--search <TEXT>' argument '' is invalid: it must not be empty; see contact list --help"],
+    [['user', 'list', '--database', ' '], "Option '--database <FILE>' argument ' ' is invalid: it must not be blank; see user list --help"],
+    [['contact', 'list', '--search', ''], "Option '--search <TEXT>' argument '' is invalid: it must not be blank; see contact list --help"],
     [['contact', 'list', '--limit', '0'], "Option '--limit <COUNT>' argument '0' is invalid: it must be a whole number from 1; see contact list --help"],
     [['import'], 'No file to import: name one, as in --contacts contacts.jsonl; see import --help']
   ]
@@ -96,12 +96,14 @@ t.test('a wrong command line: one sentence with where to read on, and 2', async 
   }
 })
 
-t.test('a variable: is read, is named when it is wrong, and is wrong when it is empty', async (t) => {
+t.test('a variable: is read, is named when it is wrong, and is wrong when it is blank', async (t) => {
   t.strictSame(await cli(['serve'], { env: { OMNICHANNEL_PORT: 'http' } }), {
     code: 2,
     out: '',
     err: "Option '--port <PORT>' value 'http' from env 'OMNICHANNEL_PORT' is invalid: it must be a whole number from 0 to 65535; see serve --help\n"
   })
   t.match(await cli(['user', 'list'], { env: { OMNICHANNEL_DATABASE: 'none.db' } }), { code: 1, err: /database file none\.db/ })
-  t.match(await cli(['user', 'list'], { env: { OMNICHANNEL_DATABASE: '' } }), { code: 2, err: /value '' from env 'OMNICHANNEL_DATABASE' is invalid: it must name a file/ })
+  for (const blank of ['', ' \t']) {
+    t.match(await cli(['user', 'list'], { env: { OMNICHANNEL_DATABASE: blank } }), { code: 2, out: '', err: /value '\s*' from env 'OMNICHANNEL_DATABASE' is invalid: it must not be blank; see user list --help\n$/ })
+  }
 })

@@ -76,11 +76,11 @@ t.test('a table: a cell that would break a line or command the terminal does nei
 t.test('token: printed once, stored hashed, good for a call until it is revoked', async (t) => {
   const { file, command, tables } = start(t)
   await command('user', 'add', 'ann', '--role', 'livechat-agent')
-  const { code, out, err } = await command('token', 'create', 'ann', '--name', 'crm', '--expires', '30')
+  const { code, out, err } = await command('token', 'create', 'ann', '--name', 'crm', '--expires', '30d')
   t.equal(code, 0)
   t.match(out, /^[\w-]{43}\n$/)
-  t.equal(err, 'A call sends it as X-Auth-Token, with X-User-Id: ann\n')
   const [row] = tables().omnichannel_auth_token as Array<Record<string, string>>
+  t.equal(err, `The token expires at ${row!.expires_at}\nA call sends it as X-Auth-Token, with X-User-Id: ann\n`)
   t.match(row, { hashed_token: hashToken(out.trim()), user_id: 'ann', name: 'crm' })
   t.equal(Math.round((Date.parse(row!.expires_at!) - Date.now()) / 86_400_000), 30)
 
@@ -117,9 +117,9 @@ t.test('refused: one sentence, and nothing stored', async (t) => {
   await command('user', 'add', 'ann')
   const before = tables()
   const expires = (when: string) =>
-    `Option '--expires <WHEN>' argument '${when}' is invalid: it must be a number of days or a time to come; see token create --help`
+    `Option '--expires <WHEN>' argument '${when}' is invalid: it must be a duration such as 90d, 12h or P90D, or a date or time to come such as 2027-01-31 or 2027-01-31T12:00:00Z; see token create --help`
   const scenarios: Array<[argv: string[], code: number, sentence: string]> = [
-    [['user', 'add', ''], 1, 'A user needs an id that is not empty'],
+    [['user', 'add', ''], 2, "Command-argument value '' is invalid for argument 'ID': it must not be blank; see user add --help"],
     [['user', 'remove', 'eve'], 1, 'There is no user eve; see user list'],
     [['user', 'activate', 'eve'], 1, 'There is no user eve; see user list'],
     [['user', 'deactivate', 'eve'], 1, 'There is no user eve; see user list'],
@@ -127,9 +127,11 @@ t.test('refused: one sentence, and nothing stored', async (t) => {
     [['token', 'revoke', 'eve', 'crm'], 1, 'There is no user eve; see user list'],
     [['token', 'create', 'ann', '--expires', 'soon'], 2, expires('soon')],
     [['token', 'create', 'ann', '--expires', '2001-01-01'], 2, expires('2001-01-01')],
-    [['token', 'create', 'ann', '--expires', '9999999'], 2, expires('9999999')],
+    ...['2027', '30', '9999999d', '0d', 'x 2030', '2027-02-30', '2027-13-01', '2027-01-31T12:00:00', '2027-01-31 12:00Z', '2027-01-31T25:00Z', '1.5d', '-1d', '90D', 'P', 'PT', 'P1Y',
+      'Jan 31, 2030', '31/01/2030', 'tomorrow', '2e3d', '+012345-01-01'
+    ].map((when): [string[], number, string] => [['token', 'create', 'ann', `--expires=${when}`], 2, expires(when)]),
     [['token', 'revoke', 'ann', 'crm'], 1, 'User ann has no token crm; see token list ann'],
-    [['token', 'revoke', 'ann', ''], 1, 'User ann has no token ; see token list ann'],
+    [['token', 'revoke', 'ann', ''], 2, "Command-argument value '' is invalid for argument 'NAME|HASH': it must not be blank; see token revoke --help"],
     [['contact', 'maria'], 1, 'There is no contact maria, or it is disabled; contact list --search finds an id']
   ]
   for (const [argv, code, sentence] of scenarios) {

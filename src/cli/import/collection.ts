@@ -22,8 +22,8 @@ export interface Collection {
   source: string
   /** What there was none of when all documents were ignored. */
   wanted?: string
-  /** Returns what stores one document; it throws a BadLineError before it writes anything. */
-  prepare: (database: Database.Database) => (document: Document) => Outcome
+  /** Returns what stores one document; it throws a BadLineError before it writes anything. `warn` is told of what cannot work later. */
+  prepare: (database: Database.Database, warn: (sentence: string) => void) => (document: Document) => Outcome
 }
 
 /** Stores one row by its first column; true when it was not there yet. */

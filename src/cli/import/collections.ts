@@ -8,17 +8,35 @@ import { users } from './import-users.js'
 const customFields: Collection = {
   name: 'custom-fields',
   source: sources['custom-fields'],
-  prepare: (database) => {
+  prepare: (database, warn) => {
     const put = prepareUpsert(database, 'omnichannel_custom_field', ['id', 'label', 'scope', 'visibility', 'required', 'regexp'])
-    return (document) => toOutcome(put([
-      idOf(document),
-      textOrNull(document.label, 'label') ?? '',
-      // Rocket.Chat asks for the scope 'visitor' and for any visibility but 'hidden'; nothing is neither.
-      textOrNull(document.scope, 'scope') ?? '',
-      textOrNull(document.visibility, 'visibility') ?? 'visible',
-      flag(document.required, 'required', false),
-      textOrNull(document.regexp, 'regexp') ?? ''
-    ]))
+    return (document) => {
+      const id = idOf(document)
+      const regexp = textOrNull(document.regexp, 'regexp') ?? ''
+      const isNew = put([
+        id,
+        textOrNull(document.label, 'label') ?? '',
+        // Rocket.Chat asks for the scope 'visitor' and for any visibility but 'hidden'; nothing is neither.
+        textOrNull(document.scope, 'scope') ?? '',
+        textOrNull(document.visibility, 'visibility') ?? 'visible',
+        flag(document.required, 'required', false),
+        regexp
+      ])
+      const problem = problemOf(regexp)
+      if (problem !== undefined) warn(`the pattern ${regexp} of the custom field ${id} fits no value: ${problem}`)
+      return toOutcome(isNew)
+    }
+  }
+}
+
+/** Why a pattern never fits, so that every update with a value for its field is refused. */
+function problemOf (regexp: string): string | undefined {
+  if (/^\/\^|\$\/[a-z]*$/.test(regexp)) return 'the slashes around it are taken for a part of it'
+  try {
+    RegExp(regexp)
+    return undefined
+  } catch (error) {
+    return (error as Error).message
   }
 }
 

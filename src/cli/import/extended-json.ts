@@ -3,6 +3,7 @@
 // beside a $oid, and takes twice as long for fields that nobody imports.
 
 import { Decimal128, EJSON, ObjectId } from 'bson'
+import { isTime } from '../command.js'
 import { CommandError } from '../errors.js'
 
 /** A line that cannot be imported; the message is the reason. */
@@ -13,9 +14,10 @@ export type Document = Record<string, unknown>
 // BSON allows no more either.
 const deepest = 100
 
-/** A value without its type wrappers: ids and times become text, numbers numbers. */
+/** A value without its type wrappers: ids and times become text, numbers numbers, and half a surrogate pair U+FFFD, as over HTTP. */
 export function plain (value: unknown, depth = 0): unknown {
   if (typeof value === 'number') return storable(value)
+  if (typeof value === 'string') return value.toWellFormed()
   if (typeof value !== 'object' || value === null) return value
   if (depth > deepest) throw new BadLineError('is nested too deeply')
   if (Array.isArray(value)) return value.map((item) => plain(item, depth + 1))
@@ -23,7 +25,7 @@ export function plain (value: unknown, depth = 0): unknown {
   const keys = Object.keys(document)
   const [type = ''] = keys
   if (keys.length === 1 && type.startsWith('$')) return unwrap(document, type, plain(document[type], depth + 1))
-  return Object.fromEntries(keys.map((key) => [key, plain(document[key], depth + 1)]))
+  return Object.fromEntries(keys.map((key) => [key.toWellFormed(), plain(document[key], depth + 1)]))
 }
 
 /** What a wrapper holds. One of a type that no contact is made of stays as it is, like a key that only looks like one. */
@@ -58,7 +60,6 @@ function storable (number: number): number | string {
 
 // What mongoexport writes for nearly all times. Days from the 29th on may not exist and take the long way.
 const usualTime = /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{3})?Z$/
-const anyTime = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$/
 
 function toTime (value: unknown): string {
   if (typeof value === 'string' && usualTime.test(value)) return value.length === 24 ? value : value.replace('Z', '.000Z')
@@ -67,13 +68,6 @@ function toTime (value: unknown): string {
   const year = time.getUTCFullYear()
   if (!(year >= 0 && year <= 9999)) throw new BadLineError(`${JSON.stringify(value)} is not a time`)
   return time.toISOString()
-}
-
-/** Date takes 30 February for 2 March, and a time without a zone for one of this computer's. */
-function isTime (value: unknown): value is string {
-  const [, day = ''] = anyTime.exec(String(value)) ?? []
-  const midnight = new Date(day)
-  return !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day)
 }
 
 function isAbsent (value: unknown): value is null | undefined {
@@ -89,15 +83,15 @@ export function text (value: unknown, name: string): string {
 
 /** @throws {BadLineError} when it is not a text that is somebody's id */
 export function idOf (document: Document): string {
-  const id = text(document._id, '_id')
+  const { _id } = document
+  // As U+FFFD, all such ids would be one.
+  if (typeof _id === 'string' && !_id.isWellFormed()) throw new BadLineError('_id holds half of a character')
+  const id = text(_id, '_id')
   if (id === '') throw new BadLineError('_id is empty')
-  // SQLite's text is UTF-8: all such ids would be one.
-  if (!id.isWellFormed()) throw new BadLineError('_id holds half of a character')
   return id
 }
 
 export function textOrNull (value: unknown, name: string): string | null {
-  if (typeof value === 'string') return value
   const read = plain(value)
   if (isAbsent(read)) return null
   if (typeof read !== 'string') throw new BadLineError(`${name} is not text`)

@@ -40,6 +40,31 @@ export const contacts: Collection = {
   }
 }
 
+/** The same collection, which also notes the ids of its documents. */
+export function noting (collection: Collection, ids: Set<string>): Collection {
+  return {
+    ...collection,
+    prepare: (...given) => {
+      const put = collection.prepare(...given)
+      return (document) => {
+        const outcome = put(document)
+        ids.add(idOf(document))
+        return outcome
+      }
+    }
+  }
+}
+
+/** Disables the enabled contacts that an export lacks. Returns how many there are. */
+export function disableMissing (database: Database.Database, exported: Set<string>, dryRun: boolean): number {
+  const enabled = database.prepare<[], string>('SELECT id FROM omnichannel_contact WHERE enabled = 1').pluck().all()
+  const missing = enabled.filter((id) => !exported.has(id))
+  const disable = database.prepare('UPDATE omnichannel_contact SET enabled = 0, version = version + 1, updated_at = ? WHERE id = ?')
+  const now = new Date().toISOString()
+  if (!dryRun) database.transaction(() => { for (const id of missing) disable.run(now, id) }).immediate()
+  return missing.length
+}
+
 function readContact (document: Document): unknown[] {
   const manager = textOrNull(document.contactManager, 'contactManager')
   const updatedAt = timeOrNull(document._updatedAt, '_updatedAt')

@@ -2,11 +2,11 @@
 // transaction stays open meanwhile: nobody else uses this handle.
 
 import type Database from 'better-sqlite3'
-import { createReadStream } from 'node:fs'
 import { addAbortSignal, type Readable } from 'node:stream'
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 import type { Io } from '../command.js'
 import { CommandError, InterruptedError } from '../errors.js'
+import { print, report } from '../output.js'
 import type { Collection, Outcome } from './collection.js'
 import { readLines, type Line } from './lines.js'
 import { createProgress } from './progress.js'
@@ -30,6 +30,7 @@ export interface ImportSettings {
 const longestHold = 50 // ms
 // A server that waits for the write lock looks again after 16 ms at most, and its timer may be late.
 const gap = 25 // ms
+const longestWait = 20 // ms
 
 type Counts = Record<Outcome | 'skipped', number>
 
@@ -39,42 +40,57 @@ type Counts = Record<Outcome | 'skipped', number>
  * @throws {CommandError}
  */
 export async function importFile (
-  database: Database.Database, { collection, file, bytes }: ExportFile, settings: ImportSettings, io: Io, signal: AbortSignal
-): Promise<void> {
-  const input = addAbortSignal<Readable>(signal, file === '-' ? io.stdin : createReadStream(file, { highWaterMark: 256 * 1024 }))
+  database: Database.Database, { collection, file, bytes }: ExportFile, stream: Readable, settings: ImportSettings, io: Io, signal: AbortSignal
+): Promise<Counts> {
+  const lines = readLines(addAbortSignal(signal, stream))
   const progress = createProgress(io.stderr, collection.name, bytes)
   const letOthersIn = yieldWriteLock(signal)
   const counts: Counts = { new: 0, updated: 0, ignored: 0, skipped: 0 }
+  const inBatches = settings.batch !== Infinity
+  let store: ReturnType<typeof prepareStore> | undefined
+  let restoreIndexes: Array<() => void> = []
   let number = 0
   let committed = 0
-  const skip = (reason: string): void => {
+  const tell = (sentence: string): void => {
     progress.clear()
-    io.stderr.write(`${file}, line ${number}: ${reason} (skipped)\n`)
+    report(io, `${file}, line ${number}: ${sentence}`)
+  }
+  const begin = (): ReturnType<typeof prepareStore> => {
+    if (!database.inTransaction) database.exec('BEGIN IMMEDIATE')
+    if (store !== undefined) return store
+    if (!inBatches) restoreIndexes = deferIndexes(database)
+    return store = prepareStore(database, collection, tell, settings.skipsBadLines)
+  }
+  const commit = (): void => {
+    if (database.inTransaction) database.exec('COMMIT')
+    committed = number
   }
 
   try {
-    database.exec('BEGIN IMMEDIATE')
-    const restoreIndexes = settings.batch === Infinity ? deferIndexes(database) : []
-    const store = prepareStore(database, collection, settings.skipsBadLines ? skip : undefined)
-    for await (const { lines, bytes } of readLines(input)) {
-      for (const line of lines) {
+    for (;;) {
+      const next = lines.next()
+      // The lock is not held while the input has nothing ready; a file always has.
+      if (inBatches && bytes === undefined && !await isReady(next)) commit()
+      const { value, done } = await next
+      if (done === true) break
+      for (const line of value.lines) {
+        const put = begin()
         number++
         if (isBlank(line)) continue
-        counts[store(line)]++
+        counts[put(line)]++
         if (number - committed >= settings.batch) {
-          database.exec('COMMIT')
-          committed = number
+          commit()
           await letOthersIn()
-          database.exec('BEGIN IMMEDIATE')
         }
       }
-      progress.advance(lines.length, bytes)
+      progress.advance(value.lines.length, value.bytes)
     }
     for (const restoreIndex of restoreIndexes) {
       restoreIndex()
       await lookForSignals(signal)
     }
-    database.exec(settings.dryRun ? 'ROLLBACK' : 'COMMIT')
+    if (settings.dryRun) database.exec('ROLLBACK')
+    else commit()
   } catch (error) {
     if (database.inTransaction) database.exec('ROLLBACK')
     const where = number === 0 ? file : `${file}, line ${number}`
@@ -84,12 +100,27 @@ export async function importFile (
   } finally {
     progress.clear()
   }
-  io.stdout.write(`${collection.name}: ${describe(counts, collection, progress.linesPerSecond())}` +
-    `${settings.dryRun ? '; a dry run, nothing was written' : ''}\n`)
+  print(io, `${collection.name}: ${describe(counts, collection, progress.linesPerSecond())}${afterDryRun(settings)}\n`)
+  return counts
+}
+
+/** What to add to the sentence that says what was done. */
+export function afterDryRun ({ dryRun }: ImportSettings): string {
+  return dryRun ? '; a dry run, nothing was written' : ''
 }
 
 function isBlank (line: Line): boolean {
   return typeof line === 'string' && line.trim() === ''
+}
+
+/** Whether lines arrive before the write lock would be held for nothing. */
+async function isReady (lines: Promise<unknown>): Promise<boolean> {
+  const timer = new AbortController()
+  try {
+    return await Promise.race([lines.then(() => true), pause(longestWait, false, { signal: timer.signal })])
+  } finally {
+    timer.abort()
+  }
 }
 
 function describe (counts: Counts, { wanted }: Collection, linesPerSecond: number): string {

@@ -20,7 +20,7 @@ export const longestLine = 64 * 1024 * 1024
 const newline = 0x0A
 
 /** As many lines at a time as arrive together. */
-export async function * readLines (input: AsyncIterable<Buffer>): AsyncGenerator<Lines> {
+export async function * readLines (input: AsyncIterable<Buffer>): AsyncGenerator<Lines, void> {
   const open = createOpenLine()
   let bytes = 0
   for await (const chunk of input) {

@@ -7,21 +7,21 @@ import { BadLineError, object, type Document } from './extended-json.js'
 import type { Line } from './lines.js'
 
 /**
- * Returns what stores a line. A bad one is thrown, or handed to `skip` where there is one; then each line has a savepoint,
- * so that one which the database refuses leaves nothing behind.
+ * Returns what stores a line. A bad one is thrown, or told and skipped; then each line has a savepoint, so that one which the
+ * database refuses leaves nothing behind.
  */
 export function prepareStore (
-  database: Database.Database, collection: Collection, skip?: (reason: string) => void
+  database: Database.Database, collection: Collection, tell: (sentence: string) => void, skipsBadLines: boolean
 ): (line: Line) => Outcome | 'skipped' {
-  const put = collection.prepare(database)
-  if (skip === undefined) return reader(collection, put)
+  const put = collection.prepare(database, (sentence) => { tell(`Warning: ${sentence}`) })
+  if (!skipsBadLines) return reader(collection, put)
   const store = reader(collection, database.transaction(put))
   return (line) => {
     try {
       return store(line)
     } catch (error) {
       if (!isBadLine(error, database)) throw error
-      skip(error.message)
+      tell(`${error.message} (skipped)`)
       return 'skipped'
     }
   }
