@@ -6,7 +6,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { withInterruption, type Io } from './command.js'
 import { CommandError, InterruptedError } from './errors.js'
 import { explain } from './explain.js'
-import { fileOption, openFile } from './open-database.js'
+import { fileOption, openFile, readFileName } from './open-database.js'
 import { print, report } from './output.js'
 
 interface Options {
@@ -20,7 +20,7 @@ export function backup (parent: Command, io: Io): void {
     .description('Copy the database to a file, also while it is served.\n\n' +
       'The copy is the database as it was when the backup began. It appears when it is complete, and only its owner may ' +
       'read it. A backup that fails or is stopped leaves nothing behind; one that is killed leaves a file .part, which the next one names.')
-    .argument('<FILE>', 'the copy')
+    .argument('<FILE>', 'the copy', readFileName)
     .addOption(fileOption())
     .option('--overwrite', 'replace FILE where it exists')
     .action(async (file: string, { database, overwrite = false }: Options) => {

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import type { Pool } from 'pg'
 import { withInterruption, type Io } from './command.js'
 import { InterruptedError } from './errors.js'
-import { openDatabase } from './open-database.js'
+import { openDatabase, readFileName } from './open-database.js'
 import { readServer, withServer } from './open-server.js'
 import { print } from './output.js'
 
@@ -13,7 +13,7 @@ export function copy (parent: Command, io: Io): void {
       'All of it or nothing: it is one transaction, and in it both sides are compared at the end. A server that holds the same ' +
       'already is left as it is; one that holds other data is refused. What is written to the file meanwhile is not copied, so ' +
       'stop its server first.')
-    .argument('<FILE>', 'the database file')
+    .argument('<FILE>', 'the database file', readFileName)
     .argument('<SERVER>', 'as postgres://user@host/name', readServer)
     .action(async (file: string, server: string) => {
       const source = await openDatabase(file, io, 'read')

@@ -16,11 +16,14 @@ export function databaseOption (): Option {
 
 /** For commands that take a file only. */
 export function fileOption (): Option {
-  return option('the SQLite database').argParser((name) => {
-    if (!isServer(name)) return name.trim()
-    throw new UsageError("Option '--database <FILE>' is a server and it must name a file: of PostgreSQL pg_dump makes a backup, and " +
-      'what was imported into a file is moved there by copy')
-  })
+  return option('the SQLite database').argParser((name) => readFileName(name.trim()))
+}
+
+/** @throws {UsageError} which does not repeat the name: it may hold a password */
+export function readFileName (name: string): string {
+  if (!isServer(name)) return name
+  throw new UsageError('A server cannot be used here, it must name a file: of PostgreSQL pg_dump makes a backup, and ' +
+    'what was imported into a file is moved there by copy')
 }
 
 // better-sqlite3 trims names too.

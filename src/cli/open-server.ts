@@ -12,7 +12,7 @@ const timestamptz = 1184
 
 /** Whether a text is meant as a server and not as a file, well written or not. */
 export function isServer (text: string): boolean {
-  return /^\s*(?:[a-z][a-z\d+.-]*:\/\/|(?:postgres\w*|pg|socket):|(?:host|hostaddr|port|dbname|user|password|service)\s*=)/i.test(text)
+  return /^\s*(?:\/\/[^/]*:[^/]*@|[a-z][a-z\d+.-]*:\/\/|(?:postgres\w*|pg|socket):|(?:host|hostaddr|port|dbname|user|password|service)\s*=)/i.test(text)
 }
 
 // After the @ of the password there is no other: pg would take a part of the password for a host, a port or a database, and name it in errors.
@@ -21,7 +21,7 @@ const wellWritten = /^(?:(?:postgres(?:ql)?|pg|socket):\/\/(?:[^/?#]*@)?(?:\[[^\
 /** @throws {UsageError} which does not repeat the text: it may hold a password */
 export function readServer (text: string): string {
   if (!isServer(text)) throw new InvalidArgumentError('It must be as postgres://user@host/name')
-  if (wellWritten.test(text)) return text
+  if (wellWritten.test(text.trim())) return text.trim()
   throw new UsageError('A server must be written as postgres://user@host/name, and / ? # @ in a password as %2F %3F %23 %40')
 }
 
@@ -103,14 +103,15 @@ async function inTime (asked: Promise<unknown>): Promise<unknown> {
 }
 
 // What pg says of a connection that was lost; such an error has no code.
-const isConnection = /connect|timeout|closed/i
+const isConnection = /connect|timeout|closed|URI malformed/i
 
 /** An error that is none of the database's stays what it is. */
 function explainServer (name: string, error: Error): Error {
   const { code, message, cause } = error as Error & { code?: string }
-  if (error instanceof CommandError || code?.startsWith('ERR_') || (code === undefined && !isConnection.test(message))) return error
+  const isOther = code === undefined ? !isConnection.test(message) : code.startsWith('ERR_') && code !== 'ERR_INVALID_URL'
+  if (error instanceof CommandError || isOther) return error
   if (code === 'FOC_DATABASE_BUSY' && cause instanceof Error) return explainServer(name, cause)
   // Where several addresses were tried there is no message.
-  const reason = [message, code].find((text) => text !== '')
+  const reason = code === 'FOC_DATABASE_BUSY' ? 'it does not answer in time' : [message, code].find((text) => text !== '')
   return new CommandError(`The database ${name} cannot be used: ${reason}`, { cause: error })
 }

@@ -1,15 +1,16 @@
-import { InvalidArgumentError, Option, type Command } from 'commander'
+import { Option, type Command } from 'commander'
 import { statSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
 import { wholeNumber, type Io, type Opened } from '../command.js'
 import { CommandError } from '../errors.js'
-import { databaseOption, withNewDatabase } from '../open-database.js'
+import { createOption, databaseOption, withNewDatabase } from '../open-database.js'
 import { demoCurl, demoUser, fillDemo, issueDemoToken } from './demo.js'
 import { readProxies } from './proxies.js'
 import { checkWritable } from './write-check.js'
 
 interface Options {
   database: string
+  create?: boolean
   host: string
   port: number
   logLevel?: string
@@ -36,8 +37,8 @@ export function serve (parent: Command, io: Io): void {
     .summary('Serve the endpoint, GET /health and a documentation page from a database file')
     .description(description)
     .addOption(databaseOption())
-    .addOption(new Option('--host <ADDRESS>', 'where to listen; 0.0.0.0 for everywhere').env('OMNICHANNEL_HOST').default('127.0.0.1')
-      .argParser(readHost))
+    .addOption(createOption())
+    .addOption(new Option('--host <ADDRESS>', 'where to listen; 0.0.0.0 for everywhere').env('OMNICHANNEL_HOST').default('127.0.0.1'))
     .addOption(new Option('--port <PORT>', 'where to listen; 0 for any free one').env('OMNICHANNEL_PORT').default(3000)
       .argParser(wholeNumber(0, 65535)))
     .addOption(new Option('--log-level <LEVEL>', 'what is logged; info if not given, warn for a demo').env('OMNICHANNEL_LOG_LEVEL')
@@ -54,7 +55,7 @@ export function serve (parent: Command, io: Io): void {
       const file = options.demo && !isNamed ? 'omnichannel-demo.db' : options.database
       const stop = listenForStop(io)
       try {
-        await withNewDatabase(file, io, (_db, opened) => serveUntil(stop.signalled, options, opened, io))
+        await withNewDatabase(file, io, (_db, opened) => serveUntil(stop.signalled, options, opened, io), options)
       } finally {
         stop.forget()
         // Of the log there may be more than its reader ever takes.
@@ -82,12 +83,6 @@ async function serveUntil (
   } finally {
     await close(app)
   }
-}
-
-function readHost (text: string): string {
-  // Node.js would listen everywhere.
-  if (text.trim() === '') throw new InvalidArgumentError('It must be an address')
-  return text
 }
 
 function warnOfReaders (app: FastifyInstance, file: string): void {

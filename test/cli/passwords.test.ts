@@ -1,0 +1,109 @@
+// No message repeats a password, however the server was written and wherever on the command line it stands.
+
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { cli } from './io.js'
+
+const usage = 'A server must be written as postgres://user@host/name, and / ? # @ in a password as %2F %3F %23 %40\n'
+const refused = { code: 2, out: '', err: usage }
+
+/** A server that lets no client in, so that a command ends at once. */
+const fields = ['SFATAL', 'C28P01', 'Mthe password is wrong', ''].map((field) => `${field}\0`).join('')
+const answer = Buffer.concat([Buffer.from('E\0\0\0'), Buffer.from([fields.length + 4]), Buffer.from(fields)])
+const server = createServer((socket) => { socket.on('error', () => undefined).once('data', () => socket.end(answer)) }).listen(0, 'localhost')
+await once(server, 'listening')
+t.teardown(() => { server.close() })
+const { port } = server.address() as AddressInfo
+
+const unreachable = (name: string, reason = 'the password is wrong') => ({ code: 1, out: '', err: `The database ${name.replace(':1/', `:${port}/`)} cannot be used: ${reason}\n` })
+
+const written: Array<[server: string, answer: object]> = [
+  ['postgres://ann:s3cret@localhost:1/a', unreachable('postgres://ann@localhost:1/a')],
+  ['POSTGRES://ann:s3cret@localhost:1/a', unreachable('POSTGRES://ann@localhost:1/a')],
+  ['pg://ann:s3cret@localhost:1/a', unreachable('pg://ann@localhost:1/a')],
+  [' postgres://ann:s3cret@localhost:1/a ', unreachable('postgres://ann@localhost:1/a')],
+  ['postgres://:s3cret@localhost:1/a', unreachable('postgres://@localhost:1/a')],
+  ['postgres://ann:x@s3cret@localhost:1/a', unreachable('postgres://ann@localhost:1/a')],
+  ['postgres://ann:x s3cret y@localhost:1/a', unreachable('postgres://ann@localhost:1/a')],
+  ['postgres://ann:x\ns3cret@localhost:1/a', unreachable('postgres://ann@localhost:1/a')],
+  ["postgres://ann:s3cret'. X@localhost:1/a", unreachable('postgres://ann@localhost:1/a')],
+  ['postgres://ann:%zzs3cret@localhost:1/a', unreachable('postgres://ann@localhost:1/a')],
+  ['postgres://ann:%E0s3cret@localhost:1/a', unreachable('postgres://ann@localhost:1/a', 'URI malformed')],
+  ['postgres://ann:s3cret@localhost:99999/a', unreachable('postgres://ann@localhost:99999/a', 'Invalid URL')],
+  ['postgres://localhost:1/a?user=ann&password=s3cret', unreachable('postgres://localhost:1/a?user=ann&password=***')],
+  ['postgres://localhost:1/a?password=x s3cret', unreachable('postgres://localhost:1/a?password=***')],
+  ['postgres://localhost:1/a?%70assword=s3cret&user=ann', unreachable('postgres://localhost:1/a?%70assword=***&user=ann')],
+  ['postgres:/ann:s3cret@localhost/a', refused],
+  ['postgres:ann:s3cret@localhost/a', refused],
+  ['postgres://ann:s3cret#x@localhost/a', refused],
+  ['postgres://ann:12?s3cret@localhost/a', refused],
+  ['postgres://ann:12/s3cret@localhost/a', refused],
+  ['postgres://ann:s3cret/a', refused],
+  ['host=localhost user=ann password=s3cret', refused],
+  ["password = 's3cret x' host=localhost", refused],
+  ['//ann:s3cret@localhost/a', refused],
+  ['mysql://ann:s3cret@localhost/a', refused],
+  ['postgres+ssl://ann:s3cret@localhost/a', refused]
+]
+const scenarios = written.map(([server, answer]) => [server.replace('localhost:1/', `localhost:${port}/`), answer] as const)
+
+t.test('--database, and the variable: the server without its password', async (t) => {
+  for (const [server, answer] of scenarios) {
+    t.match(await cli(['user', 'list', '--database', server]), answer, server)
+    t.match(await cli(['user', 'list', `--database=${server}`]), answer, server)
+    t.match(await cli(['user', 'list'], { env: { OMNICHANNEL_DATABASE: server } }), answer, server)
+  }
+})
+
+t.test('a socket, or an address of six: the server without its password too', async (t) => {
+  await Promise.all(Object.entries({
+    'socket:/nowhere?db=a&user=ann&password=s3cret': 'socket:/nowhere?db=a&user=ann&password=***',
+    'socket://ann:s3cret@/nowhere?db=a': 'socket://ann@/nowhere?db=a',
+    'postgres://ann:s3cret@[::1]:1/a': 'postgres://ann@[::1]:1/a'
+  }).map(async ([server, name]) => {
+    const { code, err } = await cli(['user', 'list', '--database', server])
+    t.equal(code, 1)
+    t.ok(err.startsWith(`The database ${name} cannot be used: connect E`), err)
+  }))
+})
+
+t.test('in any other place: no password either', async (t) => {
+  const folder = t.testdir({ 'a.jsonl': '' })
+  const file = join(folder, 'a.db')
+  await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
+  const places: Array<(server: string) => string[]> = [
+    (server) => [server],
+    (server) => ['user', server],
+    (server) => ['user', 'list', server],
+    (server) => ['copy', server, 'postgres://localhost:1/a'],
+    (server) => ['copy', file, server],
+    (server) => ['backup', server, '--database', file],
+    (server) => ['backup', join(folder, 'copy.db'), '--database', server],
+    (server) => ['import', '--contacts', join(folder, 'a.jsonl'), '--database', server],
+    (server) => ['import', '--contacts', server, '--database', file],
+    (server) => ['import', '--folder', server],
+    (server) => ['contact', 'list', '--limit', server],
+    (server) => ['contact', 'list', `--limit=${server}`],
+    (server) => ['token', 'create', 'ann', '--expires', server]
+  ]
+  for (const place of places) {
+    for (const [server] of scenarios) {
+      const { code, out, err } = await cli(place(server))
+      t.not(code, 0)
+      t.notMatch(out + err, 's3cret', place(server).join(' '))
+    }
+  }
+  t.strictSame(readdirSync(folder).sort(), ['a.db', 'a.jsonl'])
+})
+
+t.test('a server that does not answer: said after five seconds', async (t) => {
+  const silent = createServer().listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.teardown(() => { silent.close() })
+  const server = `postgres://ann:s3cret@127.0.0.1:${(silent.address() as AddressInfo).port}/a`
+  t.strictSame(await cli(['user', 'list', '--database', server]),
+    { code: 1, out: '', err: `The database ${server.replace(':s3cret', '')} cannot be used: it does not answer in time\n` })
+})
