@@ -15,8 +15,9 @@ export function isServer (text: string): boolean {
   return /^\s*(?:\/\/[^/]*:[^/]*@|[a-z][a-z\d+.-]*:\/\/|(?:postgres\w*|pg|socket):|(?:host|hostaddr|port|dbname|user|password|service)\s*=)/i.test(text)
 }
 
-// After the @ of the password there is no other: pg would take a part of the password for a host, a port or a database, and name it in errors.
-const wellWritten = /^(?:(?:postgres(?:ql)?|pg|socket):\/\/(?:[^/?#]*@)?(?:\[[^\]]*\]|[^@:/?#]*)(?::\d*)?(?:[/?#][^@]*)?|socket:\/[^/@][^@]*)$/i
+// No @ may follow that of the password: pg would take a part of the password for a host or a database, and name it in errors.
+const authority = String.raw`(?:[^/?#]*@)?(?:\[[^\]]*\]|[^@:/?#]*)(?::\d*)?`
+const wellWritten = new RegExp(`^(?:(?:postgres(?:ql)?|pg|socket)://${authority}(?:[/?#][^@]*)?|socket:/[^/@][^@]*)$`, 'i')
 
 /** @throws {UsageError} which does not repeat the text: it may hold a password */
 export function readServer (text: string): string {
@@ -102,16 +103,19 @@ async function inTime (asked: Promise<unknown>): Promise<unknown> {
   }
 }
 
-// What pg says of a connection that was lost; such an error has no code.
-const isConnection = /connect|timeout|closed|URI malformed/i
+// What pg says without a code.
+const connectionWasLost = /terminated|not queryable/
+const isOfDatabase = /terminated|not queryable|connect|timeout|URI malformed/
 
 /** An error that is none of the database's stays what it is. */
 function explainServer (name: string, error: Error): Error {
   const { code, message, cause } = error as Error & { code?: string }
-  const isOther = code === undefined ? !isConnection.test(message) : code.startsWith('ERR_') && code !== 'ERR_INVALID_URL'
+  const isOther = code === undefined ? !isOfDatabase.test(message) : code.startsWith('ERR_') && code !== 'ERR_INVALID_URL'
   if (error instanceof CommandError || isOther) return error
   if (code === 'FOC_DATABASE_BUSY' && cause instanceof Error) return explainServer(name, cause)
   // Where several addresses were tried there is no message.
-  const reason = code === 'FOC_DATABASE_BUSY' ? 'it does not answer in time' : [message, code].find((text) => text !== '')
+  const reason = code === 'FOC_DATABASE_BUSY' ? 'it does not answer in time'
+    : code === undefined && connectionWasLost.test(message) ? 'the connection was lost'
+      : [message, code].find((text) => text !== '')
   return new CommandError(`The database ${name} cannot be used: ${reason}`, { cause: error })
 }

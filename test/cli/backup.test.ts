@@ -1,6 +1,9 @@
-import { chmodSync, existsSync, linkSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, existsSync, linkSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { program } from '../children.js'
 import { as, fill, path, rows } from '../build.js'
 import { cli, serve, start as startCommand } from './io.js'
 import { lookInto, openFile } from '../files.js'
@@ -131,4 +134,38 @@ t.test('a database of an older version: is copied as it is', async (t) => {
   t.equal((await cli(['backup', join(folder, 'copy.db'), '--database', file])).code, 0)
   for (const each of ['old.db', 'copy.db']) t.strictSame(tables(each), before)
   t.notOk(existsSync(`${file}-wal`))
+})
+
+t.test('a file that appears while it is copied: is never overwritten', async (t) => {
+  const { file, copies, copy } = await start(t, { large: true })
+  for (const [name, sentence] of [['copy.db', 'exists already: name another file, or replace it with --overwrite'], ['copy.db-wal', 'is a database in use: name another file for the copy']]) {
+    const { ended } = startCommand(['backup', copy, '--database', file])
+    while (!readdirSync(copies).some((name) => name.endsWith('.part'))) await new Promise((resolve) => setImmediate(resolve))
+    writeFileSync(join(copies, name!), 'precious')
+    t.match(await ended, { code: 1, out: '', err: new RegExp(`${copy} ${sentence}\n$`) })
+    t.strictSame(readdirSync(copies), [name])
+    t.equal(readFileSync(join(copies, name!), 'utf8'), 'precious')
+    rmSync(join(copies, name!))
+  }
+})
+
+t.test('a link that leads nowhere: is not overwritten either', { skip: process.platform === 'win32' && 'no links' }, async (t) => {
+  const { copies, copy, backup } = await start(t)
+  symlinkSync('nowhere', copy)
+  t.match(await backup(copy), { code: 1, err: `The file ${copy} cannot be written: EEXIST: file already exists\n` })
+  t.strictSame(readdirSync(copies), ['copy.db'])
+  t.equal(readlinkSync(copy), 'nowhere')
+})
+
+t.test('a backup that is killed: the next one names what it has left', async (t) => {
+  const { file, copies, copy, backup } = await start(t, { large: true })
+  const child = spawn(process.execPath, [program, 'backup', copy, '--database', file])
+  const parts = () => readdirSync(copies).filter((name) => name.endsWith('.part'))
+  while (parts().length === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  const [part] = parts()
+  t.match(await backup(copy), { code: 0, err: new RegExp(`^There is an unfinished copy ${join(copies, part!)}: remove it unless another backup is running\n`) })
+  rmSync(join(copies, part!))
+  t.notMatch((await backup(copy, '--overwrite')).err, 'unfinished')
 })

@@ -1,10 +1,14 @@
 // A database file is moved to a server: all of it, or nothing.
 
 import Database from 'better-sqlite3'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { connect, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { fill, rows } from '../build.js'
-import { postgres as t } from '../engines.js'
+import { postgres as t, postgresHost } from '../engines.js'
 import { openSchema } from '../postgres-handle.js'
 import { cli, start } from './io.js'
 
@@ -78,4 +82,66 @@ t.test('no file, or no server: said at once', async (t) => {
   const folder = t.testdir()
   t.match(await cli(['copy', join(folder, 'none.db'), 'postgres://localhost/a']), { code: 1, err: /^There is no database file .*none\.db: name it with --database\n$/ })
   t.match(await cli(['copy', 'a.db', 'b.db']), { code: 2, err: /must be as postgres:\/\/user@host\/name; see copy --help\n$/ })
+})
+
+t.test('a connection that is cut: one sentence, and nothing is copied', async (t) => {
+  const { file, source, database, url } = await open(t)
+  source.exec("INSERT INTO omnichannel_room (id, contact_id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) SELECT 'r' || i, 'x' FROM n")
+  for (const action of ['add', 'remove']) await cli(['user', action, 'eve', '--database', url])
+  const before = rows(database)
+  const copying = start(['copy', file, url])
+  const cut = database.prepare(`
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE application_name = current_schema() AND query LIKE 'INSERT INTO omnichannel_room%'`)
+  while (cut.get() === undefined) await new Promise(setImmediate)
+  const { code, out, err } = await copying.ended
+  t.strictSame([code, out], [1, ''])
+  t.match(err, /^The database \S+ cannot be used: (terminating connection due to administrator command|the connection was lost)\n$/)
+  t.strictSame(rows(database), before)
+})
+
+/** The same server, until it is sent a certain text: then the connection is cut. */
+async function cutAt (t: Test, url: string, text: string): Promise<string> {
+  const real = join(await postgresHost(), '.s.PGSQL.5432')
+  // A path of testdir is too long for a socket.
+  const folder = mkdtempSync(join(tmpdir(), 'cut-'))
+  const sockets = new Set<Socket>()
+  const server = createServer((client) => {
+    const upstream = connect(real)
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.on('error', () => undefined).on('close', () => { client.destroy(); upstream.destroy() })
+    }
+    client.on('data', (data) => { if (data.includes(text)) client.destroy(); else upstream.write(data) })
+    upstream.on('data', (data) => { client.write(data) })
+  }).listen(join(folder, '.s.PGSQL.5432'))
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+    rmSync(folder, { recursive: true, force: true })
+  })
+  return url.replace(/host=[^&]*/, `host=${folder}`)
+}
+
+t.test('a connection that is cut in any command: one sentence', async (t) => {
+  const { file, database, url } = await open(t)
+  for (const action of ['add', 'remove']) await cli(['user', action, 'ann', '--database', url])
+  const scenarios: Array<[argv: (url: string) => string[], text: string]> = [
+    [(url) => ['user', 'list', '--database', url], '"omnichannel_user"'],
+    [(url) => ['user', 'add', 'bob', '--database', url], '"omnichannel_user"'],
+    [(url) => ['user', 'remove', 'ann', '--database', url], '"omnichannel_user"'],
+    [(url) => ['token', 'list', '--database', url], '"omnichannel_auth_token"'],
+    [(url) => ['contact', 'list', '--search', 'x', '--database', url], '"omnichannel_contact_email"'],
+    [(url) => ['copy', file, url], 'LOCK TABLE'],
+    [(url) => ['copy', file, url], 'FETCH'],
+    [(url) => ['copy', file, url], 'COMMIT']
+  ]
+  const before = rows(database)
+  for (const [argv, text] of scenarios) {
+    await t.test(`${argv('').join(' ')}: ${text}`, async (t) => {
+      t.match(await cli(argv(await cutAt(t, url, text))), { code: 1, out: '', err: /^The database \S+ cannot be used: the connection was lost\n$/ })
+    })
+  }
+  t.strictSame(rows(database), before)
 })

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { EventEmitter } from 'node:events'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import { promisify } from 'node:util'
@@ -43,4 +44,23 @@ t.test('user list | head -1: ends quietly', { skip: process.platform === 'win32'
   const { stdout, stderr } = await promisify(execFile)('sh', ['-c', script, process.execPath, program, file], { maxBuffer: 1e8 })
   t.match(stdout, /^(ID {3}USERNAME {2}NAME {999998}ACTIVE {2}ROLES\n){5}$/)
   t.equal(stderr, '')
+})
+
+t.test('token create that cannot be printed: no token is stored', { skip: process.platform === 'win32' && 'no sh' }, async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
+  const listed = async () => (await cli(['token', 'list', '--database', file])).out.trimEnd().split('\n').length - 1
+  for (const code of ['ENOSPC', 'EPIPE']) {
+    const { io, err } = createIo(code)
+    t.equal(await run(['token', 'create', 'ann', '--database', file], io), 1)
+    t.equal(err(), `The output cannot be written: ${code}: no\n`)
+    t.equal(await listed(), 0)
+  }
+  const create = async (to: string) => await promisify(execFile)('sh', ['-c', `"$0" "$1" token create ann --database "$2" > ${to}`, process.execPath, program, file])
+  if (existsSync('/dev/full')) {
+    await t.rejects(create('/dev/full'), { code: 1, stderr: /^The output cannot be written: ENOSPC/ })
+    t.equal(await listed(), 0)
+  }
+  t.match(await create('/dev/null'), { stderr: /^The token does not expire\n/ })
+  t.equal(await listed(), 1)
 })

@@ -111,6 +111,69 @@ t.test('token list and revoke: by user, by the start of the hash, never more tha
   t.equal((await command('token', 'list', 'ann')).out.trimEnd().split('\n').length, 2)
 })
 
+t.test('token create --expires: a duration, a date or a time, and stderr says what was understood', async (t) => {
+  const { command, tables } = start(t)
+  await command('user', 'add', 'ann', '--role', 'admin')
+  const day = 86_400_000
+  const scenarios: Array<[when: string, expected: number | string]> = [
+    ['90d', 90 * day], ['12h', day / 2], ['P90D', 90 * day], ['P2W', 14 * day], ['PT12H', day / 2], ['P1DT12H', 1.5 * day], ['PT30M', day / 48],
+    ['2999-01-31', '2999-01-31T00:00:00.000Z'], ['2996-02-29', '2996-02-29T00:00:00.000Z'],
+    ['2999-01-31T12:00Z', '2999-01-31T12:00:00.000Z'], ['2999-01-31T12:00:00.5+02:00', '2999-01-31T10:00:00.500Z']
+  ]
+  for (const [when, expected] of scenarios) {
+    const now = Date.now()
+    const { code, err } = await command('token', 'create', 'ann', '--name', when, '--expires', when)
+    t.equal(code, 0, when)
+    const said = /^The token expires at (.*)$/m.exec(err)?.[1] ?? ''
+    if (typeof expected === 'string') t.equal(said, expected, when)
+    else t.ok(Math.abs(Date.parse(said) - now - expected) < 60_000, when)
+    t.match(tables().omnichannel_auth_token!.find((row) => (row as { name: string }).name === when), { expires_at: said }, when)
+  }
+  t.match(await command('token', 'create', 'ann'), { err: /^The token does not expire\n/ })
+})
+
+t.test('user add: an id that a header cannot carry is refused with the reason', async (t) => {
+  const { command, tables } = start(t)
+  await command('user', 'add', 'ann', '--role', 'admin')
+  const before = tables()
+  for (const id of ['é', ' ann', 'ann ', '\tann', 'a\nb', 'a\tb', 'a\x7f', 'a\x9b', '漢', 'a\u202e']) {
+    const { code, out, err } = await command('user', 'add', '--role', 'admin', '--', id)
+    t.strictSame([code, out], [2, ''], id)
+    t.match(err, /: it must be of ASCII .*, without a blank at its beginning or end: calls send it in a header; see user add --help\n$/, id)
+  }
+  t.strictSame(tables(), before)
+  for (const id of ['a', 'ann lee', "~!@#$%^&*()_+|'"]) t.match(await command('user', 'add', id, '--role', 'admin'), { code: 0, err: '' }, id)
+})
+
+t.test('token create for a user whose id a header cannot carry: a warning', async (t) => {
+  const { file, command } = start(t)
+  await command('user', 'add', 'ann', '--role', 'admin')
+  lookInto(file, (database) => database.exec("UPDATE omnichannel_user SET id = 'é'; UPDATE omnichannel_user_role SET user_id = 'é'"))
+  t.match(await command('token', 'create', 'é'), { code: 0, err: /\nWarning: a header cannot carry this id, so its calls will be answered with 401\n$/ })
+})
+
+t.test('blank values and operands: called wrongly', async (t) => {
+  const { command, tables } = start(t)
+  await command('user', 'add', 'ann', '--role', 'admin')
+  const before = tables()
+  const scenarios = [
+    ['user', 'add', 'ann', '--name', ''], ['user', 'add', 'ann', '--username', ' '], ['user', 'add', 'ann', '--role='],
+    ['user', 'remove', ''], ['user', 'activate', ' '], ['user', 'deactivate', ''],
+    ['token', 'create', ''], ['token', 'create', 'ann', '--name', ''], ['token', 'create', 'ann', '--expires', ''],
+    ['token', 'list', ''], ['token', 'revoke', 'ann', ''],
+    ['contact', ''], ['contact', 'list', '--search', '\t'], ['contact', 'list', '--limit', ''],
+    ['import', '--contacts', ''], ['import', '--folder', ''], ['import', '--on-error', ''], ['import', '--batch', ''],
+    ['backup', ''], ['copy', '', 'postgres://localhost/a'], ['copy', 'a.db', ''],
+    ['serve', '--database', ''], ['serve', '--host', ''], ['serve', '--port', ''], ['serve', '--log-level', ''], ['serve', '--trust-proxy', '']
+  ]
+  for (const argv of scenarios) {
+    const { code, out, err } = await command(...argv)
+    t.strictSame([code, out], [2, ''], argv.join(' '))
+    t.match(err, /: it must not be blank; see [a-z ]+ --help\n$/, argv.join(' '))
+  }
+  t.strictSame(tables(), before)
+})
+
 t.test('refused: one sentence, and nothing stored', async (t) => {
   const { command, tables } = start(t)
   t.match(await command('user', 'list'), { code: 1, err: /^There is no database file .*users\.db: name it with --database\n$/ })

@@ -1,0 +1,196 @@
+// What the commands do to a database file that they only read, that is not theirs, or that they make.
+
+import { spawnSync } from 'node:child_process'
+import { closeSync, copyFileSync, existsSync, openSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { isReadableByOthers } from '../../src/cli/open-database.js'
+import { fill, rows } from '../build.js'
+import { lookInto, openFile } from '../files.js'
+import { cli, serve } from './io.js'
+
+const contact = '{"_id":"c1","name":"Contact"}\n'
+/** All files of a folder, byte by byte. */
+const bytes = (folder: string) => Object.fromEntries(readdirSync(folder).sort().map((name) => [name, readFileSync(join(folder, name)).toString('base64')]))
+
+async function start (t: Test) {
+  const folder = t.testdir({ data: {} })
+  const file = join(folder, 'data', 'a.db')
+  await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
+  lookInto(file, fill)
+  return { folder: join(folder, 'data'), file, copy: join(folder, 'copy.db') }
+}
+
+const reading = (file: string, copy: string) => [
+  ['contact', 'list', '--database', file],
+  ['contact', 'maria', '--database', file],
+  ['user', 'list', '--database', file],
+  ['token', 'list', '--database', file],
+  ['backup', copy, '--overwrite', '--database', file],
+  ['import', '--dry-run', '--contacts', '-', '--on-error', 'skip', '--database', file]
+]
+
+/** As a program leaves it that is killed. */
+function kill (file: string, sql: string): void {
+  spawnSync(process.execPath, ['-e', `
+    const database = new (require('better-sqlite3'))(${JSON.stringify(file)})
+    database.exec(${JSON.stringify(sql)})
+    process.kill(process.pid, 'SIGKILL')`])
+}
+
+t.test('commands that read, and a dry run: no byte changes, and no file is left', async (t) => {
+  const journals: Array<[situation: string, prepare: (file: string) => void]> = [
+    ['closed in WAL mode', () => undefined],
+    ['in another mode', (file) => { lookInto(file, (database) => database.pragma('journal_mode = DELETE')) }],
+    ['killed, with a log', (file) => { kill(file, "UPDATE omnichannel_contact SET name = 'Marie' WHERE id = 'maria'") }]
+  ]
+  for (const [situation, prepare] of journals) {
+    const { folder, file, copy } = await start(t)
+    prepare(file)
+    // The index of the log, -shm, is where readers note themselves.
+    const look = () => ({ ...bytes(folder), 'a.db-shm': existsSync(`${file}-shm`) })
+    const before = look()
+    for (const argv of reading(file, copy)) {
+      t.match(await cli(argv, { stdin: contact }), { code: 0 }, argv.join(' '))
+      t.strictSame(look(), before, `${situation}: ${argv.join(' ')}`)
+    }
+    if (situation.startsWith('killed')) t.match(Object.keys(before), ['a.db', 'a.db-shm', 'a.db-wal'])
+    if (situation.startsWith('killed')) t.match((await cli(['contact', 'maria', '--database', file])).out, '"Marie"')
+  }
+})
+
+t.test('a dry run of a large import: says what the import says then', async (t) => {
+  const { folder, file } = await start(t)
+  const stdin = Array.from({ length: 30_000 }, (_, i) => `{"_id":"c${i}","name":"${'x'.repeat(3000)}"}\n`).join('')
+  const run = async (...argv: string[]) => (await cli(['import', '--contacts', '-', '--database', file, ...argv], { stdin })).out.replace(/ \(.*/, '')
+  const before = bytes(folder)
+  const said = await run('--dry-run')
+  t.strictSame(bytes(folder), before)
+  t.equal(said, await run())
+})
+
+t.test('an older schema: commands that read say how it is brought up to date, and change nothing', async (t) => {
+  const { folder, file, copy } = await start(t)
+  lookInto(file, (database) => database.exec('DROP TABLE omnichannel_inquiry'))
+  const before = bytes(folder)
+  for (const argv of [...reading(file, copy).filter(([name]) => name !== 'backup'), ['copy', file, 'postgres://localhost:1/a']]) {
+    t.strictSame(await cli(argv, { stdin: contact }),
+      { code: 1, out: '', err: `The database lacks omnichannel_inquiry: the command migrate brings ${file} up to date\n` }, argv.join(' '))
+    t.strictSame(bytes(folder), before, argv.join(' '))
+  }
+  t.equal((await cli(['user', 'activate', 'ann', '--database', file])).code, 0)
+  t.equal((await cli(['user', 'list', '--database', file])).code, 0)
+})
+
+const changing = (file: string) => [
+  ['user', 'deactivate', 'ann', '--database', file],
+  ['user', 'activate', 'ann', '--database', file],
+  ['user', 'remove', 'ann', '--database', file],
+  ['token', 'create', 'ann', '--database', file],
+  ['token', 'revoke', 'ann', 'crm', '--database', file],
+  ['copy', file, 'postgres://localhost:1/a']
+]
+const creating = (file: string) => [
+  ['user', 'add', 'ann', '--role', 'admin', '--database', file],
+  ['import', '--contacts', '-', '--database', file],
+  ['serve', '--port', '0', '--database', file]
+]
+
+t.test('a file of another program: refused by every command, and as it was', async (t) => {
+  const folder = t.testdir({ data: {} })
+  const [file, copy] = [join(folder, 'data', 'a.db'), join(folder, 'copy.db')]
+  lookInto(file, (database) => { database.exec('CREATE TABLE theirs (id INTEGER)') })
+  const before = bytes(join(folder, 'data'))
+  for (const argv of [...reading(file, copy), ...changing(file), ...creating(file)]) {
+    const mayCreate = creating(file).some((other) => other.join() === argv.join())
+    t.strictSame(await cli(argv, { stdin: contact }), {
+      code: 1, out: '', err: `The database file ${file} has tables, but none of this program${mayCreate ? ': --create adds them' : ''}\n`
+    }, argv.join(' '))
+    t.strictSame(bytes(join(folder, 'data')), before, argv.join(' '))
+  }
+  t.notOk(existsSync(copy))
+})
+
+t.test('no SQLite database at all: refused by every command, and as it was', async (t) => {
+  for (const content of ['hello', 'this is no database, and long enough to show it '.repeat(50)]) {
+    const folder = t.testdir({ data: { 'a.db': content } })
+    const [file, copy] = [join(folder, 'data', 'a.db'), join(folder, 'copy.db')]
+    for (const argv of [...reading(file, copy), ...changing(file), ...creating(file), ...creating(file).map((argv) => [...argv, '--create'])]) {
+      t.strictSame(await cli(argv, { stdin: contact }), { code: 1, out: '', err: `The database file ${file} is not a SQLite database\n` }, argv.join(' '))
+      t.strictSame(readdirSync(join(folder, 'data')), ['a.db'], argv.join(' '))
+      t.equal(readFileSync(file, 'utf8'), content)
+    }
+  }
+})
+
+t.test('an empty file: filled by the commands that make one', async (t) => {
+  const folder = t.testdir({ data: { 'a.db': '' } })
+  const [file, copy] = [join(folder, 'data', 'a.db'), join(folder, 'copy.db')]
+  const isDryRun = (argv: string[]) => argv.includes('--dry-run')
+  for (const argv of [...reading(file, copy), ...changing(file)].filter((argv) => !isDryRun(argv))) {
+    t.strictSame(await cli(argv), { code: 1, out: '', err: `The database file ${file} is empty\n` }, argv.join(' '))
+  }
+  for (const argv of reading(file, copy).filter(isDryRun)) t.match(await cli(argv, { stdin: contact }), { code: 0, out: /^contacts: 1 new/ })
+  t.equal(statSync(file).size, 0)
+  for (const argv of creating(file).filter(([name]) => name !== 'serve')) {
+    writeFileSync(file, '')
+    t.match(await cli(argv, { stdin: contact }), { code: 0 }, argv.join(' '))
+  }
+})
+
+t.test('--create: adds the tables to a file of another program', async (t) => {
+  const folder = t.testdir()
+  for (const [i, [name = '', ...argv]] of creating('').entries()) {
+    const file = join(folder, `${i}.db`)
+    lookInto(file, (database) => { database.exec('CREATE TABLE theirs (id INTEGER)') })
+    argv.splice(-1, 1, file, '--create')
+    if (name === 'import') {
+      t.match(await cli([name, ...argv, '--dry-run'], { stdin: contact }), { code: 0, out: /1 new/ })
+      t.strictSame(lookInto(file, (database) => database.prepare('SELECT name FROM sqlite_schema').pluck().all()), ['theirs'])
+    }
+    if (name === 'serve') await (await serve(t, argv)).stop()
+    else t.match(await cli([name, ...argv], { stdin: contact }), { code: 0 })
+    t.ok('omnichannel_contact' in lookInto(file, rows), name)
+    t.match(lookInto(file, (database) => database.prepare('SELECT name FROM sqlite_schema').pluck().all()), ['theirs'])
+  }
+})
+
+t.test('a new database, its log and a copy: for their owner only', { skip: process.platform === 'win32' && 'no permissions' }, async (t) => {
+  const before = process.umask(0)
+  t.teardown(() => { process.umask(before) })
+  const folder = t.testdir()
+  const mode = (name: string) => statSync(join(folder, name)).mode & 0o777
+  for (const [i, [name = '', ...argv]] of creating('').entries()) {
+    const file = join(folder, `${i}.db`)
+    argv.splice(-1, 1, file)
+    if (name === 'serve') {
+      const { stop } = await serve(t, argv)
+      for (const ending of ['', '-wal', '-shm']) t.equal(mode(`${i}.db${ending}`), 0o600, ending)
+      await cli(['backup', join(folder, 'copy.db'), '--database', file])
+      t.equal(mode('copy.db'), 0o600)
+      await stop()
+    } else t.match(await cli([name, ...argv], { stdin: contact }), { code: 0 })
+    t.equal(mode(`${i}.db`), 0o600, name)
+    t.notOk(isReadableByOthers(file))
+  }
+  closeSync(openSync(join(folder, 'open.db'), 'w', 0o640))
+  t.ok(isReadableByOthers(join(folder, 'open.db')))
+})
+
+t.test('a new database that cannot be brought up to date: is not left behind', async (t) => {
+  const file = join(t.testdir({ data: {} }), 'data', 'a.db')
+  const embedded = { get sqlite (): object { throw new Error('no addon') } }
+  for (const argv of creating(file)) {
+    t.match(await cli(argv, { stdin: contact, embedded }), { code: 1, err: /no addon/ })
+    t.notOk(existsSync(file), argv.join(' '))
+  }
+})
+
+t.test('a read-only copy of a running database: is read', async (t) => {
+  const { file, copy } = await start(t)
+  const database = openFile(t, file)
+  database.exec('BEGIN IMMEDIATE')
+  for (const argv of reading(file, copy).filter(([name]) => name !== 'import')) t.match(await cli(argv), { code: 0 }, argv.join(' '))
+  copyFileSync(file, `${file}.copy`)
+  t.match(await cli(['user', 'list', '--database', `${file}.copy`]), { code: 0 })
+})

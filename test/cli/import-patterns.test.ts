@@ -1,0 +1,34 @@
+// Patterns of custom fields that can never fit: imported, and named.
+
+import { join } from 'node:path'
+import t from 'tap'
+import { lookInto } from '../files.js'
+import { cli } from './io.js'
+
+const scenarios: Array<[pattern: string, problem?: string]> = [
+  [''],
+  ['^(gold|silver)$'],
+  ['^/ends/with/slashes/?$'],
+  ['/part/'],
+  ['/^\\d+$/', 'the slashes around it are taken for a part of it'],
+  ['/^\\d+$/gi', 'the slashes around it are taken for a part of it'],
+  ['/\\d+$/', 'the slashes around it are taken for a part of it'],
+  ['/^\\d+/', 'the slashes around it are taken for a part of it'],
+  ['(?i)gold', 'Invalid regular expression: /(?i)gold/: Invalid group'],
+  ['(?P<a>x)', 'Invalid regular expression: /(?P<a>x)/: Invalid group'],
+  ['[z-a]', 'Invalid regular expression: /[z-a]/: Range out of order in character class'],
+  ['(', 'Invalid regular expression: /(/: Unterminated group']
+]
+
+t.test('a pattern that never fits: named with the reason, and imported with the others', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const stdin = scenarios.map(([regexp], i) => `${JSON.stringify({ _id: `f${i}`, regexp })}\n`).join('')
+  for (const argv of [[], ['--on-error', 'skip'], ['--dry-run']]) {
+    const { code, out, err } = await cli(['import', '--custom-fields', '-', '--database', file, ...argv], { stdin })
+    t.equal(code, 0)
+    t.match(out, / 0 skipped/)
+    t.strictSame(err.trimEnd().split('\n'), scenarios.flatMap(([pattern, problem], i) =>
+      problem === undefined ? [] : `-, line ${i + 1}: Warning: the pattern ${pattern} of the custom field f${i} fits no value: ${problem}`))
+  }
+  t.strictSame(lookInto(file, (database) => database.prepare('SELECT regexp FROM omnichannel_custom_field ORDER BY rowid').pluck().all()), scenarios.map(([pattern]) => pattern))
+})
