@@ -5,7 +5,6 @@ import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rm
 import { basename, dirname, join, resolve } from 'node:path'
 import { withInterruption, type Io } from './command.js'
 import { CommandError, InterruptedError } from './errors.js'
-import { explain } from './explain.js'
 import { fileOption, openFile, readFileName } from './open-database.js'
 import { print, report } from './output.js'
 
@@ -24,8 +23,11 @@ export function backup (parent: Command, io: Io): void {
     .addOption(fileOption())
     .option('--overwrite', 'replace FILE where it exists')
     .action(async (file: string, { database, overwrite = false }: Options) => {
-      const handle = await openSnapshot(database, io)
+      const handle = await openFile(database, io, 'read')
       try {
+        // In a transaction that has read, the copying does not start again at every write of another program.
+        handle.exec('BEGIN')
+        handle.prepare('SELECT 1 FROM sqlite_schema').get()
         const bytes = await writeAtomically(file, { source: database, overwrite }, async (unfinished) => {
           reportOthers(unfinished, io)
           await withInterruption(io, (signal) => copyDatabase(handle, unfinished, io, signal))
@@ -35,22 +37,6 @@ export function backup (parent: Command, io: Io): void {
         handle.close()
       }
     })
-}
-
-/**
- * In a transaction that has read. Otherwise the copying would start again at every write of somebody else, and never end
- * while a server is busy.
- */
-async function openSnapshot (file: string, io: Io): Promise<Database.Database> {
-  const handle = await openFile(file, io, 'read')
-  try {
-    handle.exec('BEGIN')
-    handle.prepare('SELECT 1 FROM sqlite_schema').get()
-    return handle
-  } catch (error) {
-    handle.close()
-    throw explain(file, error as Error)
-  }
 }
 
 const pagesAtOnce = 1000

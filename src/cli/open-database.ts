@@ -1,12 +1,11 @@
 import type Database from 'better-sqlite3'
 import { Option } from 'commander'
-import { accessSync, closeSync, constants, existsSync, openSync, rmSync, statSync } from 'node:fs'
+import { accessSync, closeSync, constants, existsSync, openSync, rmSync } from 'node:fs'
 import type { Tables } from '../store/tables.js'
 import type { Access, Io, Work } from './command.js'
 import { CommandError, UsageError } from './errors.js'
 import { explain, explainOldSchema, explainUnpacking } from './explain.js'
 import { isServer, readServer, withServer } from './open-server.js'
-import { printable } from './output.js'
 
 // What opens a database is loaded only then: --help and --version answer without it.
 
@@ -91,7 +90,7 @@ async function use<Result> (file: string, io: Io, access: Access, work: Work<Res
     const { Kysely, SqliteDialect } = await import('kysely')
     const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: handle }) })
     const ask = (): Promise<unknown> => Promise.resolve(handle.prepare('SELECT max(id) FROM omnichannel_migration').get())
-    return await work(db, { name: printable(file), db, handle, ask })
+    return await work(db, { name: file, db, handle, ask })
   } finally {
     handle.close()
   }

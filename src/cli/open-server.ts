@@ -12,7 +12,7 @@ const timestamptz = 1184
 
 /** Whether a text is meant as a server and not as a file, well written or not. */
 export function isServer (text: string): boolean {
-  return /^\s*(?:\/\/[^/]*:[^/]*@|[a-z][a-z\d+.-]*:\/\/|(?:postgres\w*|pg|socket):|(?:host|hostaddr|port|dbname|user|password|service)\s*=)/i.test(text)
+  return /^\s*(?:\/\/[^/]*:[^/]*@|[a-z][a-z\d+.-]*:\/\/|(?:postgres\w*|pg|socket):|(?:host(?:addr)?|port|dbname|user|password)\s*=)/i.test(text)
 }
 
 // No @ may follow that of the password: pg would take a part of the password for a host or a database, and name it in errors.
@@ -46,7 +46,7 @@ export async function withServer<Result> (url: string, access: Access, work: Wor
   // Rows as SQLite gives them.
   const types = { getTypeParser: (oid: number) => oid === timestamptz ? toTime : parserOf(oid) }
   return await withPool(url, (handle, name) => withPool(url, async (own) => {
-    if (access === 'change' && !await hasTables(own)) throw new CommandError(`The database ${name} has no tables of this program`)
+    if (access !== 'create' && !await hasTables(own)) throw new CommandError(`The database ${name} has no tables of this program`)
     try {
       await openStore(handle, ignore).migrate(checkOptions({ database: handle, migrate: access !== 'read' }))
     } catch (error) {

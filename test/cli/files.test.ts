@@ -1,10 +1,9 @@
 // What the commands do to a database file that they only read, that is not theirs, or that they make.
 
 import { spawnSync } from 'node:child_process'
-import { closeSync, copyFileSync, existsSync, openSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { isReadableByOthers } from '../../src/cli/open-database.js'
 import { fill, rows } from '../build.js'
 import { lookInto, openFile } from '../files.js'
 import { cli, serve } from './io.js'
@@ -171,10 +170,7 @@ t.test('a new database, its log and a copy: for their owner only', { skip: proce
       await stop()
     } else t.match(await cli([name, ...argv], { stdin: contact }), { code: 0 })
     t.equal(mode(`${i}.db`), 0o600, name)
-    t.notOk(isReadableByOthers(file))
   }
-  closeSync(openSync(join(folder, 'open.db'), 'w', 0o640))
-  t.ok(isReadableByOthers(join(folder, 'open.db')))
 })
 
 t.test('a new database that cannot be brought up to date: is not left behind', async (t) => {

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
-import { withInterruption } from '../../src/cli/command.js'
+import { withInterruption, type Io } from '../../src/cli/command.js'
 import { program } from '../children.js'
 import { lookInto, openFile } from '../files.js'
 import { cli, start } from './io.js'
@@ -56,7 +56,8 @@ t.test('a named pipe: is waited for and read to its end', { skip }, async (t) =>
 })
 
 t.test('a second signal: ends the process as the system does, but not one that follows at once', async (t) => {
-  const io = Object.assign(new EventEmitter(), { stdin: Readable.from([]), stdout: new PassThrough(), stderr: new PassThrough() })
+  const streams = { stdin: Readable.from([]), stdout: new PassThrough(), stderr: new PassThrough() }
+  const io = Object.assign(new EventEmitter(), streams) as unknown as Io & EventEmitter
   await withInterruption(io, async (signal) => {
     io.emit('SIGINT')
     t.equal(signal.reason, 'SIGINT')

@@ -127,6 +127,6 @@ t.test('commands: the same, with the same options', async (t) => {
   }
   t.match(text.replaceAll(/\s+/g, ' '), 'All but `copy` take `--database`, which is `omnichannel.db` if not given; all but `import` and `backup` a `postgres://')
   const ofServe = commands.find((command) => command.name() === 'serve')!.options
-  t.strictSame(ofServe.filter(({ envVar }) => envVar === undefined).map(({ long }) => long), ['--demo'])
+  t.strictSame(ofServe.filter(({ envVar }) => envVar === undefined).map(({ long }) => long), ['--create', '--demo'])
   t.match(text, '`OMNICHANNEL_PORT=8080`')
 })

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { wholeNumber, type Io, type Opened } from '../command.js'
 import { CommandError } from '../errors.js'
 import { createOption, databaseOption, withNewDatabase } from '../open-database.js'
+import { print } from '../output.js'
 import { demoCurl, demoUser, fillDemo, issueDemoToken } from './demo.js'
 import { readProxies } from './proxies.js'
 import { checkWritable } from './write-check.js'
@@ -78,7 +79,7 @@ async function serveUntil (
     const url = await listen(app, host, port)
     // Only now: a demo that finds its port taken leaves the token of the running one alone.
     const how = demo ? describeDemo(url, await issueDemoToken(db)) : []
-    io.stdout.write([`Serving ${name} at ${url}`, `Documentation: ${url}/documentation`, ...how].map((line) => `${line}\n`).join(''))
+    print(io, [`Serving ${name} at ${url}`, `Documentation: ${url}/documentation`, ...how].map((line) => `${line}\n`).join(''))
     await signalled
   } finally {
     await close(app)
