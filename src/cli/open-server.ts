@@ -65,7 +65,7 @@ export async function withPool<Result> (
   const name = nameOf(url)
   try {
     const { default: pg } = await import('pg')
-    const pool = new pg.Pool({ ...settings, connectionString: url, connectionTimeoutMillis: 10_000 })
+    const pool = new pg.Pool({ ...settings, connectionString: url, connectionTimeoutMillis: 5000 })
     // Without a listener a lost connection ends the process, also while a client is checked out. Its queries reject all the same.
     pool.on('error', ignore)
     pool.on('connect', (client) => { client.on('error', ignore) })
@@ -104,7 +104,7 @@ async function inTime (asked: Promise<unknown>): Promise<unknown> {
 }
 
 // What pg says without a code.
-const connectionWasLost = /terminated|not queryable/
+const connectionWasLost = /^Connection terminated|not queryable/
 const isOfDatabase = /terminated|not queryable|connect|timeout|URI malformed/
 
 /** An error that is none of the database's stays what it is. */
@@ -114,8 +114,8 @@ function explainServer (name: string, error: Error): Error {
   if (error instanceof CommandError || isOther) return error
   if (code === 'FOC_DATABASE_BUSY' && cause instanceof Error) return explainServer(name, cause)
   // Where several addresses were tried there is no message.
-  const reason = code === 'FOC_DATABASE_BUSY' ? 'it does not answer in time'
-    : code === undefined && connectionWasLost.test(message) ? 'the connection was lost'
+  const reason = code === 'FOC_DATABASE_BUSY' || message.includes('timeout') ? 'it does not answer in time'
+    : connectionWasLost.test(message) ? 'the connection was lost'
       : [message, code].find((text) => text !== '')
   return new CommandError(`The database ${name} cannot be used: ${reason}`, { cause: error })
 }

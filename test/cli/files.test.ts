@@ -173,6 +173,11 @@ t.test('a new database, its log and a copy: for their owner only', { skip: proce
   }
 })
 
+t.test('a database in memory: no file has its name', async (t) => {
+  t.match(await cli(['user', 'add', 'ann', '--role', 'admin', '--database', ':memory:']), { code: 0, out: 'Added user ann\n' })
+  t.notOk(existsSync(':memory:'))
+})
+
 t.test('a new database that cannot be brought up to date: is not left behind', async (t) => {
   const file = join(t.testdir({ data: {} }), 'data', 'a.db')
   const embedded = { get sqlite (): object { throw new Error('no addon') } }

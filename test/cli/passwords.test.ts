@@ -63,8 +63,8 @@ t.test('a socket, or an address of six: the server without its password too', as
     'socket:/nowhere?db=a&user=ann&password=s3cret': 'socket:/nowhere?db=a&user=ann&password=***',
     'socket://ann:s3cret@/nowhere?db=a': 'socket://ann@/nowhere?db=a',
     'postgres://ann:s3cret@[::1]:1/a': 'postgres://ann@[::1]:1/a'
-  }).map(async ([server, name]) => {
-    const { code, err } = await cli(['user', 'list', '--database', server])
+  }).flatMap((named) => [['list'], ['add', 'ann']].map((argv) => [...named, argv] as const)).map(async ([server, name, argv]) => {
+    const { code, err } = await cli(['user', ...argv, '--database', server])
     t.equal(code, 1)
     t.ok(err.startsWith(`The database ${name} cannot be used: connect E`), err)
   }))
@@ -104,6 +104,6 @@ t.test('a server that does not answer: said after five seconds', async (t) => {
   await once(silent, 'listening')
   t.teardown(() => { silent.close() })
   const server = `postgres://ann:s3cret@127.0.0.1:${(silent.address() as AddressInfo).port}/a`
-  t.strictSame(await cli(['user', 'list', '--database', server]),
+  for (const argv of [['user', 'list'], ['user', 'add', 'ann']]) t.strictSame(await cli([...argv, '--database', server]),
     { code: 1, out: '', err: `The database ${server.replace(':s3cret', '')} cannot be used: it does not answer in time\n` })
 })
