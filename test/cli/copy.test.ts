@@ -128,11 +128,11 @@ t.test('a connection that is cut in any command: one sentence', async (t) => {
   const { file, database, url } = await open(t)
   for (const action of ['add', 'remove']) await cli(['user', action, 'ann', '--database', url])
   const scenarios: Array<[argv: (url: string) => string[], text: string]> = [
-    [(url) => ['user', 'list', '--database', url], '"omnichannel_user"'],
-    [(url) => ['user', 'add', 'bob', '--database', url], '"omnichannel_user"'],
-    [(url) => ['user', 'remove', 'ann', '--database', url], '"omnichannel_user"'],
-    [(url) => ['token', 'list', '--database', url], '"omnichannel_auth_token"'],
-    [(url) => ['contact', 'list', '--search', 'x', '--database', url], '"omnichannel_contact_email"'],
+    [(url) => ['user', 'list', '--database', url], 'from "omnichannel_user"'],
+    [(url) => ['user', 'add', 'bob', '--database', url], 'into "omnichannel_user"'],
+    [(url) => ['user', 'remove', 'ann', '--database', url], 'from "omnichannel_user"'],
+    [(url) => ['token', 'list', '--database', url], 'from "omnichannel_auth_token"'],
+    [(url) => ['contact', 'list', '--search', 'x', '--database', url], 'from "omnichannel_contact_email"'],
     [(url) => ['copy', file, url], 'LOCK TABLE'],
     [(url) => ['copy', file, url], 'FETCH'],
     [(url) => ['copy', file, url], 'COMMIT']
