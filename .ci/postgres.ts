@@ -2,7 +2,7 @@
 // system's temporary one, on a Unix socket, fast because nothing in it needs to last.
 
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
-import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -13,7 +13,7 @@ import { promisify } from 'node:util'
 const run = promisify(execFile)
 const nobody = 65534
 // PostgreSQL refuses to run as root.
-const unprivileged = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {}
+const unprivileged: { uid?: number, gid?: number } = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {}
 
 /** Where the binaries are; undefined on a platform without, and on Windows, where a server has no Unix socket. */
 function findBinaries (): string | undefined {
@@ -38,8 +38,18 @@ function findBinaries (): string | undefined {
   return native
 }
 
-/** Whether there are binaries for this platform. */
-export const isAvailable = findBinaries() !== undefined
+/** Whether tests can have a server. An empty TEST_POSTGRES says that they shall do without. */
+export const isAvailable = process.env.TEST_POSTGRES !== '' && findBinaries() !== undefined
+
+/** The system's temporary folder, unless the path of a socket in it is too long, or PostgreSQL's user cannot enter it. */
+export function socketFolder (): string {
+  const folder = tmpdir()
+  return folder.length <= 60 && (unprivileged.uid === undefined || isOpenToAll(folder)) ? folder : '/tmp'
+}
+
+function isOpenToAll (folder: string): boolean {
+  return (statSync(folder).mode & 0o001) !== 0 && (folder === dirname(folder) || isOpenToAll(dirname(folder)))
+}
 
 /** Options of the server that make it fast and forgetful; a test of what lasts leaves them out. */
 export const forgetful = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']
@@ -56,14 +66,14 @@ export interface Cluster {
 }
 
 /** Initialises a folder for a server, or copies that of another, which must not run. */
-export async function createCluster (template?: Cluster, parent = tmpdir()): Promise<Cluster> {
+export async function createCluster (template?: Cluster, parent = socketFolder()): Promise<Cluster> {
   const folder = mkdtempSync(join(parent, 'omnichannel-postgres-'))
   const remove = (): void => {
     process.off('exit', remove)
     rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
   }
   process.once('exit', remove)
-  if ('uid' in unprivileged) chownSync(folder, nobody, nobody)
+  if (unprivileged.uid !== undefined) chownSync(folder, nobody, nobody)
   const options = { ...unprivileged, cwd: folder, env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' } }
   let bin = join(findBinaries() as string, 'bin')
   try {
@@ -71,6 +81,7 @@ export async function createCluster (template?: Cluster, parent = tmpdir()): Pro
   } catch {
     // Where this stands, nobody can run it.
     cpSync(dirname(bin), join(folder, 'native'), { recursive: true, verbatimSymlinks: true })
+    if (unprivileged.uid !== undefined) await run('chown', ['-R', `${nobody}:${nobody}`, join(folder, 'native')])
     bin = join(folder, 'native/bin')
   }
   const data = join(folder, 'data')
@@ -115,6 +126,7 @@ export async function startServer (
 ): Promise<Running> {
   const cluster = await createCluster(undefined, parent)
   const server = await cluster.start(5432, settings)
+  const ended = once(server, 'exit')
   const kill = (): void => { server.kill('SIGQUIT') }
   // Before its folder is removed.
   process.prependOnceListener('exit', kill)
@@ -123,7 +135,6 @@ export async function startServer (
     pid: server.pid as number,
     stop: async () => {
       process.off('exit', kill)
-      const ended = once(server, 'exit')
       server.kill('SIGINT')
       await ended
       cluster.remove()

@@ -3,9 +3,9 @@
 import { hash } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { socketFolder } from '../../../.ci/postgres.js'
 import { postgresHost } from '../../engines.js'
 
 /** The name of the statement, and what the server answers. */
@@ -25,7 +25,7 @@ export type Event = 'lost' | 'unanswered' | 'gone' | 'hanging' | 'warned' | unde
 /** @param event what happens to the next COMMIT; `done` runs between it and its answer */
 export async function openProxy (t: Test, event: () => Event, done: () => void = () => undefined): Promise<{ host: string }> {
   const real = join(await postgresHost(), '.s.PGSQL.5432')
-  const folder = mkdtempSync(join(tmpdir(), 'omnichannel-proxy-'))
+  const folder = mkdtempSync(join(socketFolder(), 'omnichannel-proxy-'))
   const sockets = new Set<Socket>()
   let isGone = false
   const server = createServer((client) => {
