@@ -12,9 +12,11 @@ const note = server === undefined ? `PostgreSQL is not tested: ${reason}\n` : ''
 process.stdout.write(note)
 if (server === undefined && process.env.CI !== undefined && process.platform === 'linux') process.exit(1)
 
+// Settings of the program and of PostgreSQL's clients are not those of the tests.
+const inherited = Object.entries(process.env).filter(([name]) => !/^(OMNICHANNEL_|PG)/.test(name))
 const child = spawn(command, args, {
   stdio: 'inherit', shell: process.platform === 'win32',
-  env: { ...process.env, TEST_POSTGRES: server?.host ?? '', ...server === undefined && { TAP_ALLOW_INCOMPLETE_COVERAGE: '1' } }
+  env: { ...Object.fromEntries(inherited), TEST_POSTGRES: server?.host ?? '', ...server === undefined && { TAP_ALLOW_INCOMPLETE_COVERAGE: '1' } }
 })
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
 const [code] = await once(child, 'exit') as [number | null]

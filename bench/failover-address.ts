@@ -2,8 +2,8 @@
 
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { socketFolder } from '../.ci/postgres.js'
 
 const name = '.s.PGSQL.5432'
 
@@ -17,7 +17,7 @@ export interface Address {
 }
 
 export async function openAddress (): Promise<Address> {
-  const folder = mkdtempSync(join(tmpdir(), 'contacts-address-'))
+  const folder = mkdtempSync(join(socketFolder(), 'contacts-address-'))
   // The servers are somebody else where this is root.
   chmodSync(folder, 0o755)
   const sockets = new Set<Socket>()

@@ -1,5 +1,5 @@
 // Programs that tests start run as users start them. tap would load itself into each: a third of a second, exit handlers of
-// its own, and coverage that nobody reads.
+// its own, and coverage that nobody reads. FORCE_COLOR would change what they print.
 
 import processOnSpawn from 'process-on-spawn'
 import { existsSync } from 'node:fs'
@@ -7,6 +7,7 @@ import { resolve } from 'node:path'
 
 processOnSpawn.removeAllListeners()
 process.env.NODE_OPTIONS = ''
+delete process.env.FORCE_COLOR
 
 /** Where the command line has been built to. */
 export const program = resolve('dist/cli/main.js')
