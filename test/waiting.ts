@@ -11,6 +11,11 @@ export async function turns (count: number): Promise<void> {
   for (let i = 0; i < count; i++) await pause(1)
 }
 
+/** Lets the event loop go round until something is so. */
+export async function until (isSo: () => boolean): Promise<void> {
+  while (!isSo()) await pause(1)
+}
+
 /** What maria is called now. */
 export function nameOf (database: Database.Database): unknown {
   return database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get()

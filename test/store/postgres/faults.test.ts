@@ -7,6 +7,7 @@ import omnichannelContacts from '../../../src/index.js'
 import { as, build, fill, hold, path, rows, type Setup } from '../../build.js'
 import { postgres as t } from '../../engines.js'
 import { backendThatWaits, openSchema } from '../../postgres-handle.js'
+import { until } from '../../waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
 const busy = { success: false, error: 'error-database-busy' }
@@ -68,7 +69,7 @@ t.test('no server: 503 for a caller, and a registration is refused', async (t) =
 async function endOthers (pool: pg.Pool): Promise<void> {
   const clients = (pool as unknown as { _clients: Array<pg.Client & { connection: { stream: { destroy: () => void } } }> })._clients
   for (const client of clients) client.connection.stream.destroy()
-  await new Promise((resolve) => setTimeout(resolve, 20))
+  await until(() => pool.totalCount === 0)
 }
 
 t.test('connections that are ended while nobody uses them: the log says so, and nobody notices', async (t) => {
@@ -126,7 +127,7 @@ t.test('a server that may not write: 503, nothing changed', async (t) => {
     await close()
   })
   const app = fastify()
-  await app.register(omnichannelContacts, { database: readOnly, lockTimeout: 100 })
+  await app.register(omnichannelContacts, { database: readOnly, lockTimeout: 300 })
   const reply = await app.inject({ method: 'POST', url: path, headers: as('ann'), payload: body })
   t.strictSame([reply.statusCode, reply.json()], [503, busy])
   t.strictSame(rows(database), before)

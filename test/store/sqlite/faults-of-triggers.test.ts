@@ -1,6 +1,7 @@
 import Database from 'better-sqlite3'
 import t from 'tap'
 import { build, rows } from '../../build.js'
+import { until } from '../../waiting.js'
 
 // A trigger of the host can call a function of the host.
 
@@ -41,14 +42,15 @@ t.test("a host's trigger that writes to an attached database which somebody has 
   const other = new Database(audit)
   t.teardown(() => { other.close() })
   other.exec('CREATE TABLE entry (name TEXT)')
-  const { update, database } = await build(t)
-  database.exec(`
-    ATTACH '${audit}' AS audit;
-    CREATE TEMP TRIGGER t AFTER UPDATE ON omnichannel_contact BEGIN INSERT INTO entry VALUES (new.name); END`)
+  const log: string[] = []
+  const { update, database } = await build(t, { database: new Database(':memory:', { verbose: (sql) => { log.push(sql as string) } }) })
+  database.prepare('ATTACH ? AS audit').run(audit)
+  database.exec('CREATE TEMP TRIGGER t AFTER UPDATE ON omnichannel_contact BEGIN INSERT INTO entry VALUES (new.name); END')
   other.exec('BEGIN IMMEDIATE')
+  log.length = 0
   let isAnswered = false
   const waiting = ['first', 'second'].map((name) => update({ contactId: 'maria', name }).finally(() => { isAnswered = true }))
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  await until(() => log.filter((sql) => sql.startsWith('BEGIN')).length > 2)
   t.equal(isAnswered, false)
   other.exec('COMMIT')
   t.strictSame((await Promise.all(waiting)).map((reply) => reply.statusCode), [200, 200])
@@ -57,7 +59,8 @@ t.test("a host's trigger that writes to an attached database which somebody has 
 
 t.test('a host that leaves WAL, and then another connection that locks all readers out', async (t) => {
   const file = `${t.testdir()}/contacts.db`
-  const database = new Database(file, { timeout: 0 })
+  const log: string[] = []
+  const database = new Database(file, { timeout: 0, verbose: (sql) => { log.push(sql as string) } })
   database.pragma('journal_mode = WAL')
   const { update } = await build(t, { database })
   t.equal((await update({ contactId: 'maria' })).statusCode, 200)
@@ -65,8 +68,9 @@ t.test('a host that leaves WAL, and then another connection that locks all reade
   const other = new Database(file)
   t.teardown(() => { other.close() })
   other.exec('BEGIN EXCLUSIVE')
+  log.length = 0
   const waiting = update({ contactId: 'maria', name: 'Marie' })
-  await new Promise((resolve) => setTimeout(resolve, 30))
+  await until(() => log.filter((sql) => sql.startsWith('BEGIN')).length > 2)
   other.exec('COMMIT')
   t.equal((await waiting).json().contact.name, 'Marie')
 })
