@@ -44,7 +44,7 @@ async function follow (t: Test, { env, command, where, calls }: (typeof scenario
   const { url, stop } = await serve(t, [], { env: own })
   let token = ''
   for (const call of calls) {
-    const { code, out } = await cli(here(call).split(' '), { env: own })
+    const { code, out } = await cli(call.split(' ').map(here), { env: own })
     t.equal(code, 0, call)
     if (call.startsWith('token')) token = out.trim()
   }
@@ -59,7 +59,7 @@ async function follow (t: Test, { env, command, where, calls }: (typeof scenario
   t.equal(reply.status, 200)
   t.strictSame(database.prepare('SELECT name FROM omnichannel_contact').pluck().all(), ['Maria Silva'])
   t.match(await (await fetch(`${url}/health`)).json(), { status: 'ok' })
-  for (const [, copy] of calls.map((call) => /^backup (.*)$/.exec(here(call)) ?? [])) if (copy !== undefined) t.ok(statSync(copy).size > 0)
+  for (const [, copy] of calls.map((call) => /^backup (.*)$/.exec(call) ?? [])) if (copy !== undefined) t.ok(statSync(here(copy)).size > 0)
   t.equal(await stop(), 0)
 }
 

@@ -48,7 +48,7 @@ t.test('one binary', async (t) => {
   await t.test('a temporary folder that is mounted noexec, or is none: one sentence', async (t) => {
     const start = async (tmp: string) => await run(alone, ['serve', '--database', 'new.db'], { cwd: join(folder, 'empty'), env: { ...env, TMPDIR: tmp } })
     const refused = (tmp: string, reason: RegExp) => ({
-      code: 1, stdout: '', stderr: new RegExp(`^The SQLite addon cannot be loaded from the temporary folder ${tmp} \\(.*${reason.source}.*\\): name another in the variable TMPDIR\n$`)
+      code: 1, stdout: '', stderr: new RegExp(`^The SQLite addon cannot be loaded from the temporary folder ${tmp.replace(/\W/g, '\\$&')} \\(.*${reason.source}.*\\): name another in the variable TMPDIR\n$`)
     })
     await t.rejects(start('/nowhere'), refused('/nowhere', /ENOENT/))
     const tmp = join(folder, 'noexec')

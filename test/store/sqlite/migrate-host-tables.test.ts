@@ -258,7 +258,7 @@ t.test('an attached file, or a temporary table, does not answer for what main la
   old.close()
 
   const database = new Database(':memory:')
-  database.exec(`ATTACH '${archive}' AS archive`)
+  database.prepare('ATTACH ? AS archive').run(archive)
   t.strictSame(await rejectionOf(database, false), incomplete(tables.join(', ')))
 
   const app = fastify()
