@@ -32,14 +32,14 @@ function link (from: string, name: string, folder: string): void {
 }
 
 // Starts one example after the other in one process, each as if it were the program, because to load Fastify takes longer
-// than all that they do; tells its parent what each says to do next.
+// than all that they do; tells its parent what each says to do next. Those before it go on, and may print as well.
 const runner = `
 import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
 for (const file of process.argv.slice(2)) {
   process.argv[1] = file
   process.chdir(dirname(file))
-  const said = new Promise((resolve) => { console.log = resolve })
+  const said = new Promise((resolve) => { console.log = (text) => { if (text.includes('curl ')) resolve(text) } })
   await import(pathToFileURL(file))
   process.send(await said)
 }`
