@@ -20,3 +20,10 @@ export async function until (isSo: () => boolean): Promise<void> {
 export function nameOf (database: Database.Database): unknown {
   return database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get()
 }
+
+/** A promise, and what resolves it. */
+export function signal (): { fired: Promise<void>, fire: () => void } {
+  let fire!: () => void
+  const fired = new Promise<void>((resolve) => { fire = resolve })
+  return { fired, fire }
+}

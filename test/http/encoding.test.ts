@@ -171,7 +171,7 @@ const decompress: preParsingHookHandler = (request, _reply, payload, done) => {
 t.test('a host that decompresses, as @fastify/compress does: what it decodes is read, after credentials and permission', async (t) => {
   const { post, database } = await build(t, {
     bodyLimit: 1000,
-    host: (app) => { app.addHook('onRoute', (route) => { route.preParsing = [decompress, route.preParsing as preParsingHookHandler] }) }
+    host: (app) => { app.addHook('onRoute', (route) => { route.preParsing = [decompress, ...route.preParsing as preParsingHookHandler[]] }) }
   })
   const gzip = { 'content-encoding': 'gzip' }
   const before = rows(database)

@@ -7,7 +7,8 @@ import { turns } from '../waiting.js'
 
 t.test('what it is told', async (t) => {
   const events: ContactUpdatedEvent[] = []
-  const { app, update } = await build(t, { onContactUpdated: (event) => { events.push(event) } })
+  const updateIds = new Set<string>()
+  const { app, update, database } = await build(t, { onContactUpdated: (event) => { events.push(event) } })
   const previous = (await update({ contactId: 'maria' })).json().contact
   const changes: Array<[body: object, changedFields: string[]]> = [
     [{ name: 'Marie' }, ['name', 'unknown']],
@@ -22,12 +23,15 @@ t.test('what it is told', async (t) => {
     const reply = await update({ contactId: 'maria', ...body })
     const { contact } = reply.json()
     t.equal(events.length, 1, 'called once')
-    const { request, ...event } = events.pop()!
+    const { request, updateId, ...event } = events.pop()!
+    t.equal(updateId, database.prepare("SELECT update_id FROM omnichannel_contact WHERE id = 'maria'").pluck().get())
+    updateIds.add(updateId)
     t.strictSame(event, { contact, previous: was, changedFields, user: { id: 'ann', username: 'ann', name: 'ann' } }, JSON.stringify(body))
     t.equal(request.server.version, app.version)
     t.strictSame(request.body, { contactId: 'maria', ...body })
     was = contact
   }
+  t.equal(updateIds.size, changes.length, 'each has an id of its own')
 })
 
 t.test('never for a refusal, nor where there is nothing to change', async (t) => {

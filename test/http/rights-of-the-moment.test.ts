@@ -1,11 +1,16 @@
-// A body may arrive long after its headers. What counts are the caller's rights when the update is done.
+// A body may arrive long after its headers, and an update may wait for the database. What counts are the caller's rights when the update is
+// done, after the contact is locked.
 
 import { once } from 'node:events'
 import { request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import t from '../engines.js'
-import { as, build, path, rows, type Setup } from '../build.js'
+import Database from 'better-sqlite3'
+import t, { engineOf, sqlite } from '../engines.js'
+import { as, build, fill, hold, path, rows, type Setup } from '../build.js'
+import { observe } from '../observed.js'
+import { backendThatWaits } from '../postgres-handle.js'
+import { signal } from '../waiting.js'
 
 const message = 'You must be logged in to do this.'
 const unauthorized = [401, { success: false, error: message, status: 'error', message }]
@@ -52,3 +57,120 @@ t.test('the host says who calls and who may: the database is not asked for eithe
   database.exec('DELETE FROM omnichannel_user_role; DELETE FROM omnichannel_auth_token; DELETE FROM omnichannel_user')
   t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
 })
+
+const refuse = (error: string): unknown => [400, { success: false, error }]
+/** What the update refers to, and what is looked up in the transaction like the caller. */
+const references: typeof scenarios = {
+  'the user has another role': ["UPDATE omnichannel_user_role SET role = 'guest' WHERE user_id = 'ann'", forbidden],
+  'the role and the token are gone': ["DELETE FROM omnichannel_user_role; DELETE FROM omnichannel_auth_token", unauthorized],
+  'the new manager is no agent any more': ["DELETE FROM omnichannel_user_role WHERE user_id = 'bob'", refuse('error-contact-manager-not-found')],
+  'a custom field has another pattern': ["UPDATE omnichannel_custom_field SET regexp = '^silver$' WHERE id = 'plan'", refuse('Invalid value for Plan field')],
+  'a custom field is hidden': ["UPDATE omnichannel_custom_field SET visibility = 'hidden' WHERE id = 'note'", refuse('Custom field note is not allowed')],
+  'the contact is disabled': ["UPDATE omnichannel_contact SET enabled = 0 WHERE id = 'maria'", refuse('error-contact-not-found')],
+  'the contact is deleted': ["DELETE FROM omnichannel_contact WHERE id = 'maria'", refuse('error-contact-not-found')]
+}
+const body = { contactId: 'maria', name: 'Marie', contactManager: 'bob', customFields: { plan: 'gold', note: 'x' } }
+
+/** Begins a transaction for which the update has to wait, after its caller was looked up. Resolves once it waits. */
+async function waiting (t: Parameters<typeof build>[0], setup: Setup = {}) {
+  const { fired: looksUp, fire } = signal()
+  let isHeld = false
+  const world = await observe(t, {
+    ...setup,
+    host: async (app, database) => {
+      await setup.host?.(app, database)
+      app.addHook('preHandler', async () => {
+        if (!isHeld) hold(database)
+        isHeld = true
+        fire()
+      })
+    }
+  })
+  const reply = world.update(body, { ...as('ann'), 'if-match': '"1"', 'idempotency-key': 'k' })
+  await looksUp
+  if (engineOf(t) === 'postgres') await backendThatWaits(world.database)
+  return { ...world, reply }
+}
+
+for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...references })) {
+  t.test(`${name} by the transaction for which the update waits: refused, nothing written`, async (t) => {
+    const { database, reply, called, told, complaints, left } = await waiting(t, setup)
+    database.exec(`${sql}; COMMIT`)
+    const before = rows(database)
+    const { statusCode, headers, json } = await reply
+    t.strictSame([statusCode, json(), headers.etag], [...answer as unknown[], undefined])
+    t.strictSame(rows(database), before)
+    t.strictSame([called, told, complaints(), await left()], [[], [], [], {}])
+  })
+
+  t.test(`${name}, but the transaction is rolled back: done`, async (t) => {
+    const { database, reply, called, told, complaints, left } = await waiting(t, setup)
+    database.exec(`${sql}; ROLLBACK`)
+    const { statusCode, headers, json } = await reply
+    t.strictSame([statusCode, json().contact?.name, headers.etag], [200, 'Marie', '"2"'])
+    t.match(rows(database).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
+    t.strictSame([called.length, told.length, complaints(), await left()], [1, 1, [], {}])
+  })
+}
+
+t.test('the token expires by the clock while the update waits: refused, nothing written', async (t) => {
+  const expiresAt = Date.now() + 1500
+  const { database, reply, called, told } = await waiting(t, {
+    late: (_app, database) => {
+      fill(database)
+      database.prepare("UPDATE omnichannel_auth_token SET expires_at = ? WHERE user_id = 'ann'").run(new Date(expiresAt).toISOString())
+    }
+  })
+  await pause(expiresAt - Date.now() + 5)
+  database.exec('ROLLBACK')
+  const before = rows(database)
+  t.strictSame([(await reply).statusCode, (await reply).json()], unauthorized)
+  t.strictSame(rows(database), before)
+  t.strictSame([called, told], [[], []])
+})
+
+t.test('a stored answer: a caller without the permission does not get it, whatever the key and the tag', async (t) => {
+  const headers = { ...as('ann'), 'if-match': '"1"', 'idempotency-key': 'k' }
+  let revoke = false
+  const { update, database } = await build(t, {
+    host: (app, database) => {
+      app.addHook('preHandler', async () => { if (revoke) database.exec("DELETE FROM omnichannel_user_role WHERE user_id = 'ann'") })
+    }
+  })
+  t.equal((await update(body, headers)).statusCode, 200)
+  revoke = true
+  const before = { ...rows(database), omnichannel_user_role: [] }
+  for (const sent of [body, { ...body, name: 'Other' }, { contactId: 'who' }]) {
+    const reply = await update(sent, headers)
+    t.strictSame([reply.statusCode, reply.json(), reply.headers.etag, reply.headers['idempotency-replayed']], [...forbidden, undefined, undefined])
+  }
+  t.strictSame({ ...rows(database), omnichannel_user_role: [] }, before)
+})
+
+for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...references })) {
+  sqlite.test(`sqlite: ${name} by another connection while the update waits for the host: refused, nothing written`, async (t) => {
+    const file = `${t.testdir()}/contacts.db`
+    const database = new Database(file)
+    database.pragma('journal_mode = WAL')
+    const { fired: begun, fire } = signal()
+    const { update, called, told } = await observe(t, {
+      ...setup, database,
+      host: (app) => {
+        app.addHook('preHandler', async () => {
+          database.exec('BEGIN')
+          fire()
+        })
+      }
+    })
+    const reply = update(body)
+    await begun
+    const other = new Database(file)
+    other.exec(sql)
+    other.close()
+    database.exec('COMMIT')
+    const before = rows(database)
+    t.strictSame([(await reply).statusCode, (await reply).json()], answer)
+    t.strictSame(rows(database), before)
+    t.strictSame([called, told], [[], []])
+  })
+}

@@ -40,7 +40,7 @@ export function findFault (body: Loose): string | undefined {
   if (!outline(body)) return outline.errors![0]!.message
   for (const [key, validate] of parts) {
     if (!validate(body)) return validate.errors![0]!.message
-    const items: unknown[] = Array.isArray(body[key]) ? body[key] : []
+    const items = Array.isArray(body[key]) ? body[key].map((item: string) => item.toWellFormed()) : []
     for (let i = items.length - 1; i >= 0; i--) {
       const j = items.indexOf(items[i], i + 1)
       if (j !== -1) return `must NOT have duplicate items (items ## ${j} and ${i} are identical)`
@@ -96,7 +96,7 @@ export function predict (before: Rows, sent: unknown, now = 'moved'): Outcome {
 
   if (name !== undefined || emails != null || phones != null || merged !== undefined || contactManager != null || wipeConflicts === true) {
     const renamed = name !== undefined && name.toWellFormed() !== contact.name
-    Object.assign(contact, { unknown: 0, version: Number(contact.version) + 1, updated_at: now })
+    Object.assign(contact, { unknown: 0, version: Number(contact.version) + 1, updated_at: now, update_id: now })
     if (name !== undefined) contact.name = name.toWellFormed()
     if (contactManager != null) contact.contact_manager = contactManager === '' ? null : contactManager
     if (merged !== undefined) contact.custom_fields = Object.fromEntries(merged)

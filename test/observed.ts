@@ -1,0 +1,87 @@
+// A world that remembers what the host was told and what was logged, and that can say whether an update has left anything open.
+
+import { once } from 'node:events'
+import { request, type ClientRequest } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Test } from 'tap'
+import type { ContactUpdatedEvent, OmnichannelContactsOptions } from '../src/index.js'
+import { as, build, path, type Setup, type World } from './build.js'
+import { engineOf } from './engines.js'
+
+export const internal = { success: false, error: 'Internal server error' }
+export const busy = { success: false, error: 'error-database-busy' }
+
+interface Line {
+  level: number
+  msg: string
+  err?: { message: string, stack: string }
+}
+
+export interface Observed extends World {
+  /** The events with which `beforeCommit` was called. */
+  called: ContactUpdatedEvent[]
+  /** The events with which `onContactUpdated` was called. */
+  told: ContactUpdatedEvent[]
+  lines: Line[]
+  /** What was logged as a warning or an error: the message, and the stacks of the error and of its causes. */
+  complaints: () => string[]
+  /** Transactions that are still open, and a changed busy timeout. Empty when all is as it was. */
+  left: () => Promise<object>
+}
+
+export async function observe (t: Test, { beforeCommit, ...setup }: Setup = {}): Promise<Observed> {
+  const observed = { called: [], told: [], lines: [] } as Pick<Observed, 'called' | 'told' | 'lines'>
+  const { called, told, lines } = observed
+  const level = 'info'
+  const world = await build(t, {
+    ...setup,
+    server: { logger: { level, stream: { write: (line: string) => { lines.push(JSON.parse(line) as Line) } } }, ...setup.server } as Setup['server'] & object,
+    beforeCommit: ((event, connection) => {
+      called.push(event)
+      return beforeCommit?.(event, connection)
+    }) satisfies OmnichannelContactsOptions['beforeCommit'],
+    onContactUpdated: (event) => { told.push(event) }
+  })
+  const { database } = world
+  const isSqlite = engineOf(t) === 'sqlite'
+  const busyTimeout = (): unknown => database.pragma('busy_timeout', { simple: true })
+  const before = isSqlite ? busyTimeout() : undefined
+
+  return {
+    ...world,
+    ...observed,
+    complaints: () => lines.filter(({ level }) => level > 30).map(({ msg, err }) => `${msg}: ${err?.stack}`),
+    left: async () => {
+      if (isSqlite) return { ...database.inTransaction && { inTransaction: true }, ...busyTimeout() !== before && { busyTimeout: busyTimeout() } }
+      const find = database.prepare("SELECT pid, state, query FROM pg_stat_activity WHERE application_name = current_schema() AND state <> 'idle' AND pid <> pg_backend_pid()")
+      // The server notices only after a while that a client is gone.
+      for (let times = 0; times < 100 && find.all().length > 0; times++) await pause(10)
+      return Object.fromEntries(find.all().map((row) => [(row as { pid: number }).pid, row]))
+    }
+  }
+}
+
+/** What came back over a socket. */
+export interface Reply {
+  status: number
+  headers: Record<string, unknown>
+  body: unknown
+}
+
+/** Sends over a socket; `reply` is undefined when the connection was closed without one. */
+export async function listen ({ app }: World): Promise<(body: unknown, headers?: object) => { sent: ClientRequest, reply: Promise<Reply | undefined> }> {
+  if (!app.server.listening) await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  return (body, headers = {}) => {
+    const sent = request({
+      host: '127.0.0.1', port, path, method: 'POST', headers: { ...as('ann'), 'content-type': 'application/json', ...headers }, agent: false
+    })
+    const reply = once(sent, 'response').then(async ([message]) => {
+      const text = (await message.toArray()).join('')
+      return { status: message.statusCode, headers: message.headers, body: text === '' ? '' : JSON.parse(text) as unknown }
+    }).catch(() => undefined)
+    sent.end(JSON.stringify(body))
+    return { sent, reply }
+  }
+}
