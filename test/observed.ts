@@ -36,7 +36,7 @@ export async function observe (t: Test, { beforeCommit, ...setup }: Setup = {}):
   const level = 'info'
   const world = await build(t, {
     ...setup,
-    server: { logger: { level, stream: { write: (line: string) => { lines.push(JSON.parse(line) as Line) } } }, ...setup.server } as Setup['server'] & object,
+    server: { logger: { level, stream: { write: (line: string) => { lines.push(JSON.parse(line) as Line) } } }, ...setup.server },
     beforeCommit: ((event, connection) => {
       called.push(event)
       return beforeCommit?.(event, connection)
@@ -54,7 +54,8 @@ export async function observe (t: Test, { beforeCommit, ...setup }: Setup = {}):
     complaints: () => lines.filter(({ level }) => level > 30).map(({ msg, err }) => `${msg}: ${err?.stack}`),
     left: async () => {
       if (isSqlite) return { ...database.inTransaction && { inTransaction: true }, ...busyTimeout() !== before && { busyTimeout: busyTimeout() } }
-      const find = database.prepare("SELECT pid, state, query FROM pg_stat_activity WHERE application_name = current_schema() AND state <> 'idle' AND pid <> pg_backend_pid()")
+      const find = database.prepare(`SELECT pid, state, query FROM pg_stat_activity
+        WHERE application_name = current_schema() AND state <> 'idle' AND pid <> pg_backend_pid()`)
       // The server notices only after a while that a client is gone.
       for (let times = 0; times < 100 && find.all().length > 0; times++) await pause(10)
       return Object.fromEntries(find.all().map((row) => [(row as { pid: number }).pid, row]))

@@ -62,7 +62,7 @@ const refuse = (error: string): unknown => [400, { success: false, error }]
 /** What the update refers to, and what is looked up in the transaction like the caller. */
 const references: typeof scenarios = {
   'the user has another role': ["UPDATE omnichannel_user_role SET role = 'guest' WHERE user_id = 'ann'", forbidden],
-  'the role and the token are gone': ["DELETE FROM omnichannel_user_role; DELETE FROM omnichannel_auth_token", unauthorized],
+  'the role and the token are gone': ['DELETE FROM omnichannel_user_role; DELETE FROM omnichannel_auth_token', unauthorized],
   'the new manager is no agent any more': ["DELETE FROM omnichannel_user_role WHERE user_id = 'bob'", refuse('error-contact-manager-not-found')],
   'a custom field has another pattern': ["UPDATE omnichannel_custom_field SET regexp = '^silver$' WHERE id = 'plan'", refuse('Invalid value for Plan field')],
   'a custom field is hidden': ["UPDATE omnichannel_custom_field SET visibility = 'hidden' WHERE id = 'note'", refuse('Custom field note is not allowed')],

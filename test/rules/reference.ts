@@ -40,9 +40,9 @@ export function findFault (body: Loose): string | undefined {
   if (!outline(body)) return outline.errors![0]!.message
   for (const [key, validate] of parts) {
     if (!validate(body)) return validate.errors![0]!.message
-    const items = Array.isArray(body[key]) ? body[key].map((item: string) => item.toWellFormed()) : []
+    const items = Array.isArray(body[key]) ? (body[key] as string[]).map((item) => item.toWellFormed()) : []
     for (let i = items.length - 1; i >= 0; i--) {
-      const j = items.indexOf(items[i], i + 1)
+      const j = items.indexOf(items[i] as string, i + 1)
       if (j !== -1) return `must NOT have duplicate items (items ## ${j} and ${i} are identical)`
     }
   }

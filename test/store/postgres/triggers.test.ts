@@ -1,0 +1,105 @@
+// Triggers and rules of the host: those that add to an update leave it one update, and those that drop a part of it fail it.
+
+import { UpdateRefusedError } from '../../../src/index.js'
+import { as, build, changes, rows } from '../../build.js'
+import { postgres as t } from '../../engines.js'
+import { internal, observe } from '../../observed.js'
+
+const body = {
+  contactId: 'maria', name: 'Marie', emails: ['a@b.c'], phones: ['1', '2'], customFields: { plan: 'silver' }, wipeConflicts: true
+}
+const keyed = { ...as('ann'), 'idempotency-key': 'k' }
+
+/** SQL that makes a trigger. */
+function trigger (table: string, when: string, work: string, kind = ''): string {
+  return `CREATE FUNCTION host_work() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${work} RETURN NEW; END $$;
+    CREATE ${kind} TRIGGER host ${when} ON omnichannel_${table} ${kind === '' ? '' : 'DEFERRABLE INITIALLY DEFERRED'} FOR EACH ROW EXECUTE FUNCTION host_work()`
+}
+
+const adding: Record<string, string> = {
+  'sets updated_at': trigger('contact', 'BEFORE UPDATE', "NEW.updated_at := '2026-06-01';"),
+  'sets version': trigger('contact', 'BEFORE UPDATE', 'NEW.version := OLD.version + 10;'),
+  'sets neither version nor updated_at on': trigger('contact', 'BEFORE UPDATE', 'NEW.version := OLD.version; NEW.updated_at := OLD.updated_at;'),
+  'sets version afterwards': trigger('contact', 'AFTER UPDATE',
+    'IF pg_trigger_depth() = 1 THEN UPDATE omnichannel_contact SET version = version + 5, updated_at = now() WHERE id = NEW.id; END IF;'),
+  'sets them at COMMIT': trigger('contact', 'AFTER UPDATE',
+    'UPDATE omnichannel_contact SET version = version + 5, updated_at = now() WHERE id = NEW.id AND version < 5;', 'CONSTRAINT'),
+  'enables and disables columns of its own': `ALTER TABLE omnichannel_contact ADD COLUMN touched integer NOT NULL DEFAULT 0;
+    ${trigger('contact', 'BEFORE UPDATE', 'NEW.touched := OLD.touched + 1;')}`,
+  'sends a message to listeners': trigger('contact', 'AFTER UPDATE', "PERFORM pg_notify('contacts', NEW.id);"),
+  ...Object.fromEntries(['DEBUG', 'LOG', 'INFO', 'NOTICE', 'WARNING'].flatMap((level) => [
+    [`raises a ${level}`, trigger('contact', 'BEFORE UPDATE', `RAISE ${level} 'of the host';`)],
+    [`raises a ${level} at COMMIT`, trigger('contact', 'AFTER UPDATE', `RAISE ${level} 'of the host';`, 'CONSTRAINT')]
+  ])),
+  'raises a WARNING as a replica that is late would': trigger('contact', 'AFTER UPDATE',
+    "RAISE WARNING 'canceling wait for synchronous replication due to user request' USING ERRCODE = '01000';", 'CONSTRAINT'),
+  'writes for each e-mail': trigger('contact_email', 'AFTER INSERT OR UPDATE', "INSERT INTO omnichannel_statistic VALUES ('host', 1) ON CONFLICT DO NOTHING;")
+}
+for (const [name, sql] of Object.entries(adding)) {
+  for (const pipeline of [true, false]) {
+    t.test(`a trigger that ${name}: done once${pipeline ? '' : ', without pipelining'}`, async (t) => {
+      const { update, database, called, told, complaints, left } = await observe(t, { pool: { pipeline } })
+      database.exec(sql)
+      const reply = await update(body, keyed)
+      const again = await update(body, keyed)
+      t.strictSame([reply.statusCode, reply.json().contact?.name, reply.headers['idempotency-replayed']], [200, 'Marie', undefined])
+      t.strictSame([again.statusCode, again.body, again.headers.etag, again.headers['idempotency-replayed']], [200, reply.body, reply.headers.etag, 'true'])
+      t.match(rows(database).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Marie', update_id: called[0]?.updateId }])
+      t.strictSame([called.length, told.length, complaints(), await left()], [1, 1, [], {}])
+      t.equal(database.prepare("SELECT value FROM omnichannel_statistic WHERE name = 'Resolved_Conflicts_Count'").pluck().get(), 2)
+    })
+  }
+}
+
+const drop = 'RETURN NULL;'
+const dropping: Record<string, string> = {
+  'a trigger that drops the update of the contact': trigger('contact', 'BEFORE UPDATE', drop),
+  'a trigger that drops new e-mails': trigger('contact_email', 'BEFORE INSERT', drop),
+  'a trigger that drops changed e-mails': trigger('contact_email', 'BEFORE UPDATE', drop),
+  'a trigger that drops the deletion of e-mails': trigger('contact_email', 'BEFORE DELETE', drop),
+  'a trigger that drops new phone numbers': trigger('contact_phone', 'BEFORE INSERT', drop),
+  'a trigger that drops one of them': trigger('contact_phone', 'BEFORE INSERT OR UPDATE', "IF NEW.phone_number = '2' THEN RETURN NULL; END IF;"),
+  'a trigger that drops the statistic': trigger('statistic', 'BEFORE INSERT', drop),
+  'a trigger that drops the stored answer': trigger('idempotency_key', 'BEFORE INSERT', drop),
+  'a rule instead of the update of the contact': 'CREATE RULE host AS ON UPDATE TO omnichannel_contact DO INSTEAD NOTHING',
+  'a rule instead of new e-mails': 'CREATE RULE host AS ON INSERT TO omnichannel_contact_email DO INSTEAD NOTHING',
+  'a rule instead of the deletion of e-mails': 'CREATE RULE host AS ON DELETE TO omnichannel_contact_email DO INSTEAD NOTHING',
+  'a rule instead of the stored answer': 'CREATE RULE host AS ON INSERT TO omnichannel_idempotency_key DO INSTEAD NOTHING',
+  'a rule instead of the update for this contact only': "CREATE RULE host AS ON UPDATE TO omnichannel_contact WHERE OLD.id = 'maria' DO INSTEAD NOTHING"
+}
+for (const [name, sql] of Object.entries(dropping)) {
+  for (const pipeline of [true, false]) {
+    t.test(`${name}: 500, nothing written${pipeline ? '' : ', without pipelining'}`, async (t) => {
+      const { update, database, told, complaints, left } = await observe(t, { pool: { pipeline, max: 1 } })
+      if (name.includes('statistic')) database.exec('DELETE FROM omnichannel_statistic')
+      database.exec(sql)
+      const before = rows(database)
+      for (let time = 1; time <= 2; time++) {
+        const reply = await update(body, keyed)
+        t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [500, internal, undefined])
+        t.equal(complaints().length, time, 'logged once')
+      }
+      t.strictSame(rows(database), before)
+      t.strictSame([told, await left()], [[], {}])
+      database.exec(sql.startsWith('CREATE RULE') ? `DROP RULE host ON ${/omnichannel_\w+/.exec(sql)![0]}` : 'DROP FUNCTION host_work CASCADE')
+      t.equal((await update(body, keyed)).statusCode, 200)
+    })
+  }
+}
+
+t.test('a trigger that drops the renames of rooms: they are not part of the contact', async (t) => {
+  const { update, database } = await build(t)
+  database.exec(trigger('room', 'BEFORE UPDATE', drop))
+  const before = rows(database)
+  t.equal((await update({ contactId: 'blank', name: 'Blank' })).statusCode, 200)
+  t.strictSame(changes(before, rows(database)), { 'contact blank': { name: 'Blank', unknown: 0, version: 2, updated_at: 'moved' } })
+})
+
+t.test('a trigger that raises a refusal of the host as an error: 500, not the text', async (t) => {
+  const { update, database } = await observe(t)
+  database.exec(trigger('contact', 'BEFORE UPDATE', `RAISE EXCEPTION '${new UpdateRefusedError('error-mine').code}' USING ERRCODE = 'P0404';`))
+  const before = rows(database)
+  const reply = await update(body)
+  t.strictSame([reply.statusCode, reply.json()], [500, internal])
+  t.strictSame(rows(database), before)
+})
