@@ -80,11 +80,12 @@ function decideWrites (
   const result: UpdateResult = { version: (updated ?? previous).row.version, answer: context.toAnswer(contact), replayed: false }
 
   const writes: Array<Query | HostCallback> = updated === undefined ? [] : writesOf(previous, updated, updateId)
+  if (idempotencyKey !== undefined) writes.push(...storeResponse(idempotencyKey, previous.row.id, result, anyExpired))
   if (updated !== undefined) {
     result.change = { updateId, contact, previous }
+    // Last, because it may change the session, and may end the transaction.
     if (beforeCommit !== undefined) writes.push(beforeCommit(result.change))
   }
-  if (idempotencyKey !== undefined) writes.push(...storeResponse(idempotencyKey, previous.row.id, result, anyExpired))
   return { result, writes, findOutcome: readOutcome(context, previous, result) }
 }
 

@@ -18,6 +18,7 @@ export interface PostgresClient {
   on (event: string, listener: Listener): unknown
   removeListener (event: string, listener: Listener): unknown
   release: (destroy?: boolean) => void
+  end: () => Promise<void>
 }
 
 // eslint-disable-next-line @typescript-eslint/no-explicit-any

@@ -46,6 +46,7 @@ export function judgeCommit (outcomes: readonly Outcome[], index: number, isConf
   if (failed !== undefined) {
     const { error } = failed
     if (isSavepointGone(error)) return { is: 'ended-by-host', cause: new Error('beforeCommit has ended the transaction', { cause: error }) }
+    if (codeOf(error) === '25P02') throw new Error('beforeCommit has let the transaction fail', { cause: error })
     // Where COMMIT has not even been sent, nothing is open.
     if (isCommitAmbiguous(error) && outcomes.length > index) return { is: 'in-doubt', cause: error }
     throw error
@@ -56,8 +57,12 @@ export function judgeCommit (outcomes: readonly Outcome[], index: number, isConf
 }
 
 /** No such savepoint, or no transaction at all. */
-function isSavepointGone (error: unknown): boolean {
-  return /^(3B001|25P01)$/.test(String((Object(error) as PostgresError).code))
+export function isSavepointGone (error: unknown): boolean {
+  return /^(3B001|25P01)$/.test(String(codeOf(error)))
+}
+
+function codeOf (error: unknown): unknown {
+  return (Object(error) as PostgresError).code
 }
 
 /** Transaction resolution unknown. */

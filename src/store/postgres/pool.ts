@@ -25,13 +25,13 @@ export async function withRetry<Result> (deadline: number, attempt: () => Promis
 
 const lost = new WeakSet<PostgresClient>()
 
-/** Whether the connection was lost while the client was in our hands. */
-export function isLost (client: PostgresClient): boolean {
-  return lost.has(client)
+/** The client does not go back to the pool: its connection was lost, or the host still uses it. */
+export function markLost (client: PostgresClient): void {
+  lost.add(client)
 }
 
-function markLost (this: PostgresClient): void {
-  lost.add(this)
+function onError (this: PostgresClient): void {
+  markLost(this)
 }
 
 export async function withClient<Result> (
@@ -54,8 +54,8 @@ function isIdle (client: PostgresClient): boolean {
 }
 
 function giveBack (client: PostgresClient, isSpent: boolean): void {
-  client.removeListener('error', markLost)
-  client.release(isSpent)
+  client.removeListener('error', onError)
+  client.release(isSpent || lost.has(client))
 }
 
 async function connect (pool: PostgresPool, deadline: number): Promise<PostgresClient> {
@@ -71,7 +71,7 @@ async function connect (pool: PostgresPool, deadline: number): Promise<PostgresC
       if (client === undefined) return reject(error)
       if (isLate) return client.release()
       // At once: an error that comes in the same chunk as the last answer would end the process.
-      client.on('error', markLost)
+      client.on('error', onError)
       resolve(client)
     })
   })

@@ -2,13 +2,13 @@
 // host takes one more. The contact is locked by the first read, and nothing counts as done before the server has said COMMIT.
 
 import { RequestGoneError } from '../../errors.js'
-import type { HostCallback, Query, Update } from '../operation.js'
+import type { Decision, HostCallback, Query, Update } from '../operation.js'
 import type { Reply } from '../store.js'
 import { isTransient, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery } from './handle.js'
-import { judgeCommit, listenForReplica, type Attempt } from './in-doubt.js'
+import { isSavepointGone, judgeCommit, listenForReplica, type Attempt } from './in-doubt.js'
 import { resultsOf, send } from './pipeline.js'
-import { isLost } from './pool.js'
+import { markLost } from './pool.js'
 import { statement, toQuery, toRows } from './statements.js'
 
 // The host may have made another isolation level the default.
@@ -31,13 +31,14 @@ export async function transact<Result> (
 ): Promise<Attempt<Result>> {
   refuseGone(reply)
   const timeoutMs = Math.max(deadline - performance.now(), 1)
+  let decision: Decision<Result> | undefined
   try {
     const { queries, decide } = prepare()
     const [, settings, ...results] = resultsOf(
       await send(client, [begin, configure([String(Math.ceil(timeoutMs))]), ...queries.map(toQuery)], deadline))
     checkEncoding(settings?.rows)
     refuseGone(reply)
-    const decision = decide(toRows(queries, results))
+    decision = decide(toRows(queries, results))
 
     const unsent = await write(client, decision.writes, reply, deadline)
     refuseGone(reply)
@@ -46,8 +47,12 @@ export async function transact<Result> (
     const outcomes = await send(client, [...unsent, commit], performance.now() + timeoutMs)
     return { decision, end: judgeCommit(outcomes, unsent.length, isConfirmed()) }
   } catch (error) {
+    if (error instanceof EndedByHostError && decision !== undefined) {
+      reply.lock()
+      return { decision, end: { is: 'ended-by-host', cause: error.cause } }
+    }
     reply.unlock()
-    if (!(error instanceof HostCallbackTimeout)) await send(client, [rollback], deadline)
+    await send(client, [rollback], deadline)
     throw error
   }
 }
@@ -88,30 +93,44 @@ async function write (
   return unsent
 }
 
-class HostCallbackTimeout extends Error {}
+/** Perhaps with COMMIT. */
+class EndedByHostError extends Error {}
 
 async function callHost (client: PostgresClient, { call }: HostCallback, deadline: number): Promise<void> {
-  const { release } = client
+  const { release, end } = client
   const released = { byHost: false }
   client.release = () => { released.byHost = true }
+  client.end = () => {
+    released.byHost = true
+    return Promise.resolve()
+  }
   let timer: NodeJS.Timeout | undefined
   try {
     await Promise.race([
       call(client as never),
       new Promise((_resolve, reject) => {
-        const fail = (): void => { reject(new HostCallbackTimeout('beforeCommit has not ended by the deadline')) }
+        const fail = (): void => {
+          // It may still send something.
+          markLost(client)
+          reject(new EndedByHostError('', { cause: new Error('beforeCommit has not ended by the deadline') }))
+        }
         timer = setTimeout(fail, Math.max(deadline - performance.now(), 0))
       })
     ])
+    if (released.byHost) throw new Error('beforeCommit has released its client, or ended it')
   } catch (error) {
-    // An error of the host's own is never taken for one of the database.
-    const { cause } = Object(error) as { cause?: unknown }
-    const isOfClient = isLost(client) || client.getTransactionStatus() === 'E'
-    throw isOfClient && isTransient(cause) ? cause : error
+    throw error instanceof EndedByHostError ? error : await explain(client, error, deadline)
   } finally {
     clearTimeout(timer)
-    client.release = release
+    Object.assign(client, { release, end })
   }
-  if (released.byHost) throw new Error('beforeCommit has released its client')
-  if (client.getTransactionStatus() === 'E') throw new Error('beforeCommit has let the transaction fail')
+}
+
+/** An error of the host's own is never taken for one of the database. */
+async function explain (client: PostgresClient, error: unknown, deadline: number): Promise<unknown> {
+  const [outcome] = await send(client, [releaseSavepoint], deadline)
+  if (outcome === undefined || !('error' in outcome)) return error
+  if (isSavepointGone(outcome.error)) return new EndedByHostError('', { cause: error })
+  const { cause } = Object(error) as { cause?: unknown }
+  return isTransient(cause) ? cause : error
 }
