@@ -53,7 +53,8 @@ export async function observe (t: Test, { beforeCommit, ...setup }: Setup = {}):
     ...observed,
     complaints: () => lines.filter(({ level }) => level > 30).map(({ msg, err }) => `${msg}: ${err?.stack}`),
     left: async () => {
-      if (isSqlite) return { ...database.inTransaction && { inTransaction: true }, ...busyTimeout() !== before && { busyTimeout: busyTimeout() } }
+      const timeout = isSqlite ? busyTimeout() : undefined
+      if (isSqlite) return { ...database.inTransaction && { inTransaction: true }, ...timeout !== before && { busyTimeout: timeout } }
       const find = database.prepare(`SELECT pid, state, query FROM pg_stat_activity
         WHERE application_name = current_schema() AND state <> 'idle' AND pid <> pg_backend_pid()`)
       // The server notices only after a while that a client is gone.
@@ -70,8 +71,13 @@ export interface Reply {
   body: unknown
 }
 
+interface Sent {
+  sent: ClientRequest
+  reply: Promise<Reply | undefined>
+}
+
 /** Sends over a socket; `reply` is undefined when the connection was closed without one. */
-export async function listen ({ app }: World): Promise<(body: unknown, headers?: object) => { sent: ClientRequest, reply: Promise<Reply | undefined> }> {
+export async function listen ({ app }: World): Promise<(body: unknown, headers?: object) => Sent> {
   if (!app.server.listening) await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
   return (body, headers = {}) => {

@@ -32,14 +32,14 @@ function ask (order: Order): Array<Record<string, unknown>> {
   return rows
 }
 
-/** Resolves to the process that serves the plugin as soon as it waits for a lock, in the schema of `database`. */
-export async function backendThatWaits (database: Database.Database): Promise<number> {
+/** Resolves to a process that serves the plugin as soon as `count` of them wait for a lock, in the schema of `database`. */
+export async function backendThatWaits (database: Database.Database, count = 1): Promise<number> {
   const schema = database.prepare<[], string>('SELECT current_schema()').pluck().get()!
   const waiting = createHandle(await postgresHost(), 'pg_catalog')
     .prepare("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = ?").pluck()
   for (;;) {
-    const pid = waiting.get(schema)
-    if (pid !== undefined) return Number(pid)
+    const pids = waiting.all(schema)
+    if (pids.length >= count) return Number(pids[0])
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }

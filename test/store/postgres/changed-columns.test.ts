@@ -15,10 +15,10 @@ const changed: Record<string, string> = {
   'the version becomes a smallint': alter('contact', type('version', 'smallint')),
   'the name becomes a varchar': alter('contact', type('name', 'varchar(200)')),
   'several columns change at once': alter('contact', type('version', 'bigint'), type('name', 'varchar'), type('contact_manager', 'varchar'), type('update_id', 'varchar(32)')),
-  'the id becomes a varchar': alter('contact', type('id', 'varchar(99)')),
+  'ids of users and rooms become varchar': `${alter('user', type('id', 'varchar(99)'))}; ${alter('room', type('id', 'varchar(99)'), type('contact_id', 'varchar(99)'))}`,
   'the custom fields become text': `${alter('contact', 'DROP CONSTRAINT omnichannel_contact_custom_fields_check')}; ${alter('contact', 'ALTER COLUMN custom_fields DROP DEFAULT')};
     ${alter('contact', type('custom_fields', 'text'))}`,
-  'the times become times without a zone': alter('contact', type('updated_at', 'timestamptz'), type('last_chat_at', 'timestamptz(6)')),
+  'times get another precision': alter('contact', type('updated_at', 'timestamptz'), type('last_chat_at', 'timestamptz(6)')),
   'e-mails become varchar': alter('contact_email', type('address', 'varchar(300)')),
   'phone numbers and positions change': alter('contact_phone', type('phone_number', 'varchar'), type('position', 'bigint')),
   'channels change': alter('contact_channel', type('name', 'varchar'), type('visitor_id', 'varchar')),

@@ -108,3 +108,92 @@ t.test('the server stays away: 500 at the deadline, and the log says why', async
   t.match(lines, [/FOC_IN_DOUBT/])
   t.notSame(rows(database), before)
 })
+
+for (const pipeline of [true, false]) {
+  const mode = pipeline ? '' : ', without pipelining'
+
+  const neighbours: Array<[addresses: string[], etags: string[], name: string]> = [
+    [['second'], ['"2"', '"3"'], 'First'],
+    // The one who was lost cannot know what became of it: two others have written since.
+    [['second', 'third'], ['"2"', '"3"', 'undefined'], 'Maria']
+  ]
+  for (const [addresses, etags, wanted] of neighbours) {
+    t.test(`${addresses.length} neighbours take the lost version in the same millisecond: each tag is given once, no 200 is lost${mode}`, async (t) => {
+      const others: Array<Promise<{ headers: Record<string, unknown> }>> = []
+      const told: string[] = []
+      const { update, database, lines } = await start(t, ['lost'], {
+        pool: { pipeline },
+        beforeCommit: async ({ contact }) => {
+          if (contact.name !== 'First' || others.length > 0) return
+          others.push(...addresses.map(async (address) => await update({ contactId: 'maria', emails: [address] })))
+          await backendThatWaits(database, addresses.length)
+        },
+        onContactUpdated: ({ updateId }) => { told.push(updateId) }
+      })
+      const now = new Date().toISOString()
+      const clock = t.intercept(Date.prototype, 'toISOString', { value: () => now })
+      const replies = [await update({ contactId: 'maria', name: 'First' }), ...await Promise.all(others)]
+      clock.restore()
+      t.strictSame(replies.map(({ headers }) => String(headers.etag)).sort(), etags)
+      t.match(database.prepare("SELECT name, version FROM omnichannel_contact WHERE id = 'maria'").get(), { name: wanted, version: 3 })
+      t.strictSame([told.length, new Set(told).size], [2, 2])
+      t.match(lines, wanted === 'First' ? [] : [/FOC_IN_DOUBT/])
+    })
+  }
+
+  for (const [what, event] of [['COMMIT did not arrive', 'lost'], ['the answer to COMMIT was cut off', 'unanswered']] as const) {
+    t.test(`${what}, and a twin on another node used the key: the stored answer, and one event${mode}`, async (t) => {
+      const told: string[] = []
+      let twin: Promise<{ statusCode: number, body: string, headers: Record<string, unknown> }> | undefined
+      const { update, name, database, lines } = await start(t, [event], {
+        pool: { pipeline },
+        beforeCommit: async () => {
+          if (twin !== undefined) return
+          twin = update(body, keyed)
+          await backendThatWaits(database)
+        },
+        onContactUpdated: ({ updateId }) => { told.push(updateId) }
+      })
+      const reply = await update(body, keyed)
+      const other = (await twin)!
+      t.strictSame([reply.statusCode, other.statusCode, reply.body, reply.headers.etag, other.headers.etag], [200, 200, other.body, '"2"', '"2"'])
+      t.strictSame([reply.headers['idempotency-replayed'], other.headers['idempotency-replayed']].map(String).sort(), ['true', 'undefined'])
+      t.strictSame([told.length, name(), lines], [1, done, []])
+    })
+
+    t.test(`${what}, and another request on another node used the key: 422, and nothing of it${mode}`, async (t) => {
+      let twin: Promise<{ statusCode: number }> | undefined
+      const { update, name, database, lines } = await start(t, [event], {
+        pool: { pipeline },
+        beforeCommit: async () => {
+          if (twin !== undefined) return
+          twin = update({ contactId: 'maria', name: 'Twin' }, keyed)
+          await backendThatWaits(database)
+        }
+      })
+      const statuses = [(await update(body, keyed)).statusCode, (await twin)!.statusCode]
+      t.strictSame(statuses, event === 'lost' ? [422, 200] : [200, 422])
+      t.strictSame([name(), lines], [{ name: event === 'lost' ? 'Twin' : 'Marie', version: 2 }, []])
+    })
+
+    const triggers: Record<string, string> = {
+      updated_at: "NEW.updated_at := '2026-06-01'",
+      version: 'NEW.version := OLD.version + 10',
+      'version, which stays': 'NEW.version := OLD.version; NEW.updated_at := OLD.updated_at'
+    }
+    for (const [column, work] of Object.entries(triggers)) {
+      t.test(`${what}, and a trigger sets ${column}: done once${mode}`, async (t) => {
+        const told: string[] = []
+        const { update, database, lines } = await start(t, [event], {
+          pool: { pipeline }, onContactUpdated: ({ updateId }) => { told.push(updateId) }
+        })
+        database.exec(`CREATE TABLE journal (name text);
+          CREATE FUNCTION host_work() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${work}; INSERT INTO journal VALUES (NEW.name); RETURN NEW; END $$;
+          CREATE TRIGGER host BEFORE UPDATE ON omnichannel_contact FOR EACH ROW EXECUTE FUNCTION host_work()`)
+        const reply = await update(body)
+        t.strictSame([reply.statusCode, reply.json().contact?.name, told.length, lines], [200, 'Marie', 1, []])
+        t.strictSame(database.prepare('SELECT name FROM journal').pluck().all(), ['Marie'])
+      })
+    }
+  }
+}

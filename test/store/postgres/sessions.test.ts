@@ -5,6 +5,7 @@ import pg from 'pg'
 import { as, build, changes, fill, rows } from '../../build.js'
 import { postgres as t } from '../../engines.js'
 import type { PoolSettings } from '../../postgres-handle.js'
+import { observe } from '../../observed.js'
 import { body } from '../../rules/generated-bodies.js'
 
 const set = (settings: Record<string, string>): string => Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`).join(' ')
@@ -84,4 +85,94 @@ t.test('an update takes two round trips, and the look-up of its caller one', asy
   }
   t.equal((await update(all, { ...as('ann'), 'idempotency-key': 'k' })).statusCode, 200)
   t.equal(trips, 3)
+})
+
+const spoiled: Record<string, [sql: string, isRefused: boolean]> = {
+  'another client_encoding': ["SET client_encoding TO 'LATIN1'", true],
+  'another client_encoding with more characters': ["SET client_encoding TO 'WIN1252'", true],
+  SQL_ASCII: ["SET client_encoding TO 'SQL_ASCII'", true],
+  'our encoding by another name': ["SET client_encoding TO 'unicode'", false],
+  'an open transaction': ['BEGIN', true],
+  'an aborted transaction': ['BEGIN; SELECT 1/0', true],
+  'time-outs': ['SET statement_timeout = 1; SET lock_timeout = 1', false],
+  'another time zone and other words for times': ["SET timezone TO 'Asia/Kolkata'; SET datestyle TO 'German, DMY'; SET lc_time TO 'C'", false],
+  'other words for numbers and arrays': ["SET extra_float_digits = -15; SET array_nulls = off; SET bytea_output = 'escape'", false],
+  'no escapes in strings': ['SET standard_conforming_strings = off; SET backslash_quote = on', false],
+  'no notices': ["SET client_min_messages TO 'error'; SET log_min_messages TO 'panic'", false],
+  'another isolation level': ["SET default_transaction_isolation = 'serializable'; SET default_transaction_deferrable = on", false],
+  'no plans of indexes': ['SET enable_seqscan = off; SET enable_indexscan = off; SET plan_cache_mode = force_generic_plan', false],
+  'NULLs in comparisons': ['SET transform_null_equals = on; SET quote_all_identifiers = on', false],
+  'a prepared statement': ['PREPARE mine AS SELECT 1', false],
+  'no prepared statements': ['DEALLOCATE ALL', true],
+  'a session that is as new': ['DISCARD ALL', true],
+  'an advisory lock of its own': ['SELECT pg_advisory_lock(7)', false],
+  'an open cursor': ['DECLARE mine CURSOR WITH HOLD FOR SELECT 1', false]
+}
+for (const pipeline of [true, false]) {
+  for (const [name, [sql, isRefused]] of Object.entries(spoiled)) {
+    t.test(`a client that was given back with ${name}: 200, and every character is right${pipeline ? '' : ', without pipelining'}`, async (t) => {
+      const clients: Array<pg.PoolClient & { processID: number }> = []
+      const { update, database, told, complaints, left } = await observe(t, {
+        pool: { pipeline, max: 1 }, beforeCommit: (_event, client) => { clients.push(client) }
+      })
+      const sent = { contactId: 'maria', name: 'Größe ␀0 \0 🙂', emails: ['ä\\"{},@ü'], customFields: { plan: 'gold', note: 'Ж\n' } }
+      t.equal((await update({ contactId: 'maria', name: 'Warm' })).statusCode, 200)
+      // As the host does it: with a client of the pool, which is then given back.
+      await clients[0]!.query(sql).catch(() => undefined)
+      const reply = await update(sent, { ...as('ann'), 'idempotency-key': 'k' })
+      const again = await update(sent, { ...as('ann'), 'idempotency-key': 'k' })
+      const { contact } = reply.json()
+      t.match([reply.statusCode, contact], [200, { name: sent.name, emails: [{ address: 'ä\\"{},@ü' }], customFields: { note: 'Ж' } }])
+      t.match([contact.createdAt, contact.lastChat.ts], ['2026-01-01T00:00:00.000Z', '2026-01-02T03:04:05.678Z'])
+      t.strictSame([again.body, again.headers['idempotency-replayed']], [reply.body, 'true'])
+      t.strictSame(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), sent.name)
+      t.equal(clients[0] !== clients[1], isRefused, 'another client')
+      t.strictSame([told.length, complaints(), await left()], [2, [], {}])
+    })
+  }
+}
+
+const waits: Record<string, string> = {
+  'inserts a row that references the contact': "INSERT INTO note VALUES ('maria')",
+  'inserts an e-mail of the contact': "INSERT INTO omnichannel_contact_email VALUES ('maria', 7, 'host@example.com')",
+  'has locked the contact against a change of its key': "SELECT 1 FROM omnichannel_contact WHERE id = 'maria' FOR KEY SHARE",
+  'reads the contact': 'SELECT * FROM omnichannel_contact',
+  'updates another contact': "UPDATE omnichannel_contact SET name = 'x' WHERE id = 'blank'",
+  'stores an answer for another key': `INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer) VALUES ('ann', 'other', '', 'maria', 1, '')`
+}
+for (const [name, sql] of Object.entries(waits)) {
+  t.test(`a transaction of the host that ${name}: the update does not wait for it`, async (t) => {
+    const { update, database, called, complaints } = await observe(t, {
+      lockTimeout: 2000, host: (_app, database) => { database.exec('CREATE TABLE note (contact text)') },
+      late: (_app, database) => { database.exec('ALTER TABLE note ADD FOREIGN KEY (contact) REFERENCES omnichannel_contact') }
+    })
+    database.exec(`BEGIN; ${sql}`)
+    const reply = await update({ contactId: 'maria', name: 'Marie', phones: [] }, { ...as('ann'), 'idempotency-key': 'k' })
+    database.exec('COMMIT')
+    t.strictSame([reply.statusCode, reply.headers.etag, called.length, complaints()], [200, '"2"', 1, []])
+  })
+}
+
+for (const [time, isValid] of Object.entries({
+  '9999-12-31 23:59:59.999Z': true, '10000-01-01': true, '12026-11-29 00:00Z': true, '99999-01-01': true, '294276-12-31': true, infinity: true,
+  '-infinity': false, '0044-03-15 BC': false, '0001-01-01': false, '1970-01-01': false, '2026-01-01': false
+})) {
+  t.test(`a token that expires at ${time}: ${isValid ? 'valid' : 'expired'}`, async (t) => {
+    const { update, database } = await build(t)
+    database.exec(`UPDATE omnichannel_auth_token SET expires_at = '${time}' WHERE user_id = 'ann'`)
+    const reply = await update({ contactId: 'maria', name: 'Marie' })
+    t.equal(reply.statusCode, isValid ? 200 : 401)
+    t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), isValid ? 'Marie' : 'Maria')
+  })
+}
+
+t.test('times of a contact in the year 10000: answered with all their digits', async (t) => {
+  const { update, database } = await build(t)
+  database.exec(`UPDATE omnichannel_contact SET created_at = '10000-01-02 03:04:05.678Z', last_chat_at = '12026-11-29 00:00Z' WHERE id = 'maria';
+    UPDATE omnichannel_contact_channel SET verified_at = '10000-01-01 00:00Z', last_chat_id = 'room-1', last_chat_at = '10000-01-01 00:00Z' WHERE position = 1`)
+  const { contact } = (await update({ contactId: 'maria', name: 'Marie' })).json()
+  t.match(contact, {
+    createdAt: '10000-01-02T03:04:05.678Z', lastChat: { ts: '12026-11-29T00:00:00.000Z' },
+    channels: [{}, { verifiedAt: '10000-01-01T00:00:00.000Z', lastChat: { ts: '10000-01-01T00:00:00.000Z' } }]
+  })
 })

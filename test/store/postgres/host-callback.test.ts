@@ -1,0 +1,268 @@
+// What a beforeCommit of the host may do to its client, to its transaction and to the clock. Whatever it is: 200 means written, and anything
+// else means that nothing was.
+
+import { readFile } from 'node:fs/promises'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { PoolClient } from 'pg'
+import { UpdateRefusedError } from '../../../src/index.js'
+import { as, changes, hold, rows, type Setup } from '../../build.js'
+import { postgres as t } from '../../engines.js'
+import { internal, listen, observe } from '../../observed.js'
+import { signal } from '../../waiting.js'
+import { openWire } from './wire.js'
+
+const host: Setup['host'] = (_app, database) => { database.exec('CREATE TABLE journal (name text UNIQUE)') }
+const body = { contactId: 'maria', name: 'Marie' }
+const keyed = { ...as('ann'), 'idempotency-key': 'k' }
+type Client = PoolClient & { end: () => Promise<void>, connection: { stream: { destroy: () => void } } }
+
+/** What the callback does, and what of it the log says. */
+const harmful: Record<string, [work: (client: Client) => unknown, logged: RegExp]> = {
+  ROLLBACK: [async (client) => { await client.query('ROLLBACK') }, /ended the transaction/],
+  'ROLLBACK; BEGIN': [async (client) => { await client.query('ROLLBACK; BEGIN') }, /ended the transaction/],
+  'ROLLBACK AND CHAIN': [async (client) => { await client.query('ROLLBACK AND CHAIN') }, /ended the transaction/],
+  'ROLLBACK and a write of its own': [async (client) => { await client.query('ROLLBACK; BEGIN; SELECT 1') }, /ended the transaction/],
+  'ROLLBACK, not awaited': [(client) => { void client.query('ROLLBACK') }, /ended the transaction/],
+  'ABORT; BEGIN, and a savepoint of another name': [async (client) => { await client.query('ABORT; BEGIN; SAVEPOINT mine') }, /ended the transaction/],
+  'PREPARE TRANSACTION': [async (client) => { await client.query("PREPARE TRANSACTION 'x'") }, /prepared transactions are disabled|beforeCommit/],
+  'release()': [(client) => { client.release() }, /released its client/],
+  'release(true)': [(client) => { client.release(true) }, /released its client/],
+  'release() and a query later': [async (client) => { client.release(); await client.query('SELECT 1') }, /released its client/],
+  'end()': [async (client) => { await client.end() }, /or ended it/],
+  'end(), not awaited': [(client) => { void client.end() }, /or ended it/],
+  'a failed query whose error is swallowed': [async (client) => { await client.query('SELECT 1/0').catch(() => undefined) }, /let the transaction fail/],
+  'a failed query that is not awaited': [(client) => { client.query('SELECT 1/0').catch(() => undefined) }, /let the transaction fail/],
+  'a failed query behind others that are not awaited': [(client) => {
+    for (const sql of ['SELECT 1', 'SELECT pg_sleep(0.05)', 'SELECT 1/0']) client.query(sql).catch(() => undefined)
+  }, /let the transaction fail/],
+  'RELEASE of our savepoint': [async (client) => { await client.query('RELEASE SAVEPOINT omnichannel_update') }, /beforeCommit|savepoint/],
+  ...Object.fromEntries(['ECONNREFUSED', 'ENOENT', 'ETIMEDOUT', 'ECONNRESET', 'EPIPE', '57P01', '40001', '08006', '53300', '55P03'].map((code) => [
+    `an error of its own with the code ${code}`, [() => { throw Object.assign(new Error(`mine: ${code}`), { code }) }, new RegExp(`mine: ${code}`)]
+  ])),
+  'a file that is not there': [async () => { await readFile('/no/such/file') }, /ENOENT/],
+  'a fetch that fails': [async () => { await fetch('http://127.0.0.1:1/') }, /fetch failed/],
+  "words of node-postgres's": [() => { throw new Error('Connection terminated unexpectedly') }, /Connection terminated unexpectedly/],
+  'a rejection without a reason': [async () => { await Promise.reject(undefined) }, /beforeCommit failed/], // eslint-disable-line @typescript-eslint/prefer-promise-reject-errors
+  'an error with a status': [() => { throw Object.assign(new Error('mine'), { statusCode: 404, code: 'FOC_CONTACT_NOT_FOUND' }) }, /mine/]
+}
+for (const pipeline of [true, false]) {
+  const mode = pipeline ? '' : ', without pipelining'
+
+  for (const [name, [work, logged]] of Object.entries(harmful)) {
+    t.test(`beforeCommit: ${name}: 500 at once, called once, nothing written${mode}`, async (t) => {
+      let isHarmful = true
+      const { update, database, called, told, complaints, left } = await observe(t, {
+        host, lockTimeout: 3000,
+        pool: { pipeline, max: 1 },
+        beforeCommit: async (_event, client: Client) => {
+          await client.query("INSERT INTO journal VALUES ('half')")
+          if (isHarmful) await work(client)
+        }
+      })
+      const before = rows(database)
+      const reply = await update(body, keyed)
+      t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [500, internal, undefined])
+      t.equal(called.length, 1)
+      t.strictSame(rows(database), before)
+      t.strictSame(database.prepare('SELECT name FROM journal').all(), [])
+      t.match(complaints().filter((line) => !line.includes('a connection to the database was lost')), [logged])
+      t.strictSame([told, await left()], [[], {}])
+      isHarmful = false
+      t.equal((await update(body, keyed)).headers.etag, '"2"', 'the next is done')
+      t.strictSame([called.length, told.length, await left()], [2, 1, {}])
+    })
+  }
+
+  const committing: Record<string, (client: Client) => Promise<unknown>> = {
+    COMMIT: async (client) => await client.query('COMMIT'),
+    'COMMIT; BEGIN': async (client) => await client.query('COMMIT; BEGIN'),
+    'COMMIT AND CHAIN': async (client) => await client.query('COMMIT AND CHAIN'),
+    'COMMIT, and then it throws': async (client) => {
+      await client.query('COMMIT')
+      throw new Error('late')
+    },
+    'COMMIT, and release()': async (client) => {
+      await client.query('COMMIT')
+      client.release()
+    },
+    'COMMIT, and then it never resolves': async (client) => {
+      await client.query('COMMIT')
+      await new Promise(() => undefined)
+    },
+    'COMMIT, and then it refuses': async (client) => {
+      await client.query('COMMIT')
+      throw new UpdateRefusedError('error-late')
+    }
+  }
+  for (const [name, work] of Object.entries(committing)) {
+    t.test(`beforeCommit: ${name}: what it has committed is answered with 200, and with a key again${mode}`, async (t) => {
+      const { update, database, called, told, left } = await observe(t, {
+        lockTimeout: 1000, pool: { pipeline, max: 1 }, beforeCommit: async (_event, client: Client) => { await work(client) }
+      })
+      const before = rows(database)
+      const reply = await update(body, keyed)
+      t.strictSame([reply.statusCode, reply.json().contact?.name, reply.headers.etag], [200, 'Marie', '"2"'])
+      const { omnichannel_idempotency_key: keys, ...after } = rows(database)
+      t.match(changes(before, after), { 'contact maria': { name: 'Marie', version: 2 } })
+      t.equal(keys?.length, 1)
+      const again = await update(body, keyed)
+      t.strictSame([again.statusCode, again.body, again.headers['idempotency-replayed']], [200, reply.body, 'true'])
+      t.strictSame([called.length, told.length, await left()], [1, 1, {}])
+    })
+  }
+
+  const harmless: Record<string, (client: Client) => unknown> = {
+    'BEGIN, which only warns': async (client) => await client.query('BEGIN'),
+    'a savepoint of its own, left open': async (client) => await client.query('SAVEPOINT mine'),
+    'a savepoint of its own, undone': async (client) => await client.query('SAVEPOINT mine; UPDATE omnichannel_contact SET name = NULL::text || name; ROLLBACK TO mine').catch(async () => await client.query('ROLLBACK TO mine')),
+    'a savepoint of our name': async (client) => await client.query('SAVEPOINT omnichannel_update'),
+    'LISTEN and NOTIFY': async (client) => await client.query("LISTEN contacts; NOTIFY contacts, 'x'"),
+    'a query that is not awaited': (client) => { void client.query("INSERT INTO journal VALUES ('late')") },
+    'many queries that are not awaited': (client) => { for (let index = 0; index < 50; index++) void client.query('INSERT INTO journal VALUES ($1)', [`late ${index}`]) },
+    'a cursor that is left open': async (client) => await client.query('DECLARE mine CURSOR FOR SELECT * FROM generate_series(1, 100000)'),
+    'constraints that are checked at once': async (client) => await client.query('SET CONSTRAINTS ALL IMMEDIATE'),
+    'another client_encoding': async (client) => await client.query("SET client_encoding TO 'LATIN1'"),
+    'another client_encoding until COMMIT': async (client) => await client.query("SET LOCAL client_encoding TO 'LATIN1'"),
+    'another search_path until COMMIT': async (client) => await client.query('SET LOCAL search_path TO pg_catalog'),
+    'another role until COMMIT': async (client) => await client.query('SET LOCAL ROLE pg_read_all_data'),
+    'the transaction is read-only from now on': async (client) => await client.query('SET TRANSACTION READ ONLY'),
+    'a statement_timeout of a millisecond': async (client) => await client.query('SET LOCAL statement_timeout = 1'),
+    'listeners of its own': (client) => { client.on('error', () => undefined).on('notice', () => undefined) },
+    'a thenable': () => ({ then: (resolve: (value: unknown) => void) => { resolve(undefined) } })
+  }
+  for (const [name, work] of Object.entries(harmless)) {
+    t.test(`beforeCommit: ${name}: 200, written once, and the next as well${mode}`, async (t) => {
+      const { update, database, called, told, complaints, left } = await observe(t, {
+        host, pool: { pipeline, max: 2 }, beforeCommit: async (_event, client: Client) => { await work(client) }
+      })
+      for (const version of [2, 3]) {
+        if (version === 3) database.exec('DELETE FROM journal')
+        const headers = { ...as('ann'), 'idempotency-key': `k${version}` }
+        const reply = await update({ contactId: 'maria', name: `Größe ${version} 🙂` }, headers)
+        t.strictSame([reply.statusCode, reply.json().contact?.name, reply.headers.etag], [200, `Größe ${version} 🙂`, `"${version}"`])
+        t.match(rows(database).omnichannel_contact, [{}, {}, { name: `Größe ${version} 🙂`, version }])
+        t.equal((await update({ contactId: 'maria', name: `Größe ${version} 🙂` }, headers)).body, reply.body, 'the stored answer is the same')
+      }
+      t.strictSame([called.length, told.length, complaints(), await left()], [2, 2, [], {}])
+    })
+  }
+
+  const endless: Record<string, (client: Client) => unknown> = {
+    'that never resolves': async () => await new Promise(() => undefined),
+    'that never resolves, with a query under way': async (client) => {
+      client.query('SELECT pg_sleep(60)').catch(() => undefined)
+      await new Promise(() => undefined)
+    },
+    'that has ended the transaction and never resolves': async (client) => {
+      await client.query('ROLLBACK')
+      await new Promise(() => undefined)
+    },
+    'that has begun another transaction and never resolves': async (client) => {
+      await client.query('ROLLBACK; BEGIN')
+      await new Promise(() => undefined)
+    },
+    'that has released its client and never resolves': async (client) => {
+      client.release()
+      await new Promise(() => undefined)
+    }
+  }
+  for (const [name, work] of Object.entries(endless)) {
+    t.test(`a beforeCommit ${name}: 500 at the deadline, its client is dropped, and the server closes${mode}`, async (t) => {
+      const clients: Client[] = []
+      const { app, update, database, called, told, complaints, left } = await observe(t, {
+        host, lockTimeout: 300, pool: { pipeline, max: 1 },
+        beforeCommit: async (_event, client: Client) => {
+          clients.push(client)
+          if (clients.length === 1) await work(client)
+        }
+      })
+      const before = rows(database)
+      const reply = await update(body, keyed)
+      t.strictSame([reply.statusCode, reply.json()], [500, internal])
+      t.match(complaints().filter((line) => !line.includes('a connection to the database was lost')), [/beforeCommit has not ended by the deadline/])
+      t.strictSame([called.length, told], [1, []])
+      t.strictSame(await left(), {})
+      t.strictSame(rows(database), before)
+      await t.rejects(clients[0]!.query('SELECT 1'), 'its client can do no more')
+      t.equal((await update(body, keyed)).headers.etag, '"2"')
+      t.not(clients[0], clients[1])
+      await app.close()
+    })
+  }
+
+  t.test(`a beforeCommit that ends after its deadline, with an error: nobody is told twice, and the process lives${mode}`, async (t) => {
+    const { fired, fire } = signal()
+    const { update, database, complaints } = await observe(t, {
+      lockTimeout: 200, pool: { pipeline },
+      beforeCommit: async ({ contact }, client: Client) => {
+        if (contact.name !== 'Marie') return
+        await fired
+        await client.query("UPDATE omnichannel_contact SET name = 'Late'")
+      }
+    })
+    const before = rows(database)
+    t.equal((await update(body)).statusCode, 500)
+    fire()
+    await pause(20)
+    t.strictSame(rows(database), before)
+    t.equal((await update({ contactId: 'maria', name: 'Mary' })).statusCode, 200)
+    t.equal(complaints().filter((line) => line.includes('deadline')).length, 1)
+  })
+
+  t.test(`a beforeCommit whose own query is slower than the deadline: not written${mode}`, async (t) => {
+    const { update, database, called, complaints, left } = await observe(t, {
+      lockTimeout: 300, pool: { pipeline }, beforeCommit: async (_event, client: Client) => { await client.query('SELECT pg_sleep(10)') }
+    })
+    const before = rows(database)
+    const reply = await update(body)
+    t.match([reply.statusCode, reply.json()], [/^50[03]$/, { success: false }])
+    t.strictSame(rows(database), before)
+    t.strictSame([called.length, complaints().length, await left()], [1, 1, {}])
+  })
+
+  t.test(`COMMIT is answered by ROLLBACK: 500 at once, logged, called once${mode}`, async (t) => {
+    let isAborted = false
+    let aborted = 0
+    // The same length: the tag is that of ABORT.
+    const { host } = await openWire(t, {
+      toServer: (data) => {
+        const at = isAborted ? data.indexOf('COMMIT\0') : -1
+        if (at === -1) return data
+        aborted++
+        return Buffer.concat([data.subarray(0, at), Buffer.from('ABORT \0'), data.subarray(at + 7)])
+      }
+    })
+    const { update, database, called, told, complaints, left } = await observe(t, { pool: { host, pipeline, max: 1 }, lockTimeout: 3000 })
+    isAborted = true
+    const before = rows(database)
+    const reply = await update(body, keyed)
+    t.strictSame([reply.statusCode, reply.json()], [500, internal])
+    t.strictSame([aborted, called.length, told, await left()], [1, 1, [], {}])
+    t.match(complaints(), [/COMMIT was answered by ROLLBACK/])
+    t.strictSame(rows(database), before)
+  })
+}
+
+t.test('a beforeCommit that answers the request by itself: its answer, and nothing written', async (t) => {
+  const replies: Array<{ code: (status: number) => { send: (body: object) => void } }> = []
+  const world = await observe(t, {
+    host: (app) => { app.addHook('preHandler', async (_request, reply) => { replies.push(reply) }) },
+    beforeCommit: async () => {
+      replies[0]!.code(202).send({ mine: true })
+      await Promise.resolve()
+    }
+  })
+  const before = rows(world.database)
+  const { reply } = (await listen(world))(body)
+  t.match(await reply, { status: 202, body: { mine: true } })
+  t.strictSame(rows(world.database), before)
+  t.strictSame([world.told, await world.left(), world.complaints()], [[], {}, []])
+})
+
+t.test('a transaction of the host that waits for the contact at the deadline of beforeCommit goes on', async (t) => {
+  const { update, database } = await observe(t, { lockTimeout: 300, beforeCommit: async () => await new Promise(() => undefined) })
+  t.equal((await update(body)).statusCode, 500)
+  hold(database)
+  database.exec('COMMIT')
+  t.strictSame((await update(body)).json(), internal)
+})
