@@ -21,15 +21,23 @@ export function guardReply (request: FastifyRequest, reply: FastifyReply): Reply
   reply.code = reply.status = setStatus
 
   return {
-    isPending: () => !(isAnswered || reply.sent || isOutOfTime(request) || isGone(reply)),
-    lock: () => { isLocked = true },
-    unlock: () => { isLocked = false }
+    isPending: () => !(isAnswered || reply.sent || reply.raw.headersSent || isOutOfTime(request) || isGone(reply)),
+    lock: () => {
+      isLocked = true
+      // Fastify's `handlerTimeout` would make an error of whatever is sent afterwards.
+      Object.defineProperty(reply, 'sent', { value: true, configurable: true })
+    },
+    unlock: () => {
+      isLocked = false
+      Reflect.deleteProperty(reply, 'sent')
+    }
   }
 }
 
 /** Sends with the reply's own methods, although it is guarded. */
 export function sendUnguarded (reply: FastifyReply, status: number, text: string): void {
   const { code, send } = Object.getPrototypeOf(reply) as ReplyMethods
+  Reflect.deleteProperty(reply, 'sent')
   code.call(reply, status)
   send.call(reply, text)
 }
@@ -45,7 +53,7 @@ function isOutOfTime (request: FastifyRequest): boolean {
   return request.routeOptions.handlerTimeout > 0 && (request.signal.reason as Partial<FastifyError> | undefined)?.code === 'FST_ERR_HANDLER_TIMEOUT'
 }
 
-/** Over HTTP/2 only the stream tells. */
-function isGone ({ raw }: FastifyReply): boolean {
-  return raw.destroyed || (raw as { stream?: { destroyed: boolean } }).stream?.destroyed === true
+/** Over HTTP/2 only the stream tells, and for a request that was sent behind another one only the socket. */
+function isGone ({ raw, request }: FastifyReply): boolean {
+  return raw.destroyed || ((raw as { stream?: { destroyed: boolean } }).stream ?? request.raw.socket).destroyed
 }

@@ -38,8 +38,11 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
       const guard = guardReply(request, reply)
       try {
         const result = await store.update(() => prepareUpdate(context), guard, settings.lockTimeout)
-        sendResult(reply, result)
-        if (result.change !== undefined) callOnContactUpdated(settings, request, result.change)
+        try {
+          sendResult(reply, result)
+        } finally {
+          if (result.change !== undefined) callOnContactUpdated(settings, request, result.change)
+        }
       } catch (error) {
         guard.unlock()
         if (!(error instanceof RequestGoneError)) throw isOwnError(error) ? error : new UnforeseenError(error)
