@@ -15,6 +15,7 @@ export const busy = { success: false, error: 'error-database-busy' }
 interface Line {
   level: number
   msg: string
+  reqId?: string
   err?: { message: string, stack: string }
 }
 

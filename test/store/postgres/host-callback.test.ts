@@ -52,7 +52,7 @@ for (const pipeline of [true, false]) {
     t.test(`beforeCommit: ${name}: 500 at once, called once, nothing written${mode}`, async (t) => {
       let isHarmful = true
       const { update, database, called, told, complaints, left } = await observe(t, {
-        host, lockTimeout: 3000,
+        host, lockTimeout: 10000,
         pool: { pipeline, max: 1 },
         beforeCommit: async (_event, client: Client) => {
           await client.query("INSERT INTO journal VALUES ('half')")
@@ -170,7 +170,7 @@ for (const pipeline of [true, false]) {
     t.test(`a beforeCommit ${name}: 500 at the deadline, its client is dropped, and the server closes${mode}`, async (t) => {
       const clients: Client[] = []
       const { app, update, database, called, told, complaints, left } = await observe(t, {
-        host, lockTimeout: 300, pool: { pipeline, max: 1 },
+        host, lockTimeout: 1000, pool: { pipeline, max: 1 },
         beforeCommit: async (_event, client: Client) => {
           clients.push(client)
           if (clients.length === 1) await work(client)
@@ -193,7 +193,7 @@ for (const pipeline of [true, false]) {
   t.test(`a beforeCommit that ends after its deadline, with an error: nobody is told twice, and the process lives${mode}`, async (t) => {
     const { fired, fire } = signal()
     const { update, database, complaints } = await observe(t, {
-      lockTimeout: 200, pool: { pipeline },
+      lockTimeout: 1000, pool: { pipeline },
       beforeCommit: async ({ contact }, client: Client) => {
         if (contact.name !== 'Marie') return
         await fired
@@ -211,7 +211,7 @@ for (const pipeline of [true, false]) {
 
   t.test(`a beforeCommit whose own query is slower than the deadline: not written${mode}`, async (t) => {
     const { update, database, called, complaints, left } = await observe(t, {
-      lockTimeout: 300, pool: { pipeline }, beforeCommit: async (_event, client: Client) => { await client.query('SELECT pg_sleep(10)') }
+      lockTimeout: 1000, pool: { pipeline }, beforeCommit: async (_event, client: Client) => { await client.query('SELECT pg_sleep(10)') }
     })
     const before = rows(database)
     const reply = await update(body)
@@ -232,7 +232,7 @@ for (const pipeline of [true, false]) {
         return Buffer.concat([data.subarray(0, at), Buffer.from('ABORT \0'), data.subarray(at + 7)])
       }
     })
-    const { update, database, called, told, complaints, left } = await observe(t, { pool: { host, pipeline, max: 1 }, lockTimeout: 3000 })
+    const { update, database, called, told, complaints, left } = await observe(t, { pool: { host, pipeline, max: 1 }, lockTimeout: 10000 })
     isAborted = true
     const before = rows(database)
     const reply = await update(body, keyed)
@@ -260,7 +260,7 @@ t.test('a beforeCommit that answers the request by itself: its answer, and nothi
 })
 
 t.test('a transaction of the host that waits for the contact at the deadline of beforeCommit goes on', async (t) => {
-  const { update, database } = await observe(t, { lockTimeout: 300, beforeCommit: async () => await new Promise(() => undefined) })
+  const { update, database } = await observe(t, { lockTimeout: 1000, beforeCommit: async () => await new Promise(() => undefined) })
   t.equal((await update(body)).statusCode, 500)
   hold(database)
   database.exec('COMMIT')

@@ -1,0 +1,265 @@
+// Each way in which a request can be over, at each point where its update can wait. Before COMMIT nothing is written; from COMMIT on the
+// update answers.
+
+import type { FastifyReply } from 'fastify'
+import { connect as connectHttp2, type ClientHttp2Stream } from 'node:http2'
+import { connect, type AddressInfo } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Test } from 'tap'
+import { as, hold, path, rows, type Setup } from '../build.js'
+import t, { engineOf, postgres, type Engine } from '../engines.js'
+import { listen, observe, type Observed, type Reply } from '../observed.js'
+import { backendThatWaits } from '../postgres-handle.js'
+import { known, signal, turns } from '../waiting.js'
+
+const body = { contactId: 'maria', name: 'Marie' }
+const overload = { success: false, error: 'Service Unavailable' }
+const text = JSON.stringify(overload)
+const written = [200, 'Marie']
+const theirs = [503, undefined]
+const none = undefined
+
+interface Way {
+  setup?: Setup
+  end: (reply: FastifyReply, sent: { destroy: () => void }) => unknown
+  /** What the client gets before COMMIT, and from then on. */
+  answers: [before: unknown, after: unknown]
+}
+const ways: Record<string, Way> = {
+  'reply.send': { end: (reply) => reply.code(503).send(text), answers: [theirs, written] },
+  'reply.send with an error': { end: (reply) => reply.send(Object.assign(new Error('mine'), { statusCode: 503 })), answers: [theirs, written] },
+  'reply.send while an onSend hook of the host takes its time': {
+    setup: { host: (app) => { app.addHook('onSend', async () => { await pause(100) }) } },
+    end: (reply) => reply.code(503).send(text), answers: [theirs, written]
+  },
+  'reply.raw.end': { end: (reply) => reply.raw.writeHead(503).end(text), answers: [theirs, theirs] },
+  'reply.raw.writeHead without an end': {
+    end: (reply) => {
+      reply.raw.writeHead(503).write(text)
+      setTimeout(() => { reply.raw.end() }, 100)
+    },
+    answers: [theirs, none]
+  },
+  'reply.hijack': { end: (reply) => reply.hijack().raw.writeHead(503).end(text), answers: [theirs, theirs] },
+  'reply.raw.destroy': { end: (reply) => { reply.raw.destroy() }, answers: [none, none] },
+  "the client's end": { end: (_reply, sent) => { sent.destroy() }, answers: [none, none] },
+  handlerTimeout: { setup: { server: { handlerTimeout: 400 } }, end: async () => { await pause(450) }, answers: [theirs, written] }
+}
+
+interface Point {
+  engines: Engine[]
+  setup?: Setup
+  /** How often beforeCommit is called where the update is given up. */
+  calls: number
+  /** Makes the update wait, and resolves to what lets it go on. */
+  reach: (world: Observed, engine: Engine) => Promise<() => void>
+  isAfterCommit?: boolean
+}
+const proceed = signal
+let going = signal()
+let entered = signal()
+const points: Record<string, Point> = {
+  'in the queue, behind a transaction of the host': {
+    engines: ['sqlite'], setup: known, calls: 0,
+    reach: async ({ database }) => {
+      await turns(5)
+      return () => { database.exec('COMMIT') }
+    }
+  },
+  'for a client of the pool': {
+    engines: ['postgres'], setup: { ...known, pool: { max: 1 } }, calls: 0,
+    reach: async ({ database }) => {
+      await turns(20)
+      return () => { database.exec('COMMIT') }
+    }
+  },
+  'for the lock of the row': {
+    engines: ['postgres'], calls: 0,
+    reach: async ({ database }) => {
+      await backendThatWaits(database)
+      return () => { database.exec('COMMIT') }
+    }
+  },
+  'for beforeCommit': {
+    engines: ['postgres'], calls: 1, setup: { beforeCommit: async () => { entered.fire(); await going.fired } },
+    reach: async () => {
+      await entered.fired
+      return () => { going.fire() }
+    }
+  },
+  'for COMMIT': {
+    engines: ['postgres'], calls: 1, isAfterCommit: true,
+    reach: async ({ database }) => {
+      await backendThatWaits(database)
+      return () => { database.exec('COMMIT') }
+    }
+  }
+}
+
+/** Makes the point one that will be reached. */
+function prepare (point: string, { database, update }: Observed): void {
+  [going, entered] = [proceed(), proceed()]
+  if (point.startsWith('in the queue')) database.exec('BEGIN')
+  if (point === 'for the lock of the row') hold(database)
+  if (point === 'for a client of the pool') {
+    database.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'blank'")
+    void update({ contactId: 'blank', phones: ['1'] })
+  }
+  if (point !== 'for COMMIT') return
+  database.exec(`
+    CREATE FUNCTION host_work() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext(current_schema())); RETURN NEW; END $$;
+    CREATE CONSTRAINT TRIGGER host AFTER UPDATE ON omnichannel_contact DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION host_work()`)
+  database.exec('BEGIN; SELECT pg_advisory_xact_lock(hashtext(current_schema()))')
+}
+
+const summary = (reply: Reply | undefined): unknown => reply && [reply.status, (reply.body as { contact?: { name: string } }).contact?.name]
+const maria = (world: Observed): unknown => rows(world.database).omnichannel_contact!.at(-1)
+
+async function start (t: Test, point: string, way: Way): Promise<Observed & { replies: FastifyReply[] }> {
+  const replies: FastifyReply[] = []
+  const world = await observe(t, {
+    ...points[point]!.setup, ...way.setup,
+    pool: { ...points[point]!.setup?.pool },
+    host: async (app, database) => {
+      await way.setup?.host?.(app, database)
+      app.addHook('preHandler', async (request, reply) => { if ((request.body as { contactId: string }).contactId === 'maria') replies.push(reply) })
+    }
+  })
+  return { ...world, replies }
+}
+
+/** Over a socket, Fastify 5.10 stops its clock when the body has been read. */
+function inject ({ update }: Observed): { sent: { destroy: () => void }, reply: Promise<Reply> } {
+  const reply = update(body, { ...as('ann'), 'idempotency-key': 'k' })
+    .then((answer) => ({ status: answer.statusCode, headers: answer.headers, body: answer.json<unknown>() }))
+  return { sent: { destroy: () => undefined }, reply }
+}
+
+for (const [point, { calls, reach, isAfterCommit = false, engines }] of Object.entries(points)) {
+  for (const [name, way] of Object.entries(ways)) {
+    t.test(`${name}, while the update waits ${point}: ${isAfterCommit ? 'the update is made' : 'nothing is written'}`, async (t) => {
+      if (!engines.includes(engineOf(t))) return
+      const world = await start(t, point, way)
+      const post = await listen(world)
+      prepare(point, world)
+      const before = maria(world)
+      const { sent, reply } = name === 'handlerTimeout' ? inject(world) : post(body, { 'idempotency-key': 'k' })
+      const goOn = await reach(world, engineOf(t))
+      while (world.replies.length === 0) await turns(1)
+      const ending = way.end(world.replies[0]!, sent)
+      // A reply is a thenable that waits for its answer.
+      if (ending instanceof Promise) await ending
+      await turns(5)
+      goOn()
+      t.strictSame(summary(await reply), way.answers[isAfterCommit ? 1 : 0])
+      await world.app.close()
+      t.strictSame(await world.left(), {})
+      if (isAfterCommit) t.match(maria(world), { name: 'Marie', version: 2 })
+      else t.strictSame(maria(world), before)
+      t.equal(rows(world.database).omnichannel_idempotency_key!.length, isAfterCommit ? 1 : 0)
+      const ofMaria = (events: Array<{ contact: { _id: string } }>) => events.filter(({ contact }) => contact._id === 'maria').length
+      t.strictSame([ofMaria(world.called), ofMaria(world.told)], [calls, isAfterCommit ? 1 : 0])
+      const { id } = world.replies[0]!.request
+      t.equal(world.lines.filter(({ msg, reqId }) => reqId === id && msg.includes('was not made')).length, isAfterCommit ? 0 : 1)
+    })
+  }
+
+  t.test(`the server closes while the update waits ${point}: it is made and answered`, async (t) => {
+    if (!engines.includes(engineOf(t))) return
+    const world = await start(t, point, { end: () => undefined, answers: [written, written] })
+    const post = await listen(world)
+    prepare(point, world)
+    const { reply } = post(body)
+    const goOn = await reach(world, engineOf(t))
+    let isClosed = false
+    const closing = world.app.close().then(() => { isClosed = true })
+    await turns(10)
+    t.equal(isClosed, false)
+    goOn()
+    t.strictSame(summary(await reply), written)
+    await closing
+    t.match(maria(world), { name: 'Marie', version: 2 })
+    t.strictSame([await world.left(), world.complaints()], [{}, []])
+  })
+}
+
+/** What makes an update wait on either engine, once its caller was looked up. */
+async function holdUpdate ({ database }: Observed): Promise<() => Promise<void>> {
+  hold(database)
+  return async () => {
+    database.exec('COMMIT')
+    await turns(40)
+  }
+}
+async function isWaiting (t: Test, { database }: Observed): Promise<void> {
+  if (engineOf(t) === 'postgres') await backendThatWaits(database)
+  else await turns(20)
+}
+
+const resets: Record<string, (stream: ClientHttp2Stream) => void> = {
+  'its stream is reset': (stream) => { stream.close(8) },
+  'its stream is destroyed': (stream) => { stream.destroy() },
+  'its session is destroyed': (stream) => { stream.session!.destroy() }
+}
+for (const [name, reset] of Object.entries(resets)) {
+  t.test(`HTTP/2: ${name} while the update waits: nothing is written, and the log says so once`, async (t) => {
+    const world = await observe(t, { ...known, server: { http2: true } as Setup['server'] & object })
+    await world.app.listen({ host: '127.0.0.1', port: 0 })
+    const client = connectHttp2(`http://127.0.0.1:${(world.app.server.address() as AddressInfo).port}`)
+    client.on('error', () => undefined)
+    t.teardown(() => { client.destroy() })
+    const post = (headers: object): ClientHttp2Stream => {
+      const stream = client.request({ ':method': 'POST', ':path': path, 'content-type': 'application/json', ...as('ann'), ...headers })
+      stream.on('error', () => undefined)
+      stream.end(JSON.stringify(body))
+      return stream
+    }
+    const goOn = await holdUpdate(world)
+    const before = rows(world.database)
+    const stream = post({ 'idempotency-key': 'k' })
+    await isWaiting(t, world)
+    reset(stream)
+    await turns(20)
+    await goOn()
+    t.strictSame(rows(world.database), before)
+    t.strictSame([world.called, world.told, await world.left(), world.complaints()], [[], [], {}, []])
+    t.equal(world.lines.filter(({ msg }) => msg.includes('was not made')).length, 1)
+    if (!name.startsWith('its stream')) return
+    const again = post({ 'idempotency-key': 'k' })
+    const [headers] = await new Promise<[Record<string, unknown>]>((resolve) => again.once('response', (...all) => { resolve(all as never) }))
+    t.strictSame([headers[':status'], headers.etag], [200, '"2"'])
+    again.resume()
+    await new Promise((resolve) => again.once('close', resolve))
+    client.close()
+  })
+}
+
+t.test('HTTP/1: several requests of one connection, which is cut: none of them is made', async (t) => {
+  const world = await observe(t, known)
+  await world.app.listen({ host: '127.0.0.1', port: 0 })
+  const goOn = await holdUpdate(world)
+  const before = rows(world.database)
+  const socket = connect((world.app.server.address() as AddressInfo).port, '127.0.0.1')
+  const payload = JSON.stringify(body)
+  const one = `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${payload.length}\r\n\r\n${payload}`
+  socket.write(one.repeat(3))
+  await isWaiting(t, world)
+  await turns(20)
+  socket.destroy()
+  await turns(20)
+  await goOn()
+  t.strictSame(rows(world.database), before)
+  t.strictSame([world.called, world.told, await world.left(), world.complaints()], [[], [], {}, []])
+  t.equal(world.lines.filter(({ msg }) => msg.includes('was not made')).length, 3)
+})
+
+postgres.test('a beforeCommit that never ends, and a client that is gone: the server closes', async (t) => {
+  const world = await observe(t, { lockTimeout: 1000, beforeCommit: async () => await new Promise(() => undefined) })
+  const before = rows(world.database)
+  const { sent, reply } = (await listen(world))(body)
+  while (world.called.length === 0) await turns(1)
+  sent.destroy()
+  t.equal(await reply, undefined)
+  await world.app.close()
+  t.strictSame([rows(world.database), world.told, await world.left()], [before, [], {}])
+})
