@@ -3,7 +3,9 @@
 
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { ContactVersionMismatchError, DatabaseBusyError, ForbiddenError, UnauthorizedError } from '../errors.js'
+import {
+  ContactVersionMismatchError, DatabaseBusyError, ForbiddenError, InvalidParamsError, isOwnError, UnauthorizedError
+} from '../errors.js'
 import type { Contact, ErrorReply, UpdateContactReply } from '../rules/schemas.js'
 import type { UpdateResult } from '../rules/unit-of-work.js'
 import { sendUnguarded } from './reply-guard.js'
@@ -29,8 +31,12 @@ export function toAnswer (contact: Contact): string {
   return JSON.stringify({ contact, success: true } satisfies UpdateContactReply)
 }
 
+/** The replies of updates that are done. */
+const done = new WeakSet<FastifyReply>()
+
 /** Sends the result of an update. */
 export function sendResult (reply: FastifyReply, { answer, version, replayed }: UpdateResult): void {
+  done.add(reply)
   void reply.header('etag', `"${version}"`)
   if (replayed) void reply.header('idempotency-replayed', 'true')
   send(reply, 200, answer)
@@ -38,7 +44,9 @@ export function sendResult (reply: FastifyReply, { answer, version, replayed }: 
 
 /** Answers whatever was thrown on the way: by the plugin, by Fastify, or by a hook of the host. */
 export function sendError (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): void {
-  const { status, body } = toRefusal(error, request, reply)
+  // A hook of the host has failed at a 200: no refusal of its own is true.
+  const { status, body } = toRefusal(done.has(reply) ? new UnforeseenError(error) : error, request, reply)
+  void reply.removeHeader('etag').removeHeader('idempotency-replayed')
   if (status === 503 && !reply.hasHeader('retry-after')) void reply.header('retry-after', '1')
   if (error instanceof ContactVersionMismatchError) void reply.header('etag', `"${error.version}"`)
   send(reply, status, JSON.stringify(body))
@@ -56,6 +64,8 @@ export function sendWithoutHooks (error: unknown, request: FastifyRequest, { raw
 
 /** Anything that is not the plugin's own error, thrown on the way of an update. Its status and code are not shown. */
 export class UnforeseenError extends Error {
+  readonly statusCode = 500
+
   constructor (cause: unknown) {
     super('The update failed', { cause })
   }
@@ -78,10 +88,10 @@ function toRefusal (error: Partial<FastifyError>, request: FastifyRequest, reply
     case 413: return invalidParams(status, `The request body is larger than ${request.routeOptions.bodyLimit} bytes`)
     case 429: return { status, body: { success: false, error: tooManyRequests(reply) } }
   }
-  if (code === 'FOC_INVALID_PARAMS') return invalidParams(status, message)
+  if (error instanceof InvalidParamsError) return invalidParams(status, message)
   if (code.startsWith('FST_ERR_CTP_')) return invalidParams(400, unreadable[code] ?? 'The request body could not be read')
   if (error instanceof DatabaseBusyError) request.log.warn({ err: error }, 'contacts.update gave up waiting for the database')
-  if (code.startsWith('FOC_') && status !== 500) return { status, body: { success: false, error: message } }
+  if (isOwnError(error) && status !== 500) return { status, body: { success: false, error: message } }
   // A hook of the host refused, or its server is overloaded: its status stands, its words may hold anything.
   if ((status >= 400 && status < 500) || status === 503) {
     return { status, body: { success: false, error: STATUS_CODES[status] ?? 'Request refused' } }
