@@ -171,7 +171,7 @@ const decompress: preParsingHookHandler = (request, _reply, payload, done) => {
 t.test('a host that decompresses, as @fastify/compress does: what it decodes is read, after credentials and permission', async (t) => {
   const { post, database } = await build(t, {
     bodyLimit: 1000,
-    host: (app) => { app.addHook('onRoute', (route) => { route.preParsing = [decompress, ...route.preParsing as preParsingHookHandler[]] }) }
+    host: (app) => { app.addHook('onRoute', (route) => { route.preParsing = (route.preParsing as preParsingHookHandler[]).toSpliced(-1, 0, decompress) }) }
   })
   const gzip = { 'content-encoding': 'gzip' }
   const before = rows(database)
@@ -275,4 +275,40 @@ t.test('a body that is nothing but escapes: answered', async (t) => {
     const reply = await post(`{"contactId":"nobody","name":"${escape.repeat(200_000 / escape.length)}"}`)
     t.equal(reply.json().error, 'error-contact-not-found', escape)
   }
+})
+
+t.test('a lone surrogate where a value is compared: as U+FFFD, on every engine', async (t) => {
+  const { post, database } = await build(t)
+  const replaced = '\uFFFD'
+  database.exec(`INSERT INTO omnichannel_user (id, username, name) VALUES ('${replaced}', '', '');
+    INSERT INTO omnichannel_user_role VALUES ('${replaced}', 'livechat-agent');
+    INSERT INTO omnichannel_contact (id, name) VALUES ('${replaced}', 'Replaced');
+    INSERT INTO omnichannel_custom_field (id, regexp) VALUES ('${replaced}', '^${replaced}$')`)
+  const manager = await post('{"contactId":"maria","contactManager":"\\ud800"}')
+  t.strictSame([manager.statusCode, manager.json().contact?.contactManager], [200, replaced])
+  t.equal(database.prepare("SELECT contact_manager FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), replaced)
+  const found = await post('{"contactId":"\\udfff","name":"\\ud800"}')
+  t.strictSame([found.statusCode, found.json().contact?._id, found.json().contact?.name], [200, replaced, replaced])
+  t.strictSame(database.prepare(`SELECT name FROM omnichannel_contact WHERE id = '${replaced}'`).pluck().get(), replaced)
+  const fields = await post('{"contactId":"maria","customFields":{"plan":"gold","\\ud800":"\\udc00"}}')
+  t.strictSame([fields.statusCode, fields.json().contact?.customFields[replaced]], [200, replaced])
+  const twice = await post('{"contactId":"maria","emails":["\\ud800","\\udc00"]}')
+  t.strictSame([twice.statusCode, twice.json().error], [400, 'must NOT have duplicate items (items ## 1 and 0 are identical) [invalid-params]'])
+})
+
+t.test('a lone surrogate in a form cannot be: its bytes are no UTF-8', async (t) => {
+  const { post, database } = await build(t)
+  const before = rows(database)
+  const reply = await post('contactId=maria&contactManager=%ed%a0%80', { 'content-type': 'application/x-www-form-urlencoded' })
+  t.strictSame([reply.statusCode, reply.json()], [400, notUtf8])
+  t.strictSame(rows(database), before)
+})
+
+t.test('the answer is what is stored: it is read back the same', async (t) => {
+  const { post } = await build(t)
+  const sent = '{"contactId":"maria","name":"\\ud800a\\u0000␀0␀1\\ud83d\\ude00","emails":["\\udfff","\\\\ud800"],"customFields":{"plan":"gold","note":"\\ud800"}}'
+  const written = (await post(sent)).json().contact
+  const read = (await post('{"contactId":"maria"}')).json().contact
+  t.strictSame(read, written)
+  t.match(read, { name: '\uFFFDa\0␀0␀1😀', emails: [{ address: '\uFFFD' }, { address: '\\ud800' }], customFields: { note: '\uFFFD' } })
 })

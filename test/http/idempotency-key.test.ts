@@ -234,3 +234,34 @@ t.test('a body that is nested too deeply to be compared is refused with a key, a
   t.strictSame((await post(deep)).json(), { success: false, error: 'Custom field x is not allowed' })
   t.strictSame(rows(database), before)
 })
+
+t.test('numbers that JSON cannot hold differ: 422, nothing written', async (t) => {
+  // As a custom field is stored: Infinity and -Infinity are texts, null removes it.
+  const values = ['1e400', '-1e400', 'null', '"x"', '0', '-0', '1e309', 'true', '"Infinity"', '"-Infinity"', '""', '9007199254740993', '9007199254740992']
+  const pairs = ['1e400 1e309', '1e400 "Infinity"', '1e309 "Infinity"', '-1e400 "-Infinity"', '0 -0', '9007199254740993 9007199254740992']
+  const alike = new Set(pairs.flatMap((pair) => [pair, pair.split(' ').reverse().join(' ')]))
+  const { post, database } = await build(t)
+  for (const one of values) {
+    for (const other of values) {
+      database.exec('DELETE FROM omnichannel_idempotency_key')
+      const text = (value: string): string => `{"contactId":"maria","customFields":{"plan":"gold","note":${value}}}`
+      const first = await post(text(one), key('k'))
+      t.equal(first.statusCode, 200, one)
+      const before = rows(database)
+      const second = await post(text(other), key('k'))
+      const expected = one === other || alike.has(`${one} ${other}`) ? [200, first.json(), 'true'] : [422, reused, undefined]
+      t.strictSame([second.statusCode, second.json(), second.headers['idempotency-replayed']], expected, `${one} ${other}`)
+      t.strictSame(rows(database), before)
+    }
+  }
+})
+
+t.test('numbers that JSON cannot hold, anywhere else in the body: 422', async (t) => {
+  const { post, database } = await build(t)
+  const phones = (value: string): string => `{"contactId":"maria","phones":[${value}]}`
+  t.equal((await post(phones('1e400'), key('k'))).json().contact.phones[0].phoneNumber, 'Infinity')
+  const before = rows(database)
+  t.equal((await post(phones('"Infinity"'), key('k'))).headers['idempotency-replayed'], 'true', 'the same once it is coerced')
+  for (const other of ['-1e400', 'null', '0']) t.equal((await post(phones(other), key('k'))).statusCode, 422, other)
+  t.strictSame(rows(database), before)
+})

@@ -1,5 +1,7 @@
-import t from '../engines.js'
-import { build, rows, type Setup } from '../build.js'
+import Database from 'better-sqlite3'
+import t, { sqlite } from '../engines.js'
+import { as, build, fill, rows, type Setup } from '../build.js'
+import { observe } from '../observed.js'
 
 // Whatever a host's function throws, nobody gets in by it, and the answer stays the contract's.
 
@@ -85,3 +87,65 @@ t.test('a hook of the host refuses in its own way: its status stands, its words 
     t.strictSame(rows(database), before, `${situation}: nothing changed`)
   }
 })
+
+/** What an SQL function of the host throws. */
+const objects: Record<string, unknown> = {
+  'an object with a statusCode': { statusCode: 404, message: 'secret' },
+  'an error with a statusCode': Object.assign(new Error('secret'), { statusCode: 404 }),
+  ...Object.fromEntries([400, 401, 403, 413, 429, 499, 503, 200, 302].map((statusCode) =>
+    [`an error with the statusCode ${statusCode}`, Object.assign(new Error('secret'), { statusCode, status: statusCode })])),
+  ...Object.fromEntries(['FOC_UNAUTHORIZED', 'FOC_INVALID_PARAMS', 'FOC_REQUEST_GONE', 'FOC_UPDATE_REFUSED', 'FST_ERR_CTP_BODY_TOO_LARGE'].map((code) =>
+    [`an error with the code ${code}`, Object.assign(new Error('secret'), { code, statusCode: 400 })])),
+  'an object without a prototype': Object.assign(Object.create(null) as object, { statusCode: 404 }),
+  'a text': 'secret',
+  null: null,
+  undefined
+}
+const accounts = `CREATE TABLE account (id TEXT PRIMARY KEY, username TEXT, name TEXT, active INTEGER);
+  CREATE VIEW omnichannel_user AS SELECT id, username, name, refuse(active) AS active FROM account;
+  CREATE TRIGGER add_user INSTEAD OF INSERT ON omnichannel_user BEGIN INSERT OR IGNORE INTO account VALUES (new.id, new.username, new.name, new.active); END`
+const within: Record<string, string> = {
+  'a view that the look-up of the caller reads': accounts,
+  'a trigger of the contact': 'CREATE TRIGGER host BEFORE UPDATE ON omnichannel_contact BEGIN SELECT refuse(1); END',
+  'a trigger of the rooms, the last that is written': 'CREATE TRIGGER host AFTER UPDATE ON omnichannel_inquiry BEGIN SELECT refuse(1); END',
+  'a trigger of the stored answer': 'CREATE TRIGGER host BEFORE INSERT ON omnichannel_idempotency_key BEGIN SELECT refuse(1); END'
+}
+for (const [place, sql] of Object.entries(within)) {
+  for (const [situation, thrown] of Object.entries(objects)) {
+    sqlite.test(`sqlite: an SQL function in ${place} throws ${situation}: 500, nothing written`, async (t) => {
+      const database = new Database(':memory:')
+      let isRefusing = false
+      database.function('refuse', { deterministic: false }, (value) => {
+        if (isRefusing) throw thrown
+        return value
+      })
+      const { update, complaints, told, left } = await observe(t, {
+        database,
+        host: () => { if (sql === accounts) database.exec(sql) },
+        late: () => {
+          fill(database)
+          if (sql !== accounts) database.exec(sql)
+        }
+      })
+      const before = rows(database)
+      isRefusing = true
+      const reply = await update({ contactId: 'maria', name: 'Marie' }, { ...as('ann'), 'idempotency-key': 'k' })
+      isRefusing = false
+      t.strictSame([reply.statusCode, reply.json(), reply.headers.etag, reply.headers['retry-after']], [500, failed, undefined, undefined])
+      t.strictSame(rows(database), before)
+      t.equal(complaints().length, 1)
+      t.strictSame([told, await left()], [[], {}])
+    })
+  }
+}
+
+for (const [situation, thrown] of Object.entries(objects)) {
+  t.test(`beforeCommit throws ${situation}: 500, nothing written`, async (t) => {
+    const { update, database, complaints, told, left, called } = await observe(t, { beforeCommit: () => { throw thrown } })
+    const before = rows(database)
+    const reply = await update({ contactId: 'maria', name: 'Marie' }, { ...as('ann'), 'idempotency-key': 'k' })
+    t.strictSame([reply.statusCode, reply.json(), reply.headers.etag, reply.headers['retry-after']], [500, failed, undefined, undefined])
+    t.strictSame(rows(database), before)
+    t.strictSame([complaints().length, called.length, told, await left()], [1, 1, [], {}])
+  })
+}

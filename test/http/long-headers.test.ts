@@ -1,0 +1,63 @@
+// Headers as long as Node lets through. No time is measured: what would take quadratic time would not end within the test's.
+
+import t from '../engines.js'
+import { as, build, rows } from '../build.js'
+
+const size = 4_000_000
+const body = { contactId: 'maria', name: 'Marie' }
+const invalid = (name: string) => ({ success: false, error: `Invalid ${name} header [invalid-params]`, errorType: 'invalid-params' })
+const message = 'You must be logged in to do this.'
+const unauthorized = { success: false, error: message, status: 'error', message }
+const encoding = {
+  success: false, error: 'The content encoding is not supported: send the body uncompressed [invalid-params]', errorType: 'invalid-params'
+}
+const type = { success: false, error: 'The content type is not supported: send application/json [invalid-params]', errorType: 'invalid-params' }
+
+const blanks = ' '.repeat(size)
+const tabs = '\t '.repeat(size / 2)
+const headers: Array<[header: string, value: string, status: number, body: object]> = [
+  ['idempotency-key', `a${blanks}b`, 400, invalid('Idempotency-Key')],
+  ['idempotency-key', `a${tabs}b`, 400, invalid('Idempotency-Key')],
+  ['idempotency-key', `"a${blanks}b"`, 400, invalid('Idempotency-Key')],
+  ['idempotency-key', `${'" '.repeat(size / 2)}x`, 400, invalid('Idempotency-Key')],
+  ['idempotency-key', blanks, 400, invalid('Idempotency-Key')],
+  ['idempotency-key', '"'.repeat(size), 400, invalid('Idempotency-Key')],
+  ['if-match', `*${blanks}*`, 400, invalid('If-Match')],
+  ['if-match', `${blanks}x`, 400, invalid('If-Match')],
+  ['if-match', `"1"${blanks}x`, 400, invalid('If-Match')],
+  ['if-match', `"1"${', '.repeat(size / 2)}x`, 400, invalid('If-Match')],
+  ['if-match', `"1"${',\t'.repeat(size / 2)}"`, 400, invalid('If-Match')],
+  ['if-match', '"'.repeat(size + 1), 400, invalid('If-Match')],
+  ['if-match', 'W/'.repeat(size / 2), 400, invalid('If-Match')],
+  ['if-match', `"${'x'.repeat(size)}`, 400, invalid('If-Match')],
+  ['x-user-id', `a${blanks}b`, 401, unauthorized],
+  ['x-auth-token', `a${blanks}b`, 401, unauthorized],
+  ['content-encoding', `a${blanks}b`, 400, encoding],
+  ['content-encoding', `${' ,'.repeat(size / 2)}gzip`, 400, encoding],
+  ['content-type', `text/${'x'.repeat(size)}`, 400, type],
+  ['content-type', `application/json${blanks}x`, 400, type]
+]
+for (const [header, value, status, answer] of headers) {
+  t.test(`${header} of ${value.slice(0, 6)}… with millions of characters: ${status}`, async (t) => {
+    const { post, database } = await build(t)
+    const before = rows(database)
+    const reply = await post(JSON.stringify(body), { [header]: value })
+    t.strictSame([reply.statusCode, reply.json()], [status, answer])
+    t.strictSame(rows(database), before)
+  })
+}
+
+const accepted: Array<[header: string, value: string]> = [
+  ['idempotency-key', `${blanks}key${tabs}`],
+  ['if-match', `${blanks}*${tabs}`],
+  ['if-match', `"1"${', '.repeat(size / 2)}"2"`],
+  ['content-encoding', ' ,'.repeat(size / 2)],
+  ['content-type', `application/json;${blanks}charset=utf-8`]
+]
+for (const [header, value] of accepted) {
+  t.test(`${header} with blanks where they may be: 200`, async (t) => {
+    const { post } = await build(t)
+    const reply = await post(JSON.stringify(body), { ...as('ann'), [header]: value })
+    t.strictSame([reply.statusCode, reply.headers.etag], [200, '"2"'])
+  })
+}
