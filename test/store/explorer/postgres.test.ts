@@ -1,0 +1,319 @@
+// The explorer of faults on PostgreSQL: every statement of an update, and everything that can happen there.
+
+import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
+import pg, { type PoolClient } from 'pg'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Test } from 'tap'
+import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
+import { as, fill } from '../../build.js'
+import { postgres as t } from '../../engines.js'
+import { openSchema } from '../../postgres-handle.js'
+import { bodyOf, fullName, hostTables, judge, normalize, tables, type Request, type Rows } from './oracle.js'
+import { openProxy, type Fault, type Fields, type Injection } from './proxy.js'
+
+const lockTimeout = 400
+const lanes = 6
+/** All updates of a scenario have the same millisecond. */
+const now = new Date().toISOString()
+const RealDate = Date
+
+type Host = (client: PoolClient, journal: () => Promise<unknown>) => unknown
+
+interface Scenario {
+  name: string
+  /** The statuses that the request may have; 0 where its client is gone. */
+  wanted: number[]
+  injections?: (lane: Lane) => Injection[]
+  isHooked?: boolean
+  isKeyed?: boolean
+  /** What `beforeCommit` does. Unless given, it writes into the journal. */
+  host?: Host
+  prepare?: (lane: Lane) => unknown
+  mayBeInDoubt?: boolean
+  /** Whether the update may be made although its client is gone. */
+  mayBeDone?: boolean
+  /** How often `beforeCommit` may be called for the request; twice unless given. */
+  calls?: number
+  handlerTimeout?: boolean
+}
+
+type Lane = Awaited<ReturnType<typeof openLane>>
+
+/** A database with two servers on it, of which the first is behind a proxy. Scenarios take place in it one after the other. */
+async function openLane (t: Test) {
+  const proxy = await openProxy()
+  const { database, given: direct, settings, close } = await openSchema()
+  const pool = new pg.Pool({ ...settings, host: proxy.host, max: 3 })
+  direct.options.application_name = `${settings.application_name}_direct`
+  const lane = {
+    proxy, pool, direct,
+    log: [] as string[], told: [] as string[], called: [] as string[],
+    requests: [] as Request[], under: [] as Array<Promise<unknown>>,
+    isHooked: false, host: undefined as Host | undefined, reply: undefined as FastifyReply | undefined,
+    apps: {} as Record<'near' | 'far' | 'timed', FastifyInstance>,
+    /** Sends a request to a server; `far` is not behind the proxy. */
+    send: async (app: FastifyInstance, isHooked: boolean, name: string, key?: string) => {
+      const request: Request = { name, key }
+      lane.requests.push(request)
+      const url = `/${isHooked ? 'hooked' : 'plain'}/omnichannel/contacts.update`
+      const headers = { ...as('ann'), ...key !== undefined && { 'idempotency-key': key } }
+      // A client that is gone gets no reply.
+      request.reply = await app.inject({ method: 'POST', url, headers, payload: bodyOf(name) }).catch(() => undefined)
+    },
+    sql: async (sql: string) => await direct.query<Record<string, never>>(sql),
+    rows: async (): Promise<Rows> => {
+      const lists = tables.map((table) => `'${table}', (SELECT coalesce(json_agg(row), '[]') FROM ${fullName(table)} AS row)`)
+      const { rows: [row] } = await lane.sql(`SELECT json_build_object(${lists.join()}) AS rows`)
+      return normalize(row?.rows as unknown as Rows)
+    },
+    reset: async () => {
+      const clear = [...tables].reverse().map((table) => `DELETE FROM ${fullName(table)};`)
+      const refill = tables.map((table) => `INSERT INTO ${fullName(table)} SELECT * FROM saved_${table};`)
+      await lane.sql(`BEGIN; ${clear.join('')} ${refill.join('')} DELETE FROM history; COMMIT`)
+      for (const list of [lane.log, lane.told, lane.called, lane.requests, lane.under]) list.length = 0
+      lane.host = lane.reply = undefined
+    }
+  }
+
+  await fastify().register(omnichannelContacts, { database: direct })
+  for (const [name, database] of Object.entries({ near: pool, far: direct, timed: pool })) {
+    const app = fastify({
+      ...name === 'timed' && { handlerTimeout: 100 },
+      logger: { level: 'warn', stream: { write: (line: string) => { if (name !== 'far') lane.log.push(line) } } }
+    })
+    app.addHook('onRequest', async (_request, reply) => { if (name !== 'far') lane.reply = reply })
+    const onContactUpdated = ({ contact }: { contact: { name: string } }) => { lane.told.push(contact.name) }
+    await app.register(omnichannelContacts, { database, prefix: '/plain', migrate: false, lockTimeout, onContactUpdated })
+    await app.register(omnichannelContacts, {
+      database, prefix: '/hooked', migrate: false, lockTimeout, onContactUpdated,
+      beforeCommit: async ({ contact: { name } }, client: PoolClient) => {
+        lane.called.push(name)
+        const journal = async () => await client.query('INSERT INTO journal VALUES ($1)', [name])
+        const host = name === 'Ours' ? lane.host : undefined
+        await (host === undefined ? journal() : host(client, journal))
+      }
+    })
+    await app.ready()
+    lane.apps[name as 'near'] = app
+  }
+  fill(database)
+  database.exec(`${hostTables.postgres}
+    INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer, created_at)
+      VALUES ('ann', 'expired', '', 'maria', 1, '', '2020-01-01');
+    ${tables.map((table) => `CREATE TABLE saved_${table} AS TABLE ${fullName(table)};`).join('')}`)
+
+  t.teardown(async () => {
+    for (const app of Object.values(lane.apps)) await within(app.close(), 'app.close()')
+    await pool.end()
+    proxy.close()
+    await close()
+  })
+  return lane
+}
+
+async function within<Result> (promise: Promise<Result>, what: string): Promise<Result> {
+  const timer = new AbortController()
+  const late = pause(10_000, undefined, { signal: timer.signal }).then(() => { throw new Error(`${what} does not end`) })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    timer.abort()
+    late.catch(() => undefined)
+  }
+}
+
+async function until (holds: () => Promise<boolean> | boolean, what: string): Promise<void> {
+  const end = performance.now() + 5000
+  while (!await holds()) {
+    if (performance.now() > end) throw new Error(`${what} does not come`)
+    await pause(2)
+  }
+}
+
+/** Runs a scenario, and returns what is wrong. */
+async function explore (lane: Lane, { wanted, injections, isHooked = false, isKeyed = false, host, prepare, ...scenario }: Scenario): Promise<string[]> {
+  const { pool, proxy } = lane
+  await lane.reset()
+  proxy.plan([])
+  await pool.query('SELECT 1')
+  Object.assign(lane, { host, isHooked })
+  await prepare?.(lane)
+  const before = await lane.rows()
+  proxy.plan(injections?.(lane) ?? [])
+  const broken: string[] = []
+  try {
+    const app = scenario.handlerTimeout === true ? lane.apps.timed : lane.apps.near
+    await within(lane.send(app, isHooked, 'Ours', isKeyed ? 'key' : undefined), 'the request')
+    await within(Promise.all(lane.under), 'the others')
+    await until(() => pool.idleCount === pool.totalCount && pool.waitingCount === 0, 'an idle pool')
+    const isOpen = async () => (await lane.sql(`SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in%' AND application_name = '${pool.options.application_name}'`)).rows.length > 0
+    await until(async () => !await isOpen(), 'the end of all transactions')
+  } catch (error) {
+    broken.push(String(error))
+  }
+  const { requests, told, called, log } = lane
+  const after = await lane.rows()
+  const status = requests[0]?.reply?.statusCode ?? 0
+  if (!wanted.includes(status)) broken.push(`the answer is ${status} ${requests[0]?.reply?.body} ${log.join()}`)
+  const left = proxy.left()
+  if (left.length > 0) broken.push(`${left.map(({ fault, at }) => `${fault.do} at ${String(at)}`).join()} did not happen`)
+  const calls = called.filter((name) => name === 'Ours').length
+  if (calls > (scenario.calls ?? 2)) broken.push(`beforeCommit was called ${calls} times`)
+  broken.push(...judge({
+    before, after, requests, told, called: isHooked ? called : undefined, log,
+    mayBeInDoubt: scenario.mayBeInDoubt ?? false, mayBeDone: scenario.mayBeDone ?? false
+  }, now))
+
+  // The next one is served.
+  proxy.plan([])
+  lane.host = undefined
+  await lane.reset()
+  await lane.send(lane.apps.near, true, 'Next')
+  if (lane.requests[0]?.reply?.statusCode !== 200) broken.push(`the next one is answered with ${lane.requests[0]?.reply?.body}`)
+  return broken
+}
+
+async function exploreAll (t: Test, scenarios: Scenario[], open: Lane[]): Promise<void> {
+  const queue = scenarios.filter(({ name }) => name.includes(process.env.ONLY ?? ''))
+  const broken: Record<string, string[]> = {}
+  t.comment(`${queue.length} scenarios`)
+  await Promise.all(open.map(async (lane) => {
+    for (let scenario = queue.shift(); scenario !== undefined; scenario = queue.shift()) {
+      const promises = await explore(lane, scenario)
+      if (promises.length > 0) broken[scenario.name] = promises
+      if (process.env.DEBUG_EXPLORER && promises.length > 0) console.error(Math.round(performance.now()), scenario.name, promises)
+    }
+  }))
+  t.strictSame(broken, {}, 'no promise is broken')
+}
+
+/** Every statement, as it passes in an update that nothing happens to. */
+async function stepsOf (lane: Lane, isHooked: boolean, isKeyed: boolean): Promise<string[]> {
+  await explore(lane, { name: '', wanted: [200], isHooked, isKeyed })
+  await lane.reset()
+  lane.proxy.plan([])
+  await lane.send(lane.apps.near, isHooked, 'Ours', isKeyed ? 'key' : undefined)
+  return [...lane.proxy.passed]
+}
+
+const isLock = (text: string): boolean => text.includes('from "omnichannel_contact"') && text.includes('for no key update')
+const COMMIT = /^COMMIT$/
+const error = (code: string, more: Fields = {}): Fields => ({ C: code, ...more })
+
+/** SQLSTATEs after which the same transaction may succeed, and others. */
+const transient = [
+  error('40P01'), error('25006'), error('57014'), error('53300'), error('55P03'), error('26000'), error('08006'),
+  error('0A000', { R: 'RevalidateCachedQuery' }), error('57P01', { S: 'FATAL' }), error('57P02', { S: 'FATAL' }),
+  error('23502', { t: 'omnichannel_idempotency_key' })
+]
+const final = [error('23505'), error('P0001'), error('22P02'), error('0A000'), error('23502', { t: 'journal' }), error('42P01'), error('53100')]
+
+type Happening = [what: string, fault: Fault, wanted: number[]]
+const retried = (fields: Fields): Happening => [`refused ${fields.C}`, { do: 'refuse', fields }, [200]]
+const failed = (fields: Fields): Happening => [`refused ${fields.C}`, { do: 'refuse', fields }, [500]]
+
+/** What can happen at each statement, and the statuses that may follow. */
+const atEach: Happening[] = [
+  ['lost before', { do: 'cut-before' }, [200]],
+  ['lost after', { do: 'cut-after' }, [200]],
+  ['notice', { do: 'notice', fields: error('01000') }, [200]],
+  ['farewell', { do: 'farewell' }, [200]],
+  ['silence before', { do: 'hold-before' }, [503]],
+  ['silence after', { do: 'hold-after' }, [200, 503]],
+  retried(error('40001')),
+  failed(error('XX000'))
+]
+/** What is tried at one statement of each kind. */
+const atSome: Happening[] = [...transient.map(retried), ...final.map(failed)]
+
+/** What another can do meanwhile. */
+const meanwhile: Record<string, (lane: Lane) => Promise<unknown>> = {
+  'another update': async (lane) => await another(lane, 'Other'),
+  'the same request with the same key': async (lane) => await another(lane, 'Ours', 'key'),
+  'the same key for another request': async (lane) => await another(lane, 'Other', 'key'),
+  'the contact deleted': async (lane) => await aside(lane, lane.sql("DELETE FROM omnichannel_contact WHERE id = 'maria'")),
+  'the token revoked': async (lane) => await lane.sql("DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'"),
+  'the user deactivated': async (lane) => await lane.sql("UPDATE omnichannel_user SET active = false WHERE id = 'ann'"),
+  'the role taken': async (lane) => await lane.sql("DELETE FROM omnichannel_user_role WHERE user_id = 'ann'")
+}
+const refusal: Record<string, number> = { 'the token revoked': 401, 'the user deactivated': 401, 'the role taken': 403 }
+
+async function another (lane: Lane, name: string, key?: string): Promise<void> {
+  await aside(lane, lane.send(lane.apps.far, lane.isHooked, name, key))
+}
+
+/** Resolves when the work is done, or waits for a lock. */
+async function aside (lane: Lane, work: Promise<unknown>): Promise<void> {
+  let isDone = false
+  lane.under.push(work.finally(() => { isDone = true }))
+  await until(async () => isDone || (await lane.sql(
+    `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = '${lane.direct.options.application_name}'`)).rows.length > 0, 'the other')
+}
+
+/** What can become of the reply meanwhile. */
+const replies: Record<string, [act: (lane: Lane) => unknown, status: number]> = {
+  'the client gone': [({ reply }) => reply!.raw.destroy(), 0],
+  'the reply hijacked': [({ reply }) => { if (reply!.hijack().sent) reply!.raw.writeHead(504).end() }, 504],
+  'an answer of the host': [({ reply }) => { void reply!.code(504).send({}) }, 504]
+}
+
+const words = ({ isHooked, isKeyed }: { isHooked?: boolean, isKeyed?: boolean }): string =>
+  `${isHooked === true ? ', beforeCommit' : ''}${isKeyed === true ? ', key' : ''}`
+
+t.test('every statement and every fault: done once or not at all, and the answer says which', async (t) => {
+  freeze(t)
+  const open: Lane[] = []
+  while (open.length < lanes) open.push(await openLane(t))
+  const scenarios: Scenario[] = []
+  const short = (text: string): string => text.replace(/\s+/g, ' ').slice(0, 40)
+
+  for (const mode of [{ isHooked: false, isKeyed: false }, { isHooked: true, isKeyed: true }]) {
+    const steps = await stepsOf(open[0]!, mode.isHooked, mode.isKeyed)
+    const lock = steps.findIndex(isLock)
+    const begin = steps.findIndex((text) => text.startsWith('BEGIN'))
+    // From here on only the update may answer.
+    const locked = steps.findIndex((text) => mode.isHooked ? text.startsWith('RELEASE') : text.includes('update "omnichannel_contact"'))
+    const recheck = lock + steps.slice(lock).findIndex((text) => text.includes('omnichannel_auth_token'))
+    t.match(steps.at(-1), 'COMMIT')
+    t.ok(begin > 0 && lock > begin && recheck > lock, 'the contact is locked before the rights are read')
+
+    for (const [index, text] of steps.entries()) {
+      const add = (what: string, fault: (lane: Lane) => Fault, wanted: number[], more: Partial<Scenario> = {}): void => {
+        scenarios.push({
+          name: `${index} ${short(text)}: ${what}${words(mode)}`, ...mode, wanted, injections: (lane) => [{ at: /^/, after: index, fault: fault(lane) }], ...more
+        })
+      }
+      const isOfHost = text.startsWith('INSERT INTO journal')
+      const isCommit = text === 'COMMIT'
+      const isFirstOfItsKind = isOfHost || isCommit || index === begin || index === lock || text.includes('update "omnichannel_contact"') ||
+        text.includes('insert into "omnichannel_idempotency_key"')
+      for (const [what, fault, wanted] of isFirstOfItsKind ? [...atEach, ...atSome] : atEach) {
+        // A silence at a host's own statement is a callback that does not end.
+        add(what, () => fault, isOfHost && fault.do.startsWith('hold') ? [500] : wanted)
+      }
+      for (const [what, run] of Object.entries(meanwhile)) {
+        if (what.includes('same key') && !mode.isKeyed) continue
+        const status = refusal[what]
+        const wanted = status !== undefined ? index <= lock ? [status] : index <= recheck ? [status, 200] : [200]
+          : what === 'the contact deleted' ? [200, 400] : what === 'the same key for another request' ? [200, 422] : [200]
+        add(`meanwhile ${what}`, (lane) => ({ do: 'meanwhile-before', run: async () => { await run(lane) } }), wanted)
+      }
+      for (const [what, [act, status]] of Object.entries(replies)) {
+        add(`meanwhile ${what}`, (lane) => ({ do: 'meanwhile-before', run: async () => { act(lane) } }), index < locked || status === 0 ? [status] : [200], { mayBeDone: index >= locked })
+      }
+    }
+  }
+  await exploreAll(t, scenarios, open)
+})
+
+/** The clock stands still, so that all versions of a scenario have one time. */
+function freeze (t: Test): void {
+  globalThis.Date = class extends RealDate {
+    constructor (...values: []) {
+      super(...(values.length === 0 ? [now] as unknown as [] : values))
+    }
+
+    static override now = (): number => RealDate.parse(now)
+  } as DateConstructor
+  t.teardown(() => { globalThis.Date = RealDate })
+}

@@ -1,0 +1,249 @@
+// Stands between a pool and its server, reads their messages, and does at one statement what networks, servers and failovers do.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { connect, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { postgresHost } from '../../engines.js'
+
+/** Fields of an ErrorResponse or a NoticeResponse, by their letters: C is the SQLSTATE, R the routine, S the severity, t the table. */
+export type Fields = Record<string, string>
+
+/** What happens at a statement. */
+export type Fault =
+  /** The connection is lost before the statement arrives, or after the server has done all that came with it. */
+  | { do: 'cut-before' | 'cut-after' }
+  /** The statement does not arrive, or its answer does not: there is silence. */
+  | { do: 'hold-before' | 'hold-after' }
+  /** The server fails at the statement. Where that is COMMIT, the transaction is rolled back. */
+  | { do: 'refuse', fields: Fields }
+  /** The server has done the statement, and then says this and goes away. */
+  | { do: 'refuse-after', fields: Fields }
+  /** A NoticeResponse comes with the answer. */
+  | { do: 'notice', fields: Fields }
+  /** The answer, and a farewell of the server in the same chunk. */
+  | { do: 'farewell' }
+  /** COMMIT rolls back, and its answer says so. */
+  | { do: 'tag-rollback' }
+  /** Something happens elsewhere, before the statement arrives or before its answer does. */
+  | { do: 'meanwhile-before' | 'meanwhile-after', run: () => Promise<unknown> }
+
+export interface Injection {
+  fault: Fault
+  /** The text of the statement; 'connect' is the beginning of a connection. */
+  at: RegExp
+  /** So many of these statements pass before it happens; none unless given. */
+  after?: number
+  /** How often it happens; once unless given. */
+  times?: number
+}
+
+interface Step {
+  text: string
+  fault?: Fault | undefined
+}
+
+export interface Proxy {
+  host: string
+  /** What is to happen from now on. */
+  plan: (injections: Injection[]) => void
+  /** Those that have not happened. */
+  left: () => Injection[]
+  /** The statements since the last plan. */
+  passed: string[]
+  close: () => void
+}
+
+export async function openProxy (): Promise<Proxy> {
+  const real = join(await postgresHost(), '.s.PGSQL.5432')
+  const folder = mkdtempSync(join(tmpdir(), 'omnichannel-proxy-'))
+  const sockets = new Set<Socket>()
+  let planned: Array<Required<Injection>> = []
+  const passed: string[] = []
+
+  const take = (text: string): Fault | undefined => {
+    passed.push(text)
+    // Each counts each statement, so that the first one's is not the second one's.
+    const due = planned.filter(({ at, times }) => times > 0 && at.test(text)).filter((injection) => injection.after-- <= 0)
+    if (due[0] === undefined) return undefined
+    due[0].times--
+    return due[0].fault
+  }
+
+  const server = createServer((client) => {
+    const upstream = connect(real)
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.on('error', () => undefined)
+      socket.on('close', () => sockets.delete(socket))
+    }
+    client.on('close', () => upstream.destroy())
+    upstream.on('close', () => client.destroy())
+    relay(client, upstream, take)
+  })
+  await new Promise<void>((resolve) => server.listen(join(folder, '.s.PGSQL.5432'), resolve))
+  return {
+    host: folder,
+    plan: (injections) => {
+      planned = injections.map((injection) => ({ after: 0, times: 1, ...injection }))
+      passed.length = 0
+    },
+    left: () => planned.filter(({ times }) => times > 0 && times < Infinity),
+    passed,
+    close: () => {
+      server.close()
+      for (const socket of sockets) socket.destroy()
+      rmSync(folder, { recursive: true, force: true })
+    }
+  }
+}
+
+function relay (client: Socket, upstream: Socket, take: (text: string) => Fault | undefined): void {
+  const statements = new Map<string, string>()
+  /** What the server has yet to answer. */
+  const pending: Array<Step | 'sync'> = []
+  let [isDeaf, isSkipping, isSilent] = [false, false, false]
+  let parsesToHide = 0
+  let atReady: 'cut' | 'farewell' | undefined
+  let answered: () => void = () => undefined
+
+  const cut = (): void => {
+    client.destroy()
+    upstream.destroy()
+  }
+
+  /** Resolves when the server has done all that it was sent. */
+  async function flush (): Promise<void> {
+    upstream.write(message('H'))
+    while (pending.some((step) => step !== 'sync')) await new Promise<void>((resolve) => { answered = resolve })
+  }
+
+  async function begin (step: Step, forward: () => void): Promise<void> {
+    const { fault } = step
+    switch (fault?.do) {
+      case 'cut-before': return cut()
+      case 'hold-before': isDeaf = true; return
+      case 'meanwhile-before':
+        await flush()
+        await fault.run()
+        break
+      case 'refuse': case 'tag-rollback': {
+        // The server really fails, so that its transaction does.
+        const isCommit = step.text === 'COMMIT'
+        const text = isCommit ? 'ROLLBACK' : "DO $$ BEGIN RAISE EXCEPTION 'the explorer' USING ERRCODE = 'XX000'; END $$"
+        parsesToHide++
+        isSkipping = true
+        upstream.write(Buffer.concat([message('P', `\0${text}\0\0\0`), message('B', '\0\0\0\0\0\0\0\0'), message('E', '\0\0\0\0\0')]))
+        pending.push(step)
+        return
+      }
+    }
+    pending.push(step)
+    forward()
+  }
+
+  async function fromClient (type: string, data: Buffer): Promise<void> {
+    if (isDeaf) return
+    const forward = (): void => { upstream.write(data) }
+    if (type === '') {
+      const fault = take('connect')
+      if (fault?.do === 'cut-before') return cut()
+      if (fault?.do === 'refuse') return void client.end(response('E', { S: 'FATAL', M: 'refused', ...fault.fields }))
+      return forward()
+    }
+    if (isSkipping && (type === 'D' || type === 'E')) {
+      isSkipping = type === 'D'
+      return
+    }
+    const [first = '', second = ''] = data.toString('utf8', 5).split('\0')
+    if (type === 'P') statements.set(first, second)
+    if (type === 'B') {
+      const text = statements.get(second) ?? ''
+      return await begin({ text, fault: take(text) }, forward)
+    }
+    if (type === 'Q') {
+      await begin({ text: first, fault: take(first) }, forward)
+      if (isSkipping) upstream.write(message('S'))
+      isSkipping = false
+      pending.push('sync')
+      return
+    }
+    if (type === 'S') pending.push('sync')
+    forward()
+  }
+
+  async function fromServer (type: string, data: Buffer): Promise<void> {
+    const send = (answer: Buffer = data): void => { if (!isSilent) client.write(answer) }
+    if (type === '1' && parsesToHide > 0) { parsesToHide--; return }
+    if (type === 'C' || type === 'I') {
+      // A script has more answers than one.
+      const fault = pending[0] === 'sync' ? undefined : (pending.shift() as Step).fault
+      answered()
+      switch (fault?.do) {
+        case 'cut-after': [isSilent, atReady] = [true, 'cut']; break
+        case 'hold-after': isSilent = true; break
+        case 'meanwhile-after': await fault.run(); break
+        case 'notice': send(response('N', { S: 'WARNING', M: 'a notice', ...fault.fields })); break
+        case 'farewell': atReady = 'farewell'; break
+        case 'refuse': send(response('E', { S: 'ERROR', M: 'refused', ...fault.fields })); return
+        case 'refuse-after':
+          client.end(response('E', { S: 'FATAL', M: 'gone', ...fault.fields }))
+          isSilent = true
+          return
+      }
+      return send()
+    }
+    if (type === 'E') {
+      const step = pending[0]
+      const end = pending.indexOf('sync')
+      pending.splice(0, end === -1 ? pending.length : end)
+      answered()
+      if (step === undefined || step === 'sync' || step.fault?.do !== 'refuse') return send()
+      const { fields } = step.fault
+      send(response('E', { S: 'ERROR', M: 'refused', ...fields }))
+      if (fields.S === 'FATAL') client.end()
+      return
+    }
+    if (type === 'Z') {
+      if (pending[0] === 'sync') pending.shift()
+      if (atReady === 'farewell') {
+        client.end(Buffer.concat([data, response('E', { S: 'FATAL', C: '57P01', M: 'terminating connection due to administrator command' })]))
+        isSilent = true
+        return
+      }
+      if (atReady === 'cut') return cut()
+    }
+    send()
+  }
+
+  inOrder(client, fromClient, true)
+  inOrder(upstream, fromServer, false)
+}
+
+/** Calls `handle` with one message after the other. The first of a client has no type. */
+function inOrder (socket: Socket, handle: (type: string, data: Buffer) => Promise<void>, isClient: boolean): void {
+  let [rest, isFirst, last] = [Buffer.alloc(0), isClient, Promise.resolve()]
+  socket.on('data', (chunk) => {
+    rest = Buffer.concat([rest, chunk])
+    for (;;) {
+      const header = isFirst ? 0 : 1
+      if (rest.length < header + 4) return
+      const size = header + rest.readInt32BE(header)
+      if (rest.length < size) return
+      const [type, data] = [isFirst ? '' : String.fromCharCode(rest[0]!), rest.subarray(0, size)]
+      ;[rest, isFirst] = [rest.subarray(size), false]
+      last = last.then(async () => { await handle(type, data) })
+    }
+  })
+}
+
+function message (type: string, body = ''): Buffer {
+  const data = Buffer.from(`${type}\0\0\0\0${body}`)
+  data.writeInt32BE(data.length - 1, 1)
+  return data
+}
+
+/** An ErrorResponse or a NoticeResponse. */
+function response (type: 'E' | 'N', fields: Fields): Buffer {
+  return message(type, `${Object.entries({ V: fields.S ?? '', ...fields }).map(([letter, text]) => `${letter}${text}\0`).join('')}\0`)
+}
