@@ -39,8 +39,11 @@ export function isTransient (error: unknown): boolean {
   return transientCode.test(code) || networkCode.test(code) || isPlanStale(error) || isKeyTaken
 }
 
-/** Whether an error in place of an answer to COMMIT leaves open what became of it. An error of the server's does not. */
+/**
+ * Whether an error in place of an answer to COMMIT leaves open what became of it. An error of the server's does not, unless the server
+ * ends with it: it is shut down, or panics because it cannot write its log.
+ */
 export function isCommitAmbiguous (error: unknown): boolean {
   const { code } = Object(error) as PostgresError
-  return typeof code !== 'string' || !/^(?!E)[0-9A-Z]{5}$/.test(code) || /^(57P|08)/.test(code)
+  return typeof code !== 'string' || !/^(?!E)[0-9A-Z]{5}$/.test(code) || /^(57P|08|53|58|XX)/.test(code)
 }
