@@ -50,7 +50,7 @@ export async function withClient<Result> (
 }
 
 function isIdle (client: PostgresClient): boolean {
-  return client.getTransactionStatus() === 'I'
+  return client.getTransactionStatus() === 'I' && !lost.has(client)
 }
 
 function giveBack (client: PostgresClient, isSpent: boolean): void {

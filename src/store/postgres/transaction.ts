@@ -6,7 +6,7 @@ import type { Decision, HostCallback, Query, Update } from '../operation.js'
 import type { Reply } from '../store.js'
 import { isTransient, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery } from './handle.js'
-import { isSavepointGone, judgeCommit, listenForReplica, type Attempt } from './in-doubt.js'
+import { judgeCommit, listenForReplica, type Attempt } from './in-doubt.js'
 import { resultsOf, send } from './pipeline.js'
 import { markLost } from './pool.js'
 import { statement, toQuery, toRows } from './statements.js'
@@ -19,6 +19,7 @@ const configure = statement(`SELECT current_setting('client_encoding'), set_conf
   set_config('lock_timeout', '0', true), set_config('client_min_messages', 'warning', true)`)
 const savepoint = statement('SAVEPOINT omnichannel_update')([])
 const releaseSavepoint = statement('RELEASE SAVEPOINT omnichannel_update')([])
+const rollbackToSavepoint = statement('ROLLBACK TO SAVEPOINT omnichannel_update')([])
 const readEncoding = statement("SELECT current_setting('client_encoding')")([])
 
 /**
@@ -93,7 +94,7 @@ async function write (
   return unsent
 }
 
-/** Perhaps with COMMIT. */
+/** The host may have committed the transaction: the rows must be asked. */
 class EndedByHostError extends Error {}
 
 async function callHost (client: PostgresClient, { call }: HostCallback, deadline: number): Promise<void> {
@@ -118,6 +119,7 @@ async function callHost (client: PostgresClient, { call }: HostCallback, deadlin
       })
     ])
     if (released.byHost) throw new Error('beforeCommit has released its client, or ended it')
+    if (client.getTransactionStatus() === 'E') throw new Error('beforeCommit has let the transaction fail')
   } catch (error) {
     throw error instanceof EndedByHostError ? error : await explain(client, error, deadline)
   } finally {
@@ -128,9 +130,11 @@ async function callHost (client: PostgresClient, { call }: HostCallback, deadlin
 
 /** An error of the host's own is never taken for one of the database. */
 async function explain (client: PostgresClient, error: unknown, deadline: number): Promise<unknown> {
-  const [outcome] = await send(client, [releaseSavepoint], deadline)
-  if (outcome === undefined || !('error' in outcome)) return error
-  if (isSavepointGone(outcome.error)) return new EndedByHostError('', { cause: error })
+  const [released] = await send(client, [releaseSavepoint], deadline)
+  if (released !== undefined && 'result' in released) return error
   const { cause } = Object(error) as { cause?: unknown }
-  return isTransient(cause) ? cause : error
+  const reason = isTransient(cause) ? cause : error
+  // In a failed transaction only this tells whether the savepoint is there.
+  const [undone] = await send(client, [rollbackToSavepoint], deadline)
+  return undone !== undefined && 'result' in undone ? reason : new EndedByHostError('', { cause: reason })
 }
