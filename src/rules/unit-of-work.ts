@@ -83,7 +83,7 @@ function decideWrites (
   if (idempotencyKey !== undefined) writes.push(...storeResponse(idempotencyKey, previous.row.id, result, anyExpired))
   if (updated !== undefined) {
     result.change = { updateId, contact, previous }
-    // Last, because it may change the session, and may end the transaction.
+    // Last: whatever the host does with the transaction, the response is stored with the update or not at all.
     if (beforeCommit !== undefined) writes.push(beforeCommit(result.change))
   }
   return { result, writes, findOutcome: readOutcome(context, previous, result) }
