@@ -109,7 +109,8 @@ function readOutcome (
       if (stored?.update_id === updateId) return { committed: result }
       const { response } = lookup.decide(rows)
       if (response !== undefined) {
-        const isOurs = response.version === result.version && response.answer === result.answer
+        // A row of our version with another id: the same request on another node has taken it, perhaps in the same millisecond.
+        const isOurs = stored?.version !== result.version && response.version === result.version && response.answer === result.answer
         return { committed: isOurs ? result : { ...response, replayed: true } }
       }
       if (stored === undefined) return 'unknown'
