@@ -57,7 +57,7 @@ export function judgeCommit (outcomes: readonly Outcome[], index: number, isConf
 }
 
 /** No such savepoint, or no transaction at all. */
-export function isSavepointGone (error: unknown): boolean {
+function isSavepointGone (error: unknown): boolean {
   return /^(3B001|25P01)$/.test(String(codeOf(error)))
 }
 

@@ -238,8 +238,13 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   function mayRetry (error: unknown, attempts: Attempt[]): boolean {
     if (!connection.isFull(error) || attempts.some(({ job }) => job.work.retriedWhenFull)) return false
     for (const { job } of attempts) job.work.retriedWhenFull = true
-    withoutBusyTimeout(connection, () => connection.get('PRAGMA main.wal_checkpoint(TRUNCATE)'))
-    return true
+    try {
+      withoutBusyTimeout(connection, () => connection.get('PRAGMA main.wal_checkpoint(TRUNCATE)'))
+      return true
+    } catch {
+      // The disk is too full for that as well.
+      return false
+    }
   }
 }
 
