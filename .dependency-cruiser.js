@@ -34,8 +34,8 @@ export default {
 
     wall('errors', { path: errors }),
     wall('options', { path: options }, errors, rules, store, '^src/database-advice\\.ts$'),
-    wall('rules', { path: rules }, rules, errors, '^src/store/(steps|queries|tables)\\.ts$'),
-    wall('http', { path: http }, http, rules, errors, options, '^src/store/(store|steps|queries)\\.ts$'),
+    wall('rules', { path: rules }, rules, errors, '^src/store/(operation|queries|tables)\\.ts$'),
+    wall('http', { path: http }, http, rules, errors, options, '^src/store/(store|operation|queries)\\.ts$'),
     wall('store', { path: shared, pathNot: openStore }, shared, errors),
     // Picks the engine, so it knows all of them, as they do not know each other.
     wall('open-store', { path: openStore }, store, errors),
