@@ -78,7 +78,7 @@ async function openLane (t: Test) {
   await fastify().register(omnichannelContacts, { database: direct })
   for (const [name, database] of Object.entries({ near: pool, far: direct, timed: pool })) {
     const app = fastify({
-      ...name === 'timed' && { handlerTimeout: 100 },
+      ...name === 'timed' && { handlerTimeout: 200 },
       logger: { level: 'warn', stream: { write: (line: string) => { if (name !== 'far') lane.log.push(line) } } }
     })
     app.addHook('onRequest', async (_request, reply) => { if (name !== 'far') lane.reply = reply })
@@ -253,17 +253,17 @@ async function aside (lane: Lane, work: Promise<unknown>): Promise<void> {
 /** What can become of the reply meanwhile. */
 const replies: Record<string, [act: (lane: Lane) => unknown, status: number]> = {
   'the client gone': [({ reply }) => reply!.raw.destroy(), 0],
-  'the reply hijacked': [({ reply }) => { if (reply!.hijack().sent) reply!.raw.writeHead(504).end() }, 504],
+  'the reply hijacked': [({ reply }) => { if (!reply!.sent && reply!.hijack().sent) reply!.raw.writeHead(504).end() }, 504],
   'an answer of the host': [({ reply }) => { void reply!.code(504).send({}) }, 504]
 }
 
+const modes = [false, true].flatMap((isHooked) => [false, true].map((isKeyed) => ({ isHooked, isKeyed })))
 const words = ({ isHooked, isKeyed }: { isHooked?: boolean, isKeyed?: boolean }): string =>
   `${isHooked === true ? ', beforeCommit' : ''}${isKeyed === true ? ', key' : ''}`
 
 t.test('every statement and every fault: done once or not at all, and the answer says which', async (t) => {
   freeze(t)
-  const open: Lane[] = []
-  while (open.length < lanes) open.push(await openLane(t))
+  const open = await openLanes(t)
   const scenarios: Scenario[] = []
   const short = (text: string): string => text.replace(/\s+/g, ' ').slice(0, 40)
 
@@ -316,4 +316,163 @@ function freeze (t: Test): void {
     static override now = (): number => RealDate.parse(now)
   } as DateConstructor
   t.teardown(() => { globalThis.Date = RealDate })
+}
+
+/** What a `beforeCommit` can do, and the statuses that may follow. */
+const hosts: Record<string, [host: Host, wanted: number[], more?: Partial<Scenario>]> = {
+  'throws': [async (_client, journal) => { await journal(); throw new Error('of the host') }, [500], { calls: 1 }],
+  'throws at once': [() => { throw new Error('of the host') }, [500], { calls: 1 }],
+  'throws null': [() => { throw null }, [500], { calls: 1 }],
+  'throws a status': [() => { throw Object.assign(new Error('of the host'), { statusCode: 404, code: 'FST_ERR_NOT_FOUND' }) }, [500], { calls: 1 }],
+  'refuses': [async (_client, journal) => { await journal(); throw new UpdateRefusedError('no') }, [400], { calls: 1 }],
+  'refuses after a failed statement': [async (client) => { await client.query('SELECT 1/0').catch(() => { throw new UpdateRefusedError('no') }) }, [400], { calls: 1 }],
+  'cannot reach another server': [() => { throw Object.assign(new Error('of the host'), { code: 'ECONNREFUSED' }) }, [500], { calls: 1 }],
+  'throws the SQLSTATE of another database': [() => { throw Object.assign(new Error('of the host'), { code: '40001' }) }, [500], { calls: 1 }],
+  'lets a statement fail': [async (client) => { await client.query('SELECT 1/0').catch(() => undefined) }, [500], { calls: 1 }],
+  'does not wait for a statement that fails': [(client) => { client.query('SELECT 1/0').catch(() => undefined) }, [500], { calls: 1 }],
+  'does not wait for its statement': [(_client, journal) => { void journal() }, [200]],
+  'never ends': [async (_client, journal) => { await journal(); await new Promise(() => undefined) }, [500], { calls: 1 }],
+  'waits for a statement that does not end': [async (client) => { await client.query('SELECT pg_sleep(5)') }, [500], { calls: 1 }],
+  'releases its client': [(client) => { client.release() }, [500], { calls: 1 }],
+  'destroys its client': [(client) => { client.release(true) }, [500], { calls: 1 }],
+  'releases the savepoint': [async (client) => { await client.query('RELEASE SAVEPOINT omnichannel_update') }, [500], { calls: 1 }],
+  'rolls back to the savepoint': [async (client, journal) => { await client.query('ROLLBACK TO SAVEPOINT omnichannel_update'); await journal() }, [200]],
+  'changes the encoding': [async (client, journal) => { await journal(); await client.query("SET client_encoding = 'LATIN1'") }, [200]],
+  'changes the search path': [async (client, journal) => { await journal(); await client.query('SET LOCAL search_path = pg_catalog') }, [200]],
+  ...Object.fromEntries(['COMMIT', 'COMMIT; BEGIN', 'COMMIT AND CHAIN', 'ROLLBACK', 'ROLLBACK; BEGIN', 'ROLLBACK AND CHAIN'].flatMap((sql) => {
+    const wanted = sql.startsWith('COMMIT') ? [200] : [500]
+    const run: Host = async (client, journal) => { await journal(); await client.query(sql) }
+    const more: Partial<Scenario> = { calls: 1 }
+    const entries: Array<[string, [Host, number[], Partial<Scenario>]]> = [
+      [`ends the transaction by ${sql}`, [run, wanted, more]],
+      [`ends the transaction by ${sql}, and throws`, [async (...args) => { await run(...args); throw new Error('of the host') }, wanted, more]],
+      [`ends the transaction by ${sql}, and fails`, [async (...args) => { await run(...args); await args[0].query('SELECT 1/0') }, wanted, more]],
+      [`ends the transaction by ${sql}, and does not end`, [async (...args) => { await run(...args); await new Promise(() => undefined) }, wanted, more]],
+      [`does not wait for ${sql}`, [(client, journal) => { void journal(); client.query(sql).catch(() => undefined) }, wanted, more]]
+    ]
+    return entries
+  }))
+}
+
+t.test('every beforeCommit: what is answered is what is written', async (t) => {
+  freeze(t)
+  const open = await openLanes(t)
+  await exploreAll(t, Object.entries(hosts).flatMap(([what, [host, wanted, more]]) => [false, true].map((isKeyed) => ({
+    name: `beforeCommit ${what}${words({ isKeyed })}`, wanted, host, isHooked: true, isKeyed, ...more
+  }))), open)
+})
+
+/** A COMMIT whose answer does not come, and what can happen until the rows are asked. */
+const losses: Record<string, Fault> = {
+  'not arrived': { do: 'cut-before' },
+  'done and not answered': { do: 'cut-after' },
+  'done, and the server gone': { do: 'refuse-after', fields: error('57P01') },
+  'done, and the server crashed': { do: 'refuse-after', fields: error('XX000', { S: 'PANIC' }) },
+  'done, and the disk full': { do: 'refuse-after', fields: error('53100', { S: 'PANIC' }) },
+  'done, and the pooler gone': { do: 'refuse-after', fields: error('08006') },
+  'not confirmed by the replica': { do: 'notice', fields: error('01000', { R: 'SyncRepWaitForLSN' }) },
+  'refused as a deadlock': { do: 'refuse', fields: error('40P01') },
+  'refused': { do: 'refuse', fields: error('23505') },
+  'refused by a full disk': { do: 'refuse', fields: error('53100') },
+  'answered by ROLLBACK': { do: 'tag-rollback' },
+  'not answered': { do: 'hold-after' },
+  'not arrived, in silence': { do: 'hold-before' }
+}
+
+t.test('every end of COMMIT: what became of it is found out', async (t) => {
+  freeze(t)
+  const open = await openLanes(t)
+  const scenarios: Scenario[] = []
+  for (const mode of modes) {
+    for (const [loss, fault] of Object.entries(losses)) {
+      const add = (what: string, wanted: number[], injections: (lane: Lane) => Injection[], more: Partial<Scenario> = {}): void => {
+        scenarios.push({ name: `COMMIT ${loss}${what}${words(mode)}`, ...mode, wanted, injections, ...more })
+      }
+      const isDone = /^(done|not confirmed|not answered)/.test(loss)
+      const isRefused = /^(refused|refused by a full disk|answered by ROLLBACK)$/.test(loss)
+      const isSilent = fault.do.startsWith('hold')
+      const wanted = isRefused ? [500] : loss === 'not arrived, in silence' ? [503] : [200]
+      const lost: Injection = { at: COMMIT, fault }
+      add('', wanted, () => [lost], isRefused ? { calls: 1 } : {})
+      // Another commits between the end of COMMIT and the question to the rows; it may wait for the lock until then.
+      for (const [what, run] of Object.entries(meanwhile)) {
+        if ((what.includes('same key') && !mode.isKeyed) || isSilent) continue
+        const status = refusal[what]
+        const begin: Injection = { at: /^BEGIN/, after: 1, fault: { do: 'meanwhile-before', run: async () => undefined } }
+        const injections = (lane: Lane): Injection[] => [lost, ...isRefused ? [] : [{ ...begin, fault: { do: 'meanwhile-before' as const, run: async () => { await run(lane) } } }]]
+        const isKnown = status !== undefined || mode.isKeyed
+        const others = what === 'the contact deleted' ? [loss === 'refused as a deadlock' ? 400 : 500] : !isDone && what === 'the same key for another request' ? [200, 422] : isDone && !isKnown ? [500] : [200]
+        add(`, then ${what}`, isRefused ? [500] : status !== undefined ? [isDone ? 200 : status] : others, injections,
+          { mayBeInDoubt: (what === 'the contact deleted' && fault.do !== 'refuse') || (isDone && !mode.isKeyed) })
+      }
+    }
+  }
+  await exploreAll(t, scenarios, open)
+})
+
+t.test('every statement of the question to the rows, and every fault: the same', async (t) => {
+  freeze(t)
+  const open = await openLanes(t)
+  const question = [/^BEGIN/, /client_min_messages/, /^select "update_id", "version"/, COMMIT]
+  const scenarios = modes.flatMap((mode) => (['cut-before', 'cut-after'] as const).flatMap((loss) => question.flatMap((at, index) =>
+    [...atEach, ...atSome].map(([what, fault, wanted]): Scenario => ({
+      name: `COMMIT ${loss}, and at ${String(at)} of the question ${what}${words(mode)}`, ...mode,
+      wanted: loss === 'cut-before' && fault.do.startsWith('hold') ? [200, 503, 500] : fault.do.startsWith('hold') ? [200, 500] : wanted,
+      // What cannot be asked cannot be known.
+      mayBeInDoubt: wanted[0] !== 200 || fault.do === 'hold-after',
+      injections: () => [{ at: COMMIT, fault: { do: loss } }, { at, after: index === 2 ? 0 : 1, fault }]
+    })).filter(() => mode.isHooked === mode.isKeyed))))
+  await exploreAll(t, scenarios, open)
+})
+
+const busy = [503]
+
+t.test('what lasts: an answer by the deadline, and the log says why', async (t) => {
+  freeze(t)
+  const open = await openLanes(t)
+  const always = (at: RegExp, fault: Fault) => () => [{ at, fault, times: Infinity }]
+  const timed = (fault: (lane: Lane) => Fault, at: RegExp, more: Injection[] = []) => (lane: Lane) => [{ at, fault: fault(lane) }, ...more]
+  const untilTimeout = (lane: Lane): Fault => ({ do: 'meanwhile-before', run: async () => { await pause(250); await until(() => lane.reply !== undefined, 'a reply') } })
+  const scenarios: Array<Omit<Scenario, 'isKeyed' | 'isHooked'>> = [
+    { name: 'each COMMIT is lost', wanted: [500, 503], injections: always(COMMIT, { do: 'cut-before' }), mayBeInDoubt: true, calls: 40 },
+    { name: 'each COMMIT is done and not answered', wanted: [500], injections: always(COMMIT, { do: 'cut-after' }), mayBeInDoubt: true, calls: 1 },
+    { name: 'the replica never confirms', wanted: [500], injections: always(COMMIT, { do: 'notice', fields: error('01000', { R: 'SyncRepWaitForLSN' }) }), mayBeInDoubt: true, calls: 1 },
+    { name: 'each COMMIT is answered by ROLLBACK', wanted: [500], injections: always(COMMIT, { do: 'tag-rollback' }), calls: 1 },
+    { name: 'each write deadlocks', wanted: busy, injections: always(/update "omnichannel_contact"/, { do: 'refuse', fields: error('40P01') }), calls: 40 },
+    { name: 'each plan is stale', wanted: busy, injections: always(/^BEGIN/, { do: 'refuse', fields: error('0A000', { R: 'RevalidateCachedQuery' }) }), calls: 0 },
+    { name: 'no server', wanted: busy, prepare: async ({ pool }) => { await endIdle(pool) }, injections: always(/^connect$/, { do: 'cut-before' }) },
+    { name: 'too many clients', wanted: busy, prepare: async ({ pool }) => { await endIdle(pool) }, injections: always(/^connect$/, { do: 'refuse', fields: error('53300') }) },
+    { name: 'a server that starts', wanted: [200], prepare: async ({ pool }) => { await endIdle(pool) },
+      injections: () => [{ at: /^connect$/, fault: { do: 'refuse', fields: error('57P03') }, times: 3 }] },
+    { name: 'clients with another encoding', wanted: [200], prepare: async ({ pool }) => { await leaveBehind(pool, "SET client_encoding = 'LATIN1'") } },
+    { name: 'clients in a transaction', wanted: [200], prepare: async ({ pool }) => { await leaveBehind(pool, 'BEGIN') } },
+    { name: 'clients without their statements', wanted: [200], prepare: async ({ pool }) => { await leaveBehind(pool, 'DEALLOCATE ALL') } },
+    { name: 'handlerTimeout before COMMIT', wanted: busy, handlerTimeout: true, injections: timed(untilTimeout, /for no key update/) },
+    { name: 'handlerTimeout during COMMIT', wanted: [200], handlerTimeout: true, injections: timed(untilTimeout, COMMIT) },
+    { name: 'handlerTimeout during COMMIT, which is refused', wanted: [200, 503], handlerTimeout: true, injections: (lane) => [
+      { at: COMMIT, fault: { do: 'refuse', fields: error('40001') } }, { at: /^RELEASE|insert into "omnichannel_statistic"/, after: lane.isHooked ? 1 : 0, fault: untilTimeout(lane) }] },
+    { name: 'handlerTimeout during COMMIT, which is lost', wanted: [200, 503], handlerTimeout: true, injections: (lane) => [
+      { at: COMMIT, fault: { do: 'cut-before' } }, { at: /^select "update_id", "version"/, fault: untilTimeout(lane) }] }
+  ]
+  await exploreAll(t, scenarios.flatMap((scenario) => modes.map((mode) => ({ ...scenario, ...mode, name: `${scenario.name}${words(mode)}` }))), open)
+})
+
+/** Ends the idle clients of the pool. */
+async function endIdle (pool: pg.Pool): Promise<void> {
+  const clients = await Promise.all(Array.from({ length: pool.totalCount }, async () => await pool.connect()))
+  for (const client of clients) client.release(true)
+  await until(() => pool.totalCount === 0, 'an empty pool')
+}
+
+/** Leaves all clients of the pool as SQL has left them. */
+async function leaveBehind (pool: pg.Pool, sql: string): Promise<void> {
+  const clients = await Promise.all(Array.from({ length: 3 }, async () => await pool.connect()))
+  await Promise.all(clients.map(async (client) => await client.query(sql)))
+  for (const client of clients) client.release()
+}
+
+async function openLanes (t: Test): Promise<Lane[]> {
+  const open: Lane[] = []
+  while (open.length < lanes) open.push(await openLane(t))
+  return open
 }

@@ -1,0 +1,398 @@
+// The explorer of faults on SQLite: every statement of an update, alone and among neighbours, and everything that can happen there.
+
+import Database from 'better-sqlite3'
+import fastify, { type FastifyReply } from 'fastify'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import t, { type Test } from 'tap'
+import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
+import { as, fill } from '../../build.js'
+import { bodyOf, fullName, hostTables, judge, normalize, tables, type Request, type Row } from './oracle.js'
+
+const lockTimeout = 300
+const now = new Date().toISOString()
+const RealDate = Date
+
+/** What happens before a statement is run; an error that it throws is the statement's. */
+interface Injection {
+  at: RegExp
+  /** So many of these statements pass before it happens; none unless given. */
+  after?: number
+  times?: number
+  run: (lane: Lane) => void
+}
+
+interface Scenario {
+  name: string
+  /** The statuses that each request may have; 0 where its client is gone. */
+  wanted: number[]
+  /** How many requests may have another status than 200; one unless given. */
+  failing?: number
+  injections?: Injection[]
+  /** Who comes with the request, in this order; the request itself is called Ours. */
+  together?: string[]
+  isHooked?: boolean
+  isKeyed?: boolean
+  /** What `beforeCommit` does for Ours. Unless given, it writes into the journal. */
+  host?: Host
+  calls?: number
+  /** Whether the update may be made although its client is gone. */
+  mayBeDone?: boolean
+}
+
+/** What a `beforeCommit` has left open. */
+const iterators: Array<IterableIterator<unknown>> = []
+
+function iterate (database: Database.Database, sql: string): void {
+  const iterator = database.prepare(sql).iterate()
+  iterators.push(iterator)
+  iterator.next()
+}
+
+type Host = (database: Database.Database, journal: () => void) => unknown
+type Lane = Awaited<ReturnType<typeof openLane>>
+
+async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
+  const file = `${mkdtempSync(join(tmpdir(), 'omnichannel-explorer-'))}/contacts.db`
+  const database = new Database(file, { timeout: 1234 })
+  database.pragma(`journal_mode = ${journalMode}`)
+  database.pragma('synchronous = OFF')
+  const elsewhere = new Database(file, { timeout: 0 })
+  const lane = {
+    database, elsewhere, planned: [] as Array<Required<Injection>>, passed: [] as string[],
+    log: [] as string[], told: [] as string[], called: [] as string[], requests: [] as Request[], replies: [] as FastifyReply[],
+    isWatched: false, host: undefined as Host | undefined,
+    plan: (injections: Injection[]) => {
+      lane.planned = injections.map((injection) => ({ after: 0, times: 1, ...injection }))
+      lane.passed.length = 0
+      lane.isWatched = true
+    },
+    /** Runs SQL that no fault meets. */
+    quietly: <Result>(work: () => Result): Result => {
+      const { isWatched } = lane
+      lane.isWatched = false
+      try {
+        return work()
+      } finally {
+        lane.isWatched = isWatched
+      }
+    },
+    send: async (name: string, isHooked: boolean, key?: string): Promise<void> => {
+      const request: Request = { name, key }
+      lane.requests.push(request)
+      const url = `/${isHooked ? 'hooked' : 'plain'}/omnichannel/contacts.update`
+      const headers = { ...as('ann'), ...key !== undefined && { 'idempotency-key': key } }
+      request.reply = await app.inject({ method: 'POST', url, headers, payload: bodyOf(name) }).catch(() => undefined)
+    },
+    rows: () => normalize(Object.fromEntries(tables.map((table) => [table, elsewhere.prepare<[], Row>(`SELECT * FROM ${fullName(table)}`).all()]))),
+    reset: (): void => {
+      lane.isWatched = false
+      const clear = [...tables].reverse().map((table) => `DELETE FROM ${fullName(table)};`)
+      const refill = tables.map((table) => `INSERT INTO ${fullName(table)} SELECT * FROM saved_${table};`)
+      elsewhere.exec(`BEGIN; ${clear.join('')} ${refill.join('')} DELETE FROM history; COMMIT`)
+      for (const list of [lane.log, lane.told, lane.called, lane.requests, lane.replies]) list.length = 0
+      lane.host = undefined
+    }
+  }
+  watch(lane)
+
+  const app = fastify({ logger: { level: 'warn', stream: { write: (line: string) => { lane.log.push(line) } } } })
+  app.addHook('onRequest', async (_request, reply) => { lane.replies.push(reply) })
+  const onContactUpdated = ({ contact: { name } }: { contact: { name: string } }) => { lane.told.push(name) }
+  const beforeCommit = ({ contact: { name } }: { contact: { name: string } }) => {
+    lane.called.push(name)
+    const journal = (): void => { database.prepare('INSERT INTO journal VALUES (?)').run(name) }
+    return name === 'Ours' && lane.host !== undefined ? lane.host(database, journal) : journal()
+  }
+  await app.register(omnichannelContacts, { database, prefix: '/plain', lockTimeout, onContactUpdated })
+  await app.register(omnichannelContacts, { database, prefix: '/hooked', lockTimeout, onContactUpdated, beforeCommit })
+  await app.ready()
+  fill(database)
+  database.exec(`${hostTables.sqlite}
+    INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer, created_at)
+      VALUES ('ann', 'expired', '', 'maria', 1, '', '2020-01-01T00:00:00.000Z');
+    ${tables.map((table) => `CREATE TABLE saved_${table} AS SELECT * FROM ${fullName(table)};`).join('')}`)
+  t.teardown(async () => {
+    await within(app.close(), 'app.close()')
+    database.close()
+    elsewhere.close()
+    rmSync(dirname(file), { recursive: true })
+  })
+  return lane
+}
+
+/** Lets the plan of a lane meet every statement of its handle. */
+function watch (lane: { database: Database.Database, planned: Array<Required<Injection>>, passed: string[], isWatched: boolean }): void {
+  const meet = (sql: string): void => {
+    if (!lane.isWatched) return
+    lane.passed.push(sql)
+    const due = lane.planned.filter(({ at, times }) => times > 0 && at.test(sql)).filter((injection) => injection.after-- <= 0)
+    if (due[0] === undefined) return
+    due[0].times--
+    due[0].run(lane as Lane)
+  }
+  const { database } = lane
+  const { prepare, exec } = database
+  const wrap = <Call extends (...values: never[]) => unknown>(sql: string, call: Call, owner: unknown): Call =>
+    ((...values: never[]) => { meet(sql); return call.apply(owner, values) }) as Call
+  Object.assign(database, {
+    exec: (sql: string) => { meet(sql); return exec.call(database, sql) },
+    prepare: (sql: string) => {
+      const statement = prepare.call(database, sql)
+      return Object.assign(statement, {
+        run: wrap(sql, statement.run as never, statement), get: wrap(sql, statement.get as never, statement), all: wrap(sql, statement.all as never, statement)
+      })
+    }
+  })
+}
+
+async function within<Result> (promise: Promise<Result>, what: string): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => { reject(new Error(`${what} does not end`)) }, 5000) })
+  return await Promise.race([promise, late]).finally(() => { clearTimeout(timer) })
+}
+
+/** Runs a scenario, and returns what is wrong. */
+async function explore (lane: Lane, { wanted, injections = [], together = ['Ours'], isHooked = false, isKeyed = false, ...scenario }: Scenario): Promise<string[]> {
+  const { database } = lane
+  lane.reset()
+  lane.host = scenario.host
+  const before = lane.rows()
+  lane.plan(injections)
+  const broken: string[] = []
+  try {
+    await within(Promise.all(together.map(async (name) => {
+      await lane.send(name, isHooked, isKeyed ? `key-of-${name}` : undefined)
+    })), 'a request')
+  } catch (error) {
+    broken.push(String(error))
+  }
+  lane.isWatched = false
+  const { requests, told, called, log } = lane
+  const statuses = requests.map(({ reply }) => reply?.statusCode ?? 0)
+  if (statuses.some((status) => !wanted.includes(status))) broken.push(`the answers are ${statuses.join()} ${log.join()}`)
+  if (statuses.filter((status) => status !== 200).length > (scenario.failing ?? 1)) broken.push(`only one may fail, not ${statuses.join()}`)
+  const left = lane.planned.filter(({ times }) => times > 0 && times < Infinity)
+  if (left.length > 0 && injections.length === 1) broken.push(`at ${String(left[0]?.at)} nothing happened`)
+  for (const name of together) {
+    const calls = called.filter((one) => one === name).length
+    if (calls > (scenario.calls ?? 2)) broken.push(`beforeCommit was called ${calls} times for ${name}`)
+  }
+  broken.push(...judge({
+    before, after: lane.rows(), requests, told, called: isHooked ? called : undefined, log, mayBeInDoubt: false, mayBeDone: scenario.mayBeDone ?? false
+  }, now))
+  database.unsafeMode()
+  const timeout = database.pragma('busy_timeout', { simple: true })
+  database.unsafeMode(false)
+  if (timeout !== 1234) broken.push(`the busy timeout is ${String(timeout)}`)
+
+  // The next one is served, also while an iterator is open that only reads. It would not see a commit from elsewhere.
+  if (scenario.name.includes('writing iterator')) for (const iterator of iterators.splice(0)) iterator.return?.()
+  if (iterators.length === 0) lane.reset()
+  try {
+    await within(lane.send('Next', true), 'the next one')
+  } catch (error) {
+    broken.push(String(error))
+  }
+  const next = requests.at(-1)?.reply
+  if (next?.statusCode !== 200) broken.push(`the next one is answered with ${next?.body}`)
+  if (database.inTransaction) broken.push('a transaction is open')
+  for (const iterator of iterators.splice(0)) iterator.return?.()
+  return broken
+}
+
+async function exploreAll (t: Test, lane: Lane, scenarios: Scenario[]): Promise<void> {
+  const broken: Record<string, string[]> = {}
+  const queue = scenarios.filter(({ name }) => name.includes(process.env.ONLY ?? ''))
+  for (const scenario of queue) {
+    const promises = await explore(lane, scenario)
+    if (promises.length === 0) continue
+    broken[scenario.name] = promises
+    if (process.env.DEBUG_EXPLORER) console.error(Math.round(performance.now()), scenario.name, promises)
+  }
+  if (queue.length > 1) t.comment(`${queue.length} scenarios`)
+  t.strictSame(broken, {}, 'no promise is broken')
+}
+
+/** The clock stands still, so that all versions of a scenario have one time; and within a turn, so that a batch does not end by it. */
+function freeze (t: Test): void {
+  globalThis.Date = class extends RealDate {
+    constructor (...values: []) {
+      super(...(values.length === 0 ? [now] as unknown as [] : values))
+    }
+
+    static override now = (): number => RealDate.parse(now)
+  } as DateConstructor
+  let time: number | undefined
+  performance.now = () => {
+    if (time === undefined) setImmediate(() => { time = undefined })
+    return time ??= process.uptime() * 1000
+  }
+  t.teardown(() => {
+    globalThis.Date = RealDate
+    Reflect.deleteProperty(performance, 'now')
+  })
+}
+
+const fail = (code: string): Injection['run'] => () => { throw new Database.SqliteError('the explorer', code) }
+/** As SQLite does after some errors. */
+const failAndRollBack = (code: string): Injection['run'] => (lane) => {
+  lane.quietly(() => { if (lane.database.inTransaction) lane.database.exec('ROLLBACK') })
+  throw new Database.SqliteError('the explorer', code)
+}
+/** What another connection does, unless it is locked out. */
+const elsewhere = (sql: string): Injection['run'] => (lane) => {
+  try {
+    lane.elsewhere.exec(sql)
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error
+    if (lane.elsewhere.inTransaction) lane.elsewhere.exec('ROLLBACK')
+  }
+}
+const another = `BEGIN IMMEDIATE;
+  UPDATE omnichannel_contact SET name = 'Other', update_id = 'other', version = version + 1, updated_at = '${now}', unknown = 0, contact_manager = 'bob',
+    conflicting_fields = '[]', custom_fields = '{"plan":"silver","legacy":"kept"}' WHERE id = 'maria';
+  DELETE FROM omnichannel_contact_email WHERE contact_id = 'maria'; INSERT INTO omnichannel_contact_email VALUES ('maria', 0, 'Other@example.com');
+  DELETE FROM omnichannel_contact_phone WHERE contact_id = 'maria'; INSERT INTO omnichannel_contact_phone VALUES ('maria', 0, '1'), ('maria', 1, 'Other');
+  UPDATE omnichannel_room SET fname = 'Other', updated_at = '${now}' WHERE contact_id = 'maria';
+  UPDATE omnichannel_subscription SET name = 'Other', fname = 'Other', updated_at = '${now}' WHERE visitor_id IN ('visitor-1', 'visitor-2');
+  UPDATE omnichannel_inquiry SET name = 'Other', updated_at = '${now}' WHERE visitor_id IN ('visitor-1', 'visitor-2');
+  INSERT OR REPLACE INTO omnichannel_statistic VALUES ('Resolved_Conflicts_Count', 2); COMMIT`
+
+type Happening = [what: string, run: Injection['run'], wanted: number[]]
+
+/** What can happen at each statement, and the statuses that may follow. */
+const atEach: Happening[] = [
+  ...['SQLITE_IOERR', 'SQLITE_CORRUPT', 'SQLITE_READONLY', 'SQLITE_CONSTRAINT_TRIGGER'].map((code): Happening => [code, fail(code), [200, 500]]),
+  ...['SQLITE_IOERR_WRITE', 'SQLITE_NOMEM', 'SQLITE_CONSTRAINT_TRIGGER'].map((code): Happening => [`${code}, rolled back`, failAndRollBack(code), [200, 500]]),
+  ['SQLITE_FULL', fail('SQLITE_FULL'), [200, 500]],
+  ['SQLITE_FULL, rolled back', failAndRollBack('SQLITE_FULL'), [200, 500]],
+  ['another update', elsewhere(another), [200]],
+  ['the contact deleted', elsewhere("DELETE FROM omnichannel_contact WHERE id = 'maria'"), [200, 400]],
+  ['the token revoked', elsewhere("DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'"), [200, 401]],
+  ['the role taken', elsewhere("DELETE FROM omnichannel_user_role WHERE user_id = 'ann'"), [200, 403]],
+  ['the client gone', ({ replies }) => { replies[0]!.raw.destroy() }, [0, 200]],
+  ['the reply hijacked', ({ replies }) => { if (!replies[0]!.sent && replies[0]!.hijack().sent) replies[0]!.raw.writeHead(504).end() }, [200, 504]],
+  ['an answer of the host', ({ replies }) => { void replies[0]!.code(504).send({}) }, [200, 504]]
+]
+
+const modes = [{ isHooked: false, isKeyed: false }, { isHooked: true, isKeyed: true }]
+const words = ({ isHooked, isKeyed }: { isHooked?: boolean, isKeyed?: boolean }): string =>
+  `${isHooked === true ? ', beforeCommit' : ''}${isKeyed === true ? ', key' : ''}`
+const three = ['Left', 'Ours', 'Right']
+
+/** What is tried where others share the transaction. */
+const amongOthers = /^(SQLITE_IOERR|SQLITE_FULL.*|SQLITE_CONSTRAINT_TRIGGER, rolled back|another update|the token revoked|the client gone)$/
+
+/** Every statement of an update, or of several together, and every fault. */
+async function scenariosOf (lane: Lane, mode: { isHooked: boolean, isKeyed: boolean }, together: string[], faults: Happening[]): Promise<Scenario[]> {
+  const steps = await stepsOf(lane, mode, together)
+  // Setting the busy timeout never fails.
+  return steps.flatMap((sql, index) => /busy_timeout/.test(sql) ? [] : faults.map(([what, run, wanted]) => ({
+    name: `${index} of ${together.length}, ${sql.replace(/\s+/g, ' ').slice(0, 50)}: ${what}${words(mode)}`, ...mode, together, wanted,
+    // A fault of the transaction is one of all who share it.
+    failing: /^(BEGIN|COMMIT|PRAGMA|SELECT (count|total)|DELETE FROM main.omnichannel_migration)/.test(sql) || /deleted|revoked|taken/.test(what) ? 3 : 1,
+    injections: [{ at: /^/, after: index, run }], mayBeDone: sql === 'COMMIT'
+  })))
+}
+
+for (const journalMode of ['WAL', 'DELETE'] as const) {
+  t.test(`${journalMode}: every statement and every fault: done once or not at all, and the answer says which`, async (t) => {
+    freeze(t)
+    const lane = await openLane(t, journalMode)
+    // From now on updates have savepoints.
+    await explore(lane, { name: '', wanted: [500], together: ['Ours'], injections: [{ at: /omnichannel_room/, run: fail('SQLITE_IOERR') }] })
+    const scenarios: Scenario[] = []
+    for (const mode of modes) {
+      if (journalMode === 'WAL') scenarios.push(...await scenariosOf(lane, mode, ['Ours'], atEach))
+      else if (mode.isHooked) scenarios.push(...await scenariosOf(lane, mode, ['Ours'], atEach.filter(([what]) => amongOthers.test(what))))
+      if (journalMode === 'WAL' && mode.isHooked) scenarios.push(...await scenariosOf(lane, mode, three, atEach.filter(([what]) => amongOthers.test(what))))
+    }
+    await exploreAll(t, lane, scenarios)
+  })
+}
+
+t.test('updates without savepoints, of which one fails: the others are done once', async (t) => {
+  freeze(t)
+  const scenarios = await scenariosOf(await openLane(t, 'WAL'), modes[0]!, three, atEach.filter(([what]) => /^SQLITE_(IOERR|FULL, rolled back)$/.test(what)))
+  // Each on a handle of its own: after a failure updates have savepoints.
+  for (const scenario of scenarios) {
+    const lane = await openLane(t, 'WAL')
+    await stepsOf(lane, modes[0]!, three)
+    await exploreAll(t, lane, [scenario])
+  }
+})
+
+async function stepsOf (lane: Lane, { isHooked, isKeyed }: { isHooked: boolean, isKeyed: boolean }, together: string[]): Promise<string[]> {
+  // Once before, so that what is cached is.
+  await explore(lane, { name: '', wanted: [200], together, isHooked, isKeyed })
+  lane.reset()
+  lane.plan([])
+  await Promise.all(together.map(async (name) => { await lane.send(name, isHooked, isKeyed ? `key-of-${name}` : undefined) }))
+  return [...lane.passed]
+}
+
+/** What a `beforeCommit` can do, and the statuses that may follow. */
+const hosts: Record<string, [host: Host, wanted: number, failing?: number]> = {
+  'throws': [(_database, journal) => { journal(); throw new Error('of the host') }, 500],
+  'throws null': [() => { throw null }, 500],
+  'throws a status': [() => { throw Object.assign(new Error('of the host'), { statusCode: 404 }) }, 500],
+  'refuses': [(_database, journal) => { journal(); throw new UpdateRefusedError('no') }, 400],
+  'returns a promise': [(_database, journal) => { journal(); return Promise.resolve() }, 500],
+  'returns a promise that rejects': [(_database, journal) => { journal(); return Promise.reject(new Error('of the host')) }, 500],
+  'returns a thenable': [(_database, journal) => { journal(); return { then: () => undefined } }, 500],
+  'lets a statement fail': [(database, journal) => { journal(); try { database.exec('SELECT * FROM nothing') } catch {} }, 200],
+  'leaves an iterator open': [(database, journal) => { journal(); iterate(database, 'SELECT id FROM omnichannel_contact') }, 500],
+  'leaves a writing iterator open': [(database, journal) => {
+    journal()
+    iterate(database, "INSERT INTO omnichannel_statistic VALUES ('host', 1), ('other', 2) RETURNING name")
+    // Until the host ends it, SQLite commits nothing on the handle.
+  }, 500, 3],
+  'leaves an iterator open and throws': [(database) => { iterate(database, 'SELECT id FROM omnichannel_contact'); throw new Error('of the host') }, 500],
+  ...Object.fromEntries(['COMMIT', 'COMMIT; BEGIN', 'ROLLBACK', 'ROLLBACK; BEGIN', 'RELEASE omnichannel_before_commit',
+    'RELEASE omnichannel_update', 'ROLLBACK TO omnichannel_update'].flatMap((sql) => {
+    const wanted = sql.startsWith('COMMIT') ? 200 : 500
+    const run: Host = (database, journal) => { journal(); database.exec(sql) }
+    const entries: Array<[string, [Host, number]]> = [
+      [`ends the transaction by ${sql}`, [run, wanted]],
+      [`ends the transaction by ${sql}, and throws`, [(...args) => { run(...args); throw new Error('of the host') }, wanted]]
+    ]
+    return entries
+  }))
+}
+
+t.test('every beforeCommit, alone and among neighbours: what is answered is what is written', async (t) => {
+  freeze(t)
+  const lane = await openLane(t, 'WAL')
+  const scenarios = Object.entries(hosts).flatMap(([what, [host, wanted, failing = 1]]) => [['Ours'], three].flatMap((together) => [false, true].map((isKeyed): Scenario => ({
+    name: `beforeCommit ${what}${words({ isKeyed })}, ${together.length}`, wanted: [wanted, ...together.length > 1 ? [200] : [], ...failing > 1 ? [503] : []], failing, host, together, isHooked: true, isKeyed
+  }))))
+  await exploreAll(t, lane, scenarios)
+})
+
+t.test('a second fault while the first is mended: the same', async (t) => {
+  freeze(t)
+  const lane = await openLane(t, 'WAL')
+  const scenarios: Scenario[] = []
+  for (const mode of modes) {
+    for (const together of [['Ours'], three]) {
+      for (const first of [fail('SQLITE_FULL'), failAndRollBack('SQLITE_FULL')]) {
+        for (const at of [/^update "main"."omnichannel_contact"/, /^insert into "main"."omnichannel_contact_phone"/, /^COMMIT/]) {
+          for (let after = 0; after < (at.source === '^COMMIT' ? 1 : together.length); after++) {
+            for (const code of ['SQLITE_FULL', 'SQLITE_IOERR', 'SQLITE_BUSY']) {
+              for (const second of [/wal_checkpoint/, /^(BEGIN|ROLLBACK TO|SAVEPOINT)/]) {
+                scenarios.push({
+                  name: `${after} ${at.source} of ${together.length}: SQLITE_FULL${first.length > 0 ? ', rolled back' : ''}, and ${code} at ${second.source}${words(mode)}`,
+                  ...mode, together, wanted: [200, 500, 503], failing: 3, calls: 3,
+                  injections: [{ at, after, run: first }, { at: second, times: Infinity, after: second.source.includes('BEGIN') ? 1 : 0, run: fail(code) }]
+                })
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  await exploreAll(t, lane, scenarios)
+})
