@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { getAsset } from 'node:sea'
-import { run } from '../src/cli/run.ts'
+import { run } from '../src/cli/program.ts'
 
 const embedded = {
   // Loaded when the first database is opened, so that --help writes no file.

@@ -4,7 +4,7 @@ import Database from 'better-sqlite3'
 import fastify from 'fastify'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { documentOf } from '../src/cli/serve/document.js'
+import { documentOf } from '../src/cli/serve/documentation.js'
 import omnichannelContacts from '../src/index.js'
 
 type Package = Record<'name' | 'version' | 'description' | 'license', string>

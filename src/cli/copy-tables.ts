@@ -7,7 +7,7 @@ import { postgres } from '../store/migrations/generated.js'
 import { parserOf, toParameter } from '../store/postgres/codec.js'
 import type { Io } from './command.js'
 import { CommandError } from './errors.js'
-import { createProgress, type Progress } from './import/progress.js'
+import { createProgress, type Progress } from './output.js'
 
 const batch = 1000
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
-import { run } from './run.js'
+import { run } from './program.js'
 
 // Which .ci/build-cli.js puts beside this file.
 const readAsset = (name: string): Buffer => readFileSync(new URL(`documentation/${name}.gz`, import.meta.url))

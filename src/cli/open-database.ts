@@ -3,8 +3,7 @@ import { Option } from 'commander'
 import { accessSync, closeSync, constants, existsSync, openSync, rmSync } from 'node:fs'
 import type { Tables } from '../store/tables.js'
 import type { Access, Io, Work } from './command.js'
-import { CommandError, UsageError } from './errors.js'
-import { explain, explainOldSchema, explainUnpacking } from './explain.js'
+import { CommandError, UsageError, explain, explainOldSchema, explainUnpacking } from './errors.js'
 import { isServer, readServer, withServer } from './open-server.js'
 
 // What opens a database is loaded only then: --help and --version answer without it.

@@ -4,8 +4,7 @@ import { InvalidArgumentError } from 'commander'
 import type { Pool, PoolConfig } from 'pg'
 import type { Tables } from '../store/tables.js'
 import type { Access, Work } from './command.js'
-import { CommandError, UsageError } from './errors.js'
-import { explainOldSchema } from './explain.js'
+import { CommandError, UsageError, explainOldSchema } from './errors.js'
 
 const answerTimeout = 2000 // ms
 const timestamptz = 1184

@@ -1,16 +1,42 @@
-import { Command, InvalidArgumentError, type Argument, type CommanderError, type Option } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, type Argument, type Option } from 'commander'
+import { constants } from 'node:os'
 import { backup } from './backup.js'
 import type { Io } from './command.js'
 import { listContacts, showContact } from './contact.js'
-import { UsageError } from './errors.js'
+import { explainMissingPackage, InterruptedError, UsageError } from './errors.js'
 import { copy } from './copy.js'
 import { importExport } from './import/import.js'
 import { migrate } from './migrate.js'
-import { print } from './output.js'
+import { hidePasswords } from './open-server.js'
+import { print, report, watchOutput } from './output.js'
 import { serve } from './serve/serve.js'
 import { createToken, listTokens, revokeToken } from './token.js'
 import { activateUser, addUser, deactivateUser, listUsers, removeUser } from './user.js'
 import { version } from './version.js'
+
+/** Runs one command and resolves to the exit code. Never rejects: what went wrong is a sentence on stderr. */
+export async function run (argv: string[], io: Io): Promise<number> {
+  const output = watchOutput(io)
+  try {
+    await dispatch(argv, io)
+    await output.written()
+    return 0
+  } catch (error) {
+    const sentence = explainMissingPackage(error as Error) ?? (error as Error).message
+    report(io, hidePasswords(sentence, [...argv, process.env.OMNICHANNEL_DATABASE ?? '']))
+    if (error instanceof InterruptedError) return 128 + constants.signals[error.signal]
+    return error instanceof UsageError ? 2 : 1
+  }
+}
+
+async function dispatch (argv: string[], io: Io): Promise<void> {
+  try {
+    await createProgram(io).parseAsync(argv, { from: 'user' })
+  } catch (error) {
+    // So commander ends --help and --version, when all is written.
+    if (!(error instanceof CommanderError)) throw error
+  }
+}
 
 const groups: Array<[name: string, description: string, commands: Array<(parent: Command, io: Io) => void>]> = [
   ['user', 'Add, list, deactivate, activate or remove users', [addUser, listUsers, deactivateUser, activateUser, removeUser]],

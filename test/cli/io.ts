@@ -7,7 +7,7 @@ import { Readable, Writable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import type { Test } from 'tap'
 import type { Io } from '../../src/cli/command.js'
-import { run } from '../../src/cli/run.js'
+import { run } from '../../src/cli/program.js'
 
 export interface Setup {
   env?: Record<string, string>

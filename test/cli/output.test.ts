@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { run } from '../../src/cli/run.js'
+import { run } from '../../src/cli/program.js'
 import { program } from '../children.js'
 import { cli } from './io.js'
 

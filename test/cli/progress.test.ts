@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream'
 import t from 'tap'
-import { createProgress } from '../../src/cli/import/progress.js'
+import { createProgress } from '../../src/cli/output.js'
 
 function start (isTTY: boolean, totalBytes: number | undefined) {
   const to = Object.assign(new PassThrough({ encoding: 'utf8' }), { isTTY })

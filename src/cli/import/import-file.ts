@@ -6,10 +6,9 @@ import { addAbortSignal, type Readable } from 'node:stream'
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 import type { Io } from '../command.js'
 import { CommandError, InterruptedError } from '../errors.js'
-import { print, report } from '../output.js'
+import { createProgress, print, report } from '../output.js'
 import type { Collection, Outcome } from './collection.js'
 import { readLines, type Line } from './lines.js'
-import { createProgress } from './progress.js'
 import { prepareStore } from './store-line.js'
 
 export interface ExportFile {

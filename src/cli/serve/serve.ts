@@ -1,13 +1,13 @@
-import { Option, type Command } from 'commander'
+import { InvalidArgumentError, Option, type Command } from 'commander'
 import { statSync } from 'node:fs'
+import { isIP } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { wholeNumber, type Io, type Opened } from '../command.js'
 import { CommandError } from '../errors.js'
 import { createOption, databaseOption, withNewDatabase } from '../open-database.js'
 import { print } from '../output.js'
 import { demoCurl, demoUser, fillDemo, issueDemoToken } from './demo.js'
-import { readProxies } from './proxies.js'
-import { checkWritable } from './write-check.js'
+import { checkWritable } from './health.js'
 
 interface Options {
   database: string
@@ -84,6 +84,23 @@ async function serveUntil (
   } finally {
     await close(app)
   }
+}
+
+/**
+ * Reads the addresses whose X-Forwarded-For is believed, as Fastify's trustProxy takes them. Not the number of proxies: a client that
+ * reaches the server past them could then name any address.
+ */
+function readProxies (text: string): string[] {
+  const proxies = text.split(',').map((proxy) => proxy.trim())
+  if (!proxies.every(isProxy)) throw new InvalidArgumentError('It must be addresses, as in 10.0.0.1,10.1.0.0/16, or loopback or uniquelocal')
+  return proxies
+}
+
+function isProxy (proxy: string): boolean {
+  const [address = '', bits = '0', ...more] = proxy.split('/')
+  const version = isIP(address)
+  const isAddress = version !== 0 && more.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128)
+  return isAddress || ['loopback', 'linklocal', 'uniquelocal'].includes(proxy)
 }
 
 function warnOfReaders (app: FastifyInstance, file: string): void {

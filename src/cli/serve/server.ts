@@ -6,15 +6,10 @@ import { sendError } from '../../http/replies.js'
 import omnichannelContacts from '../../index.js'
 import type { Io, Opened } from '../command.js'
 import { version } from '../version.js'
-import { answerClientError } from './client-error.js'
-import { documentOf } from './document.js'
-import { addDocumentation, title } from './documentation.js'
-import { drainOnClose } from './drain.js'
-import { addHealth } from './health.js'
+import { answerClientError, drainOnClose, limitPipelining } from './connections.js'
+import { addDocumentation, documentOf, title } from './documentation.js'
+import { addHealth, tryToWrite } from './health.js'
 import { addRateLimit } from './limit.js'
-import { openLog } from './log.js'
-import { limitPipelining } from './pipelining.js'
-import { tryToWrite } from './write-check.js'
 
 export interface ServerSettings {
   logLevel: string
@@ -82,4 +77,22 @@ export async function createServer (
     await api.register(omnichannelContacts, { database: handle })
   })
   return app
+}
+
+const maxUnread = 1_048_576 // bytes
+
+/** Where the log goes. What its reader does not take in time is dropped, and counted. */
+export function openLog (stream: Io['stderr']): { write: (line: string) => void } {
+  let dropped = 0
+  return {
+    write (line) {
+      if (stream.writableLength > maxUnread) {
+        dropped++
+        return
+      }
+      if (dropped > 0) stream.write(`{"level":40,"time":${Date.now()},"msg":"${dropped} lines of the log were dropped: nobody read them in time"}\n`)
+      dropped = 0
+      stream.write(line)
+    }
+  }
 }
