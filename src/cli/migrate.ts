@@ -18,7 +18,7 @@ export function migrate (parent: Command, io: Io): void {
   parent.command('migrate')
     .summary('Bring a database up to date, or print the SQL that does it')
     .description('Bring a database up to date, in one transaction: make its tables, or add what a newer version of the package needs.\n\n' +
-      'The other commands do it when they open a database, and so does a plugin with migrate: true. The SQL of --print is for ' +
+      'Commands that change something do it too when they open a database, and so does a plugin with migrate: true. The SQL of --print is for ' +
       'sqlite3 -bail, or for psql -v ON_ERROR_STOP=1 with the search_path of the plugin.')
     .addOption(databaseOption())
     .addOption(createOption())

@@ -131,7 +131,7 @@ t.test('a database of an older version: is copied as it is', async (t) => {
   const folder = t.testdir()
   const file = join(folder, 'old.db')
   const tables = (name: string) => lookInto(join(folder, name), (copy) => copy.prepare('SELECT name, sql FROM sqlite_schema').all())
-  lookInto(file, (database) => database.exec(readFileSync('test/fixtures/schema-1.sql', 'utf8')))
+  lookInto(file, (database) => database.exec(readFileSync('src/store/migrations/sqlite/000001.sql', 'utf8')))
   const before = tables('old.db')
   t.equal((await cli(['backup', join(folder, 'copy.db'), '--database', file])).code, 0)
   for (const each of ['old.db', 'copy.db']) t.strictSame(tables(each), before)

@@ -29,6 +29,8 @@ const reading = (file: string, copy: string) => [
   ['import', '--dry-run', '--contacts', '-', '--on-error', 'skip', '--database', file]
 ]
 
+const printing = (file: string) => ['migrate', '--print', '--database', file]
+
 /** As a program leaves it that is killed. */
 function kill (file: string, sql: string): void {
   spawnSync(process.execPath, ['-e', `
@@ -49,7 +51,7 @@ t.test('commands that read, and a dry run: no byte changes, and no file is left'
     // The index of the log, -shm, is where readers note themselves.
     const look = () => ({ ...bytes(folder), 'a.db-shm': existsSync(`${file}-shm`) })
     const before = look()
-    for (const argv of reading(file, copy)) {
+    for (const argv of [...reading(file, copy), printing(file)]) {
       t.match(await cli(argv, { stdin: contact }), { code: 0 }, argv.join(' '))
       t.strictSame(look(), before, `${situation}: ${argv.join(' ')}`)
     }
@@ -92,6 +94,7 @@ const changing = (file: string) => [
 const creating = (file: string) => [
   ['user', 'add', 'ann', '--role', 'admin', '--database', file],
   ['import', '--contacts', '-', '--database', file],
+  ['migrate', '--database', file],
   ['serve', '--port', '0', '--database', file]
 ]
 
@@ -114,7 +117,8 @@ t.test('no SQLite database at all: refused by every command, and as it was', asy
   for (const content of ['hello', 'this is no database, and long enough to show it '.repeat(50)]) {
     const folder = t.testdir({ data: { 'a.db': content } })
     const [file, copy] = [join(folder, 'data', 'a.db'), join(folder, 'copy.db')]
-    for (const argv of [...reading(file, copy), ...changing(file), ...creating(file), ...creating(file).map((argv) => [...argv, '--create'])]) {
+    const creations = creating(file).flatMap((argv) => [argv, [...argv, '--create']])
+    for (const argv of [...reading(file, copy), printing(file), ...changing(file), ...creations]) {
       t.strictSame(await cli(argv, { stdin: contact }), { code: 1, out: '', err: `The database file ${file} is not a SQLite database\n` }, argv.join(' '))
       t.strictSame(readdirSync(join(folder, 'data')), ['a.db'], argv.join(' '))
       t.equal(readFileSync(file, 'utf8'), content)

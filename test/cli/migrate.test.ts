@@ -111,6 +111,19 @@ sqlite.test('no file yet: migrate makes it, --print only prints', async (t) => {
   t.equal(migrated.pragma('journal_mode', { simple: true }), 'delete', "the journal is the host's affair")
 })
 
+sqlite.test("a file with only another program's tables: --print prints all, --create adds the tables", async (t) => {
+  const { name, database } = await open(t, 0)
+  database.exec('CREATE TABLE theirs (id INTEGER)')
+  const before = readFileSync(name)
+  const { code, out, err } = await cli(['migrate', '--print', '--database', name])
+  t.strictSame({ code, err }, { code: 0, err: '' })
+  t.match(out, /CREATE TABLE .*omnichannel_contact \(/)
+  t.match(await cli(['migrate', '--database', name]), { code: 1, out: '', err: `The database file ${name} has tables, but none of this program: --create adds them\n` })
+  t.ok(before.equals(readFileSync(name)))
+  t.strictSame(await cli(['migrate', '--create', '--database', name]), { code: 0, out: `Migrated ${name} from schema version 0 to 3\n`, err: '' })
+  t.equal(database.prepare('SELECT count(*) FROM theirs').pluck().get(), 0)
+})
+
 sqlite.test('a printed script in another program: sqlite3 runs it', { skip: !hasProgram('sqlite3') }, async (t) => {
   const { name, database } = await open(t, 2)
   const { out } = await cli(['migrate', '--print', '--database', name])
