@@ -104,7 +104,8 @@ async function inTime (asked: Promise<unknown>): Promise<unknown> {
 
 // What pg says without a code.
 const connectionWasLost = /^Connection terminated|not queryable/
-const isOfDatabase = /terminated|not queryable|connect|timeout|URI malformed/
+const timedOut = /timeout|^no client of the pool was free/
+const isOfDatabase = /terminated|not queryable|connect|timeout|^no client of the pool|URI malformed/
 
 /** An error that is none of the database's stays what it is. */
 function explainServer (name: string, error: Error): Error {
@@ -113,7 +114,7 @@ function explainServer (name: string, error: Error): Error {
   if (error instanceof CommandError || isOther) return error
   if (code === 'FOC_DATABASE_BUSY' && cause instanceof Error) return explainServer(name, cause)
   // Where several addresses were tried there is no message.
-  const reason = code === 'FOC_DATABASE_BUSY' || message.includes('timeout') ? 'it does not answer in time'
+  const reason = code === 'FOC_DATABASE_BUSY' || timedOut.test(message) ? 'it does not answer in time'
     : connectionWasLost.test(message) ? 'the connection was lost'
       : [message, code].find((text) => text !== '')
   return new CommandError(`The database ${name} cannot be used: ${reason}`, { cause: error })
