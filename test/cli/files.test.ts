@@ -98,6 +98,18 @@ const creating = (file: string) => [
   ['serve', '--port', '0', '--database', file]
 ]
 
+t.test('a newer schema: refused by every command but backup, and as it was', async (t) => {
+  const { folder, file, copy } = await start(t)
+  lookInto(file, (database) => database.exec('INSERT INTO omnichannel_migration (id) VALUES (1000)'))
+  const before = bytes(folder)
+  for (const argv of [...reading(file, copy).filter(([name]) => name !== 'backup'), printing(file), ...changing(file), ...creating(file)]) {
+    t.match(await cli(argv, { stdin: contact }), {
+      code: 1, out: '', err: /^The database file .* cannot be used: The database has schema version 1000, and this version .*: upgrade the package\n$/
+    }, argv.join(' '))
+    t.strictSame(bytes(folder), before, argv.join(' '))
+  }
+})
+
 t.test('a file of another program: refused by every command, and as it was', async (t) => {
   const folder = t.testdir({ data: {} })
   const [file, copy] = [join(folder, 'data', 'a.db'), join(folder, 'copy.db')]
