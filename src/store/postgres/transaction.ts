@@ -5,7 +5,7 @@ import { RequestGoneError } from '../../errors.js'
 import type { Decision, HostCallback, Query, Update } from '../operation.js'
 import type { Reply } from '../store.js'
 import { isTransient, UnusableClientError } from './errors.js'
-import type { PostgresClient, PostgresQuery } from './handle.js'
+import type { PostgresClient, PostgresError, PostgresQuery } from './handle.js'
 import { judgeCommit, listenForReplica, type Attempt } from './in-doubt.js'
 import { resultsOf, send } from './pipeline.js'
 import { markLost } from './pool.js'
@@ -35,11 +35,9 @@ export async function transact<Result> (
   let decision: Decision<Result> | undefined
   try {
     const { queries, decide } = prepare()
-    const [, settings, ...results] = resultsOf(
-      await send(client, [begin, configure([String(Math.ceil(timeoutMs))]), ...queries.map(toQuery)], deadline))
-    checkEncoding(settings?.rows)
+    const rows = await read(client, [begin, configure([String(Math.ceil(timeoutMs))])], queries, deadline)
     refuseGone(reply)
-    decision = decide(toRows(queries, results))
+    decision = decide(rows)
 
     const unsent = await write(client, decision.writes, reply, deadline)
     refuseGone(reply)
@@ -60,15 +58,23 @@ export async function transact<Result> (
 
 /** Runs queries outside of a transaction. */
 export async function query (client: PostgresClient, queries: readonly Query[], deadline: number): Promise<unknown[]> {
-  const [settings, ...results] = resultsOf(await send(client, [readEncoding, ...queries.map(toQuery)], deadline))
-  checkEncoding(settings?.rows)
-  return toRows(queries, results)
+  return await read(client, [readEncoding], queries, deadline)
 }
 
-/** In another encoding, text would arrive as other characters. */
-function checkEncoding (rows: unknown[] | undefined): void {
-  const [[encoding] = []] = rows as string[][]
+/** @param first statements to run before the queries; the last of them selects the encoding */
+async function read (
+  client: PostgresClient, first: readonly PostgresQuery[], queries: readonly Query[], deadline: number
+): Promise<unknown[]> {
+  const outcomes = await send(client, [...first, ...queries.map(toQuery)], deadline)
+  const [outcome] = outcomes
+  if (outcome !== undefined && 'error' in outcome && (Object(outcome.error) as PostgresError).code === '25P02') {
+    throw new UnusableClientError('a client of the pool was in a failed transaction')
+  }
+  const results = resultsOf(outcomes)
+  const [[encoding] = []] = results[first.length - 1]?.rows as string[][]
+  // Otherwise text would arrive as other characters.
   if (encoding !== 'UTF8') throw new UnusableClientError(`a client of the pool has the client_encoding ${encoding}`)
+  return toRows(queries, results.slice(first.length))
 }
 
 function refuseGone (reply: Reply): void {

@@ -320,11 +320,11 @@ function freeze (t: Test): void {
 
 /** What a `beforeCommit` can do, and the statuses that may follow. */
 const hosts: Record<string, [host: Host, wanted: number[], more?: Partial<Scenario>]> = {
-  'throws': [async (_client, journal) => { await journal(); throw new Error('of the host') }, [500], { calls: 1 }],
+  throws: [async (_client, journal) => { await journal(); throw new Error('of the host') }, [500], { calls: 1 }],
   'throws at once': [() => { throw new Error('of the host') }, [500], { calls: 1 }],
   'throws null': [() => { throw null }, [500], { calls: 1 }],
   'throws a status': [() => { throw Object.assign(new Error('of the host'), { statusCode: 404, code: 'FST_ERR_NOT_FOUND' }) }, [500], { calls: 1 }],
-  'refuses': [async (_client, journal) => { await journal(); throw new UpdateRefusedError('no') }, [400], { calls: 1 }],
+  refuses: [async (_client, journal) => { await journal(); throw new UpdateRefusedError('no') }, [400], { calls: 1 }],
   'refuses after a failed statement': [async (client) => { await client.query('SELECT 1/0').catch(() => { throw new UpdateRefusedError('no') }) }, [400], { calls: 1 }],
   'cannot reach another server': [() => { throw Object.assign(new Error('of the host'), { code: 'ECONNREFUSED' }) }, [500], { calls: 1 }],
   'throws the SQLSTATE of another database': [() => { throw Object.assign(new Error('of the host'), { code: '40001' }) }, [500], { calls: 1 }],
@@ -372,7 +372,7 @@ const losses: Record<string, Fault> = {
   'done, and the pooler gone': { do: 'refuse-after', fields: error('08006') },
   'not confirmed by the replica': { do: 'notice', fields: error('01000', { R: 'SyncRepWaitForLSN' }) },
   'refused as a deadlock': { do: 'refuse', fields: error('40P01') },
-  'refused': { do: 'refuse', fields: error('23505') },
+  refused: { do: 'refuse', fields: error('23505') },
   'refused by a full disk': { do: 'refuse', fields: error('53100') },
   'answered by ROLLBACK': { do: 'tag-rollback' },
   'not answered': { do: 'hold-after' },

@@ -12,21 +12,21 @@ export type Fields = Record<string, string>
 /** What happens at a statement. */
 export type Fault =
   /** The connection is lost before the statement arrives, or after the server has done all that came with it. */
-  | { do: 'cut-before' | 'cut-after' }
+  | { do: 'cut-before' | 'cut-after' } |
   /** The statement does not arrive, or its answer does not: there is silence. */
-  | { do: 'hold-before' | 'hold-after' }
+  { do: 'hold-before' | 'hold-after' } |
   /** The server fails at the statement. Where that is COMMIT, the transaction is rolled back. */
-  | { do: 'refuse', fields: Fields }
+  { do: 'refuse', fields: Fields } |
   /** The server has done the statement, and then says this and goes away. */
-  | { do: 'refuse-after', fields: Fields }
+  { do: 'refuse-after', fields: Fields } |
   /** A NoticeResponse comes with the answer. */
-  | { do: 'notice', fields: Fields }
+  { do: 'notice', fields: Fields } |
   /** The answer, and a farewell of the server in the same chunk. */
-  | { do: 'farewell' }
+  { do: 'farewell' } |
   /** COMMIT rolls back, and its answer says so. */
-  | { do: 'tag-rollback' }
+  { do: 'tag-rollback' } |
   /** Something happens elsewhere, before the statement arrives or before its answer does. */
-  | { do: 'meanwhile-before' | 'meanwhile-after', run: () => Promise<unknown> }
+  { do: 'meanwhile-before' | 'meanwhile-after', run: () => Promise<unknown> }
 
 export interface Injection {
   fault: Fault
