@@ -27,7 +27,6 @@ export function connectBetterSqlite3 (database: SqliteDatabase): Connection {
     all: (sql, values = []) => prepare(sql, true).all(...values) as unknown[][],
     run: (sql, values = []) => (prepare(sql, false).run(...values) as { changes: number }).changes,
     exec: (sql) => { database.exec(sql) },
-    busyTimeout: () => Number(database.pragma('busy_timeout', { simple: true })),
     isBusy: (error) => {
       const { code, message } = Object(error) as { code?: unknown, message?: unknown }
       return message === ITERATOR_IS_OPEN || busyCode.test(String(code))

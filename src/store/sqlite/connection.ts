@@ -11,8 +11,6 @@ export interface Connection {
   run: (sql: string, values?: readonly unknown[]) => number
   /** Runs a script. */
   exec: (sql: string) => void
-  /** Milliseconds that SQLite sleeps when it meets a lock. */
-  busyTimeout: () => number
   /** Whether the same call may succeed later: another connection holds the lock, or the host is reading rows on this one. */
   isBusy: (error: unknown) => boolean
   /** Whether the disk is full. */
@@ -44,11 +42,12 @@ export function hasAttached (connection: Connection): boolean {
  * timeout is put back.
  */
 export function withoutBusyTimeout<Result> (connection: Connection, work: () => Result): Result {
-  const timeout = connection.busyTimeout()
-  connection.exec('PRAGMA busy_timeout = 0')
+  // By `get`, which runs although an iterator is open.
+  const [timeout] = connection.get('PRAGMA busy_timeout') as [number]
+  connection.get('PRAGMA busy_timeout = 0')
   try {
     return work()
   } finally {
-    connection.exec(`PRAGMA busy_timeout = ${timeout}`)
+    connection.get(`PRAGMA busy_timeout = ${timeout}`)
   }
 }
