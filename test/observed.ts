@@ -46,7 +46,7 @@ export async function observe (t: Test, { beforeCommit, ...setup }: Setup = {}):
   })
   const { database } = world
   const isSqlite = engineOf(t) === 'sqlite'
-  const busyTimeout = (): unknown => database.pragma('busy_timeout', { simple: true })
+  const busyTimeout = (): unknown => database.prepare('PRAGMA busy_timeout').pluck().get()
   const before = isSqlite ? busyTimeout() : undefined
 
   return {
