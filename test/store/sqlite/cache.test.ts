@@ -5,7 +5,7 @@ import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { lookInto } from '../../files.js'
-import { build, rows, type Setup, type World } from '../../build.js'
+import { as, build, rows, type Setup, type World } from '../../build.js'
 
 const message = 'You must be logged in to do this.'
 const unauthorized = [401, { success: false, error: message, status: 'error', message }]
@@ -200,3 +200,38 @@ t.test('no more are remembered than work at once, and no strangers', async (t) =
   t.equal((await update({ contactId: 'maria', contactManager: 'agent1' })).statusCode, 200)
   t.equal(asked().length, 0)
 })
+
+const seen: Record<string, string> = {
+  'a role': "INSERT INTO omnichannel_user_role VALUES ('nick', 'livechat-agent') RETURNING role",
+  'a permission': "INSERT INTO omnichannel_role_permission VALUES ('guest', 'update-livechat-contact') RETURNING role"
+}
+for (const journal of ['WAL', 'DELETE']) {
+  for (const [name, sql] of Object.entries(seen)) {
+    t.test(`${name} that was only seen through an open RETURNING iterator, which is undone at its end, ${journal}: 403, each time`, async (t) => {
+      const { update, database } = await watched(t)
+      database.pragma(`journal_mode = ${journal}`)
+      database.pragma('foreign_keys = ON')
+      database.exec(`INSERT INTO omnichannel_user_role VALUES ('nick', 'guest');
+        CREATE TABLE parent (id INTEGER PRIMARY KEY);
+        CREATE TABLE child (parent INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+        CREATE TRIGGER orphan AFTER INSERT ON omnichannel_user_role BEGIN INSERT INTO child VALUES (1); END;
+        CREATE TRIGGER another AFTER INSERT ON omnichannel_role_permission BEGIN INSERT INTO child VALUES (1); END`)
+      t.equal((await update(body)).statusCode, 200)
+      const before = rows(database)
+      // A transaction of its own, of which `inTransaction` knows nothing. Its COMMIT will fail.
+      const iterator = database.prepare(sql).iterate()
+      iterator.next()
+      // Only the look-up before the body is checked.
+      await update({ contactId: 'maria', unknown: 1 }, as('nick'))
+      try {
+        iterator.return!()
+      } catch {}
+      t.equal(database.prepare('SELECT count(*) FROM child').pluck().get(), 0, 'it is undone')
+      for (let time = 0; time < 2; time++) {
+        const reply = await update({ contactId: 'maria', name: 'Mallory' }, as('nick'))
+        t.strictSame([reply.statusCode, reply.json()], forbidden)
+      }
+      t.strictSame(rows(database), before)
+    })
+  }
+}

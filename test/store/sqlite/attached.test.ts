@@ -1,0 +1,146 @@
+// Locks on attached files, and a host that leaves the WAL: SQLite never sleeps on a lock, so the event loop goes on.
+
+import Database from 'better-sqlite3'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { setTimeout as pause } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { rows, type Setup } from '../../build.js'
+import { busy, observe } from '../../observed.js'
+import { turns } from '../../waiting.js'
+
+const body = { contactId: 'maria', name: 'Marie' }
+/** SQLite would sleep for as long as this. */
+const timeout = 8000
+/** Far less than a sleep, and more than a busy machine takes for anything else. */
+const longestHold = timeout / 4
+
+const places: Record<string, Setup & { sql?: string }> = {
+  'a temporary trigger': {
+    sql: 'CREATE TEMP TRIGGER host AFTER UPDATE ON main.omnichannel_contact BEGIN INSERT INTO side.journal VALUES (new.name); END'
+  },
+  beforeCommit: { beforeCommit: ({ contact }, handle: Database.Database) => { handle.prepare('INSERT INTO side.journal VALUES (?)').run(contact.name) } },
+  'a temporary view that is read': {
+    sql: `CREATE TEMP TRIGGER host AFTER UPDATE ON main.omnichannel_contact BEGIN
+      INSERT OR REPLACE INTO main.omnichannel_statistic SELECT 'journal', count(*) FROM side.journal; END`
+  }
+}
+
+async function start (t: Test, journal: string, { sql, ...setup }: Setup & { sql?: string }) {
+  const folder = t.testdir()
+  const side = new Database(`${folder}/side.db`)
+  side.exec('CREATE TABLE journal (name)')
+  const database = new Database(`${folder}/contacts.db`, { timeout })
+  database.pragma(`journal_mode = ${journal}`)
+  const world = await observe(t, {
+    ...setup, database,
+    host: () => {
+      database.exec(`ATTACH '${folder}/side.db' AS side`)
+    }
+  })
+  if (sql !== undefined) database.exec(sql)
+  t.teardown(() => { side.close() })
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  delay.enable()
+  /** The longest time that the event loop was held, in milliseconds. */
+  const held = (): number => {
+    delay.disable()
+    return delay.max / 1e6
+  }
+  return { ...world, side, held }
+}
+
+for (const journal of ['WAL', 'DELETE']) {
+  for (const [place, setup] of Object.entries(places)) {
+    for (const lock of ['BEGIN EXCLUSIVE', ...place.includes('read') ? [] : ['BEGIN IMMEDIATE']]) {
+      t.test(`${place} meets ${lock} of an attached file, ${journal}: waits until it is gone, and is done once`, async (t) => {
+        const { update, database, side, held, told, left } = await start(t, journal, { ...setup, lockTimeout: 20_000 })
+        side.exec(lock)
+        let isAnswered = false
+        const waiting = update(body).finally(() => { isAnswered = true })
+        const neighbour = update({ contactId: 'blank', phones: ['1'] })
+        await pause(300)
+        t.equal(isAnswered, false)
+        side.exec('COMMIT')
+        const reply = await waiting
+        t.strictSame([reply.statusCode, reply.headers.etag, (await neighbour).statusCode], [200, '"2"', 200])
+        t.ok(held() < longestHold, `the event loop was held for ${held()} ms`)
+        if (!place.includes('read')) t.strictSame(side.prepare("SELECT count(*) FROM journal WHERE name = 'Marie'").pluck().get(), 1)
+        t.equal(told.length, 2)
+        t.match(rows(database).omnichannel_contact, [{ version: 2 }, {}, { name: 'Marie', version: 2 }])
+        t.strictSame(await left(), {})
+      })
+
+      t.test(`${place} meets ${lock} of an attached file, ${journal}, past the deadline: 503, nothing written`, async (t) => {
+        const { update, database, side, held, told, left } = await start(t, journal, { ...setup, lockTimeout: 300 })
+        const before = rows(database)
+        side.exec(lock)
+        const reply = await update(body)
+        t.strictSame([reply.statusCode, reply.json(), reply.headers['retry-after']], [503, busy, '1'])
+        t.ok(held() < longestHold, `the event loop was held for ${held()} ms`)
+        side.exec('COMMIT')
+        t.strictSame([rows(database), told, await left()], [before, [], {}])
+        t.equal((await update(body)).headers.etag, '"2"')
+      })
+    }
+  }
+}
+
+t.test('the host leaves the WAL after the registration: an update never sleeps', async (t) => {
+  for (const lock of ['BEGIN IMMEDIATE', 'BEGIN EXCLUSIVE']) {
+    const file = `${t.testdir()}/contacts.db`
+    const database = new Database(file, { timeout })
+    database.pragma('journal_mode = WAL')
+    const { update, told, left } = await observe(t, { database, lockTimeout: 300 })
+    t.equal((await update(body)).statusCode, 200)
+    for (const mode of ['DELETE', 'TRUNCATE', 'PERSIST']) {
+      t.equal(database.pragma(`journal_mode = ${mode}`, { simple: true }), mode.toLowerCase())
+      const other = new Database(file)
+      other.exec(lock)
+      const delay = monitorEventLoopDelay({ resolution: 1 })
+      delay.enable()
+      const reply = await update(body)
+      delay.disable()
+      t.strictSame([reply.statusCode, reply.json()], [503, busy])
+      t.ok(delay.max / 1e6 < longestHold, `${mode}: ${delay.max / 1e6} ms`)
+      other.exec('COMMIT')
+      other.close()
+      t.equal((await update(body)).statusCode, 200)
+    }
+    t.strictSame([told.length, await left()], [4, {}])
+  }
+})
+
+for (const count of [1, 3]) {
+  t.test(`a reader without a WAL keeps ${count} updates away: beforeCommit is called once for each`, async (t) => {
+    const file = `${t.testdir()}/contacts.db`
+    const database = new Database(file, { timeout })
+    const { update, called, told, left } = await observe(t, { database, lockTimeout: 20_000 })
+    const other = new Database(file)
+    const reading = other.prepare('SELECT id FROM omnichannel_contact').iterate()
+    reading.next()
+    const waiting = Array.from({ length: count }, async (_, index) => await update({ contactId: 'maria', name: `${index}` }))
+    await turns(200)
+    t.strictSame(called, [], 'not called while it cannot be committed')
+    reading.return!()
+    t.strictSame((await Promise.all(waiting)).map(({ statusCode }) => statusCode), Array(count).fill(200))
+    t.strictSame([called.length, told.length, await left()], [count, count, {}])
+    other.close()
+  })
+
+  t.test(`a reader that comes and goes, without a WAL: beforeCommit is called once for each of ${count}`, async (t) => {
+    const file = `${t.testdir()}/contacts.db`
+    const database = new Database(file, { timeout })
+    const other = new Database(file)
+    const { update, called, told } = await observe(t, {
+      database, lockTimeout: 20_000,
+      beforeCommit: () => {
+        // The lock is exclusive, so no reader comes before COMMIT.
+        t.throws(() => other.prepare('SELECT id FROM omnichannel_contact').all(), { code: 'SQLITE_BUSY' })
+      }
+    })
+    other.pragma('busy_timeout = 0')
+    await Promise.all(Array.from({ length: count }, async (_, index) => await update({ contactId: 'maria', name: `${index}` })))
+    t.strictSame([called.length, told.length], [count, count])
+    other.close()
+  })
+}

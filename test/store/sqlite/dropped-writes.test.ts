@@ -1,0 +1,63 @@
+// Triggers of the host: those that add to an update leave it one update, and those that drop a part of it fail it.
+
+import t from 'tap'
+import { as, rows } from '../../build.js'
+import { internal, observe } from '../../observed.js'
+
+const body = {
+  contactId: 'maria', name: 'Marie', emails: ['a@b.c'], phones: ['1', '2'], customFields: { plan: 'silver' }, wipeConflicts: true
+}
+const keyed = { ...as('ann'), 'idempotency-key': 'k' }
+const trigger = (when: string, table: string, work = 'SELECT RAISE(IGNORE)', condition = 'true'): string =>
+  `CREATE TRIGGER host ${when} ON omnichannel_${table} WHEN ${condition} BEGIN ${work}; END`
+
+const dropping: Record<string, string> = {
+  'the update of the contact': trigger('BEFORE UPDATE', 'contact'),
+  'the update of the contact, for one column': trigger('BEFORE UPDATE OF name', 'contact'),
+  'new e-mails': trigger('BEFORE INSERT', 'contact_email'),
+  'changed e-mails': trigger('BEFORE UPDATE', 'contact_email'),
+  'the deletion of e-mails': trigger('BEFORE DELETE', 'contact_email'),
+  'new phone numbers': trigger('BEFORE INSERT', 'contact_phone'),
+  'one of the phone numbers': trigger('BEFORE INSERT', 'contact_phone', undefined, "new.phone_number = '2'"),
+  'the statistic': trigger('BEFORE INSERT', 'statistic'),
+  'the stored answer': trigger('BEFORE INSERT', 'idempotency_key')
+}
+for (const [name, sql] of Object.entries(dropping)) {
+  t.test(`a trigger that drops ${name}: 500, nothing written`, async (t) => {
+    const { update, database, told, complaints, left } = await observe(t)
+    database.exec(sql)
+    const before = rows(database)
+    for (const time of [1, 2]) {
+      const reply = await update(body, keyed)
+      t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [500, internal, undefined])
+      t.equal(complaints().length, time)
+    }
+    t.strictSame(complaints().filter((line) => !line.includes('A trigger or rule has changed what was written')), [])
+    t.strictSame([rows(database), told, await left()], [before, [], {}])
+    const [dropped, other] = await Promise.all([update(body, keyed), update({ contactId: 'blank', name: 'Blank' })])
+    t.equal(dropped.statusCode, 500)
+    t.equal(other.statusCode, name.startsWith('the update of the contact') ? 500 : 200, 'its neighbour in the transaction')
+    database.exec('DROP TRIGGER host')
+    t.equal((await update(body, keyed)).statusCode, 200)
+  })
+}
+
+const adding: Record<string, string> = {
+  'sets updated_at': trigger('AFTER UPDATE', 'contact', "UPDATE omnichannel_contact SET updated_at = '2026-06-01T00:00:00.000Z' WHERE id = new.id"),
+  'sets version': trigger('AFTER UPDATE', 'contact', 'UPDATE omnichannel_contact SET version = version + 10 WHERE id = new.id'),
+  'writes many rows elsewhere': `CREATE TABLE journal (name); ${trigger('AFTER UPDATE', 'contact', "INSERT INTO journal SELECT value FROM json_each('[1,2,3]')")}`,
+  'ignores a write of its own': `CREATE TABLE journal (name UNIQUE); INSERT INTO journal VALUES ('Marie');
+    ${trigger('AFTER UPDATE', 'contact', 'INSERT OR IGNORE INTO journal VALUES (new.name)')}`,
+  'writes for each e-mail': `CREATE TABLE journal (name); ${trigger('AFTER INSERT', 'contact_email', 'INSERT INTO journal VALUES (new.address)')}`
+}
+for (const [name, sql] of Object.entries(adding)) {
+  t.test(`a trigger that ${name}: done once`, async (t) => {
+    const { update, database, called, told, complaints, left } = await observe(t)
+    database.exec(sql)
+    const reply = await update(body, keyed)
+    const again = await update(body, keyed)
+    t.strictSame([reply.statusCode, reply.json().contact?.name, again.body, again.headers['idempotency-replayed']], [200, 'Marie', reply.body, 'true'])
+    t.strictSame([called.length, told.length, complaints(), await left()], [1, 1, [], {}])
+    t.match(rows(database).omnichannel_contact, [{}, {}, { name: 'Marie', update_id: called[0]?.updateId }])
+  })
+}
