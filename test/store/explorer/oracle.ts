@@ -157,7 +157,8 @@ export function judge ({ before, after, requests, told, called, log, mayBeInDoub
     check(count(told, name) === (isUnknown ? 0 : done), () => `onContactUpdated was told ${name} ${count(told, name)} times`)
     if (key !== undefined && !names.includes('deleted')) {
       const stored = after.idempotency_key!.filter((row) => row.key === key)
-      const isStored = status === 200 ? stored.length === 1 && stored[0]!.answer === reply?.body : isUnknown || status === 0 || twins.length > 1 || stored.length === 0
+      const isStored = status === 200 ? stored.length === 1 && stored[0]!.answer === reply?.body
+        : isUnknown || status === 0 || twins.length > 1 || stored.length === 0
       check(isStored || requests.some((other) => other.key === key && other.name !== name), () => `for the key ${key}, answered with ${status}, is stored ${JSON.stringify(stored)}`)
     }
     if (status === 200 && !isReplay) {

@@ -8,11 +8,10 @@ import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
 import { as, fill } from '../../build.js'
+import { exploreAll, freeze, now, within, words, type Mode } from './explore.js'
 import { bodyOf, fullName, hostTables, judge, normalize, tables, type Request, type Row } from './oracle.js'
 
 const lockTimeout = 300
-const now = new Date().toISOString()
-const RealDate = Date
 
 /** What happens before a statement is run; an error that it throws is the statement's. */
 interface Injection {
@@ -23,7 +22,7 @@ interface Injection {
   run: (lane: Lane) => void
 }
 
-interface Scenario {
+interface Scenario extends Partial<Mode> {
   name: string
   /** The statuses that each request may have; 0 where its client is gone. */
   wanted: number[]
@@ -32,8 +31,6 @@ interface Scenario {
   injections?: Injection[]
   /** Who comes with the request, in this order; the request itself is called Ours. */
   together?: string[]
-  isHooked?: boolean
-  isKeyed?: boolean
   /** What `beforeCommit` does for Ours. Unless given, it writes into the journal. */
   host?: Host
   calls?: number
@@ -133,24 +130,18 @@ function watch (lane: { database: Database.Database, planned: Array<Required<Inj
     due[0].run(lane as Lane)
   }
   const { database } = lane
-  const { prepare, exec } = database
-  const wrap = <Call extends (...values: never[]) => unknown>(sql: string, call: Call, owner: unknown): Call =>
-    ((...values: never[]) => { meet(sql); return call.apply(owner, values) }) as Call
+  const prepare = database.prepare.bind(database)
+  const exec = database.exec.bind(database)
+  const wrap = (sql: string, call: (...values: unknown[]) => unknown) => (...values: unknown[]) => { meet(sql); return call(...values) }
   Object.assign(database, {
-    exec: (sql: string) => { meet(sql); return exec.call(database, sql) },
+    exec: (sql: string) => { meet(sql); return exec(sql) },
     prepare: (sql: string) => {
-      const statement = prepare.call(database, sql)
+      const statement = prepare(sql)
       return Object.assign(statement, {
-        run: wrap(sql, statement.run as never, statement), get: wrap(sql, statement.get as never, statement), all: wrap(sql, statement.all as never, statement)
+        run: wrap(sql, statement.run.bind(statement)), get: wrap(sql, statement.get.bind(statement)), all: wrap(sql, statement.all.bind(statement))
       })
     }
   })
-}
-
-async function within<Result> (promise: Promise<Result>, what: string): Promise<Result> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => { reject(new Error(`${what} does not end`)) }, 5000) })
-  return await Promise.race([promise, late]).finally(() => { clearTimeout(timer) })
 }
 
 /** Runs a scenario, and returns what is wrong. */
@@ -180,7 +171,8 @@ async function explore (lane: Lane, { wanted, injections = [], together = ['Ours
     if (calls > (scenario.calls ?? 2)) broken.push(`beforeCommit was called ${calls} times for ${name}`)
   }
   broken.push(...judge({
-    before, after: lane.rows(), requests, told, called: isHooked ? called : undefined, log, mayBeInDoubt: false, mayBeDone: scenario.mayBeDone ?? false
+    before, after: lane.rows(), requests, told, called: isHooked ? called : undefined, log,
+    mayBeInDoubt: false, mayBeDone: scenario.mayBeDone ?? false
   }, now))
   database.unsafeMode()
   const timeout = database.pragma('busy_timeout', { simple: true })
@@ -202,37 +194,15 @@ async function explore (lane: Lane, { wanted, injections = [], together = ['Ours
   return broken
 }
 
-async function exploreAll (t: Test, lane: Lane, scenarios: Scenario[]): Promise<void> {
-  const broken: Record<string, string[]> = {}
-  const queue = scenarios.filter(({ name }) => name.includes(process.env.ONLY ?? ''))
-  for (const scenario of queue) {
-    const promises = await explore(lane, scenario)
-    if (promises.length === 0) continue
-    broken[scenario.name] = promises
-    if (process.env.DEBUG_EXPLORER) console.error(Math.round(performance.now()), scenario.name, promises)
-  }
-  if (queue.length > 1) t.comment(`${queue.length} scenarios`)
-  t.strictSame(broken, {}, 'no promise is broken')
-}
-
-/** The clock stands still, so that all versions of a scenario have one time; and within a turn, so that a batch does not end by it. */
-function freeze (t: Test): void {
-  globalThis.Date = class extends RealDate {
-    constructor (...values: []) {
-      super(...(values.length === 0 ? [now] as unknown as [] : values))
-    }
-
-    static override now = (): number => RealDate.parse(now)
-  } as DateConstructor
+/** Within a turn the clock stands still as well, so that a batch does not end by it. */
+function freezeTurns (t: Test): void {
+  freeze(t)
   let time: number | undefined
   performance.now = () => {
     if (time === undefined) setImmediate(() => { time = undefined })
     return time ??= process.uptime() * 1000
   }
-  t.teardown(() => {
-    globalThis.Date = RealDate
-    Reflect.deleteProperty(performance, 'now')
-  })
+  t.teardown(() => { Reflect.deleteProperty(performance, 'now') })
 }
 
 const fail = (code: string): Injection['run'] => () => { throw new Database.SqliteError('the explorer', code) }
@@ -277,29 +247,28 @@ const atEach: Happening[] = [
   ['an answer of the host', ({ replies }) => { void replies[0]!.code(504).send({}) }, [200, 504]]
 ]
 
-const modes = [{ isHooked: false, isKeyed: false }, { isHooked: true, isKeyed: true }]
-const words = ({ isHooked, isKeyed }: { isHooked?: boolean, isKeyed?: boolean }): string =>
-  `${isHooked === true ? ', beforeCommit' : ''}${isKeyed === true ? ', key' : ''}`
+const modes: Mode[] = [{ isHooked: false, isKeyed: false }, { isHooked: true, isKeyed: true }]
 const three = ['Left', 'Ours', 'Right']
 
 /** What is tried where others share the transaction. */
 const amongOthers = /^(SQLITE_IOERR|SQLITE_FULL.*|SQLITE_CONSTRAINT_TRIGGER, rolled back|another update|the token revoked|the client gone)$/
 
 /** Every statement of an update, or of several together, and every fault. */
-async function scenariosOf (lane: Lane, mode: { isHooked: boolean, isKeyed: boolean }, together: string[], faults: Happening[]): Promise<Scenario[]> {
+async function scenariosOf (lane: Lane, mode: Mode, together: string[], faults: Happening[]): Promise<Scenario[]> {
   const steps = await stepsOf(lane, mode, together)
   // Setting the busy timeout never fails.
   return steps.flatMap((sql, index) => sql.includes('busy_timeout') ? [] : faults.map(([what, run, wanted]) => ({
     name: `${index} of ${together.length}, ${sql.replace(/\s+/g, ' ').slice(0, 50)}: ${what}${words(mode)}`, ...mode, together, wanted,
     // A fault of the transaction is one of all who share it.
-    failing: /^(BEGIN|COMMIT|PRAGMA|SELECT (count|total)|DELETE FROM main.omnichannel_migration)/.test(sql) || /deleted|revoked|taken/.test(what) ? 3 : 1,
+    failing: /^(BEGIN|COMMIT|PRAGMA|SELECT (count|total)|DELETE FROM main.omnichannel_migration)/.test(sql) ||
+      /deleted|revoked|taken/.test(what) ? 3 : 1,
     injections: [{ at: /^/, after: index, run }], mayBeDone: sql === 'COMMIT'
   })))
 }
 
 for (const journalMode of ['WAL', 'DELETE'] as const) {
   t.test(`${journalMode}: every statement and every fault: done once or not at all, and the answer says which`, async (t) => {
-    freeze(t)
+    freezeTurns(t)
     const lane = await openLane(t, journalMode)
     // From now on updates have savepoints.
     await explore(lane, { name: '', wanted: [500], together: ['Ours'], injections: [{ at: /omnichannel_room/, run: fail('SQLITE_IOERR') }] })
@@ -309,22 +278,22 @@ for (const journalMode of ['WAL', 'DELETE'] as const) {
       else if (mode.isHooked) scenarios.push(...await scenariosOf(lane, mode, ['Ours'], atEach.filter(([what]) => amongOthers.test(what))))
       if (journalMode === 'WAL' && mode.isHooked) scenarios.push(...await scenariosOf(lane, mode, three, atEach.filter(([what]) => amongOthers.test(what))))
     }
-    await exploreAll(t, lane, scenarios)
+    await exploreAll(t, scenarios, [lane], explore)
   })
 }
 
 t.test('updates without savepoints, of which one fails: the others are done once', async (t) => {
-  freeze(t)
+  freezeTurns(t)
   const scenarios = await scenariosOf(await openLane(t, 'WAL'), modes[0]!, three, atEach.filter(([what]) => /^SQLITE_(IOERR|FULL, rolled back)$/.test(what)))
   // Each on a handle of its own: after a failure updates have savepoints.
   for (const scenario of scenarios) {
     const lane = await openLane(t, 'WAL')
     await stepsOf(lane, modes[0]!, three)
-    await exploreAll(t, lane, [scenario])
+    await exploreAll(t, [scenario], [lane], explore)
   }
 })
 
-async function stepsOf (lane: Lane, { isHooked, isKeyed }: { isHooked: boolean, isKeyed: boolean }, together: string[]): Promise<string[]> {
+async function stepsOf (lane: Lane, { isHooked, isKeyed }: Mode, together: string[]): Promise<string[]> {
   // Once before, so that what is cached is.
   await explore(lane, { name: '', wanted: [200], together, isHooked, isKeyed })
   lane.reset()
@@ -363,16 +332,16 @@ const hosts: Record<string, [host: Host, wanted: number, failing?: number]> = {
 }
 
 t.test('every beforeCommit, alone and among neighbours: what is answered is what is written', async (t) => {
-  freeze(t)
+  freezeTurns(t)
   const lane = await openLane(t, 'WAL')
   const scenarios = Object.entries(hosts).flatMap(([what, [host, wanted, failing = 1]]) => [['Ours'], three].flatMap((together) => [false, true].map((isKeyed): Scenario => ({
     name: `beforeCommit ${what}${words({ isKeyed })}, ${together.length}`, wanted: [wanted, ...together.length > 1 ? [200] : [], ...failing > 1 ? [503] : []], failing, host, together, isHooked: true, isKeyed
   }))))
-  await exploreAll(t, lane, scenarios)
+  await exploreAll(t, scenarios, [lane], explore)
 })
 
 t.test('a second fault while the first is mended: the same', async (t) => {
-  freeze(t)
+  freezeTurns(t)
   const lane = await openLane(t, 'WAL')
   const scenarios: Scenario[] = []
   for (const mode of modes) {
@@ -394,5 +363,5 @@ t.test('a second fault while the first is mended: the same', async (t) => {
       }
     }
   }
-  await exploreAll(t, lane, scenarios)
+  await exploreAll(t, scenarios, [lane], explore)
 })
