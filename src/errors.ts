@@ -99,14 +99,3 @@ export const UnsuitableColumnError = createError<[column: string, type: string, 
 export const NewerSchemaError = createError<[found: number, known: number]>(
   'FOC_NEWER_SCHEMA',
   'The database has schema version %d, and this version of fastify-omnichannel-contacts knows only %d: upgrade the package', 500)
-
-const ownErrors = [
-  UnauthorizedError, ForbiddenError, InvalidParamsError, ContactNotFoundError, ContactManagerNotFoundError, InvalidCustomFieldError,
-  CustomFieldNotAllowedError, InvalidOperationError, ContactVersionMismatchError, IdempotencyKeyReusedError, UpdateRefusedError,
-  DatabaseBusyError, InDoubtError, RequestGoneError, InvalidUserError, AsyncBeforeCommitError
-]
-
-/** Whether an error is the plugin's, whose status may be shown. A function of the host may throw anything, with any `statusCode`. */
-export function isOwnError (error: unknown): boolean {
-  return ownErrors.some((OwnError) => error instanceof OwnError)
-}

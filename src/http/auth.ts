@@ -4,11 +4,12 @@
 
 import { hash } from 'node:crypto'
 import type { FastifyError, FastifyRequest, preParsingAsyncHookHandler } from 'fastify'
-import { ForbiddenError, InvalidUserError, isOwnError, UnauthorizedError } from '../errors.js'
+import { ForbiddenError, InvalidUserError, UnauthorizedError } from '../errors.js'
 import type { Settings, User } from '../options.js'
 import { always, read, type Read } from '../store/operation.js'
 import { findCaller, findPermission } from '../store/queries.js'
 import type { Store } from '../store/store.js'
+import { isOwnError } from './replies.js'
 
 const permission = 'update-livechat-contact'
 

@@ -3,9 +3,7 @@
 
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import {
-  ContactVersionMismatchError, DatabaseBusyError, ForbiddenError, InvalidParamsError, isOwnError, UnauthorizedError
-} from '../errors.js'
+import * as errors from '../errors.js'
 import type { Contact, ErrorReply, UpdateContactReply } from '../rules/schemas.js'
 import type { UpdateResult } from '../rules/unit-of-work.js'
 import { sendUnguarded } from './reply-guard.js'
@@ -14,8 +12,8 @@ const headers = { 'content-type': 'application/json', 'cache-control': 'no-store
 const internalServerError = JSON.stringify({ success: false, error: 'Internal server error' } satisfies ErrorReply)
 const asItIs = (text: unknown): string => text as string
 
-const unauthorized = new UnauthorizedError().message
-const forbidden = new ForbiddenError().message
+const unauthorized = new errors.UnauthorizedError().message
+const forbidden = new errors.ForbiddenError().message
 const unreadable: Record<string, string> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'The content type is not supported: send application/json',
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'The request body does not have the length that Content-Length names'
@@ -48,7 +46,7 @@ export function sendError (error: Partial<FastifyError>, request: FastifyRequest
   const { status, body } = toRefusal(done.has(reply) ? new UnforeseenError(error) : error, request, reply)
   void reply.removeHeader('etag').removeHeader('idempotency-replayed')
   if (status === 503 && !reply.hasHeader('retry-after')) void reply.header('retry-after', '1')
-  if (error instanceof ContactVersionMismatchError) void reply.header('etag', `"${error.version}"`)
+  if (error instanceof errors.ContactVersionMismatchError) void reply.header('etag', `"${error.version}"`)
   send(reply, status, JSON.stringify(body))
 }
 
@@ -60,6 +58,18 @@ export function sendWithoutHooks (error: unknown, request: FastifyRequest, { raw
   request.log.error({ err: error }, 'an onSend hook failed')
   if (raw.headersSent) raw.destroy()
   else raw.writeHead(500, headers).end(internalServerError)
+}
+
+const ownErrors = [
+  errors.UnauthorizedError, errors.ForbiddenError, errors.InvalidParamsError, errors.ContactNotFoundError,
+  errors.ContactManagerNotFoundError, errors.InvalidCustomFieldError, errors.CustomFieldNotAllowedError, errors.InvalidOperationError,
+  errors.ContactVersionMismatchError, errors.IdempotencyKeyReusedError, errors.UpdateRefusedError, errors.DatabaseBusyError,
+  errors.InDoubtError, errors.RequestGoneError, errors.InvalidUserError, errors.AsyncBeforeCommitError
+]
+
+/** Whether an error is the plugin's own, whose status may be shown. A function of the host may throw anything, with any `statusCode`. */
+export function isOwnError (error: unknown): boolean {
+  return ownErrors.some((OwnError) => error instanceof OwnError)
 }
 
 /** Anything that is not the plugin's own error, thrown on the way of an update. Its status and code are not shown. */
@@ -88,9 +98,9 @@ function toRefusal (error: Partial<FastifyError>, request: FastifyRequest, reply
     case 413: return invalidParams(status, `The request body is larger than ${request.routeOptions.bodyLimit} bytes`)
     case 429: return { status, body: { success: false, error: tooManyRequests(reply) } }
   }
-  if (error instanceof InvalidParamsError) return invalidParams(status, message)
+  if (error instanceof errors.InvalidParamsError) return invalidParams(status, message)
   if (code.startsWith('FST_ERR_CTP_')) return invalidParams(400, unreadable[code] ?? 'The request body could not be read')
-  if (error instanceof DatabaseBusyError) request.log.warn({ err: error }, 'contacts.update gave up waiting for the database')
+  if (error instanceof errors.DatabaseBusyError) request.log.warn({ err: error }, 'contacts.update gave up waiting for the database')
   if (isOwnError(error) && status !== 500) return { status, body: { success: false, error: message } }
   // A hook of the host refused, or its server is overloaded: its status stands, its words may hold anything.
   if ((status >= 400 && status < 500) || status === 503) {

@@ -2,7 +2,7 @@
 
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
 import { randomFillSync } from 'node:crypto'
-import { isOwnError, RequestGoneError } from '../errors.js'
+import { RequestGoneError } from '../errors.js'
 import type { Settings } from '../options.js'
 import { fingerprintOf } from '../rules/idempotency.js'
 import { createPatterns, type PatternProblem } from '../rules/patterns.js'
@@ -14,7 +14,7 @@ import { addEmptyBody, refuseContentEncoding, validateBody } from './body.js'
 import { callBeforeCommit, callOnContactUpdated } from './events.js'
 import { describeOperation } from './openapi.js'
 import { readIdempotencyKey, readIfMatch } from './preconditions.js'
-import { sendError, sendResult, toAnswer, UnforeseenError } from './replies.js'
+import { isOwnError, sendError, sendResult, toAnswer, UnforeseenError } from './replies.js'
 import { guardReply } from './reply-guard.js'
 
 /** The route, with its own hooks, validator, serializer and error handler instead of the host's. */
