@@ -48,7 +48,7 @@ export function addRoute (app: FastifyInstance, dist: Dist, rules: Rules): void 
     serializerCompiler: () => JSON.stringify,
     errorHandler: dist.replies.sendError,
     handler: async (request, reply) => {
-      dist.replies.send(reply, 200, dist.replies.toAnswer(await rules.update(request.body)))
+      dist.replies.send(reply, 200, dist.replies.toAnswer(JSON.stringify(await rules.update(request.body))))
       return reply
     }
   })

@@ -40,9 +40,25 @@ export function callOnContactUpdated ({ onContactUpdated }: Hooks, request: Fast
 }
 
 function eventOf (request: FastifyRequest, change: Change): ContactUpdatedEvent {
-  const { updateId, contact } = change
-  const previous = toContact(change.previous)
+  const { updateId } = change
+  const { contact, previous } = contactsOf(change)
   const changedFields = (Object.keys(Contact.properties) as Array<keyof Contact>).filter((field) =>
     field !== '_updatedAt' && !isDeepStrictEqual(contact[field], previous[field]))
   return { updateId, contact, previous, changedFields, user: userOf(request), request }
+}
+
+type Contacts = Pick<ContactUpdatedEvent, 'contact' | 'previous'>
+
+/** Both hooks get the same contacts. */
+const contacts = new WeakMap<Change, Contacts>()
+
+function contactsOf (change: Change): Contacts {
+  const known = contacts.get(change)
+  if (known !== undefined) return known
+  const { updated, previous } = change
+  const both = { contact: toContact(updated), previous: toContact(previous) }
+  // Large objects are not compared member by member.
+  if (updated.row.custom_fields === previous.row.custom_fields) both.previous.customFields = both.contact.customFields
+  contacts.set(change, both)
+  return both
 }

@@ -4,7 +4,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import * as errors from '../errors.js'
-import type { Contact, ErrorReply, UpdateContactReply } from '../rules/schemas.js'
+import type { ErrorReply } from '../rules/schemas.js'
 import type { UpdateResult } from '../rules/unit-of-work.js'
 import { sendUnguarded } from './reply-guard.js'
 
@@ -25,8 +25,8 @@ export function send (reply: FastifyReply, status: number, text: string): void {
 }
 
 /** The body of a 200. */
-export function toAnswer (contact: Contact): string {
-  return JSON.stringify({ contact, success: true } satisfies UpdateContactReply)
+export function toAnswer (contactJson: string): string {
+  return `{"contact":${contactJson},"success":true}`
 }
 
 /** The replies of updates that are done. */

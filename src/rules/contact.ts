@@ -3,6 +3,7 @@
 import * as queries from '../store/queries.js'
 import { read, type Read } from '../store/operation.js'
 import type { ContactChannelTable, ContactTable } from '../store/tables.js'
+import { scanObject } from './json-object.js'
 import type { Contact, ContactChannel } from './schemas.js'
 
 type ContactRow = Omit<ContactTable, 'enabled'>
@@ -51,6 +52,18 @@ export function toContact ({ row, emails, phones, channels }: StoredContact): Co
     ...toLastChat(row),
     ...row.contact_manager !== null && { contactManager: row.contact_manager }
   }
+}
+
+/** Longer ones are not parsed to be shown. */
+const MAX_PARSED = 16_384
+
+/** The same as JSON. */
+export function toJson (stored: StoredContact): string {
+  const { row } = stored
+  const isParsed = row.custom_fields.length <= MAX_PARSED || !scanObject(row.custom_fields)
+  if (isParsed) return JSON.stringify(toContact(stored))
+  const contact = Object.entries(toContact({ ...stored, row: { ...row, custom_fields: '{}' } }))
+  return `{${contact.map(([key, value]) => `"${key}":${key === 'customFields' ? row.custom_fields : JSON.stringify(value)}`).join()}}`
 }
 
 function toChannel (row: ChannelRow): ContactChannel {

@@ -4,10 +4,10 @@
 import { ContactNotFoundError, ContactVersionMismatchError } from '../errors.js'
 import { all, always, type CommitOutcome, type Decision, type HostCallback, type Query, type Read, type Update } from '../store/operation.js'
 import * as queries from '../store/queries.js'
-import { readContact, toContact, type StoredContact } from './contact.js'
+import { readContact, toJson, type StoredContact } from './contact.js'
 import type { Fits } from './custom-fields.js'
 import { readResponse, storeResponse, type IdempotencyKey, type KeyLookup, type StoredResponse } from './idempotency.js'
-import type { Contact, UpdateContactBody } from './schemas.js'
+import type { UpdateContactBody } from './schemas.js'
 import { changeContact, readAgent, readCustomFields, writesOf } from './update-contact.js'
 
 /** A request, as far as its transaction must know it. */
@@ -23,14 +23,14 @@ export interface UpdateContext {
   /** Reads what the caller may do; its `decide` throws when they may no longer. */
   recheckAccess: () => Read<void>
   /** The body of the response. */
-  toAnswer: (contact: Contact) => string
+  toAnswer: (contactJson: string) => string
   /** Runs once our rows are written. */
   beforeCommit: ((change: Change) => HostCallback) | undefined
 }
 
 export interface Change {
   updateId: string
-  contact: Contact
+  updated: StoredContact
   previous: StoredContact
 }
 
@@ -76,13 +76,13 @@ function decideWrites (
 ): Decision<UpdateResult> {
   const { updateId, idempotencyKey, beforeCommit } = context
   // A row that cannot be shown refuses the update.
-  const contact = toContact(updated ?? previous)
-  const result: UpdateResult = { version: (updated ?? previous).row.version, answer: context.toAnswer(contact), replayed: false }
+  const answer = context.toAnswer(toJson(updated ?? previous))
+  const result: UpdateResult = { version: (updated ?? previous).row.version, answer, replayed: false }
 
   const writes: Array<Query | HostCallback> = updated === undefined ? [] : writesOf(previous, updated, updateId)
   if (idempotencyKey !== undefined) writes.push(...storeResponse(idempotencyKey, previous.row.id, result, anyExpired))
   if (updated !== undefined) {
-    result.change = { updateId, contact, previous }
+    result.change = { updateId, updated, previous }
     // Last: whatever the host does with the transaction, the response is stored with the update or not at all.
     if (beforeCommit !== undefined) writes.push(beforeCommit(result.change))
   }
