@@ -26,7 +26,7 @@ const packed = pack()
 
 t.test('the tarball: what a user needs, and nothing else', async (t) => {
   const { size, paths } = await packed
-  const beside = ['CHANGELOG.md', 'LICENSE', 'README.md', 'openapi.json', 'package.json', 'schema.postgres.sql', 'schema.sql']
+  const beside = ['CHANGELOG.md', 'LICENSE', 'README.md', 'docs/operations.md', 'openapi.json', 'package.json', 'schema.postgres.sql', 'schema.sql']
   const migrations = ['postgres', 'sqlite'].flatMap((engine) => readdirSync(`src/store/migrations/${engine}`).map((name) => `src/store/migrations/${engine}/${name}`))
   t.strictSame(paths.filter((path) => !path.startsWith('dist/')).sort(), [...beside, ...migrations])
   const plugin = paths.filter((path) => path.startsWith('dist/') && !path.startsWith('dist/cli/'))
