@@ -149,6 +149,7 @@ function relay (client: Socket, upstream: Socket, take: (text: string) => Fault 
       const fault = take('connect')
       if (fault?.do === 'cut-before') return cut()
       if (fault?.do === 'refuse') return void client.end(response('E', { S: 'FATAL', M: 'refused', ...fault.fields }))
+      if (fault?.do === 'farewell') atReady = 'farewell'
       return forward()
     }
     if (isSkipping && (type === 'D' || type === 'E')) {

@@ -236,6 +236,8 @@ type Happening = [what: string, run: Injection['run'], wanted: number[]]
 const atEach: Happening[] = [
   ...['SQLITE_IOERR', 'SQLITE_CORRUPT', 'SQLITE_READONLY', 'SQLITE_CONSTRAINT_TRIGGER'].map((code): Happening => [code, fail(code), [200, 500]]),
   ...['SQLITE_IOERR_WRITE', 'SQLITE_NOMEM', 'SQLITE_CONSTRAINT_TRIGGER'].map((code): Happening => [`${code}, rolled back`, failAndRollBack(code), [200, 500]]),
+  // As a function of the host's that SQL calls may.
+  ['an error with a status', () => { throw Object.assign(new Error('of the host'), { statusCode: 404, code: 'FST_ERR_NOT_FOUND' }) }, [200, 500]],
   ['SQLITE_FULL', fail('SQLITE_FULL'), [200, 500]],
   ['SQLITE_FULL, rolled back', failAndRollBack('SQLITE_FULL'), [200, 500]],
   ['another update', elsewhere(another), [200]],
