@@ -46,12 +46,13 @@ export async function transact<Result> (
     const outcomes = await send(client, [...unsent, commit], performance.now() + timeoutMs)
     return { decision, end: judgeCommit(outcomes, unsent.length, isConfirmed()) }
   } catch (error) {
+    // Its own time-out ends a connection on which a statement hangs.
+    await send(client, [rollback], deadline)
     if (error instanceof EndedByHostError && decision !== undefined) {
       reply.lock()
       return { decision, end: { is: 'ended-by-host', cause: error.cause } }
     }
     reply.unlock()
-    await send(client, [rollback], deadline)
     throw error
   }
 }
