@@ -9,18 +9,16 @@ const shortestPauseMs = 2
 const longestPauseMs = 128
 
 /** Tries again, with growing pauses, while an error may pass. */
-export async function withRetry<Result> (deadline: number, attempt: () => Promise<Result>): Promise<Result> {
-  for (let pause = shortestPauseMs; ; pause = Math.min(pause * 2, longestPauseMs)) {
-    try {
-      return await attempt()
-    } catch (error) {
-      if (!isTransient(error)) throw error
-      if (performance.now() + pause >= deadline) throw new DatabaseBusyError({ cause: error })
-      // Every connection of the pool has the old plan: dropping them one by one needs no pause.
-      if (isPlanStale(error)) continue
-    }
-    await sleep(pause)
+export async function withRetry<Result> (deadline: number, attempt: () => Promise<Result>, pause = shortestPauseMs): Promise<Result> {
+  try {
+    return await attempt()
+  } catch (error) {
+    if (!isTransient(error)) throw error
+    if (performance.now() + pause >= deadline) throw new DatabaseBusyError({ cause: error })
+    // Every connection of the pool has the old plan: dropping them one by one needs no pause.
+    if (!isPlanStale(error)) await sleep(pause)
   }
+  return await withRetry(deadline, attempt, Math.min(pause * 2, longestPauseMs))
 }
 
 const lost = new WeakSet<PostgresClient>()

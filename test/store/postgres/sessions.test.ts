@@ -176,3 +176,23 @@ t.test('times of a contact in the year 10000: answered with all their digits', a
     channels: [{}, { verifiedAt: '10000-01-01T00:00:00.000Z', lastChat: { ts: '10000-01-01T00:00:00.000Z' } }]
   })
 })
+
+/** Says that no transaction is open, as a client does between an error of the server and the word after it. */
+class Hasty extends pg.Client {
+  override getTransactionStatus (): 'I' {
+    return 'I'
+  }
+}
+
+for (const pipeline of [true, false]) {
+  t.test(`a client that was given back before the server said that its transaction is aborted: another is used${pipeline ? '' : ', without pipelining'}`, async (t) => {
+    let first: pg.PoolClient | undefined
+    const { update, database } = await build(t, {
+      pool: { max: 1, pipeline, Client: Hasty }, beforeCommit: (_event, client: pg.PoolClient) => { first ??= client }
+    })
+    t.equal((await update({ contactId: 'maria', name: 'Warm' })).headers.etag, '"2"')
+    await first!.query('BEGIN; SELECT 1/0').catch(() => undefined)
+    t.equal((await update({ contactId: 'maria', name: 'Marie' })).headers.etag, '"3"')
+    t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Marie')
+  })
+}
