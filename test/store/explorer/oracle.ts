@@ -33,7 +33,7 @@ export interface Observation {
 /** What the requests of a scenario ask for. */
 export function bodyOf (name: string): Row {
   return {
-    contactId: 'maria', name, emails: [`${name}@example.com`], phones: ['1', name], wipeConflicts: true, contactManager: 'bob',
+    contactId: 'maria', name, emails: [`${name}@exämple.com`], phones: ['1', name], wipeConflicts: true, contactManager: 'bob',
     customFields: { plan: 'silver' }
   }
 }
@@ -105,7 +105,7 @@ function applied (rows: Rows, { name, update_id: updateId }: Row, now: string): 
       ...row, name, contact_manager: 'bob', custom_fields: { ...row.custom_fields as Row, plan: 'silver' }, conflicting_fields: [], unknown: false,
       version: Number(row.version) + 1, updated_at: now, update_id: updateId
     }),
-    contact_email: [...others('contact_email'), { address: `${name}@example.com`, contact_id: 'maria', position: 0 }],
+    contact_email: [...others('contact_email'), { address: `${name}@exämple.com`, contact_id: 'maria', position: 0 }],
     contact_phone: [...others('contact_phone'), ...['1', name].map((phone, position) => ({ contact_id: 'maria', phone_number: phone, position }))],
     room: change('room', { fname: name, updated_at: now }),
     subscription: change('subscription', { name, fname: name, updated_at: now }),

@@ -25,7 +25,8 @@ interface Scenario extends Partial<Mode> {
   injections?: (lane: Lane) => Injection[]
   /** What `beforeCommit` does. Unless given, it writes into the journal. */
   host?: Host
-  prepare?: (lane: Lane) => unknown
+  /** Runs before the request. What it returns runs after. */
+  prepare?: (lane: Lane) => Promise<(() => Promise<unknown>) | undefined>
   mayBeInDoubt?: boolean
   /** Whether the update may be made although its client is gone. */
   mayBeDone?: boolean
@@ -130,13 +131,14 @@ async function explore (lane: Lane, { wanted, injections, isHooked = false, isKe
   const planned = injections?.(lane) ?? []
   const lasts = planned.some(({ fault, times }) => fault.do.startsWith('hold') || times === Infinity)
   Object.assign(lane, { host, isBrief: scenario.isBrief ?? lasts })
-  await prepare?.(lane)
+  const tidyUp = await prepare?.(lane)
   const before = await lane.rows()
   proxy.plan(planned)
   const broken: string[] = []
   try {
     const app = scenario.handlerTimeout === true ? lane.apps.timed : lane.apps.near
     await within(lane.send(app, isHooked, 'Ours', isKeyed ? 'key' : undefined), 'the request')
+    await tidyUp?.()
     await within(Promise.all(lane.under), 'the others')
     await until(() => pool.idleCount === pool.totalCount && pool.waitingCount === 0, 'an idle pool')
     const isOpen = async () => (await lane.sql(`SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in%' AND application_name = '${pool.options.application_name}'`)).rows.length > 0
@@ -399,16 +401,18 @@ t.test('what lasts: an answer by the deadline, and the log says why', async (t) 
     { name: 'each COMMIT is answered by ROLLBACK', wanted: [500], injections: always(COMMIT, { do: 'tag-rollback' }), calls: 1 },
     { name: 'each write deadlocks', wanted: busy, injections: always(/update "omnichannel_contact"/, { do: 'refuse', fields: error('40P01') }), calls: 40 },
     { name: 'each plan is stale', wanted: busy, injections: always(/^BEGIN/, { do: 'refuse', fields: error('0A000', { R: 'RevalidateCachedQuery' }) }), calls: 0 },
-    { name: 'no server', wanted: busy, prepare: async ({ pool }) => { await endIdle(pool) }, injections: always(/^connect$/, { do: 'cut-before' }) },
-    { name: 'too many clients', wanted: busy, prepare: async ({ pool }) => { await endIdle(pool) }, injections: always(/^connect$/, { do: 'refuse', fields: error('53300') }) },
-    { name: 'a server that starts', wanted: [200], prepare: async ({ pool }) => { await endIdle(pool) },
+    { name: 'no server', wanted: busy, prepare: endIdle, injections: always(/^connect$/, { do: 'cut-before' }) },
+    { name: 'too many clients', wanted: busy, prepare: endIdle, injections: always(/^connect$/, { do: 'refuse', fields: error('53300') }) },
+    { name: 'a server that starts', wanted: [200], prepare: endIdle,
       injections: () => [{ at: /^connect$/, fault: { do: 'refuse', fields: error('57P03') }, times: 3 }] },
+    { name: 'a row of the host that references the contact', wanted: [200], prepare: reference, isBrief: true },
+    { name: 'a trigger that drops the write of the contact', wanted: [500], prepare: swallow },
     { name: 'a column of another type', wanted: [200], prepare: changeType },
-    { name: 'a farewell with the first ReadyForQuery', wanted: [200], prepare: async ({ pool }) => { await endIdle(pool) },
+    { name: 'a farewell with the first ReadyForQuery', wanted: [200], prepare: endIdle,
       injections: () => [{ at: /^connect$/, fault: { do: 'farewell' } }] },
-    { name: 'clients with another encoding', wanted: [200], prepare: async ({ pool }) => { await leaveBehind(pool, "SET client_encoding = 'LATIN1'") } },
-    { name: 'clients in a transaction', wanted: [200], prepare: async ({ pool }) => { await leaveBehind(pool, 'BEGIN') } },
-    { name: 'clients without their statements', wanted: [200], prepare: async ({ pool }) => { await leaveBehind(pool, 'DEALLOCATE ALL') } },
+    { name: 'clients with another encoding', wanted: [200], prepare: leaveBehind("SET client_encoding = 'LATIN1'") },
+    { name: 'clients in a transaction', wanted: [200], prepare: leaveBehind('BEGIN') },
+    { name: 'clients without their statements', wanted: [200], prepare: leaveBehind('DEALLOCATE ALL') },
     { name: 'handlerTimeout before COMMIT', wanted: busy, handlerTimeout: true, injections: timed(untilTimeout, /for no key update/) },
     { name: 'handlerTimeout during COMMIT', wanted: [200], handlerTimeout: true, injections: timed(untilTimeout, COMMIT) },
     { name: 'handlerTimeout during COMMIT, which is refused', wanted: [200, 503], handlerTimeout: true, injections: (lane) => [
@@ -420,7 +424,7 @@ t.test('what lasts: an answer by the deadline, and the log says why', async (t) 
 })
 
 /** Gives a column another type, after all its statements are prepared. */
-async function changeType (lane: Lane): Promise<void> {
+async function changeType (lane: Lane): Promise<undefined> {
   await lane.send(lane.apps.near, lane.isHooked, 'Ours', 'key')
   await lane.reset()
   const { rows: [row] } = await lane.sql('SELECT pg_typeof(name)::text AS type FROM omnichannel_contact LIMIT 1')
@@ -428,17 +432,35 @@ async function changeType (lane: Lane): Promise<void> {
 }
 
 /** Ends the idle clients of the pool. */
-async function endIdle (pool: pg.Pool): Promise<void> {
+async function endIdle ({ pool }: Lane): Promise<undefined> {
   const clients = await Promise.all(Array.from({ length: pool.totalCount }, async () => await pool.connect()))
   for (const client of clients) client.release(true)
   await until(() => pool.totalCount === 0, 'an empty pool')
 }
 
 /** Leaves all clients of the pool as SQL has left them. */
-async function leaveBehind (pool: pg.Pool, sql: string): Promise<void> {
-  const clients = await Promise.all(Array.from({ length: 3 }, async () => await pool.connect()))
-  await Promise.all(clients.map(async (client) => await client.query(sql)))
-  for (const client of clients) client.release()
+function leaveBehind (sql: string): NonNullable<Scenario['prepare']> {
+  return async ({ pool }) => {
+    const clients = await Promise.all(Array.from({ length: 3 }, async () => await pool.connect()))
+    await Promise.all(clients.map(async (client) => await client.query(sql)))
+    for (const client of clients) client.release()
+    return undefined
+  }
+}
+
+async function reference ({ direct }: Lane) {
+  const client = await direct.connect()
+  await client.query("BEGIN; INSERT INTO omnichannel_contact_channel (contact_id, position, name, visitor_id, source_type) VALUES ('maria', 9, '', '', 'api')")
+  return async () => {
+    await client.query('ROLLBACK')
+    client.release()
+  }
+}
+
+async function swallow ({ sql }: Lane) {
+  await sql(`CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+    CREATE TRIGGER swallow BEFORE UPDATE ON omnichannel_contact FOR EACH ROW EXECUTE FUNCTION swallow()`)
+  return async () => await sql('DROP FUNCTION swallow CASCADE')
 }
 
 async function openLanes (t: Test): Promise<Lane[]> {

@@ -223,7 +223,7 @@ const elsewhere = (sql: string): Injection['run'] => (lane) => {
 const another = `BEGIN IMMEDIATE;
   UPDATE omnichannel_contact SET name = 'Other', update_id = 'other', version = version + 1, updated_at = '${now}', unknown = 0, contact_manager = 'bob',
     conflicting_fields = '[]', custom_fields = '{"plan":"silver","legacy":"kept"}' WHERE id = 'maria';
-  DELETE FROM omnichannel_contact_email WHERE contact_id = 'maria'; INSERT INTO omnichannel_contact_email VALUES ('maria', 0, 'Other@example.com');
+  DELETE FROM omnichannel_contact_email WHERE contact_id = 'maria'; INSERT INTO omnichannel_contact_email VALUES ('maria', 0, 'Other@exämple.com');
   DELETE FROM omnichannel_contact_phone WHERE contact_id = 'maria'; INSERT INTO omnichannel_contact_phone VALUES ('maria', 0, '1'), ('maria', 1, 'Other');
   UPDATE omnichannel_room SET fname = 'Other', updated_at = '${now}' WHERE contact_id = 'maria';
   UPDATE omnichannel_subscription SET name = 'Other', fname = 'Other', updated_at = '${now}' WHERE visitor_id IN ('visitor-1', 'visitor-2');
@@ -292,6 +292,26 @@ t.test('without a WAL no statement may sleep on a lock', async (t) => {
   }
   const injections = [{ at: /^(?!PRAGMA)/, times: Infinity, run }]
   await exploreAll(t, modes.map((mode) => ({ name: words(mode), ...mode, wanted: [200], injections })), [lane], explore)
+})
+
+t.test('without a WAL a reader that would block COMMIT: beforeCommit is called once', async (t) => {
+  freezeTurns(t)
+  const lane = await openLane(t, 'DELETE')
+  const run: Injection['run'] = ({ elsewhere }) => {
+    elsewhere.exec('BEGIN; SELECT * FROM omnichannel_contact')
+    elsewhere.prepare('SELECT count(*) FROM omnichannel_contact').get()
+    setTimeout(() => { elsewhere.exec('COMMIT') }, 50)
+  }
+  await exploreAll(t, [{ name: 'a reader', wanted: [200], isHooked: true, calls: 1, injections: [{ at: /^BEGIN/, run }] }], [lane], explore)
+})
+
+t.test('a trigger that drops the write of the contact: nothing is written', async (t) => {
+  freezeTurns(t)
+  const lane = await openLane(t, 'WAL')
+  lane.database.exec(`CREATE TRIGGER swallow BEFORE UPDATE ON omnichannel_contact WHEN new.name = 'Ours' BEGIN SELECT RAISE(IGNORE); END`)
+  await exploreAll(t, modes.flatMap((mode) => [['Ours'], three].map((together) => ({
+    name: `${together.length}${words(mode)}`, ...mode, together, wanted: together.length === 1 ? [500] : [200, 500]
+  }))), [lane], explore)
 })
 
 t.test('updates without savepoints, of which one fails: the others are done once', async (t) => {
