@@ -126,7 +126,7 @@ for (const pipeline of [true, false]) {
     'another search_path until COMMIT': async (client) => await client.query('SET LOCAL search_path TO pg_catalog'),
     'another role until COMMIT': async (client) => await client.query('SET LOCAL ROLE pg_read_all_data'),
     'the transaction is read-only from now on': async (client) => await client.query('SET TRANSACTION READ ONLY'),
-    'a statement_timeout of a millisecond': async (client) => await client.query('SET LOCAL statement_timeout = 1'),
+    'a statement_timeout of a second': async (client) => await client.query('SET LOCAL statement_timeout = 1000'),
     'listeners of its own': (client) => { client.on('error', () => undefined).on('notice', () => undefined) },
     'a thenable': () => ({ then: (resolve: (value: unknown) => void) => { resolve(undefined) } })
   }
