@@ -9,7 +9,7 @@ import type { UpdateResult } from '../rules/unit-of-work.js'
 import { sendUnguarded } from './reply-guard.js'
 
 const headers = { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }
-const internalServerError = JSON.stringify({ success: false, error: 'Internal server error' } satisfies ErrorReply)
+const internalServerError: ErrorReply = { success: false, error: 'Internal server error' }
 const asItIs = (text: unknown): string => text as string
 
 const unauthorized = new errors.UnauthorizedError().message
@@ -57,7 +57,7 @@ export function sendError (error: Partial<FastifyError>, request: FastifyRequest
 export function sendWithoutHooks (error: unknown, request: FastifyRequest, { raw }: FastifyReply): void {
   request.log.error({ err: error }, 'an onSend hook failed')
   if (raw.headersSent) raw.destroy()
-  else raw.writeHead(500, headers).end(internalServerError)
+  else raw.writeHead(500, headers).end(JSON.stringify(internalServerError))
 }
 
 const ownErrors = [
@@ -107,7 +107,7 @@ function toRefusal (error: Partial<FastifyError>, request: FastifyRequest, reply
     return { status, body: { success: false, error: STATUS_CODES[status] ?? 'Request refused' } }
   }
   request.log.error({ err: error instanceof UnforeseenError ? error.cause : error }, 'contacts.update failed')
-  return { status: 500, body: { success: false, error: 'Internal server error' } }
+  return { status: 500, body: internalServerError }
 }
 
 function invalidParams (status: number, reason: string): Refusal {

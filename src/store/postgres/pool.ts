@@ -53,7 +53,7 @@ function isIdle (client: PostgresClient): boolean {
 
 function giveBack (client: PostgresClient, isSpent: boolean): void {
   client.removeListener('error', onError)
-  client.release(isSpent || lost.has(client))
+  client.release(isSpent)
 }
 
 async function connect (pool: PostgresPool, deadline: number): Promise<PostgresClient> {
