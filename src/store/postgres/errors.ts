@@ -39,6 +39,11 @@ export function isTransient (error: unknown): boolean {
   return transientCode.test(code) || networkCode.test(code) || isPlanStale(error) || isKeyTaken
 }
 
+/** An earlier statement of the transaction has failed, and its error was swallowed or not yet seen. */
+export function isTransactionAborted (error: unknown): boolean {
+  return (Object(error) as PostgresError).code === '25P02'
+}
+
 /**
  * Whether an error in place of an answer to COMMIT leaves open what became of it. An error of the server's does not, unless the server
  * ends with it: it is shut down, or panics because it cannot write its log.

@@ -12,7 +12,7 @@
 
 import { IdempotencyKeyReusedError, InDoubtError } from '../../errors.js'
 import { always, type CommitOutcome, type Decision, type Read, type Update } from '../operation.js'
-import { isCommitAmbiguous } from './errors.js'
+import { isCommitAmbiguous, isTransactionAborted } from './errors.js'
 import type { PostgresClient, PostgresError } from './handle.js'
 import type { Outcome } from './pipeline.js'
 import { withRetry } from './pool.js'
@@ -46,7 +46,7 @@ export function judgeCommit (outcomes: readonly Outcome[], index: number, isConf
   if (failed !== undefined) {
     const { error } = failed
     if (isSavepointGone(error)) return { is: 'ended-by-host', cause: new Error('beforeCommit has ended the transaction', { cause: error }) }
-    if (codeOf(error) === '25P02') throw new Error('beforeCommit has let the transaction fail', { cause: error })
+    if (isTransactionAborted(error)) throw new Error('beforeCommit has let the transaction fail', { cause: error })
     // Where COMMIT has not even been sent, nothing is open.
     if (isCommitAmbiguous(error) && outcomes.length > index) return { is: 'in-doubt', cause: error }
     throw error
@@ -58,11 +58,7 @@ export function judgeCommit (outcomes: readonly Outcome[], index: number, isConf
 
 /** No such savepoint, or no transaction at all. */
 function isSavepointGone (error: unknown): boolean {
-  return /^(3B001|25P01)$/.test(String(codeOf(error)))
-}
-
-function codeOf (error: unknown): unknown {
-  return (Object(error) as PostgresError).code
+  return /^(3B001|25P01)$/.test(String((Object(error) as PostgresError).code))
 }
 
 /** Transaction resolution unknown. */

@@ -4,8 +4,8 @@
 import { RequestGoneError } from '../../errors.js'
 import type { Decision, HostCallback, Query, Update } from '../operation.js'
 import type { Reply } from '../store.js'
-import { isTransient, UnusableClientError } from './errors.js'
-import type { PostgresClient, PostgresError, PostgresQuery } from './handle.js'
+import { isTransactionAborted, isTransient, UnusableClientError } from './errors.js'
+import type { PostgresClient, PostgresQuery } from './handle.js'
 import { judgeCommit, listenForReplica, type Attempt } from './in-doubt.js'
 import { resultsOf, send } from './pipeline.js'
 import { markLost } from './pool.js'
@@ -68,7 +68,7 @@ async function read (
 ): Promise<unknown[]> {
   const outcomes = await send(client, [...first, ...queries.map(toQuery)], deadline)
   const [outcome] = outcomes
-  if (outcome !== undefined && 'error' in outcome && (Object(outcome.error) as PostgresError).code === '25P02') {
+  if (outcome !== undefined && 'error' in outcome && isTransactionAborted(outcome.error)) {
     throw new UnusableClientError('a client of the pool was in a failed transaction')
   }
   const results = resultsOf(outcomes)
