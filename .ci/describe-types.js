@@ -1,12 +1,12 @@
-// node .ci/describe-types.js, after tsc: writes the descriptions of the schemas into dist/rules/schemas.d.ts as comments, so that
+// node .ci/describe-types.js, after tsc: writes the descriptions of the schemas into dist/rules/wire-schemas.d.ts as comments, so that
 // an editor shows on a field of a Contact what a documentation page shows. TypeBox's Static hands such comments on, and each
 // sentence is written once.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import ts from 'typescript'
-import * as schemas from '../dist/rules/schemas.js'
+import * as schemas from '../dist/rules/wire-schemas.js'
 
-const path = 'dist/rules/schemas.d.ts'
+const path = 'dist/rules/wire-schemas.d.ts'
 const text = readFileSync(path, 'utf8')
 const source = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true)
 const comments = []

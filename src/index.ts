@@ -47,7 +47,7 @@ const omnichannelContacts = fp(plugin, { fastify: '5.x', name: 'fastify-omnichan
 export default omnichannelContacts
 
 export * from './errors.js'
-export * from './rules/schemas.js'
+export * from './rules/wire-schemas.js'
 export type { PostgresClient, PostgresPool, PostgresQuery, PostgresResult } from './store/postgres/handle.js'
 export type { SqliteDatabase, SqliteStatement } from './store/sqlite/handle.js'
 export { hashToken } from './http/auth.js'

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastif
 import leven from 'leven'
 import { adviseOn } from './database-advice.js'
 import { InvalidOptionError, UnknownOptionError } from './errors.js'
-import type { Contact } from './rules/schemas.js'
+import type { Contact } from './rules/wire-schemas.js'
 import { isPool, type PostgresPool } from './store/postgres/handle.js'
 import { isOpenDatabase, type SqliteDatabase } from './store/sqlite/handle.js'
 

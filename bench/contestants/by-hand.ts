@@ -4,7 +4,7 @@
 import type Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
 import type { CustomField } from '../../src/rules/custom-fields.js'
-import type { Contact, UpdateContactBody } from '../../src/rules/schemas.js'
+import type { Contact, UpdateContactBody } from '../../src/rules/wire-schemas.js'
 import type { ContactChannelTable, ContactTable } from '../../src/store/tables.js'
 import type { Dist } from './dist.js'
 import { isSame } from './is-same.js'

@@ -9,10 +9,10 @@ export interface Dist {
   customFields: typeof import('../../src/rules/custom-fields.js')
   store: typeof import('../../src/store/sqlite/store.js')
   auth: typeof import('../../src/http/auth.js')
-  patterns: typeof import('../../src/rules/patterns.js')
+  patterns: typeof import('../../src/rules/patterns/index.js')
   replies: typeof import('../../src/http/replies.js')
   route: typeof import('../../src/http/route.js')
-  unitOfWork: typeof import('../../src/rules/unit-of-work.js')
+  unitOfWork: typeof import('../../src/rules/prepare-update.js')
 }
 
 export async function loadDist (folder: string): Promise<Dist> {
@@ -24,9 +24,9 @@ export async function loadDist (folder: string): Promise<Dist> {
     customFields: await load('rules/custom-fields'),
     store: await load('store/sqlite/store'),
     auth: await load('http/auth'),
-    patterns: await load('rules/patterns'),
+    patterns: await load('rules/patterns/index'),
     replies: await load('http/replies'),
     route: await load('http/route'),
-    unitOfWork: await load('rules/unit-of-work')
+    unitOfWork: await load('rules/prepare-update')
   } as Dist
 }

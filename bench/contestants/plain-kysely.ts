@@ -3,7 +3,7 @@
 import type Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
 import { Kysely, sql, SqliteDialect } from 'kysely'
-import type { Contact, UpdateContactBody } from '../../src/rules/schemas.js'
+import type { Contact, UpdateContactBody } from '../../src/rules/wire-schemas.js'
 import type { ContactTable, Tables } from '../../src/store/tables.js'
 import type { Dist } from './dist.js'
 import { addRoute } from './route.js'

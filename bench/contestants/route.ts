@@ -2,7 +2,7 @@
 // hooks in the same places. What they do with the database is their own.
 
 import type { FastifyInstance } from 'fastify'
-import type { Contact, UpdateContactBody } from '../../src/rules/schemas.js'
+import type { Contact, UpdateContactBody } from '../../src/rules/wire-schemas.js'
 import type { Dist } from './dist.js'
 
 type Awaitable<Value> = Value | Promise<Value>

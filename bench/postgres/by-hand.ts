@@ -2,7 +2,7 @@
 
 import type { FastifyInstance } from 'fastify'
 import type { Pool, PoolClient, QueryConfig } from 'pg'
-import type { Contact, UpdateContactBody } from '../../src/rules/schemas.js'
+import type { Contact, UpdateContactBody } from '../../src/rules/wire-schemas.js'
 import type { Dist } from '../contestants/dist.js'
 import { isSame } from '../contestants/is-same.js'
 import { change, toContact, type ChannelRow, type ContactRow, type CustomField, type Stored } from './contact.js'

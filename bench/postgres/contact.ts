@@ -1,6 +1,6 @@
 // What both hand-written contestants do between their queries, on rows as node-postgres reads them.
 
-import type { Contact, ContactChannel, UpdateContactBody } from '../../src/rules/schemas.js'
+import type { Contact, ContactChannel, UpdateContactBody } from '../../src/rules/wire-schemas.js'
 import type { Dist } from '../contestants/dist.js'
 
 export interface ContactRow {

@@ -3,7 +3,7 @@
 import type { FastifyInstance } from 'fastify'
 import { Kysely, PostgresDialect, type Transaction } from 'kysely'
 import type { Pool } from 'pg'
-import type { Contact, UpdateContactBody } from '../../src/rules/schemas.js'
+import type { Contact, UpdateContactBody } from '../../src/rules/wire-schemas.js'
 import type { PostgresTables } from '../../src/store/tables.js'
 import type { Dist } from '../contestants/dist.js'
 import { isSame } from '../contestants/is-same.js'

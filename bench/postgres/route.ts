@@ -2,7 +2,7 @@
 // own Ajv and its own way of sending an object.
 
 import type { FastifyInstance } from 'fastify'
-import type { Contact, UpdateContactBody } from '../../src/rules/schemas.js'
+import type { Contact, UpdateContactBody } from '../../src/rules/wire-schemas.js'
 import type { Dist } from '../contestants/dist.js'
 
 export interface Rules {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { Contact } from '../rules/schemas.js'
+import type { Contact } from '../rules/wire-schemas.js'
 import { wholeNumber, type Io, type Opened } from './command.js'
 import { CommandError } from './errors.js'
 import { databaseOption, readDatabase } from './open-database.js'

@@ -4,7 +4,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fastify'
 import { isUtf8 } from 'node:buffer'
 import { InvalidParamsError } from '../errors.js'
-import { UpdateContactBody } from '../rules/schemas.js'
+import { UpdateContactBody } from '../rules/wire-schemas.js'
 import { uniqueItems } from './unique-items.js'
 
 /** Gives a plugin's context parsers for JSON and for flat forms, and no others. */

@@ -3,8 +3,8 @@ import { isDeepStrictEqual } from 'node:util'
 import { UpdateRefusedError } from '../errors.js'
 import type { ContactUpdatedEvent, Settings } from '../options.js'
 import { toContact } from '../rules/contact.js'
-import { Contact } from '../rules/schemas.js'
-import type { Change, UpdateContext } from '../rules/unit-of-work.js'
+import { Contact } from '../rules/wire-schemas.js'
+import type { Change, UpdateContext } from '../rules/prepare-update.js'
 import { userOf } from './auth.js'
 
 type Hooks = Pick<Settings, 'beforeCommit' | 'onContactUpdated'>

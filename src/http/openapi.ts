@@ -3,7 +3,7 @@
 
 import { Type, type TSchema } from '@sinclair/typebox'
 import type { FastifySchema } from 'fastify'
-import { ErrorReply, UpdateContactBody, UpdateContactReply } from '../rules/schemas.js'
+import { ErrorReply, UpdateContactBody, UpdateContactReply } from '../rules/wire-schemas.js'
 import { bodies, contact } from './openapi-examples.js'
 
 /** What @fastify/swagger's augmentation adds to FastifySchema, which only hosts that have it can see. */

@@ -4,8 +4,8 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import * as errors from '../errors.js'
-import type { ErrorReply } from '../rules/schemas.js'
-import type { UpdateResult } from '../rules/unit-of-work.js'
+import type { ErrorReply } from '../rules/wire-schemas.js'
+import type { UpdateResult } from '../rules/prepare-update.js'
 import { sendUnguarded } from './reply-guard.js'
 
 const headers = { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }

@@ -4,7 +4,7 @@ import * as queries from '../store/queries.js'
 import { read, type Read } from '../store/operation.js'
 import type { ContactChannelTable, ContactTable } from '../store/tables.js'
 import { scanObject } from './json-object.js'
-import type { Contact, ContactChannel } from './schemas.js'
+import type { Contact, ContactChannel } from './wire-schemas.js'
 
 type ContactRow = Omit<ContactTable, 'enabled'>
 type ChannelRow = Omit<ContactChannelTable, 'contact_id' | 'position'>

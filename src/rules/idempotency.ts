@@ -4,7 +4,7 @@ import { hash } from 'node:crypto'
 import { IdempotencyKeyReusedError, InvalidParamsError } from '../errors.js'
 import { read, type Query, type Read } from '../store/operation.js'
 import * as queries from '../store/queries.js'
-import type { UpdateContactBody } from './schemas.js'
+import type { UpdateContactBody } from './wire-schemas.js'
 
 /** A key, and the request that came with it. */
 export interface IdempotencyKey {

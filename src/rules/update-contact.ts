@@ -5,7 +5,7 @@ import { always, read, type Query, type Read } from '../store/operation.js'
 import * as queries from '../store/queries.js'
 import type { StoredContact } from './contact.js'
 import { mergeCustomFields, type CustomField, type Fits } from './custom-fields.js'
-import type { UpdateContactBody } from './schemas.js'
+import type { UpdateContactBody } from './wire-schemas.js'
 
 /** What the body refers to. */
 export interface References {

@@ -84,7 +84,7 @@ function fieldsOf (type: string): string[] {
 }
 
 function isOurs ({ declarations = [] }: ts.Symbol): boolean {
-  return declarations.some((declaration) => /\/dist\/(options|rules\/schemas)\.d\.ts$/.test(declaration.getSourceFile().fileName))
+  return declarations.some((declaration) => /\/dist\/(options|rules\/wire-schemas)\.d\.ts$/.test(declaration.getSourceFile().fileName))
 }
 
 function hoverFields (t: Test, type: string): Array<[field: string, hover: Hover]> {

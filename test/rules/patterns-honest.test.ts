@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createPatterns } from '../../src/rules/patterns.js'
+import { createPatterns } from '../../src/rules/patterns/index.js'
 
 // Patterns as administrators find them: each is answered, and as JavaScript answers. Written as regular expressions, so that
 // they can be read.

@@ -2,9 +2,9 @@
 // test/rules/custom-fields.test.ts has what a caller sees.
 
 import t from 'tap'
-import { withDoors } from '../../src/rules/pattern-doors.js'
-import { partsOf } from '../../src/rules/pattern-parts.js'
-import { createPatterns, type PatternProblem } from '../../src/rules/patterns.js'
+import { withDoors } from '../../src/rules/patterns/interrupt-points.js'
+import { partsOf } from '../../src/rules/patterns/parts.js'
+import { createPatterns, type PatternProblem } from '../../src/rules/patterns/index.js'
 
 const LONG = 'a'.repeat(50_000)
 // Sends the pattern past the path without a clock: 2^40 ways, on paper, through a branch that matches none of the texts.

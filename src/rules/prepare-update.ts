@@ -7,7 +7,7 @@ import * as queries from '../store/queries.js'
 import { readContact, toJson, type StoredContact } from './contact.js'
 import type { Fits } from './custom-fields.js'
 import { readResponse, storeResponse, type IdempotencyKey, type KeyLookup, type StoredResponse } from './idempotency.js'
-import type { UpdateContactBody } from './schemas.js'
+import type { UpdateContactBody } from './wire-schemas.js'
 import { changeContact, readAgent, readCustomFields, writesOf } from './update-contact.js'
 
 /** A request, as far as its transaction must know it. */

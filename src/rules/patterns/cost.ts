@@ -1,4 +1,4 @@
-import type { Part } from './pattern-parts.js'
+import type { Part } from './parts.js'
 
 // About 10 ms of V8's slowest, bytecode, engine.
 const MAX_STEPS = 200_000

@@ -3,7 +3,7 @@
 // ahead, and lets the clock in while V8 matches. Put as a door in front of each group and each repeated part, it changes
 // no answer, and compiling takes a time that grows with the number of parts.
 
-import type { Part } from './pattern-parts.js'
+import type { Part } from './parts.js'
 
 const DOOR = '(?:(?!)|[])*'
 const CAPTURE = /^\((?:$|\?<[^=!])/

@@ -3,10 +3,10 @@
 // provably stays cheap, and the rest with a clock. A pattern that is not answered fits nothing, and its field is reported.
 
 import { createContext, Script } from 'node:vm'
-import type { CustomField, Fits } from './custom-fields.js'
-import { safeLength } from './pattern-cost.js'
-import { withDoors } from './pattern-doors.js'
-import { partsOf } from './pattern-parts.js'
+import type { CustomField, Fits } from '../custom-fields.js'
+import { safeLength } from './cost.js'
+import { withDoors } from './interrupt-points.js'
+import { partsOf } from './parts.js'
 
 // Less than what is promised: the clock may strike some milliseconds late.
 const BUDGET = 75 // ms
