@@ -1,5 +1,3 @@
-// A contact: its rows, and what the API makes of them.
-
 import * as queries from '../store/queries.js'
 import { read, type Read } from '../store/operation.js'
 import type { ContactChannelTable, ContactTable } from '../store/tables.js'
@@ -9,7 +7,7 @@ import type { Contact, ContactChannel } from './wire-schemas.js'
 type ContactRow = Omit<ContactTable, 'enabled'>
 type ChannelRow = Omit<ContactChannelTable, 'contact_id' | 'position'>
 
-/** A contact as the rules see it, with the lists that hang on its row. */
+/** A contact as it is stored: its row and its lists. */
 export interface StoredContact {
   row: ContactRow
   emails: string[]
@@ -17,7 +15,7 @@ export interface StoredContact {
   channels: ChannelRow[]
 }
 
-/** Reads an enabled contact. Its row comes first, and is locked where rows are. */
+/** Reads an enabled contact. The first query locks its row on PostgreSQL. */
 export function readContact (contactId: string): Read<StoredContact | undefined> {
   return read(
     [
@@ -36,7 +34,30 @@ export function readContact (contactId: string): Read<StoredContact | undefined>
 }
 
 /** The contact as the API shows it. */
-export function toContact ({ row, emails, phones, channels }: StoredContact): Contact {
+export function toContact (stored: StoredContact): Contact {
+  return showContact(stored, JSON.parse(stored.row.custom_fields) as Contact['customFields'])
+}
+
+/** Both states of an updated contact. Custom fields that stay the same are parsed once: there may be megabytes of them. */
+export function toContacts (updated: StoredContact, previous: StoredContact): { contact: Contact, previous: Contact } {
+  const contact = toContact(updated)
+  const isSame = updated.row.custom_fields === previous.row.custom_fields
+  return { contact, previous: isSame ? showContact(previous, contact.customFields) : toContact(previous) }
+}
+
+/** Custom fields that are longer are not parsed. */
+const MAX_PARSED_LENGTH = 16_384
+
+/** The contact as the API shows it, as JSON. */
+export function toJson (stored: StoredContact): string {
+  const { custom_fields: customFields } = stored.row
+  if (customFields.length <= MAX_PARSED_LENGTH || !scanObject(customFields)) return JSON.stringify(toContact(stored))
+  const members = Object.entries(showContact(stored, {}))
+    .map(([key, value]) => `"${key}":${key === 'customFields' ? customFields : JSON.stringify(value)}`)
+  return `{${members.join()}}`
+}
+
+function showContact ({ row, emails, phones, channels }: StoredContact, customFields: Contact['customFields']): Contact {
   return {
     _id: row.id,
     createdAt: row.created_at,
@@ -44,29 +65,17 @@ export function toContact ({ row, emails, phones, channels }: StoredContact): Co
     name: row.name,
     emails: emails.map((address) => ({ address })),
     phones: phones.map((phoneNumber) => ({ phoneNumber })),
-    channels: channels.map(toChannel),
-    customFields: JSON.parse(row.custom_fields) as Contact['customFields'],
+    channels: channels.map(showChannel),
+    customFields,
     unknown: row.unknown === 1,
     preRegistration: row.pre_registration === 1,
     conflictingFields: JSON.parse(row.conflicting_fields) as Contact['conflictingFields'],
-    ...toLastChat(row),
+    ...showLastChat(row),
     ...row.contact_manager !== null && { contactManager: row.contact_manager }
   }
 }
 
-/** Longer ones are not parsed to be shown. */
-const MAX_PARSED = 16_384
-
-/** The same as JSON. */
-export function toJson (stored: StoredContact): string {
-  const { row } = stored
-  const isParsed = row.custom_fields.length <= MAX_PARSED || !scanObject(row.custom_fields)
-  if (isParsed) return JSON.stringify(toContact(stored))
-  const contact = Object.entries(toContact({ ...stored, row: { ...row, custom_fields: '{}' } }))
-  return `{${contact.map(([key, value]) => `"${key}":${key === 'customFields' ? row.custom_fields : JSON.stringify(value)}`).join()}}`
-}
-
-function toChannel (row: ChannelRow): ContactChannel {
+function showChannel (row: ChannelRow): ContactChannel {
   return {
     name: row.name,
     visitor: {
@@ -79,11 +88,11 @@ function toChannel (row: ChannelRow): ContactChannel {
     ...row.field !== null && { field: row.field },
     ...row.value !== null && { value: row.value },
     ...row.verified_at !== null && { verifiedAt: row.verified_at },
-    ...toLastChat(row)
+    ...showLastChat(row)
   }
 }
 
-function toLastChat (row: { last_chat_id: string | null, last_chat_at: string | null }): Pick<Contact, 'lastChat'> {
+function showLastChat (row: { last_chat_id: string | null, last_chat_at: string | null }): Pick<Contact, 'lastChat'> {
   return row.last_chat_id !== null && row.last_chat_at !== null
     ? { lastChat: { _id: row.last_chat_id, ts: row.last_chat_at } }
     : {}

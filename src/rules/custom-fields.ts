@@ -1,45 +1,44 @@
-// What may be stored in a contact's customFields. Own properties only: a field called __proto__ or constructor is just a
-// name, so keys are tested with Object.hasOwn, or stand in a Map or a Set.
+// A field may be called __proto__ or constructor. So keys are tested with Object.hasOwn, or are in a Map or a Set.
 
 import { CustomFieldNotAllowedError, InvalidCustomFieldError } from '../errors.js'
 import { scanObject } from './json-object.js'
 
-/** A definition that counts: of visitors, and not hidden. */
+/** The definition of a custom field that may be sent: its scope is `visitor`, and it is not hidden. */
 export interface CustomField {
   id: string
   label: string
   required: number
-  /** A JavaScript pattern without flags; empty for none. */
+  /** A JavaScript pattern without flags, or an empty text. */
   regexp: string
 }
 
-/** Whether a text fits a definition's pattern. */
-export type Fits = (field: CustomField, text: string) => boolean
-
-type Values = Readonly<Record<string, unknown>>
+/** Tells whether a text matches the pattern of a custom field. */
+export type MatchPattern = (field: CustomField, text: string) => boolean
 
 /**
- * The customFields to store, as JSON text: the sent values of all allowed fields, and what is stored under keys whose
- * definition is gone, character for character.
+ * Returns the custom fields to store, as JSON: the sent values of the allowed fields, and what is stored for other fields, character
+ * for character.
  *
- * @throws {InvalidCustomFieldError} when a required value is missing, or a value is not a scalar or does not fit
- * @throws {CustomFieldNotAllowedError} when a key is neither allowed nor stored; all values are looked at first
+ * @throws {InvalidCustomFieldError} if a required value is missing, or a value is not a scalar or does not match its pattern
+ * @throws {CustomFieldNotAllowedError} if all values are valid, but a key is neither allowed nor stored
  */
-export function mergeCustomFields (allowed: readonly CustomField[], stored: string, sent: Values, fits: Fits): string {
+export function mergeCustomFields (
+  allowed: readonly CustomField[], stored: string, sent: Readonly<Record<string, unknown>>, matches: MatchPattern
+): string {
   const members = new Map<string, string>()
   for (const field of allowed) {
     const text = Object.hasOwn(sent, field.id) ? toText(field, sent[field.id]) : ''
-    const valid = text === '' ? field.required === 0 : field.regexp === '' || fits(field, text)
-    if (!valid) throw invalidValue(field)
+    const isValid = text === '' ? field.required === 0 : field.regexp === '' || matches(field, text)
+    if (!isValid) throw invalidValue(field)
     if (text !== '') members.set(field.id, `${JSON.stringify(field.id)}:${JSON.stringify(text)}`)
   }
 
   const allowedIds = new Set(allowed.map((field) => field.id))
   const unknown = new Set(Object.keys(sent).filter((key) => !allowedIds.has(key)))
-  // Not parsed: to parse 1e400 or a large integer would be to change it.
-  scanObject(stored, (key, text) => {
+  // JSON.parse would change 1e400 and large integers.
+  scanObject(stored, (key, member) => {
     if (allowedIds.has(key)) return
-    members.set(key, text)
+    members.set(key, member)
     unknown.delete(key)
   })
   for (const key of unknown) throw new CustomFieldNotAllowedError(key)
@@ -47,15 +46,12 @@ export function mergeCustomFields (allowed: readonly CustomField[], stored: stri
 }
 
 function toText (field: CustomField, value: unknown): string {
-  switch (typeof value) {
-    case 'string': return value.trim()
-    case 'number':
-    case 'boolean': return String(value)
-  }
   if (value === null) return ''
+  if (typeof value === 'string') return value.trim()
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
   throw invalidValue(field)
 }
 
-function invalidValue (field: CustomField): Error {
-  return new InvalidCustomFieldError(field.label === '' ? field.id : field.label)
+function invalidValue ({ id, label }: CustomField): Error {
+  return new InvalidCustomFieldError(label === '' ? id : label)
 }

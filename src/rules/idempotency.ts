@@ -1,17 +1,15 @@
-// A response is stored in the transaction of its update. The same request with the same key gets it again.
-
 import { hash } from 'node:crypto'
 import { IdempotencyKeyReusedError, InvalidParamsError } from '../errors.js'
 import { read, type Query, type Read } from '../store/operation.js'
 import * as queries from '../store/queries.js'
 import type { UpdateContactBody } from './wire-schemas.js'
 
-/** A key, and the request that came with it. */
+/** An idempotency key with the request that it came with. */
 export interface IdempotencyKey {
   userId: string
   key: string
   fingerprint: string
-  /** How long a response is stored, in milliseconds. */
+  /** How long a response is stored. */
   windowMs: number
 }
 
@@ -21,7 +19,11 @@ export interface StoredResponse {
   answer: string
 }
 
-/** @throws {InvalidParamsError} when the body is nested too deeply */
+/**
+ * Two requests with the same fingerprint are the same request.
+ *
+ * @throws {InvalidParamsError} if the body is nested too deeply
+ */
 export function fingerprintOf (body: UpdateContactBody, ifMatch: unknown): string {
   try {
     return hash('sha256', JSON.stringify([body, ifMatch], normalize), 'base64')
@@ -30,7 +32,7 @@ export function fingerprintOf (body: UpdateContactBody, ifMatch: unknown): strin
   }
 }
 
-/** The order of keys does not count. JSON has no Infinity, which is a value of a custom field like any other. */
+/** Sorts keys, and writes Infinity, for which JSON has only null, as a text. */
 function normalize (_key: string, value: unknown): unknown {
   if (typeof value === 'number') return Number.isFinite(value) ? value : String(value)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
@@ -40,11 +42,11 @@ function normalize (_key: string, value: unknown): unknown {
 /** What is stored for a key when its transaction begins. */
 export interface KeyLookup {
   response: StoredResponse | undefined
-  /** Whether responses of any key have expired. */
+  /** Whether there are expired responses, of any key. */
   anyExpired: boolean
 }
 
-/** Its `decide` throws {@link IdempotencyKeyReusedError} when the key came with another request. */
+/** Its `decide` throws {@link IdempotencyKeyReusedError} if the key came with another request before. */
 export function readResponse ({ userId, key, fingerprint, windowMs }: IdempotencyKey): Read<KeyLookup> {
   return read([queries.findResponse({ userId, key, since: startOf(windowMs) })], (row) => {
     const { fingerprint: stored, version, answer, any_expired: anyExpired } = row as NonNullable<typeof row>

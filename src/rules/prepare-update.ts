@@ -1,30 +1,29 @@
-// One request in its transaction: what is read, what is judged in which order, what is written, and how to find out later
-// whether it was written.
+// One request in its transaction: what is read, what is checked in which order, what is written, and how to find out later whether
+// it was committed.
 
 import { ContactNotFoundError, ContactVersionMismatchError } from '../errors.js'
 import { all, always, type CommitOutcome, type Decision, type HostCallback, type Query, type Read, type Update } from '../store/operation.js'
 import * as queries from '../store/queries.js'
 import { readContact, toJson, type StoredContact } from './contact.js'
-import type { Fits } from './custom-fields.js'
+import type { MatchPattern } from './custom-fields.js'
 import { readResponse, storeResponse, type IdempotencyKey, type KeyLookup, type StoredResponse } from './idempotency.js'
+import { changeContact, readAgent, readAllowedFields, writesOf } from './update-contact.js'
 import type { UpdateContactBody } from './wire-schemas.js'
-import { changeContact, readAgent, readCustomFields, writesOf } from './update-contact.js'
 
-/** A request, as far as its transaction must know it. */
+/** What an update needs to know of its request. */
 export interface UpdateContext {
-  /** Identifies the update, whatever its version and time: 16 random bytes. */
+  /** Differs for each request. */
   updateId: string
   body: UpdateContactBody
-  /** Begins to check the custom fields of the request. */
-  beginPatterns: () => Fits
-  /** The entity tags of which the contact must have one. */
+  /** Starts a time budget for the patterns of custom fields. */
+  beginPatterns: () => MatchPattern
+  /** The entity tags of `If-Match`. */
   ifMatch: readonly string[] | '*' | undefined
   idempotencyKey: IdempotencyKey | undefined
-  /** Reads what the caller may do; its `decide` throws when they may no longer. */
+  /** Reads the rights of the caller again. Its `decide` throws if they are gone. */
   recheckAccess: () => Read<void>
-  /** The body of the response. */
+  /** Makes the body of the response. */
   toAnswer: (contactJson: string) => string
-  /** Runs once our rows are written. */
   beforeCommit: ((change: Change) => HostCallback) | undefined
 }
 
@@ -34,48 +33,46 @@ export interface Change {
   previous: StoredContact
 }
 
-/** The response, and the change where there was one. */
 export interface UpdateResult extends StoredResponse {
+  /** Whether the response is that of an earlier request with the same key. */
   replayed: boolean
+  /** Absent if nothing was written. */
   change?: Change
 }
 
 const noKey = always<KeyLookup>({ response: undefined, anyExpired: false })
 
 /**
- * Judges in the order of the contract: access, the stored response, the contact, `If-Match`, the rules.
+ * Checks in the order of the contract: access, the stored response, the contact, `If-Match`, the rules.
  *
- * @throws {ContactNotFoundError} {ContactVersionMismatchError} and what access, the key and the rules refuse, from `decide`
+ * @throws {ContactNotFoundError} {ContactVersionMismatchError} and the errors of access, the key and the rules, from `decide`
  */
 export function prepareUpdate (context: UpdateContext): Update<UpdateResult> {
-  const { body, idempotencyKey } = context
+  const { body, ifMatch, idempotencyKey, updateId } = context
   const { queries, decide } = all(
     readContact(body.contactId), context.recheckAccess(), idempotencyKey === undefined ? noKey : readResponse(idempotencyKey),
-    readAgent(body), readCustomFields(body)
+    readAgent(body), readAllowedFields(body)
   )
   return {
     queries,
     decide: (rows) => {
-      const [previous, , { response, anyExpired }, isAgent, customFields] = decide(rows)
-      if (response !== undefined) return nothingToWrite({ ...response, replayed: true })
+      const [previous, , { response, anyExpired }, isAgent, allowedFields] = decide(rows)
+      if (response !== undefined) return { result: { ...response, replayed: true }, writes: [], findOutcome: always('rolled-back') }
 
       if (previous === undefined) throw new ContactNotFoundError()
-      checkVersion(previous.row.version, context.ifMatch)
-      const updated = changeContact(body, previous, { isAgent, customFields }, context.beginPatterns(), context.updateId)
+      const { version } = previous.row
+      if (ifMatch !== undefined && ifMatch !== '*' && !ifMatch.includes(`"${version}"`)) throw new ContactVersionMismatchError(version)
+      const updated = changeContact(body, previous, { isAgent, allowedFields }, context.beginPatterns(), updateId)
       return decideWrites(context, previous, updated, anyExpired)
     }
   }
-}
-
-function checkVersion (version: number, ifMatch: UpdateContext['ifMatch']): void {
-  if (ifMatch !== undefined && ifMatch !== '*' && !ifMatch.includes(`"${version}"`)) throw new ContactVersionMismatchError(version)
 }
 
 function decideWrites (
   context: UpdateContext, previous: StoredContact, updated: StoredContact | undefined, anyExpired: boolean
 ): Decision<UpdateResult> {
   const { updateId, idempotencyKey, beforeCommit } = context
-  // A row that cannot be shown refuses the update.
+  // Made before anything is written: if the stored JSON is broken, this throws.
   const answer = context.toAnswer(toJson(updated ?? previous))
   const result: UpdateResult = { version: (updated ?? previous).row.version, answer, replayed: false }
 
@@ -83,19 +80,16 @@ function decideWrites (
   if (idempotencyKey !== undefined) writes.push(...storeResponse(idempotencyKey, previous.row.id, result, anyExpired))
   if (updated !== undefined) {
     result.change = { updateId, updated, previous }
-    // Last: whatever the host does with the transaction, the response is stored with the update or not at all.
+    // Last, because the host may end the transaction. Then the response is stored together with the update, or not at all.
     if (beforeCommit !== undefined) writes.push(beforeCommit(result.change))
   }
   return { result, writes, findOutcome: readOutcome(context, previous, result) }
 }
 
-function nothingToWrite (result: UpdateResult): Decision<UpdateResult> {
-  return { result, writes: [], findOutcome: always('rolled-back') }
-}
-
 /**
- * The contact has the id of its last update: ours means committed, the one from before means rolled back. Where others have written
- * since, the response stored for our key tells. It is ours, or that of the same request on another node, which is then replayed.
+ * Finds out whether the update was committed. The contact has the id of its last update: ours means committed, the one from before
+ * means rolled back. If another update has come since, the response that is stored for our key tells. That may also be the response
+ * to the same request on another node, which is then replayed.
  */
 function readOutcome (
   { updateId, idempotencyKey }: UpdateContext, previous: StoredContact, result: UpdateResult
@@ -109,15 +103,15 @@ function readOutcome (
       if (stored?.update_id === updateId) return { committed: result }
       const { response } = lookup.decide(rows)
       if (response !== undefined) {
-        // A row of our version with another id: the same request on another node has taken it, perhaps in the same millisecond.
+        // If another update has our version, our update was rolled back, and another node has stored an equal response.
         const isOurs = stored?.version !== result.version && response.version === result.version && response.answer === result.answer
         return { committed: isOurs ? result : { ...response, replayed: true } }
       }
       if (stored === undefined) return 'unknown'
       const isKeyFree = idempotencyKey !== undefined && Date.now() < keyExpires
-      // Another update has the id from before, or has taken our version: it did not see ours.
-      const isUnseen = stored.update_id === previous.row.update_id || stored.version === result.version
-      return isKeyFree || isUnseen ? 'rolled-back' : 'unknown'
+      // The contact still has its last update, or another update has taken our version.
+      const hadNoEffect = stored.update_id === previous.row.update_id || stored.version === result.version
+      return isKeyFree || hadNoEffect ? 'rolled-back' : 'unknown'
     }
   }
 }

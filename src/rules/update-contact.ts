@@ -1,17 +1,18 @@
-// The rules of the update (test/contract.md, section 5), free of SQL and HTTP.
+// The rules of the update: test/contract.md, section 5.
 
 import { ContactManagerNotFoundError, InvalidOperationError } from '../errors.js'
 import { always, read, type Query, type Read } from '../store/operation.js'
 import * as queries from '../store/queries.js'
 import type { StoredContact } from './contact.js'
-import { mergeCustomFields, type CustomField, type Fits } from './custom-fields.js'
+import { mergeCustomFields, type CustomField, type MatchPattern } from './custom-fields.js'
 import type { UpdateContactBody } from './wire-schemas.js'
 
-/** What the body refers to. */
+/** The rows that a body refers to. */
 export interface References {
+  /** Whether the new contact manager is an agent. */
   isAgent: boolean
-  /** The definitions that count; undefined where no custom fields were sent. */
-  customFields: CustomField[] | undefined
+  /** The custom fields that may be sent. */
+  allowedFields: CustomField[]
 }
 
 export function readAgent ({ contactManager }: UpdateContactBody): Read<boolean> {
@@ -19,45 +20,35 @@ export function readAgent ({ contactManager }: UpdateContactBody): Read<boolean>
   return read([queries.findAgent({ userId: contactManager })], (agent) => agent !== undefined)
 }
 
-export function readCustomFields ({ customFields }: UpdateContactBody): Read<CustomField[] | undefined> {
-  if (customFields == null) return always(undefined)
+export function readAllowedFields ({ customFields }: UpdateContactBody): Read<CustomField[]> {
+  if (customFields == null) return always([])
   return read([queries.listAllowedCustomFields({})], (definitions) => definitions)
 }
 
 /**
- * The contact as it will be; undefined when nothing was sent that could change it.
+ * Returns the updated contact, or undefined if the body asks for no change.
  *
  * @throws {ContactManagerNotFoundError} {InvalidCustomFieldError} {CustomFieldNotAllowedError} {InvalidOperationError}
  * in this order
  */
 export function changeContact (
-  body: UpdateContactBody, previous: StoredContact, { isAgent, customFields: definitions }: References, fits: Fits, updateId: string
+  body: UpdateContactBody, previous: StoredContact, { isAgent, allowedFields }: References, matches: MatchPattern, updateId: string
 ): StoredContact | undefined {
   const { row } = previous
-  const contactManager = body.contactManager ?? undefined
-  if (contactManager !== undefined && contactManager !== '' && !isAgent) throw new ContactManagerNotFoundError()
-
-  let customFields: string | undefined
-  if (body.customFields != null && definitions !== undefined) {
-    customFields = mergeCustomFields(definitions, row.custom_fields, body.customFields, fits)
-  }
-
-  const { name } = body
+  const { name, emails, phones, customFields: sentFields, contactManager, wipeConflicts } = body
+  if (contactManager != null && contactManager !== '' && !isAgent) throw new ContactManagerNotFoundError()
+  const customFields = sentFields == null ? undefined : mergeCustomFields(allowedFields, row.custom_fields, sentFields, matches)
   if (name === '' && row.name !== '') throw new InvalidOperationError()
-
-  const emails = body.emails ?? undefined
-  const phones = body.phones ?? undefined
-  const wipesConflicts = body.wipeConflicts === true
-  const sent = [name, emails, phones, customFields, contactManager]
-  if (!wipesConflicts && sent.every((part) => part === undefined)) return undefined
+  const isSent = wipeConflicts === true || [name, emails, phones, customFields, contactManager].some((part) => part != null)
+  if (!isSent) return undefined
 
   return {
     row: {
       ...row,
       name: name ?? row.name,
-      contact_manager: contactManager === undefined ? row.contact_manager : contactManager === '' ? null : contactManager,
+      contact_manager: contactManager === '' ? null : contactManager ?? row.contact_manager,
       custom_fields: customFields ?? row.custom_fields,
-      conflicting_fields: wipesConflicts ? '[]' : row.conflicting_fields,
+      conflicting_fields: wipeConflicts === true ? '[]' : row.conflicting_fields,
       unknown: 0,
       version: row.version + 1,
       updated_at: new Date().toISOString(),
@@ -69,9 +60,8 @@ export function changeContact (
   }
 }
 
-/** What writes the change: the contact, its lists, and what carries its name. */
-export function writesOf (previous: StoredContact, updated: StoredContact, updateId: string): Query[] {
-  const { row, emails, phones, channels } = updated
+/** The queries that write the updated contact, and rename what carries its name. */
+export function writesOf (previous: StoredContact, { row, emails, phones, channels }: StoredContact, updateId: string): Query[] {
   const { id: contactId, name, updated_at: now } = row
   const writes: Query[] = [queries.updateContactRow({
     contactId,
@@ -82,20 +72,17 @@ export function writesOf (previous: StoredContact, updated: StoredContact, updat
     updateId,
     now
   }, 1)]
-  // The web client sends the whole form with one thing changed, so a list that stays the same is not written.
-  const changedEmails = countChanged(emails, previous.emails)
+  // Rocket.Chat's web client sends the whole form, so most lists have not changed.
+  const [changedEmails, removedEmails] = compareLists(previous.emails, emails)
   if (changedEmails > 0) writes.push(queries.putEmails({ contactId, addresses: emails }, changedEmails))
-  const goneEmails = previous.emails.length - emails.length
-  if (goneEmails > 0) writes.push(queries.deleteEmailsFrom({ contactId, position: emails.length }, goneEmails))
-
-  const changedPhones = countChanged(phones, previous.phones)
+  if (removedEmails > 0) writes.push(queries.deleteEmailsFrom({ contactId, position: emails.length }, removedEmails))
+  const [changedPhones, removedPhones] = compareLists(previous.phones, phones)
   if (changedPhones > 0) writes.push(queries.putPhones({ contactId, phoneNumbers: phones }, changedPhones))
-  const gonePhones = previous.phones.length - phones.length
-  if (gonePhones > 0) writes.push(queries.deletePhonesFrom({ contactId, position: phones.length }, gonePhones))
+  if (removedPhones > 0) writes.push(queries.deletePhonesFrom({ contactId, position: phones.length }, removedPhones))
 
   if (name !== previous.row.name) {
     writes.push(queries.renameRooms({ contactId, name, now }))
-    // Sorted, so that two renames which share visitors lock them in one order.
+    // Sorted, so that two renames which share visitors do not deadlock.
     for (const visitorId of [...new Set(channels.map((channel) => channel.visitor_id))].sort()) {
       writes.push(queries.renameSubscriptions({ visitorId, name, now }), queries.renameInquiries({ visitorId, name, now }))
     }
@@ -107,9 +94,8 @@ export function writesOf (previous: StoredContact, updated: StoredContact, updat
   return writes
 }
 
-/** How many positions hold another item than before. */
-function countChanged (items: string[], before: string[]): number {
-  let count = 0
-  for (let index = 0; index < items.length; index++) if (items[index] !== before[index]) count++
-  return count
+/** How many positions of the new list hold another item than before, and how many positions are gone. */
+function compareLists (before: string[], items: string[]): [changed: number, removed: number] {
+  const changed = items.reduce((count, item, index) => item === before[index] ? count : count + 1, 0)
+  return [changed, before.length - items.length]
 }

@@ -2,7 +2,7 @@
 // test/rules/custom-fields.test.ts has what a caller sees.
 
 import t from 'tap'
-import { withDoors } from '../../src/rules/patterns/interrupt-points.js'
+import { makeInterruptible } from '../../src/rules/patterns/interrupt-points.js'
 import { partsOf } from '../../src/rules/patterns/parts.js'
 import { createPatterns, type PatternProblem } from '../../src/rules/patterns/index.js'
 
@@ -216,6 +216,6 @@ t.test('more large patterns than are kept: the oldest are read again', async (t)
 
 t.test('classes that ignore case take longer to compile, where V8 knows that', async (t) => {
   const classes = '[a-z]'.repeat(1000)
-  t.not(withDoors(partsOf(`(?:${classes})`)), undefined)
-  t.equal(withDoors(partsOf(`(?i:${classes})`)), undefined)
+  t.not(makeInterruptible(partsOf(`(?:${classes})`)), undefined)
+  t.equal(makeInterruptible(partsOf(`(?i:${classes})`)), undefined)
 })

@@ -1,67 +1,68 @@
-// All patterns that one request meets take it at most 100 ms of processor time together, compiling included, whatever an
-// administrator stored and whatever a stranger sends. What is answered is JavaScript's answer: V8 runs at once what
-// provably stays cheap, and the rest with a clock. A pattern that is not answered fits nothing, and its field is reported.
+// Matches the values of custom fields against the patterns that administrators store, as JavaScript does.
+// No pattern can hang the server:
+// 1. All patterns of a request share 100 ms of processor time. A value that is not accepted by then is invalid, and the log says why.
+// 2. V8 cannot be interrupted while it compiles. Therefore interrupt-points.ts rewrites a pattern so that it compiles quickly, or
+//    refuses it as too large.
+// 3. V8 can be interrupted while it matches, by the timeout of node:vm. It costs 80 µs, which is more than the rest of an update.
+// 4. Therefore a text is matched without a timeout if match-cost.ts proves that this takes about 10 ms at most.
+// 5. Before V8 may compile or match, the time that is left is checked.
 
 import { createContext, Script } from 'node:vm'
-import type { CustomField, Fits } from '../custom-fields.js'
-import { safeLength } from './cost.js'
-import { withDoors } from './interrupt-points.js'
+import type { CustomField, MatchPattern } from '../custom-fields.js'
+import { createBudget, type Budget } from './budget.js'
+import { makeInterruptible } from './interrupt-points.js'
+import { safeTextLength } from './match-cost.js'
 import { partsOf } from './parts.js'
 
-// Less than what is promised: the clock may strike some milliseconds late.
-const BUDGET = 75 // ms
-/** What runs without a look at the processor's clock: patterns of which each provably takes some ten milliseconds at most. */
-const UNWATCHED = 15 // ms
-/**
- * How many units of work V8 compiles in a millisecond, at worst. No clock stops it then, and it compiles anew for a pattern
- * that is used again, and for other characters: nothing is tried without the time for that.
- */
-const WORK_PER_MS = 500
+const MAX_PATTERN_LENGTH = 10_000
+/** V8 compiles at least this many units of cost in a millisecond. */
+const COMPILE_COST_PER_MS = 500
+/** A unit of cost takes about 30 bytes, so the patterns that are kept take about 30 MB. */
+const MAX_CACHED_COST = 1_000_000
+/** What the smallest pattern takes. */
+const BASE_COST = 200
 
-/** A longer pattern is not even read. */
-const MAX_LENGTH = 10_000
-/** How much of the work of compiling is kept: a unit of it takes some 30 bytes, and the smallest pattern some thousands. */
-const CAPACITY = 1_000_000
-const SMALLEST = 200
-
-/** Why a pattern was not answered; V8's reason names the pattern. */
+/** Why a pattern has no answer. V8's reason quotes the pattern. */
 export type PatternProblem = `does not compile: ${string}` | 'is too large' | 'took too long'
 
-/** Told once for each field that a request could not check. */
+/** Is called for each field that could not be checked. */
 export type Report = (field: CustomField, problem: PatternProblem) => void
 
 interface Pattern {
-  test: (text: string, budget: Budget) => boolean | PatternProblem
-  work: number
+  match: (text: string, budget: Budget) => boolean | PatternProblem
+  cost: number
 }
 
-/** The patterns of one registration, each read once; returns what checks the fields of one request. */
-export function createPatterns (): (report: Report) => Fits {
-  const known = new Map<string, Pattern>()
-  let work = 0
+/** Keeps patterns compiled. Returns a function that begins a request: it gives the request a budget. */
+export function createPatterns (): (report: Report) => MatchPattern {
+  const cache = new Map<string, Pattern>()
+  let cachedCost = 0
 
-  function find (source: string, { watch }: Budget): Pattern {
-    const found = known.get(source)
-    if (found !== undefined) return found
-    watch()
-    const pattern = read(source)
-    known.set(source, pattern)
-    work += pattern.work
-    // Patterns are an administrator's, so few; the bound is for one who stores new ones for years.
-    for (const [oldest, { work: freed }] of known) {
-      if (work <= CAPACITY) break
-      known.delete(oldest)
-      work -= freed
+  function find (source: string, budget: Budget): Pattern {
+    const cached = cache.get(source)
+    if (cached !== undefined) return cached
+    budget.startCpuClock()
+    const pattern = readPattern(source)
+    cachedCost += pattern.cost
+    if (cachedCost > MAX_CACHED_COST) {
+      cache.clear()
+      cachedCost = pattern.cost
     }
+    cache.set(source, pattern)
     return pattern
+  }
+
+  function match (source: string, text: string, budget: Budget): boolean | PatternProblem {
+    if (source.length > MAX_PATTERN_LENGTH) return 'is too large'
+    if (budget.left() < source.length / COMPILE_COST_PER_MS) return 'took too long'
+    return find(source, budget).match(text, budget)
   }
 
   return (report) => {
     let budget: Budget | undefined
     return (field, text) => {
-      budget ??= startBudget()
-      const answer = field.regexp.length > MAX_LENGTH ? 'is too large'
-        : budget.left() < field.regexp.length / WORK_PER_MS ? 'took too long' : find(field.regexp, budget).test(text, budget)
+      budget ??= createBudget()
+      const answer = match(field.regexp, text, budget)
       if (typeof answer === 'boolean') return answer
       report(field, answer)
       return false
@@ -69,73 +70,44 @@ export function createPatterns (): (report: Report) => Fits {
   }
 }
 
-interface Budget {
-  /** How many milliseconds are left. */
-  left: () => number
-  /** Called before something that may take long. */
-  watch: () => void
-}
-
-/**
- * What this thread has used is no more than what the process has, nor than what the wall's clock says. To ask for the
- * processor's time takes longer than most patterns, so that clock runs only once something may take long.
- */
-function startBudget (): Budget {
-  const start = performance.now()
-  let watched: { from: number, processor: NodeJS.CpuUsage } | undefined
-  const watch = (): void => {
-    // Before, others may have had the processor for any time; all that ran here has been proved to be short.
-    watched ??= { from: Math.min(performance.now() - start, UNWATCHED), processor: process.cpuUsage() }
-  }
-  return {
-    watch,
-    left: () => {
-      const elapsed = performance.now() - start
-      if (elapsed < UNWATCHED) return BUDGET - elapsed
-      watch()
-      const { from, processor } = watched as NonNullable<typeof watched>
-      const { user, system } = process.cpuUsage(processor)
-      return BUDGET - Math.min(elapsed, from + (user + system) / 1000)
-    }
-  }
-}
-
-function read (source: string): Pattern {
-  const cannot = (problem: PatternProblem): Pattern => ({ test: () => problem, work: SMALLEST + source.length })
+function readPattern (source: string): Pattern {
+  const unusable = (problem: PatternProblem): Pattern => ({ match: () => problem, cost: BASE_COST + source.length })
   try {
-    // Only parsed here; V8 compiles a pattern when it first meets a text.
+    // This only parses. V8 compiles a pattern when it first matches a text.
     RegExp(source)
     const parts = partsOf(source)
-    const doored = withDoors(parts)
-    if (doored === undefined) return cannot('is too large')
-    const regexp = RegExp(doored.source)
-    const safe = safeLength(parts)
-    const reserve = doored.work / WORK_PER_MS
+    const interruptible = makeInterruptible(parts)
+    if (interruptible === undefined) return unusable('is too large')
+    const regexp = RegExp(interruptible.source)
+    const safeLength = safeTextLength(parts)
+    // V8 compiles again when a pattern is used often, or meets characters of another width. So each match needs this time.
+    const compileMs = interruptible.compileCost / COMPILE_COST_PER_MS
     return {
-      test: (text, budget) => {
-        if (text.length > safe || reserve >= 1) budget.watch()
-        return text.length <= safe && budget.left() > reserve ? regexp.test(text) : testWithClock(regexp, text, budget.left, reserve)
+      match: (text, budget) => {
+        const isShort = text.length <= safeLength
+        if (!isShort || compileMs >= 1) budget.startCpuClock()
+        return isShort && budget.left() > compileMs ? regexp.test(text) : matchWithTimeout(regexp, text, budget, compileMs)
       },
-      work: SMALLEST + source.length + doored.work
+      cost: BASE_COST + source.length + interruptible.compileCost
     }
   } catch (error) {
-    return cannot(`does not compile: ${(error as Error).message}`)
+    return unusable(`does not compile: ${(error as Error).message}`)
   }
 }
 
-// Only the clock of node:vm is wanted: the task runs in our own realm, so nothing it handles enters the context.
+// Only the timeout of node:vm is used: `task` is a function of ours, so no value enters the context.
 let task: () => boolean
-const context = createContext({ run: () => task() }, { codeGeneration: { strings: false, wasm: false } })
+const context = createContext({ run: () => task() })
 const script = new Script('run()')
 
-function testWithClock (regexp: RegExp, text: string, left: () => number, reserve: number): boolean | PatternProblem {
+function matchWithTimeout (regexp: RegExp, text: string, budget: Budget, compileMs: number): boolean | PatternProblem {
   task = () => regexp.test(text)
-  for (let time = left(); time > reserve; time = left()) {
+  for (let timeout = budget.left(); timeout > compileMs; timeout = budget.left()) {
     try {
-      return script.runInContext(context, { timeout: Math.ceil(time) }) as boolean
+      return script.runInContext(context, { timeout: Math.ceil(timeout) }) as boolean
     } catch (error) {
-      // The clock is the wall's: while others have had the processor, there is another try. Any other error says that
-      // there are more ways to remember than V8 has room for.
+      // The timeout also counts the time of other processes, so try again while processor time is left.
+      // Any other error means that V8 has no memory left for backtracking.
       if ((error as { code?: unknown }).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') break
     }
   }

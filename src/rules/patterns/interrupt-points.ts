@@ -1,68 +1,68 @@
-// V8 cannot be interrupted while it compiles, and looks ahead then from each part of a pattern into all that may follow:
-// some patterns of a few hundred characters take it seconds, or hours. A loop that matches nothing stops that look
-// ahead, and lets the clock in while V8 matches. Put as a door in front of each group and each repeated part, it changes
-// no answer, and compiling takes a time that grows with the number of parts.
+// Rewrites a pattern so that V8 compiles it quickly and can be interrupted while it matches. The answers stay the same.
+// When V8 compiles a part of a pattern, it looks ahead into all parts that may follow. Some patterns of a few hundred characters take
+// seconds or hours that way. A loop that matches nothing ends the look-ahead, and V8 checks for an interrupt in each loop.
+// With such a loop before each group and each repeated part, the time to compile grows only with the number of parts.
 
 import type { Part } from './parts.js'
 
-const DOOR = '(?:(?!)|[])*'
+const INTERRUPT_POINT = '(?:(?!)|[])*'
 const CAPTURE = /^\((?:$|\?<[^=!])/
 const CLASS = /^(?:\.|\[|\\[dswDSW])/
 const IGNORE_CASE = /^\(\?[a-z]*i/
 
-// What there is to compile, in units of one to two microseconds. Found by trying, with Node.js 20 to 26.
-const MAX_WORK = 20_000
-const DOOR_WORK = 20
-const CAPTURE_WORK = 150
-const CLASS_WORK = 10
-// V8 writes out what is repeated a few times, and compiles what lies within up to six times over.
-const COPIES = 6
+// The cost to compile a part, in units of 1 to 2 µs. Measured with Node.js 20 to 26.
+const MAX_COST = 20_000
+const INTERRUPT_POINT_COST = 20
+const CAPTURE_COST = 150
+const CLASS_COST = 10
+/** V8 compiles the content of a repeated group up to six times. */
+const MAX_COPIES = 6
 
-/** Puts doors into a pattern; undefined when V8 would take too long to compile it. `work` tells how long, and how much is to be kept. */
-export function withDoors (parts: Part[]): { source: string, work: number } | undefined {
+/** Returns undefined if V8 would take too long to compile the pattern. */
+export function makeInterruptible (parts: Part[]): { source: string, compileCost: number } | undefined {
   const isReference = referencesIn(parts)
   const keepsCaptures = parts.some(({ text }) => isReference(text))
-  const eachClass = parts.some(({ text }) => IGNORE_CASE.test(text)) ? 3 * CLASS_WORK : CLASS_WORK
+  const classCost = parts.some(({ text }) => IGNORE_CASE.test(text)) ? 3 * CLASS_COST : CLASS_COST
   const groups: Array<{ isRepeated: boolean, copies: number }> = []
   let source = ''
-  let work = 0
+  let compileCost = 0
   let copies = 1
-  const put = (text: string, textWork = 1): void => {
+  const prepend = (text: string, cost = 1): void => {
     source = text + source
-    work += copies * textWork
+    compileCost += copies * cost
   }
 
-  // From the end, where a group says how often it is repeated.
+  // From the end, because the quantifier of a group follows it.
   for (const { text, quantifier } of parts.toReversed()) {
     const isRepeated = quantifier !== ''
-    if (isRepeated) put(quantifier)
+    if (isRepeated) prepend(quantifier)
     if (text === ')') {
-      put(text)
+      prepend(text)
       groups.push({ isRepeated, copies })
-      if (/^[+{]/.test(quantifier)) copies = COPIES
+      if (/^[+{]/.test(quantifier)) copies = MAX_COPIES
     } else if (text.startsWith('(')) {
       const group = groups.pop() as typeof groups[number]
-      if (group.isRepeated) put(DOOR, DOOR_WORK)
+      if (group.isRepeated) prepend(INTERRUPT_POINT, INTERRUPT_POINT_COST)
       copies = group.copies
-      if (!CAPTURE.test(text)) put(text)
-      else if (keepsCaptures) put(text, CAPTURE_WORK)
-      else put('(?:')
-      put(DOOR, DOOR_WORK)
+      if (!CAPTURE.test(text)) prepend(text)
+      else if (keepsCaptures) prepend(text, CAPTURE_COST)
+      else prepend('(?:')
+      prepend(INTERRUPT_POINT, INTERRUPT_POINT_COST)
     } else if (isRepeated && isReference(text)) {
-      put(`(?:${DOOR}${text})`, DOOR_WORK)
-      put(DOOR, DOOR_WORK)
+      prepend(`(?:${INTERRUPT_POINT}${text})`, INTERRUPT_POINT_COST)
+      prepend(INTERRUPT_POINT, INTERRUPT_POINT_COST)
     } else {
-      // A class is sorted, by insertion.
-      put(text, CLASS.test(text) ? eachClass + (text.length / 50) ** 2 : 1)
-      if (isRepeated || text === '\\b' || text === '\\B') put(DOOR, DOOR_WORK)
+      // V8 sorts the ranges of a class in quadratic time.
+      prepend(text, CLASS.test(text) ? classCost + (text.length / 50) ** 2 : 1)
+      if (isRepeated || text === '\\b' || text === '\\B') prepend(INTERRUPT_POINT, INTERRUPT_POINT_COST)
     }
   }
-  return work <= MAX_WORK ? { source, work } : undefined
+  return compileCost <= MAX_COST ? { source, compileCost } : undefined
 }
 
-/** `\2` is an octal escape where there is only one group, and `\k` a letter where none has a name. */
+/** Without a second group `\2` is an octal escape, and without a named group `\k` is the letter k. */
 function referencesIn (parts: Part[]): (text: string) => boolean {
   const captures = parts.filter(({ text }) => CAPTURE.test(text))
-  const areNamed = captures.some(({ text }) => text !== '(')
-  return (text) => text.startsWith('\\k') ? areNamed : /^\\[1-9]/.test(text) && Number(text.slice(1)) <= captures.length
+  const hasNames = captures.some(({ text }) => text !== '(')
+  return (text) => text.startsWith('\\k') ? hasNames : /^\\[1-9]/.test(text) && Number(text.slice(1)) <= captures.length
 }

@@ -1,9 +1,7 @@
-// V8 has read a pattern before it comes here, so this only has to tell its parts from each other.
-
-/** A character, an escape, a class, or what opens or closes a group, as it is written; and how often it is repeated. */
+/** A character, an escape, a class, `|`, or the opening or closing bracket of a group. */
 export interface Part {
   text: string
-  /** Empty for once. */
+  /** Empty if there is none. */
   quantifier: string
 }
 
@@ -16,6 +14,7 @@ const TEXTS = [
 const QUANTIFIER = /(?:[*+?]|\{\d+(?:,\d*)?\})\??/
 const PART = new RegExp(`(${TEXTS.map(({ source }) => source).join('|')})(${QUANTIFIER.source})?`, 'g')
 
+/** Splits a pattern that V8 has already accepted. */
 export function partsOf (source: string): Part[] {
   return Array.from(source.matchAll(PART), ([, text = '', quantifier = '']) => ({ text, quantifier }))
 }
