@@ -19,12 +19,12 @@ const plugin: FastifyPluginAsync<OmnichannelContactsOptions> = async (app, optio
 }
 
 /**
- * The plugin: registers `POST <prefix>/omnichannel/contacts.update`, Rocket.Chat's endpoint, on your database. Your server stays as it
- * is; the route has its own validator, parsers and error handler.
+ * The plugin. It adds Rocket.Chat's endpoint `POST <prefix>/omnichannel/contacts.update` to your server, on your database. The route
+ * has its own parsers, validator and error handler, so the rest of your server stays as it is.
  *
- * @throws {@link InvalidOptionError}, {@link UnknownOptionError} for what it was registered with
- * @throws {@link IncompleteSchemaError}, {@link UnsuitableColumnError}, {@link NewerSchemaError} for what the database is
- * @throws {@link DatabaseBusyError} when the database stays locked, or away, for longer than `lockTimeout`
+ * @throws {@link InvalidOptionError}, {@link UnknownOptionError} if an option is wrong
+ * @throws {@link IncompleteSchemaError}, {@link UnsuitableColumnError}, {@link NewerSchemaError} if the tables are wrong
+ * @throws {@link DatabaseBusyError} if the database is locked or unreachable for longer than `lockTimeout`
  *
  * @example
  * ```ts
@@ -32,7 +32,7 @@ const plugin: FastifyPluginAsync<OmnichannelContactsOptions> = async (app, optio
  * await app.register(omnichannelContacts, { database: new Database('contacts.db') })
  * ```
  *
- * @example With users of your own, whose type is known from `authenticate` to the events:
+ * @example With your own users. Their type goes from `authenticate` to the events:
  * ```ts
  * await app.register(omnichannelContacts<Agent>, {
  *   database,
@@ -47,7 +47,7 @@ const omnichannelContacts = fp(plugin, { fastify: '5.x', name: 'fastify-omnichan
 export default omnichannelContacts
 
 export * from './errors.js'
-export * from './rules/wire-schemas.js'
+export { Contact, ContactChannel, ErrorReply, UpdateContactBody, UpdateContactReply } from './rules/wire-schemas.js'
 export type { PostgresClient, PostgresPool, PostgresQuery, PostgresResult } from './store/postgres/handle.js'
 export type { SqliteDatabase, SqliteStatement } from './store/sqlite/handle.js'
 export { hashToken } from './http/auth.js'

@@ -6,35 +6,35 @@ import type { Contact } from './rules/wire-schemas.js'
 import { isPool, type PostgresPool } from './store/postgres/handle.js'
 import { isOpenDatabase, type SqliteDatabase } from './store/sqlite/handle.js'
 
-/** The calling user: what `authenticate` returns, with whatever else a host's own users have. */
+/** The calling user. Your own users may have more members. */
 export interface User {
-  /** What the user's roles and idempotency keys are stored under; never empty. */
+  /** The user's roles and idempotency keys are stored under this id. It is not empty. */
   id: string
 }
 
-/** What `beforeCommit` and `onContactUpdated` are told of an update. */
+/** The event that `beforeCommit` and `onContactUpdated` are called with. */
 export interface ContactUpdatedEvent<U extends User = User> {
   /**
-   * Identifies the update: 32 hexadecimal digits, different for each request. Both hooks get the same one, and so does a second call of
-   * `beforeCommit`. It is stored as `update_id` of the contact.
+   * Identifies the update: 32 hexadecimal digits, different for each request. Both hooks get the same id, also if `beforeCommit` is
+   * called again. The contact stores it as `update_id`.
    */
   updateId: string
-  /** The contact as it is now, and as the caller sees it. */
+  /** The contact after the update, as the API shows it. */
   contact: Contact
-  /** The contact as it was. */
+  /** The contact before the update. */
   previous: Contact
-  /** The keys of the contact whose value differs, `_updatedAt` left out; empty where everything sent was stored already. */
+  /** The keys of the contact whose values differ, except `_updatedAt`. Empty if the same values were stored before. */
   changedFields: Array<keyof Contact>
-  /** Who made the update: the object that `authenticate` returned, or else the `id` of whose token it was. */
+  /** The caller: what `authenticate` returned, or else the user of the token, with `id`, `username` and `name`. */
   user: U
-  /** The request that asked for the update. */
+  /** The request of the update. */
   request: FastifyRequest
 }
 
 /**
- * What the plugin is registered with. An option that does not exist, or one of the wrong type, rejects the registration.
+ * The options of the plugin. Registration fails with {@link UnknownOptionError} or {@link InvalidOptionError} if one is wrong.
  *
- * @typeParam U the host's own users, from `authenticate` to `authorize` and the events
+ * @typeParam U the type of your own users, from `authenticate` to `authorize` and the events
  *
  * @example
  * ```ts
@@ -52,65 +52,65 @@ export interface OmnichannelContactsOptions<U extends User = User> {
   /** The host's open better-sqlite3 handle, or its `pg.Pool`. The plugin never closes it. Required. */
   database: SqliteDatabase | PostgresPool
   /**
-   * Path in front of `/omnichannel/contacts.update`.
+   * The path before `/omnichannel/contacts.update`.
    *
    * @default '/api/v1'
    */
   prefix?: string
   /**
-   * `true` brings the tables up to date; `false` only checks that all is there. Then the command `fastify-omnichannel-contacts
-   * migrate` does it, or the SQL that it prints with `--print`.
+   * `true` creates and updates the tables. `false` only checks them: run `fastify-omnichannel-contacts migrate` before, or the SQL
+   * that it prints with `--print`.
    *
    * @default true
    */
   migrate?: boolean
   /**
-   * Who is calling? For nobody, `null` or `undefined`, the answer is 401. An error with the `statusCode` 401 or 403 is answered
-   * with that, any other with 500.
+   * Finds the calling user. If it returns `null` or `undefined`, the answer is 401. If it throws an error with the `statusCode` 401
+   * or 403, that is the answer. Any other error is answered with 500.
    *
    * @default the tokens in the database, by `X-User-Id` and `X-Auth-Token`
    */
   authenticate?: (request: FastifyRequest) => U | null | undefined | Promise<U | null | undefined>
   /**
-   * May this user do it? Anything but `true` is answered with 403, and errors as those of `authenticate`. The permission is
-   * `update-livechat-contact`.
+   * Decides whether the user may update contacts. Anything but `true` is answered with 403. Errors are answered as those of
+   * `authenticate`. The permission is `update-livechat-contact`.
    *
    * @default the roles in the database, by the user's `id`
    */
   authorize?: (user: U, permission: string, request: FastifyRequest) => boolean | Promise<boolean>
   /**
-   * Milliseconds that the look-up of the caller, and then the update, may wait for the database before the answer is 503.
+   * How many milliseconds the caller's look-up may wait for the database, and then the update. After that the answer is 503.
    *
    * @default 5000
    */
   lockTimeout?: number
   /**
-   * Bytes of the largest body that is read: 256 KiB unless you say otherwise. A larger one is answered with 413.
+   * The largest body, in bytes. A larger one is answered with 413. The default is 256 KiB.
    *
    * @default 262144
    */
   bodyLimit?: number
   /**
-   * Milliseconds that an answer is remembered for its `Idempotency-Key`: 24 hours unless you say otherwise.
+   * How many milliseconds an answer is stored for its `Idempotency-Key`. The default is 24 hours.
    *
    * @default 86400000
    */
   idempotencyWindow?: number
   /**
-   * Called inside the transaction, after the rows of an update are written. On SQLite `connection` is the host's own handle, and the
-   * hook must be synchronous: a promise rolls the update back. On PostgreSQL `connection` is the client that is in the transaction,
-   * and the hook is awaited, until `lockTimeout` at most. It is called again only if the transaction was rolled back and has to be
-   * begun again.
-   * Throwing {@link UpdateRefusedError} rolls the update back and answers 400 with its text. Throwing anything else rolls it back
-   * and answers 500.
+   * Called in the transaction, after the rows of an update are written, for example to write a history or an outbox.
+   * On SQLite `connection` is your handle, and the hook must be synchronous: a promise rolls the update back.
+   * On PostgreSQL `connection` is the client of the transaction, and the hook is awaited until `lockTimeout`.
+   * It is called again if the transaction was rolled back and begins again.
+   * If it throws {@link UpdateRefusedError}, the update is rolled back, and the answer is 400 with its text. After any other error the
+   * update is rolled back, and the answer is 500.
    *
    * @default none
    */
-  // Not narrower, so that a host gives it the type that its own driver has for it.
+  // `any`, so that a host can use the type of its driver.
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   beforeCommit?: (event: ContactUpdatedEvent<U>, connection: any) => unknown
   /**
-   * Called after COMMIT, once for each update that wrote. Not awaited; what it throws is logged and changes nothing.
+   * Called once after COMMIT of an update that has written. It is not awaited. Its errors are logged and change nothing.
    *
    * @default none
    */
@@ -118,14 +118,14 @@ export interface OmnichannelContactsOptions<U extends User = User> {
 }
 
 /**
- * What `register` takes. It reads the options with a plain {@link User}, because it cannot infer a type parameter of a plugin; where the
- * host's users have more, name their type: `register(omnichannelContacts<Agent>, options)`.
+ * The type of the plugin. `register` cannot infer the type of your users. If they have more members than {@link User}, name it:
+ * `register(omnichannelContacts<Agent>, options)`.
  */
 export interface OmnichannelContactsPlugin extends FastifyPluginAsync<OmnichannelContactsOptions> {
   <U extends User>(app: FastifyInstance, options: OmnichannelContactsOptions<U>): Promise<void>
 }
 
-/** The options after the check; what has no default but a host's function stays absent. */
+/** The checked options, with defaults. Functions have no default. */
 export interface Settings extends Omit<OmnichannelContactsOptions, 'prefix'> {
   prefix: string
   migrate: boolean
@@ -152,7 +152,7 @@ const checks: Record<string, Check> = {
 const optionsOfFastify = ['logLevel', 'logSerializers']
 
 /**
- * Checks what the host passed and fills in the defaults, in a new object.
+ * Checks the options, and returns a new object with the defaults.
  *
  * @throws {InvalidOptionError} {UnknownOptionError}
  */
@@ -167,7 +167,9 @@ export function checkOptions (options: OmnichannelContactsOptions): Settings {
     if (!test(value)) throw new InvalidOptionError(name, name === 'database' ? expected + adviseOn(value) : expected)
     given[name] = value
   }
-  return { migrate: true, lockTimeout: 5000, bodyLimit: 256 * 1024, idempotencyWindow: 24 * 60 * 60 * 1000, ...given, prefix: options.prefix === undefined ? '/api/v1' : '' } as Settings
+  // Fastify itself puts a given prefix before the path.
+  const prefix = options.prefix === undefined ? '/api/v1' : ''
+  return { migrate: true, lockTimeout: 5000, bodyLimit: 256 * 1024, idempotencyWindow: 24 * 60 * 60 * 1000, ...given, prefix } as Settings
 }
 
 function isInteger (value: unknown, from: number, to: number): boolean {

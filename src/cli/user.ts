@@ -1,6 +1,7 @@
 import { InvalidArgumentError, type Command } from 'commander'
 import type { Kysely } from 'kysely'
 import leven from 'leven'
+import { UPDATE_PERMISSION as permission } from '../store/queries.js'
 import type { Tables } from '../store/tables.js'
 import { collect, type Io } from './command.js'
 import { CommandError } from './errors.js'
@@ -137,8 +138,6 @@ export async function requireUser (db: Kysely<Tables>, id: string): Promise<void
   const user = await db.selectFrom('omnichannel_user').select('id').where('id', '=', id).executeTakeFirst()
   if (user === undefined) throw noSuchUser(id)
 }
-
-const permission = 'update-livechat-contact'
 
 /** Says what will happen where a user may not update contacts, or was given a role that no permission names. */
 export async function warnAboutRoles (db: Kysely<Tables>, userId: string, given: string[], io: Io): Promise<void> {

@@ -1,4 +1,4 @@
-// Reads and checks the body as the contract says (test/contract.md, sections 1 and 3). The host's parsers and validator are not asked.
+// Parses and validates the body (test/contract.md, sections 1 and 3), without the host's parsers and validator.
 
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fastify'
@@ -7,14 +7,14 @@ import { InvalidParamsError } from '../errors.js'
 import { UpdateContactBody } from '../rules/wire-schemas.js'
 import { uniqueItems } from './unique-items.js'
 
-/** Gives a plugin's context parsers for JSON and for flat forms, and no others. */
+/** Replaces the parsers of a plugin's context by ours, for JSON and for forms. */
 export function addBodyParsers (app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   addParser(app, 'application/json', parseJson)
   addParser(app, 'application/x-www-form-urlencoded', parseForm)
 }
 
-/** A request without any body reaches no parser. It counts as {}. */
+/** A missing body counts as {}. Fastify calls no parser for it. */
 export function addEmptyBody (request: FastifyRequest, _reply: unknown, done: () => void): void {
   if (request.body === undefined) request.body = {}
   done()
@@ -30,7 +30,7 @@ function addParser (app: FastifyInstance, type: string, parse: (bytes: Buffer) =
   })
 }
 
-/** Refuses a compressed body, unless a hook of the host's has put another stream in its place: then it is that hook's to decode. */
+/** Refuses a compressed body, unless a hook of the host's has replaced the stream: then the hook decodes it. */
 export const refuseContentEncoding: preParsingHookHandler = (request, _reply, payload, done) => {
   const encodings = (request.headers['content-encoding'] ?? '').split(',')
   const isPlain = payload !== request.raw || encodings.every((encoding) => ['', 'identity'].includes(encoding.trim().toLowerCase()))
@@ -59,21 +59,21 @@ function decode (bytes: Buffer): string {
   return bytes.toString()
 }
 
-// Every escape is matched, so that the backslash of an escaped backslash begins none. A pair comes before its halves.
+// Matches every escape, so that the second backslash of an escaped one starts no match. Pairs of surrogates come first.
 const ESCAPE = /\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(u[dD][89a-fA-F][\da-fA-F]{2})|.)/g
 
-/** Makes U+FFFD of each lone surrogate, which UTF-8 text can only hold as an escape: keys and values at once, however deep. */
+/** Replaces lone surrogates by U+FFFD, in keys and values. UTF-8 can only hold them as escapes. */
 function replaceLoneSurrogates (json: string): string {
   return json.replace(ESCAPE, (escape, lone?: string) => lone === undefined ? escape : '\uFFFD')
 }
 
-// Rocket.Chat's settings; they decide what is coerced and the words of every message.
+// Rocket.Chat's settings. Coercion and the texts of errors depend on them.
 const validate = new Ajv2020({ coerceTypes: true, removeAdditional: false, useDefaults: false, allErrors: false })
   .removeKeyword('uniqueItems')
   .addKeyword(uniqueItems)
   .compile(UpdateContactBody)
 
-/** Coerces a body in place, or says what is wrong with it first. */
+/** Coerces a body in place, or returns its first error. */
 export function validateBody (body: unknown): { value: unknown } | { error: Error } {
   if (validate(body)) return { value: body }
   return { error: new InvalidParamsError(String(validate.errors?.[0]?.message)) }

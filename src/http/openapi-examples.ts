@@ -1,5 +1,3 @@
-// What the document shows: bodies of requests, and a contact.
-
 export const bodies = {
   'one thing changed': { value: { contactId: 'maria', phones: ['+49 30 901820'] } },
   'the whole form': {

@@ -1,12 +1,12 @@
-// The operation as @fastify/swagger describes it, for a host that has it. Documentation only: a body is judged by
-// body.ts, a caller by identity.ts, and what is answered is written by replies.ts.
+// Describes the operation for @fastify/swagger, if the host has it. This is documentation only: body.ts validates.
 
 import { Type, type TSchema } from '@sinclair/typebox'
 import type { FastifySchema } from 'fastify'
 import { ErrorReply, UpdateContactBody, UpdateContactReply } from '../rules/wire-schemas.js'
+import { UPDATE_PERMISSION } from '../store/queries.js'
 import { bodies, contact } from './openapi-examples.js'
 
-/** What @fastify/swagger's augmentation adds to FastifySchema, which only hosts that have it can see. */
+/** @fastify/swagger adds these members to FastifySchema, but only for a host that has it. */
 interface Operation extends FastifySchema {
   operationId: string
   summary: string
@@ -16,7 +16,7 @@ interface Operation extends FastifySchema {
   produces: string[]
 }
 
-/** Describes the route under `prefix`; `hasTokens` where callers are known by the tokens in the database. */
+/** @param hasTokens whether callers are known by tokens in the database */
 export function describeOperation (prefix: string, hasTokens: boolean): Operation {
   return {
     operationId: nameOperation(prefix),
@@ -25,71 +25,51 @@ export function describeOperation (prefix: string, hasTokens: boolean): Operatio
       'whatever is not answered with 200 has changed nothing. A request with only contactId reads the contact and its ETag without ' +
       'writing. A form (application/x-www-form-urlencoded) is read too: it carries one text for each key, so lists and objects need JSON.',
     tags: ['Omnichannel'],
-    // Only one: a client that is generated from a document with several names none.
+    // Generated clients send no Content-Type if there are several.
     consumes: ['application/json'],
     produces: ['application/json'],
-    // A host with its own authenticate knows callers by other means; its document names them.
+    // A host with its own authenticate documents its own headers.
     headers: hasTokens ? Type.Composite([Credentials, Preconditions]) : Preconditions,
     body: { ...UpdateContactBody, 'x-examples': bodies },
     response: {
       200: answer('The contact as it is now', UpdateContactReply, { updated: { contact, success: true } }, { ...ETag, ...Replayed }),
-      400: answer('The body, or something it names, is wrong', ErrorReply, {
-        'not the shape of the contract': {
-          success: false, error: "must have required property 'contactId' [invalid-params]", errorType: 'invalid-params'
-        },
-        'contact not found': { success: false, error: 'error-contact-not-found' },
-        'contact manager not found': { success: false, error: 'error-contact-manager-not-found' },
-        'invalid custom field': { success: false, error: 'Invalid value for Plan field' },
-        'unknown custom field': { success: false, error: 'Custom field colour is not allowed' },
-        'name taken away': { success: false, error: 'error-invalid-operation' },
-        'no list of entity tags': { success: false, error: 'Invalid If-Match header [invalid-params]', errorType: 'invalid-params' },
-        'no key': { success: false, error: 'Invalid Idempotency-Key header [invalid-params]', errorType: 'invalid-params' },
-        'refused by the server, in words of its own': { success: false, error: 'error-duplicate-email' }
+      400: refusal('The body, or something it names, is wrong', {
+        'not the shape of the contract': "must have required property 'contactId' [invalid-params]",
+        'contact not found': 'error-contact-not-found',
+        'contact manager not found': 'error-contact-manager-not-found',
+        'invalid custom field': 'Invalid value for Plan field',
+        'unknown custom field': 'Custom field colour is not allowed',
+        'name taken away': 'error-invalid-operation',
+        'no list of entity tags': 'Invalid If-Match header [invalid-params]',
+        'no key': 'Invalid Idempotency-Key header [invalid-params]',
+        'refused by the server, in words of its own': 'error-duplicate-email'
       }),
       401: answer('The caller is not known', ErrorReply, {
-        unauthorized: {
-          success: false,
-          error: 'You must be logged in to do this.',
-          status: 'error',
-          message: 'You must be logged in to do this.'
-        }
+        unauthorized: { success: false, error: unauthorized, status: 'error', message: unauthorized }
       }),
-      403: answer('The caller lacks the permission update-livechat-contact', ErrorReply, {
-        forbidden: { success: false, error: 'User does not have the permissions required for this action [error-unauthorized]' }
+      403: refusal(`The caller lacks the permission ${UPDATE_PERMISSION}`, {
+        forbidden: 'User does not have the permissions required for this action [error-unauthorized]'
       }),
-      412: answer('The contact is no longer the one that If-Match names; ETag is its current one', ErrorReply, {
-        'version mismatch': { success: false, error: 'error-contact-version-mismatch' }
+      412: refusal('The contact is no longer the one that If-Match names; ETag is its current one', {
+        'version mismatch': 'error-contact-version-mismatch'
       }, ETag),
-      413: answer('The body is too large', ErrorReply, {
-        'too large': {
-          success: false, error: 'The request body is larger than 262144 bytes [invalid-params]', errorType: 'invalid-params'
-        }
-      }),
-      422: answer('The Idempotency-Key came with another request before', ErrorReply, {
-        'key reused': { success: false, error: 'error-idempotency-key-reused' }
-      }),
-      429: answer('A rate limit of the server says no', ErrorReply, {
-        'too many requests': {
-          success: false,
-          error: 'Error, too many requests. Please slow down. ' +
-            'You must wait 42 seconds before trying this endpoint again. [error-too-many-requests]'
-        }
+      413: refusal('The body is too large', { 'too large': 'The request body is larger than 262144 bytes [invalid-params]' }),
+      422: refusal('The Idempotency-Key came with another request before', { 'key reused': 'error-idempotency-key-reused' }),
+      429: refusal('A rate limit of the server says no', {
+        'too many requests': 'Error, too many requests. Please slow down. ' +
+          'You must wait 42 seconds before trying this endpoint again. [error-too-many-requests]'
       }, RetryAfter),
-      500: answer('Something unforeseen, named in the log of the server only', ErrorReply, {
-        'internal error': { success: false, error: 'Internal server error' }
-      }),
-      503: answer('The database stayed locked for too long', ErrorReply, {
-        'database busy': { success: false, error: 'error-database-busy' }
-      }, RetryAfter)
+      500: refusal('Something unforeseen, named in the log of the server only', { 'internal error': 'Internal server error' }),
+      503: refusal('The database stayed locked for too long', { 'database busy': 'error-database-busy' }, RetryAfter)
     }
   }
 }
 
-/** `updateContact` where Rocket.Chat has it; another prefix gives another id, so that several registrations can stand in one document. */
+/** Ids must be unique in a document, so every prefix but Rocket.Chat's is part of the id. */
 function nameOperation (prefix: string): string {
   const path = prefix.replace(/\/$/, '')
   if (path === '/api/v1') return 'updateContact'
-  // Each character that means something else has a code of its own, so that no two prefixes share an id.
+  // Each other character has a code of its own, so that no two prefixes have the same id.
   const code = (character: string): string => character === '/' ? '_' : `~${character.codePointAt(0)?.toString(16)}`
   return `updateContact${path === '' ? '_' : path.replace(/[^A-Za-z0-9-]/gu, code)}`
 }
@@ -99,7 +79,7 @@ const Credentials = Type.Object({
   'X-Auth-Token': Type.String({ description: "That user's token", examples: ['s3cret'] })
 })
 
-// Their examples stand in the words: a documentation page fills an example in, and would send a tag that is stale.
+// The examples are in the descriptions: a documentation page would send a real example, and its entity tag would not match.
 const Preconditions = Type.Object({
   'If-Match': Type.Optional(Type.String({
     description: 'Update only while the ETag of the contact is this one, for example "7", or one of a list, "5", "7"; * stands for any. Otherwise 412'
@@ -120,15 +100,16 @@ const Replayed = {
 
 const RetryAfter = { 'Retry-After': Type.String({ description: 'Seconds to wait', pattern: '^[0-9]+$' }) }
 
+const unauthorized = 'You must be logged in to do this.'
+
+/** An answer with errors, by the name of each example. */
+function refusal (description: string, errors: Record<string, string>, headers?: Record<string, TSchema>): object {
+  const examples = Object.entries(errors).map(([name, error]) =>
+    [name, { success: false, error, ...error.endsWith('[invalid-params]') && { errorType: 'invalid-params' } }])
+  return answer(description, ErrorReply, Object.fromEntries(examples) as Record<string, unknown>, headers)
+}
+
 function answer (description: string, schema: TSchema, examples: Record<string, unknown>, headers?: Record<string, TSchema>): object {
-  return {
-    description,
-    ...headers && { headers },
-    content: {
-      'application/json': {
-        schema,
-        examples: Object.fromEntries(Object.entries(examples).map(([name, value]) => [name, { value }]))
-      }
-    }
-  }
+  const values = Object.fromEntries(Object.entries(examples).map(([name, value]) => [name, { value }]))
+  return { description, ...headers && { headers }, content: { 'application/json': { schema, examples: values } } }
 }

@@ -1,5 +1,5 @@
-// Every answer of the route leaves here (test/contract.md, sections 3, 4 and 7), as a finished text: the host's serializers
-// and preSerialization hooks never see it, and its error handler is never asked.
+// All answers of the route (test/contract.md, sections 3, 4 and 7). They are sent as text, so that the host's serializers and
+// preSerialization hooks leave them alone.
 
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
@@ -10,7 +10,6 @@ import { sendUnguarded } from './reply-guard.js'
 
 const headers = { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }
 const internalServerError: ErrorReply = { success: false, error: 'Internal server error' }
-const asItIs = (text: unknown): string => text as string
 
 const unauthorized = new errors.UnauthorizedError().message
 const forbidden = new errors.ForbiddenError().message
@@ -20,8 +19,8 @@ const unreadable: Record<string, string> = {
 }
 
 export function send (reply: FastifyReply, status: number, text: string): void {
-  // With a serializer of the reply's own Fastify adds no charset to the content type.
-  sendUnguarded(reply.headers(headers).serializer(asItIs), status, text)
+  // If a reply has a serializer, Fastify adds no charset to the content type.
+  sendUnguarded(reply.headers(headers).serializer(String), status, text)
 }
 
 /** The body of a 200. */
@@ -29,31 +28,27 @@ export function toAnswer (contactJson: string): string {
   return `{"contact":${contactJson},"success":true}`
 }
 
-/** The replies of updates that are done. */
-const done = new WeakSet<FastifyReply>()
+/** Replies to which a 200 was sent. */
+const succeeded = new WeakSet<FastifyReply>()
 
-/** Sends the result of an update. */
 export function sendResult (reply: FastifyReply, { answer, version, replayed }: UpdateResult): void {
-  done.add(reply)
+  succeeded.add(reply)
   void reply.header('etag', `"${version}"`)
   if (replayed) void reply.header('idempotency-replayed', 'true')
   send(reply, 200, answer)
 }
 
-/** Answers whatever was thrown on the way: by the plugin, by Fastify, or by a hook of the host. */
+/** Answers an error of the plugin, of Fastify, or of a host's hook. */
 export function sendError (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): void {
-  // A hook of the host has failed at a 200: no refusal of its own is true.
-  const { status, body } = toRefusal(done.has(reply) ? new UnforeseenError(error) : error, request, reply)
+  // If a hook fails after the update, its status would be wrong: the update was made.
+  const { status, body } = toRefusal(succeeded.has(reply) ? new UnforeseenError(error) : error, request, reply)
   void reply.removeHeader('etag').removeHeader('idempotency-replayed')
   if (status === 503 && !reply.hasHeader('retry-after')) void reply.header('retry-after', '1')
   if (error instanceof errors.ContactVersionMismatchError) void reply.header('etag', `"${error.version}"`)
   send(reply, status, JSON.stringify(body))
 }
 
-/**
- * Answers 500 without the host's hooks: one of them has failed at our answer, and would fail again. It stands behind `sendError` in
- * Fastify's chain of error handlers.
- */
+/** Answers 500 without the host's hooks. Fastify calls it if a hook has failed while `sendError` was sending, and would fail again. */
 export function sendWithoutHooks (error: unknown, request: FastifyRequest, { raw }: FastifyReply): void {
   request.log.error({ err: error }, 'an onSend hook failed')
   if (raw.headersSent) raw.destroy()
@@ -67,12 +62,12 @@ const ownErrors = [
   errors.InDoubtError, errors.RequestGoneError, errors.InvalidUserError, errors.AsyncBeforeCommitError
 ]
 
-/** Whether an error is the plugin's own, whose status may be shown. A function of the host may throw anything, with any `statusCode`. */
+/** Whether the status of an error may be answered. Functions of the host may throw errors with any `statusCode`. */
 export function isOwnError (error: unknown): boolean {
   return ownErrors.some((OwnError) => error instanceof OwnError)
 }
 
-/** Anything that is not the plugin's own error, thrown on the way of an update. Its status and code are not shown. */
+/** Wraps any other error of an update, so that its own status is not answered. */
 export class UnforeseenError extends Error {
   readonly statusCode = 500
 
@@ -88,7 +83,7 @@ interface Refusal {
 
 function toRefusal (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): Refusal {
   const { message = '' } = error
-  // The code of a DOMException, which is what an aborted fetch throws, is a number.
+  // The code of a DOMException, such as that of an aborted fetch, is a number.
   const code = typeof error.code === 'string' ? error.code : ''
   const status = error.statusCode ?? (reply.statusCode >= 400 ? reply.statusCode : 500)
 
@@ -102,7 +97,7 @@ function toRefusal (error: Partial<FastifyError>, request: FastifyRequest, reply
   if (code.startsWith('FST_ERR_CTP_')) return invalidParams(400, unreadable[code] ?? 'The request body could not be read')
   if (error instanceof errors.DatabaseBusyError) request.log.warn({ err: error }, 'contacts.update gave up waiting for the database')
   if (isOwnError(error) && status !== 500) return { status, body: { success: false, error: message } }
-  // A hook of the host refused, or its server is overloaded: its status stands, its words may hold anything.
+  // A hook of the host has refused. Its message may hold internals.
   if ((status >= 400 && status < 500) || status === 503) {
     return { status, body: { success: false, error: STATUS_CODES[status] ?? 'Request refused' } }
   }
@@ -115,9 +110,9 @@ function invalidParams (status: number, reason: string): Refusal {
 }
 
 function tooManyRequests (reply: FastifyReply): string {
-  const named = Math.ceil(Number(reply.getHeader('retry-after')))
-  // Retry-After may also be a date.
-  const seconds = named > 0 ? named : 60
+  // Retry-After may also be a date, or absent.
+  const retryAfter = Math.ceil(Number(reply.getHeader('retry-after')))
+  const seconds = retryAfter > 0 ? retryAfter : 60
   return 'Error, too many requests. Please slow down. ' +
     `You must wait ${seconds} seconds before trying this endpoint again. [error-too-many-requests]`
 }

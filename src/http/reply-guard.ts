@@ -1,13 +1,19 @@
-// A request is answered once. If something else has answered, such as Fastify's `handlerTimeout` or a timeout of the host's, its
-// update is not begun, or rolled back. Once COMMIT is sent, only the update may answer.
+// A request is answered once. If something else has answered, such as Fastify's handlerTimeout or a hook of the host's, the update is
+// not begun, or rolled back. Once COMMIT is sent, only the update may answer.
 
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { Reply } from '../store/store.js'
 
-/** Watches what others send with the reply. The plugin's own answers bypass it: see {@link sendUnguarded}. */
+interface ReplyMethods {
+  code: (this: FastifyReply, status: number) => FastifyReply
+  send: (this: FastifyReply, payload: unknown) => FastifyReply
+  hijack: (this: FastifyReply) => FastifyReply
+}
+
+/** Wraps the methods of a reply, to notice or refuse what others send. {@link sendUnguarded} bypasses them. */
 export function guardReply (request: FastifyRequest, reply: FastifyReply): Reply {
   const original = Object.getPrototypeOf(reply) as ReplyMethods
-  // `reply.sent` is true only once the host's onSend hooks, which may take their time, are done.
+  // `reply.sent` is set later, when the host's onSend hooks are done.
   let isAnswered = false
   let isLocked = false
 
@@ -17,14 +23,13 @@ export function guardReply (request: FastifyRequest, reply: FastifyReply): Reply
     return original.send.call(reply, payload)
   }
   reply.hijack = () => isLocked ? reply : original.hijack.call(reply)
-  const setStatus = (status: number): FastifyReply => isLocked ? reply : original.code.call(reply, status)
-  reply.code = reply.status = setStatus
+  reply.code = reply.status = (status: number): FastifyReply => isLocked ? reply : original.code.call(reply, status)
 
   return {
-    isPending: () => !(isAnswered || reply.sent || reply.raw.headersSent || isOutOfTime(request) || isGone(reply)),
+    isPending: () => !(isAnswered || reply.sent || reply.raw.headersSent || isTimedOut(request) || isClientGone(reply)),
     lock: () => {
       isLocked = true
-      // Fastify's `handlerTimeout` would make an error of whatever is sent afterwards.
+      // Otherwise handlerTimeout would turn our answer into an error.
       Object.defineProperty(reply, 'sent', { value: true, configurable: true })
     },
     unlock: () => {
@@ -34,7 +39,7 @@ export function guardReply (request: FastifyRequest, reply: FastifyReply): Reply
   }
 }
 
-/** Sends with the reply's own methods, although it is guarded. */
+/** Sends with the original methods of a reply. */
 export function sendUnguarded (reply: FastifyReply, status: number, text: string): void {
   const { code, send } = Object.getPrototypeOf(reply) as ReplyMethods
   Reflect.deleteProperty(reply, 'sent')
@@ -42,18 +47,12 @@ export function sendUnguarded (reply: FastifyReply, status: number, text: string
   send.call(reply, text)
 }
 
-interface ReplyMethods {
-  code: (this: FastifyReply, status: number) => FastifyReply
-  send: (this: FastifyReply, payload: unknown) => FastifyReply
-  hijack: (this: FastifyReply) => FastifyReply
-}
-
-function isOutOfTime (request: FastifyRequest): boolean {
-  // Reading the signal makes Fastify create it, and it is also aborted when a body has been read.
+function isTimedOut (request: FastifyRequest): boolean {
+  // Without the first check, Fastify would create a signal for each request. It is also aborted once a body has been read.
   return request.routeOptions.handlerTimeout > 0 && (request.signal.reason as Partial<FastifyError> | undefined)?.code === 'FST_ERR_HANDLER_TIMEOUT'
 }
 
-/** Over HTTP/2 only the stream tells, and for a request that was sent behind another one only the socket. */
-function isGone ({ raw, request }: FastifyReply): boolean {
+/** HTTP/2 tells it of the stream. For a pipelined HTTP/1 request only the socket tells. */
+function isClientGone ({ raw, request }: FastifyReply): boolean {
   return raw.destroyed || ((raw as { stream?: { destroyed: boolean } }).stream ?? request.raw.socket).destroyed
 }

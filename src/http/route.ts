@@ -1,13 +1,13 @@
-// All that is particular to this endpoint: its method, path, permission, schema and operation.
+// Everything that is particular to this endpoint: its method, path, schema and operation.
 
-import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
-import { randomFillSync } from 'node:crypto'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { randomUUID } from 'node:crypto'
 import { RequestGoneError } from '../errors.js'
 import type { Settings } from '../options.js'
 import { fingerprintOf } from '../rules/idempotency.js'
 import { createPatterns, type PatternProblem } from '../rules/patterns/index.js'
-import type { UpdateContactBody } from '../rules/wire-schemas.js'
 import { prepareUpdate, type UpdateContext } from '../rules/prepare-update.js'
+import type { UpdateContactBody } from '../rules/wire-schemas.js'
 import type { Store } from '../store/store.js'
 import { authenticateHook, authorizeHook, recheckAccess, userOf } from './auth.js'
 import { addEmptyBody, refuseContentEncoding, validateBody } from './body.js'
@@ -17,7 +17,9 @@ import { readIdempotencyKey, readIfMatch } from './preconditions.js'
 import { isOwnError, sendError, sendResult, toAnswer, UnforeseenError } from './replies.js'
 import { guardReply } from './reply-guard.js'
 
-/** The route, with its own hooks, validator, serializer and error handler instead of the host's. */
+type UpdateRequest = FastifyRequest<{ Body: UpdateContactBody }>
+
+/** Adds the route. The hooks, validator, serializer and error handler are its own, not the host's. */
 export function addRoute (app: FastifyInstance, store: Store, settings: Settings): void {
   const beginPatterns = createPatterns()
 
@@ -33,7 +35,6 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     errorHandler: sendError,
     handler: async (request, reply) => {
       const problems = new Map<string, PatternProblem>()
-      // A new budget for each attempt.
       const context = contextOf(request, settings, () => beginPatterns(({ id }, problem) => { problems.set(id, problem) }))
       const guard = guardReply(request, reply)
       try {
@@ -48,19 +49,19 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
         if (!(error instanceof RequestGoneError)) throw isOwnError(error) ? error : new UnforeseenError(error)
         request.log.info('contacts.update was not made: the request has been answered, or its client is gone')
       } finally {
-        // After the answer: a log may be written with the same handle.
-        if (problems.size > 0) process.nextTick(logPatterns, request.log, problems)
+        // After the answer, because the host may write its log to the same database.
+        if (problems.size > 0) process.nextTick(logProblems, request, problems)
       }
       return reply
     }
   })
 }
 
-function contextOf (request: FastifyRequest<{ Body: UpdateContactBody }>, settings: Settings, beginPatterns: UpdateContext['beginPatterns']): UpdateContext {
+function contextOf (request: UpdateRequest, settings: Settings, beginPatterns: UpdateContext['beginPatterns']): UpdateContext {
   const ifMatch = readIfMatch(request)
   const key = readIdempotencyKey(request)
   return {
-    updateId: createUpdateId(),
+    updateId: randomUUID().replaceAll('-', ''),
     body: request.body,
     beginPatterns,
     ifMatch,
@@ -73,20 +74,7 @@ function contextOf (request: FastifyRequest<{ Body: UpdateContactBody }>, settin
   }
 }
 
-/** Random bytes are drawn for many ids at once, which takes a tenth of the time. */
-const randomPool = Buffer.alloc(16 * 256)
-let drawn = randomPool.length
-
-/** @internal */
-export function createUpdateId (): string {
-  if (drawn === randomPool.length) {
-    randomFillSync(randomPool)
-    drawn = 0
-  }
-  return randomPool.toString('hex', drawn, drawn += 16)
-}
-
-/** So that an administrator learns of it: to the caller the value is just not valid. */
-function logPatterns (log: FastifyBaseLogger, problems: Map<string, PatternProblem>): void {
+/** Tells the administrator. The caller only learns that the value is not valid. */
+function logProblems ({ log }: UpdateRequest, problems: Map<string, PatternProblem>): void {
   for (const [customField, problem] of problems) log.error({ customField }, `the pattern of a custom field ${problem}`)
 }

@@ -1,23 +1,23 @@
-// Ajv's own `uniqueItems` remembers texts as the keys of a plain object, where "__proto__" is never found again. This
-// one remembers them in a Map, and otherwise says of a list of scalars what Ajv says: the same pair, in the same words.
+// Ajv's `uniqueItems` keeps strings as keys of a plain object, so that "__proto__" is never a duplicate. Ours uses a Map.
+// For lists of scalars it reports the same pair as Ajv, in the same words.
 
 import type { FuncKeywordDefinition } from 'ajv/dist/2020.js'
 
 interface Check {
-  (wanted: boolean, items: unknown[]): boolean
-  /** Where Ajv looks for what is wrong. */
+  (isWanted: boolean, items: unknown[]): boolean
+  /** Ajv reads them after a failed check. */
   errors?: Array<{ message: string }>
 }
 
-const isUnique: Check = (wanted, items) => {
-  const pair = wanted ? findDuplicate(items) : undefined
+const isUnique: Check = (isWanted, items) => {
+  const pair = isWanted ? findDuplicate(items) : undefined
   if (pair === undefined) return true
   const [later, earlier] = pair
   isUnique.errors = [{ message: `must NOT have duplicate items (items ## ${later} and ${earlier} are identical)` }]
   return false
 }
 
-/** The last item that comes once more, as Ajv looks for it, and where it does. */
+/** Searches from the end, as Ajv does. */
 function findDuplicate (items: unknown[]): [later: number, earlier: number] | undefined {
   const seen = new Map<unknown, number>()
   for (let index = items.length - 1; index >= 0; index--) {

@@ -51,7 +51,8 @@ export function scanObject (json: string, onMember?: (key: string, text: string)
 
   function readScalar (): void {
     keptScalar.lastIndex = number.lastIndex = at
-    const scalar = [keptScalar, number].find((pattern) => pattern.test(json)) ?? fail()
+    const scalar = keptScalar.test(json) ? keptScalar : number
+    if (scalar === number && !number.test(json)) fail()
     isKept &&= scalar === keptScalar
     at = scalar.lastIndex
   }

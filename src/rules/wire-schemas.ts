@@ -1,19 +1,19 @@
-// The shapes of the contract (test/contract.md, sections 1, 4 and 7). `nullable` and not a union with null: Ajv's error
-// texts are part of it. What a description says is shown by documentation pages, and by editors: .ci/describe-types.js
-// writes it into the published types.
+// The bodies of requests and answers (test/contract.md, sections 1, 4 and 7). Documentation pages show the descriptions. Editors show
+// them too, because .ci/describe-types.js copies them into the published types.
 
 import { Type, type SchemaOptions, type Static, type TSchema, type TUnsafe } from '@sinclair/typebox'
 
+// Not a union with null, because then Ajv's error texts differ from the contract.
 function Nullable<T extends TSchema> (schema: T): TUnsafe<Static<T> | null> {
   return Type.Unsafe<Static<T> | null>({ ...schema, nullable: true })
 }
 
-// `enum` and not `const`, which OpenAPI 3.0 does not know.
+// Not `const`, because OpenAPI 3.0 does not have it.
 function Always<Value extends string | boolean> (value: Value, options?: SchemaOptions): TUnsafe<Value> {
   return Type.Unsafe<Value>({ type: typeof value, enum: [value], ...options })
 }
 
-/** The body of the request. A key that is absent or null leaves that part of the contact alone. */
+/** The body of a request. If a key is absent or null, that part of the contact stays as it is. */
 export const UpdateContactBody = Type.Object({
   contactId: Type.String({ description: 'Id of the contact to update' }),
   name: Type.Optional(Type.String({
@@ -37,7 +37,7 @@ export const UpdateContactBody = Type.Object({
 }, { additionalProperties: false, title: 'UpdateContactBody' })
 export type UpdateContactBody = Static<typeof UpdateContactBody>
 
-// A pattern and not a format: Ajv refuses a format that it was not given, and plugins that validate answers bring an Ajv without formats.
+// Not a format: plugins that validate answers have an Ajv without formats, which refuses them.
 function Time (description: string) {
   return Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}\\.\\d{3}Z$', description: `${description}; UTC, with milliseconds` })
 }
@@ -47,7 +47,7 @@ const LastChat = Type.Object({
   ts: Time('When its last message came')
 }, { description: 'The last conversation; absent when there was none' })
 
-/** One way through which a contact has written. */
+/** A channel through which a contact has written. */
 export const ContactChannel = Type.Object({
   name: Type.String({ description: 'Name of the channel' }),
   visitor: Type.Object({
@@ -99,7 +99,7 @@ export const UpdateContactReply = Type.Object({
 }, { title: 'UpdateContactReply' })
 export type UpdateContactReply = Static<typeof UpdateContactReply>
 
-/** Every answer but 200; 401 has `status` and `message` too, a body of the wrong shape has `errorType`. */
+/** The body of every answer but 200. A 401 also has `status` and `message`, and an invalid request has `errorType`. */
 export const ErrorReply = Type.Object({
   success: Always(false, { description: 'Tells it from an UpdateContactReply' }),
   error: Type.String({ description: 'What is wrong, in words that stay the same' }),

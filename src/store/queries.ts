@@ -10,6 +10,9 @@ export const cacheableTables = [
   'omnichannel_user', 'omnichannel_user_role', 'omnichannel_role_permission', 'omnichannel_auth_token', 'omnichannel_custom_field'
 ] as const satisfies ReadonlyArray<keyof Tables>
 
+/** The permission to update contacts. */
+export const UPDATE_PERMISSION = 'update-livechat-contact'
+
 /** The active user of a token, when the token expires, and whether the user has the permission. */
 export const findCaller = one((db, caller: { userId: string, hashedToken: string, permission: string }) =>
   db

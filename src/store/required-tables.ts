@@ -1,6 +1,7 @@
 // What the plugin needs of a database, what a database lacks of it, and the SQL that adds it. The same for both engines.
 
 import { IncompleteSchemaError, NewerSchemaError, UnsuitableColumnError } from '../errors.js'
+import { UPDATE_PERMISSION as permission } from './queries.js'
 
 /** An engine's migrations, as scripts/generate-migrations.ts reads them. */
 export interface Schema {
@@ -31,8 +32,7 @@ export interface Found {
   kinds: ReadonlyMap<string, string>
 }
 
-/** The permission to update contacts, and who has it in a new database: Rocket.Chat's defaults. */
-const permission = 'update-livechat-contact'
+/** Who may update contacts in a new database: Rocket.Chat's defaults. */
 const defaultRoles = ['admin', 'livechat-manager', 'livechat-monitor', 'livechat-agent']
 
 /**
