@@ -55,12 +55,7 @@ export function sendWithoutHooks (error: unknown, request: FastifyRequest, { raw
   else raw.writeHead(500, headers).end(JSON.stringify(internalServerError))
 }
 
-const ownErrors = [
-  errors.UnauthorizedError, errors.ForbiddenError, errors.InvalidParamsError, errors.ContactNotFoundError,
-  errors.ContactManagerNotFoundError, errors.InvalidCustomFieldError, errors.CustomFieldNotAllowedError, errors.InvalidOperationError,
-  errors.ContactVersionMismatchError, errors.IdempotencyKeyReusedError, errors.UpdateRefusedError, errors.DatabaseBusyError,
-  errors.InDoubtError, errors.RequestGoneError, errors.InvalidUserError, errors.AsyncBeforeCommitError
-]
+const ownErrors = Object.values(errors)
 
 /** Whether the status of an error may be answered. Functions of the host may throw errors with any `statusCode`. */
 export function isOwnError (error: unknown): boolean {

@@ -8,6 +8,10 @@ function Nullable<T extends TSchema> (schema: T): TUnsafe<Static<T> | null> {
   return Type.Unsafe<Static<T> | null>({ ...schema, nullable: true })
 }
 
+function UniqueTexts (description: string): TUnsafe<string[] | null> {
+  return Nullable(Type.Array(Type.String(), { uniqueItems: true, description }))
+}
+
 // Not `const`, because OpenAPI 3.0 does not have it.
 function Always<Value extends string | boolean> (value: Value, options?: SchemaOptions): TUnsafe<Value> {
   return Type.Unsafe<Value>({ type: typeof value, enum: [value], ...options })
@@ -16,23 +20,13 @@ function Always<Value extends string | boolean> (value: Value, options?: SchemaO
 /** The body of a request. If a key is absent or null, that part of the contact stays as it is. */
 export const UpdateContactBody = Type.Object({
   contactId: Type.String({ description: 'Id of the contact to update' }),
-  name: Type.Optional(Type.String({
-    description: 'Stored verbatim, and carried to the rooms, subscriptions and inquiries of the contact'
-  })),
-  emails: Type.Optional(Nullable(Type.Array(Type.String(), {
-    uniqueItems: true,
-    description: 'Replaces all e-mail addresses, verbatim and in this order'
-  }))),
-  phones: Type.Optional(Nullable(Type.Array(Type.String(), {
-    uniqueItems: true,
-    description: 'Replaces all phone numbers, verbatim and in this order'
-  }))),
+  name: Type.Optional(Type.String({ description: 'Stored verbatim, and carried to the rooms, subscriptions and inquiries of the contact' })),
+  emails: Type.Optional(UniqueTexts('Replaces all e-mail addresses, verbatim and in this order')),
+  phones: Type.Optional(UniqueTexts('Replaces all phone numbers, verbatim and in this order')),
   customFields: Type.Optional(Nullable(Type.Record(Type.String(), Type.Unknown(), {
     description: 'Replaces the values of all registered custom fields; a field that is left out is removed'
   }))),
-  contactManager: Type.Optional(Nullable(Type.String({
-    description: 'User id of an agent; an empty string removes the manager'
-  }))),
+  contactManager: Type.Optional(Nullable(Type.String({ description: 'User id of an agent; an empty string removes the manager' }))),
   wipeConflicts: Type.Optional(Nullable(Type.Boolean({ description: 'true empties conflictingFields' })))
 }, { additionalProperties: false, title: 'UpdateContactBody' })
 export type UpdateContactBody = Static<typeof UpdateContactBody>
