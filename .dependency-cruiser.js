@@ -3,6 +3,7 @@
 const errors = '^src/errors\\.ts$'
 const options = '^src/options\\.ts$'
 const rules = '^src/rules/'
+const patterns = '^src/rules/patterns/'
 const store = '^src/store/'
 const shared = '^src/store/(migrations/)?[^/]+\\.ts$'
 const http = '^src/http/'
@@ -41,6 +42,7 @@ export default {
     wall('open-store', { path: openStore }, store, errors),
     wall('sqlite', { path: '^src/store/sqlite/' }, '^src/store/sqlite/', shared, errors),
     wall('postgres', { path: '^src/store/postgres/' }, '^src/store/postgres/', shared, errors),
+    { name: 'patterns-have-one-entry', severity: 'error', from: { path: '^src/', pathNot: patterns }, to: { path: patterns, pathNot: `${patterns}index\\.ts$` } },
     { name: 'cli-is-for-cli', severity: 'error', from: { pathNot: cli }, to: { path: cli } },
     {
       // But for an engine's handle.ts, which says what a handle of it looks like.

@@ -160,16 +160,16 @@ export function checkOptions (options: OmnichannelContactsOptions): Settings {
   for (const name of Object.keys(options)) {
     if (!Object.hasOwn(checks, name) && !optionsOfFastify.includes(name)) throw new UnknownOptionError(name, hint(name))
   }
-  const given: Record<string, unknown> = {}
+  const checked: Record<string, unknown> = {}
   for (const [name, [test, expected]] of Object.entries(checks)) {
     const value: unknown = options[name as keyof OmnichannelContactsOptions]
     if (value === undefined && name !== 'database') continue
     if (!test(value)) throw new InvalidOptionError(name, name === 'database' ? expected + adviseOn(value) : expected)
-    given[name] = value
+    checked[name] = value
   }
   // Fastify itself puts a given prefix before the path.
   const prefix = options.prefix === undefined ? '/api/v1' : ''
-  return { migrate: true, lockTimeout: 5000, bodyLimit: 256 * 1024, idempotencyWindow: 24 * 60 * 60 * 1000, ...given, prefix } as Settings
+  return { migrate: true, lockTimeout: 5000, bodyLimit: 256 * 1024, idempotencyWindow: 24 * 60 * 60 * 1000, ...checked, prefix } as Settings
 }
 
 function isInteger (value: unknown, from: number, to: number): boolean {

@@ -66,16 +66,16 @@ function hook (check: (request: FastifyRequest) => Promise<void>): preParsingAsy
 /** Reads the rights that are stored in the database again. `decide` throws what the hooks would throw now. */
 export function recheckAccess (request: FastifyRequest, { authenticate, authorize }: Settings): Read<void> {
   if (authenticate === undefined) {
-    return refuse(readCaller(request), (caller) => {
+    return checked(readCaller(request), (caller) => {
       if (caller === undefined) throw new UnauthorizedError()
       if (authorize === undefined && caller.isAllowed !== true) throw new ForbiddenError()
     })
   }
   if (authorize !== undefined) return always(undefined)
-  return refuse(readPermission(userOf(request)), (isAllowed) => { if (!isAllowed) throw new ForbiddenError() })
+  return checked(readPermission(userOf(request)), (isAllowed) => { if (!isAllowed) throw new ForbiddenError() })
 }
 
-function refuse<Result> ({ queries, decide }: Read<Result>, check: (result: Result) => void): Read<void> {
+function checked<Result> ({ queries, decide }: Read<Result>, check: (result: Result) => void): Read<void> {
   return { queries, decide: (rows) => { check(decide(rows)) } }
 }
 

@@ -5,7 +5,7 @@
 
 import type { Part } from './parts.js'
 
-/** V8's bytecode interpreter, which is the slowest way to match, takes about 10 ms for them. */
+/** V8 takes about 10 ms for them when it interprets the pattern, which is its slowest way. */
 const MAX_STEPS = 200_000
 const MAX_TEXT_LENGTH = 256 * 1024
 /** The proof takes too long for more. */
