@@ -30,7 +30,7 @@ export function userOf (request: FastifyRequest): User {
 
 /** Answers 401 if the caller is unknown. */
 export function authenticateHook (store: Store, { authenticate, lockTimeout }: Settings): preParsingAsyncHookHandler {
-  return hook(async (request) => {
+  return hook(authenticate !== undefined, async (request) => {
     const caller = authenticate === undefined
       ? await store.read(readCaller(request), lockTimeout)
       : toCaller(await authenticate(request))
@@ -41,7 +41,7 @@ export function authenticateHook (store: Store, { authenticate, lockTimeout }: S
 
 /** Answers 403 if the caller lacks the permission. */
 export function authorizeHook (store: Store, { authorize, lockTimeout }: Settings): preParsingAsyncHookHandler {
-  return hook(async (request) => {
+  return hook(authorize !== undefined, async (request) => {
     const { user, isAllowed } = callerOf(request)
     const answer: unknown = authorize === undefined
       ? isAllowed ?? await store.read(readPermission(user), lockTimeout)
@@ -50,14 +50,14 @@ export function authorizeHook (store: Store, { authorize, lockTimeout }: Setting
   })
 }
 
-/** Errors of ours, and those with the status 401 or 403, are answered. Any other error, such as a 404 of the host's, is a 500. */
-function hook (check: (request: FastifyRequest) => Promise<void>): preParsingAsyncHookHandler {
+/** Answers our own errors, and a 401 or 403 of the host's function. Any other error, such as a 404 of its user service, becomes a 500. */
+function hook (callsHost: boolean, check: (request: FastifyRequest) => Promise<void>): preParsingAsyncHookHandler {
   return async (request) => {
     try {
       await check(request)
     } catch (thrown) {
       const { statusCode } = Object(thrown) as Partial<FastifyError>
-      if (statusCode === 401 || statusCode === 403 || isOwnError(thrown)) throw thrown
+      if (isOwnError(thrown) || (callsHost && (statusCode === 401 || statusCode === 403))) throw thrown
       throw new Error('The caller could not be looked up', { cause: thrown })
     }
   }
