@@ -8,7 +8,7 @@ import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import { isAvailable } from '../.ci/postgres.js'
-import { openSchema } from '../test/postgres-handle.js'
+import { openSchema } from '../test/postgres.js'
 
 const headers = { 'content-type': 'application/json', 'x-user-id': 'ann', 'x-auth-token': 's3cret' }
 
@@ -25,7 +25,7 @@ async function start (t: Test, url: string): Promise<{ child: ChildProcess, addr
 }
 
 t.test('two nodes: each answers for what the other did, and for its loss', { skip: !isAvailable }, async (t) => {
-  const { database, url, close } = await openSchema()
+  const { db, url, close } = await openSchema()
   t.teardown(close)
   // Both make the schema at once, and both add ann and Maria.
   const nodes = await Promise.all([start(t, url), start(t, url)])
@@ -44,7 +44,7 @@ t.test('two nodes: each answers for what the other did, and for its loss', { ski
   // Its client never saw the answer, and asks the other.
   const again = await update(b.address, { name: 'Maria Silva' }, { 'idempotency-key': 'k' })
   t.strictSame([again.status, again.headers.get('etag'), again.headers.get('idempotency-replayed')], [200, '"2"', 'true'])
-  t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Maria Silva')
+  t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), 'Maria Silva')
   b.child.kill('SIGTERM')
   t.strictSame(await once(b.child, 'exit'), [0, null])
 })

@@ -1,11 +1,13 @@
 // One server on one database for each test, filled with the same small world, and gone when the test is.
 
-import Database from 'better-sqlite3'
+import type Database from 'better-sqlite3'
 import fastify, { type FastifyInstance, type FastifyServerOptions, type LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
 import omnichannelContacts, { hashToken, type OmnichannelContactsOptions } from '../src/index.js'
-import { engineOf } from './engines.js'
-import { openSchema, type PoolSettings } from './postgres-handle.js'
+import type { Db, Row } from './database.js'
+import { openDatabase } from './engines.js'
+import type { PoolSettings } from './postgres.js'
+import { openSqlite } from './sqlite.js'
 
 export const path = '/api/v1/omnichannel/contacts.update'
 
@@ -16,7 +18,12 @@ export function as (userId: string): Record<string, string> {
 
 export interface World {
   app: FastifyInstance
+  /** Looks at the rows, on every engine. */
+  db: Db
+  /** What the plugin was given: a handle of better-sqlite3 for the tests that run on it alone, or else what the engine has. */
   database: Database.Database
+  /** Transactions that are still open, and changed settings. Empty when all is as it was. */
+  leftovers: () => Promise<object>
   /** Posts a JSON body as the agent `ann`, or with other headers. */
   update: (body: unknown, headers?: Record<string, string>) => Promise<LightMyRequestResponse>
   /** Posts a text as it is, as `ann`, as JSON unless the headers say otherwise. */
@@ -29,27 +36,30 @@ export interface Setup extends Partial<Omit<OmnichannelContactsOptions, 'databas
   /** Of the pool that the plugin is given, and of its sessions, where the engine is PostgreSQL. */
   pool?: PoolSettings
   /** Runs before the plugin is registered. */
-  host?: (app: FastifyInstance, database: Database.Database) => void | Promise<void>
+  host?: (app: FastifyInstance, world: Pick<World, 'db' | 'database'>) => void | Promise<void>
   /** Runs after the plugin is registered, before the server is ready. */
-  late?: (app: FastifyInstance, database: Database.Database) => void | Promise<void>
+  late?: (app: FastifyInstance, world: Pick<World, 'db' | 'database'>) => void | Promise<void>
 }
 
 export async function build (t: Test, { server, host, late, pool, ...options }: Setup = {}): Promise<World> {
-  const { database, given, close } = await open(t, options.database, pool)
+  const { close, ...opened } = options.database === undefined ? await openDatabase(t, pool) : openSqlite(options.database)
+  const { db } = opened
+  const database = opened.database as Database.Database
   const app = fastify(server)
   t.teardown(async () => {
     await app.close()
     await close()
   })
-  await host?.(app, database)
-  await app.register(omnichannelContacts, { ...options, database: given })
-  await late?.(app, database)
+  await host?.(app, { db, database })
+  await app.register(omnichannelContacts, { ...options, database })
+  await late?.(app, { db, database })
   await app.ready()
-  fill(database)
+  await fill(db)
   const post: World['post'] = async (payload, headers = {}) => await app.inject({
     method: 'POST', url: path, headers: { 'content-type': 'application/json', ...as('ann'), ...headers }, ...payload !== undefined && { payload }
   })
   return {
+    ...opened,
     app,
     database,
     post,
@@ -60,87 +70,72 @@ export async function build (t: Test, { server, host, late, pool, ...options }: 
 }
 
 /** Begins a transaction of the host's for which an update of maria has to wait. */
-export function hold (database: Database.Database): void {
-  database.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'maria'")
-}
-
-interface Opened {
-  /** How the test looks at the database, whichever it is. */
-  database: Database.Database
-  /** What the plugin is given. */
-  given: OmnichannelContactsOptions['database']
-  close: () => Promise<void>
-}
-
-async function open (t: Test, own: Database.Database | undefined, pool: PoolSettings | undefined): Promise<Opened> {
-  if (own === undefined && engineOf(t) === 'postgres') return await openSchema(pool)
-  const database = own ?? new Database(':memory:')
-  return { database, given: database, close: async () => { database.close() } }
+export async function hold (db: Db): Promise<void> {
+  await db.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'maria'")
 }
 
 /** Users ann and bob (agents), mia (manager), adam (admin), nick (no role), ina (agent, inactive); contacts maria and blank. */
-export function fill (database: Database.Database): void {
-  const addUser = database.prepare('INSERT OR IGNORE INTO omnichannel_user (id, username, name, active) VALUES (?, ?, ?, ?)')
-  const addRole = database.prepare('INSERT OR IGNORE INTO omnichannel_user_role (user_id, role) VALUES (?, ?)')
-  const addToken = database.prepare('INSERT OR IGNORE INTO omnichannel_auth_token (hashed_token, user_id) VALUES (?, ?)')
+export async function fill (db: Db): Promise<void> {
   const users: Record<string, string | null> = {
     ann: 'livechat-agent', bob: 'livechat-agent', mia: 'livechat-manager', adam: 'admin', nick: null, ina: 'livechat-agent'
   }
   for (const [id, role] of Object.entries(users)) {
-    addUser.run(id, id, id, id === 'ina' ? 0 : 1)
-    if (role !== null) addRole.run(id, role)
-    addToken.run(hashToken(`token-of-${id}`), id)
+    // In some tests it is a view, for which SQLite has no ON CONFLICT.
+    await db.exec(`INSERT INTO omnichannel_user (id, username, name, active)
+      SELECT $1, $1, $1, ${id !== 'ina'} WHERE NOT EXISTS (SELECT 1 FROM omnichannel_user WHERE id = $1)`, id)
+    if (role !== null) await db.exec('INSERT INTO omnichannel_user_role (user_id, role) VALUES ($1, $2) ON CONFLICT DO NOTHING', id, role)
+    await db.exec('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING', hashToken(`token-of-${id}`), id)
   }
-  database.exec(`
-    INSERT OR IGNORE INTO omnichannel_contact
+  await db.exec(`
+    INSERT INTO omnichannel_contact
       (id, name, contact_manager, custom_fields, conflicting_fields, unknown, pre_registration, last_chat_id, last_chat_at, created_at, updated_at)
     VALUES ('maria', 'Maria', 'bob', '{"plan":"gold","legacy":"kept"}',
-      '[{"field":"name","value":"Mary"},{"field":"customFields.plan","value":"silver"}]', 1, 0,
-      'room-1', '2026-01-02T03:04:05.678Z', '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z');
-    INSERT OR IGNORE INTO omnichannel_contact (id, name, unknown, created_at, updated_at)
-    VALUES ('blank', '', 1, '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z');
-    INSERT OR IGNORE INTO omnichannel_contact (id, name, enabled) VALUES ('gone', 'Gone', 0);
-    INSERT OR IGNORE INTO omnichannel_contact_email VALUES ('maria', 0, 'maria@example.com'), ('maria', 1, 'm@example.org');
-    INSERT OR IGNORE INTO omnichannel_contact_phone VALUES ('maria', 0, '+49 30 1');
-    INSERT OR IGNORE INTO omnichannel_contact_channel
+      '[{"field":"name","value":"Mary"},{"field":"customFields.plan","value":"silver"}]', TRUE, FALSE,
+      'room-1', '2026-01-02T03:04:05.678Z', '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z') ON CONFLICT DO NOTHING;
+    INSERT INTO omnichannel_contact (id, name, unknown, created_at, updated_at)
+    VALUES ('blank', '', TRUE, '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z') ON CONFLICT DO NOTHING;
+    INSERT INTO omnichannel_contact (id, name, enabled) VALUES ('gone', 'Gone', FALSE) ON CONFLICT DO NOTHING;
+    INSERT INTO omnichannel_contact_email VALUES ('maria', 0, 'maria@example.com'), ('maria', 1, 'm@example.org') ON CONFLICT DO NOTHING;
+    INSERT INTO omnichannel_contact_phone VALUES ('maria', 0, '+49 30 1') ON CONFLICT DO NOTHING;
+    INSERT INTO omnichannel_contact_channel
       (contact_id, position, name, visitor_id, source_type, source_id, verified, verified_at, field, value, details, last_chat_id, last_chat_at)
     VALUES
-      ('maria', 0, 'Widget', 'visitor-1', 'widget', NULL, 0, NULL, NULL, NULL, '{"type":"widget","label":"Site"}', 'room-1', '2026-01-02T03:04:05.678Z'),
-      ('maria', 1, 'SMS', 'visitor-2', 'sms', 'twilio', 1, '2026-01-02T00:00:00.000Z', 'phone', '+49 30 1', '{}', NULL, NULL);
-    INSERT OR IGNORE INTO omnichannel_custom_field (id, label, required, regexp, visibility, scope) VALUES
-      ('plan', 'Plan', 1, '^(gold|silver)$', 'visible', 'visitor'),
-      ('note', '', 0, '', 'visible', 'visitor'),
-      ('secret', 'Secret', 1, '', 'hidden', 'visitor'),
-      ('topic', 'Topic', 1, '', 'visible', 'room');
-    INSERT OR IGNORE INTO omnichannel_room (id, contact_id, fname, updated_at) VALUES
+      ('maria', 0, 'Widget', 'visitor-1', 'widget', NULL, FALSE, NULL, NULL, NULL, '{"type":"widget","label":"Site"}', 'room-1', '2026-01-02T03:04:05.678Z'),
+      ('maria', 1, 'SMS', 'visitor-2', 'sms', 'twilio', TRUE, '2026-01-02T00:00:00.000Z', 'phone', '+49 30 1', '{}', NULL, NULL) ON CONFLICT DO NOTHING;
+    INSERT INTO omnichannel_custom_field (id, label, required, regexp, visibility, scope) VALUES
+      ('plan', 'Plan', TRUE, '^(gold|silver)$', 'visible', 'visitor'),
+      ('note', '', FALSE, '', 'visible', 'visitor'),
+      ('secret', 'Secret', TRUE, '', 'hidden', 'visitor'),
+      ('topic', 'Topic', TRUE, '', 'visible', 'room') ON CONFLICT DO NOTHING;
+    INSERT INTO omnichannel_room (id, contact_id, fname, updated_at) VALUES
       ('room-1', 'maria', 'Maria', '2026-01-01T00:00:00.000Z'), ('room-2', 'maria', 'Maria', '2026-01-01T00:00:00.000Z'),
-      ('room-3', 'blank', '', '2026-01-01T00:00:00.000Z');
-    INSERT OR IGNORE INTO omnichannel_subscription (id, room_id, visitor_id, name, fname, updated_at) VALUES
+      ('room-3', 'blank', '', '2026-01-01T00:00:00.000Z') ON CONFLICT DO NOTHING;
+    INSERT INTO omnichannel_subscription (id, room_id, visitor_id, name, fname, updated_at) VALUES
       ('sub-1', 'room-1', 'visitor-1', 'Maria', 'Maria', '2026-01-01T00:00:00.000Z'),
       ('sub-2', 'room-2', 'visitor-2', 'Maria', 'Maria', '2026-01-01T00:00:00.000Z'),
-      ('sub-3', 'room-9', 'visitor-9', 'Other', 'Other', '2026-01-01T00:00:00.000Z');
-    INSERT OR IGNORE INTO omnichannel_inquiry (id, room_id, visitor_id, name, updated_at) VALUES
+      ('sub-3', 'room-9', 'visitor-9', 'Other', 'Other', '2026-01-01T00:00:00.000Z') ON CONFLICT DO NOTHING;
+    INSERT INTO omnichannel_inquiry (id, room_id, visitor_id, name, updated_at) VALUES
       ('inq-1', 'room-1', 'visitor-1', 'Maria', '2026-01-01T00:00:00.000Z'),
-      ('inq-9', 'room-9', 'visitor-9', 'Other', '2026-01-01T00:00:00.000Z');
+      ('inq-9', 'room-9', 'visitor-9', 'Other', '2026-01-01T00:00:00.000Z') ON CONFLICT DO NOTHING;
   `)
 }
 
 /** All rows of all our tables, to show that a refusal changed nothing. */
-export function rows (database: Database.Database): Record<string, unknown[]> {
-  const tables = database.prepare<[], string>(
-    `SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'omnichannel\\_%' ESCAPE '\\' ORDER BY name`).pluck().all()
-  return Object.fromEntries(tables.map((table) => [table, database.prepare(`SELECT * FROM ${table} ORDER BY 1, 2`).all()]))
+export async function allRows (db: Db): Promise<Record<string, Row[]>> {
+  const all: Record<string, Row[]> = {}
+  for (const table of await db.tables()) {
+    if (table.startsWith('omnichannel_')) all[table] = await db.rows(`SELECT * FROM ${table} ORDER BY 1, 2`)
+  }
+  return all
 }
 
-type Row = Record<string, unknown>
-
 /**
- * What differs between two calls of `rows`: a changed row by the columns that changed, a new one whole, `gone` for one
+ * What differs between two calls of `allRows`: a changed row by the columns that changed, a new one whole, `gone` for one
  * that is no more. A time of an update that moved is `moved`; the id of an update is left out.
  */
-export function changes (before: Record<string, unknown[]>, after: Record<string, unknown[]>): Record<string, unknown> {
+export function changes (before: Record<string, Row[]>, after: Record<string, Row[]>): Record<string, unknown> {
   const [old, current] = [before, after].map((all) => new Map(Object.entries(all).flatMap(([table, list]) =>
-    (list as Row[]).map((row) => [`${table.replace('omnichannel_', '')} ${nameOf(row)}`, row] as const)))) as [Map<string, Row>, Map<string, Row>]
+    list.map((row) => [`${table.replace('omnichannel_', '')} ${nameOf(row)}`, row] as const)))) as [Map<string, Row>, Map<string, Row>]
   const differences = [...new Set([...old.keys(), ...current.keys()])].map((key) => {
     const [was, is] = [old.get(key), current.get(key)]
     if (was === undefined || is === undefined) return [key, is ?? 'gone'] as const

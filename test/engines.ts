@@ -1,27 +1,29 @@
-// The tests of what both engines must do alike: each runs on SQLite, and again on PostgreSQL where there is one.
+// The tests of what all engines must do alike: each runs once on every engine that this machine has.
 
+import Database from 'better-sqlite3'
 import tap, { type Test } from 'tap'
-import { isAvailable, startServer } from '../.ci/postgres.js'
+import { isAvailable } from '../.ci/postgres.js'
+import type { Opened } from './database.js'
+import { openSchema, type PoolSettings } from './postgres.js'
+import { openSqlite } from './sqlite.js'
 
-export type Engine = 'sqlite' | 'postgres'
-
-export const engines: Engine[] = isAvailable ? ['sqlite', 'postgres'] : ['sqlite']
-
-/** The folder of the socket: of the server that runs for all tests, or else of one for this file. */
-export async function postgresHost (): Promise<string> {
-  return process.env.TEST_POSTGRES ?? await (started ??= start())
+/** How each engine opens an empty database. */
+const openers = {
+  sqlite: async (): Promise<Opened> => openSqlite(new Database(':memory:')),
+  postgres: async (pool?: PoolSettings): Promise<Opened> => await openSchema(pool)
 }
 
-let started: Promise<string> | undefined
+export type Engine = keyof typeof openers
 
-async function start (): Promise<string> {
-  const { host, stop } = await startServer()
-  tap.teardown(stop)
-  return host
-}
+export const engines = (Object.keys(openers) as Engine[]).filter((engine) => engine !== 'postgres' || isAvailable)
 
 export function engineOf (t: Test): Engine {
   return (t.context as { engine?: Engine }).engine ?? 'sqlite'
+}
+
+/** An empty database of the engine that the test runs on. */
+export async function openDatabase (t: Test, pool?: PoolSettings): Promise<Opened> {
+  return await openers[engineOf(t)](pool)
 }
 
 type Run = (t: Test) => unknown
@@ -33,19 +35,19 @@ function test (engine: Engine, name: string, run: Run): void {
   })
 }
 
-/** As tap's own, but each test runs once an engine. */
+/** Like tap's own, but each test runs once for each engine. */
 const t = {
   test: (name: string, run: Run): void => {
     for (const engine of engines) test(engine, `${engine}: ${name}`, run)
   }
 }
 
-/** As tap's own, but on PostgreSQL, where there is one. */
+/** Like tap's own, but the tests run on PostgreSQL, if there is one. */
 export const postgres = {
   test: (name: string, run: Run): void => { test('postgres', name, run) }
 }
 
 export default t
 
-/** For what only SQLite has. */
+/** For tests of what only SQLite has. */
 export { default as sqlite } from 'tap'

@@ -2,6 +2,8 @@
 
 import Database from 'better-sqlite3'
 import type { Test } from 'tap'
+import type { Db } from './database.js'
+import { sqliteDb } from './sqlite.js'
 
 /** Opens a file, or a database in memory, for as long as the test runs. */
 export function openFile (t: Test, file = ':memory:', options: Database.Options = {}): Database.Database {
@@ -15,6 +17,16 @@ export function lookInto<Result> (file: string, look: (database: Database.Databa
   const database = new Database(file)
   try {
     return look(database)
+  } finally {
+    database.close()
+  }
+}
+
+/** The same with the interface that tests use for all engines. */
+export async function inFile<Result> (file: string, work: (db: Db) => Promise<Result>): Promise<Result> {
+  const database = new Database(file)
+  try {
+    return await work(sqliteDb(database))
   } finally {
     database.close()
   }

@@ -3,11 +3,9 @@
 import { once } from 'node:events'
 import { request, type ClientRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { ContactUpdatedEvent, OmnichannelContactsOptions } from '../src/index.js'
 import { as, build, path, type Setup, type World } from './build.js'
-import { engineOf } from './engines.js'
 
 export const internal = { success: false, error: 'Internal server error' }
 export const busy = { success: false, error: 'error-database-busy' }
@@ -27,8 +25,6 @@ export interface Observed extends World {
   lines: Line[]
   /** What was logged as a warning or an error: the message, and the stacks of the error and of its causes. */
   complaints: () => string[]
-  /** Transactions that are still open, and a changed busy timeout. Empty when all is as it was. */
-  left: () => Promise<object>
 }
 
 export async function observe (t: Test, { beforeCommit, ...setup }: Setup = {}): Promise<Observed> {
@@ -44,24 +40,10 @@ export async function observe (t: Test, { beforeCommit, ...setup }: Setup = {}):
     }) satisfies OmnichannelContactsOptions['beforeCommit'],
     onContactUpdated: (event) => { told.push(event) }
   })
-  const { database } = world
-  const isSqlite = engineOf(t) === 'sqlite'
-  const busyTimeout = (): unknown => database.prepare('PRAGMA busy_timeout').pluck().get()
-  const before = isSqlite ? busyTimeout() : undefined
-
   return {
     ...world,
     ...observed,
-    complaints: () => lines.filter(({ level }) => level > 30).map(({ msg, err }) => `${msg}: ${err?.stack}`),
-    left: async () => {
-      const timeout = isSqlite ? busyTimeout() : undefined
-      if (isSqlite) return { ...database.inTransaction && { inTransaction: true }, ...timeout !== before && { busyTimeout: timeout } }
-      const find = database.prepare(`SELECT pid, state, query FROM pg_stat_activity
-        WHERE application_name = current_schema() AND state <> 'idle' AND pid <> pg_backend_pid()`)
-      // The server notices only after a while that a client is gone.
-      for (let times = 0; times < 100 && find.all().length > 0; times++) await pause(10)
-      return Object.fromEntries(find.all().map((row) => [(row as { pid: number }).pid, row]))
-    }
+    complaints: () => lines.filter(({ level }) => level > 30).map(({ msg, err }) => `${msg}: ${err?.stack}`)
   }
 }
 

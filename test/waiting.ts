@@ -1,7 +1,7 @@
 // For tests of updates that wait.
 
-import type Database from 'better-sqlite3'
 import { setTimeout as pause } from 'node:timers/promises'
+import type { Db } from './database.js'
 
 /** Options by which the database is asked nothing before the update itself. */
 export const known = { authenticate: () => ({ id: 'ann' }), authorize: () => true }
@@ -12,13 +12,13 @@ export async function turns (count: number): Promise<void> {
 }
 
 /** Lets the event loop go round until something is so. */
-export async function until (isSo: () => boolean): Promise<void> {
-  while (!isSo()) await pause(1)
+export async function until (isSo: () => boolean | Promise<boolean>): Promise<void> {
+  while (!await isSo()) await pause(1)
 }
 
 /** What maria is called now. */
-export function nameOf (database: Database.Database): unknown {
-  return database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get()
+export async function nameOf (db: Db): Promise<string | undefined> {
+  return await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'")
 }
 
 /** A promise, and what resolves it. */

@@ -4,16 +4,17 @@ import { chmodSync, existsSync, linkSync, readFileSync, readdirSync, readlinkSyn
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { program } from '../children.js'
-import { as, fill, path, rows } from '../build.js'
+import { allRows, as, fill, path } from '../build.js'
 import { cli, serve, start as startCommand } from './io.js'
-import { lookInto, openFile } from '../files.js'
+import { inFile, lookInto, openFile } from '../files.js'
+import { sqliteDb } from '../sqlite.js'
 
 async function start (t: Test, { large = false } = {}) {
   const folder = t.testdir({ copies: {} })
   const file = join(folder, 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'livechat-agent', '--database', file])
   const database = openFile(t, file)
-  fill(database)
+  await fill(sqliteDb(database))
   // Several times as many pages as are copied at once.
   if (large) {
     database.exec(`
@@ -25,18 +26,18 @@ async function start (t: Test, { large = false } = {}) {
   return { folder, file, database, copies, copy, backup: async (...argv: string[]) => await cli(['backup', ...argv, '--database', file]) }
 }
 
-const read = (file: string) => lookInto(file, rows)
+const read = async (file: string) => await inFile(file, allRows)
 
 t.test('backup: a whole copy that can be served, and nothing beside it', async (t) => {
   const { file, database, copies, copy, backup } = await start(t)
-  const before = rows(database)
+  const before = await allRows(sqliteDb(database))
   chmodSync(file, 0o640)
   // A tighter one takes more away.
   process.umask(0o022)
   t.match(await backup(copy), { code: 0, out: new RegExp(`^Copied .*a\\.db to .*copy\\.db, \\d+\\.\\d MB\\n$`), err: '' })
   t.strictSame(readdirSync(copies), ['copy.db'])
   if (process.platform !== 'win32') t.equal(statSync(copy).mode & 0o777, 0o600, 'for its owner only')
-  t.strictSame(read(copy), before)
+  t.strictSame(await read(copy), before)
 
   const served = openFile(t, copy)
   t.equal(served.pragma('integrity_check', { simple: true }), 'ok')
@@ -45,7 +46,7 @@ t.test('backup: a whole copy that can be served, and nothing beside it', async (
     method: 'POST', headers: { ...as('ann'), 'content-type': 'application/json' }, body: '{"contactId":"maria","name":"Maria Silva"}'
   })
   t.equal(reply.status, 200)
-  t.strictSame(rows(database), before, 'the original does not change with it')
+  t.strictSame(await allRows(sqliteDb(database)), before, 'the original does not change with it')
 })
 
 t.test('backup while serve runs: is the moment at which it began, however much is written meanwhile', async (t) => {
@@ -87,7 +88,7 @@ t.test('a file that is there: is replaced when that is wanted', async (t) => {
   t.match(await backup(copy), { code: 1, out: '', err: `${copy} exists already: name another file, or replace it with --overwrite\n` })
   t.equal(readFileSync(copy, 'utf8'), 'something else')
   t.equal((await backup(copy, '--overwrite')).code, 0)
-  t.strictSame(read(copy), rows(database))
+  t.strictSame(await read(copy), await allRows(sqliteDb(database)))
   t.strictSame(readdirSync(copies), ['copy.db'])
 })
 

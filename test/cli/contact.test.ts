@@ -6,12 +6,13 @@ import type { Tables } from '../../src/store/tables.js'
 import { fill } from '../build.js'
 import { cli } from './io.js'
 import { openFile } from '../files.js'
+import { sqliteDb } from '../sqlite.js'
 
 async function start (t: Test) {
   const file = join(t.testdir(), 'contacts.db')
   await cli(['user', 'add', 'adam', '--role', 'admin', '--database', file])
   const database = openFile(t, file)
-  fill(database)
+  await fill(sqliteDb(database))
   const add = database.prepare('INSERT INTO omnichannel_contact (id, name) VALUES (?, ?)')
   for (const [id, name] of Object.entries({ c1: 'Éva Müller', c2: 'Иван Петров', c3: 'e\u0301va k', c4: '100%_\\' })) add.run(id, name)
   database.exec(`

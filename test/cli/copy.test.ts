@@ -7,27 +7,28 @@ import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { fill, rows } from '../build.js'
-import { postgres as t, postgresHost } from '../engines.js'
-import { openSchema } from '../postgres-handle.js'
+import { allRows, fill } from '../build.js'
+import { postgres as t } from '../engines.js'
+import { openSchema, postgresHost } from '../postgres.js'
+import { sqliteDb } from '../sqlite.js'
 import { cli, start } from './io.js'
 
 async function open (t: Test) {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'adam', '--database', file])
   const source = new Database(file)
-  fill(source)
+  await fill(sqliteDb(source))
   source.exec(`
     UPDATE omnichannel_contact SET name = 'a' || char(0) || 'b', custom_fields = '{ "a" : 1e400 }', update_id = '00ff' WHERE id = 'maria';
     INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer) VALUES ('ann', 'k', 'f', 'maria', 1, '{}');
     DELETE FROM omnichannel_role_permission WHERE role = 'admin';
     INSERT INTO omnichannel_statistic VALUES ('Resolved_Conflicts_Count', 9007199254740991)`)
-  const { database, url, close } = await openSchema()
+  const { db, url, close } = await openSchema()
   t.teardown(async () => {
     source.close()
     await close()
   })
-  return { file, source, database, url }
+  return { file, source, db, url }
 }
 
 const without = ({ omnichannel_migration: _, ...tables }: Record<string, unknown[]>) => tables
@@ -35,48 +36,48 @@ const without = ({ omnichannel_migration: _, ...tables }: Record<string, unknown
 const alike = (all: Record<string, unknown[]>) => JSON.parse(JSON.stringify(without(all), (key, value: unknown) => key === 'position' && typeof value === 'number' ? undefined : value)) as object
 
 t.test('everything arrives, is compared, and is not copied again', async (t) => {
-  const { file, source, database, url } = await open(t)
+  const { file, source, db, url } = await open(t)
   const name = url.replace(':s3cret', '')
-  const count = Object.values(without(rows(source))).flat().length
+  const count = Object.values(without(await allRows(sqliteDb(source)))).flat().length
   const { out, ...ended } = await cli(['copy', file, url])
   t.strictSame(ended, { code: 0, err: '' })
   t.equal(out.replace(/ in [\d.]+ s,/, ' in N s,'), `Copied ${file} to ${name}: ${count} rows in N s, compared row by row\n`)
-  t.strictSame(alike(rows(database)), alike(rows(source)))
-  t.equal(database.prepare("SELECT update_id FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), '00ff')
-  t.strictSame(database.prepare('SELECT id FROM omnichannel_custom_field ORDER BY position').pluck().all(), ['plan', 'note', 'secret', 'topic'])
+  t.strictSame(alike(await allRows(db)), alike(await allRows(sqliteDb(source))))
+  t.equal(await db.value("SELECT update_id FROM omnichannel_contact WHERE id = 'maria'"), '00ff')
+  t.strictSame(await db.column('SELECT id FROM omnichannel_custom_field ORDER BY position'), ['plan', 'note', 'secret', 'topic'])
   t.strictSame(await cli(['copy', file, url]), { code: 0, out: `${name} holds the ${count} rows of ${file} already, compared row by row\n`, err: '' })
-  t.strictSame(alike(rows(database)), alike(rows(source)))
+  t.strictSame(alike(await allRows(db)), alike(await allRows(sqliteDb(source))))
 })
 
 t.test('the server holds other data: refused, and it keeps them', async (t) => {
-  const { file, database, url } = await open(t)
+  const { file, db, url } = await open(t)
   await cli(['user', 'add', 'eve', '--database', url])
-  const before = rows(database)
+  const before = await allRows(db)
   t.match(await cli(['copy', file, url]), { code: 1, out: '', err: /holds other data in omnichannel_user; nothing was copied\n$/ })
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })
 
 t.test('the server makes something else of it: nothing is copied', async (t) => {
-  const { file, database, url } = await open(t)
+  const { file, db, url } = await open(t)
   for (const action of ['add', 'remove']) await cli(['user', action, 'eve', '--database', url])
-  database.exec(`
+  await db.exec(`
     CREATE FUNCTION bend() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.address = lower(NEW.address) || '!'; RETURN NEW; END $$;
     CREATE TRIGGER bend BEFORE INSERT ON omnichannel_contact_email FOR EACH ROW EXECUTE FUNCTION bend()`)
-  const before = rows(database)
+  const before = await allRows(db)
   t.match(await cli(['copy', file, url]), { code: 1, err: /has made something else of omnichannel_contact_email than was sent to it; nothing was copied\n$/ })
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })
 
 t.test('stopped: nothing is copied', async (t) => {
-  const { file, source, database, url } = await open(t)
+  const { file, source, db, url } = await open(t)
   source.exec("INSERT INTO omnichannel_room (id, contact_id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT 'r' || i, 'x' FROM n")
   for (const action of ['add', 'remove']) await cli(['user', action, 'eve', '--database', url])
-  const before = rows(database)
+  const before = await allRows(db)
   const copying = start(['copy', file, url])
   while (copying.listeners().length === 0) await new Promise(setImmediate)
   copying.signal('SIGINT')
   t.strictSame(await copying.ended, { code: 130, out: '', err: 'Stopped: nothing was copied\n' })
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
   t.match(await cli(['copy', file, url]), { code: 0 })
 })
 
@@ -87,19 +88,18 @@ t.test('no file, or no server: said at once', async (t) => {
 })
 
 t.test('a connection that is cut: one sentence, and nothing is copied', async (t) => {
-  const { file, source, database, url } = await open(t)
+  const { file, source, db, url } = await open(t)
   source.exec("INSERT INTO omnichannel_room (id, contact_id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) SELECT 'r' || i, 'x' FROM n")
   for (const action of ['add', 'remove']) await cli(['user', action, 'eve', '--database', url])
-  const before = rows(database)
+  const before = await allRows(db)
   const copying = start(['copy', file, url])
-  const cut = database.prepare(`
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE application_name = current_schema() AND query LIKE 'INSERT INTO omnichannel_room%'`)
-  while (cut.get() === undefined) await new Promise(setImmediate)
+  const cut = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE application_name = current_schema() AND query LIKE 'INSERT INTO omnichannel_room%'`
+  while (await db.value(cut) === undefined) await new Promise(setImmediate)
   const { code, out, err } = await copying.ended
   t.strictSame([code, out], [1, ''])
   t.match(err, /^The database \S+ cannot be used: (terminating connection due to administrator command|the connection was lost)\n$/)
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })
 
 /** The same server, until it is sent a certain text: then the connection is cut. */
@@ -127,7 +127,7 @@ async function cutAt (t: Test, url: string, text: string): Promise<string> {
 }
 
 t.test('a connection that is cut in any command: one sentence', async (t) => {
-  const { file, database, url } = await open(t)
+  const { file, db, url } = await open(t)
   for (const action of ['add', 'remove']) await cli(['user', action, 'ann', '--database', url])
   const scenarios: Array<[argv: (url: string) => string[], text: string]> = [
     [(url) => ['user', 'list', '--database', url], 'from "omnichannel_user"'],
@@ -139,11 +139,11 @@ t.test('a connection that is cut in any command: one sentence', async (t) => {
     [(url) => ['copy', file, url], 'FETCH'],
     [(url) => ['copy', file, url], 'COMMIT']
   ]
-  const before = rows(database)
+  const before = await allRows(db)
   for (const [argv, text] of scenarios) {
     await t.test(`${argv('').join(' ')}: ${text}`, async (t) => {
       t.match(await cli(argv(await cutAt(t, url, text))), { code: 1, out: '', err: /^The database \S+ cannot be used: the connection was lost\n$/ })
     })
   }
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })

@@ -2,10 +2,11 @@ import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import t from 'tap'
-import { fill, rows } from '../build.js'
+import { allRows, fill } from '../build.js'
 import { cli, serve } from './io.js'
 import { readCurl } from './printed-curl.js'
 import { openFile } from '../files.js'
+import { sqliteDb } from '../sqlite.js'
 
 const paste = async (printed: string) => await readCurl(printed).send()
 
@@ -87,13 +88,13 @@ t.test("somebody else's data: is left alone, a Maria and an Ann too", async (t) 
   const file = join(t.testdir(), 'own.db')
   await (await serve(t, ['--database', file])).stop()
   const database = openFile(t, file)
-  fill(database)
+  await fill(sqliteDb(database))
   const refuses = async () => {
-    const before = rows(database)
+    const before = await allRows(sqliteDb(database))
     const { code, err } = await cli(['serve', '--demo', '--database', file, '--port', '0'])
     t.equal(code, 1)
     t.match(err, /own\.db holds other data than the demo: leave --demo out, or name a new file with --database\n$/)
-    t.strictSame(rows(database), before)
+    t.strictSame(await allRows(sqliteDb(database)), before)
   }
   await refuses()
   for (const table of ['omnichannel_contact', 'omnichannel_user', 'omnichannel_custom_field']) {

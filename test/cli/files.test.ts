@@ -4,8 +4,8 @@ import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { fill, rows } from '../build.js'
-import { lookInto, openFile } from '../files.js'
+import { allRows, fill } from '../build.js'
+import { inFile, lookInto, openFile } from '../files.js'
 import { cli, serve } from './io.js'
 
 const contact = '{"_id":"c1","name":"Contact"}\n'
@@ -16,7 +16,7 @@ async function start (t: Test) {
   const folder = t.testdir({ data: {} })
   const file = join(folder, 'data', 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
-  lookInto(file, fill)
+  await inFile(file, fill)
   return { folder: join(folder, 'data'), file, copy: join(folder, 'copy.db') }
 }
 
@@ -165,7 +165,7 @@ t.test('--create: adds the tables to a file of another program', async (t) => {
     }
     if (name === 'serve') await (await serve(t, argv)).stop()
     else t.match(await cli([name, ...argv], { stdin: contact }), { code: 0 })
-    t.ok('omnichannel_contact' in lookInto(file, rows), name)
+    t.ok('omnichannel_contact' in await inFile(file, allRows), name)
     t.match(lookInto(file, (database) => database.prepare('SELECT name FROM sqlite_schema').pluck().all()), ['theirs'])
   }
 })

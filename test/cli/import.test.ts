@@ -1,15 +1,15 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { rows } from '../build.js'
-import { lookInto } from '../files.js'
+import { allRows } from '../build.js'
+import { inFile, lookInto } from '../files.js'
 import { cli } from './io.js'
 
 const fixtures = 'test/fixtures/export'
 const kinds = ['inquiries', 'subscriptions', 'rooms', 'contacts', 'users', 'permissions', 'custom-fields']
 const everything = kinds.flatMap((kind) => [`--${kind}`, join(fixtures, `${kind}.jsonl`)])
 
-const read = (file: string) => lookInto(file, rows)
+const read = async (file: string) => await inFile(file, allRows)
 
 const expected = JSON.parse(readFileSync(join(fixtures, 'expected.json'), 'utf8')) as Record<string, unknown[]>
 const without = (tables: Record<string, unknown[]>) =>
@@ -29,7 +29,7 @@ t.test('a whole export: every row, in extended JSON of both kinds', async (t) =>
     'subscriptions: 2 new, 0 updated, 1 ignored, 0 skipped (N lines/s)',
     'inquiries: 1 new, 0 updated, 0 ignored, 0 skipped (N lines/s)'
   ])
-  t.strictSame(without(read(file)), expected)
+  t.strictSame(without(await read(file)), expected)
 })
 
 t.test('the indexes: are there again, also after an import that failed', async (t) => {
@@ -50,7 +50,7 @@ t.test('the same export again: no duplicates', async (t) => {
   const { code, out } = await cli(['import', '--database', file, ...everything])
   t.equal(code, 0)
   t.match(out, 'contacts: 0 new, 3 updated, 0 ignored, 0 skipped')
-  const again = without(read(file)) as Record<string, object[]>
+  const again = without(await read(file)) as Record<string, object[]>
   for (const row of again.omnichannel_contact!) t.match(row, { version: 2 })
   again.omnichannel_contact = again.omnichannel_contact!.map((row) => ({ ...row, version: 1 }))
   t.strictSame(again, expected)
@@ -75,7 +75,7 @@ t.test('a personal access token without a time: is as old as the import', async 
   const file = join(t.testdir(), 'a.db')
   const user = { _id: 'ann', services: { resume: { loginTokens: [{ hashedToken: 'h', type: 'personalAccessToken' }] } } }
   t.equal((await cli(['import', '--database', file, '--users', '-'], { stdin: JSON.stringify(user) })).code, 0)
-  const [token] = read(file).omnichannel_auth_token as Array<{ created_at: string }>
+  const [token] = (await read(file)).omnichannel_auth_token as Array<{ created_at: string }>
   t.ok(Math.abs(Date.parse(token!.created_at) - Date.now()) < 60_000)
 })
 

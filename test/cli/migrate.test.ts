@@ -6,23 +6,25 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { fill } from '../build.js'
+import type { Db } from '../database.js'
 import t, { engineOf, sqlite } from '../engines.js'
-import { openSchema } from '../postgres-handle.js'
+import { openSchema } from '../postgres.js'
+import { sqliteDb } from '../sqlite.js'
 import { cli } from './io.js'
 
 interface Opened {
   name: string
   /** As messages name it. */
   shown: string
-  database: Database.Database
+  db: Db
 }
 
 /** A database as an earlier version of the package left it; 0 for an empty one. */
 async function open (t: Test, version: number): Promise<Opened> {
   const opened = engineOf(t) === 'sqlite' ? openFile(t) : await openServer(t)
   for (let id = engineOf(t) === 'sqlite' ? 1 : 2; id <= version; id++) {
-    opened.database.exec(readFileSync(`src/store/migrations/${engineOf(t)}/00000${id}.sql`, 'utf8'))
-    opened.database.exec(`INSERT INTO omnichannel_migration (id) VALUES (${id})`)
+    await opened.db.exec(readFileSync(`src/store/migrations/${engineOf(t)}/00000${id}.sql`, 'utf8'))
+    await opened.db.exec(`INSERT INTO omnichannel_migration (id) VALUES (${id})`)
   }
   return opened
 }
@@ -36,23 +38,23 @@ function openFile (t: Test): Opened {
   const name = join(folder, `${++files}.db`)
   const database = new Database(name)
   t.teardown(() => { database.close() })
-  return { name, shown: name, database }
+  return { name, shown: name, db: sqliteDb(database) }
 }
 
 async function openServer (t: Test): Promise<Opened> {
-  const { database, url, close } = await openSchema()
+  const { db, url, close } = await openSchema()
   t.teardown(close)
-  return { name: url, shown: url.replace(':s3cret', ''), database }
+  return { name: url, shown: url.replace(':s3cret', ''), db }
 }
 
 /** What the database is made of, and what was recorded and granted. */
-function stateOf (t: Test, database: Database.Database): unknown {
-  if (database.prepare("SELECT name FROM sqlite_schema WHERE name = 'omnichannel_migration'").get() === undefined) return undefined
-  const recorded = database.prepare('SELECT id FROM omnichannel_migration ORDER BY 1').pluck().all()
-  const granted = database.prepare('SELECT role, permission FROM omnichannel_role_permission ORDER BY 1, 2').all()
-  if (engineOf(t) === 'sqlite') return { recorded, granted, schema: database.prepare('SELECT type, name, sql FROM sqlite_schema ORDER BY name').all() }
-  const schema = database.prepare<[], string>('SELECT current_schema()').pluck().get()!
-  const queries = [
+async function stateOf (t: Test, db: Db): Promise<unknown> {
+  if (!(await db.tables()).includes('omnichannel_migration')) return undefined
+  const recorded = await db.column('SELECT id FROM omnichannel_migration ORDER BY 1')
+  const granted = await db.rows('SELECT role, permission FROM omnichannel_role_permission ORDER BY 1, 2')
+  if (engineOf(t) === 'sqlite') return { recorded, granted, schema: await db.rows('SELECT type, name, sql FROM sqlite_schema ORDER BY name') }
+  const schema = (await db.value<string>('SELECT current_schema()'))!
+  const sql = [
     `SELECT table_name, column_name, ordinal_position, data_type, column_default, is_nullable FROM information_schema.columns
       WHERE table_schema = current_schema() AND table_name LIKE 'omnichannel_%' ORDER BY 1, 3`,
     'SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1',
@@ -60,20 +62,22 @@ function stateOf (t: Test, database: Database.Database): unknown {
     `SELECT pg_get_triggerdef(pg_trigger.oid) FROM pg_trigger JOIN pg_class ON tgrelid = pg_class.oid
       WHERE relnamespace = current_schema()::regnamespace AND NOT tgisinternal`,
     'SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace'
-  ].map((sql) => JSON.stringify(database.prepare(sql).all()).replaceAll(schema, 'schema'))
+  ]
+  const queries = []
+  for (const query of sql) queries.push(JSON.stringify(await db.rows(query)).replaceAll(schema, 'schema'))
   return { recorded, granted, queries }
 }
 
 for (const version of [0, 1, 2]) {
   t.test(`migrate, version ${version}: comes up to date once, keeps its rows, and says from which to which`, async (t) => {
-    const { name, shown, database } = await open(t, version)
+    const { name, shown, db } = await open(t, version)
     const from = engineOf(t) === 'postgres' && version === 1 ? 0 : version
-    if (version === 2) fill(database)
+    if (version === 2) await fill(db)
     const migrate = async () => await cli(['migrate', '--database', name])
     t.strictSame(await migrate(), { code: 0, out: `Migrated ${shown} from schema version ${from} to 3\n`, err: '' })
-    t.equal(database.prepare("SELECT count(*) FROM omnichannel_contact WHERE id = 'maria' AND update_id IS NULL").pluck().get(), version === 2 ? 1 : 0)
+    t.equal(await db.value("SELECT count(*) FROM omnichannel_contact WHERE id = 'maria' AND update_id IS NULL"), version === 2 ? 1 : 0)
     t.strictSame(await migrate(), { code: 0, out: `${shown} is up to date: schema version 3\n`, err: '' })
-    database.exec('DROP INDEX omnichannel_contact_email_address')
+    await db.exec('DROP INDEX omnichannel_contact_email_address')
     t.strictSame(await migrate(), { code: 0, out: `${shown} was repaired: schema version 3\n`, err: '' })
     t.strictSame(await migrate(), { code: 0, out: `${shown} is up to date: schema version 3\n`, err: '' })
   })
@@ -81,15 +85,15 @@ for (const version of [0, 1, 2]) {
   t.test(`migrate --print, version ${version}: changes nothing, and its script does what migrate does`, async (t) => {
     const [printed, migrated] = [await open(t, version), await open(t, version)]
     const file = engineOf(t) === 'sqlite' ? readFileSync(printed.name) : undefined
-    const before = stateOf(t, printed.database)
+    const before = await stateOf(t, printed.db)
     const { code, out, err } = await cli(['migrate', '--print', '--database', printed.name])
     t.strictSame({ code, err }, { code: 0, err: '' })
-    t.strictSame(stateOf(t, printed.database), before)
+    t.strictSame(await stateOf(t, printed.db), before)
     if (file !== undefined) t.ok(file.equals(readFileSync(printed.name)), 'byte by byte')
 
-    printed.database.exec(out)
+    await printed.db.exec(out)
     t.match(await cli(['migrate', '--database', migrated.name]), { code: 0 })
-    t.strictSame(stateOf(t, printed.database), stateOf(t, migrated.database))
+    t.strictSame(await stateOf(t, printed.db), await stateOf(t, migrated.db))
     t.strictSame(await cli(['migrate', '--print', '--database', printed.name]), {
       code: 0, out: '-- Nothing is to be done: the database has schema version 3.\n', err: ''
     })
@@ -107,13 +111,13 @@ sqlite.test('no file yet: migrate makes it, --print only prints', async (t) => {
   const [migrated, printed] = [new Database(file), new Database(':memory:')]
   t.teardown(() => { migrated.close(); printed.close() })
   printed.exec(out)
-  t.strictSame(stateOf(t, printed), stateOf(t, migrated))
+  t.strictSame(await stateOf(t, sqliteDb(printed)), await stateOf(t, sqliteDb(migrated)))
   t.equal(migrated.pragma('journal_mode', { simple: true }), 'delete', "the journal is the host's affair")
 })
 
 sqlite.test("a file with only another program's tables: --print prints all, --create adds the tables", async (t) => {
-  const { name, database } = await open(t, 0)
-  database.exec('CREATE TABLE theirs (id INTEGER)')
+  const { name, db } = await open(t, 0)
+  await db.exec('CREATE TABLE theirs (id INTEGER)')
   const before = readFileSync(name)
   const { code, out, err } = await cli(['migrate', '--print', '--database', name])
   t.strictSame({ code, err }, { code: 0, err: '' })
@@ -121,23 +125,23 @@ sqlite.test("a file with only another program's tables: --print prints all, --cr
   t.match(await cli(['migrate', '--database', name]), { code: 1, out: '', err: `The database file ${name} has tables, but none of this program: --create adds them\n` })
   t.ok(before.equals(readFileSync(name)))
   t.strictSame(await cli(['migrate', '--create', '--database', name]), { code: 0, out: `Migrated ${name} from schema version 0 to 3\n`, err: '' })
-  t.equal(database.prepare('SELECT count(*) FROM theirs').pluck().get(), 0)
+  t.equal(await db.value('SELECT count(*) FROM theirs'), 0)
 })
 
 sqlite.test('a printed script in another program: sqlite3 runs it', { skip: !hasProgram('sqlite3') }, async (t) => {
-  const { name, database } = await open(t, 2)
+  const { name, db } = await open(t, 2)
   const { out } = await cli(['migrate', '--print', '--database', name])
   execFileSync('sqlite3', ['-bail', name], { input: out })
-  t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [1, 2, 3])
+  t.strictSame(await db.column('SELECT id FROM omnichannel_migration'), [1, 2, 3])
 })
 
 t.test('a database that cannot be brought up to date: said why, and left alone', async (t) => {
-  const { name, shown, database } = await open(t, 2)
-  database.exec('ALTER TABLE omnichannel_contact RENAME TO person; CREATE VIEW omnichannel_contact AS SELECT * FROM person')
+  const { name, shown, db } = await open(t, 2)
+  await db.exec('ALTER TABLE omnichannel_contact RENAME TO person; CREATE VIEW omnichannel_contact AS SELECT * FROM person')
   for (const flag of [[], ['--print']]) {
     t.match(await cli(['migrate', ...flag, '--database', name]), { code: 1, out: '', err: `${shown} cannot be used: The database lacks omnichannel_contact.update_id.` })
   }
-  database.exec('DROP VIEW omnichannel_contact; ALTER TABLE person RENAME TO omnichannel_contact; INSERT INTO omnichannel_migration (id) VALUES (9)')
+  await db.exec('DROP VIEW omnichannel_contact; ALTER TABLE person RENAME TO omnichannel_contact; INSERT INTO omnichannel_migration (id) VALUES (9)')
   for (const flag of [[], ['--print']]) {
     t.match(await cli(['migrate', ...flag, '--database', name]), { code: 1, out: '', err: /schema version 9, and this version .* knows only 3: upgrade the package\n$/ })
   }

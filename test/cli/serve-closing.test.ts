@@ -7,6 +7,7 @@ import t from 'tap'
 import { as, fill, path } from '../build.js'
 import { openFile } from '../files.js'
 import { serve } from './io.js'
+import { sqliteDb } from '../sqlite.js'
 import { talk } from './start-server.js'
 
 /** One update on a connection that is kept; resolves to the answer's status and to what it says of the connection. */
@@ -23,7 +24,7 @@ async function update (url: string, agent: Agent): Promise<{ status: number | un
 t.test('50 connections that are kept and go on sending: each is told, and none is reset', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const { url, stop } = await serve(t, ['--database', file])
-  fill(openFile(t, file))
+  await fill(sqliteDb(openFile(t, file)))
   let answered = 0
   const clients = Array.from({ length: 50 }, async (_, number) => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })
@@ -54,7 +55,7 @@ t.test('requests that were sent one behind the other: are all answered, and the 
   const file = join(t.testdir(), 'a.db')
   const { url, stop } = await serve(t, ['--database', file])
   const database = openFile(t, file)
-  fill(database)
+  await fill(sqliteDb(database))
   const body = '{"contactId":"maria","name":"Maria Silva"}'
   const sent = `POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
   const { socket, closed } = await talk(Number(new URL(url).port))

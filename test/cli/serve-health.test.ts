@@ -12,8 +12,9 @@ import { as, fill, path } from '../build.js'
 import { program } from '../children.js'
 import { postgres } from '../engines.js'
 import { openFile } from '../files.js'
-import { openSchema } from '../postgres-handle.js'
+import { openSchema } from '../postgres.js'
 import { serve } from './io.js'
+import { sqliteDb } from '../sqlite.js'
 import { waitForCurl } from './printed-curl.js'
 import { talk } from './start-server.js'
 
@@ -34,7 +35,7 @@ t.test('an update that fails by itself: the database can be written, so all is w
   const file = join(t.testdir(), 'a.db')
   const { url } = await serve(t, ['--database', file, '--log-level', 'silent'])
   const database = openFile(t, file)
-  fill(database)
+  await fill(sqliteDb(database))
   database.exec("CREATE TRIGGER no BEFORE INSERT ON omnichannel_contact_email BEGIN SELECT RAISE(ABORT, 'no'); END")
   database.pragma('user_version = 7')
   t.equal(await update(url, ['a@example.com']), 500)
@@ -46,7 +47,7 @@ t.test('a database that another program keeps locked: 503 after an update was re
   const file = join(t.testdir(), 'a.db')
   const { url, err } = await serve(t, ['--database', file])
   const database = openFile(t, file)
-  fill(database)
+  await fill(sqliteDb(database))
   database.exec('BEGIN IMMEDIATE')
   t.strictSame(await health(url), ok, 'nothing has failed yet')
   t.equal(await update(url, ['a@example.com']), 503)
@@ -112,11 +113,11 @@ t.test('a full disk: 503 while updates fail, and well again as soon as there is 
 })
 
 postgres.test('a server that has become read-only: 503 after an update has failed, and not where one fails by itself', async (t) => {
-  const { database, url, close } = await openSchema()
+  const { db, url, close } = await openSchema()
   t.teardown(close)
   const first = await serve(t, ['--database', url, '--log-level', 'silent'])
-  fill(database)
-  database.exec('ALTER TABLE omnichannel_contact_email ADD CHECK (false) NOT VALID')
+  await fill(db)
+  await db.exec('ALTER TABLE omnichannel_contact_email ADD CHECK (false) NOT VALID')
   t.equal(await update(first.url, ['a@example.com']), 500)
   t.strictSame(await health(first.url), ok)
   await first.stop()

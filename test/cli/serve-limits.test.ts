@@ -8,6 +8,7 @@ import t from 'tap'
 import { as, fill, path } from '../build.js'
 import { serve } from './io.js'
 import { openFile } from '../files.js'
+import { sqliteDb } from '../sqlite.js'
 import { timeouts } from '../../src/cli/serve/server.js'
 import { startServer, talk } from './start-server.js'
 
@@ -146,7 +147,7 @@ t.test('a connection that sends faster than it is answered: is ended, and what w
   const file = join(t.testdir(), 'a.db')
   const { url } = await serve(t, ['--database', file, '--log-level', 'silent'])
   const database = openFile(t, file)
-  fill(database)
+  await fill(sqliteDb(database))
   const request = (headers: string, body: string) => `POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\nContent-Type: application/json\r\n${headers}\r\n${body}`
   const body = `{"contactId":"maria","name":"${'x'.repeat(200_000)}"}`
   const forms = [

@@ -8,6 +8,7 @@ import { createProgram } from '../../src/cli/program.js'
 import { as, fill, path } from '../build.js'
 import { cli, serve } from './io.js'
 import { lookInto, openFile } from '../files.js'
+import { sqliteDb } from '../sqlite.js'
 
 const update = async (url: string, body: unknown, headers = as('ann')) => await fetch(url + path, {
   method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body)
@@ -19,7 +20,7 @@ t.test('a new file: is created, served, and reported healthy', async (t) => {
   t.strictSame(await (await fetch(`${url}/health`)).json(), { status: 'ok' })
   const database = openFile(t, file)
   t.equal(database.pragma('journal_mode', { simple: true }), 'wal')
-  fill(database)
+  await fill(sqliteDb(database))
   const reply = await update(url, { contactId: 'maria', name: 'Maria Silva' })
   t.equal(reply.status, 200)
   t.equal(database.prepare('SELECT fname FROM omnichannel_room WHERE id = ?').pluck().get('room-1'), 'Maria Silva')
@@ -114,7 +115,7 @@ t.test('while it closes: who comes on an open connection is answered in the word
   const file = join(t.testdir(), 'a.db')
   const { url, stop } = await serve(t, ['--database', file])
   const database = openFile(t, file)
-  fill(database)
+  await fill(sqliteDb(database))
   database.exec('BEGIN IMMEDIATE')
   const { say, heard } = await talk(url)
   say(request('{"contactId":"maria","name":"Maria Silva"}'))
@@ -162,7 +163,7 @@ t.test('a signal: what waits is answered first, and the process is left as it wa
     const file = join(t.testdir(), `${signal}.db`)
     const { url, stop, listeners } = await serve(t, ['--database', file])
     const database = openFile(t, file)
-    fill(database)
+    await fill(sqliteDb(database))
     database.exec('BEGIN IMMEDIATE')
     const reply = update(url, { contactId: 'maria', emails: ['waited@example.com'] })
     await new Promise((resolve) => setTimeout(resolve, 200))

@@ -3,18 +3,18 @@
 import type { Test } from 'tap'
 import { as, fill, path } from '../build.js'
 import { postgres as t } from '../engines.js'
-import { openSchema } from '../postgres-handle.js'
+import { openSchema } from '../postgres.js'
 import { cli, serve } from './io.js'
 
 async function open (t: Test) {
-  const { database, url, close, given } = await openSchema()
+  const { db, url, close } = await openSchema()
   t.teardown(close)
   const on = async (...argv: string[]) => await cli([...argv, '--database', url])
-  return { database, url, on, given }
+  return { db, url, on }
 }
 
 t.test('user, token and contact: as on a file', async (t) => {
-  const { database, on } = await open(t)
+  const { db, on } = await open(t)
   t.strictSame(await on('user', 'add', 'eve', '--role', 'livechat-agent', '--name', 'Eve'), { code: 0, out: 'Added user eve\n', err: '' })
   t.strictSame(await on('user', 'add', 'eve', '--username', 'e'), { code: 0, out: 'Updated user eve\n', err: '' })
   t.match(await on('user', 'deactivate', 'eve'), { code: 0, out: 'Deactivated user eve\n' })
@@ -24,10 +24,10 @@ t.test('user, token and contact: as on a file', async (t) => {
   t.match((await on('token', 'list')).out, /^eve {3}laptop {2}\S{12} {2}\d{4}-\S+Z {2}\d{4}-\S+Z$/m)
   t.match(await on('token', 'revoke', 'eve', 'laptop'), { code: 0 })
   t.match(await on('user', 'remove', 'eve'), { code: 0 })
-  t.equal(database.prepare('SELECT count(*) FROM omnichannel_user_role').pluck().get(), 0)
+  t.equal(await db.value('SELECT count(*) FROM omnichannel_user_role'), 0)
 
-  fill(database)
-  database.exec("INSERT INTO omnichannel_contact_email VALUES ('blank', 0, 'Maria@Example.com'), ('gone', 0, 'maria@example.net')")
+  await fill(db)
+  await db.exec("INSERT INTO omnichannel_contact_email VALUES ('blank', 0, 'Maria@Example.com'), ('gone', 0, 'maria@example.net')")
   const ids = async (search: string) => (JSON.parse((await on('contact', 'list', '--json', '--search', search)).out) as Array<{ _id: string }>).map(({ _id }) => _id)
   t.strictSame(await ids('maria@exam'), ['maria'])
   t.strictSame(await ids('Maria@Exam'), ['blank', 'maria'])
@@ -38,27 +38,27 @@ t.test('user, token and contact: as on a file', async (t) => {
 })
 
 t.test('searches are answered by the indexes', async (t) => {
-  const { database, on } = await open(t)
+  const { db, on } = await open(t)
   await on('user', 'add', 'ann')
-  const plan = (sql: string): string => {
-    database.exec('SET enable_seqscan = off')
-    return (database.prepare(`EXPLAIN ${sql}`).pluck().all() as string[]).join('\n')
+  const plan = async (sql: string): Promise<string> => {
+    await db.exec('SET enable_seqscan = off')
+    return (await db.column<string>(`EXPLAIN ${sql}`)).join('\n')
   }
-  t.match(plan("SELECT 1 FROM omnichannel_contact_email WHERE left(address, 100) COLLATE \"C\" >= 'a' AND left(address, 100) COLLATE \"C\" < 'b'"),
+  t.match(await plan("SELECT 1 FROM omnichannel_contact_email WHERE left(address, 100) COLLATE \"C\" >= 'a' AND left(address, 100) COLLATE \"C\" < 'b'"),
     'omnichannel_contact_email_address')
-  t.match(plan("SELECT 1 FROM omnichannel_contact_phone WHERE left(phone_number, 100) COLLATE \"C\" >= 'a' AND left(phone_number, 100) COLLATE \"C\" < 'b'"),
+  t.match(await plan("SELECT 1 FROM omnichannel_contact_phone WHERE left(phone_number, 100) COLLATE \"C\" >= 'a' AND left(phone_number, 100) COLLATE \"C\" < 'b'"),
     'omnichannel_contact_phone_number')
 })
 
 t.test('serve: answers, and its name shows no password', async (t) => {
-  const { database, url } = await open(t)
+  const { db, url } = await open(t)
   const server = await serve(t, ['--database', url])
-  fill(database)
+  await fill(db)
   const reply = await fetch(server.url + path, {
     method: 'POST', headers: { 'content-type': 'application/json', ...as('ann') }, body: '{"contactId":"maria","name":"Marie"}'
   })
   t.equal(reply.status, 200)
-  t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Marie')
+  t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), 'Marie')
   t.strictSame(await (await fetch(`${server.url}/health`)).json(), { status: 'ok' })
   t.match(server.out(), 'Serving postgres://postgres@/postgres?')
   t.notMatch(server.out() + server.err(), 's3cret')
@@ -72,14 +72,14 @@ t.test('serve --demo: fills an empty schema', async (t) => {
 })
 
 t.test('a server that does not answer, or wrongly: /health says so', async (t) => {
-  const { database, url } = await open(t)
+  const { db, url } = await open(t)
   const server = await serve(t, ['--database', url])
-  database.exec('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = current_schema()')
+  await db.exec('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = current_schema()')
   t.equal((await fetch(`${server.url}/health`)).status, 200, 'connections that were lost')
-  database.exec('BEGIN; LOCK TABLE omnichannel_migration')
+  await db.exec('BEGIN; LOCK TABLE omnichannel_migration')
   t.equal((await fetch(`${server.url}/health`)).status, 503)
   t.match(server.err(), 'no answer in time')
-  database.exec('ROLLBACK; DROP TABLE omnichannel_migration')
+  await db.exec('ROLLBACK; DROP TABLE omnichannel_migration')
   t.equal((await fetch(`${server.url}/health`)).status, 503)
 })
 

@@ -7,6 +7,7 @@ import { Writable } from 'node:stream'
 import type { Test } from 'tap'
 import { createServer, timeouts, type ServerSettings } from '../../src/cli/serve/server.js'
 import { fill } from '../build.js'
+import { sqliteDb } from '../sqlite.js'
 import { readAsset } from './io.js'
 
 interface Setup extends Partial<ServerSettings> {
@@ -23,7 +24,7 @@ export async function startServer (t: Test, { times = {}, ...settings }: Setup =
     { stderr, readAsset },
     { ...timeouts, ...times }
   )
-  fill(database)
+  await fill(sqliteDb(database))
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(async () => {
     app.server.closeAllConnections()

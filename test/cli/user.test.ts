@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { hashToken } from '../../src/index.js'
-import { path, rows } from '../build.js'
+import { allRows, path } from '../build.js'
 import { cli, serve } from './io.js'
-import { lookInto, openFile } from '../files.js'
+import { inFile, lookInto, openFile } from '../files.js'
 
 function start (t: Test) {
   const file = join(t.testdir(), 'users.db')
@@ -11,7 +11,7 @@ function start (t: Test) {
   return {
     file,
     command: async (...argv: string[]) => await cli(argv, { env }),
-    tables: () => lookInto(file, rows)
+    tables: async () => await inFile(file, allRows)
   }
 }
 
@@ -21,7 +21,7 @@ t.test('user: added, changed, listed, deactivated, activated, removed', async (t
     { code: 0, out: 'Added user ann\n', err: '' })
   t.equal((await command('user', 'add', 'bob')).out, 'Added user bob\n')
   t.equal((await command('user', 'add', 'ann', '--role', 'admin', '--role', 'livechat-manager', '--username', 'ann.lee')).out, 'Updated user ann\n')
-  t.strictSame(tables().omnichannel_user, [
+  t.strictSame((await tables()).omnichannel_user, [
     { id: 'ann', username: 'ann.lee', name: 'Ann Lee', active: 1 }, { id: 'bob', username: 'bob', name: '', active: 1 }
   ])
   t.equal((await command('user', 'deactivate', 'bob')).out, 'Deactivated user bob\n')
@@ -34,7 +34,7 @@ t.test('user: added, changed, listed, deactivated, activated, removed', async (t
   t.equal((await command('user', 'activate', 'bob')).out, 'Activated user bob\n')
   t.equal((await command('token', 'create', 'ann')).code, 0)
   t.equal((await command('user', 'remove', 'ann')).out, 'Removed user ann\n')
-  const { omnichannel_user: users, omnichannel_user_role: roles, omnichannel_auth_token: tokens } = tables()
+  const { omnichannel_user: users, omnichannel_user_role: roles, omnichannel_auth_token: tokens } = await tables()
   t.strictSame([users, roles, tokens], [[{ id: 'bob', username: 'bob', name: '', active: 1 }], [], []])
 })
 
@@ -79,7 +79,7 @@ t.test('token: printed once, stored hashed, good for a call until it is revoked'
   const { code, out, err } = await command('token', 'create', 'ann', '--name', 'crm', '--expires', '30d')
   t.equal(code, 0)
   t.match(out, /^[\w-]{43}\n$/)
-  const [row] = tables().omnichannel_auth_token as Array<Record<string, string>>
+  const [row] = (await tables()).omnichannel_auth_token as Array<Record<string, string>>
   t.equal(err, `The token expires at ${row!.expires_at}\nA call sends it as X-Auth-Token, with X-User-Id: ann\n`)
   t.match(row, { hashed_token: hashToken(out.trim()), user_id: 'ann', name: 'crm' })
   t.equal(Math.round((Date.parse(row!.expires_at!) - Date.now()) / 86_400_000), 30)
@@ -104,7 +104,7 @@ t.test('token list and revoke: by user, by the start of the hash, never more tha
   t.equal((await command('token', 'list')).out.trimEnd().split('\n').length, 4)
 
   t.match(await command('token', 'revoke', 'ann', 'one'), { code: 1, err: 'User ann has 2 tokens one: name one by its hash, see token list ann\n' })
-  const stored = tables().omnichannel_auth_token as Array<Record<string, string>>
+  const stored = (await tables()).omnichannel_auth_token as Array<Record<string, string>>
   const hash = stored.find((row) => row.user_id === 'ann')!.hashed_token!
   t.equal((await command('token', 'revoke', 'bob', hash.slice(0, 12))).code, 1)
   t.equal((await command('token', 'revoke', 'ann', '--', hash.slice(0, 12))).code, 0)
@@ -127,7 +127,7 @@ t.test('token create --expires: a duration, a date or a time, and stderr says wh
     const said = /^The token expires at (.*)$/m.exec(err)?.[1] ?? ''
     if (typeof expected === 'string') t.equal(said, expected, when)
     else t.ok(Math.abs(Date.parse(said) - now - expected) < 60_000, when)
-    t.match(tables().omnichannel_auth_token!.find((row) => (row as { name: string }).name === when), { expires_at: said }, when)
+    t.match((await tables()).omnichannel_auth_token!.find((row) => (row as { name: string }).name === when), { expires_at: said }, when)
   }
   t.match(await command('token', 'create', 'ann'), { err: /^The token does not expire\n/ })
 })
@@ -135,13 +135,13 @@ t.test('token create --expires: a duration, a date or a time, and stderr says wh
 t.test('user add: an id that a header cannot carry is refused with the reason', async (t) => {
   const { command, tables } = start(t)
   await command('user', 'add', 'ann', '--role', 'admin')
-  const before = tables()
+  const before = await tables()
   for (const id of ['é', ' ann', 'ann ', '\tann', 'a\nb', 'a\tb', 'a\x7f', 'a\x9b', '漢', 'a\u202e']) {
     const { code, out, err } = await command('user', 'add', '--role', 'admin', '--', id)
     t.strictSame([code, out], [2, ''], id)
     t.match(err, /: it must be of ASCII .*, without a blank at its beginning or end: calls send it in a header; see user add --help\n$/, id)
   }
-  t.strictSame(tables(), before)
+  t.strictSame(await tables(), before)
   for (const id of ['a', 'ann lee', "~!@#$%^&*()_+|'"]) t.match(await command('user', 'add', id, '--role', 'admin'), { code: 0, err: '' }, id)
 })
 
@@ -155,7 +155,7 @@ t.test('token create for a user whose id a header cannot carry: a warning', asyn
 t.test('blank values and operands: called wrongly', async (t) => {
   const { command, tables } = start(t)
   await command('user', 'add', 'ann', '--role', 'admin')
-  const before = tables()
+  const before = await tables()
   const scenarios = [
     ['user', 'add', 'ann', '--name', ''], ['user', 'add', 'ann', '--username', ' '], ['user', 'add', 'ann', '--role='],
     ['user', 'remove', ''], ['user', 'activate', ' '], ['user', 'deactivate', ''],
@@ -171,14 +171,14 @@ t.test('blank values and operands: called wrongly', async (t) => {
     t.strictSame([code, out], [2, ''], argv.join(' '))
     t.match(err, /: it must not be blank; see [a-z ]+ --help\n$/, argv.join(' '))
   }
-  t.strictSame(tables(), before)
+  t.strictSame(await tables(), before)
 })
 
 t.test('refused: one sentence, and nothing stored', async (t) => {
   const { command, tables } = start(t)
   t.match(await command('user', 'list'), { code: 1, err: /^There is no database file .*users\.db: name it with --database\n$/ })
   await command('user', 'add', 'ann')
-  const before = tables()
+  const before = await tables()
   const expires = (when: string) =>
     `Option '--expires <WHEN>' argument '${when}' is invalid: it must be a duration such as 90d, 12h or P90D, or a date or time to come such as 2027-01-31 or 2027-01-31T12:00:00Z; see token create --help`
   const scenarios: Array<[argv: string[], code: number, sentence: string]> = [
@@ -200,5 +200,5 @@ t.test('refused: one sentence, and nothing stored', async (t) => {
   for (const [argv, code, sentence] of scenarios) {
     t.strictSame(await command(...argv), { code, out: '', err: `${sentence}\n` }, argv.join(' '))
   }
-  t.strictSame(tables(), before)
+  t.strictSame(await tables(), before)
 })

@@ -12,7 +12,7 @@ const origin = 'https://desk.example.com'
 
 /** An answer of each kind. */
 async function answers (t: Test, setup: Setup): Promise<LightMyRequestResponse[]> {
-  const { app, database, update } = await build(t, { ...setup, bodyLimit: 200, lockTimeout: 300 })
+  const { app, db, update } = await build(t, { ...setup, bodyLimit: 200, lockTimeout: 300 })
   const ask = async (body: unknown, headers: Record<string, string> = as('ann')): Promise<LightMyRequestResponse> =>
     await update(body, { ...headers, origin })
   const replies = [
@@ -22,9 +22,9 @@ async function answers (t: Test, setup: Setup): Promise<LightMyRequestResponse[]
     await ask({ contactId: 'maria' }, as('nick')),
     await ask({ contactId: 'maria', name: 'x'.repeat(300) })
   ]
-  hold(database)
+  await hold(db)
   replies.push(await ask({ contactId: 'maria', name: 'X' }))
-  database.exec('ROLLBACK; DROP TABLE omnichannel_custom_field')
+  await db.exec('ROLLBACK; DROP TABLE omnichannel_custom_field')
   replies.push(await ask({ contactId: 'maria', customFields: {} }))
   t.strictSame(replies.map((reply) => reply.statusCode), [200, 400, 401, 403, 413, 503, 500])
   for (const reply of replies) {

@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { as, build, path, rows, type Setup, type World } from '../build.js'
+import { allRows, as, build, path, type Setup, type World } from '../build.js'
 
 const json = { 'content-type': 'application/json' }
 const invalid = (reason: string) => ({ success: false, error: `${reason} [invalid-params]`, errorType: 'invalid-params' })
@@ -51,7 +51,7 @@ function meddleEarly (app: FastifyInstance): void {
 
 const ajv = { customOptions: { removeAdditional: 'all', coerceTypes: 'array', allErrors: true, useDefaults: true } } as const
 const bentFactory = () => () => () => ({ error: new Error('bent') })
-const bigIntegers = (_app: FastifyInstance, database: Database.Database) => { database.defaultSafeIntegers(true) }
+const bigIntegers = (_app: FastifyInstance, { database }: { database: Database.Database }) => { database.defaultSafeIntegers(true) }
 
 const hosts: Record<string, Setup> = {
   'Ajv that strips and coerces': { server: { ajv } },
@@ -66,23 +66,23 @@ const hosts: Record<string, Setup> = {
   'a prototype that is not to be poisoned': { server: { onProtoPoisoning: 'error', onConstructorPoisoning: 'error', bodyLimit: 1 } },
   'big integers, set before': { host: bigIntegers },
   'big integers, set after': { late: bigIntegers },
-  'foreign keys on': { host: (_app, database) => { database.pragma('foreign_keys = ON') } },
-  'foreign keys off': { host: (_app, database) => { database.pragma('foreign_keys = OFF') } }
+  'foreign keys on': { host: (_app, { database }) => { database.pragma('foreign_keys = ON') } },
+  'foreign keys off': { host: (_app, { database }) => { database.pragma('foreign_keys = OFF') } }
 }
 
 function guard (database: Database.Database): void {
   database.exec("CREATE TRIGGER guard BEFORE UPDATE ON omnichannel_contact WHEN old.id = 'blank' BEGIN SELECT RAISE(ABORT, 'bent'); END")
 }
 
-async function ask (t: Test, { app, database }: World): Promise<object[]> {
+async function ask (t: Test, { app, database, db }: World): Promise<object[]> {
   guard(database)
   const answers: object[] = []
   for (const [situation, { headers, payload }, status, body] of calls) {
-    const before = rows(database)
+    const before = await allRows(db)
     const reply = await app.inject({ method: 'POST', url: path, headers, ...payload !== undefined && { payload } })
     t.equal(reply.statusCode, status, situation)
     if (body !== undefined) t.strictSame(reply.json(), body, situation)
-    if (status !== 200) t.strictSame(rows(database), before, `${situation}: nothing changed`)
+    if (status !== 200) t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
     t.match(reply.headers, { 'content-type': /^application\/json$/, 'cache-control': 'no-store', pragma: 'no-cache' }, situation)
     answers.push({ headers: { ...reply.headers, date: '' }, body: reply.body.replace(/"_updatedAt":"[^"]*"/, '') })
   }
@@ -117,15 +117,15 @@ t.test('a host that iterates on the same handle: an update waits until it is don
 })
 
 t.test('a host that never ends its iteration: 503', async (t) => {
-  const { update, database } = await build(t, { lockTimeout: 20, authenticate: () => ({ id: 'ann' }), authorize: () => true })
-  const before = rows(database)
+  const { update, database, db } = await build(t, { lockTimeout: 20, authenticate: () => ({ id: 'ann' }), authorize: () => true })
+  const before = await allRows(db)
   const iterator = database.prepare('SELECT id FROM omnichannel_contact').iterate()
   iterator.next()
   const reply = await update({ contactId: 'maria', name: 'Marie' })
   iterator.return!()
   t.equal(reply.statusCode, 503)
   t.strictSame(reply.json(), { success: false, error: 'error-database-busy' })
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })
 
 t.test('no log line holds a token, and no body holds a stack', async (t) => {

@@ -9,7 +9,7 @@ interface Tables {
 
 t.test("a host with its own Kysely on the handle: both sides' transactions interleave, and each keeps what it was told", async (t) => {
   const { database, update } = await build(t, {
-    host: (_app, database) => { database.exec('CREATE TABLE ledger (entry TEXT, half INTEGER)') }
+    host: (_app, { database }) => { database.exec('CREATE TABLE ledger (entry TEXT, half INTEGER)') }
   })
   const kysely = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })
   const insert = async (transaction: Transaction<Tables>, entry: string, half: number): Promise<void> => {

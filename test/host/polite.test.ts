@@ -2,8 +2,9 @@ import Database from 'better-sqlite3'
 import fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import omnichannelContacts from '../../src/index.js'
-import { as, build, fill, path, rows } from '../build.js'
+import { allRows, as, build, fill, path } from '../build.js'
 import { openFile } from '../files.js'
+import { sqliteDb } from '../sqlite.js'
 
 const pragmas = [
   'application_id', 'auto_vacuum', 'automatic_index', 'busy_timeout', 'cache_size', 'cache_spill', 'cell_size_check', 'checkpoint_fullfsync',
@@ -97,7 +98,7 @@ t.test('a host is as before after registering, serving and closing', async (t) =
     t.strictSame(Object.keys(options), ['database', 'lockTimeout', 'onContactUpdated'])
 
     await app.ready()
-    fill(database)
+    await fill(sqliteDb(database))
     const payload = { contactId: 'maria', name: 'Marie', emails: ['a@b'], customFields: { plan: 'gold' }, wipeConflicts: true }
     t.equal((await app.inject({ method: 'POST', url: path, headers: as('ann'), payload })).statusCode, 200)
     t.equal((await app.inject({ method: 'POST', url: path, headers: as('ann'), payload: { contactId: 'who' } })).statusCode, 400)
@@ -115,8 +116,8 @@ t.test('a host knows the plugin by its name, for the dependencies of its own', a
 })
 
 t.test('two registrations on one handle: both serve, each by its own rules', async (t) => {
-  const { app, database, update } = await build(t, {
-    late: async (app, database) => {
+  const { app, db, update } = await build(t, {
+    late: async (app, { database }) => {
       await app.register(omnichannelContacts, { database, prefix: '/other', authenticate: () => ({ id: 'ann' }), bodyLimit: 100 })
     }
   })
@@ -127,7 +128,7 @@ t.test('two registrations on one handle: both serve, each by its own rules', asy
   t.equal((await other({ contactId: 'maria', name: 'M'.repeat(100) })).statusCode, 413)
   const replies = await Promise.all([1, 2, 3, 4].flatMap((n) => [update({ contactId: 'maria', name: `${n}` }), other({ contactId: 'maria', name: `other ${n}` })]))
   t.strictSame(replies.map((reply) => reply.statusCode), Array(8).fill(200))
-  t.match(rows(database).omnichannel_contact, [{}, {}, { id: 'maria', version: 11 }])
+  t.match((await allRows(db)).omnichannel_contact, [{}, {}, { id: 'maria', version: 11 }])
 })
 
 t.test('prefix: the route is where the host says', async (t) => {
@@ -147,7 +148,7 @@ t.test('prefix: the route is where the host says', async (t) => {
     const app = fastify()
     t.teardown(async () => { await app.close(); database.close() })
     await app.register(async (child) => { await child.register(omnichannelContacts, { database, ...options }) }, { prefix: outer })
-    fill(database)
+    await fill(sqliteDb(database))
     const reply = await app.inject({ method: 'POST', url, headers: as('ann'), payload: { contactId: 'maria' } })
     t.equal(reply.statusCode, 200, url)
   }

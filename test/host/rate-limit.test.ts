@@ -1,25 +1,25 @@
 import rateLimit from '@fastify/rate-limit'
 import t from '../engines.js'
-import { as, build, rows } from '../build.js'
+import { allRows, as, build } from '../build.js'
 
 const text = (seconds: number): string => 'Error, too many requests. Please slow down. ' +
   `You must wait ${seconds} seconds before trying this endpoint again. [error-too-many-requests]`
 
 t.test('ten calls a minute: the eleventh is refused in the words of the contract, with the seconds that are left', async (t) => {
-  const { update, database } = await build(t, {
+  const { update, db } = await build(t, {
     host: async (app) => { await app.register(rateLimit, { max: 10, timeWindow: '1 minute' }) }
   })
   for (let call = 1; call <= 10; call++) {
     t.equal((await update({ contactId: 'maria', name: `Maria ${call}` })).statusCode, 200)
   }
-  const before = rows(database)
+  const before = await allRows(db)
   const reply = await update({ contactId: 'maria', name: 'Too much' })
   const seconds = Number(reply.headers['retry-after'])
   t.ok(seconds >= 30 && seconds <= 60, 'about a minute is left')
   t.equal(reply.statusCode, 429)
   t.strictSame(reply.json(), { success: false, error: text(seconds) })
   t.match(reply.headers, { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' })
-  t.strictSame(rows(database), before, 'nothing changed')
+  t.strictSame(await allRows(db), before, 'nothing changed')
 })
 
 t.test('a caller who is refused is counted too', async (t) => {

@@ -1,6 +1,6 @@
 import jwt from '@fastify/jwt'
 import t from '../engines.js'
-import { as, build, rows } from '../build.js'
+import { allRows, as, build } from '../build.js'
 
 const unauthorized = {
   success: false,
@@ -10,7 +10,7 @@ const unauthorized = {
 }
 
 t.test('@fastify/jwt: the token says who calls, the roles in the database what they may', async (t) => {
-  const { app, database, update } = await build(t, {
+  const { app, db, update } = await build(t, {
     host: async (app) => { await app.register(jwt, { secret: 'a secret of the host' }) },
     authenticate: async (request) => ({ id: (await request.jwtVerify<{ sub: string }>()).sub })
   })
@@ -29,13 +29,13 @@ t.test('@fastify/jwt: the token says who calls, the roles in the database what t
     'a token without a signature': bearer(`${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from('{"sub":"ann"}').toString('base64url')}.`),
     'an expired token': bearer(app.jwt.sign({ sub: 'ann', exp: 1_600_000_000 }))
   }
-  const before = rows(database)
+  const before = await allRows(db)
   for (const [situation, headers] of Object.entries(refused)) {
     const reply = await update({ contactId: 'maria', name: 'Mallory' }, headers)
     t.equal(reply.statusCode, 401, situation)
     t.strictSame(reply.json(), unauthorized, situation)
   }
-  t.strictSame(rows(database), before, 'nothing changed')
+  t.strictSame(await allRows(db), before, 'nothing changed')
 })
 
 interface Session {
@@ -44,7 +44,7 @@ interface Session {
 
 t.test("a session of the host's own: found by a hook that ran before, and gone with it", async (t) => {
   const sessions = new Map<string, Session>([['s-1', { userId: 'ann' }], ['s-2', { userId: 'nick' }]])
-  const { database, update } = await build(t, {
+  const { db, update } = await build(t, {
     host: (app) => {
       app.decorateRequest('session', null)
       app.addHook('onRequest', async (request) => {
@@ -60,11 +60,11 @@ t.test("a session of the host's own: found by a hook that ran before, and gone w
   const status = async (cookie?: string): Promise<number> =>
     (await update({ contactId: 'maria', name: 'Maria B.' }, cookie === undefined ? {} : { cookie })).statusCode
 
-  const before = rows(database)
+  const before = await allRows(db)
   t.equal(await status(), 401)
   t.equal(await status('sid=s-3'), 401)
   t.equal(await status('sid=s-2'), 403)
-  t.strictSame(rows(database), before, 'nothing changed')
+  t.strictSame(await allRows(db), before, 'nothing changed')
   t.equal(await status('theme=dark; sid=s-1'), 200)
   sessions.delete('s-1')
   t.equal(await status('theme=dark; sid=s-1'), 401)

@@ -1,10 +1,10 @@
 import underPressure from '@fastify/under-pressure'
 import t from '../engines.js'
-import { build, rows } from '../build.js'
+import { allRows, build } from '../build.js'
 
 t.test('@fastify/under-pressure: its 503 and its Retry-After stay, its words do not get out', async (t) => {
   let isHealthy = false
-  const { database, update } = await build(t, {
+  const { db, update } = await build(t, {
     host: async (app) => {
       await app.register(underPressure, {
         healthCheck: async () => isHealthy,
@@ -14,12 +14,12 @@ t.test('@fastify/under-pressure: its 503 and its Retry-After stay, its words do 
       })
     }
   })
-  const before = rows(database)
+  const before = await allRows(db)
   const refused = await update({ contactId: 'maria', name: 'X' })
   t.equal(refused.statusCode, 503)
   t.strictSame(refused.json(), { success: false, error: 'Service Unavailable' })
   t.match(refused.headers, { 'retry-after': '7', 'content-type': 'application/json', 'cache-control': 'no-store' })
-  t.strictSame(rows(database), before, 'nothing changed')
+  t.strictSame(await allRows(db), before, 'nothing changed')
 
   isHealthy = true
   for (let tries = 0; tries < 200; tries++) {

@@ -6,10 +6,10 @@ import { connect as connectHttp2, type ClientHttp2Stream } from 'node:http2'
 import { connect, type AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { as, hold, path, rows, type Setup } from '../build.js'
+import { allRows, as, hold, path, type Setup } from '../build.js'
 import t, { engineOf, postgres, type Engine } from '../engines.js'
 import { listen, observe, type Observed, type Reply } from '../observed.js'
-import { backendThatWaits } from '../postgres-handle.js'
+import { backendThatWaits } from '../postgres.js'
 import { known, signal, turns } from '../waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
@@ -52,7 +52,7 @@ interface Point {
   /** How often beforeCommit is called where the update is given up. */
   calls: number
   /** Makes the update wait, and resolves to what lets it go on. */
-  reach: (world: Observed, engine: Engine) => Promise<() => void>
+  reach: (world: Observed, engine: Engine) => Promise<() => unknown>
   isAfterCommit?: boolean
 }
 const proceed = signal
@@ -61,23 +61,23 @@ let entered = signal()
 const points: Record<string, Point> = {
   'in the queue, behind a transaction of the host': {
     engines: ['sqlite'], setup: known, calls: 0,
-    reach: async ({ database }) => {
+    reach: async ({ db }) => {
       await turns(5)
-      return () => { database.exec('COMMIT') }
+      return async () => { await db.exec('COMMIT') }
     }
   },
   'for a client of the pool': {
     engines: ['postgres'], setup: { ...known, pool: { max: 1 } }, calls: 0,
-    reach: async ({ database }) => {
+    reach: async ({ db }) => {
       await turns(20)
-      return () => { database.exec('COMMIT') }
+      return async () => { await db.exec('COMMIT') }
     }
   },
   'for the lock of the row': {
     engines: ['postgres'], calls: 0,
-    reach: async ({ database }) => {
-      await backendThatWaits(database)
-      return () => { database.exec('COMMIT') }
+    reach: async ({ db }) => {
+      await backendThatWaits(db)
+      return async () => { await db.exec('COMMIT') }
     }
   },
   'for beforeCommit': {
@@ -89,39 +89,39 @@ const points: Record<string, Point> = {
   },
   'for COMMIT': {
     engines: ['postgres'], calls: 1, isAfterCommit: true,
-    reach: async ({ database }) => {
-      await backendThatWaits(database)
-      return () => { database.exec('COMMIT') }
+    reach: async ({ db }) => {
+      await backendThatWaits(db)
+      return async () => { await db.exec('COMMIT') }
     }
   }
 }
 
 /** Makes the point one that will be reached. */
-function prepare (point: string, { database, update }: Observed): void {
+async function prepare (point: string, { db, update }: Observed): Promise<void> {
   [going, entered] = [proceed(), proceed()]
-  if (point.startsWith('in the queue')) database.exec('BEGIN')
-  if (point === 'for the lock of the row') hold(database)
+  if (point.startsWith('in the queue')) await db.exec('BEGIN')
+  if (point === 'for the lock of the row') await hold(db)
   if (point === 'for a client of the pool') {
-    database.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'blank'")
+    await db.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'blank'")
     void update({ contactId: 'blank', phones: ['1'] })
   }
   if (point !== 'for COMMIT') return
-  database.exec(`
+  await db.exec(`
     CREATE FUNCTION host_work() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext(current_schema())); RETURN NEW; END $$;
     CREATE CONSTRAINT TRIGGER host AFTER UPDATE ON omnichannel_contact DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION host_work()`)
-  database.exec('BEGIN; SELECT pg_advisory_xact_lock(hashtext(current_schema()))')
+  await db.exec('BEGIN; SELECT pg_advisory_xact_lock(hashtext(current_schema()))')
 }
 
 const summary = (reply: Reply | undefined): unknown => reply && [reply.status, (reply.body as { contact?: { name: string } }).contact?.name]
-const maria = (world: Observed): unknown => rows(world.database).omnichannel_contact!.at(-1)
+const maria = async ({ db }: Observed): Promise<unknown> => await db.row("SELECT * FROM omnichannel_contact WHERE id = 'maria'")
 
 async function start (t: Test, point: string, way: Way): Promise<Observed & { replies: FastifyReply[] }> {
   const replies: FastifyReply[] = []
   const world = await observe(t, {
     ...points[point]!.setup, ...way.setup,
     pool: { ...points[point]!.setup?.pool },
-    host: async (app, database) => {
-      await way.setup?.host?.(app, database)
+    host: async (app, opened) => {
+      await way.setup?.host?.(app, opened)
       app.addHook('preHandler', async (request, reply) => { if ((request.body as { contactId: string }).contactId === 'maria') replies.push(reply) })
     }
   })
@@ -141,8 +141,8 @@ for (const [point, { calls, reach, isAfterCommit = false, engines }] of Object.e
       if (!engines.includes(engineOf(t))) return
       const world = await start(t, point, way)
       const post = await listen(world)
-      prepare(point, world)
-      const before = maria(world)
+      await prepare(point, world)
+      const before = await maria(world)
       const { sent, reply } = name === 'handlerTimeout' ? inject(world) : post(body, { 'idempotency-key': 'k' })
       const goOn = await reach(world, engineOf(t))
       while (world.replies.length === 0) await turns(1)
@@ -150,13 +150,13 @@ for (const [point, { calls, reach, isAfterCommit = false, engines }] of Object.e
       // A reply is a thenable that waits for its answer.
       if (ending instanceof Promise) await ending
       await turns(5)
-      goOn()
+      await goOn()
       t.strictSame(summary(await reply), way.answers[isAfterCommit ? 1 : 0])
       await world.app.close()
-      t.strictSame(await world.left(), {})
-      if (isAfterCommit) t.match(maria(world), { name: 'Marie', version: 2 })
-      else t.strictSame(maria(world), before)
-      t.equal(rows(world.database).omnichannel_idempotency_key!.length, isAfterCommit ? 1 : 0)
+      t.strictSame(await world.leftovers(), {})
+      if (isAfterCommit) t.match(await maria(world), { name: 'Marie', version: 2 })
+      else t.strictSame(await maria(world), before)
+      t.equal((await allRows(world.db)).omnichannel_idempotency_key!.length, isAfterCommit ? 1 : 0)
       const ofMaria = (events: Array<{ contact: { _id: string } }>) => events.filter(({ contact }) => contact._id === 'maria').length
       t.strictSame([ofMaria(world.called), ofMaria(world.told)], [calls, isAfterCommit ? 1 : 0])
       const { id } = world.replies[0]!.request
@@ -168,31 +168,31 @@ for (const [point, { calls, reach, isAfterCommit = false, engines }] of Object.e
     if (!engines.includes(engineOf(t))) return
     const world = await start(t, point, { end: () => undefined, answers: [written, written] })
     const post = await listen(world)
-    prepare(point, world)
+    await prepare(point, world)
     const { reply } = post(body)
     const goOn = await reach(world, engineOf(t))
     let isClosed = false
     const closing = world.app.close().then(() => { isClosed = true })
     await turns(10)
     t.equal(isClosed, false)
-    goOn()
+    await goOn()
     t.strictSame(summary(await reply), written)
     await closing
-    t.match(maria(world), { name: 'Marie', version: 2 })
-    t.strictSame([await world.left(), world.complaints()], [{}, []])
+    t.match(await maria(world), { name: 'Marie', version: 2 })
+    t.strictSame([await world.leftovers(), world.complaints()], [{}, []])
   })
 }
 
 /** What makes an update wait on either engine, once its caller was looked up. */
-async function holdUpdate ({ database }: Observed): Promise<() => Promise<void>> {
-  hold(database)
+async function holdUpdate ({ db }: Observed): Promise<() => Promise<void>> {
+  await hold(db)
   return async () => {
-    database.exec('COMMIT')
+    await db.exec('COMMIT')
     await turns(40)
   }
 }
-async function isWaiting (t: Test, { database }: Observed): Promise<void> {
-  if (engineOf(t) === 'postgres') await backendThatWaits(database)
+async function isWaiting (t: Test, { db }: Observed): Promise<void> {
+  if (engineOf(t) === 'postgres') await backendThatWaits(db)
   else await turns(20)
 }
 
@@ -215,14 +215,14 @@ for (const [name, reset] of Object.entries(resets)) {
       return stream
     }
     const goOn = await holdUpdate(world)
-    const before = rows(world.database)
+    const before = await allRows(world.db)
     const stream = post({ 'idempotency-key': 'k' })
     await isWaiting(t, world)
     reset(stream)
     await turns(20)
     await goOn()
-    t.strictSame(rows(world.database), before)
-    t.strictSame([world.called, world.told, await world.left(), world.complaints()], [[], [], {}, []])
+    t.strictSame(await allRows(world.db), before)
+    t.strictSame([world.called, world.told, await world.leftovers(), world.complaints()], [[], [], {}, []])
     t.equal(world.lines.filter(({ msg }) => msg.includes('was not made')).length, 1)
     if (!name.startsWith('its stream')) return
     const again = post({ 'idempotency-key': 'k' })
@@ -238,7 +238,7 @@ t.test('HTTP/1: several requests of one connection, which is cut: none of them i
   const world = await observe(t, known)
   await world.app.listen({ host: '127.0.0.1', port: 0 })
   const goOn = await holdUpdate(world)
-  const before = rows(world.database)
+  const before = await allRows(world.db)
   const socket = connect((world.app.server.address() as AddressInfo).port, '127.0.0.1')
   const payload = JSON.stringify(body)
   const one = `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${payload.length}\r\n\r\n${payload}`
@@ -248,18 +248,18 @@ t.test('HTTP/1: several requests of one connection, which is cut: none of them i
   socket.destroy()
   await turns(20)
   await goOn()
-  t.strictSame(rows(world.database), before)
-  t.strictSame([world.called, world.told, await world.left(), world.complaints()], [[], [], {}, []])
+  t.strictSame(await allRows(world.db), before)
+  t.strictSame([world.called, world.told, await world.leftovers(), world.complaints()], [[], [], {}, []])
   t.equal(world.lines.filter(({ msg }) => msg.includes('was not made')).length, 3)
 })
 
 postgres.test('a beforeCommit that never ends, and a client that is gone: the server closes', async (t) => {
   const world = await observe(t, { lockTimeout: 1000, beforeCommit: async () => await new Promise(() => undefined) })
-  const before = rows(world.database)
+  const before = await allRows(world.db)
   const { sent, reply } = (await listen(world))(body)
   while (world.called.length === 0) await turns(1)
   sent.destroy()
   t.equal(await reply, undefined)
   await world.app.close()
-  t.strictSame([rows(world.database), world.told, await world.left()], [before, [], {}])
+  t.strictSame([await allRows(world.db), world.told, await world.leftovers()], [before, [], {}])
 })

@@ -2,7 +2,7 @@ import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import type { LightMyRequestResponse } from 'fastify'
 import t from '../engines.js'
-import { as, build, rows } from '../build.js'
+import { allRows, as, build } from '../build.js'
 import { openFile } from '../files.js'
 
 // test/contract.md, section 4: every answer, its whole body and its headers.
@@ -15,7 +15,7 @@ function hasHeaders (t: Parameters<typeof build>[0], reply: LightMyRequestRespon
 const login = 'You must be logged in to do this.'
 
 t.test('refusals: status, whole body, headers, and nothing changed', async (t) => {
-  const { update, post, database } = await build(t, { bodyLimit: 1000 })
+  const { update, post, db } = await build(t, { bodyLimit: 1000 })
   const maria = (rest: object): object => ({ contactId: 'maria', ...rest })
   const refuse = (error: string, rest: object = {}): object => ({ success: false, error, ...rest })
   const shape = (error: string): object => refuse(`${error} [invalid-params]`, { errorType: 'invalid-params' })
@@ -52,20 +52,20 @@ t.test('refusals: status, whole body, headers, and nothing changed', async (t) =
     ['name taken away by null', () => update(maria({ name: null, emails: [] })), 400, refuse('error-invalid-operation')]
   ]
   for (const [situation, ask, status, body] of scenarios) {
-    const before = rows(database)
+    const before = await allRows(db)
     const reply = await ask()
     t.equal(reply.statusCode, status, situation)
     t.strictSame(reply.json(), body, situation)
     hasHeaders(t, reply, situation)
-    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+    t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
   }
   for (const body of [maria({}), maria({ emails: [] })]) hasHeaders(t, await update(body), '200')
 })
 
 t.test('labels and keys in errors: plain text, whatever is in them', async (t) => {
-  const { update, database } = await build(t)
+  const { update, db } = await build(t)
   for (const label of ['<b>Plan & "co"</b>', '%s %d %%', '$&', '  ', 'Größe 🙂']) {
-    database.prepare("UPDATE omnichannel_custom_field SET label = ? WHERE id = 'plan'").run(label)
+    await db.exec("UPDATE omnichannel_custom_field SET label = $1 WHERE id = 'plan'", label)
     t.strictSame((await update({ contactId: 'maria', customFields: {} })).json(), { success: false, error: `Invalid value for ${label} field` })
     t.strictSame((await update({ contactId: 'maria', customFields: { plan: 'gold', [label]: 1 } })).json(), {
       success: false, error: `Custom field ${label} is not allowed`
@@ -74,7 +74,7 @@ t.test('labels and keys in errors: plain text, whatever is in them', async (t) =
 })
 
 t.test("the host's rate limit: 429 with the seconds to wait", async (t) => {
-  const { update, database } = await build(t, {
+  const { update, db } = await build(t, {
     host: (app) => {
       app.addHook('onRequest', async (_request, reply) => {
         void reply.header('retry-after', '42')
@@ -82,7 +82,7 @@ t.test("the host's rate limit: 429 with the seconds to wait", async (t) => {
       })
     }
   })
-  const before = rows(database)
+  const before = await allRows(db)
   const reply = await update({ contactId: 'maria', name: 'X' })
   t.equal(reply.statusCode, 429)
   t.strictSame(reply.json(), {
@@ -91,28 +91,28 @@ t.test("the host's rate limit: 429 with the seconds to wait", async (t) => {
   })
   t.equal(reply.headers['retry-after'], '42')
   hasHeaders(t, reply, '429')
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })
 
 t.test('something unforeseen: 500, a fixed text, the cause in the log only', async (t) => {
   const lines: string[] = []
-  const { update, database } = await build(t, { server: { logger: { stream: { write: (line: string) => { lines.push(line) } } } } })
-  database.exec("CREATE TRIGGER deny BEFORE UPDATE ON omnichannel_inquiry BEGIN SELECT RAISE(ABORT, 'the trigger says no'); END")
-  const before = rows(database)
+  const { update, db } = await build(t, { server: { logger: { stream: { write: (line: string) => { lines.push(line) } } } } })
+  await db.refuseUpdates('omnichannel_inquiry', 'the trigger says no')
+  const before = await allRows(db)
   const reply = await update({ contactId: 'maria', name: 'X', emails: [], customFields: { plan: 'silver' }, wipeConflicts: true })
   t.equal(reply.statusCode, 500)
   t.strictSame(reply.json(), { success: false, error: 'Internal server error' })
   hasHeaders(t, reply, '500')
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
   t.match(lines.filter((line) => line.includes('the trigger says no')), [/"level":50/], 'logged once, as an error')
   t.notMatch(lines.join(''), /token-of-ann/, 'no token in the log')
 })
 
 t.test('a database that stays locked: 503 and Retry-After, and good again afterwards', async (t) => {
   const file = join(t.testdir(), 'contacts.db')
-  const { update, database } = await build(t, { database: new Database(file), lockTimeout: 30 })
+  const { update, db } = await build(t, { database: new Database(file), lockTimeout: 30 })
   const other = openFile(t, file)
-  const before = rows(database)
+  const before = await allRows(db)
 
   other.exec('BEGIN IMMEDIATE')
   const reply = await update({ contactId: 'maria', name: 'X' })
@@ -121,7 +121,7 @@ t.test('a database that stays locked: 503 and Retry-After, and good again afterw
   t.strictSame(reply.json(), { success: false, error: 'error-database-busy' })
   t.match(reply.headers['retry-after'], /^[1-9]\d*$/)
   hasHeaders(t, reply, '503')
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 
   t.equal((await update({ contactId: 'maria', name: 'X' })).statusCode, 200)
 })

@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3'
 import t from '../engines.js'
 import { hashToken } from '../../src/index.js'
-import { as, build, rows } from '../build.js'
+import { allRows, as, build } from '../build.js'
 
 const refusal = {
   success: false,
@@ -11,8 +11,8 @@ const refusal = {
 }
 
 t.test('a caller who is not known is refused, whatever the reason', async (t) => {
-  const { update, database } = await build(t)
-  database.prepare('UPDATE omnichannel_auth_token SET expires_at = ? WHERE user_id = ?').run('2020-01-01T00:00:00.000Z', 'mia')
+  const { update, db } = await build(t)
+  await db.exec('UPDATE omnichannel_auth_token SET expires_at = $1 WHERE user_id = $2', '2020-01-01T00:00:00.000Z', 'mia')
 
   const callers: Record<string, Record<string, string>> = {
     'no headers': {},
@@ -25,38 +25,38 @@ t.test('a caller who is not known is refused, whatever the reason', async (t) =>
     'an inactive user': as('ina')
   }
   for (const [situation, headers] of Object.entries(callers)) {
-    const before = rows(database)
+    const before = await allRows(db)
     const reply = await update({ contactId: 'maria', name: 'Mallory' }, headers)
     t.equal(reply.statusCode, 401, situation)
     t.strictSame(reply.json(), refusal, situation)
-    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+    t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
   }
 })
 
 t.test('what is stored of a token is what Rocket.Chat stores: the standard base64 of the SHA-256 of its UTF-8 bytes', async (t) => {
   t.equal(hashToken('s3cret'), 'HsHCa1DV08WNlYMYGvgHZlX+AHVr9yhZQLo2cPmfy6A=')
   t.equal(hashToken('tökén'), 'xhpwXjKROoWJIf7APH3AJZJQeD8349gjQee9pv5+eDM=')
-  const { update, database } = await build(t)
-  database.exec("INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('HsHCa1DV08WNlYMYGvgHZlX+AHVr9yhZQLo2cPmfy6A=', 'ann')")
+  const { update, db } = await build(t)
+  await db.exec("INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('HsHCa1DV08WNlYMYGvgHZlX+AHVr9yhZQLo2cPmfy6A=', 'ann')")
   t.equal((await update({ contactId: 'maria' }, { 'x-user-id': 'ann', 'x-auth-token': 's3cret' })).statusCode, 200)
 })
 
 t.test('what the host has not committed lets nobody in, on a handle that has let many in before', async (t) => {
   const database = new Database(`${t.testdir()}/contacts.db`)
   database.pragma('journal_mode = WAL')
-  const { update } = await build(t, { database })
+  const { update, db } = await build(t, { database })
   const nick = as('nick')
   const guest = { 'x-user-id': 'ann', 'x-auth-token': 'guest' }
   // From the second on, a caller is looked up at once.
   for (let call = 0; call < 3; call++) t.equal((await update({ contactId: 'maria' })).statusCode, 200)
-  const before = rows(database)
-  database.exec(`BEGIN;
+  const before = await allRows(db)
+  await db.exec(`BEGIN;
     INSERT INTO omnichannel_user_role VALUES ('nick', 'livechat-agent');
     INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('guest')}', 'ann')`)
   // A body that is wrong tells at which door they were refused.
   const waiting = [update({}, nick), update({}, guest), update({ contactId: 'maria', name: 'Nick' }, nick)]
   await new Promise((resolve) => setTimeout(resolve, 30))
-  database.exec('ROLLBACK')
+  await db.exec('ROLLBACK')
   t.strictSame((await Promise.all(waiting)).map((reply) => reply.statusCode), [403, 401, 403])
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })

@@ -1,5 +1,5 @@
 import t from '../engines.js'
-import { as, build, changes, rows } from '../build.js'
+import { allRows, as, build, changes } from '../build.js'
 
 // test/contract.md, section 8: roles hang on users, the permission on roles.
 
@@ -8,9 +8,7 @@ const refusal = {
 }
 
 t.test('the default roles: each of them may update, nobody else', async (t) => {
-  const { update, database } = await build(t)
-  const addRole = database.prepare("INSERT INTO omnichannel_user_role (user_id, role) VALUES ('nick', ?)")
-  const dropRoles = database.prepare("DELETE FROM omnichannel_user_role WHERE user_id = 'nick'")
+  const { update, db } = await build(t)
   const scenarios: Array<[roles: string[], status: number]> = [
     [[], 403],
     [['admin'], 200],
@@ -23,13 +21,13 @@ t.test('the default roles: each of them may update, nobody else', async (t) => {
     [['user', 'guest'], 403]
   ]
   for (const [roles, status] of scenarios) {
-    dropRoles.run()
-    for (const role of roles) addRole.run(role)
-    const before = rows(database)
+    await db.exec("DELETE FROM omnichannel_user_role WHERE user_id = 'nick'")
+    for (const role of roles) await db.exec("INSERT INTO omnichannel_user_role (user_id, role) VALUES ('nick', $1)", role)
+    const before = await allRows(db)
     const reply = await update({ contactId: 'blank', phones: [roles.join()] }, as('nick'))
     t.equal(reply.statusCode, status, `roles ${roles.join()}: ${status}`)
     if (status === 403) t.strictSame(reply.json(), refusal)
-    t.equal(Object.keys(changes(before, rows(database))).length > 0, status === 200)
+    t.equal(Object.keys(changes(before, await allRows(db))).length > 0, status === 200)
   }
 })
 
@@ -41,15 +39,15 @@ t.test('users of the world: agent, manager and admin may, one without a role may
 })
 
 t.test('an administrator takes the permission away and gives it: the very next request knows', async (t) => {
-  const { update, database } = await build(t)
-  database.exec("DELETE FROM omnichannel_role_permission WHERE role = 'livechat-agent'")
+  const { update, db } = await build(t)
+  await db.exec("DELETE FROM omnichannel_role_permission WHERE role = 'livechat-agent'")
   const refused = await update({ contactId: 'maria', name: 'X' })
   t.equal(refused.statusCode, 403)
   t.strictSame(refused.json(), refusal)
 
-  database.exec("INSERT INTO omnichannel_role_permission (role, permission) VALUES ('livechat-agent', 'view-livechat-contact')")
+  await db.exec("INSERT INTO omnichannel_role_permission (role, permission) VALUES ('livechat-agent', 'view-livechat-contact')")
   t.equal((await update({ contactId: 'maria', name: 'X' })).statusCode, 403, 'another permission is not this one')
 
-  database.exec("INSERT INTO omnichannel_role_permission (role, permission) VALUES ('livechat-agent', 'update-livechat-contact')")
+  await db.exec("INSERT INTO omnichannel_role_permission (role, permission) VALUES ('livechat-agent', 'update-livechat-contact')")
   t.equal((await update({ contactId: 'maria', name: 'X' })).statusCode, 200)
 })

@@ -3,13 +3,13 @@
 import type Database from 'better-sqlite3'
 import t from 'tap'
 import { ForbiddenError, UpdateRefusedError, type ContactUpdatedEvent } from '../../src/index.js'
-import { as, build, rows } from '../build.js'
+import { allRows, as, build } from '../build.js'
 
 const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'] }
 const failed = { success: false, error: 'Internal server error' }
 
 /** A host that keeps a journal, in a table of its own. */
-const journal = (_app: unknown, database: Database.Database): void => { database.exec('CREATE TABLE journal (name TEXT NOT NULL UNIQUE)') }
+const journal = (_app: unknown, { database }: { database: Database.Database }): void => { database.exec('CREATE TABLE journal (name TEXT NOT NULL UNIQUE)') }
 const namesIn = (database: Database.Database): unknown[] => database.prepare('SELECT name FROM journal ORDER BY rowid').pluck().all()
 
 t.test('it is called once for each update that writes, after the rows and before COMMIT, with the event and the handle', async (t) => {
@@ -53,7 +53,7 @@ const throwing: Record<string, [thrown: unknown, status: number, body: object]> 
 for (const [name, [thrown, status, answer]] of Object.entries(throwing)) {
   t.test(`it throws ${name}: ${status}, and neither side's rows are there`, async (t) => {
     let told = 0
-    const { update, database } = await build(t, {
+    const { update, database, db } = await build(t, {
       host: journal,
       beforeCommit: () => {
         database.prepare("INSERT INTO journal VALUES ('half')").run()
@@ -61,10 +61,10 @@ for (const [name, [thrown, status, answer]] of Object.entries(throwing)) {
       },
       onContactUpdated: () => { told++ }
     })
-    const before = rows(database)
+    const before = await allRows(db)
     const reply = await update(body, { ...as('ann'), 'idempotency-key': 'k' })
     t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [status, answer, undefined])
-    t.strictSame(rows(database), before)
+    t.strictSame(await allRows(db), before)
     t.strictSame(namesIn(database), [])
     t.equal(told, 0)
   })
@@ -79,14 +79,14 @@ const asynchronous: Record<string, () => unknown> = {
 for (const [name, promise] of Object.entries(asynchronous)) {
   t.test(`it returns ${name}: the update is undone, and the log says why`, async (t) => {
     const lines: string[] = []
-    const { update, database } = await build(t, {
+    const { update, db } = await build(t, {
       server: { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } },
       beforeCommit: promise
     })
-    const before = rows(database)
+    const before = await allRows(db)
     const reply = await update(body)
     t.strictSame([reply.statusCode, reply.json()], [500, failed])
-    t.strictSame(rows(database), before)
+    t.strictSame(await allRows(db), before)
     t.match(lines, [/FOC_ASYNC_BEFORE_COMMIT/])
   })
 }
@@ -111,7 +111,7 @@ t.test('updates that share a commit: a refusal undoes its own update only', asyn
 })
 
 t.test("the host's own transaction() inside it nests, and a transaction that it ends is an error of its own", async (t) => {
-  const { update, database } = await build(t, {
+  const { update, database, db } = await build(t, {
     host: journal,
     beforeCommit: ({ contact }, connection) => {
       if (contact.name === 'ROLLBACK') { connection.exec('ROLLBACK'); return }
@@ -120,10 +120,10 @@ t.test("the host's own transaction() inside it nests, and a transaction that it 
   })
   t.equal((await update(body)).statusCode, 200)
   t.strictSame(namesIn(database), ['Marie'])
-  const before = rows(database)
+  const before = await allRows(db)
   t.strictSame((await update({ contactId: 'maria', name: 'ROLLBACK' })).json(), failed)
   t.strictSame((await update({ contactId: 'blank', name: 'Marie' })).json(), failed, 'its own constraint')
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
   t.equal((await update({ contactId: 'maria', name: 'Mia' })).statusCode, 200)
 })
 

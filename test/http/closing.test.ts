@@ -8,7 +8,7 @@ import { known, nameOf, turns } from '../waiting.js'
 t.test('app.close() lets waiting updates finish, or refuses them, and leaves none without an answer', async (t) => {
   for (const options of [{}, known]) {
     for (const isFreed of [true, false]) {
-      const { app, database } = await build(t, { ...options, lockTimeout: isFreed ? 10_000 : 200 })
+      const { app, database, db } = await build(t, { ...options, lockTimeout: isFreed ? 10_000 : 200 })
       await app.listen({ host: '127.0.0.1', port: 0 })
       const { port } = app.server.address() as AddressInfo
       database.exec('BEGIN')
@@ -28,14 +28,14 @@ t.test('app.close() lets waiting updates finish, or refuses them, and leaves non
       t.strictSame(await Promise.all(waiting), Array(3).fill(isFreed ? 200 : 503))
       await closing
       if (!isFreed) database.exec('COMMIT')
-      t.equal(nameOf(database) === 'Maria', !isFreed)
+      t.equal(await nameOf(db) === 'Maria', !isFreed)
       t.equal(database.open, true)
     }
   }
 })
 
 t.test('app.close() waits for what inject has sent, so that the host can close its handle then', async (t) => {
-  const { app, update, database } = await build(t, known)
+  const { app, update, database, db } = await build(t, known)
   database.exec('BEGIN')
   const waiting = update({ contactId: 'maria', name: 'Marie' })
   await turns(20)
@@ -43,7 +43,7 @@ t.test('app.close() waits for what inject has sent, so that the host can close i
   await turns(20)
   database.exec('COMMIT')
   await closing
-  t.equal(nameOf(database), 'Marie')
+  t.equal(await nameOf(db), 'Marie')
   database.close()
   t.equal((await waiting).statusCode, 200)
 })

@@ -1,5 +1,5 @@
 import t from '../engines.js'
-import { build, rows } from '../build.js'
+import { allRows, build } from '../build.js'
 
 // test/contract.md, sections 1 and 3: how a body travels.
 
@@ -40,12 +40,12 @@ t.test('a body that can be read: it is', async (t) => {
 })
 
 t.test('a form is flat: a space, a plus and other letters are decoded, brackets are just a name', async (t) => {
-  const { post, database } = await build(t)
+  const { post, db } = await build(t)
   const reply = await post('contactId=maria&name=J%C3%BCrgen+%2B%26&wipeConflicts=true', { 'content-type': form })
   t.equal(reply.json().contact.name, 'Jürgen +&')
   t.strictSame(reply.json().contact.conflictingFields, [])
 
-  const before = rows(database)
+  const before = await allRows(db)
   for (const [body, reason] of [
     ['contactId=maria&emails=a%40b', 'must be array'],
     ['contactId=maria&emails[]=a%40b', 'must NOT have additional properties'],
@@ -57,11 +57,11 @@ t.test('a form is flat: a space, a plus and other letters are decoded, brackets 
     t.equal(refused.statusCode, 400, body)
     t.strictSame(refused.json(), { success: false, error: `${reason} [invalid-params]`, errorType: 'invalid-params' }, body)
   }
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })
 
 t.test('a body that cannot be read: 400 and a sentence', async (t) => {
-  const { app, post, database } = await build(t)
+  const { app, post, db } = await build(t)
   const deep = '['.repeat(100_000)
   const scenarios: Array<[situation: string, type: string, body: string | undefined, reason: string]> = [
     ['no body, but a content type', json, undefined, missing],
@@ -83,12 +83,12 @@ t.test('a body that cannot be read: 400 and a sentence', async (t) => {
     ['a content type that is none', 'json', '{"contactId":"maria"}', unsupported],
     ['an empty content type', '', '{"contactId":"maria"}', unsupported]
   ]
-  const before = rows(database)
+  const before = await allRows(db)
   for (const [situation, type, body, reason] of scenarios) {
     const reply = await post(body, { 'content-type': type })
     t.equal(reply.statusCode, 400, situation)
     t.strictSame(reply.json(), { success: false, error: `${reason} [invalid-params]`, errorType: 'invalid-params' }, situation)
-    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+    t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
   }
   const bare = await app.inject({
     method: 'POST', url: '/api/v1/omnichannel/contacts.update', headers: { 'x-user-id': 'ann', 'x-auth-token': 'token-of-ann' }
@@ -97,8 +97,8 @@ t.test('a body that cannot be read: 400 and a sentence', async (t) => {
 })
 
 t.test('deep and huge bodies', async (t) => {
-  const { post, database } = await build(t)
-  const before = rows(database)
+  const { post, db } = await build(t)
+  const before = await allRows(db)
   const ofSize = (bytes: number): string => `{"contactId":"maria","name":"${'x'.repeat(bytes - 31)}"}`
   const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth)
   const scenarios: Array<[situation: string, body: string, status: number, error: string]> = [
@@ -116,7 +116,7 @@ t.test('deep and huge bodies', async (t) => {
     t.equal(reply.statusCode, status, situation)
     t.match(reply.json(), { success: false, error }, situation)
     t.equal(reply.json().errorType, error.endsWith('[invalid-params]') ? 'invalid-params' : undefined, situation)
-    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+    t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
   }
   const reply = await post(ofSize(256 * 1024))
   t.equal(reply.statusCode, 200, 'a body of exactly the limit')
@@ -128,8 +128,8 @@ t.test('deep and huge bodies', async (t) => {
 })
 
 t.test('too large for the option bodyLimit: 413 with that number, whatever the content type', async (t) => {
-  const { post, database } = await build(t, { bodyLimit: 10 })
-  const before = rows(database)
+  const { post, db } = await build(t, { bodyLimit: 10 })
+  const before = await allRows(db)
   for (const type of [json, form]) {
     const reply = await post('contactId=maria', { 'content-type': type })
     t.equal(reply.statusCode, 413, type)
@@ -137,5 +137,5 @@ t.test('too large for the option bodyLimit: 413 with that number, whatever the c
       success: false, error: 'The request body is larger than 10 bytes [invalid-params]', errorType: 'invalid-params'
     }, type)
   }
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })

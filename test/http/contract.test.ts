@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { LightMyRequestResponse } from 'fastify'
 import tap from 'tap'
 import t from '../engines.js'
-import { as, build, changes, hold, rows, type Setup, type World } from '../build.js'
+import { allRows, as, build, changes, hold, type Setup, type World } from '../build.js'
 
 // test/contract.md is sent as it stands: each example of section 3, and each text of sections 3 and 4.
 
@@ -24,25 +24,25 @@ function codes (cell: string): string[] {
 const shape = (error: string): object => ({ success: false, error, errorType: 'invalid-params' })
 
 t.test('section 3: each example is refused in these words', async (t) => {
-  const { post, database } = await build(t)
-  const before = rows(database)
+  const { post, db } = await build(t)
+  const before = await allRows(db)
   for (const [bodies, error] of readTable(3, '| body | `error` |') as Array<[string, string]>) {
     for (const body of [...codes(bodies), ...bodies.includes('none') ? [undefined] : []]) {
       const reply = await post(body)
       t.equal(reply.statusCode, 400, String(body))
       t.strictSame(reply.json(), shape(codes(error)[0]!), String(body))
-      t.strictSame(rows(database), before, `${body}: nothing changed`)
+      t.strictSame(await allRows(db), before, `${body}: nothing changed`)
     }
   }
 })
 
 t.test('section 3: what is coerced counts as what it becomes', async (t) => {
   const send = async (body: string): Promise<unknown> => {
-    const { post, database } = await build(t)
-    const before = rows(database)
+    const { post, db } = await build(t)
+    const before = await allRows(db)
     const reply = await post(body)
     const { contact, ...rest } = reply.json()
-    return [reply.statusCode, rest, { ...contact, _updatedAt: '' }, changes(before, rows(database))]
+    return [reply.statusCode, rest, { ...contact, _updatedAt: '' }, changes(before, await allRows(db))]
   }
   for (const [bodies, meaning] of readTable(3, '| body | counts as |') as Array<[string, string]>) {
     const expected = await send(codes(meaning)[0]!)
@@ -114,10 +114,10 @@ const provocations: Record<string, Provocation[]> = {
   'Internal server error': [refusedByHost({})],
   'error-database-busy': [{
     setup: { lockTimeout: 300 },
-    ask: async ({ update, database }) => {
-      hold(database)
+    ask: async ({ update, db }) => {
+      await hold(db)
       const reply = await update(maria)
-      database.exec('ROLLBACK')
+      await db.exec('ROLLBACK')
       tap.match(reply.headers['retry-after'], /^\d+$/)
       return reply
     }
@@ -139,13 +139,13 @@ t.test('sections 3 and 4: each text is provoked, and is answered with this statu
   for (const [stated, text] of answers) {
     for (const { setup, ask, values = {}, status = Number(stated) } of provocations[JSON.parse(text).error]!) {
       const world = await build(t, setup)
-      const before = rows(world.database)
+      const before = await allRows(world.db)
       const reply = await ask(world)
       const body = Object.entries(values).reduce((body, [name, value]) => body.replace(name, value), text)
       t.equal(reply.statusCode, status, body)
       t.strictSame(reply.json(), JSON.parse(body), body)
       t.match(reply.headers, { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }, body)
-      t.strictSame(rows(world.database), before, `${body}: nothing changed`)
+      t.strictSame(await allRows(world.db), before, `${body}: nothing changed`)
     }
   }
 })

@@ -1,7 +1,7 @@
 import { gzipSync, createGunzip } from 'node:zlib'
 import type { preParsingHookHandler } from 'fastify'
 import t from '../engines.js'
-import { as, build, changes, rows } from '../build.js'
+import { allRows, as, build, changes } from '../build.js'
 
 // test/contract.md, section 1: the bytes of a body.
 
@@ -18,8 +18,8 @@ function bytes (text: string): Buffer {
 }
 
 t.test('one byte from 80 to FF: 400, in JSON and in a form, as it is and escaped', async (t) => {
-  const { post, database } = await build(t)
-  const before = rows(database)
+  const { post, db } = await build(t)
+  const before = await allRows(db)
   for (let byte = 0x80; byte <= 0xff; byte++) {
     const hex = byte.toString(16)
     for (const [body, headers] of [
@@ -32,12 +32,12 @@ t.test('one byte from 80 to FF: 400, in JSON and in a form, as it is and escaped
       t.strictSame([reply.statusCode, reply.json()], [400, notUtf8], body)
     }
   }
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })
 
 t.test('bytes that are not UTF-8: 400 wherever they stand, whatever charset says, and nothing is written', async (t) => {
-  const { post, database } = await build(t)
-  const before = rows(database)
+  const { post, db } = await build(t)
+  const before = await allRows(db)
   const charset = (name: string): object => ({ 'content-type': `application/json; charset=${name}` })
   const name = (text: string): string => `{"contactId":"maria","name":"${text}"}`
   const scenarios: Array<[situation: string, body: string, headers?: object]> = [
@@ -78,7 +78,7 @@ t.test('bytes that are not UTF-8: 400 wherever they stand, whatever charset says
   for (const [situation, body, headers = json] of scenarios) {
     const reply = await post(bytes(body), { ...headers })
     t.strictSame([reply.statusCode, reply.json()], [400, notUtf8], situation)
-    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+    t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
   }
 })
 
@@ -113,22 +113,22 @@ t.test('UTF-8: stored as it was sent, whatever charset says', async (t) => {
 })
 
 t.test('two latin-1 bodies with one Idempotency-Key: each is refused, and the key is free', async (t) => {
-  const { post, database } = await build(t)
+  const { post, db } = await build(t)
   const keyed = { 'idempotency-key': 'k' }
-  const before = rows(database)
+  const before = await allRows(db)
   for (const byte of ['f6', 'fc']) {
     const reply = await post(bytes(`{"contactId":"maria","name":"<${byte}>"}`), keyed)
     t.strictSame([reply.statusCode, reply.json()], [400, notUtf8])
   }
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
   t.equal((await post('{"contactId":"maria","name":"ö"}', keyed)).json().contact.name, 'ö')
 })
 
 const maria = '{"contactId":"maria","name":"Ana"}'
 
 t.test('a Content-Encoding: 400 without a look at the body, in the order of the checks', async (t) => {
-  const { post, database } = await build(t, { bodyLimit: 100 })
-  const before = rows(database)
+  const { post, db } = await build(t, { bodyLimit: 100 })
+  const before = await allRows(db)
   const bodies: Array<[situation: string, body: string | Buffer | undefined, headers?: object]> = [
     ['compressed JSON', gzipSync(maria)],
     ['plain JSON', maria],
@@ -148,7 +148,7 @@ t.test('a Content-Encoding: 400 without a look at the body, in the order of the 
   }
   t.equal((await post(maria, { 'x-auth-token': 'wrong', 'content-encoding': 'gzip' })).statusCode, 401, 'a stranger')
   t.equal((await post(maria, { ...as('nick'), 'content-encoding': 'gzip' })).statusCode, 403, 'without the permission')
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })
 
 t.test('a Content-Encoding that changes nothing: as if it were not there', async (t) => {
@@ -169,19 +169,19 @@ const decompress: preParsingHookHandler = (request, _reply, payload, done) => {
 }
 
 t.test('a host that decompresses, as @fastify/compress does: what it decodes is read, after credentials and permission', async (t) => {
-  const { post, database } = await build(t, {
+  const { post, db } = await build(t, {
     bodyLimit: 1000,
     host: (app) => { app.addHook('onRoute', (route) => { route.preParsing = (route.preParsing as preParsingHookHandler[]).toSpliced(-1, 0, decompress) }) }
   })
   const gzip = { 'content-encoding': 'gzip' }
-  const before = rows(database)
+  const before = await allRows(db)
   t.equal((await post(gzipSync(maria), { ...gzip, 'x-auth-token': 'wrong' })).statusCode, 401)
   t.equal((await post(gzipSync(maria), { ...gzip, ...as('nick') })).statusCode, 403)
   t.equal((await post(gzipSync('x'.repeat(100_000)), gzip)).statusCode, 413, 'a bomb')
   t.strictSame((await post(gzipSync(bytes('<f6>')), gzip)).json(), notUtf8)
   t.equal((await post(maria, gzip)).statusCode, 400, 'what is not compressed')
   t.strictSame((await post(maria, { 'content-encoding': 'br' })).json(), compressed, 'what the host does not decode')
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
   const reply = await post(gzipSync(maria), gzip)
   t.strictSame([reply.statusCode, reply.json().contact?.name], [200, 'Ana'])
 })
@@ -233,14 +233,14 @@ t.test('a lone surrogate is U+FFFD in what is stored and answered; all else is a
 })
 
 t.test('lone surrogates: texts that are stored alike are duplicates, keys and ids are compared as they are stored', async (t) => {
-  const { post, database } = await build(t)
-  database.exec(`
+  const { post, db } = await build(t)
+  await db.exec(`
     INSERT INTO omnichannel_contact (id, name) VALUES ('c\uFFFD', 'C');
     INSERT INTO omnichannel_user (id) VALUES ('u\uFFFD');
     INSERT INTO omnichannel_user_role (user_id, role) VALUES ('u\uFFFD', 'livechat-agent');
-    INSERT INTO omnichannel_custom_field (id, label, required, regexp, visibility, scope) VALUES ('f\uFFFD', 'F', 0, '^.\uFFFD$', 'visible', 'visitor')`)
+    INSERT INTO omnichannel_custom_field (id, label, required, regexp, visibility, scope) VALUES ('f\uFFFD', 'F', FALSE, '^.\uFFFD$', 'visible', 'visitor')`)
   const duplicate = { success: false, error: 'must NOT have duplicate items (items ## 1 and 0 are identical) [invalid-params]', errorType: 'invalid-params' }
-  const before = rows(database)
+  const before = await allRows(db)
   for (const list of ['["\\ud83d","\\ude00"]', '["\\ud83d","\uFFFD"]', '["x\\udfff","x\\ud800"]', '["\\uD83D\\uDE00","😀"]']) {
     for (const key of ['emails', 'phones']) {
       const reply = await post(`{"contactId":"maria","${key}":${list}}`)
@@ -252,11 +252,11 @@ t.test('lone surrogates: texts that are stored alike are duplicates, keys and id
   t.strictSame((await post('{"contactId":"maria","customFields":{"plan":[["\\ud800"]]}}')).json().error, 'Invalid value for Plan field')
   t.strictSame((await post('{"contactId":"maria","\\ud800":1}')).json().error, 'must NOT have additional properties [invalid-params]')
   t.strictSame((await post('{"contactId":"maria\\ud800"}')).json().error, 'error-contact-not-found')
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 
   const reply = await post('{"contactId":"c\\ud800","contactManager":"u\\udc00","customFields":{"plan":"gold","f\\ud800":"no","f\\udc00":"x\\ud800"}}')
   t.equal(reply.statusCode, 200)
-  t.match(changes(before, rows(database)), {
+  t.match(changes(before, await allRows(db)), {
     'contact c\uFFFD': { contact_manager: 'u\uFFFD', custom_fields: '{"plan":"gold","f\uFFFD":"x\uFFFD"}' }
   }, 'of two keys that become one the last counts')
 })
@@ -278,18 +278,18 @@ t.test('a body that is nothing but escapes: answered', async (t) => {
 })
 
 t.test('a lone surrogate where a value is compared: as U+FFFD, on every engine', async (t) => {
-  const { post, database } = await build(t)
+  const { post, db } = await build(t)
   const replaced = '\uFFFD'
-  database.exec(`INSERT INTO omnichannel_user (id, username, name) VALUES ('${replaced}', '', '');
+  await db.exec(`INSERT INTO omnichannel_user (id, username, name) VALUES ('${replaced}', '', '');
     INSERT INTO omnichannel_user_role VALUES ('${replaced}', 'livechat-agent');
     INSERT INTO omnichannel_contact (id, name) VALUES ('${replaced}', 'Replaced');
     INSERT INTO omnichannel_custom_field (id, regexp) VALUES ('${replaced}', '^${replaced}$')`)
   const manager = await post('{"contactId":"maria","contactManager":"\\ud800"}')
   t.strictSame([manager.statusCode, manager.json().contact?.contactManager], [200, replaced])
-  t.equal(database.prepare("SELECT contact_manager FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), replaced)
+  t.equal(await db.value("SELECT contact_manager FROM omnichannel_contact WHERE id = 'maria'"), replaced)
   const found = await post('{"contactId":"\\udfff","name":"\\ud800"}')
   t.strictSame([found.statusCode, found.json().contact?._id, found.json().contact?.name], [200, replaced, replaced])
-  t.strictSame(database.prepare(`SELECT name FROM omnichannel_contact WHERE id = '${replaced}'`).pluck().get(), replaced)
+  t.strictSame(await db.value(`SELECT name FROM omnichannel_contact WHERE id = '${replaced}'`), replaced)
   const fields = await post('{"contactId":"maria","customFields":{"plan":"gold","\\ud800":"\\udc00"}}')
   t.strictSame([fields.statusCode, fields.json().contact?.customFields[replaced]], [200, replaced])
   const twice = await post('{"contactId":"maria","emails":["\\ud800","\\udc00"]}')
@@ -297,11 +297,11 @@ t.test('a lone surrogate where a value is compared: as U+FFFD, on every engine',
 })
 
 t.test('a lone surrogate in a form cannot be: its bytes are no UTF-8', async (t) => {
-  const { post, database } = await build(t)
-  const before = rows(database)
+  const { post, db } = await build(t)
+  const before = await allRows(db)
   const reply = await post('contactId=maria&contactManager=%ed%a0%80', { 'content-type': 'application/x-www-form-urlencoded' })
   t.strictSame([reply.statusCode, reply.json()], [400, notUtf8])
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })
 
 t.test('the answer is what is stored: it is read back the same', async (t) => {

@@ -1,15 +1,15 @@
 // Entity tags: no update of one who has not seen the last one (test/contract.md, section 10).
 
 import t from '../engines.js'
-import { as, build, rows } from '../build.js'
+import { allRows, as, build } from '../build.js'
 
 const mismatch = { success: false, error: 'error-contact-version-mismatch' }
 const invalid = { success: false, error: 'Invalid If-Match header [invalid-params]', errorType: 'invalid-params' }
 const ann = as('ann')
 
 t.test('every 200 names the version of its contact, and nothing else does', async (t) => {
-  const { update, database } = await build(t)
-  database.exec("UPDATE omnichannel_contact SET version = 7 WHERE id = 'maria'")
+  const { update, db } = await build(t)
+  await db.exec("UPDATE omnichannel_contact SET version = 7 WHERE id = 'maria'")
   const tag = async (body: object): Promise<unknown> => {
     const reply = await update(body)
     return [reply.statusCode, reply.headers.etag]
@@ -20,7 +20,7 @@ t.test('every 200 names the version of its contact, and nothing else does', asyn
   t.strictSame(await tag({ contactId: 'maria', name: '' }), [400, undefined])
   t.strictSame(await tag({ contactId: 'nobody' }), [400, undefined])
   t.strictSame(await tag({}), [400, undefined])
-  t.equal(database.prepare("SELECT version FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 9)
+  t.equal(await db.value("SELECT version FROM omnichannel_contact WHERE id = 'maria'"), 9)
 })
 
 const stored = 7
@@ -64,16 +64,16 @@ const scenarios: Record<string, 'passes' | 'stale' | 'invalid'> = {
 
 t.test('If-Match', async (t) => {
   for (const [header, outcome] of Object.entries(scenarios)) {
-    const { update, database } = await build(t)
-    database.exec(`UPDATE omnichannel_contact SET version = ${stored} WHERE id = 'maria'`)
-    const before = rows(database)
+    const { update, db } = await build(t)
+    await db.exec(`UPDATE omnichannel_contact SET version = ${stored} WHERE id = 'maria'`)
+    const before = await allRows(db)
     const reply = await update({ contactId: 'maria', name: 'Marie' }, { ...ann, 'if-match': header })
     if (outcome === 'passes') {
       t.strictSame([reply.statusCode, reply.headers.etag, reply.json().contact.name], [200, '"8"', 'Marie'], header)
     } else {
       const [status, body, etag] = outcome === 'stale' ? [412, mismatch, '"7"'] : [400, invalid, undefined]
       t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [status, body, etag], JSON.stringify(header))
-      t.strictSame(rows(database), before)
+      t.strictSame(await allRows(db), before)
     }
   }
 })
@@ -86,8 +86,8 @@ t.test('a long header of nothing takes no time', async (t) => {
 })
 
 t.test('the order of the checks: after body and contact, before everything else', async (t) => {
-  const { update, database } = await build(t)
-  const before = rows(database)
+  const { update, db } = await build(t)
+  const before = await allRows(db)
   const stale = { ...ann, 'if-match': '"99"' }
   const broken = { ...ann, 'if-match': 'x' }
   const failed = async (body: object, headers: Record<string, string>): Promise<unknown> => {
@@ -102,15 +102,15 @@ t.test('the order of the checks: after body and contact, before everything else'
   t.strictSame(await failed({}, broken), [400, "must have required property 'contactId' [invalid-params]"])
   t.strictSame(await failed({ contactId: 'maria' }, { ...broken, 'x-auth-token': 'x' }), [401, 'You must be logged in to do this.'])
   t.strictSame(await failed({ contactId: 'maria' }, { ...broken, ...as('nick') }), [403, 'User does not have the permissions required for this action [error-unauthorized]'])
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })
 
 t.test('a thousand clients with one tag: exactly one gets 200, the others the new tag', async (t) => {
-  const { update, database } = await build(t)
+  const { update, db } = await build(t)
   const replies = await Promise.all(Array.from({ length: 1000 }, async (_, index) =>
     await update({ contactId: 'maria', name: `Name ${index}` }, { ...ann, 'if-match': '"1"' })))
   const winners = replies.filter((reply) => reply.statusCode === 200)
   t.equal(winners.length, 1)
   t.strictSame(new Set(replies.map((reply) => `${reply.statusCode} ${reply.headers.etag}`)), new Set(['200 "2"', '412 "2"']))
-  t.match(database.prepare("SELECT name, version FROM omnichannel_contact WHERE id = 'maria'").get(), { name: winners[0]!.json().contact.name, version: 2 })
+  t.match(await db.row("SELECT name, version FROM omnichannel_contact WHERE id = 'maria'"), { name: winners[0]!.json().contact.name, version: 2 })
 })

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { Agent, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from '../engines.js'
-import { as, build, path, rows, type Setup, type World } from '../build.js'
+import { allRows, as, build, path, type Setup, type World } from '../build.js'
 
 const internal = { success: false, error: 'Internal server error' }
 type Hook = (app: FastifyInstance, fails: (status: number) => boolean) => void
@@ -67,17 +67,17 @@ for (const [name, hook] of Object.entries(hooks)) {
     for (const times of ['each time', 'once']) {
       t.test(`${name} fails ${times} at a ${status} (${text.slice(0, 20)}): 500 with our headers, and the rows as the answer was`, async (t) => {
         let failures = 0
-        const { app, post, database, lines } = await start(t, hook, () => times === 'each time' || failures++ === 0, setup)
-        const before = rows(database)
-        if (holds) database.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'maria'")
+        const { app, post, db, lines } = await start(t, hook, () => times === 'each time' || failures++ === 0, setup)
+        const before = await allRows(db)
+        if (holds) await db.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'maria'")
         const reply = await post(text, headers)
-        if (holds) database.exec('ROLLBACK')
+        if (holds) await db.exec('ROLLBACK')
         t.strictSame([reply.statusCode, reply.json()], [500, internal])
         hasHeaders(t, reply.headers)
         t.equal(reply.headers.etag, undefined)
         t.match(lines.at(-1), /"level":50/)
-        if (status === 200) t.match(rows(database).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
-        else t.strictSame(rows(database), before)
+        if (status === 200) t.match((await allRows(db)).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
+        else t.strictSame(await allRows(db), before)
         await app.close()
       })
     }
@@ -125,29 +125,29 @@ const others: Record<string, (app: FastifyInstance) => void> = {
 }
 for (const [name, add] of Object.entries(others)) {
   t.test(`${name} of the host fails: our answers stay as they are, and the server closes`, async (t) => {
-    const { app, post, database } = await start(t, (app) => { add(app) }, () => true)
+    const { app, post, db } = await start(t, (app) => { add(app) }, () => true)
     const refused = await post(body, as('nick'))
     t.strictSame([refused.statusCode, refused.json().success], [403, false])
     hasHeaders(t, refused.headers)
     const reply = await post(body)
     t.strictSame([reply.statusCode, reply.json().contact.name, reply.headers.etag], [200, 'Marie', '"2"'])
     hasHeaders(t, reply.headers)
-    t.match(rows(database).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
+    t.match((await allRows(db)).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
     await app.close()
   })
 }
 
 for (const hook of ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const) {
   t.test(`an ${hook} of the host fails, and an onSend as well: 500, nothing written`, async (t) => {
-    const { app, post, database } = await start(t, (app) => {
+    const { app, post, db } = await start(t, (app) => {
       app.addHook(hook as 'onRequest', async () => { throw new Error('of the host') })
       app.addHook('onSend', async () => { throw thrown() })
     }, () => true)
-    const before = rows(database)
+    const before = await allRows(db)
     const reply = await post(body)
     t.strictSame([reply.statusCode, reply.json()], [500, internal])
     hasHeaders(t, reply.headers)
-    t.strictSame(rows(database), before)
+    t.strictSame(await allRows(db), before)
     await app.close()
   })
 }

@@ -2,7 +2,7 @@
 
 import Database from 'better-sqlite3'
 import t, { sqlite } from '../engines.js'
-import { as, build, rows } from '../build.js'
+import { allRows, as, build } from '../build.js'
 
 const ann = as('ann')
 const key = (value: string, more: object = {}): Record<string, string> => ({ ...ann, 'idempotency-key': value, ...more })
@@ -13,23 +13,23 @@ const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'], customField
 t.test('the same again: the stored answer, byte for byte, nothing written, nobody told', async (t) => {
   let told = 0
   let asked = 0
-  const { update, database } = await build(t, { onContactUpdated: () => { told++ }, beforeCommit: () => { asked++ } })
+  const { update, db } = await build(t, { onContactUpdated: () => { told++ }, beforeCommit: () => { asked++ } })
   const first = await update(body, key('k'))
   t.equal(first.headers['idempotency-replayed'], undefined)
-  database.exec("UPDATE omnichannel_contact SET name = 'Somebody else', version = 40 WHERE id = 'maria'")
-  const before = rows(database)
+  await db.exec("UPDATE omnichannel_contact SET name = 'Somebody else', version = 40 WHERE id = 'maria'")
+  const before = await allRows(db)
   const again = await update(body, key('k'))
   t.strictSame([again.statusCode, again.body, again.headers.etag, again.headers['idempotency-replayed']], [200, first.body, '"2"', 'true'])
   t.equal(again.headers['content-type'], first.headers['content-type'])
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
   t.strictSame([told, asked], [1, 1])
 })
 
 t.test('the same request in other clothes is the same; anything else is 422', async (t) => {
-  const { update, post, database } = await build(t)
+  const { update, post, db } = await build(t)
   const first = await update({ contactId: 'maria', phones: ['1'], wipeConflicts: true, customFields: { plan: 'gold', note: 'x' } }, key('k'))
   t.equal(first.statusCode, 200)
-  const before = rows(database)
+  const before = await allRows(db)
   const same: Array<[string, Record<string, string>?]> = [
     ['{"contactId":"maria","phones":["1"],"wipeConflicts":true,"customFields":{"plan":"gold","note":"x"}}'],
     [' {"wipeConflicts":"true", "customFields":{"note":"x","plan":"gold"},"phones":[1],"contactId":"maria"}', key('"k"')]
@@ -47,7 +47,7 @@ t.test('the same request in other clothes is the same; anything else is 422', as
     const reply = await update(other, headers)
     t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [422, reused, undefined])
   }
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })
 
 t.test('with If-Match: the replay does not ask for the version again', async (t) => {
@@ -81,52 +81,52 @@ const keys: Record<string, boolean> = {
 }
 
 t.test('what is a key', async (t) => {
-  const { update, database } = await build(t)
+  const { update, db } = await build(t)
   for (const [value, isKey] of Object.entries(keys)) {
-    database.exec('DELETE FROM omnichannel_idempotency_key')
-    const before = rows(database)
+    await db.exec('DELETE FROM omnichannel_idempotency_key')
+    const before = await allRows(db)
     const reply = await update({ contactId: 'maria', phones: ['1'] }, key(value))
     if (isKey) {
       t.equal(reply.statusCode, 200, value)
       t.equal((await update({ contactId: 'maria', phones: ['1'] }, key(value))).headers['idempotency-replayed'], 'true')
-      t.equal(database.prepare('SELECT key FROM omnichannel_idempotency_key').pluck().get(), value.replace(/^"(.+)"$/, '$1'))
+      t.equal(await db.value('SELECT key FROM omnichannel_idempotency_key'), value.replace(/^"(.+)"$/, '$1'))
     } else {
       t.strictSame([reply.statusCode, reply.json()], [400, invalid], value)
-      t.strictSame(rows(database), before)
+      t.strictSame(await allRows(db), before)
     }
   }
 })
 
 t.test('a key belongs to its user', async (t) => {
-  const { update, database } = await build(t)
+  const { update, db } = await build(t)
   t.equal((await update({ contactId: 'maria', name: 'Of Ann' }, key('k'))).json().contact.name, 'Of Ann')
   const reply = await update({ contactId: 'maria', name: 'Of Bob' }, key('k', as('bob')))
   t.strictSame([reply.statusCode, reply.json().contact.name, reply.headers['idempotency-replayed']], [200, 'Of Bob', undefined])
-  t.strictSame(database.prepare('SELECT user_id FROM omnichannel_idempotency_key ORDER BY 1').pluck().all(), ['ann', 'bob'])
+  t.strictSame(await db.column('SELECT user_id FROM omnichannel_idempotency_key ORDER BY 1'), ['ann', 'bob'])
 })
 
 t.test('whatever was refused is not remembered, and may be sent again', async (t) => {
   let refuses = true
-  const { update, database } = await build(t, { beforeCommit: () => { if (refuses) throw new Error('not now') } })
-  const before = rows(database)
+  const { update, db } = await build(t, { beforeCommit: () => { if (refuses) throw new Error('not now') } })
+  const before = await allRows(db)
   const refused: Array<[object, number, object?]> = [
     [{ contactId: 'nobody' }, 400], [{ contactId: 'maria', name: '' }, 400], [{ contactId: 'maria', x: 1 }, 400],
     [body, 412, { 'if-match': '"9"' }], [body, 401, { 'x-auth-token': 'x' }], [body, 403, as('nick')], [body, 500]
   ]
   for (const [sent, status, more] of refused) t.equal((await update(sent, key('k', more))).statusCode, status)
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
   refuses = false
   t.equal((await update(body, key('k'))).statusCode, 200)
 })
 
 t.test('whoever has lost the permission or the login gets no replay', async (t) => {
-  const { update, database } = await build(t)
+  const { update, db } = await build(t)
   const first = await update(body, key('k'))
-  database.exec("DELETE FROM omnichannel_user_role WHERE user_id = 'ann'")
+  await db.exec("DELETE FROM omnichannel_user_role WHERE user_id = 'ann'")
   t.equal((await update(body, key('k'))).statusCode, 403)
-  database.exec("INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent'); UPDATE omnichannel_user SET active = 0 WHERE id = 'ann'")
+  await db.exec("INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent'); UPDATE omnichannel_user SET active = FALSE WHERE id = 'ann'")
   t.equal((await update(body, key('k'))).statusCode, 401)
-  database.exec("UPDATE omnichannel_user SET active = 1 WHERE id = 'ann'; UPDATE omnichannel_contact SET enabled = 0")
+  await db.exec("UPDATE omnichannel_user SET active = TRUE WHERE id = 'ann'; UPDATE omnichannel_contact SET enabled = FALSE")
   t.equal((await update(body, key('k'))).body, first.body, 'while a replay does not look at the contact')
 })
 
@@ -134,11 +134,11 @@ t.test('a thousand at the same time with one key: one is done, the others get it
   for (const journal of ['WAL', 'DELETE']) {
     const database = new Database(`${t.testdir()}/contacts.db`)
     database.pragma(`journal_mode = ${journal}`)
-    const { update } = await build(t, { database })
+    const { update, db } = await build(t, { database })
     const replies = await Promise.all(Array.from({ length: 1000 }, async () => await update(body, key('k'))))
     t.equal(new Set(replies.map((reply) => reply.body)).size, 1)
     t.equal(replies.filter((reply) => reply.headers['idempotency-replayed'] === undefined).length, 1)
-    t.equal(database.prepare("SELECT version FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 2)
+    t.equal(await db.value("SELECT version FROM omnichannel_contact WHERE id = 'maria'"), 2)
   }
 })
 
@@ -152,87 +152,87 @@ t.test('two servers on one file with one key: one is done', async (t) => {
   const servers = [await build(t, { database: open() }), await build(t, { database: open() })]
   const replies = await Promise.all(Array.from({ length: 40 }, async (_, index) => await servers[index % 2]!.update(body, key('k'))))
   t.strictSame(new Set(replies.map((reply) => reply.body)), new Set([replies[0]!.body]))
-  t.equal(servers[0]!.database.prepare("SELECT version FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 2)
+  t.equal(await servers[0]!.db.value("SELECT version FROM omnichannel_contact WHERE id = 'maria'"), 2)
 })
 
 t.test('reading with a key writes the key alone', async (t) => {
-  const { update, database } = await build(t)
-  const before = rows(database)
+  const { update, db } = await build(t)
+  const before = await allRows(db)
   t.equal((await update({ contactId: 'maria' }, key('k'))).statusCode, 200)
-  const { omnichannel_idempotency_key: keys, ...after } = rows(database)
+  const { omnichannel_idempotency_key: keys, ...after } = await allRows(db)
   t.match(keys, [{ user_id: 'ann', key: 'k', contact_id: 'maria', version: 1 }])
   t.strictSame({ ...after, omnichannel_idempotency_key: [] }, before)
-  database.exec("UPDATE omnichannel_contact SET name = 'Later' WHERE id = 'maria'")
+  await db.exec("UPDATE omnichannel_contact SET name = 'Later' WHERE id = 'maria'")
   t.equal((await update({ contactId: 'maria' }, key('k'))).json().contact.name, 'Maria')
 })
 
 t.test('keys live as long as the window, and later updates take old ones away, a few at a time', async (t) => {
-  const { update, database } = await build(t, { idempotencyWindow: 60_000 })
-  const age = (seconds: number, where = 'true'): void => {
-    database.prepare(`UPDATE omnichannel_idempotency_key SET created_at = ? WHERE ${where}`).run(new Date(Date.now() - seconds * 1000).toISOString())
+  const { update, db } = await build(t, { idempotencyWindow: 60_000 })
+  const age = async (seconds: number, where = 'true'): Promise<void> => {
+    await db.exec(`UPDATE omnichannel_idempotency_key SET created_at = $1 WHERE ${where}`, new Date(Date.now() - seconds * 1000).toISOString())
   }
-  const count = (): unknown => database.prepare('SELECT count(*) FROM omnichannel_idempotency_key').pluck().get()
+  const count = async (): Promise<unknown> => await db.value('SELECT count(*) FROM omnichannel_idempotency_key')
   const versionOf = async (): Promise<unknown> => (await update(body, key('k'))).headers.etag
   t.equal(await versionOf(), '"2"')
-  age(50)
+  await age(50)
   t.equal(await versionOf(), '"2"', 'still there')
-  age(70)
+  await age(70)
   t.equal(await versionOf(), '"3"', 'forgotten, so done anew')
   t.equal(await versionOf(), '"3"')
-  age(70)
+  await age(70)
   t.equal((await update({ contactId: 'maria' }, key('k'))).statusCode, 200, 'the key is free for another request')
-  t.equal(count(), 1)
+  t.equal(await count(), 1)
 
   for (let index = 0; index < 50; index++) await update({ contactId: 'maria' }, key(`old-${index}`))
-  age(70)
+  await age(70)
   await update({ contactId: 'maria', name: 'Mary' })
-  t.equal(count(), 51, 'an update without a key has nothing to do with it')
+  t.equal(await count(), 51, 'an update without a key has nothing to do with it')
   const counts = []
   for (let index = 0; index < 4; index++) {
     await update({ contactId: 'maria', name: 'Mia' }, key(`new-${index}`))
-    counts.push(count())
+    counts.push(await count())
   }
   t.strictSame(counts, [32, 13, 3, 4])
 })
 
 t.test('deleting the contact deletes its keys', async (t) => {
-  const { update, database } = await build(t)
+  const { update, db } = await build(t)
   await update(body, key('k'))
-  database.exec("DELETE FROM omnichannel_contact WHERE id = 'maria'")
-  t.strictSame(database.prepare('SELECT key FROM omnichannel_idempotency_key').pluck().all(), [])
+  await db.exec("DELETE FROM omnichannel_contact WHERE id = 'maria'")
+  t.strictSame(await db.column('SELECT key FROM omnichannel_idempotency_key'), [])
 })
 
 t.test('by default a key lives for 24 hours', async (t) => {
-  const { update, database } = await build(t)
+  const { update, db } = await build(t)
   const [day, minute] = [24 * 60 * 60_000, 60_000]
   await update(body, key('k'))
   for (const [age, etag] of [[day - minute, '"2"'], [day + minute, '"3"']] as const) {
-    database.prepare('UPDATE omnichannel_idempotency_key SET created_at = ?').run(new Date(Date.now() - age).toISOString())
+    await db.exec('UPDATE omnichannel_idempotency_key SET created_at = $1', new Date(Date.now() - age).toISOString())
     t.equal((await update(body, key('k'))).headers.etag, etag, `${age / minute} minutes`)
   }
 })
 
 sqlite.test('deleting the contact deletes its keys, whatever the host does about foreign keys', async (t) => {
   for (const foreignKeys of ['ON', 'OFF']) {
-    const { update, database } = await build(t)
-    database.pragma(`foreign_keys = ${foreignKeys}`)
+    const { update, db } = await build(t)
+    await db.exec(`PRAGMA foreign_keys = ${foreignKeys}`)
     await update(body, key('k'))
     await update({ contactId: 'blank' }, key('other'))
-    database.exec("DELETE FROM omnichannel_contact WHERE id = 'maria'")
-    t.strictSame(database.prepare('SELECT key FROM omnichannel_idempotency_key').pluck().all(), ['other'])
+    await db.exec("DELETE FROM omnichannel_contact WHERE id = 'maria'")
+    t.strictSame(await db.column('SELECT key FROM omnichannel_idempotency_key'), ['other'])
     t.equal((await update(body, key('k'))).json().error, 'error-contact-not-found')
   }
 })
 
 t.test('a body that is nested too deeply to be compared is refused with a key, and as ever without', async (t) => {
-  const { post, database } = await build(t)
-  const before = rows(database)
+  const { post, db } = await build(t)
+  const before = await allRows(db)
   const deep = `{"contactId":"maria","customFields":{"plan":"gold","x":${'['.repeat(100_000)}${']'.repeat(100_000)}}}`
   t.strictSame((await post(deep, key('k'))).json(), {
     success: false, error: 'The request body is nested too deeply [invalid-params]', errorType: 'invalid-params'
   })
   t.strictSame((await post(deep)).json(), { success: false, error: 'Custom field x is not allowed' })
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })
 
 t.test('numbers that JSON cannot hold differ: 422, nothing written', async (t) => {
@@ -240,28 +240,28 @@ t.test('numbers that JSON cannot hold differ: 422, nothing written', async (t) =
   const values = ['1e400', '-1e400', 'null', '"x"', '0', '-0', '1e309', 'true', '"Infinity"', '"-Infinity"', '""', '9007199254740993', '9007199254740992']
   const pairs = ['1e400 1e309', '1e400 "Infinity"', '1e309 "Infinity"', '-1e400 "-Infinity"', '0 -0', '9007199254740993 9007199254740992']
   const alike = new Set(pairs.flatMap((pair) => [pair, pair.split(' ').reverse().join(' ')]))
-  const { post, database } = await build(t)
+  const { post, db } = await build(t)
   for (const one of values) {
     for (const other of values) {
-      database.exec('DELETE FROM omnichannel_idempotency_key')
+      await db.exec('DELETE FROM omnichannel_idempotency_key')
       const text = (value: string): string => `{"contactId":"maria","customFields":{"plan":"gold","note":${value}}}`
       const first = await post(text(one), key('k'))
       t.equal(first.statusCode, 200, one)
-      const before = rows(database)
+      const before = await allRows(db)
       const second = await post(text(other), key('k'))
       const expected = one === other || alike.has(`${one} ${other}`) ? [200, first.json(), 'true'] : [422, reused, undefined]
       t.strictSame([second.statusCode, second.json(), second.headers['idempotency-replayed']], expected, `${one} ${other}`)
-      t.strictSame(rows(database), before)
+      t.strictSame(await allRows(db), before)
     }
   }
 })
 
 t.test('numbers that JSON cannot hold, anywhere else in the body: 422', async (t) => {
-  const { post, database } = await build(t)
+  const { post, db } = await build(t)
   const phones = (value: string): string => `{"contactId":"maria","phones":[${value}]}`
   t.equal((await post(phones('1e400'), key('k'))).json().contact.phones[0].phoneNumber, 'Infinity')
-  const before = rows(database)
+  const before = await allRows(db)
   t.equal((await post(phones('"Infinity"'), key('k'))).headers['idempotency-replayed'], 'true', 'the same once it is coerced')
   for (const other of ['-1e400', 'null', '0']) t.equal((await post(phones(other), key('k'))).statusCode, 422, other)
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })

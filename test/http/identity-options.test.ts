@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import t from '../engines.js'
-import { build, rows } from '../build.js'
+import { allRows, build } from '../build.js'
 
 const unauthorized = {
   success: false, error: 'You must be logged in to do this.', status: 'error', message: 'You must be logged in to do this.'
@@ -39,12 +39,12 @@ t.test('authenticate: what the host says, goes', async (t) => {
     ['throws a 402: not ours', fail(refuse(402)), 500, { success: false, error: 'Internal server error' }]
   ]
   for (const [situation, authenticate, status, body] of situations) {
-    const { update, database } = await build(t, { authenticate: authenticate as never, authorize: () => true })
-    const before = rows(database)
+    const { update, db } = await build(t, { authenticate: authenticate as never, authorize: () => true })
+    const before = await allRows(db)
     const reply = await update({ contactId: 'maria', name: 'Mallory' })
     t.equal(reply.statusCode, status, situation)
     t.strictSame(reply.json(), body, situation)
-    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+    t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
   }
 })
 
@@ -65,12 +65,12 @@ t.test('authorize: nothing but true lets an update through', async (t) => {
     ['rejects with a 401', async () => await Promise.reject(refuse(401)), 401, unauthorized]
   ]
   for (const [situation, authorize, status, body] of situations) {
-    const { update, database } = await build(t, { authorize: authorize as never })
-    const before = rows(database)
+    const { update, db } = await build(t, { authorize: authorize as never })
+    const before = await allRows(db)
     const reply = await update({ contactId: 'maria', name: 'Mallory' })
     t.equal(reply.statusCode, status, situation)
     t.strictSame(reply.json(), body, situation)
-    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+    t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
   }
 })
 

@@ -1,7 +1,7 @@
 // Headers as long as Node lets through. No time is measured: what would take quadratic time would not end within the test's.
 
 import t from '../engines.js'
-import { as, build, rows } from '../build.js'
+import { allRows, as, build } from '../build.js'
 
 const size = 4_000_000
 const body = { contactId: 'maria', name: 'Marie' }
@@ -39,11 +39,11 @@ const headers: Array<[header: string, value: string, status: number, body: objec
 ]
 for (const [header, value, status, answer] of headers) {
   t.test(`${header} of ${value.slice(0, 6)}… with millions of characters: ${status}`, async (t) => {
-    const { post, database } = await build(t)
-    const before = rows(database)
+    const { post, db } = await build(t)
+    const before = await allRows(db)
     const reply = await post(JSON.stringify(body), { [header]: value })
     t.strictSame([reply.statusCode, reply.json()], [status, answer])
-    t.strictSame(rows(database), before)
+    t.strictSame(await allRows(db), before)
   })
 }
 

@@ -1,14 +1,14 @@
 import Database from 'better-sqlite3'
 import t, { sqlite } from '../engines.js'
 import type { ContactUpdatedEvent } from '../../src/index.js'
-import { as, build, rows } from '../build.js'
+import { allRows, as, build } from '../build.js'
 import { openFile } from '../files.js'
 import { turns } from '../waiting.js'
 
 t.test('what it is told', async (t) => {
   const events: ContactUpdatedEvent[] = []
   const updateIds = new Set<string>()
-  const { app, update, database } = await build(t, { onContactUpdated: (event) => { events.push(event) } })
+  const { app, update, db } = await build(t, { onContactUpdated: (event) => { events.push(event) } })
   const previous = (await update({ contactId: 'maria' })).json().contact
   const changes: Array<[body: object, changedFields: string[]]> = [
     [{ name: 'Marie' }, ['name', 'unknown']],
@@ -24,7 +24,7 @@ t.test('what it is told', async (t) => {
     const { contact } = reply.json()
     t.equal(events.length, 1, 'called once')
     const { request, updateId, ...event } = events.pop()!
-    t.equal(updateId, database.prepare("SELECT update_id FROM omnichannel_contact WHERE id = 'maria'").pluck().get())
+    t.equal(updateId, await db.value("SELECT update_id FROM omnichannel_contact WHERE id = 'maria'"))
     updateIds.add(updateId)
     t.strictSame(event, { contact, previous: was, changedFields, user: { id: 'ann', username: 'ann', name: 'ann' } }, JSON.stringify(body))
     t.equal(request.server.version, app.version)
@@ -36,8 +36,8 @@ t.test('what it is told', async (t) => {
 
 t.test('never for a refusal, nor where there is nothing to change', async (t) => {
   let calls = 0
-  const { update, post, database } = await build(t, { onContactUpdated: () => { calls++ } })
-  database.exec("CREATE TRIGGER guard BEFORE UPDATE ON omnichannel_contact WHEN old.id = 'blank' BEGIN SELECT RAISE(ABORT, 'no'); END")
+  const { update, post, db } = await build(t, { onContactUpdated: () => { calls++ } })
+  await db.refuseUpdates('omnichannel_contact', 'no', "old.id = 'blank'")
   const situations: Array<[situation: string, status: number, ask: () => ReturnType<typeof update>]> = [
     ['only the id', 200, () => update({ contactId: 'maria' })],
     ['only nulls', 200, () => update({ contactId: 'maria', emails: null, phones: null, customFields: null, contactManager: null })],
@@ -83,12 +83,12 @@ t.test('its failure is logged and changes nothing', async (t) => {
   for (const [situation, onContactUpdated] of Object.entries(failures)) {
     const lines: string[] = []
     const server = { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } }
-    const { update, database } = await build(t, { server, onContactUpdated })
+    const { update, db } = await build(t, { server, onContactUpdated })
     const reply = await update({ contactId: 'maria', name: 'Marie' })
     await turns(2)
     t.equal(reply.statusCode, 200, situation)
     t.equal(reply.json().contact.name, 'Marie', situation)
-    t.match(rows(database).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Marie' }], situation)
+    t.match((await allRows(db)).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Marie' }], situation)
     t.equal(lines.length, 1, situation)
     t.match(JSON.parse(lines[0]!), { msg: 'onContactUpdated failed', err: { message: 'of the host' } }, situation)
   }
@@ -102,7 +102,7 @@ t.test('an answer does not wait for it', async (t) => {
 })
 
 sqlite.test('the host may use the handle in it', async (t) => {
-  const { update, database } = await build(t, {
+  const { update, database, db } = await build(t, {
     onContactUpdated: async ({ contact, request }) => {
       database.transaction(() => { database.prepare('INSERT INTO omnichannel_statistic VALUES (?, 1)').run(contact.name) })()
       if (contact.name === 'first') {
@@ -114,6 +114,6 @@ sqlite.test('the host may use the handle in it', async (t) => {
     }
   })
   t.equal((await update({ contactId: 'maria', name: 'first' })).statusCode, 200)
-  while (!database.prepare("SELECT 1 FROM omnichannel_statistic WHERE name = 'second'").get()) await new Promise(setImmediate)
-  t.match(rows(database).omnichannel_statistic, [{ name: 'first' }, { name: 'second' }])
+  while (await db.value("SELECT 1 FROM omnichannel_statistic WHERE name = 'second'") === undefined) await new Promise(setImmediate)
+  t.match((await allRows(db)).omnichannel_statistic, [{ name: 'first' }, { name: 'second' }])
 })

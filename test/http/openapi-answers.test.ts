@@ -22,9 +22,9 @@ function closed (schema: Loose): Loose {
 async function setUp (t: Parameters<typeof build>[0], { host, ...setup }: Setup = {}): Promise<World & { responses: Loose }> {
   const world = await build(t, {
     ...setup,
-    host: async (app, database) => {
+    host: async (app, opened) => {
       await app.register(swagger, { openapi: { info: { title: 'A host', version: '1.0.0' } } })
-      await host?.(app, database)
+      await host?.(app, opened)
     }
   })
   const document = world.app.swagger() as Loose
@@ -51,23 +51,23 @@ t.test('every answer of the server fits the schema of its status', async (t) => 
     lockTimeout: 500,
     beforeCommit: ({ contact }) => { if (contact.name === 'Mallory') throw new UpdateRefusedError('error-not-mallory') }
   })
-  const { database, update } = world
+  const { db, update } = world
   const limited = await setUp(t, { host: async (app) => { await app.register(rateLimit, { max: 1 }) } })
   const ann = (more: object): Record<string, string> => ({ ...as('ann'), ...more })
   const keyed = ann({ 'idempotency-key': 'k' })
   const maria = (change: object): object => ({ contactId: 'maria', ...change })
   const inTransaction = async (): Promise<LightMyRequestResponse> => {
-    hold(database)
+    await hold(db)
     try {
       return await update(maria({ name: 'X' }))
     } finally {
-      database.exec('ROLLBACK')
+      await db.exec('ROLLBACK')
     }
   }
   const broken = async (): Promise<LightMyRequestResponse> => {
-    database.exec("CREATE TRIGGER broken BEFORE UPDATE ON omnichannel_room BEGIN SELECT RAISE(ABORT, 'no'); END")
+    await db.refuseUpdates('omnichannel_room')
     const reply = await update(maria({ name: 'X' }))
-    database.exec('DROP TRIGGER broken')
+    await db.allowUpdates('omnichannel_room')
     return reply
   }
 

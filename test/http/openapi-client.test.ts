@@ -172,7 +172,7 @@ const typescript = join(createRequire(import.meta.url).resolve('typescript-7/pac
 
 t.test('clients that are generated from openapi.json: compile, and get typed answers from the server', async (t) => {
   const contentTypes: unknown[] = []
-  const { app, database } = await build(t, {
+  const { app, db } = await build(t, {
     host: (app) => { app.addHook('onRequest', async ({ headers }) => { contentTypes.push(headers['content-type']) }) }
   })
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
@@ -200,7 +200,7 @@ t.test('clients that are generated from openapi.json: compile, and get typed ans
   t.equal(status, 0)
 
   for (const name of Object.keys(clients)) {
-    database.prepare("UPDATE omnichannel_contact_email SET address = 'old@example.com'").run()
+    await db.exec("UPDATE omnichannel_contact_email SET address = 'old@example.com'")
     const { run } = await import(pathToFileURL(join(folder, `dist/${name}.js`)).href) as { run: (baseUrl: string) => Promise<unknown[]> }
     t.strictSame(await run(url), [
       200, true, 'new@example.com', 'bob', 'widget',

@@ -1,10 +1,10 @@
 import t from '../engines.js'
-import { as, build, path, rows } from '../build.js'
+import { allRows, as, build, path } from '../build.js'
 
 // test/contract.md, section 2: who is asked before what, and what before how.
 
 t.test('several things wrong: the earlier check answers', async (t) => {
-  const { post, database } = await build(t, { bodyLimit: 300 })
+  const { post, db } = await build(t, { bodyLimit: 300 })
   const stranger = { 'x-user-id': 'who', 'x-auth-token': 'wrong' }
   const bodies: Record<string, [text: string | Buffer | undefined, type?: string]> = {
     'a body that is not UTF-8': [Buffer.from([0xf6])],
@@ -16,7 +16,7 @@ t.test('several things wrong: the earlier check answers', async (t) => {
     'an unknown contact': ['{"contactId":"nobody"}'],
     'a good body': ['{"contactId":"maria","name":"Mallory"}']
   }
-  const before = rows(database)
+  const before = await allRows(db)
   for (const [situation, [text, type = 'application/json']] of Object.entries(bodies)) {
     const unknown = await post(text, { ...stranger, 'content-type': type })
     t.equal(unknown.statusCode, 401, `${situation} of a stranger`)
@@ -33,7 +33,7 @@ t.test('several things wrong: the earlier check answers', async (t) => {
       success: false, error: 'User does not have the permissions required for this action [error-unauthorized]'
     }, `${situation} without the permission`)
   }
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })
 
 t.test("a stranger's body: never parsed", async (t) => {
@@ -62,7 +62,7 @@ t.test('a bad token: counted by a rate limit of the host before it is refused', 
 })
 
 t.test('a rate limit that says no: 429 before anything of the body', async (t) => {
-  const { app, database } = await build(t, {
+  const { app, db } = await build(t, {
     host: (app) => {
       app.addHook('onRequest', async (_request, reply) => {
         void reply.header('retry-after', '9')
@@ -70,19 +70,19 @@ t.test('a rate limit that says no: 429 before anything of the body', async (t) =
       })
     }
   })
-  const before = rows(database)
+  const before = await allRows(db)
   for (const headers of [{}, as('nick'), as('ann')]) {
     const reply = await app.inject({
       method: 'POST', url: path, headers: { 'content-type': 'application/json', ...headers }, payload: '{'
     })
     t.equal(reply.statusCode, 429)
   }
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })
 
 t.test('shape, contact, manager, custom fields, rename: in this order', async (t) => {
-  const { update, database } = await build(t)
-  const before = rows(database)
+  const { update, db } = await build(t)
+  const before = await allRows(db)
   const wrong = { name: '', contactManager: 'nobody', customFields: { plan: 'iron', colour: 'red' } }
   const scenarios: Array<[situation: string, body: object, error: string]> = [
     ['shape', { ...wrong, contactId: 'nobody', x: 1 }, 'must NOT have additional properties [invalid-params]'],
@@ -97,6 +97,6 @@ t.test('shape, contact, manager, custom fields, rename: in this order', async (t
     const reply = await update(body)
     t.equal(reply.statusCode, 400, situation)
     t.equal(reply.json().error, error, situation)
-    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+    t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
   }
 })

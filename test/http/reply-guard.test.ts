@@ -5,7 +5,7 @@ import { request, type ClientRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
-import { as, build, path, rows, type Setup, type World } from '../build.js'
+import { allRows, as, build, path, type Setup, type World } from '../build.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
 const overload = { success: false, error: 'Service Unavailable' }
@@ -49,14 +49,14 @@ const timeOuts: Record<string, Setup> = {
 for (const [name, setup] of Object.entries(timeOuts)) {
   t.test(`${name} answers while the update waits: nothing is written`, async (t) => {
     const world = await build(t, { authenticate: () => ({ id: 'ann' }), authorize: () => true, ...setup })
-    const before = rows(world.database)
+    const before = await allRows(world.db)
     world.database.exec('BEGIN')
     const reply = world.update(body)
     await pause(150)
     world.database.exec('COMMIT')
     t.strictSame([(await reply).statusCode, (await reply).json()], [503, overload])
     await pause(aWhile)
-    t.strictSame(rows(world.database), before)
+    t.strictSame(await allRows(world.db), before)
   })
 }
 
@@ -66,7 +66,7 @@ for (const [name, setup] of Object.entries(timeOuts)) {
     const world = await build(t, setup)
     const reply = await world.update(body)
     t.strictSame([reply.statusCode, reply.json().contact.name], [200, 'Marie'])
-    t.match(rows(world.database).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
+    t.match((await allRows(world.db)).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
   })
 }
 
@@ -74,13 +74,13 @@ t.test('an onSend hook that fails after COMMIT: 500, and the update stands, as t
   const world = await build(t, { host: (app) => { app.addHook('onSend', async (_request, reply) => { if (reply.statusCode === 200) throw new Error('no') }) } })
   const reply = await world.update(body)
   t.strictSame([reply.statusCode, reply.json()], [500, { success: false, error: 'Internal server error' }])
-  t.match(rows(world.database).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
+  t.match((await allRows(world.db)).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
 })
 
 for (const handlerTimeout of [1, 50]) {
   t.test(`a handlerTimeout of ${handlerTimeout} ms strikes while the body is still on its way: nothing is written`, async (t) => {
     const world = await build(t, { ...timeOuts['handlerTimeout, and an onError hook of the host that takes its time'], server: { handlerTimeout } })
-    const before = rows(world.database)
+    const before = await allRows(world.db)
     const sent = (await listen(world))()
     sent.write('{"contactId":"maria",')
     await pause(150)
@@ -89,7 +89,7 @@ for (const handlerTimeout of [1, 50]) {
     reply.resume()
     t.equal(reply.statusCode, 503)
     await pause(aWhile)
-    t.strictSame(rows(world.database), before)
+    t.strictSame(await allRows(world.db), before)
   })
 }
 
@@ -101,7 +101,7 @@ t.test('within its handlerTimeout an update is answered and written as ever', as
   reply.resume()
   t.equal(reply.statusCode, 200)
   t.equal((await world.update({ contactId: 'maria', name: 'Mia' })).statusCode, 200)
-  t.match(rows(world.database).omnichannel_contact, [{}, {}, { name: 'Mia', version: 3 }])
+  t.match((await allRows(world.db)).omnichannel_contact, [{}, {}, { name: 'Mia', version: 3 }])
 })
 
 t.test('the client goes away while its update waits: nothing is written, and the log says so once', async (t) => {
@@ -110,7 +110,7 @@ t.test('the client goes away while its update waits: nothing is written, and the
     authenticate: () => ({ id: 'ann' }), authorize: () => true,
     server: { logger: { level: 'info', stream: { write: (line: string) => { lines.push(line) } } } }
   })
-  const before = rows(world.database)
+  const before = await allRows(world.db)
   const post = await listen(world)
   world.database.exec('BEGIN')
   const sent = post()
@@ -120,7 +120,7 @@ t.test('the client goes away while its update waits: nothing is written, and the
   await pause(aWhile)
   world.database.exec('COMMIT')
   await pause(aWhile)
-  t.strictSame(rows(world.database), before)
+  t.strictSame(await allRows(world.db), before)
   t.equal(lines.filter((line) => line.includes('was not made')).length, 1)
   t.strictSame(lines.filter((line) => (JSON.parse(line) as { level: number }).level > 30), [], 'nothing to worry about')
 })

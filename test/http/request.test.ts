@@ -1,5 +1,5 @@
 import t from '../engines.js'
-import { build, changes, rows } from '../build.js'
+import { allRows, build, changes } from '../build.js'
 
 // test/contract.md, sections 1 and 3: what a body may be, and what is said of one that is not.
 
@@ -9,7 +9,7 @@ const duplicate = (later: number, earlier: number): string =>
   `must NOT have duplicate items (items ## ${later} and ${earlier} are identical)`
 
 t.test('a body of the wrong shape: the first thing that is wrong, in the words of Ajv', async (t) => {
-  const { update, database } = await build(t)
+  const { update, db } = await build(t)
   const of = (rest: object): object => ({ contactId: 'maria', ...rest })
   const scenarios: Array<[situation: string, body: unknown, reason: string]> = [
     ['{}: contactId is missing', {}, missing],
@@ -52,12 +52,12 @@ t.test('a body of the wrong shape: the first thing that is wrong, in the words o
     ['the key hasOwnProperty', of({ hasOwnProperty: 'x' }), additional],
     ['contactId only in __proto__: missing', { ['__proto__']: { contactId: 'maria' } }, missing]
   ]
-  const before = rows(database)
+  const before = await allRows(db)
   for (const [situation, body, reason] of scenarios) {
     const reply = await update(body)
     t.equal(reply.statusCode, 400, situation)
     t.strictSame(reply.json(), { success: false, error: `${reason} [invalid-params]`, errorType: 'invalid-params' }, situation)
-    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+    t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
   }
 })
 
@@ -111,18 +111,18 @@ t.test('coercion: a body is read as Ajv coerces it', async (t) => {
   ]
   for (const [situation, body, changed] of scenarios) {
     await t.test(situation, async (t) => {
-      const { update, database } = await build(t)
-      const before = rows(database)
+      const { update, db } = await build(t)
+      const before = await allRows(db)
       const reply = await update({ contactId: 'maria', ...body })
       t.equal(reply.statusCode, 'contactManager' in body && body.contactManager === 7 ? 400 : 200)
-      t.strictSame(changes(before, rows(database)), changed)
+      t.strictSame(changes(before, await allRows(db)), changed)
     })
   }
 })
 
 t.test('contactId and name are coerced too: a number is its text, null is empty', async (t) => {
-  const { update, database } = await build(t)
-  database.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('7', 'Seven'), ('true', 'True')")
+  const { update, db } = await build(t)
+  await db.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('7', 'Seven'), ('true', 'True')")
   t.equal((await update({ contactId: 7 })).json().contact.name, 'Seven')
   t.equal((await update({ contactId: true })).json().contact.name, 'True')
   t.equal((await update({ contactId: 7, name: 8 })).json().contact.name, '8')

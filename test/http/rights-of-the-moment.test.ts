@@ -7,9 +7,9 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import t, { engineOf, sqlite } from '../engines.js'
-import { as, build, fill, hold, path, rows, type Setup } from '../build.js'
+import { allRows, as, build, fill, hold, path, type Setup } from '../build.js'
 import { observe } from '../observed.js'
-import { backendThatWaits } from '../postgres-handle.js'
+import { backendThatWaits } from '../postgres.js'
 import { signal } from '../waiting.js'
 
 const message = 'You must be logged in to do this.'
@@ -20,7 +20,7 @@ const known: Setup = { authenticate: () => ({ id: 'ann' }) }
 const allowed: Setup = { authorize: () => true }
 
 const scenarios: Record<string, [sql: string, answer: unknown, setup?: Setup]> = {
-  'the user was deactivated': ["UPDATE omnichannel_user SET active = 0 WHERE id = 'ann'", unauthorized],
+  'the user was deactivated': ["UPDATE omnichannel_user SET active = FALSE WHERE id = 'ann'", unauthorized],
   'the user was removed': ["DELETE FROM omnichannel_user WHERE id = 'ann'", unauthorized],
   'the token was revoked': ["DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'", unauthorized],
   'the token was given to somebody else': ["UPDATE omnichannel_auth_token SET user_id = 'bob' WHERE user_id = 'ann'", unauthorized],
@@ -33,7 +33,7 @@ const scenarios: Record<string, [sql: string, answer: unknown, setup?: Setup]> =
 
 for (const [name, [sql, answer, setup]] of Object.entries(scenarios)) {
   t.test(`${name} between headers and body: refused, nothing written`, async (t) => {
-    const { app, database } = await build(t, setup)
+    const { app, db } = await build(t, setup)
     await app.listen({ host: '127.0.0.1', port: 0 })
     const { port } = app.server.address() as AddressInfo
     const text = JSON.stringify({ contactId: 'maria', name: 'Marie' })
@@ -43,18 +43,18 @@ for (const [name, [sql, answer, setup]] of Object.entries(scenarios)) {
     })
     sent.write(text.slice(0, 10))
     await pause(50)
-    database.exec(sql)
-    const before = rows(database)
+    await db.exec(sql)
+    const before = await allRows(db)
     sent.end(text.slice(10))
     const [reply] = await once(sent, 'response')
     t.strictSame([reply.statusCode, JSON.parse((await reply.toArray()).join(''))], answer)
-    t.strictSame(rows(database), before)
+    t.strictSame(await allRows(db), before)
   })
 }
 
 t.test('the host says who calls and who may: the database is not asked for either', async (t) => {
-  const { update, database } = await build(t, { ...known, ...allowed })
-  database.exec('DELETE FROM omnichannel_user_role; DELETE FROM omnichannel_auth_token; DELETE FROM omnichannel_user')
+  const { update, db } = await build(t, { ...known, ...allowed })
+  await db.exec('DELETE FROM omnichannel_user_role; DELETE FROM omnichannel_auth_token; DELETE FROM omnichannel_user')
   t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
 })
 
@@ -66,7 +66,7 @@ const references: typeof scenarios = {
   'the new manager is no agent any more': ["DELETE FROM omnichannel_user_role WHERE user_id = 'bob'", refuse('error-contact-manager-not-found')],
   'a custom field has another pattern': ["UPDATE omnichannel_custom_field SET regexp = '^silver$' WHERE id = 'plan'", refuse('Invalid value for Plan field')],
   'a custom field is hidden': ["UPDATE omnichannel_custom_field SET visibility = 'hidden' WHERE id = 'note'", refuse('Custom field note is not allowed')],
-  'the contact is disabled': ["UPDATE omnichannel_contact SET enabled = 0 WHERE id = 'maria'", refuse('error-contact-not-found')],
+  'the contact is disabled': ["UPDATE omnichannel_contact SET enabled = FALSE WHERE id = 'maria'", refuse('error-contact-not-found')],
   'the contact is deleted': ["DELETE FROM omnichannel_contact WHERE id = 'maria'", refuse('error-contact-not-found')]
 }
 const body = { contactId: 'maria', name: 'Marie', contactManager: 'bob', customFields: { plan: 'gold', note: 'x' } }
@@ -77,10 +77,10 @@ async function waiting (t: Parameters<typeof build>[0], setup: Setup = {}) {
   let isHeld = false
   const world = await observe(t, {
     ...setup,
-    host: async (app, database) => {
-      await setup.host?.(app, database)
+    host: async (app, opened) => {
+      await setup.host?.(app, opened)
       app.addHook('preHandler', async () => {
-        if (!isHeld) hold(database)
+        if (!isHeld) await hold(opened.db)
         isHeld = true
         fire()
       })
@@ -88,63 +88,63 @@ async function waiting (t: Parameters<typeof build>[0], setup: Setup = {}) {
   })
   const reply = world.update(body, { ...as('ann'), 'if-match': '"1"', 'idempotency-key': 'k' })
   await looksUp
-  if (engineOf(t) === 'postgres') await backendThatWaits(world.database)
+  if (engineOf(t) === 'postgres') await backendThatWaits(world.db)
   return { ...world, reply }
 }
 
 for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...references })) {
   t.test(`${name} by the transaction for which the update waits: refused, nothing written`, async (t) => {
-    const { database, reply, called, told, complaints, left } = await waiting(t, setup)
-    database.exec(`${sql}; COMMIT`)
-    const before = rows(database)
+    const { db, reply, called, told, complaints, leftovers } = await waiting(t, setup)
+    await db.exec(`${sql}; COMMIT`)
+    const before = await allRows(db)
     const { statusCode, headers, json } = await reply
     t.strictSame([statusCode, json(), headers.etag], [...answer as unknown[], undefined])
-    t.strictSame(rows(database), before)
-    t.strictSame([called, told, complaints(), await left()], [[], [], [], {}])
+    t.strictSame(await allRows(db), before)
+    t.strictSame([called, told, complaints(), await leftovers()], [[], [], [], {}])
   })
 
   t.test(`${name}, but the transaction is rolled back: done`, async (t) => {
-    const { database, reply, called, told, complaints, left } = await waiting(t, setup)
-    database.exec(`${sql}; ROLLBACK`)
+    const { db, reply, called, told, complaints, leftovers } = await waiting(t, setup)
+    await db.exec(`${sql}; ROLLBACK`)
     const { statusCode, headers, json } = await reply
     t.strictSame([statusCode, json().contact?.name, headers.etag], [200, 'Marie', '"2"'])
-    t.match(rows(database).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
-    t.strictSame([called.length, told.length, complaints(), await left()], [1, 1, [], {}])
+    t.match((await allRows(db)).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
+    t.strictSame([called.length, told.length, complaints(), await leftovers()], [1, 1, [], {}])
   })
 }
 
 t.test('the token expires by the clock while the update waits: refused, nothing written', async (t) => {
   const expiresAt = Date.now() + 1500
-  const { database, reply, called, told } = await waiting(t, {
-    late: (_app, database) => {
-      fill(database)
-      database.prepare("UPDATE omnichannel_auth_token SET expires_at = ? WHERE user_id = 'ann'").run(new Date(expiresAt).toISOString())
+  const { db, reply, called, told } = await waiting(t, {
+    late: async (_app, { db }) => {
+      await fill(db)
+      await db.exec("UPDATE omnichannel_auth_token SET expires_at = $1 WHERE user_id = 'ann'", new Date(expiresAt).toISOString())
     }
   })
   await pause(expiresAt - Date.now() + 5)
-  database.exec('ROLLBACK')
-  const before = rows(database)
+  await db.exec('ROLLBACK')
+  const before = await allRows(db)
   t.strictSame([(await reply).statusCode, (await reply).json()], unauthorized)
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
   t.strictSame([called, told], [[], []])
 })
 
 t.test('a stored answer: a caller without the permission does not get it, whatever the key and the tag', async (t) => {
   const headers = { ...as('ann'), 'if-match': '"1"', 'idempotency-key': 'k' }
   let revoke = false
-  const { update, database } = await build(t, {
-    host: (app, database) => {
-      app.addHook('preHandler', async () => { if (revoke) database.exec("DELETE FROM omnichannel_user_role WHERE user_id = 'ann'") })
+  const { update, db } = await build(t, {
+    host: (app, { db }) => {
+      app.addHook('preHandler', async () => { if (revoke) await db.exec("DELETE FROM omnichannel_user_role WHERE user_id = 'ann'") })
     }
   })
   t.equal((await update(body, headers)).statusCode, 200)
   revoke = true
-  const before = { ...rows(database), omnichannel_user_role: [] }
+  const before = { ...await allRows(db), omnichannel_user_role: [] }
   for (const sent of [body, { ...body, name: 'Other' }, { contactId: 'who' }]) {
     const reply = await update(sent, headers)
     t.strictSame([reply.statusCode, reply.json(), reply.headers.etag, reply.headers['idempotency-replayed']], [...forbidden, undefined, undefined])
   }
-  t.strictSame({ ...rows(database), omnichannel_user_role: [] }, before)
+  t.strictSame({ ...await allRows(db), omnichannel_user_role: [] }, before)
 })
 
 for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...references })) {
@@ -153,11 +153,11 @@ for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...ref
     const database = new Database(file)
     database.pragma('journal_mode = WAL')
     const { fired: begun, fire } = signal()
-    const { update, called, told } = await observe(t, {
+    const { update, db, called, told } = await observe(t, {
       ...setup, database,
-      host: (app) => {
+      host: (app, { db }) => {
         app.addHook('preHandler', async () => {
-          database.exec('BEGIN')
+          await db.exec('BEGIN')
           fire()
         })
       }
@@ -167,10 +167,10 @@ for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...ref
     const other = new Database(file)
     other.exec(sql)
     other.close()
-    database.exec('COMMIT')
-    const before = rows(database)
+    await db.exec('COMMIT')
+    const before = await allRows(db)
     t.strictSame([(await reply).statusCode, (await reply).json()], answer)
-    t.strictSame(rows(database), before)
+    t.strictSame(await allRows(db), before)
     t.strictSame([called, told], [[], []])
   })
 }

@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3'
 import t, { sqlite } from '../engines.js'
-import { as, build, fill, rows, type Setup } from '../build.js'
+import { allRows, as, build, fill, type Setup } from '../build.js'
 import { observe } from '../observed.js'
 
 // Whatever a host's function throws, nobody gets in by it, and the answer stays the contract's.
@@ -33,13 +33,13 @@ const places: Array<[place: string, (fail: () => never) => Setup]> = [
 for (const [place, setUp] of places) {
   t.test(`${place} throws anything: 500, and nobody gets in`, async (t) => {
     for (const [situation, thrown] of things) {
-      const { update, database } = await build(t, setUp(() => { throw thrown }))
-      const before = rows(database)
+      const { update, db } = await build(t, setUp(() => { throw thrown }))
+      const before = await allRows(db)
       const reply = await update({ contactId: 'maria', name: 'Mallory' })
       t.equal(reply.statusCode, 500, situation)
       t.strictSame(reply.json(), failed, situation)
       t.equal(reply.headers['content-type'], 'application/json', situation)
-      t.strictSame(rows(database), before, `${situation}: nothing changed`)
+      t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
     }
   })
 }
@@ -72,7 +72,7 @@ t.test('a hook of the host refuses in its own way: its status stands, its words 
     }]
   ]
   for (const [situation, thrown, status, body] of refusals) {
-    const { update, database } = await build(t, {
+    const { update, db } = await build(t, {
       host: (app) => {
         app.addHook('onRequest', async (_request, reply) => {
           if (status === 418) void reply.code(418)
@@ -80,11 +80,11 @@ t.test('a hook of the host refuses in its own way: its status stands, its words 
         })
       }
     })
-    const before = rows(database)
+    const before = await allRows(db)
     const reply = await update({ contactId: 'maria', name: 'Mallory' })
     t.equal(reply.statusCode, status, situation)
     t.strictSame(reply.json(), body, situation)
-    t.strictSame(rows(database), before, `${situation}: nothing changed`)
+    t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
   }
 })
 
@@ -119,33 +119,33 @@ for (const [place, sql] of Object.entries(within)) {
         if (isRefusing) throw thrown
         return value
       })
-      const { update, complaints, told, left } = await observe(t, {
+      const { update, db, complaints, told, leftovers } = await observe(t, {
         database,
         host: () => { if (sql === accounts) database.exec(sql) },
-        late: () => {
-          fill(database)
-          if (sql !== accounts) database.exec(sql)
+        late: async (_app, { db }) => {
+          await fill(db)
+          if (sql !== accounts) await db.exec(sql)
         }
       })
-      const before = rows(database)
+      const before = await allRows(db)
       isRefusing = true
       const reply = await update({ contactId: 'maria', name: 'Marie' }, { ...as('ann'), 'idempotency-key': 'k' })
       isRefusing = false
       t.strictSame([reply.statusCode, reply.json(), reply.headers.etag, reply.headers['retry-after']], [500, failed, undefined, undefined])
-      t.strictSame(rows(database), before)
+      t.strictSame(await allRows(db), before)
       t.equal(complaints().length, 1)
-      t.strictSame([told, await left()], [[], {}])
+      t.strictSame([told, await leftovers()], [[], {}])
     })
   }
 }
 
 for (const [situation, thrown] of Object.entries(objects)) {
   t.test(`beforeCommit throws ${situation}: 500, nothing written`, async (t) => {
-    const { update, database, complaints, told, left, called } = await observe(t, { beforeCommit: () => { throw thrown } })
-    const before = rows(database)
+    const { update, db, complaints, told, leftovers, called } = await observe(t, { beforeCommit: () => { throw thrown } })
+    const before = await allRows(db)
     const reply = await update({ contactId: 'maria', name: 'Marie' }, { ...as('ann'), 'idempotency-key': 'k' })
     t.strictSame([reply.statusCode, reply.json(), reply.headers.etag, reply.headers['retry-after']], [500, failed, undefined, undefined])
-    t.strictSame(rows(database), before)
-    t.strictSame([complaints().length, called.length, told, await left()], [1, 1, [], {}])
+    t.strictSame(await allRows(db), before)
+    t.strictSame([complaints().length, called.length, told, await leftovers()], [1, 1, [], {}])
   })
 }

@@ -12,7 +12,7 @@ import t, { type Test } from 'tap'
 import { isAvailable } from '../../.ci/postgres.js'
 import '../children.js'
 import { sendCurl } from '../curl.js'
-import { openSchema } from '../postgres-handle.js'
+import { openSchema } from '../postgres.js'
 import { examples, installs, own } from './example-files.js'
 
 // Without a PostgreSQL there are no several nodes.

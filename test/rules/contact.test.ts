@@ -49,8 +49,8 @@ t.test('a contact with everything', async (t) => {
 const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
 t.test('a contact with nothing but an id and a name, and a channel of the least', async (t) => {
-  const { update, database } = await build(t)
-  database.exec(`
+  const { update, db } = await build(t)
+  await db.exec(`
     INSERT INTO omnichannel_contact (id, name) VALUES ('min', 'Min');
     INSERT INTO omnichannel_contact_channel (contact_id, position, name, visitor_id, source_type) VALUES ('min', 0, 'App', 'v', 'app');
   `)
@@ -79,19 +79,19 @@ t.test('a contact with nothing but an id and a name, and a channel of the least'
 })
 
 t.test('a contact that was made ahead of its first conversation stays so', async (t) => {
-  const { update, database } = await build(t)
-  database.exec("UPDATE omnichannel_contact SET pre_registration = 1 WHERE id = 'maria'")
+  const { update, db } = await build(t)
+  await db.exec("UPDATE omnichannel_contact SET pre_registration = TRUE WHERE id = 'maria'")
   t.equal((await update({ contactId: 'maria' })).json().contact.preRegistration, true)
   t.equal((await update({ contactId: 'maria', name: 'Marie' })).json().contact.preRegistration, true)
 })
 
 t.test('each type of a channel, and details with a type of their own', async (t) => {
-  const { update, database } = await build(t)
+  const { update, db } = await build(t)
   const types = ['widget', 'email', 'sms', 'app', 'api', 'other']
-  const insert = database.prepare(`INSERT INTO omnichannel_contact_channel
-    (contact_id, position, name, visitor_id, source_type, blocked, details) VALUES ('blank', ?, ?, ?, ?, 1, ?)`)
   for (const [position, type] of types.entries()) {
-    insert.run(position, type, `v${position}`, type, type === 'api' ? '{"type":"custom","nested":{"a":[1,null]}}' : '{}')
+    const details = type === 'api' ? '{"type":"custom","nested":{"a":[1,null]}}' : '{}'
+    await db.exec(`INSERT INTO omnichannel_contact_channel (contact_id, position, name, visitor_id, source_type, blocked, details)
+      VALUES ('blank', $1, $2, $3, $2, TRUE, $4)`, position, type, `v${position}`, details)
   }
   const { contact } = (await update({ contactId: 'blank' })).json()
   t.strictSame(contact.channels, types.map((type, position) => ({
@@ -119,8 +119,8 @@ t.test('times: when it was written, createdAt as it was', async (t) => {
 })
 
 t.test('texts that look like JSON or like numbers stay texts', async (t) => {
-  const { update, database } = await build(t)
-  database.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('[1]', '{\"a\":1}'), ('1e3', '007')")
+  const { update, db } = await build(t)
+  await db.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('[1]', '{\"a\":1}'), ('1e3', '007')")
   t.equal((await update({ contactId: '[1]' })).json().contact.name, '{"a":1}')
   const texts = ['[1]', '{}', '"x"', '1e3', '007', 'null', 'true']
   const { contact } = (await update({ contactId: '1e3', name: '[]', emails: texts, phones: texts })).json()

@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3'
 import t from '../engines.js'
-import { build, changes, rows } from '../build.js'
+import { allRows, build, changes } from '../build.js'
 
 // test/contract.md, section 6: names that JavaScript objects have anyway, and patterns that are meant to hang or are none.
 
@@ -15,24 +15,24 @@ function entries (fields: object): unknown {
 }
 
 t.test('a name of every object, neither allowed nor stored: not allowed', async (t) => {
-  const { update, database } = await build(t)
-  const before = rows(database)
+  const { update, db } = await build(t)
+  const before = await allRows(db)
   for (const name of names) {
     const reply = await update({ contactId: 'maria', customFields: { plan: 'gold', ...own(name, 'x') } })
     t.equal(reply.statusCode, 400, name)
     t.strictSame(reply.json(), { success: false, error: `Custom field ${name} is not allowed` }, name)
   }
-  t.strictSame(changes(before, rows(database)), {})
+  t.strictSame(changes(before, await allRows(db)), {})
 })
 
 t.test('a name of every object, allowed: a field like any other', async (t) => {
   for (const name of names) {
     await t.test(name, async (t) => {
-      const { update, database } = await build(t)
-      database.prepare("INSERT INTO omnichannel_custom_field (id, label, regexp) VALUES (?, '', '^[a-z]+$')").run(name)
+      const { update, db } = await build(t)
+      await db.exec("INSERT INTO omnichannel_custom_field (id, label, regexp) VALUES ($1, '', '^[a-z]+$')", name)
       const store = async (fields: object): Promise<[status: number, answered: unknown, stored: unknown]> => {
         const reply = await update({ contactId: 'maria', customFields: { plan: 'gold', ...fields } })
-        const text = database.prepare<[], string>("SELECT custom_fields FROM omnichannel_contact WHERE id = 'maria'").pluck().get()!
+        const text = (await db.value<string>("SELECT custom_fields FROM omnichannel_contact WHERE id = 'maria'"))!
         const { contact, error } = reply.json()
         return [reply.statusCode, error ?? entries(contact.customFields), entries(JSON.parse(text))]
       }
@@ -45,11 +45,11 @@ t.test('a name of every object, allowed: a field like any other', async (t) => {
       t.strictSame(await store(own(name, {})), [400, `Invalid value for ${name} field`, withIt])
       t.strictSame(await store({}), [200, withoutIt, withoutIt], 'left out: removed')
 
-      database.prepare('UPDATE omnichannel_custom_field SET required = 1 WHERE id = ?').run(name)
+      await db.exec('UPDATE omnichannel_custom_field SET required = TRUE WHERE id = $1', name)
       t.strictSame(await store({}), [400, `Invalid value for ${name} field`, withoutIt], 'required and absent')
       t.strictSame(await store(own(name, 'value')), [200, withIt, withIt])
 
-      database.prepare('DELETE FROM omnichannel_custom_field WHERE id = ?').run(name)
+      await db.exec('DELETE FROM omnichannel_custom_field WHERE id = $1', name)
       t.strictSame(await store({}), [200, withIt, withIt], 'definition gone, not sent: kept')
       t.strictSame(await store(own(name, 'other')), [200, withIt, withIt], 'definition gone, sent: ignored')
     })
@@ -64,20 +64,20 @@ t.test('nothing leaks into the prototype of other objects', async (t) => {
 })
 
 t.test('a pattern that would hang: answered all the same, and the next request too', async (t) => {
-  const { update, database } = await build(t)
+  const { update, db } = await build(t)
   const start = performance.now()
   for (const regexp of ['^(a+)+$', '^(a*)*$', '^(a|a)*$', '^(a|aa)+$', '^(.*a){25}$', '^(?=(a+)+$)a']) {
-    database.prepare("UPDATE omnichannel_custom_field SET regexp = ? WHERE id = 'note'").run(regexp)
-    const before = rows(database)
+    await db.exec("UPDATE omnichannel_custom_field SET regexp = $1 WHERE id = 'note'", regexp)
+    const before = await allRows(db)
     const reply = await update({ contactId: 'maria', customFields: { plan: 'gold', note: 'a'.repeat(50_000) + '!' } })
     t.equal(reply.statusCode, 400, regexp)
     t.strictSame(reply.json(), { success: false, error: 'Invalid value for note field' }, regexp)
-    t.strictSame(rows(database), before, regexp)
+    t.strictSame(await allRows(db), before, regexp)
     t.equal((await update({ contactId: 'maria' })).statusCode, 200, `${regexp}: the next request`)
   }
   t.ok(performance.now() - start < 20_000, 'in seconds, not in years')
 
-  database.exec("UPDATE omnichannel_custom_field SET regexp = '^(a+)+$' WHERE id = 'note'")
+  await db.exec("UPDATE omnichannel_custom_field SET regexp = '^(a+)+$' WHERE id = 'note'")
   t.equal((await update({ contactId: 'maria', customFields: { plan: 'gold', note: 'aaa' } })).statusCode, 200, 'where it fits, it fits')
 })
 
@@ -93,13 +93,13 @@ t.test('a pattern that does not compile: fails its field, is logged, and stops n
   }
   for (const [regexp, reason] of Object.entries(reasons)) {
     const lines: string[] = []
-    const { update, database } = await build(t, { server: { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } } })
-    database.prepare("UPDATE omnichannel_custom_field SET regexp = ? WHERE id = 'note'").run(regexp)
-    const before = rows(database)
+    const { update, db } = await build(t, { server: { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } } })
+    await db.exec("UPDATE omnichannel_custom_field SET regexp = $1 WHERE id = 'note'", regexp)
+    const before = await allRows(db)
     const reply = await update({ contactId: 'maria', customFields: { plan: 'gold', note: 'x' } })
     t.equal(reply.statusCode, 400, regexp)
     t.strictSame(reply.json(), { success: false, error: 'Invalid value for note field' }, regexp)
-    t.strictSame(rows(database), before, regexp)
+    t.strictSame(await allRows(db), before, regexp)
     t.equal(lines.length, 1, `${regexp}: logged`)
     t.match(JSON.parse(lines[0]!), {
       customField: 'note', msg: `the pattern of a custom field does not compile: Invalid regular expression: /${regexp}/: ${reason}`
@@ -110,10 +110,9 @@ t.test('a pattern that does not compile: fails its field, is logged, and stops n
 })
 
 t.test('more patterns than are kept compiled: each still says what it says', async (t) => {
-  const { update, database } = await build(t)
-  const define = database.prepare('INSERT INTO omnichannel_custom_field (id, regexp) VALUES (?, ?)')
+  const { update, db } = await build(t)
   const numbers = Array.from({ length: 1100 }, (_, number) => String(number))
-  for (const number of numbers) define.run(`n${number}`, `^${number}$`)
+  for (const number of numbers) await db.exec('INSERT INTO omnichannel_custom_field (id, regexp) VALUES ($1, $2)', `n${number}`, `^${number}$`)
   const customFields = Object.fromEntries(numbers.map((number) => [`n${number}`, number]))
   t.equal((await update({ contactId: 'maria', customFields: { plan: 'gold', ...customFields } })).statusCode, 200)
   t.equal((await update({ contactId: 'maria', customFields: { plan: 'gold', n1: '2' } })).json().error, 'Invalid value for n1 field')
@@ -125,35 +124,34 @@ t.test('many slow patterns in one request: one budget for all of them, and each 
   database.exec('CREATE TABLE log (line TEXT)')
   // A host that keeps its log in the same database, through the same handle.
   const insert = database.prepare('INSERT INTO log VALUES (?)')
-  const { update } = await build(t, {
+  const { update, db } = await build(t, {
     database, server: { logger: { level: 'error', stream: { write: (line: string) => { insert.run(line) } } } }
   })
   const ids = Array.from({ length: 40 }, (_, index) => `slow-${index}`)
-  const define = database.prepare('INSERT INTO omnichannel_custom_field (id, regexp) VALUES (?, ?)')
-  for (const id of ids) define.run(id, `^(?:[\\w.]+[-_ ]?)+${id}$`)
+  for (const id of ids) await db.exec('INSERT INTO omnichannel_custom_field (id, regexp) VALUES ($1, $2)', id, `^(?:[\\w.]+[-_ ]?)+${id}$`)
   const customFields = Object.fromEntries(ids.map((id) => [id, `${'a'.repeat(40)}!`]))
-  const before = rows(database)
+  const before = await allRows(db)
   const used = process.cpuUsage()
   const reply = await update({ contactId: 'maria', customFields: { plan: 'gold', ...customFields } })
   const { user, system } = process.cpuUsage(used)
   t.strictSame([reply.statusCode, reply.json().error], [400, 'Invalid value for slow-0 field'])
   t.ok((user + system) / 1000 < 1000, 'in tenths of a second, not in nine')
-  t.strictSame(rows(database), before)
-  t.match(database.prepare('SELECT line FROM log').pluck().all().map((line) => JSON.parse(line as string)), [
+  t.strictSame(await allRows(db), before)
+  t.match((await db.column<string>('SELECT line FROM log')).map((line) => JSON.parse(line)), [
     { level: 50, customField: 'slow-0', msg: 'the pattern of a custom field took too long', reqId: 'req-1' }
   ])
 })
 
 t.test('what is stored under a key whose definition is gone stays, character for character', async (t) => {
   const stored = '{"big": 12345678901234567890,"huge":1e400, "odd" : [1.0, {"a\\"}":-0}] ,"\\u0061":1,"a":2.50,"__proto__":{"x":1E+2},"plan":"gold","":"\\/"}'
-  const { update, database } = await build(t)
-  const read = database.prepare<[], string>("SELECT custom_fields FROM omnichannel_contact WHERE id = 'maria'").pluck()
-  database.prepare("UPDATE omnichannel_contact SET custom_fields = ? WHERE id = 'maria'").run(stored)
+  const { update, db } = await build(t)
+  const read = async () => await db.value<string>("SELECT custom_fields FROM omnichannel_contact WHERE id = 'maria'")
+  await db.exec("UPDATE omnichannel_contact SET custom_fields = $1 WHERE id = 'maria'", stored)
   t.equal((await update({ contactId: 'maria', customFields: { plan: 'silver', note: 'n', big: 1 } })).statusCode, 200)
-  t.equal(read.get(), '{"plan":"silver","note":"n","big":12345678901234567890,"huge":1e400,"odd":[1.0, {"a\\"}":-0}],"a":2.50,"__proto__":{"x":1E+2},"":"\\/"}')
+  t.equal(await read(), '{"plan":"silver","note":"n","big":12345678901234567890,"huge":1e400,"odd":[1.0, {"a\\"}":-0}],"a":2.50,"__proto__":{"x":1E+2},"":"\\/"}')
   t.equal((await update({ contactId: 'maria', customFields: { plan: 'gold' } })).statusCode, 200)
-  t.equal(read.get(), '{"plan":"gold","big":12345678901234567890,"huge":1e400,"odd":[1.0, {"a\\"}":-0}],"a":2.50,"__proto__":{"x":1E+2},"":"\\/"}')
-  database.exec("UPDATE omnichannel_contact SET custom_fields = '{ }' WHERE id = 'maria'")
+  t.equal(await read(), '{"plan":"gold","big":12345678901234567890,"huge":1e400,"odd":[1.0, {"a\\"}":-0}],"a":2.50,"__proto__":{"x":1E+2},"":"\\/"}')
+  await db.exec("UPDATE omnichannel_contact SET custom_fields = '{ }' WHERE id = 'maria'")
   t.equal((await update({ contactId: 'maria', customFields: { plan: 'gold' } })).statusCode, 200)
-  t.equal(read.get(), '{"plan":"gold"}')
+  t.equal(await read(), '{"plan":"gold"}')
 })

@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import assert from 'node:assert/strict'
 import t, { sqlite } from '../engines.js'
-import { as, build, rows } from '../build.js'
+import { allRows, as, build } from '../build.js'
 
 const MB = 2_000_000
 const members = (count: number, value: (index: number) => string): string => Array.from({ length: count }, (_, index) => `"k${index}":${value(index)}`).join(',')
@@ -21,9 +21,9 @@ const shapes: Record<string, string> = {
 }
 for (const [name, text] of Object.entries(shapes)) {
   t.test(`2 MB of ${name}: kept as they are, answered, and replayed`, async (t) => {
-    const { update, database } = await build(t)
-    const read = database.prepare<[], string>("SELECT custom_fields FROM omnichannel_contact WHERE id = 'maria'").pluck()
-    database.prepare("UPDATE omnichannel_contact SET custom_fields = ? WHERE id = 'maria'").run(`{"plan":"silver",${text}}`)
+    const { update, db } = await build(t)
+    const read = async () => await db.value<string>("SELECT custom_fields FROM omnichannel_contact WHERE id = 'maria'")
+    await db.exec("UPDATE omnichannel_contact SET custom_fields = $1 WHERE id = 'maria'", `{"plan":"silver",${text}}`)
     const fields = JSON.parse(`{${text}}`) as object
     const keyed = { ...as('ann'), 'idempotency-key': 'k' }
     const renamed = await update({ contactId: 'maria', name: 'Marie' })
@@ -33,10 +33,11 @@ for (const [name, text] of Object.entries(shapes)) {
     if (name.startsWith('a hundred')) t.strictSame([changed.statusCode, changed.json().error], [400, 'Custom field x is not allowed'])
     else {
       assert.deepStrictEqual(changed.json().contact.customFields, { plan: 'gold', ...fields })
-      t.ok(read.get()!.startsWith('{"plan":"gold",') && read.get()!.includes(name === 'blanks' ? '"x":1' : text), 'character for character')
-      const { omnichannel_contact: before } = rows(database)
+      const stored = (await read())!
+      t.ok(stored.startsWith('{"plan":"gold",') && stored.includes(name === 'blanks' ? '"x":1' : text), 'character for character')
+      const { omnichannel_contact: before } = await allRows(db)
       t.ok((await update({ contactId: 'maria', customFields: { plan: 'gold', x: 'ignored' } }, keyed)).body === changed.body)
-      assert.deepStrictEqual(rows(database).omnichannel_contact, before)
+      assert.deepStrictEqual((await allRows(db)).omnichannel_contact, before)
     }
   })
 }
@@ -53,13 +54,12 @@ const key = fc.oneof(fc.string({ unit: 'grapheme', maxLength: 5 }), fc.constantF
 const object = fc.array(fc.tuple(key, value, fc.constantFrom('', ' ', '\n\t')), { maxLength: 5 })
 
 t.test('generated ones, beside a long text: answered as JavaScript would write them', async (t) => {
-  const { update, database } = await build(t)
-  const put = database.prepare("UPDATE omnichannel_contact SET custom_fields = ? WHERE id = 'maria'")
+  const { update, db } = await build(t)
   await fc.assert(fc.asyncProperty(object, async (list) => {
     const text = `{${[...list.map(([name, value, blank]) => `${blank}${JSON.stringify(name)}${blank}:${blank}${value}${blank}`), pad].join(',')}}`
     // PostgreSQL's json takes no lone surrogate to be none, and cannot hold U+0000.
     if (text.includes('\\u0000')) return
-    put.run(text)
+    await db.exec("UPDATE omnichannel_contact SET custom_fields = $1 WHERE id = 'maria'", text)
     const reply = await update({ contactId: 'maria', phones: ['1'] })
     const stored = JSON.parse(text) as Record<string, unknown>
     assert.equal(reply.statusCode, 200)
@@ -72,10 +72,10 @@ t.test('generated ones, beside a long text: answered as JavaScript would write t
 })
 
 sqlite.test('sqlite: what is no JSON object, short or long: 500, and the row stays', async (t) => {
-  const { update, database } = await build(t)
-  database.pragma('ignore_check_constraints = ON')
-  const put = database.prepare("UPDATE omnichannel_contact SET custom_fields = ? WHERE id = 'maria'")
-  const read = database.prepare<[], string>("SELECT custom_fields FROM omnichannel_contact WHERE id = 'maria'").pluck()
+  const { update, db } = await build(t)
+  await db.exec('PRAGMA ignore_check_constraints = ON')
+  const put = async (text: string) => { await db.exec("UPDATE omnichannel_contact SET custom_fields = $1 WHERE id = 'maria'", text) }
+  const read = async () => await db.value<string>("SELECT custom_fields FROM omnichannel_contact WHERE id = 'maria'")
   const isObject = (text: string): boolean => {
     try {
       const parsed: unknown = JSON.parse(text)
@@ -85,15 +85,15 @@ sqlite.test('sqlite: what is no JSON object, short or long: 500, and the row sta
     }
   }
   const check = async (text: string): Promise<void> => {
-    put.run(text)
+    await put(text)
     const expected = isObject(text) ? 200 : 500
     const merged = await update({ contactId: 'maria', customFields: { plan: 'gold' } })
     assert.equal(merged.statusCode, expected, text.replace(pad, 'pad'))
-    if (expected === 500) assert.equal(read.get(), text)
+    if (expected === 500) assert.equal(await read(), text)
     if (!text.includes(pad)) return
-    put.run(text)
+    await put(text)
     assert.equal((await update({ contactId: 'maria', phones: ['1'] })).statusCode, expected, text.replace(pad, 'pad'))
-    if (expected === 500) assert.equal(read.get(), text)
+    if (expected === 500) assert.equal(await read(), text)
   }
   const broken = [
     '', ' ', '[]', 'null', '1', '"x"', '{', '}', '{}}', '{} x', '{,}', '{"a"}', '{"a":}', '{"a":1,}', '{"a":1 "b":2}', '{a:1}', "{'a':1}", '{"a":01}',

@@ -1,38 +1,39 @@
 import type { Test } from 'tap'
 import t from '../engines.js'
-import { build, changes, rows, type Setup, type World } from '../build.js'
+import { allRows, build, changes, type Setup, type World } from '../build.js'
 
 // test/contract.md, section 6. The world allows plan (required, gold or silver) and note; maria has plan gold and legacy kept.
 
 type Fields = Record<string, unknown>
+interface Definition { label: string, required: boolean, regexp: string, visibility: string, scope: string }
 interface FieldsWorld extends World {
   /** Sends customFields for maria; gives what is stored then, or the error, which has changed nothing. */
   set: (customFields: Fields) => Promise<unknown>
-  define: (id: string, rest?: Fields) => void
+  define: (id: string, definition?: Partial<Definition>) => Promise<void>
 }
 
 async function buildFields (t: Test, setup?: Setup): Promise<FieldsWorld> {
   const world = await build(t, setup)
-  const { database, update } = world
-  const stored = (): Fields => JSON.parse(
-    database.prepare<[], string>("SELECT custom_fields FROM omnichannel_contact WHERE id = 'maria'").pluck().get()!)
+  const { db, update } = world
+  const stored = async (): Promise<Fields> => JSON.parse(
+    (await db.value<string>("SELECT custom_fields FROM omnichannel_contact WHERE id = 'maria'"))!)
   return {
     ...world,
     set: async (customFields) => {
-      const before = rows(database)
+      const before = await allRows(db)
       const reply = await update({ contactId: 'maria', customFields })
       if (reply.statusCode === 200) {
-        t.strictSame(reply.json().contact.customFields, stored(), 'the answer is what is stored')
-        return stored()
+        t.strictSame(reply.json().contact.customFields, await stored(), 'the answer is what is stored')
+        return await stored()
       }
       t.strictSame([reply.statusCode, reply.json()], [400, { success: false, error: reply.json().error }])
-      t.strictSame(changes(before, rows(database)), {})
+      t.strictSame(changes(before, await allRows(db)), {})
       return reply.json().error
     },
-    define: (id, { label = '', required = 0, regexp = '', visibility = 'visible', scope = 'visitor' } = {}) => {
-      database.prepare('DELETE FROM omnichannel_custom_field WHERE id = ?').run(id)
-      database.prepare('INSERT INTO omnichannel_custom_field (id, label, scope, visibility, required, regexp) VALUES (?, ?, ?, ?, ?, ?)')
-        .run(id, label, scope, visibility, required, regexp)
+    define: async (id, { label = '', required = false, regexp = '', visibility = 'visible', scope = 'visitor' } = {}) => {
+      await db.exec('DELETE FROM omnichannel_custom_field WHERE id = $1', id)
+      await db.exec('INSERT INTO omnichannel_custom_field (id, label, scope, visibility, required, regexp) VALUES ($1, $2, $3, $4, $5, $6)',
+        id, label, scope, visibility, required, regexp)
     }
   }
 }
@@ -74,14 +75,14 @@ t.test('required: absent, null, empty and blank are errors', async (t) => {
 
 t.test('{} erases all registered values where none is required', async (t) => {
   const { set, define } = await buildFields(t)
-  define('plan')
+  await define('plan')
   await set({ plan: 'x', note: 'y' })
   t.strictSame(await set({}), { legacy })
 })
 
 t.test('patterns: without flags, unanchored, on the trimmed text', async (t) => {
   const { set, define } = await buildFields(t)
-  define('plan')
+  await define('plan')
   const scenarios: Array<[regexp: string, value: unknown, fits: boolean]> = [
     ['b', 'abc', true],
     ['B', 'abc', false],
@@ -101,7 +102,7 @@ t.test('patterns: without flags, unanchored, on the trimmed text', async (t) => 
     ['^x$', ' ', true]
   ]
   for (const [regexp, value, fits] of scenarios) {
-    define('note', { regexp, label: 'Note' })
+    await define('note', { regexp, label: 'Note' })
     const expected = fits ? { ...String(value).trim() !== '' && { note: String(value).trim() }, legacy } : 'Invalid value for Note field'
     t.strictSame(await set({ note: value }), expected, `${regexp} on ${JSON.stringify(value)}`)
   }
@@ -109,7 +110,7 @@ t.test('patterns: without flags, unanchored, on the trimmed text', async (t) => 
 
 t.test('the order of errors: definitions as they were made, then unknown keys as they were sent', async (t) => {
   const { set, define } = await buildFields(t)
-  define('a', { label: 'A', regexp: '^x$' })
+  await define('a', { label: 'A', regexp: '^x$' })
   const scenarios: Array<[sent: Fields, error: string]> = [
     [{ zzz: 1, a: 'y', note: {}, plan: '' }, 'Invalid value for Plan field'],
     [{ zzz: 1, a: 'y', note: {}, plan: 'gold' }, 'Invalid value for note field'],
@@ -125,18 +126,18 @@ t.test('definitions that do not count: hidden, or of rooms', async (t) => {
   t.equal(await set({ plan: 'gold', secret: 'x' }), 'Custom field secret is not allowed')
   t.equal(await set({ plan: 'gold', topic: 'x' }), 'Custom field topic is not allowed')
   await set({ plan: 'silver', note: 'n' })
-  define('plan', { visibility: 'hidden', required: 1 })
-  define('note', { scope: 'room', regexp: 'never' })
+  await define('plan', { visibility: 'hidden', required: true })
+  await define('note', { scope: 'room', regexp: 'never' })
   const kept = { plan: 'silver', note: 'n', legacy }
   t.strictSame(await set({}), kept, 'not sent: kept')
   t.strictSame(await set({ plan: 'gold', note: [], legacy: {} }), kept, 'sent: ignored')
-  define('plan', { visibility: 'hide-from-nobody' })
+  await define('plan', { visibility: 'hide-from-nobody' })
   t.strictSame(await set({ plan: 'gold' }), { plan: 'gold', note: 'n', legacy }, 'allowed again')
 })
 
 t.test('without customFields nothing is checked', async (t) => {
-  const { update, database } = await buildFields(t)
-  database.exec("UPDATE omnichannel_contact SET custom_fields = '{}' WHERE id = 'maria'")
+  const { update, db } = await buildFields(t)
+  await db.exec("UPDATE omnichannel_contact SET custom_fields = '{}' WHERE id = 'maria'")
   for (const customFields of [undefined, null, '', 0, false]) {
     const reply = await update({ contactId: 'maria', phones: [], customFields })
     t.strictSame([reply.statusCode, reply.json().contact.customFields], [200, {}])

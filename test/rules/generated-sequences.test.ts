@@ -5,9 +5,10 @@ import assert from 'node:assert/strict'
 import { mock } from 'node:test'
 import pg from 'pg'
 import omnichannelContacts from '../../src/index.js'
-import { as, fill, path, rows } from '../build.js'
+import { allRows, as, fill, path } from '../build.js'
 import t, { engineOf } from '../engines.js'
-import { openSchema } from '../postgres-handle.js'
+import { openSchema } from '../postgres.js'
+import { sqliteDb } from '../sqlite.js'
 import { body, sound } from './generated-bodies.js'
 import { predictWith } from './reference-headers.js'
 import { read, sorted, type Table } from './reference-rows.js'
@@ -31,11 +32,11 @@ const tags: Record<string, (version: number) => string> = {
 }
 const edits: Record<string, string> = {
   'the contact is deleted': "DELETE FROM omnichannel_contact WHERE id = 'maria'",
-  'the contact is made anew': "INSERT OR IGNORE INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')",
-  'the contact is disabled': "UPDATE omnichannel_contact SET enabled = 0 WHERE id = 'maria'",
-  'the contact is enabled': "UPDATE omnichannel_contact SET enabled = 1 WHERE id = 'maria'",
+  'the contact is made anew': "INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria') ON CONFLICT DO NOTHING",
+  'the contact is disabled': "UPDATE omnichannel_contact SET enabled = FALSE WHERE id = 'maria'",
+  'the contact is enabled': "UPDATE omnichannel_contact SET enabled = TRUE WHERE id = 'maria'",
   'bob loses the permission': "DELETE FROM omnichannel_user_role WHERE user_id = 'bob'",
-  'bob gets the permission': "INSERT OR IGNORE INTO omnichannel_user_role VALUES ('bob', 'livechat-agent')"
+  'bob gets the permission': "INSERT INTO omnichannel_user_role VALUES ('bob', 'livechat-agent') ON CONFLICT DO NOTHING"
 }
 
 const plain = fc.record({
@@ -102,7 +103,7 @@ t.test('generated sequences: the answers and the rows of the reference', async (
         await app.close()
         await pool.end()
       }
-      return { app, database: schema.database, close }
+      return { app, db: schema.db, close }
     }
     const database = new Database(file)
     database.pragma('journal_mode = WAL')
@@ -113,26 +114,26 @@ t.test('generated sequences: the answers and the rows of the reference', async (
       await app.close()
       database.close()
     }
-    return { app, database, close }
+    return { app, db: sqliteDb(database), close }
   }
   let server = await open()
   t.teardown(async () => { await server.close() })
-  const tables = Object.keys(rows(server.database)).filter((table) => !/permission|migration/.test(table)).reverse()
+  const tables = Object.keys(await allRows(server.db)).filter((table) => !/permission|migration/.test(table)).reverse()
 
   // A fingerprint may be any text that stands for one request, always the same.
   const requests = new Map<unknown, unknown>()
   // Each update has an id of its own, and in the reference its time.
   const updates = new Map<unknown, unknown>()
-  const readNamed = (): Record<string, Table> => {
-    const all = read(server.database)
+  const readNamed = async (): Promise<Record<string, Table>> => {
+    const all = await read(server.db)
     for (const row of all.omnichannel_contact!) {
       if (row.update_id !== null && !updates.has(row.update_id)) updates.set(row.update_id, row.updated_at)
       row.update_id = updates.get(row.update_id) ?? null
     }
     return all
   }
-  const compare = (is: object, expected: Record<string, Table>, rest: object = {}): void => {
-    const all = readNamed()
+  const compare = async (is: object, expected: Record<string, Table>, rest: object = {}): Promise<void> => {
+    const all = await readNamed()
     for (const row of all.omnichannel_idempotency_key!) {
       const twin = expected.omnichannel_idempotency_key!.find((other) => other.user_id === row.user_id && other.key === row.key)
       if (!requests.has(row.fingerprint)) requests.set(row.fingerprint, twin?.fingerprint)
@@ -143,9 +144,9 @@ t.test('generated sequences: the answers and the rows of the reference', async (
 
   const seen: Record<string, number> = {}
   await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 15, size: 'max' }), async (steps) => {
-    server.database.exec(tables.map((table) => `DELETE FROM ${table};`).join(''))
-    fill(server.database)
-    let model = read(server.database)
+    await server.db.exec(tables.map((table) => `DELETE FROM ${table};`).join(''))
+    await fill(server.db)
+    let model = await read(server.db)
     let crashes = 0
     const history: Sent[] = []
 
@@ -166,10 +167,10 @@ t.test('generated sequences: the answers and the rows of the reference', async (
       })
       const { statusCode: status, headers: { etag, 'idempotency-replayed': replayed } } = reply
       const { rows, ...rest } = expected
-      compare({ status, etag, replayed, body: reply.json() }, rows, rest)
+      await compare({ status, etag, replayed, body: reply.json() }, rows, rest)
       if (status === 200 && key !== undefined) {
-        const stored = server.database.prepare('SELECT answer FROM omnichannel_idempotency_key WHERE user_id = ? AND key = ?').pluck()
-        assert.equal(reply.body, stored.get(user, unquoted(key)), 'byte for byte')
+        const stored = await server.db.value('SELECT answer FROM omnichannel_idempotency_key WHERE user_id = $1 AND key = $2', user, unquoted(key))
+        assert.equal(reply.body, stored, 'byte for byte')
       }
       model = rows
       const kind = replayed === undefined ? String(status) : crashes > sent.crashes ? 'replayed after a crash' : 'replayed'
@@ -191,13 +192,13 @@ t.test('generated sequences: the answers and the rows of the reference', async (
         await server.close()
         server = await open()
         crashes++
-        compare({}, model)
+        await compare({}, model)
       } else if ('edit' in step) {
-        server.database.exec(edits[step.edit]!)
-        const edited = readNamed()
+        await server.db.exec(edits[step.edit]!)
+        const edited = await readNamed()
         const isThere = (row: Table[number]): boolean => edited.omnichannel_contact!.some(({ id }) => id === row.contact_id)
         model = { ...edited, omnichannel_idempotency_key: model.omnichannel_idempotency_key!.filter(isThere) }
-        compare({}, model)
+        await compare({}, model)
       } else {
         now += step.wait
       }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { as, build, rows } from '../build.js'
+import { allRows, as, build } from '../build.js'
 
 // Anything at all in the place of a body: only the contract's answers, never a 500, and no trace of a refused one.
 
@@ -45,10 +45,10 @@ const refusals: Record<number, (body: Record<string, unknown>) => unknown> = {
 }
 
 t.test('any body, content type and caller: an answer of the contract', async (t) => {
-  const { database, post } = await build(t)
+  const { db, post } = await build(t)
   const seen: Record<number, number> = {}
   await fc.assert(fc.asyncProperty(payload, contentType, headers, async (payload, type, caller) => {
-    const before = rows(database)
+    const before = await allRows(db)
     const reply = await post(payload, { 'content-type': type, ...caller })
     const { statusCode: status } = reply
     seen[status] = (seen[status] ?? 0) + 1
@@ -58,7 +58,7 @@ t.test('any body, content type and caller: an answer of the contract', async (t)
     if (status === 200) return assert.deepStrictEqual(Object.keys(reply.json()), ['contact', 'success'])
     assert.ok(status in refusals, `status ${status}`)
     assert.deepStrictEqual(reply.json(), refusals[status]!(reply.json()))
-    assert.deepStrictEqual(rows(database), before)
+    assert.deepStrictEqual(await allRows(db), before)
   }), { numRuns })
   t.strictSame(Object.keys(seen), ['200', '400', '401', '403'], `every kind was seen, and no other: ${JSON.stringify(seen)}`)
 })

@@ -1,13 +1,14 @@
 // The rows of a database, as the reference knows them.
 
-import type { Database } from 'better-sqlite3'
-import { rows } from '../build.js'
+import { allRows } from '../build.js'
+import type { Db } from '../database.js'
 
 export type Table = Array<Record<string, unknown>>
 
 /** The rows as the reference wants them: JSON read, and definitions in the order in which they were made. */
-export function read (database: Database): Record<string, Table> {
-  const all = { ...rows(database), omnichannel_custom_field: database.prepare('SELECT * FROM omnichannel_custom_field ORDER BY rowid').all() }
+export async function read (db: Db): Promise<Record<string, Table>> {
+  const definitions = await db.rows(`SELECT * FROM omnichannel_custom_field ORDER BY ${db.insertionOrder}`)
+  const all = { ...await allRows(db), omnichannel_custom_field: definitions }
   return JSON.parse(JSON.stringify(all), (key: string, value: unknown) =>
     ['custom_fields', 'conflicting_fields', 'details', 'answer'].includes(key) ? JSON.parse(String(value)) : value)
 }

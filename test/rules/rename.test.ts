@@ -1,11 +1,11 @@
 import t from '../engines.js'
-import { build, changes, rows } from '../build.js'
+import { allRows, build, changes } from '../build.js'
 
 // test/contract.md, section 5, item 7: what carries the name of a contact.
 
 t.test('a new name: every room of the contact, every subscription and inquiry of its visitors', async (t) => {
-  const { update, database } = await build(t)
-  database.exec(`
+  const { update, db } = await build(t)
+  await db.exec(`
     INSERT INTO omnichannel_subscription (id, room_id, visitor_id, name, fname, updated_at) VALUES
       ('sub-4', 'room-8', 'visitor-1', 'An old name', 'Another', '2026-01-01T00:00:00.000Z');
     INSERT INTO omnichannel_inquiry (id, room_id, visitor_id, name, updated_at) VALUES
@@ -13,9 +13,9 @@ t.test('a new name: every room of the contact, every subscription and inquiry of
     INSERT INTO omnichannel_room (id, contact_id, fname, updated_at) VALUES
       ('room-4', 'maria', 'An old name', '2026-01-01T00:00:00.000Z'), ('room-5', 'gone', 'Maria', '2026-01-01T00:00:00.000Z');
   `)
-  const before = rows(database)
+  const before = await allRows(db)
   t.equal((await update({ contactId: 'maria', name: 'Mara' })).statusCode, 200)
-  t.strictSame(changes(before, rows(database)), {
+  t.strictSame(changes(before, await allRows(db)), {
     'contact maria': { name: 'Mara', unknown: 0, version: 2, updated_at: 'moved' },
     'inquiry inq-1': { name: 'Mara', updated_at: 'moved' },
     'inquiry inq-2': { name: 'Mara', updated_at: 'moved' },
@@ -29,60 +29,60 @@ t.test('a new name: every room of the contact, every subscription and inquiry of
 })
 
 t.test('a contact without channels: only its rooms', async (t) => {
-  const { update, database } = await build(t)
-  const before = rows(database)
+  const { update, db } = await build(t)
+  const before = await allRows(db)
   t.equal((await update({ contactId: 'blank', name: 'Bo' })).statusCode, 200)
-  t.strictSame(changes(before, rows(database)), {
+  t.strictSame(changes(before, await allRows(db)), {
     'contact blank': { name: 'Bo', unknown: 0, version: 2, updated_at: 'moved' },
     'room room-3': { fname: 'Bo', updated_at: 'moved' }
   })
 })
 
 t.test('no new name: no rename, even where a room has another name', async (t) => {
-  const { update, database } = await build(t)
-  database.exec("UPDATE omnichannel_room SET fname = 'Other'; UPDATE omnichannel_inquiry SET name = 'Other'")
+  const { update, db } = await build(t)
+  await db.exec("UPDATE omnichannel_room SET fname = 'Other'; UPDATE omnichannel_inquiry SET name = 'Other'")
   for (const body of [{ name: 'Maria' }, { emails: [] }, { wipeConflicts: true }, {}]) {
-    const before = rows(database)
+    const before = await allRows(db)
     t.equal((await update({ contactId: 'maria', ...body })).statusCode, 200)
-    const changed = Object.keys(changes(before, rows(database)))
+    const changed = Object.keys(changes(before, await allRows(db)))
     t.strictSame(changed.filter((row) => /^(room|subscription|inquiry)/.test(row)), [], JSON.stringify(body))
   }
 })
 
 t.test('a name that differs only in case, in white space or in form is new', async (t) => {
-  const { update, database } = await build(t)
+  const { update, db } = await build(t)
   for (const name of ['maria', 'maria ', 'M\u00FCller', 'Mu\u0308ller']) {
     await update({ contactId: 'maria', name })
-    t.equal(database.prepare("SELECT fname FROM omnichannel_room WHERE id = 'room-1'").pluck().get(), name)
-    t.equal(database.prepare("SELECT name FROM omnichannel_subscription WHERE id = 'sub-1'").pluck().get(), name)
+    t.equal(await db.value("SELECT fname FROM omnichannel_room WHERE id = 'room-1'"), name)
+    t.equal(await db.value("SELECT name FROM omnichannel_subscription WHERE id = 'sub-1'"), name)
   }
 })
 
 t.test('two channels with one visitor, and a visitor of two contacts', async (t) => {
-  const { update, database } = await build(t)
-  database.exec(`
+  const { update, db } = await build(t)
+  await db.exec(`
     INSERT INTO omnichannel_contact_channel (contact_id, position, name, visitor_id, source_type) VALUES
       ('maria', 2, 'App', 'visitor-1', 'app'), ('blank', 0, 'App', 'visitor-2', 'app')
   `)
-  const before = rows(database)
+  const before = await allRows(db)
   await update({ contactId: 'blank', name: 'Bo' })
-  t.strictSame(changes(before, rows(database)), {
+  t.strictSame(changes(before, await allRows(db)), {
     'contact blank': { name: 'Bo', unknown: 0, version: 2, updated_at: 'moved' },
     'room room-3': { fname: 'Bo', updated_at: 'moved' },
     'subscription sub-2': { name: 'Bo', fname: 'Bo', updated_at: 'moved' }
   })
   await update({ contactId: 'maria', name: 'Mara' })
   t.strictSame(
-    database.prepare('SELECT name FROM omnichannel_subscription ORDER BY id').pluck().all(), ['Mara', 'Mara', 'Other'])
+    await db.column('SELECT name FROM omnichannel_subscription ORDER BY id'), ['Mara', 'Mara', 'Other'])
 })
 
 t.test('a rename that fails half way: nothing is changed', async (t) => {
   for (const table of ['room', 'subscription', 'inquiry']) {
-    const { update, database } = await build(t)
-    database.exec(`CREATE TRIGGER deny BEFORE UPDATE ON omnichannel_${table} BEGIN SELECT RAISE(ABORT, 'no'); END`)
-    const before = rows(database)
+    const { update, db } = await build(t)
+    await db.refuseUpdates(`omnichannel_${table}`)
+    const before = await allRows(db)
     const reply = await update({ contactId: 'maria', name: 'Mara', emails: [], wipeConflicts: true })
     t.equal(reply.statusCode, 500, table)
-    t.strictSame(rows(database), before, table)
+    t.strictSame(await allRows(db), before, table)
   }
 })

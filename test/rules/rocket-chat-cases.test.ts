@@ -1,6 +1,6 @@
 import type { LightMyRequestResponse } from 'fastify'
 import t from '../engines.js'
-import { as, build, changes, rows, type World } from '../build.js'
+import { allRows, as, build, changes, type World } from '../build.js'
 
 // What Rocket.Chat's own end-to-end tests of this endpoint do, told again on our world.
 
@@ -15,7 +15,7 @@ interface Case {
   answer: object
   changed?: Record<string, unknown>
   headers?: Record<string, string>
-  given?: (database: World['database']) => void
+  given?: (db: World['db']) => Promise<void>
 }
 
 const cases: Case[] = [
@@ -99,7 +99,7 @@ const cases: Case[] = [
     body: { contactId: 'maria', name: 'X' },
     status: 403,
     answer: { success: false, error: 'User does not have the permissions required for this action [error-unauthorized]' },
-    given: (database) => { database.exec('DELETE FROM omnichannel_role_permission') }
+    given: async (db) => { await db.exec('DELETE FROM omnichannel_role_permission') }
   },
   {
     situation: 'no credentials: refused',
@@ -125,15 +125,15 @@ const cases: Case[] = [
 
 for (const { situation, body, status, answer, changed = {}, headers = as('ann'), given } of cases) {
   t.test(situation, async (t) => {
-    const { update, database } = await build(t)
-    given?.(database)
-    const before = rows(database)
+    const { update, db } = await build(t)
+    await given?.(db)
+    const before = await allRows(db)
     const unchanged = (await update({ contactId: 'contactId' in body ? body.contactId : 'maria' })).json().contact
     const reply: LightMyRequestResponse = await update(body, headers)
     t.equal(reply.statusCode, status)
     t.strictSame(reply.json(), status === 200
       ? { contact: { ...unchanged, unknown: false, ...answer, _updatedAt: reply.json().contact._updatedAt }, success: true }
       : answer)
-    t.strictSame(changes(before, rows(database)), changed)
+    t.strictSame(changes(before, await allRows(db)), changed)
   })
 }

@@ -1,5 +1,5 @@
 import t from '../engines.js'
-import { build, changes, rows } from '../build.js'
+import { allRows, build, changes } from '../build.js'
 
 // test/contract.md, section 5, items 1 to 6: what is written, and what is not.
 
@@ -61,12 +61,12 @@ t.test('what was sent is written, and nothing else', async (t) => {
   ]
   for (const [situation, body, changed] of scenarios) {
     await t.test(situation, async (t) => {
-      const { update, database } = await build(t)
-      const before = rows(database)
+      const { update, db } = await build(t)
+      const before = await allRows(db)
       const previous = (await update({ contactId: 'maria' })).json().contact
       const reply = await update({ contactId: 'maria', ...body })
       t.equal(reply.statusCode, 200)
-      t.strictSame(changes(before, rows(database)), changed)
+      t.strictSame(changes(before, await allRows(db)), changed)
       const { contact } = reply.json()
       t.strictSame((await update({ contactId: 'maria' })).json().contact, contact, 'the answer is what is stored')
       if (Object.keys(changed).length === 0) t.strictSame(contact, previous)
@@ -76,19 +76,19 @@ t.test('what was sent is written, and nothing else', async (t) => {
 })
 
 t.test('a name: verbatim, and setting it resolves no conflict', async (t) => {
-  const { update, database } = await build(t)
+  const { update, db } = await build(t)
   for (const name of [' Maria ', '   ', 'x\u0000y', '<b>', '\u202Eairam', '"; DROP TABLE omnichannel_contact; --', '🙂'.repeat(1000)]) {
     const reply = await update({ contactId: 'maria', name })
     t.equal(reply.statusCode, 200)
     t.equal(reply.json().contact.name, name)
     t.equal(reply.json().contact.conflictingFields.length, 2)
-    t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), name)
+    t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), name)
   }
 })
 
 t.test('never touched: channels, lastChat, createdAt, preRegistration', async (t) => {
-  const { update, database } = await build(t)
-  database.exec("UPDATE omnichannel_contact SET pre_registration = 1 WHERE id = 'maria'")
+  const { update, db } = await build(t)
+  await db.exec("UPDATE omnichannel_contact SET pre_registration = TRUE WHERE id = 'maria'")
   const kept = (await update({ contactId: 'maria' })).json().contact
   delete kept.contactManager
   const reply = await update({
@@ -111,28 +111,28 @@ t.test('never touched: channels, lastChat, createdAt, preRegistration', async (t
 
 t.test('a contact without a name: "" and null are its name, and a change', async (t) => {
   for (const name of ['', null]) {
-    const { update, database } = await build(t)
-    const before = rows(database)
+    const { update, db } = await build(t)
+    const before = await allRows(db)
     const reply = await update({ contactId: 'blank', name })
     t.equal(reply.statusCode, 200)
     t.equal(reply.json().contact.name, '')
-    t.strictSame(changes(before, rows(database)), { 'contact blank': written })
+    t.strictSame(changes(before, await allRows(db)), { 'contact blank': written })
   }
 })
 
 t.test('resolved conflicts: added up, over contacts and updates; none is no row', async (t) => {
-  const { update, database } = await build(t)
-  const count = (): unknown => database.prepare("SELECT value FROM omnichannel_statistic WHERE name = 'Resolved_Conflicts_Count'").pluck().get()
+  const { update, db } = await build(t)
+  const count = async (): Promise<unknown> => await db.value("SELECT value FROM omnichannel_statistic WHERE name = 'Resolved_Conflicts_Count'")
   await update({ contactId: 'blank', wipeConflicts: true })
-  t.equal(count() ?? 0, 0)
+  t.equal(await count() ?? 0, 0)
   await update({ contactId: 'maria', wipeConflicts: true, contactManager: 'nobody' })
-  t.equal(count() ?? 0, 0, 'a refused update resolves none')
+  t.equal(await count() ?? 0, 0, 'a refused update resolves none')
   await update({ contactId: 'maria', wipeConflicts: true })
   await update({ contactId: 'maria', wipeConflicts: true })
-  t.equal(count(), 2)
-  database.exec(`UPDATE omnichannel_contact SET conflicting_fields = '[{"field":"manager","value":"x"}]' WHERE id = 'blank'`)
+  t.equal(await count(), 2)
+  await db.exec(`UPDATE omnichannel_contact SET conflicting_fields = '[{"field":"manager","value":"x"}]' WHERE id = 'blank'`)
   await update({ contactId: 'blank', wipeConflicts: true })
-  t.equal(count(), 3)
+  t.equal(await count(), 3)
 })
 
 t.test('an agent who is no longer active can still be the manager', async (t) => {

@@ -1,26 +1,26 @@
 // Answers stored for idempotency keys go when the row of their contact goes, however a host makes it go.
 
-import type Database from 'better-sqlite3'
 import type { Test } from 'tap'
-import { as, build, rows } from '../build.js'
+import { as, build } from '../build.js'
+import type { Db } from '../database.js'
 import both, { postgres, sqlite } from '../engines.js'
-import { openSchema } from '../postgres-handle.js'
+import { openSchema } from '../postgres.js'
 
 /** A database in which ann has an answer for `blank`, who has no lists, and bob one for `maria`. */
 async function buildWithAnswers (t: Test) {
-  const { update, database } = await build(t)
+  const { update, db } = await build(t)
   const send = async (user: string, contactId: string) => {
     const { statusCode, headers } = await update({ contactId, phones: ['1'] }, { ...as(user), 'idempotency-key': 'k' })
     return { statusCode, isReplayed: headers['idempotency-replayed'] === 'true' }
   }
   t.strictSame(await send('bob', 'maria'), { statusCode: 200, isReplayed: false })
   t.strictSame(await send('ann', 'blank'), { statusCode: 200, isReplayed: false })
-  database.exec("DELETE FROM omnichannel_contact_phone WHERE contact_id = 'blank'")
-  return { database, send }
+  await db.exec("DELETE FROM omnichannel_contact_phone WHERE contact_id = 'blank'")
+  return { db, send }
 }
 
-function answers (database: Database.Database): unknown[] {
-  return rows(database).omnichannel_idempotency_key!.map((row) => (row as { contact_id: string }).contact_id)
+async function answers (db: Db): Promise<string[]> {
+  return await db.column('SELECT contact_id FROM omnichannel_idempotency_key ORDER BY user_id, key')
 }
 
 const insert = "INSERT INTO omnichannel_contact (id, name) VALUES ('blank', 'New')"
@@ -31,9 +31,9 @@ const gone = {
 }
 for (const [event, sql] of Object.entries(gone)) {
   both.test(`a contact that ${event}: its answers go, others stay`, async (t) => {
-    const { database, send } = await buildWithAnswers(t)
-    database.exec(sql)
-    t.strictSame(answers(database), ['maria'])
+    const { db, send } = await buildWithAnswers(t)
+    await db.exec(sql)
+    t.strictSame(await answers(db), ['maria'])
     t.strictSame(await send('ann', 'blank'), { statusCode: 400, isReplayed: false })
     t.strictSame(await send('bob', 'maria'), { statusCode: 200, isReplayed: true })
   })
@@ -48,10 +48,10 @@ const kept = [
   `${insert} ON CONFLICT (id) DO UPDATE SET id = excluded.id`
 ]
 both.test('a contact whose id stays: its answers stay', async (t) => {
-  const { database, send } = await buildWithAnswers(t)
+  const { db, send } = await buildWithAnswers(t)
   for (const sql of kept) {
-    database.exec(sql)
-    t.strictSame(answers(database), ['blank', 'maria'].sort(), sql)
+    await db.exec(sql)
+    t.strictSame(await answers(db), ['blank', 'maria'].sort(), sql)
   }
   t.strictSame(await send('ann', 'blank'), { statusCode: 200, isReplayed: true })
 })
@@ -64,38 +64,38 @@ const replaced = {
 for (const [statement, sql] of Object.entries(replaced)) {
   sqlite.test(`${statement}: the answers of the row before go, others stay`, async (t) => {
     for (const pragma of ['recursive_triggers = OFF', 'recursive_triggers = ON', 'foreign_keys = OFF']) {
-      const { database, send } = await buildWithAnswers(t)
-      database.pragma(pragma)
-      database.exec(sql)
-      t.strictSame(answers(database), ['maria'], pragma)
-      database.exec("UPDATE omnichannel_contact SET enabled = 1 WHERE id = 'blank'")
+      const { db, send } = await buildWithAnswers(t)
+      await db.exec(`PRAGMA ${pragma}`)
+      await db.exec(sql)
+      t.strictSame(await answers(db), ['maria'], pragma)
+      await db.exec("UPDATE omnichannel_contact SET enabled = TRUE WHERE id = 'blank'")
       t.strictSame(await send('ann', 'blank'), { statusCode: 200, isReplayed: false })
     }
   })
 }
 
 sqlite.test('a contact that is inserted under an id whose answers were left behind: they go', async (t) => {
-  const { database } = await buildWithAnswers(t)
-  database.exec(`DROP TRIGGER omnichannel_contact_forgotten; DELETE FROM omnichannel_contact WHERE id = 'blank'`)
-  t.strictSame(answers(database), ['blank', 'maria'])
-  database.exec(insert)
-  t.strictSame(answers(database), ['maria'])
+  const { db } = await buildWithAnswers(t)
+  await db.exec(`DROP TRIGGER omnichannel_contact_forgotten; DELETE FROM omnichannel_contact WHERE id = 'blank'`)
+  t.strictSame(await answers(db), ['blank', 'maria'])
+  await db.exec(insert)
+  t.strictSame(await answers(db), ['maria'])
 })
 
 postgres.test('TRUNCATE CASCADE, MERGE: the answers go', async (t) => {
-  const { database } = await buildWithAnswers(t)
-  database.exec(`MERGE INTO omnichannel_contact USING (SELECT 'blank' AS old, 'other' AS new) AS source ON id = old
+  const { db } = await buildWithAnswers(t)
+  await db.exec(`MERGE INTO omnichannel_contact USING (SELECT 'blank' AS old, 'other' AS new) AS source ON id = old
     WHEN MATCHED THEN UPDATE SET id = new`)
-  t.strictSame(answers(database), ['maria'])
-  database.exec('TRUNCATE omnichannel_contact CASCADE')
-  t.strictSame(answers(database), [])
+  t.strictSame(await answers(db), ['maria'])
+  await db.exec('TRUNCATE omnichannel_contact CASCADE')
+  t.strictSame(await answers(db), [])
 })
 
 postgres.test('a session with another search_path that gives a contact another id: the answers go', async (t) => {
-  const { database } = await buildWithAnswers(t)
-  const schema = database.prepare<[], string>('SELECT current_schema()').pluck().get()!
-  const { given, close } = await openSchema()
+  const { db } = await buildWithAnswers(t)
+  const schema = (await db.value<string>('SELECT current_schema()'))!
+  const { database, close } = await openSchema()
   t.teardown(close)
-  await given.query(`UPDATE ${schema}.omnichannel_contact SET id = 'other' WHERE id = 'blank'`)
-  t.strictSame(answers(database), ['maria'])
+  await database.query(`UPDATE ${schema}.omnichannel_contact SET id = 'other' WHERE id = 'blank'`)
+  t.strictSame(await answers(db), ['maria'])
 })

@@ -8,8 +8,7 @@ import type { Pool } from 'pg'
 import type { Test } from 'tap'
 import ts from 'typescript'
 import omnichannelContacts, { type PostgresTables, type SqliteTables } from '../../src/index.js'
-import t, { engineOf, postgres, sqlite } from '../engines.js'
-import { openSchema } from '../postgres-handle.js'
+import t, { engineOf, openDatabase, postgres, sqlite } from '../engines.js'
 
 type RequiredKeys<Row> = { [Key in keyof Row]-?: object extends Pick<Row, Key> ? never : Key }[keyof Row]
 type Smallest<Tables> = { [Table in keyof Tables]: Pick<Insertable<Tables[Table]>, RequiredKeys<Insertable<Tables[Table]>>> }
@@ -74,41 +73,36 @@ const jsTypes: Record<string, string> = {
 }
 
 const columnsOf = {
-  sqlite: `SELECT type, "notnull" = 0 AS nullable, dflt_value IS NOT NULL AS defaulted, name FROM pragma_table_xinfo(?)`,
+  sqlite: `SELECT type, "notnull" = 0 AS nullable, dflt_value IS NOT NULL AS defaulted, name FROM pragma_table_xinfo($1)`,
   postgres: `SELECT data_type AS type, is_nullable = 'YES' AS nullable, column_default IS NOT NULL OR is_identity = 'YES' AS defaulted, column_name AS name
-    FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = ? ORDER BY ordinal_position`
+    FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = $1 ORDER BY ordinal_position`
 }
 
 async function open (t: Test) {
-  const { database, given, close } = engineOf(t) === 'postgres' ? await openSchema() : openMemory()
+  const { database, db, close } = await openDatabase(t)
   const app = fastify()
   t.teardown(async () => {
     await app.close()
     await close()
   })
-  await app.register(omnichannelContacts, { database: given })
-  return { database, given }
-}
-
-function openMemory () {
-  const database = new Database(':memory:')
-  return { database, given: database, close: async () => { database.close() } }
+  await app.register(omnichannelContacts, { database })
+  return { database, db }
 }
 
 t.test('the types of the tables: column by column what the schema has', async (t) => {
-  const { database } = await open(t)
+  const { db } = await open(t)
   const engine = engineOf(t)
   t.strictSame(Object.keys(types[engine]!).sort(), Object.keys(smallest).sort())
   for (const [table, columns] of Object.entries(types[engine]!)) {
-    const stored = database.prepare(columnsOf[engine]).all(table) as Array<{ name: string, type: string, nullable: number, defaulted: number }>
+    const stored = await db.rows<{ name: string, type: string, nullable: number, defaulted: number }>(columnsOf[engine], table)
     t.strictSame(columns, Object.fromEntries(stored.map(({ name, type, nullable, defaulted }) =>
       [name, [`${jsTypes[type]}${nullable === 1 ? ' | null' : ''}`, nullable === 1 || defaulted === 1]])), table)
   }
 })
 
 t.test('the smallest row of each table: is inserted, and read with the values that the types name', async (t) => {
-  const { given } = await open(t)
-  const dialect = given instanceof Database ? new SqliteDialect({ database: given }) : new PostgresDialect({ pool: given })
+  const { database } = await open(t)
+  const dialect = database instanceof Database ? new SqliteDialect({ database }) : new PostgresDialect({ pool: database as Pool })
   const db = new Kysely<Record<string, Record<string, unknown>>>({ dialect })
   for (const [table, row] of Object.entries(smallest)) {
     await db.insertInto(table).values(row).execute()
@@ -127,7 +121,7 @@ interface OwnTables {
 }
 
 sqlite.test("a host's own Kysely on SQLite: inserts, selects and updates both its tables and ours", async (t) => {
-  const { database } = await open(t)
+  const database = (await open(t)).database as Database.Database
   database.exec('CREATE TABLE ledger (id INTEGER PRIMARY KEY, contact_id TEXT)')
   const db = new Kysely<SqliteTables & OwnTables>({ dialect: new SqliteDialect({ database }) })
   await db.insertInto('omnichannel_contact').values({ id: 'maria', name: 'Maria', custom_fields: '{"plan":"gold"}' }).execute()
@@ -157,8 +151,8 @@ interface StoredContact {
 }
 
 postgres.test("a host's own Kysely on PostgreSQL: booleans, dates, JSON and counters as pg has them", async (t) => {
-  const { given } = await open(t)
-  const db = new Kysely<PostgresTables & OwnTables>({ dialect: new PostgresDialect({ pool: given as Pool }) })
+  const { database } = await open(t)
+  const db = new Kysely<PostgresTables & OwnTables>({ dialect: new PostgresDialect({ pool: database as Pool }) })
   const at = new Date('2026-01-01T00:00:00.123Z')
   await db.insertInto('omnichannel_contact').values({ id: 'maria', name: 'Maria', custom_fields: '{"plan":"gold"}', created_at: at }).execute()
   await db.updateTable('omnichannel_contact').set({ enabled: false, last_chat_id: 'room', last_chat_at: at.toISOString() }).execute()

@@ -7,7 +7,7 @@ import type { Test } from 'tap'
 import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
 import { as, fill } from '../../build.js'
 import { postgres as t } from '../../engines.js'
-import { openSchema } from '../../postgres-handle.js'
+import { openSchema } from '../../postgres.js'
 import { exploreAll, freeze, now, within, words, type Mode } from './explore.js'
 import { bodyOf, fullName, hostTables, judge, normalize, tables, type Request, type Rows } from './oracle.js'
 import { openProxy, type Fault, type Fields, type Injection } from './proxy.js'
@@ -42,7 +42,7 @@ type Lane = Awaited<ReturnType<typeof openLane>>
 /** A database with two servers on it, of which the first is behind a proxy. Scenarios take place in it one after the other. */
 async function openLane (t: Test) {
   const proxy = await openProxy()
-  const { database, given: direct, settings, close } = await openSchema()
+  const { db, database: direct, settings, close } = await openSchema()
   const pool = new pg.Pool({ ...settings, host: proxy.host, max: 3 })
   direct.options.application_name = `${settings.application_name}_direct`
   const lane = {
@@ -97,8 +97,8 @@ async function openLane (t: Test) {
     await app.ready()
     lane.apps[name as 'near'] = app
   }
-  fill(database)
-  database.exec(`${hostTables.postgres}
+  await fill(db)
+  await db.exec(`${hostTables.postgres}
     INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer, created_at)
       VALUES ('ann', 'expired', '', 'maria', 1, '', '2020-01-01');
     ${tables.map((table) => `CREATE TABLE saved_${table} AS TABLE ${fullName(table)};`).join('')}`)

@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
 import { as, fill } from '../../build.js'
+import { sqliteDb } from '../../sqlite.js'
 import { exploreAll, freeze, now, within, words, type Mode } from './explore.js'
 import { bodyOf, fullName, hostTables, judge, normalize, tables, type Request, type Row } from './oracle.js'
 
@@ -105,7 +106,7 @@ async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
   await app.register(omnichannelContacts, { database, prefix: '/plain', lockTimeout, onContactUpdated })
   await app.register(omnichannelContacts, { database, prefix: '/hooked', lockTimeout, onContactUpdated, beforeCommit })
   await app.ready()
-  fill(database)
+  await fill(sqliteDb(database))
   database.exec(`${hostTables.sqlite}
     INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer, created_at)
       VALUES ('ann', 'expired', '', 'maria', 1, '', '2020-01-01T00:00:00.000Z');

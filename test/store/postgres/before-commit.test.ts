@@ -1,11 +1,11 @@
 import type { PoolClient } from 'pg'
 import { UpdateRefusedError } from '../../../src/index.js'
-import { as, build, rows, type Setup } from '../../build.js'
+import { allRows, as, build, type Setup } from '../../build.js'
 import { postgres as t } from '../../engines.js'
 
 // beforeCommit as on SQLite, but awaited, and with the client that is in the transaction.
 
-const host: Setup['host'] = (_app, database) => { database.exec('CREATE TABLE journal (name text NOT NULL UNIQUE)') }
+const host: Setup['host'] = async (_app, { db }) => { await db.exec('CREATE TABLE journal (name text NOT NULL UNIQUE)') }
 const body = { contactId: 'maria', name: 'Marie' }
 const internal = { success: false, error: 'Internal server error' }
 
@@ -14,7 +14,7 @@ for (const pipeline of [true, false]) {
 
   t.test(`it is awaited, sees the rows, and writes into the same transaction${mode}`, async (t) => {
     let seen: unknown
-    const { update, database } = await build(t, {
+    const { update, db } = await build(t, {
       host,
       pool: { pipeline },
       beforeCommit: async ({ contact, previous }, client: PoolClient) => {
@@ -25,8 +25,8 @@ for (const pipeline of [true, false]) {
     })
     const reply = await update(body, { ...as('ann'), 'idempotency-key': 'k' })
     t.strictSame([reply.statusCode, seen], [200, [{ name: 'Marie' }]])
-    t.strictSame(database.prepare('SELECT name FROM journal').pluck().all(), ['Maria → Marie'])
-    t.equal(database.prepare('SELECT answer FROM omnichannel_idempotency_key').pluck().get(), reply.body)
+    t.strictSame(await db.column('SELECT name FROM journal'), ['Maria → Marie'])
+    t.equal(await db.value('SELECT answer FROM omnichannel_idempotency_key'), reply.body)
   })
 
   const failing: Array<[situation: string, hook: (client: PoolClient) => Promise<void> | void, status: number, answer: object]> = [
@@ -42,23 +42,23 @@ for (const pipeline of [true, false]) {
   ]
   for (const [situation, hook, status, answer] of failing) {
     t.test(`${situation}: ${status}, and neither side's rows are there${mode}`, async (t) => {
-      const { update, database } = await build(t, {
+      const { update, db } = await build(t, {
         host, pool: { pipeline, max: 1 }, beforeCommit: async (_event, client: PoolClient) => { await hook(client) }
       })
-      const before = rows(database)
+      const before = await allRows(db)
       for (let time = 0; time < 3; time++) {
         const reply = await update(body)
         t.strictSame([reply.statusCode, reply.json()], [status, answer])
       }
-      t.strictSame(rows(database), before)
-      t.strictSame(database.prepare('SELECT * FROM journal').all(), [])
+      t.strictSame(await allRows(db), before)
+      t.strictSame(await db.rows('SELECT * FROM journal'), [])
     })
   }
 }
 
 t.test('the connection is lost after it, before COMMIT is sent: the update is begun again', async (t) => {
   let calls = 0
-  const { update, database } = await build(t, {
+  const { update, db } = await build(t, {
     pool: { pipeline: false },
     beforeCommit: (_event, client: PoolClient & { connection: { stream: { destroy: () => void } } }) => {
       if (++calls === 1) client.connection.stream.destroy()
@@ -66,12 +66,12 @@ t.test('the connection is lost after it, before COMMIT is sent: the update is be
   })
   const reply = await update(body, { ...as('ann'), 'idempotency-key': 'k' })
   t.strictSame([reply.statusCode, reply.headers.etag, calls], [200, '"2"', 2])
-  t.equal(database.prepare('SELECT count(*) FROM omnichannel_idempotency_key').pluck().get(), 1)
+  t.equal(await db.value('SELECT count(*) FROM omnichannel_idempotency_key'), 1)
 })
 
 t.test('a deadlock of its making: the update is begun again', async (t) => {
   let calls = 0
-  const { update, database } = await build(t, {
+  const { update, db } = await build(t, {
     host,
     beforeCommit: async (_event, client: PoolClient) => {
       if (++calls === 1) await client.query("DO $$ BEGIN RAISE 'deadlock detected' USING ERRCODE = '40P01'; END $$")
@@ -80,5 +80,5 @@ t.test('a deadlock of its making: the update is begun again', async (t) => {
   })
   t.equal((await update(body)).headers.etag, '"2"')
   t.equal(calls, 2)
-  t.strictSame(database.prepare('SELECT name FROM journal').pluck().all(), ['once'])
+  t.strictSame(await db.column('SELECT name FROM journal'), ['once'])
 })

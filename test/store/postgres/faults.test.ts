@@ -4,9 +4,9 @@ import fastify from 'fastify'
 import pg from 'pg'
 import type { Test } from 'tap'
 import omnichannelContacts from '../../../src/index.js'
-import { as, build, fill, hold, path, rows, type Setup } from '../../build.js'
+import { allRows, as, build, fill, hold, path, type Setup } from '../../build.js'
 import { postgres as t } from '../../engines.js'
-import { backendThatWaits, openSchema } from '../../postgres-handle.js'
+import { backendThatWaits, openSchema } from '../../postgres.js'
 import { until } from '../../waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
@@ -15,7 +15,7 @@ const internal = { success: false, error: 'Internal server error' }
 
 /** A server on a pool that the test holds. */
 async function start (t: Test, { pool: config, ...setup }: Partial<Setup> = {}) {
-  const { database, given: pool, close } = await openSchema(config)
+  const { db, database: pool, close } = await openSchema(config)
   const lines: string[] = []
   const app = fastify({ logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } })
   t.teardown(async () => {
@@ -23,32 +23,32 @@ async function start (t: Test, { pool: config, ...setup }: Partial<Setup> = {}) 
     await close()
   })
   await app.register(omnichannelContacts, { lockTimeout: 300, ...setup, database: pool })
-  fill(database)
+  await fill(db)
   const update = async (body: object) => await app.inject({ method: 'POST', url: path, headers: as('ann'), payload: body })
-  return { database, pool, update, lines }
+  return { db, pool, update, lines }
 }
 
 t.test('all clients of the pool are taken: 503, nothing changed, and the one who comes late goes back', async (t) => {
-  const { update, database, pool } = await start(t, { pool: { max: 1 } })
-  const before = rows(database)
+  const { update, db, pool } = await start(t, { pool: { max: 1 } })
+  const before = await allRows(db)
   const client = await pool.connect()
   const reply = await update(body)
   t.strictSame([reply.statusCode, reply.json(), reply.headers['retry-after']], [503, busy, '1'])
   client.release()
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
   t.equal((await update(body)).statusCode, 200)
   t.strictSame([pool.totalCount, pool.idleCount, pool.waitingCount], [1, 1, 0])
 })
 
 t.test('the row is locked by somebody else for too long: 503, nothing changed', async (t) => {
   for (const pipeline of [true, false]) {
-    const { update, database } = await start(t, { pool: { pipeline } })
-    const before = rows(database)
-    hold(database)
+    const { update, db } = await start(t, { pool: { pipeline } })
+    const before = await allRows(db)
+    await hold(db)
     const reply = await update(body)
-    database.exec('ROLLBACK')
+    await db.exec('ROLLBACK')
     t.strictSame([reply.statusCode, reply.json()], [503, busy])
-    t.strictSame(rows(database), before)
+    t.strictSame(await allRows(db), before)
     t.equal((await update(body)).statusCode, 200)
   }
 })
@@ -81,7 +81,7 @@ t.test('connections that are ended while nobody uses them: the log says so, and 
 })
 
 t.test('a host that listens to its pool is the only one who is told', async (t) => {
-  const { given: pool, close, settings } = await openSchema()
+  const { database: pool, close, settings } = await openSchema()
   t.teardown(close)
   const listened = new pg.Pool(settings)
   listened.on('error', () => undefined)
@@ -93,34 +93,34 @@ t.test('a host that listens to its pool is the only one who is told', async (t) 
 })
 
 t.test('the server ends the connection of an update that waits: it is begun again', async (t) => {
-  const { update, database } = await start(t, { lockTimeout: 5000 })
-  hold(database)
+  const { update, db } = await start(t, { lockTimeout: 5000 })
+  await hold(db)
   const updating = update(body)
-  const first = await backendThatWaits(database)
-  database.prepare('SELECT pg_terminate_backend(?::int)').run(first)
-  while (await backendThatWaits(database) === first) await new Promise(setImmediate)
-  database.exec('ROLLBACK')
+  const first = await backendThatWaits(db)
+  await db.exec('SELECT pg_terminate_backend($1::int)', first)
+  while (await backendThatWaits(db) === first) await new Promise(setImmediate)
+  await db.exec('ROLLBACK')
   t.strictSame([(await updating).statusCode, (await updating).headers.etag], [200, '"2"'])
 })
 
 t.test('a backend that stands still: 503, and the next request has another', async (t) => {
   for (const pipeline of [true, false]) {
-    const { update, database, pool } = await start(t, { pool: { pipeline, max: 1 } })
+    const { update, db, pool } = await start(t, { pool: { pipeline, max: 1 } })
     const { rows: [{ pid } = { pid: 0 }] } = await pool.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
-    const before = rows(database)
+    const before = await allRows(db)
     process.kill(pid, 'SIGSTOP')
     t.strictSame((await update(body)).json(), busy)
-    t.strictSame(rows(database), before)
+    t.strictSame(await allRows(db), before)
     t.equal((await update(body)).statusCode, 200)
     process.kill(pid, 'SIGCONT')
   }
 })
 
 t.test('a server that may not write: 503, nothing changed', async (t) => {
-  const { database, given, close, settings } = await openSchema()
-  await fastify().register(omnichannelContacts, { database: given })
-  fill(database)
-  const before = rows(database)
+  const { db, database, close, settings } = await openSchema()
+  await fastify().register(omnichannelContacts, { database })
+  await fill(db)
+  const before = await allRows(db)
   const readOnly = new pg.Pool({ ...settings, options: `${settings.options} -c default_transaction_read_only=on` })
   t.teardown(async () => {
     await readOnly.end()
@@ -130,16 +130,16 @@ t.test('a server that may not write: 503, nothing changed', async (t) => {
   await app.register(omnichannelContacts, { database: readOnly, lockTimeout: 300 })
   const reply = await app.inject({ method: 'POST', url: path, headers: as('ann'), payload: body })
   t.strictSame([reply.statusCode, reply.json()], [503, busy])
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })
 
 t.test('a client that the host gave back in the middle of a transaction: another is used, and the host\'s work is undone', async (t) => {
-  const { update, database, pool } = await start(t, { pool: { max: 1 } })
+  const { update, db, pool } = await start(t, { pool: { max: 1 } })
   const client = await pool.connect()
   await client.query("BEGIN; UPDATE omnichannel_contact SET name = 'left open' WHERE id = 'blank'")
   client.release()
   t.equal((await update(body)).statusCode, 200)
-  t.strictSame(database.prepare('SELECT name FROM omnichannel_contact ORDER BY id').pluck().all(), ['', 'Gone', 'Marie'])
+  t.strictSame(await db.column('SELECT name FROM omnichannel_contact ORDER BY id'), ['', 'Gone', 'Marie'])
 })
 
 t.test('a client whose prepared statements the host has taken away: another is used', async (t) => {
@@ -153,26 +153,26 @@ t.test('a client whose prepared statements the host has taken away: another is u
 
 t.test('a trigger that refuses at COMMIT: 500, rows as before, and again as soon as it lets through', async (t) => {
   for (const pipeline of [true, false]) {
-    const { update, database, lines } = await start(t, { pool: { pipeline, max: 1 } })
-    database.exec(`
+    const { update, db, lines } = await start(t, { pool: { pipeline, max: 1 } })
+    await db.exec(`
       CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$;
       CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON omnichannel_contact DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`)
-    const before = rows(database)
+    const before = await allRows(db)
     const reply = await update(body)
     t.strictSame([reply.statusCode, reply.json()], [500, internal])
     t.match(lines, [/not today/])
-    t.strictSame(rows(database), before)
-    database.exec('DROP FUNCTION refuse CASCADE')
+    t.strictSame(await allRows(db), before)
+    await db.exec('DROP FUNCTION refuse CASCADE')
     t.equal((await update(body)).headers.etag, '"2"')
   }
 })
 
 t.test('renames that cross each other: all are done', async (t) => {
-  const { update, database } = await start(t, { lockTimeout: 10_000, pool: { max: 12 } })
+  const { update, db } = await start(t, { lockTimeout: 10_000, pool: { max: 12 } })
   const channel = (contact: string, visitor: number): string =>
     `('${contact}', ${visitor}, '', 'v${visitor}', 'widget')`
   const contacts = Array.from({ length: 8 }, (_, index) => `c${index}`)
-  database.exec(`
+  await db.exec(`
     INSERT INTO omnichannel_contact (id, name) VALUES ${contacts.map((id) => `('${id}', '')`).join()};
     INSERT INTO omnichannel_contact_channel (contact_id, position, name, visitor_id, source_type) VALUES
       ${contacts.flatMap((id, index) => [0, 1, 2, 3].map((at) => channel(id, index % 2 === 0 ? at : 3 - at))).join()};
@@ -180,21 +180,21 @@ t.test('renames that cross each other: all are done', async (t) => {
     INSERT INTO omnichannel_inquiry (id, visitor_id) VALUES ${[0, 1, 2, 3].map((at) => `('i${at}', 'v${at}')`).join()}`)
   const replies = await Promise.all(contacts.flatMap((contactId) => ['A', 'B', 'C'].map(async (name) => await update({ contactId, name }))))
   t.strictSame(new Set(replies.map(({ statusCode }) => statusCode)), new Set([200]))
-  t.strictSame(database.prepare("SELECT sum(version) FROM omnichannel_contact WHERE id LIKE 'c_'").pluck().get(), 8 * 4)
+  t.strictSame(await db.value("SELECT sum(version) FROM omnichannel_contact WHERE id LIKE 'c_'"), 8 * 4)
 })
 
 t.test('one key for two contacts at once: one is done, the other refused', async (t) => {
   const keyed = { ...as('ann'), 'idempotency-key': 'k' }
   let other: Promise<{ statusCode: number }> | undefined
-  const { update, database } = await build(t, {
+  const { update, db } = await build(t, {
     // The other has looked for the key, and waits until it can store its answer.
     beforeCommit: async () => {
       if (other !== undefined) return
       other = update({ contactId: 'blank', name: 'A' }, keyed)
-      await backendThatWaits(database)
+      await backendThatWaits(db)
     }
   })
   const reply = await update({ contactId: 'maria', name: 'A' }, keyed)
   t.strictSame([reply.statusCode, (await other)?.statusCode], [200, 422])
-  t.equal(database.prepare("SELECT count(*) FROM omnichannel_contact WHERE name = 'A'").pluck().get(), 1)
+  t.equal(await db.value("SELECT count(*) FROM omnichannel_contact WHERE name = 'A'"), 1)
 })

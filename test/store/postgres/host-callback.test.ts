@@ -5,13 +5,13 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { PoolClient } from 'pg'
 import { UpdateRefusedError } from '../../../src/index.js'
-import { as, changes, hold, rows, type Setup } from '../../build.js'
+import { allRows, as, changes, hold, type Setup } from '../../build.js'
 import { postgres as t } from '../../engines.js'
 import { internal, listen, observe } from '../../observed.js'
 import { signal } from '../../waiting.js'
 import { openWire } from './wire.js'
 
-const host: Setup['host'] = (_app, database) => { database.exec('CREATE TABLE journal (name text UNIQUE)') }
+const host: Setup['host'] = async (_app, { db }) => { await db.exec('CREATE TABLE journal (name text UNIQUE)') }
 const body = { contactId: 'maria', name: 'Marie' }
 const keyed = { ...as('ann'), 'idempotency-key': 'k' }
 type Client = PoolClient & { end: () => Promise<void>, connection: { stream: { destroy: () => void } } }
@@ -51,7 +51,7 @@ for (const pipeline of [true, false]) {
   for (const [name, [work, logged]] of Object.entries(harmful)) {
     t.test(`beforeCommit: ${name}: 500 at once, called once, nothing written${mode}`, async (t) => {
       let isHarmful = true
-      const { update, database, called, told, complaints, left } = await observe(t, {
+      const { update, db, called, told, complaints, leftovers } = await observe(t, {
         host, lockTimeout: 10000,
         pool: { pipeline, max: 1 },
         beforeCommit: async (_event, client: Client) => {
@@ -59,17 +59,17 @@ for (const pipeline of [true, false]) {
           if (isHarmful) await work(client)
         }
       })
-      const before = rows(database)
+      const before = await allRows(db)
       const reply = await update(body, keyed)
       t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [500, internal, undefined])
       t.equal(called.length, 1)
-      t.strictSame(rows(database), before)
-      t.strictSame(database.prepare('SELECT name FROM journal').all(), [])
+      t.strictSame(await allRows(db), before)
+      t.strictSame(await db.rows('SELECT name FROM journal'), [])
       t.match(complaints().filter((line) => !line.includes('a connection to the database was lost')), [logged])
-      t.strictSame([told, await left()], [[], {}])
+      t.strictSame([told, await leftovers()], [[], {}])
       isHarmful = false
       t.equal((await update(body, keyed)).headers.etag, '"2"', 'the next is done')
-      t.strictSame([called.length, told.length, await left()], [2, 1, {}])
+      t.strictSame([called.length, told.length, await leftovers()], [2, 1, {}])
     })
   }
 
@@ -96,18 +96,18 @@ for (const pipeline of [true, false]) {
   }
   for (const [name, work] of Object.entries(committing)) {
     t.test(`beforeCommit: ${name}: what it has committed is answered with 200, and with a key again${mode}`, async (t) => {
-      const { update, database, called, told, left } = await observe(t, {
+      const { update, db, called, told, leftovers } = await observe(t, {
         lockTimeout: 1000, pool: { pipeline, max: 1 }, beforeCommit: async (_event, client: Client) => { await work(client) }
       })
-      const before = rows(database)
+      const before = await allRows(db)
       const reply = await update(body, keyed)
       t.strictSame([reply.statusCode, reply.json().contact?.name, reply.headers.etag], [200, 'Marie', '"2"'])
-      const { omnichannel_idempotency_key: keys, ...after } = rows(database)
+      const { omnichannel_idempotency_key: keys, ...after } = await allRows(db)
       t.match(changes(before, after), { 'contact maria': { name: 'Marie', version: 2 } })
       t.equal(keys?.length, 1)
       const again = await update(body, keyed)
       t.strictSame([again.statusCode, again.body, again.headers['idempotency-replayed']], [200, reply.body, 'true'])
-      t.strictSame([called.length, told.length, await left()], [1, 1, {}])
+      t.strictSame([called.length, told.length, await leftovers()], [1, 1, {}])
     })
   }
 
@@ -132,18 +132,18 @@ for (const pipeline of [true, false]) {
   }
   for (const [name, work] of Object.entries(harmless)) {
     t.test(`beforeCommit: ${name}: 200, written once, and the next as well${mode}`, async (t) => {
-      const { update, database, called, told, complaints, left } = await observe(t, {
+      const { update, db, called, told, complaints, leftovers } = await observe(t, {
         host, pool: { pipeline, max: 2 }, beforeCommit: async (_event, client: Client) => { await work(client) }
       })
       for (const version of [2, 3]) {
-        if (version === 3) database.exec('DELETE FROM journal')
+        if (version === 3) await db.exec('DELETE FROM journal')
         const headers = { ...as('ann'), 'idempotency-key': `k${version}` }
         const reply = await update({ contactId: 'maria', name: `Größe ${version} 🙂` }, headers)
         t.strictSame([reply.statusCode, reply.json().contact?.name, reply.headers.etag], [200, `Größe ${version} 🙂`, `"${version}"`])
-        t.match(rows(database).omnichannel_contact, [{}, {}, { name: `Größe ${version} 🙂`, version }])
+        t.match((await allRows(db)).omnichannel_contact, [{}, {}, { name: `Größe ${version} 🙂`, version }])
         t.equal((await update({ contactId: 'maria', name: `Größe ${version} 🙂` }, headers)).body, reply.body, 'the stored answer is the same')
       }
-      t.strictSame([called.length, told.length, complaints(), await left()], [2, 2, [], {}])
+      t.strictSame([called.length, told.length, complaints(), await leftovers()], [2, 2, [], {}])
     })
   }
 
@@ -169,20 +169,20 @@ for (const pipeline of [true, false]) {
   for (const [name, work] of Object.entries(endless)) {
     t.test(`a beforeCommit ${name}: 500 at the deadline, its client is dropped, and the server closes${mode}`, async (t) => {
       const clients: Client[] = []
-      const { app, update, database, called, told, complaints, left } = await observe(t, {
+      const { app, update, db, called, told, complaints, leftovers } = await observe(t, {
         host, lockTimeout: 1000, pool: { pipeline, max: 1 },
         beforeCommit: async (_event, client: Client) => {
           clients.push(client)
           if (clients.length === 1) await work(client)
         }
       })
-      const before = rows(database)
+      const before = await allRows(db)
       const reply = await update(body, keyed)
       t.strictSame([reply.statusCode, reply.json()], [500, internal])
       t.match(complaints().filter((line) => !line.includes('a connection to the database was lost')), [/beforeCommit has not ended by the deadline/])
       t.strictSame([called.length, told], [1, []])
-      t.strictSame(await left(), {})
-      t.strictSame(rows(database), before)
+      t.strictSame(await leftovers(), {})
+      t.strictSame(await allRows(db), before)
       await t.rejects(clients[0]!.query('SELECT 1'), 'its client can do no more')
       t.equal((await update(body, keyed)).headers.etag, '"2"')
       t.not(clients[0], clients[1])
@@ -192,7 +192,7 @@ for (const pipeline of [true, false]) {
 
   t.test(`a beforeCommit that ends after its deadline, with an error: nobody is told twice, and the process lives${mode}`, async (t) => {
     const { fired, fire } = signal()
-    const { update, database, complaints } = await observe(t, {
+    const { update, db, complaints } = await observe(t, {
       lockTimeout: 1000, pool: { pipeline },
       beforeCommit: async ({ contact }, client: Client) => {
         if (contact.name !== 'Marie') return
@@ -200,24 +200,24 @@ for (const pipeline of [true, false]) {
         await client.query("UPDATE omnichannel_contact SET name = 'Late'")
       }
     })
-    const before = rows(database)
+    const before = await allRows(db)
     t.equal((await update(body)).statusCode, 500)
     fire()
     await pause(20)
-    t.strictSame(rows(database), before)
+    t.strictSame(await allRows(db), before)
     t.equal((await update({ contactId: 'maria', name: 'Mary' })).statusCode, 200)
     t.equal(complaints().filter((line) => line.includes('deadline')).length, 1)
   })
 
   t.test(`a beforeCommit whose own query is slower than the deadline: not written${mode}`, async (t) => {
-    const { update, database, called, complaints, left } = await observe(t, {
+    const { update, db, called, complaints, leftovers } = await observe(t, {
       lockTimeout: 1000, pool: { pipeline }, beforeCommit: async (_event, client: Client) => { await client.query('SELECT pg_sleep(10)') }
     })
-    const before = rows(database)
+    const before = await allRows(db)
     const reply = await update(body)
     t.match([reply.statusCode, reply.json()], [/^50[03]$/, { success: false }])
-    t.strictSame(rows(database), before)
-    t.strictSame([called.length, complaints().length, await left()], [1, 1, {}])
+    t.strictSame(await allRows(db), before)
+    t.strictSame([called.length, complaints().length, await leftovers()], [1, 1, {}])
   })
 
   t.test(`COMMIT is answered by ROLLBACK: 500 at once, logged, called once${mode}`, async (t) => {
@@ -232,14 +232,14 @@ for (const pipeline of [true, false]) {
         return Buffer.concat([data.subarray(0, at), Buffer.from('ABORT \0'), data.subarray(at + 7)])
       }
     })
-    const { update, database, called, told, complaints, left } = await observe(t, { pool: { host, pipeline, max: 1 }, lockTimeout: 10000 })
+    const { update, db, called, told, complaints, leftovers } = await observe(t, { pool: { host, pipeline, max: 1 }, lockTimeout: 10000 })
     isAborted = true
-    const before = rows(database)
+    const before = await allRows(db)
     const reply = await update(body, keyed)
     t.strictSame([reply.statusCode, reply.json()], [500, internal])
-    t.strictSame([aborted, called.length, told, await left()], [1, 1, [], {}])
+    t.strictSame([aborted, called.length, told, await leftovers()], [1, 1, [], {}])
     t.match(complaints(), [/COMMIT was answered by ROLLBACK/])
-    t.strictSame(rows(database), before)
+    t.strictSame(await allRows(db), before)
   })
 }
 
@@ -252,17 +252,17 @@ t.test('a beforeCommit that answers the request by itself: its answer, and nothi
       await Promise.resolve()
     }
   })
-  const before = rows(world.database)
+  const before = await allRows(world.db)
   const { reply } = (await listen(world))(body)
   t.match(await reply, { status: 202, body: { mine: true } })
-  t.strictSame(rows(world.database), before)
-  t.strictSame([world.told, await world.left(), world.complaints()], [[], {}, []])
+  t.strictSame(await allRows(world.db), before)
+  t.strictSame([world.told, await world.leftovers(), world.complaints()], [[], {}, []])
 })
 
 t.test('a transaction of the host that waits for the contact at the deadline of beforeCommit goes on', async (t) => {
-  const { update, database } = await observe(t, { lockTimeout: 1000, beforeCommit: async () => await new Promise(() => undefined) })
+  const { update, db } = await observe(t, { lockTimeout: 1000, beforeCommit: async () => await new Promise(() => undefined) })
   t.equal((await update(body)).statusCode, 500)
-  hold(database)
-  database.exec('COMMIT')
+  await hold(db)
+  await db.exec('COMMIT')
   t.strictSame((await update(body)).json(), internal)
 })

@@ -1,7 +1,7 @@
 // A server that ends a connection at the worst moment: right behind an answer, in the same chunk.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import { rows } from '../../build.js'
+import { allRows } from '../../build.js'
 import { postgres as t } from '../../engines.js'
 import { observe } from '../../observed.js'
 import { openWire } from './wire.js'
@@ -28,7 +28,7 @@ for (const pipeline of [true, false]) {
           return Buffer.concat([data, fatal])
         }
       })
-      const { update, database, called, told, complaints, left } = await observe(t, { pool: { host, pipeline } })
+      const { update, db, called, told, complaints, leftovers } = await observe(t, { pool: { host, pipeline } })
       await update({ contactId: 'maria' })
       for (const version of [2, 3, 4]) {
         strikes = 1
@@ -37,10 +37,10 @@ for (const pipeline of [true, false]) {
         if (pipeline) t.equal(strikes, 0, 'it happened')
         await pause(5)
       }
-      t.match(rows(database).omnichannel_contact, [{}, {}, { name: 'Marie', version: 4 }])
+      t.match((await allRows(db)).omnichannel_contact, [{}, {}, { name: 'Marie', version: 4 }])
       t.equal(told.length, 3)
       t.equal(called.length, 3 * calls)
-      t.strictSame([complaints().filter((line) => !line.includes('a connection to the database was lost')), await left()], [[], {}])
+      t.strictSame([complaints().filter((line) => !line.includes('a connection to the database was lost')), await leftovers()], [[], {}])
     })
   }
 
@@ -54,12 +54,12 @@ for (const pipeline of [true, false]) {
         return Buffer.concat([data, fatal])
       }
     })
-    const { update, database, told } = await observe(t, { pool: { host, pipeline } })
+    const { update, db, told } = await observe(t, { pool: { host, pipeline } })
     isCut = true
     const reply = await update(body)
     t.strictSame([reply.statusCode, reply.headers.etag, told.length, isCut], [200, '"2"', 1, false])
     t.equal((await update(body)).headers.etag, '"3"')
-    t.match(rows(database).omnichannel_contact, [{}, {}, { name: 'Marie', version: 3 }])
+    t.match((await allRows(db)).omnichannel_contact, [{}, {}, { name: 'Marie', version: 3 }])
   })
 }
 

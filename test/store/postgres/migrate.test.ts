@@ -2,13 +2,13 @@
 
 import { readFileSync } from 'node:fs'
 import fastify from 'fastify'
-import type Database from 'better-sqlite3'
 import pg from 'pg'
 import type { Test } from 'tap'
 import omnichannelContacts, { hashToken, type OmnichannelContactsOptions } from '../../../src/index.js'
-import { as, fill, path, rows } from '../../build.js'
+import { allRows, as, fill, path } from '../../build.js'
+import type { Db } from '../../database.js'
 import { postgres as t } from '../../engines.js'
-import { openSchema, type PoolSettings } from '../../postgres-handle.js'
+import { openSchema, type PoolSettings } from '../../postgres.js'
 
 const script = readFileSync('schema.postgres.sql', 'utf8')
 const permission = 'update-livechat-contact'
@@ -16,7 +16,7 @@ const permission = 'update-livechat-contact'
 async function open (t: Test, settings?: PoolSettings) {
   const opened = await openSchema(settings)
   t.teardown(opened.close)
-  const roles = (): unknown[] => opened.database.prepare('SELECT role FROM omnichannel_role_permission WHERE permission = ? ORDER BY 1').pluck().all(permission)
+  const roles = async (): Promise<unknown[]> => await opened.db.column('SELECT role FROM omnichannel_role_permission WHERE permission = $1 ORDER BY 1', permission)
   return { ...opened, roles }
 }
 
@@ -29,13 +29,13 @@ async function register (database: pg.Pool, options: Partial<OmnichannelContacts
 const defaults = ['admin', 'livechat-agent', 'livechat-manager', 'livechat-monitor']
 
 t.test('an empty schema: all that is in schema.postgres.sql, and nothing twice', async (t) => {
-  const { given, database, roles } = await open(t)
-  await register(given)
-  await register(given)
-  const tables = database.prepare("SELECT name FROM sqlite_schema WHERE name LIKE 'omnichannel_%' ORDER BY 1").pluck().all()
+  const { database, db, roles } = await open(t)
+  await register(database)
+  await register(database)
+  const tables = await db.tables()
   t.strictSame(tables, [...script.matchAll(/^CREATE TABLE IF NOT EXISTS (\w+)/gm)].map(([, name]) => name).sort())
-  t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [2, 3])
-  t.strictSame(roles(), defaults)
+  t.strictSame(await db.column('SELECT id FROM omnichannel_migration'), [2, 3])
+  t.strictSame(await roles(), defaults)
 })
 
 /** The tables of a script, with the comments before them and their columns. */
@@ -60,20 +60,24 @@ t.test('both scripts describe the same tables and columns, with the same comment
 })
 
 t.test('the script alone is enough, and may run again', async (t) => {
-  const { given, database, roles } = await open(t)
-  database.exec(script)
-  database.exec(script)
-  await register(given, { migrate: false })
-  t.strictSame(roles(), [], 'a check grants nothing')
-  await register(given)
-  t.strictSame(roles(), defaults)
+  const { database, db, roles } = await open(t)
+  await db.exec(script)
+  await db.exec(script)
+  await register(database, { migrate: false })
+  t.strictSame(await roles(), [], 'a check grants nothing')
+  await register(database)
+  t.strictSame(await roles(), defaults)
 })
 
+async function addToken (db: Db, user: string): Promise<void> {
+  await db.exec('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ($1, $2)', hashToken(`token-of-${user}`), user)
+}
+
 /** All that is of ours in the schema, as the server describes it. */
-function schemaOf (database: Database.Database): unknown[] {
-  const schema = database.prepare<[], string>('SELECT current_schema()').pluck().get()!
+async function schemaOf (db: Db): Promise<unknown[]> {
+  const schema = (await db.value<string>('SELECT current_schema()'))!
   const ours = "current_schema()::regnamespace AND relname LIKE 'omnichannel_%'"
-  return [
+  const queries = [
     `SELECT relname, attname, format_type(atttypid, atttypmod), attnotnull, attidentity, pg_get_expr(adbin, adrelid)
       FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
       WHERE relnamespace = ${ours} AND attnum > 0 ORDER BY relname, attnum`,
@@ -82,55 +86,58 @@ function schemaOf (database: Database.Database): unknown[] {
     `SELECT pg_get_indexdef(indexrelid) FROM pg_index JOIN pg_class ON indrelid = pg_class.oid WHERE relnamespace = ${ours} ORDER BY 1`,
     `SELECT pg_get_triggerdef(pg_trigger.oid) FROM pg_trigger JOIN pg_class ON tgrelid = pg_class.oid WHERE relnamespace = ${ours} AND NOT tgisinternal ORDER BY 1`,
     'SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace ORDER BY 1'
-  ].flatMap((sql) => JSON.parse(JSON.stringify(database.prepare(sql).all()).replaceAll(schema, 'schema')) as unknown[])
+  ]
+  const rows = []
+  for (const sql of queries) rows.push(...await db.rows(sql))
+  return JSON.parse(JSON.stringify(rows).replaceAll(schema, 'schema')) as unknown[]
 }
 
 async function openNewest (t: Test): Promise<unknown[]> {
-  const { given, database } = await open(t)
-  await register(given)
-  return schemaOf(database)
+  const { database, db } = await open(t)
+  await register(database)
+  return await schemaOf(db)
 }
 
 t.test('version 2 with rows comes to the newest, loses nothing, and is like a new one and like the script', async (t) => {
   for (const isRecorded of [true, false]) {
-    const { given, database, roles } = await open(t)
-    database.exec(readFileSync('src/store/migrations/postgres/000002.sql', 'utf8'))
-    if (isRecorded) database.exec('INSERT INTO omnichannel_migration (id) VALUES (2)')
-    fill(database)
-    database.exec(`INSERT INTO omnichannel_role_permission VALUES ('my-role', '${permission}');
+    const { database, db, roles } = await open(t)
+    await db.exec(readFileSync('src/store/migrations/postgres/000002.sql', 'utf8'))
+    if (isRecorded) await db.exec('INSERT INTO omnichannel_migration (id) VALUES (2)')
+    await fill(db)
+    await db.exec(`INSERT INTO omnichannel_role_permission VALUES ('my-role', '${permission}');
       INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer) VALUES ('ann', 'k', 'f', 'maria', 1, '{}')`)
-    const before = rows(database)
-    await t.rejects(register(given, { migrate: false }), {
+    const before = await allRows(db)
+    await t.rejects(register(database, { migrate: false }), {
       code: 'FOC_INCOMPLETE_SCHEMA', message: /^The database lacks omnichannel_contact\.update_id\. Register with migrate: true, run the command migrate, or /
     })
-    t.strictSame(rows(database), before)
-    await register(given)
-    const after = rows(database)
-    t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [2, 3])
+    t.strictSame(await allRows(db), before)
+    await register(database)
+    const after = await allRows(db)
+    t.strictSame(await db.column('SELECT id FROM omnichannel_migration'), [2, 3])
     t.strictSame({ ...after, omnichannel_migration: before.omnichannel_migration }, {
       ...before, omnichannel_contact: (before.omnichannel_contact as object[]).map((contact) => ({ ...contact, update_id: null }))
     })
-    t.strictSame(roles(), ['my-role'])
-    t.strictSame(schemaOf(database), await openNewest(t))
+    t.strictSame(await roles(), ['my-role'])
+    t.strictSame(await schemaOf(db), await openNewest(t))
   }
-  const { database } = await open(t)
-  database.exec(script)
-  t.strictSame(schemaOf(database), await openNewest(t))
+  const { db } = await open(t)
+  await db.exec(script)
+  t.strictSame(await schemaOf(db), await openNewest(t))
 })
 
 t.test('a migration that fails, or waits too long for a lock: nothing of it stays', async (t) => {
-  const { given, database } = await open(t)
-  database.exec(readFileSync('src/store/migrations/postgres/000002.sql', 'utf8'))
-  const before = schemaOf(database)
-  database.exec('BEGIN; SELECT FROM omnichannel_contact')
-  await t.rejects(register(given, { lockTimeout: 100 }), { code: 'FOC_DATABASE_BUSY' })
-  database.exec(`ROLLBACK; CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+  const { database, db } = await open(t)
+  await db.exec(readFileSync('src/store/migrations/postgres/000002.sql', 'utf8'))
+  const before = await schemaOf(db)
+  await db.exec('BEGIN; SELECT FROM omnichannel_contact')
+  await t.rejects(register(database, { lockTimeout: 100 }), { code: 'FOC_DATABASE_BUSY' })
+  await db.exec(`ROLLBACK; CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
     CREATE TRIGGER refuse BEFORE INSERT ON omnichannel_migration FOR EACH ROW EXECUTE FUNCTION refuse()`)
-  await t.rejects(register(given), { message: 'no' })
-  database.exec('DROP FUNCTION refuse CASCADE')
-  t.strictSame(schemaOf(database), before)
-  await register(given)
-  t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [2, 3])
+  await t.rejects(register(database), { message: 'no' })
+  await db.exec('DROP FUNCTION refuse CASCADE')
+  t.strictSame(await schemaOf(db), before)
+  await register(database)
+  t.strictSame(await db.column('SELECT id FROM omnichannel_migration'), [2, 3])
 })
 
 t.test('six nodes at once: one does it', async (t) => {
@@ -138,46 +145,46 @@ t.test('six nodes at once: one does it', async (t) => {
 })
 
 async function startTogether (t: Test, before: string): Promise<void> {
-  const { settings, database, roles } = await open(t)
-  database.exec(before)
+  const { settings, db, roles } = await open(t)
+  await db.exec(before)
   const pools = Array.from({ length: 6 }, () => new pg.Pool(settings))
   await Promise.all(pools.map(async (pool) => { await register(pool) }))
-  t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [2, 3])
-  t.strictSame(roles(), defaults)
+  t.strictSame(await db.column('SELECT id FROM omnichannel_migration'), [2, 3])
+  t.strictSame(await roles(), defaults)
   await Promise.all(pools.map(async (pool) => { await pool.end() }))
 }
 
 t.test('a newer version has been here: refused, with or without migrating', async (t) => {
-  const { given, database } = await open(t)
-  await register(given)
-  database.exec('INSERT INTO omnichannel_migration (id) VALUES (4)')
+  const { database, db } = await open(t)
+  await register(database)
+  await db.exec('INSERT INTO omnichannel_migration (id) VALUES (4)')
   for (const migrate of [true, false]) {
-    await t.rejects(register(given, { migrate }), { code: 'FOC_NEWER_SCHEMA', message: /version 4, .* knows only 3/ })
+    await t.rejects(register(database, { migrate }), { code: 'FOC_NEWER_SCHEMA', message: /version 4, .* knows only 3/ })
   }
 })
 
 t.test('migrate: false names what is missing, and creates nothing', async (t) => {
-  const { given, database } = await open(t)
-  await t.rejects(register(given, { migrate: false }), { code: 'FOC_INCOMPLETE_SCHEMA', message: /lacks omnichannel_user, omnichannel_user_role, / })
-  t.strictSame(database.prepare('SELECT name FROM sqlite_schema').all(), [])
-  await register(given)
-  database.exec('ALTER TABLE omnichannel_contact DROP COLUMN version; DROP TABLE omnichannel_inquiry')
+  const { database, db } = await open(t)
+  await t.rejects(register(database, { migrate: false }), { code: 'FOC_INCOMPLETE_SCHEMA', message: /lacks omnichannel_user, omnichannel_user_role, / })
+  t.strictSame(await db.tables(), [])
+  await register(database)
+  await db.exec('ALTER TABLE omnichannel_contact DROP COLUMN version; DROP TABLE omnichannel_inquiry')
   for (const migrate of [true, false]) {
-    await t.rejects(register(given, { migrate }), { code: 'FOC_INCOMPLETE_SCHEMA', message: /lacks omnichannel_contact\.version/ })
+    await t.rejects(register(database, { migrate }), { code: 'FOC_INCOMPLETE_SCHEMA', message: /lacks omnichannel_contact\.version/ })
   }
 })
 
 t.test('what was dropped comes back, and what an administrator did stays', async (t) => {
-  const { given, database, roles } = await open(t)
-  await register(given)
-  const before = schemaOf(database)
-  database.exec("DROP INDEX omnichannel_contact_email_address; DROP FUNCTION omnichannel_forget_answers CASCADE; DROP TABLE omnichannel_room; ALTER TABLE omnichannel_contact DROP COLUMN update_id; DELETE FROM omnichannel_role_permission WHERE role <> 'admin'")
-  await register(given)
-  t.strictSame(database.prepare("SELECT to_regclass('omnichannel_contact_email_address')::text, to_regclass('omnichannel_room')::text").get(), {
+  const { database, db, roles } = await open(t)
+  await register(database)
+  const before = await schemaOf(db)
+  await db.exec("DROP INDEX omnichannel_contact_email_address; DROP FUNCTION omnichannel_forget_answers CASCADE; DROP TABLE omnichannel_room; ALTER TABLE omnichannel_contact DROP COLUMN update_id; DELETE FROM omnichannel_role_permission WHERE role <> 'admin'")
+  await register(database)
+  t.strictSame(await db.row("SELECT to_regclass('omnichannel_contact_email_address')::text, to_regclass('omnichannel_room')::text"), {
     to_regclass: 'omnichannel_room'
   })
-  t.strictSame(schemaOf(database).filter((row) => !JSON.stringify(row).includes('pg.dropped')), before)
-  t.strictSame(roles(), ['admin'])
+  t.strictSame((await schemaOf(db)).filter((row) => !JSON.stringify(row).includes('pg.dropped')), before)
+  t.strictSame(await roles(), ['admin'])
 })
 
 const hostTables = `
@@ -191,20 +198,19 @@ const hostTables = `
   CREATE VIEW omnichannel_room AS SELECT number::text AS id, customer AS contact_id, title AS fname, changed AS updated_at FROM conversation;`
 
 t.test("views over the host's tables: read, and renamed through", async (t) => {
-  const { given, database } = await open(t)
-  database.exec(hostTables)
-  const app = await register(given)
-  database.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
-  const addToken = database.prepare('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES (?, ?)')
-  for (const id of ['7', '8']) addToken.run(hashToken(`token-of-${id}`), id)
+  const { database, db } = await open(t)
+  await db.exec(hostTables)
+  const app = await register(database)
+  await db.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
+  for (const id of ['7', '8']) await addToken(db, id)
   const ask = async (user: string) => (await app.inject({ method: 'POST', url: path, headers: as(user), payload: { contactId: 'maria', name: 'Marie' } })).statusCode
   t.strictSame([await ask('8'), await ask('07'), await ask('7')], [401, 401, 200])
-  t.strictSame(database.prepare('SELECT title FROM conversation ORDER BY number').pluck().all(), ['Marie', 'Other'])
+  t.strictSame(await db.column('SELECT title FROM conversation ORDER BY number'), ['Marie', 'Other'])
 })
 
 t.test("tables of the host's of every kind: read, and left alone", async (t) => {
-  const { given, database } = await open(t)
-  database.exec(`
+  const { database, db } = await open(t)
+  await db.exec(`
     CREATE DOMAIN label AS text CHECK (VALUE <> ''); CREATE DOMAIN short_label AS label; CREATE DOMAIN flag AS boolean;
     CREATE TABLE person (id short_label PRIMARY KEY, left_at date);
     CREATE TABLE omnichannel_user (username varchar(20) GENERATED ALWAYS AS (lower(id::text)) STORED, name label DEFAULT 'x',
@@ -216,55 +222,54 @@ t.test("tables of the host's of every kind: read, and left alone", async (t) => 
     CREATE MATERIALIZED VIEW omnichannel_role_permission AS SELECT 'livechat-agent' AS role, '${permission}' AS permission;
     CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing;
     CREATE FOREIGN TABLE omnichannel_inquiry (id text, room_id text, visitor_id text, name text, updated_at timestamptz) SERVER nowhere`)
-  t.teardown(() => { database.exec('DROP FOREIGN DATA WRAPPER nothing CASCADE') })
-  const app = await register(given)
-  await register(given, { migrate: false })
-  database.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
-  const addToken = database.prepare('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES (?, ?)')
-  for (const id of ['ann', 'bob']) addToken.run(hashToken(`token-of-${id}`), id)
+  t.teardown(async () => { await db.exec('DROP FOREIGN DATA WRAPPER nothing CASCADE') })
+  const app = await register(database)
+  await register(database, { migrate: false })
+  await db.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
+  for (const id of ['ann', 'bob']) await addToken(db, id)
   const ask = async (user: string, payload: object) => (await app.inject({ method: 'POST', url: path, headers: as(user), payload: { contactId: 'maria', ...payload } })).statusCode
   t.strictSame([await ask('ann', { phones: ['1'], contactManager: 'ann' }), await ask('bob', {})], [200, 401])
 })
 
 t.test('a view, or another relation that has no rows of its own, in the place of the contact: it must have the new column', async (t) => {
   for (const kind of ['VIEW', 'MATERIALIZED VIEW']) {
-    const { given, database } = await open(t)
-    database.exec(readFileSync('src/store/migrations/postgres/000002.sql', 'utf8'))
-    database.exec(`ALTER TABLE omnichannel_contact RENAME TO person; CREATE ${kind} omnichannel_contact AS SELECT * FROM person`)
-    const before = schemaOf(database)
-    await t.rejects(register(given), { code: 'FOC_INCOMPLETE_SCHEMA', message: /lacks omnichannel_contact\.update_id\./ })
-    t.strictSame(schemaOf(database), before, 'nothing was written')
-    database.exec(`DROP ${kind} omnichannel_contact; CREATE ${kind} omnichannel_contact AS SELECT *, NULL AS update_id FROM person`)
-    await register(given)
-    await register(given, { migrate: false })
-    t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [2, 3])
+    const { database, db } = await open(t)
+    await db.exec(readFileSync('src/store/migrations/postgres/000002.sql', 'utf8'))
+    await db.exec(`ALTER TABLE omnichannel_contact RENAME TO person; CREATE ${kind} omnichannel_contact AS SELECT * FROM person`)
+    const before = await schemaOf(db)
+    await t.rejects(register(database), { code: 'FOC_INCOMPLETE_SCHEMA', message: /lacks omnichannel_contact\.update_id\./ })
+    t.strictSame(await schemaOf(db), before, 'nothing was written')
+    await db.exec(`DROP ${kind} omnichannel_contact; CREATE ${kind} omnichannel_contact AS SELECT *, NULL AS update_id FROM person`)
+    await register(database)
+    await register(database, { migrate: false })
+    t.strictSame(await db.column('SELECT id FROM omnichannel_migration'), [2, 3])
   }
 })
 
 t.test("ids of the host's that are no text: refused, with the cast that helps", async (t) => {
   for (const type of ['uuid', 'integer', 'bigint', 'name', 'text[]', 'number']) {
-    const { given, database } = await open(t)
-    database.exec(`CREATE DOMAIN number AS integer; CREATE TABLE account (key ${type}); CREATE VIEW omnichannel_user AS SELECT key AS id, ''::text AS username, ''::text AS name, true AS active FROM account`)
+    const { database, db } = await open(t)
+    await db.exec(`CREATE DOMAIN number AS integer; CREATE TABLE account (key ${type}); CREATE VIEW omnichannel_user AS SELECT key AS id, ''::text AS username, ''::text AS name, true AS active FROM account`)
     for (const migrate of [true, false]) {
-      await t.rejects(register(given, { migrate }), { code: /FOC_UNSUITABLE_COLUMN|FOC_INCOMPLETE_SCHEMA/, message: new RegExp(`omnichannel_user\\.id has the type ${type.replace(/[[\]]/g, '\\$&')} .*CAST\\(… AS TEXT\\) AS id`) })
+      await t.rejects(register(database, { migrate }), { code: /FOC_UNSUITABLE_COLUMN|FOC_INCOMPLETE_SCHEMA/, message: new RegExp(`omnichannel_user\\.id has the type ${type.replace(/[[\]]/g, '\\$&')} .*CAST\\(… AS TEXT\\) AS id`) })
     }
-    t.strictSame(database.prepare("SELECT name FROM sqlite_schema WHERE name LIKE 'omnichannel_%'").all(), [], 'nothing was created')
+    t.strictSame((await db.tables()).filter((table) => table.startsWith('omnichannel_')), [], 'nothing was created')
   }
 })
 
 t.test("the host's search_path says which schema it is", async (t) => {
-  const { settings, database } = await open(t)
-  const name = database.prepare<[], string>('SELECT current_schema()').pluck().get()!
-  database.exec(`CREATE SCHEMA ${name}_b`)
+  const { settings, db } = await open(t)
+  const name = (await db.value<string>('SELECT current_schema()'))!
+  await db.exec(`CREATE SCHEMA ${name}_b`)
   const other = new pg.Pool({ ...settings, options: `-c search_path=${name}_b,${name}` })
   const first = new pg.Pool(settings)
   await register(first)
-  fill(database)
+  await fill(db)
   // The second finds what is there already.
   const app = await register(other)
   const reply = await app.inject({ method: 'POST', url: path, headers: as('ann'), payload: { contactId: 'maria', name: 'Marie' } })
   t.equal(reply.statusCode, 200)
-  t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Marie')
+  t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), 'Marie')
   await other.end()
   await first.end()
 })

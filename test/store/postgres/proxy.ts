@@ -6,7 +6,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { socketFolder } from '../../../.ci/postgres.js'
-import { postgresHost } from '../../engines.js'
+import { postgresHost } from '../../postgres.js'
 
 /** The name of the statement, and what the server answers. */
 const commit = `omnichannel_${hash('sha256', 'COMMIT', 'hex').slice(0, 32)}`
@@ -23,7 +23,7 @@ const warning = Buffer.concat([Buffer.from([0x4e, 0, 0, 0, text.length + 4]), Bu
 export type Event = 'lost' | 'unanswered' | 'gone' | 'hanging' | 'warned' | undefined
 
 /** @param event what happens to the next COMMIT; `done` runs between it and its answer */
-export async function openProxy (t: Test, event: () => Event, done: () => void = () => undefined): Promise<{ host: string }> {
+export async function openProxy (t: Test, event: () => Event, done: () => Promise<void> = async () => undefined): Promise<{ host: string }> {
   const real = join(await postgresHost(), '.s.PGSQL.5432')
   const folder = mkdtempSync(join(socketFolder(), 'omnichannel-proxy-'))
   const sockets = new Set<Socket>()
@@ -43,10 +43,12 @@ export async function openProxy (t: Test, event: () => Event, done: () => void =
       if (happening === 'lost') client.destroy()
       else upstream.write(data)
     })
-    upstream.on('data', (data) => {
+    upstream.on('data', async (data) => {
       // The tag says so once the answers to what was sent before have come.
       if (happening === undefined || !data.includes(tag)) return client.write(data)
-      done()
+      upstream.pause()
+      await done()
+      upstream.resume()
       isGone ||= happening === 'gone'
       if (happening === 'unanswered' || isGone) client.destroy()
       if (happening === 'warned') client.write(Buffer.concat([warning, data]))

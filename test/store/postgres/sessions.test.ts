@@ -2,9 +2,9 @@
 
 import fc from 'fast-check'
 import pg from 'pg'
-import { as, build, changes, fill, rows } from '../../build.js'
+import { allRows, as, build, changes, fill } from '../../build.js'
 import { postgres as t } from '../../engines.js'
-import type { PoolSettings } from '../../postgres-handle.js'
+import type { PoolSettings } from '../../postgres.js'
 import { observe } from '../../observed.js'
 import { body } from '../../rules/generated-bodies.js'
 
@@ -37,19 +37,19 @@ const sessions: Record<string, PoolSettings> = {
 for (const [name, pool] of Object.entries(sessions)) {
   t.test(`${name}: generated updates are answered and written as in the usual session`, async (t) => {
     const [usual, other] = [await build(t), await build(t, { pool })]
-    const tables = Object.keys(rows(usual.database)).filter((table) => !/permission|migration/.test(table)).reverse()
+    const tables = Object.keys(await allRows(usual.db)).filter((table) => !/permission|migration/.test(table)).reverse()
     await fc.assert(fc.asyncProperty(fc.array(body, { minLength: 1, maxLength: 3 }), fc.boolean(), async (bodies, isKeyed) => {
       const outcomes = []
-      for (const { database, update } of [usual, other]) {
-        database.exec(tables.map((table) => `DELETE FROM ${table};`).join(''))
-        fill(database)
-        const before = rows(database)
+      for (const { db, update } of [usual, other]) {
+        await db.exec(tables.map((table) => `DELETE FROM ${table};`).join(''))
+        await fill(db)
+        const before = await allRows(db)
         const answers = []
         for (const sent of [...bodies, ...bodies]) {
           const { statusCode, body, headers } = await update(sent, { ...as('ann'), ...isKeyed && { 'idempotency-key': JSON.stringify(sent).length.toString() } })
           answers.push([statusCode, body.replace(/"_updatedAt":"[^"]*"/, ''), headers.etag, headers['idempotency-replayed']])
         }
-        const { omnichannel_idempotency_key: keys, ...written } = rows(database)
+        const { omnichannel_idempotency_key: keys, ...written } = await allRows(db)
         outcomes.push([answers, keys!.length, changes(before, written)])
       }
       t.strictSame(outcomes[1], outcomes[0])
@@ -58,11 +58,11 @@ for (const [name, pool] of Object.entries(sessions)) {
 }
 
 t.test('a host whose sessions end statements early: an update waits for as long as lockTimeout says', async (t) => {
-  const { update, database } = await build(t, { pool: sessions['hostile defaults']! })
-  database.exec("BEGIN; UPDATE omnichannel_contact SET name = 'Held' WHERE id = 'maria'")
+  const { update, db } = await build(t, { pool: sessions['hostile defaults']! })
+  await db.exec("BEGIN; UPDATE omnichannel_contact SET name = 'Held' WHERE id = 'maria'")
   const updating = update({ contactId: 'maria', emails: ['x@y'] })
   await new Promise((resolve) => setTimeout(resolve, 400))
-  database.exec('COMMIT')
+  await db.exec('COMMIT')
   const reply = await updating
   t.strictSame([reply.statusCode, reply.json().contact?.name], [200, 'Held'])
 })
@@ -112,7 +112,7 @@ for (const pipeline of [true, false]) {
   for (const [name, [sql, isRefused]] of Object.entries(spoiled)) {
     t.test(`a client that was given back with ${name}: 200, and every character is right${pipeline ? '' : ', without pipelining'}`, async (t) => {
       const clients: Array<pg.PoolClient & { processID: number }> = []
-      const { update, database, told, complaints, left } = await observe(t, {
+      const { update, db, told, complaints, leftovers } = await observe(t, {
         pool: { pipeline, max: 1 }, beforeCommit: (_event, client) => { clients.push(client) }
       })
       const sent = { contactId: 'maria', name: 'Größe ␀0 \0 🙂', emails: ['ä\\"{},@ü'], customFields: { plan: 'gold', note: 'Ж\n' } }
@@ -125,9 +125,9 @@ for (const pipeline of [true, false]) {
       t.match([reply.statusCode, contact], [200, { name: sent.name, emails: [{ address: 'ä\\"{},@ü' }], customFields: { note: 'Ж' } }])
       t.match([contact.createdAt, contact.lastChat.ts], ['2026-01-01T00:00:00.000Z', '2026-01-02T03:04:05.678Z'])
       t.strictSame([again.body, again.headers['idempotency-replayed']], [reply.body, 'true'])
-      t.strictSame(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), sent.name)
+      t.strictSame(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), sent.name)
       t.equal(clients[0] !== clients[1], isRefused, 'another client')
-      t.strictSame([told.length, complaints(), await left()], [2, [], {}])
+      t.strictSame([told.length, complaints(), await leftovers()], [2, [], {}])
     })
   }
 }
@@ -142,13 +142,13 @@ const waits: Record<string, string> = {
 }
 for (const [name, sql] of Object.entries(waits)) {
   t.test(`a transaction of the host that ${name}: the update does not wait for it`, async (t) => {
-    const { update, database, called, complaints } = await observe(t, {
-      lockTimeout: 2000, host: (_app, database) => { database.exec('CREATE TABLE note (contact text)') },
-      late: (_app, database) => { database.exec('ALTER TABLE note ADD FOREIGN KEY (contact) REFERENCES omnichannel_contact') }
+    const { update, db, called, complaints } = await observe(t, {
+      lockTimeout: 2000, host: async (_app, { db }) => { await db.exec('CREATE TABLE note (contact text)') },
+      late: async (_app, { db }) => { await db.exec('ALTER TABLE note ADD FOREIGN KEY (contact) REFERENCES omnichannel_contact') }
     })
-    database.exec(`BEGIN; ${sql}`)
+    await db.exec(`BEGIN; ${sql}`)
     const reply = await update({ contactId: 'maria', name: 'Marie', phones: [] }, { ...as('ann'), 'idempotency-key': 'k' })
-    database.exec('COMMIT')
+    await db.exec('COMMIT')
     t.strictSame([reply.statusCode, reply.headers.etag, called.length, complaints()], [200, '"2"', 1, []])
   })
 }
@@ -158,17 +158,17 @@ for (const [time, isValid] of Object.entries({
   '-infinity': false, '0044-03-15 BC': false, '0001-01-01': false, '1970-01-01': false, '2026-01-01': false
 })) {
   t.test(`a token that expires at ${time}: ${isValid ? 'valid' : 'expired'}`, async (t) => {
-    const { update, database } = await build(t)
-    database.exec(`UPDATE omnichannel_auth_token SET expires_at = '${time}' WHERE user_id = 'ann'`)
+    const { update, db } = await build(t)
+    await db.exec(`UPDATE omnichannel_auth_token SET expires_at = '${time}' WHERE user_id = 'ann'`)
     const reply = await update({ contactId: 'maria', name: 'Marie' })
     t.equal(reply.statusCode, isValid ? 200 : 401)
-    t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), isValid ? 'Marie' : 'Maria')
+    t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), isValid ? 'Marie' : 'Maria')
   })
 }
 
 t.test('times of a contact in the year 10000: answered with all their digits', async (t) => {
-  const { update, database } = await build(t)
-  database.exec(`UPDATE omnichannel_contact SET created_at = '10000-01-02 03:04:05.678Z', last_chat_at = '12026-11-29 00:00Z' WHERE id = 'maria';
+  const { update, db } = await build(t)
+  await db.exec(`UPDATE omnichannel_contact SET created_at = '10000-01-02 03:04:05.678Z', last_chat_at = '12026-11-29 00:00Z' WHERE id = 'maria';
     UPDATE omnichannel_contact_channel SET verified_at = '10000-01-01 00:00Z', last_chat_id = 'room-1', last_chat_at = '10000-01-01 00:00Z' WHERE position = 1`)
   const { contact } = (await update({ contactId: 'maria', name: 'Marie' })).json()
   t.match(contact, {
@@ -187,12 +187,12 @@ class Hasty extends pg.Client {
 for (const pipeline of [true, false]) {
   t.test(`a client that was given back before the server said that its transaction is aborted: another is used${pipeline ? '' : ', without pipelining'}`, async (t) => {
     let first: pg.PoolClient | undefined
-    const { update, database } = await build(t, {
+    const { update, db } = await build(t, {
       pool: { max: 1, pipeline, Client: Hasty }, beforeCommit: (_event, client: pg.PoolClient) => { first ??= client }
     })
     t.equal((await update({ contactId: 'maria', name: 'Warm' })).headers.etag, '"2"')
     await first!.query('BEGIN; SELECT 1/0').catch(() => undefined)
     t.equal((await update({ contactId: 'maria', name: 'Marie' })).headers.etag, '"3"')
-    t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Marie')
+    t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), 'Marie')
   })
 }

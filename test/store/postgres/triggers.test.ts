@@ -1,7 +1,7 @@
 // Triggers and rules of the host: those that add to an update leave it one update, and those that drop a part of it fail it.
 
 import { UpdateRefusedError } from '../../../src/index.js'
-import { as, build, changes, rows } from '../../build.js'
+import { allRows, as, build, changes } from '../../build.js'
 import { postgres as t } from '../../engines.js'
 import { internal, observe } from '../../observed.js'
 
@@ -38,15 +38,15 @@ const adding: Record<string, string> = {
 for (const [name, sql] of Object.entries(adding)) {
   for (const pipeline of [true, false]) {
     t.test(`a trigger that ${name}: done once${pipeline ? '' : ', without pipelining'}`, async (t) => {
-      const { update, database, called, told, complaints, left } = await observe(t, { pool: { pipeline } })
-      database.exec(sql)
+      const { update, db, called, told, complaints, leftovers } = await observe(t, { pool: { pipeline } })
+      await db.exec(sql)
       const reply = await update(body, keyed)
       const again = await update(body, keyed)
       t.strictSame([reply.statusCode, reply.json().contact?.name, reply.headers['idempotency-replayed']], [200, 'Marie', undefined])
       t.strictSame([again.statusCode, again.body, again.headers.etag, again.headers['idempotency-replayed']], [200, reply.body, reply.headers.etag, 'true'])
-      t.match(rows(database).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Marie', update_id: called[0]?.updateId }])
-      t.strictSame([called.length, told.length, complaints(), await left()], [1, 1, [], {}])
-      t.equal(database.prepare("SELECT value FROM omnichannel_statistic WHERE name = 'Resolved_Conflicts_Count'").pluck().get(), 2)
+      t.match((await allRows(db)).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Marie', update_id: called[0]?.updateId }])
+      t.strictSame([called.length, told.length, complaints(), await leftovers()], [1, 1, [], {}])
+      t.equal(await db.value("SELECT value FROM omnichannel_statistic WHERE name = 'Resolved_Conflicts_Count'"), 2)
     })
   }
 }
@@ -70,36 +70,36 @@ const dropping: Record<string, string> = {
 for (const [name, sql] of Object.entries(dropping)) {
   for (const pipeline of [true, false]) {
     t.test(`${name}: 500, nothing written${pipeline ? '' : ', without pipelining'}`, async (t) => {
-      const { update, database, told, complaints, left } = await observe(t, { pool: { pipeline, max: 1 } })
-      if (name.includes('statistic')) database.exec('DELETE FROM omnichannel_statistic')
-      database.exec(sql)
-      const before = rows(database)
+      const { update, db, told, complaints, leftovers } = await observe(t, { pool: { pipeline, max: 1 } })
+      if (name.includes('statistic')) await db.exec('DELETE FROM omnichannel_statistic')
+      await db.exec(sql)
+      const before = await allRows(db)
       for (let time = 1; time <= 2; time++) {
         const reply = await update(body, keyed)
         t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [500, internal, undefined])
         t.equal(complaints().length, time, 'logged once')
       }
-      t.strictSame(rows(database), before)
-      t.strictSame([told, await left()], [[], {}])
-      database.exec(sql.startsWith('CREATE RULE') ? `DROP RULE host ON ${/omnichannel_\w+/.exec(sql)![0]}` : 'DROP FUNCTION host_work CASCADE')
+      t.strictSame(await allRows(db), before)
+      t.strictSame([told, await leftovers()], [[], {}])
+      await db.exec(sql.startsWith('CREATE RULE') ? `DROP RULE host ON ${/omnichannel_\w+/.exec(sql)![0]}` : 'DROP FUNCTION host_work CASCADE')
       t.equal((await update(body, keyed)).statusCode, 200)
     })
   }
 }
 
 t.test('a trigger that drops the renames of rooms: they are not part of the contact', async (t) => {
-  const { update, database } = await build(t)
-  database.exec(trigger('room', 'BEFORE UPDATE', drop))
-  const before = rows(database)
+  const { update, db } = await build(t)
+  await db.exec(trigger('room', 'BEFORE UPDATE', drop))
+  const before = await allRows(db)
   t.equal((await update({ contactId: 'blank', name: 'Blank' })).statusCode, 200)
-  t.strictSame(changes(before, rows(database)), { 'contact blank': { name: 'Blank', unknown: 0, version: 2, updated_at: 'moved' } })
+  t.strictSame(changes(before, await allRows(db)), { 'contact blank': { name: 'Blank', unknown: 0, version: 2, updated_at: 'moved' } })
 })
 
 t.test('a trigger that raises a refusal of the host as an error: 500, not the text', async (t) => {
-  const { update, database } = await observe(t)
-  database.exec(trigger('contact', 'BEFORE UPDATE', `RAISE EXCEPTION '${new UpdateRefusedError('error-mine').code}' USING ERRCODE = 'P0404';`))
-  const before = rows(database)
+  const { update, db } = await observe(t)
+  await db.exec(trigger('contact', 'BEFORE UPDATE', `RAISE EXCEPTION '${new UpdateRefusedError('error-mine').code}' USING ERRCODE = 'P0404';`))
+  const before = await allRows(db)
   const reply = await update(body)
   t.strictSame([reply.statusCode, reply.json()], [500, internal])
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })

@@ -5,7 +5,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { postgresHost } from '../../engines.js'
+import { postgresHost } from '../../postgres.js'
 
 /** Returns what is passed on; nothing closes the connection. */
 type Change = (data: Buffer, connection: object) => Buffer | undefined

@@ -4,7 +4,7 @@ import Database from 'better-sqlite3'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { rows, type Setup } from '../../build.js'
+import { allRows, type Setup } from '../../build.js'
 import { busy, observe } from '../../observed.js'
 import { turns } from '../../waiting.js'
 
@@ -53,7 +53,7 @@ for (const journal of ['WAL', 'DELETE']) {
   for (const [place, setup] of Object.entries(places)) {
     for (const lock of ['BEGIN EXCLUSIVE', ...place.includes('read') ? [] : ['BEGIN IMMEDIATE']]) {
       t.test(`${place} meets ${lock} of an attached file, ${journal}: waits until it is gone, and is done once`, async (t) => {
-        const { update, database, side, held, told, left } = await start(t, journal, { ...setup, lockTimeout: 20_000 })
+        const { update, db, side, held, told, leftovers } = await start(t, journal, { ...setup, lockTimeout: 20_000 })
         side.exec(lock)
         let isAnswered = false
         const waiting = update(body).finally(() => { isAnswered = true })
@@ -66,19 +66,19 @@ for (const journal of ['WAL', 'DELETE']) {
         t.ok(held() < longestHold, `the event loop was held for ${held()} ms`)
         if (!place.includes('read')) t.strictSame(side.prepare("SELECT count(*) FROM journal WHERE name = 'Marie'").pluck().get(), 1)
         t.equal(told.length, 2)
-        t.match(rows(database).omnichannel_contact, [{ version: 2 }, {}, { name: 'Marie', version: 2 }])
-        t.strictSame(await left(), {})
+        t.match((await allRows(db)).omnichannel_contact, [{ version: 2 }, {}, { name: 'Marie', version: 2 }])
+        t.strictSame(await leftovers(), {})
       })
 
       t.test(`${place} meets ${lock} of an attached file, ${journal}, past the deadline: 503, nothing written`, async (t) => {
-        const { update, database, side, held, told, left } = await start(t, journal, { ...setup, lockTimeout: 300 })
-        const before = rows(database)
+        const { update, db, side, held, told, leftovers } = await start(t, journal, { ...setup, lockTimeout: 300 })
+        const before = await allRows(db)
         side.exec(lock)
         const reply = await update(body)
         t.strictSame([reply.statusCode, reply.json(), reply.headers['retry-after']], [503, busy, '1'])
         t.ok(held() < longestHold, `the event loop was held for ${held()} ms`)
         side.exec('COMMIT')
-        t.strictSame([rows(database), told, await left()], [before, [], {}])
+        t.strictSame([await allRows(db), told, await leftovers()], [before, [], {}])
         t.equal((await update(body)).headers.etag, '"2"')
       })
     }
@@ -90,7 +90,7 @@ t.test('the host leaves the WAL after the registration: an update never sleeps',
     const file = `${t.testdir()}/contacts.db`
     const database = new Database(file, { timeout })
     database.pragma('journal_mode = WAL')
-    const { update, told, left } = await observe(t, { database, lockTimeout: 300 })
+    const { update, told, leftovers } = await observe(t, { database, lockTimeout: 300 })
     t.equal((await update(body)).statusCode, 200)
     for (const mode of ['DELETE', 'TRUNCATE', 'PERSIST']) {
       t.equal(database.pragma(`journal_mode = ${mode}`, { simple: true }), mode.toLowerCase())
@@ -106,7 +106,7 @@ t.test('the host leaves the WAL after the registration: an update never sleeps',
       other.close()
       t.equal((await update(body)).statusCode, 200)
     }
-    t.strictSame([told.length, await left()], [4, {}])
+    t.strictSame([told.length, await leftovers()], [4, {}])
   }
 })
 
@@ -114,7 +114,7 @@ for (const count of [1, 3]) {
   t.test(`a reader without a WAL keeps ${count} updates away: beforeCommit is called once for each`, async (t) => {
     const file = `${t.testdir()}/contacts.db`
     const database = new Database(file, { timeout })
-    const { update, called, told, left } = await observe(t, { database, lockTimeout: 20_000 })
+    const { update, called, told, leftovers } = await observe(t, { database, lockTimeout: 20_000 })
     const other = new Database(file)
     const reading = other.prepare('SELECT id FROM omnichannel_contact').iterate()
     reading.next()
@@ -123,7 +123,7 @@ for (const count of [1, 3]) {
     t.strictSame(called, [], 'not called while it cannot be committed')
     reading.return!()
     t.strictSame((await Promise.all(waiting)).map(({ statusCode }) => statusCode), Array(count).fill(200))
-    t.strictSame([called.length, told.length, await left()], [count, count, {}])
+    t.strictSame([called.length, told.length, await leftovers()], [count, count, {}])
     other.close()
   })
 

@@ -5,7 +5,7 @@ import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { lookInto } from '../../files.js'
-import { as, build, rows, type Setup, type World } from '../../build.js'
+import { allRows, as, build, type Setup, type World } from '../../build.js'
 
 const message = 'You must be logged in to do this.'
 const unauthorized = [401, { success: false, error: message, status: 'error', message }]
@@ -84,10 +84,10 @@ for (const [writer, change] of Object.entries(writers)) {
       const world = await watched(t)
       for (const name of ['Marie', 'Mary']) t.equal((await world.update({ ...body, name })).statusCode, 200)
       await change(world, sql)
-      const before = rows(world.database)
+      const before = await allRows(world.db)
       const reply = await world.update({ ...body, name: 'Mia' })
       t.strictSame([reply.statusCode, reply.json()], answer)
-      t.strictSame(rows(world.database), before)
+      t.strictSame(await allRows(world.db), before)
     })
   }
 }
@@ -121,7 +121,7 @@ t.test('a token that expires by the clock: nothing was written, and it counts', 
 t.test('views of the host are asked each time: what they say may depend on anything', async (t) => {
   let active = 1
   const { update, asked } = await watched(t, {
-    host: (_app, database) => {
+    host: (_app, { database }) => {
       database.function('is_active', { deterministic: false }, () => active)
       database.exec(`
         CREATE TABLE people (id TEXT PRIMARY KEY, username TEXT, name TEXT, active INTEGER);
@@ -208,7 +208,7 @@ const seen: Record<string, string> = {
 for (const journal of ['WAL', 'DELETE']) {
   for (const [name, sql] of Object.entries(seen)) {
     t.test(`${name} that was only seen through an open RETURNING iterator, which is undone at its end, ${journal}: 403, each time`, async (t) => {
-      const { update, database } = await watched(t)
+      const { update, database, db } = await watched(t)
       database.pragma(`journal_mode = ${journal}`)
       database.pragma('foreign_keys = ON')
       database.exec(`INSERT INTO omnichannel_user_role VALUES ('nick', 'guest');
@@ -217,7 +217,7 @@ for (const journal of ['WAL', 'DELETE']) {
         CREATE TRIGGER orphan AFTER INSERT ON omnichannel_user_role BEGIN INSERT INTO child VALUES (1); END;
         CREATE TRIGGER another AFTER INSERT ON omnichannel_role_permission BEGIN INSERT INTO child VALUES (1); END`)
       t.equal((await update(body)).statusCode, 200)
-      const before = rows(database)
+      const before = await allRows(db)
       // A transaction of its own, of which `inTransaction` knows nothing. Its COMMIT will fail.
       const iterator = database.prepare(sql).iterate()
       iterator.next()
@@ -231,7 +231,7 @@ for (const journal of ['WAL', 'DELETE']) {
         const reply = await update({ contactId: 'maria', name: 'Mallory' }, as('nick'))
         t.strictSame([reply.statusCode, reply.json()], forbidden)
       }
-      t.strictSame(rows(database), before)
+      t.strictSame(await allRows(db), before)
     })
   }
 }

@@ -1,7 +1,7 @@
 // Triggers of the host: those that add to an update leave it one update, and those that drop a part of it fail it.
 
 import t from 'tap'
-import { as, rows } from '../../build.js'
+import { allRows, as } from '../../build.js'
 import { internal, observe } from '../../observed.js'
 
 const body = {
@@ -24,16 +24,16 @@ const dropping: Record<string, string> = {
 }
 for (const [name, sql] of Object.entries(dropping)) {
   t.test(`a trigger that drops ${name}: 500, nothing written`, async (t) => {
-    const { update, database, told, complaints, left } = await observe(t)
+    const { update, database, db, told, complaints, leftovers } = await observe(t)
     database.exec(sql)
-    const before = rows(database)
+    const before = await allRows(db)
     for (const time of [1, 2]) {
       const reply = await update(body, keyed)
       t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [500, internal, undefined])
       t.equal(complaints().length, time)
     }
     t.strictSame(complaints().filter((line) => !line.includes('A trigger or rule has changed what was written')), [])
-    t.strictSame([rows(database), told, await left()], [before, [], {}])
+    t.strictSame([await allRows(db), told, await leftovers()], [before, [], {}])
     const [dropped, other] = await Promise.all([update(body, keyed), update({ contactId: 'blank', name: 'Blank' })])
     t.equal(dropped.statusCode, 500)
     t.equal(other.statusCode, name.startsWith('the update of the contact') ? 500 : 200, 'its neighbour in the transaction')
@@ -52,12 +52,12 @@ const adding: Record<string, string> = {
 }
 for (const [name, sql] of Object.entries(adding)) {
   t.test(`a trigger that ${name}: done once`, async (t) => {
-    const { update, database, called, told, complaints, left } = await observe(t)
+    const { update, database, db, called, told, complaints, leftovers } = await observe(t)
     database.exec(sql)
     const reply = await update(body, keyed)
     const again = await update(body, keyed)
     t.strictSame([reply.statusCode, reply.json().contact?.name, again.body, again.headers['idempotency-replayed']], [200, 'Marie', reply.body, 'true'])
-    t.strictSame([called.length, told.length, complaints(), await left()], [1, 1, [], {}])
-    t.match(rows(database).omnichannel_contact, [{}, {}, { name: 'Marie', update_id: called[0]?.updateId }])
+    t.strictSame([called.length, told.length, complaints(), await leftovers()], [1, 1, [], {}])
+    t.match((await allRows(db)).omnichannel_contact, [{}, {}, { name: 'Marie', update_id: called[0]?.updateId }])
   })
 }

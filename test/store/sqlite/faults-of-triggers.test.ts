@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3'
 import t from 'tap'
-import { build, rows } from '../../build.js'
+import { allRows, build } from '../../build.js'
 import { until } from '../../waiting.js'
 
 // A trigger of the host can call a function of the host.
@@ -11,22 +11,22 @@ const onBlank = "CREATE TRIGGER t AFTER UPDATE ON omnichannel_contact WHEN old.i
 t.test("a host's function that throws anything: 500 for the one update, the others are saved", async (t) => {
   const things: Record<string, unknown> = { 'an error': new Error('no'), 'a text': 'no', null: null, undefined }
   for (const [situation, thrown] of Object.entries(things)) {
-    const { update, database } = await build(t)
+    const { update, database, db } = await build(t)
     database.function('of_the_host', () => { throw thrown })
     database.exec(onBlank)
-    const before = rows(database)
+    const before = await allRows(db)
     const replies = await Promise.all([
       update({ contactId: 'maria', phones: ['1'] }), update({ contactId: 'blank', name: 'X' }), update({ contactId: 'maria', phones: ['2'] })
     ])
     t.strictSame(replies.map((reply) => reply.statusCode), [200, 500, 200], situation)
     t.strictSame(replies[1].json(), failed)
-    t.strictSame(rows(database).omnichannel_contact![0], before.omnichannel_contact![0])
-    t.match(rows(database).omnichannel_contact_phone, [{ phone_number: '2' }])
+    t.strictSame((await allRows(db)).omnichannel_contact![0], before.omnichannel_contact![0])
+    t.match((await allRows(db)).omnichannel_contact_phone, [{ phone_number: '2' }])
   }
 })
 
 t.test("a host's function that asks the same handle, which it cannot: the same", async (t) => {
-  const { update, database } = await build(t, { lockTimeout: 100 })
+  const { update, database, db } = await build(t, { lockTimeout: 100 })
   database.function('of_the_host', () => database.prepare('SELECT 1').pluck().get())
   database.exec(onBlank)
   const replies = await Promise.all([
@@ -34,7 +34,7 @@ t.test("a host's function that asks the same handle, which it cannot: the same",
   ])
   t.strictSame(replies.map((reply) => reply.statusCode), [200, 500, 200])
   t.strictSame(replies[1].json(), failed)
-  t.match(rows(database).omnichannel_contact, [{ name: '', version: 1 }, {}, { id: 'maria', version: 3 }])
+  t.match((await allRows(db)).omnichannel_contact, [{ name: '', version: 1 }, {}, { id: 'maria', version: 3 }])
 })
 
 t.test("a host's trigger that writes to an attached database which somebody has locked: the update waits", async (t) => {

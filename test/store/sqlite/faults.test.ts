@@ -2,7 +2,8 @@ import Database from 'better-sqlite3'
 import fastify from 'fastify'
 import t from 'tap'
 import omnichannelContacts from '../../../src/index.js'
-import { as, build, fill, path, rows, type World } from '../../build.js'
+import { allRows, as, build, fill, path, type World } from '../../build.js'
+import { sqliteDb } from '../../sqlite.js'
 
 const failed = { success: false, error: 'Internal server error' }
 const change = { contactId: 'maria', name: 'Marie', emails: ['marie@example.com'], customFields: { plan: 'silver' }, wipeConflicts: true }
@@ -71,15 +72,15 @@ t.test('a fault is answered with 500, changes nothing, is logged, and is over wh
         const database = new Database(`${t.testdir()}/contacts.db`)
         database.pragma(`journal_mode = ${journal}`)
         let events = 0
-        const { update, lines } = await logged(t, { database, onContactUpdated: () => { events++ } })
+        const { update, db, lines } = await logged(t, { database, onContactUpdated: () => { events++ } })
         const mend = strike(database)
-        const before = rows(database)
+        const before = await allRows(db)
         for (const attempt of ['first', 'second']) {
           const reply = await update(body)
           t.equal(reply.statusCode, 500, attempt)
           t.strictSame(reply.json(), failed, attempt)
         }
-        t.strictSame(rows(database), before, 'nothing changed')
+        t.strictSame(await allRows(db), before, 'nothing changed')
         t.equal(database.inTransaction, false)
         t.equal(events, 0)
         t.equal(lines.filter((line) => line.includes(cause)).length, 2, lines[0] ?? 'nothing is logged')
@@ -96,7 +97,7 @@ t.test('a fault is answered with 500, changes nothing, is logged, and is over wh
 })
 
 t.test('a disk that is full for one: the others that came with it are saved', async (t) => {
-  const { update, database } = await build(t)
+  const { update, database, db } = await build(t)
   const { strike, body } = faults['disk full']!
   strike(database)
   const replies = await Promise.all([
@@ -105,13 +106,13 @@ t.test('a disk that is full for one: the others that came with it are saved', as
     update({ contactId: 'maria', phones: ['1'] })
   ])
   t.strictSame(replies.map((reply) => reply.statusCode), [200, 500, 200])
-  t.match(rows(database).omnichannel_contact, [{ id: 'blank', name: '', version: 1 }, {}, { id: 'maria', name: 'Marie', version: 3 }])
+  t.match((await allRows(db)).omnichannel_contact, [{ id: 'blank', name: '', version: 1 }, {}, { id: 'maria', name: 'Marie', version: 3 }])
 })
 
 t.test('a handle that only reads: serves what changes nothing, and refuses the rest', async (t) => {
   const file = `${t.testdir()}/contacts.db`
   const first = await build(t, { database: new Database(file) })
-  const before = rows(first.database)
+  const before = await allRows(first.db)
   const database = new Database(file, { readonly: true })
   const app = fastify()
   t.teardown(async () => { await app.close(); database.close() })
@@ -121,7 +122,7 @@ t.test('a handle that only reads: serves what changes nothing, and refuses the r
     app.inject({ method: 'POST', url: path, headers: as('ann'), payload })))
   for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, failed])
   t.equal((await app.inject({ method: 'POST', url: path, headers: as('nick'), payload: change })).statusCode, 403)
-  t.strictSame(rows(first.database), before)
+  t.strictSame(await allRows(first.db), before)
   t.equal((await first.update(change)).statusCode, 200, 'another handle can still write')
 })
 
@@ -141,30 +142,30 @@ t.test('a handle that is closed under us: 500, whether before the request or whi
       for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, failed])
 
       const again = new Database(file)
-      t.match(rows(again).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Maria', version: 1 }])
+      t.match((await allRows(sqliteDb(again))).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Maria', version: 1 }])
       again.close()
     }
   }
 })
 
 t.test('a host that rolls back while an update waits does not undo it', async (t) => {
-  const { update, database } = await build(t)
+  const { update, database, db } = await build(t)
   database.exec('BEGIN')
-  fill(database)
+  await fill(db)
   const waiting = update(change)
   await new Promise((resolve) => setTimeout(resolve, 20))
   database.exec('ROLLBACK')
   t.equal((await waiting).statusCode, 200)
-  t.match(rows(database).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Marie', version: 2 }])
+  t.match((await allRows(db)).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Marie', version: 2 }])
 })
 
 t.test('a row that cannot be shown: the update is undone', async (t) => {
-  const { update, database } = await build(t)
+  const { update, database, db } = await build(t)
   // SQLite reads no further than the NUL, JavaScript does.
   database.exec("UPDATE omnichannel_contact SET conflicting_fields = '[]' || char(0) WHERE id = 'maria'")
-  const before = rows(database)
+  const before = await allRows(db)
   const reply = await update({ contactId: 'maria', name: 'Renamed' })
   t.equal(reply.statusCode, 500)
   t.strictSame(reply.json(), { success: false, error: 'Internal server error' })
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
 })

@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
-import { build, rows, type Setup, type World } from '../../build.js'
+import { allRows, build, type Setup, type World } from '../../build.js'
 
 const failed = { success: false, error: 'Internal server error' }
 
@@ -94,12 +94,12 @@ for (const fault of ['ABORT', 'FAIL', 'ROLLBACK']) {
     ]
     for (const wanted of situations) {
       const world = await watched(t)
-      const before = rows(world.database)
+      const before = await allRows(world.db)
       const answers = Object.values(wanted).map((name) => name === fault ? [500, failed] : [200, name])
       t.strictSame(await send(world, wanted), answers, Object.values(wanted).join())
       const changed = Object.entries(wanted).filter(([, name]) => name !== fault)
       t.strictSame(names(world.database), { a: 'A', b: 'B', c: 'C', d: 'D', e: 'E', ...Object.fromEntries(changed) })
-      if (changed.length === 0) t.strictSame(rows(world.database), before)
+      if (changed.length === 0) t.strictSame(await allRows(world.db), before)
       const versions = world.database.prepare('SELECT sum(version - 1) FROM omnichannel_contact').pluck().get()
       t.equal(versions, changed.length, 'each is written once')
       const firstAnswer = world.events.findIndex((event) => event === 'answer 200')
@@ -112,9 +112,9 @@ t.test('a COMMIT that is refused fails all of them and has changed nothing', asy
   const lines: string[] = []
   const world = await watched(t, { server: { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } } })
   world.database.pragma('foreign_keys = ON')
-  const before = rows(world.database)
+  const before = await allRows(world.db)
   t.strictSame(await send(world, { a: '1', b: 'ORPHAN', c: '3' }), [[500, failed], [500, failed], [500, failed]])
-  t.strictSame(rows(world.database), before)
+  t.strictSame(await allRows(world.db), before)
   t.equal(world.database.prepare('SELECT count(*) FROM child').pluck().get(), 0)
   t.equal(world.database.inTransaction, false)
   t.equal(lines.filter((line) => line.includes('FOREIGN KEY constraint failed')).length, 3, 'the cause is logged')

@@ -4,11 +4,11 @@
 import Database from 'better-sqlite3'
 import t from 'tap'
 import { UpdateRefusedError } from '../../../src/index.js'
-import { as, changes, rows, type Setup } from '../../build.js'
+import { allRows, as, changes, type Setup } from '../../build.js'
 import { internal, observe } from '../../observed.js'
 import { turns } from '../../waiting.js'
 
-const host: Setup['host'] = (_app, database) => { database.exec('CREATE TABLE journal (name TEXT UNIQUE)') }
+const host: Setup['host'] = (_app, { database }) => { database.exec('CREATE TABLE journal (name TEXT UNIQUE)') }
 const body = { contactId: 'maria', name: 'Marie' }
 const keyed = { ...as('ann'), 'idempotency-key': 'k' }
 type Handle = Database.Database
@@ -55,14 +55,14 @@ for (const journal of ['WAL', 'DELETE', 'memory']) {
       const database = new Database(journal === 'memory' ? ':memory:' : `${t.testdir()}/contacts.db`)
       if (journal !== 'memory') database.pragma(`journal_mode = ${journal}`)
       database.pragma('busy_timeout = 1234')
-      const { update, called, told, complaints, left } = await observe(t, {
+      const { update, db, called, told, complaints, leftovers } = await observe(t, {
         database, host,
         beforeCommit: (_event, handle: Handle) => {
           handle.exec("INSERT INTO journal VALUES ('half')")
           if (isHarmful) return work(handle)
         }
       })
-      const before = rows(database)
+      const before = await allRows(db)
       const reply = await update(body, keyed)
       t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [status, answer, undefined])
       t.strictSame([called.length, told], [1, []])
@@ -72,11 +72,11 @@ for (const journal of ['WAL', 'DELETE', 'memory']) {
       if (name.includes('RETURNING')) closeAll()
       const next = await update({ contactId: 'blank', name: 'Blank' })
       t.equal(next.headers.etag, '"2"', 'the next is done')
-      t.strictSame(changes(before, rows(database)), {
+      t.strictSame(changes(before, await allRows(db)), {
         'contact blank': { name: 'Blank', unknown: 0, version: 2, updated_at: 'moved' }, 'room room-3': { fname: 'Blank', updated_at: 'moved' }
       })
       t.strictSame(database.prepare('SELECT name FROM journal').pluck().all(), ['half'])
-      t.strictSame([called.length, told.length, await left(), database.prepare('PRAGMA busy_timeout').pluck().get()], [2, 1, {}, 1234])
+      t.strictSame([called.length, told.length, await leftovers(), database.prepare('PRAGMA busy_timeout').pluck().get()], [2, 1, {}, 1234])
       closeAll()
     })
   }
@@ -104,7 +104,7 @@ for (const [name, work] of Object.entries({ ...rollingBack, ...committing })) {
       t.test(`${name} in the beforeCommit of number ${at} of five that share a transaction${isSame ? ' and a contact' : ''}: each is done once`, async (t) => {
         performance.now = () => 0
         t.teardown(() => { Reflect.deleteProperty(performance, 'now') })
-        const { update, database, called, told, left } = await observe(t, {
+        const { update, database, called, told, leftovers } = await observe(t, {
           host,
           beforeCommit: ({ contact }, handle: Handle) => {
             handle.prepare('INSERT INTO journal VALUES (?)').run(contact.name)
@@ -124,7 +124,7 @@ for (const [name, work] of Object.entries({ ...rollingBack, ...committing })) {
         const stored = database.prepare('SELECT answer FROM omnichannel_idempotency_key WHERE key = ?').pluck()
         for (const index of done) t.equal(replies[index]!.body, stored.get(`k${index}`))
         t.equal(new Set(replies.map(({ headers }) => headers.etag).filter((etag) => etag !== undefined)).size, isSame ? done.length : 1)
-        t.strictSame(await left(), {})
+        t.strictSame(await leftovers(), {})
         if (isCommitted) t.equal(called.length, 5)
         closeAll()
       })
@@ -134,7 +134,7 @@ for (const [name, work] of Object.entries({ ...rollingBack, ...committing })) {
 
 t.test('an iterator of the host that was opened before, and is still open: the update waits for it, and is done', async (t) => {
   for (const sql of ['SELECT * FROM omnichannel_contact', "INSERT INTO omnichannel_statistic VALUES ('a', 1), ('b', 2) RETURNING name"]) {
-    const { update, database, called, left } = await observe(t)
+    const { update, database, called, leftovers } = await observe(t)
     const iterator = database.prepare(sql).iterate()
     iterator.next()
     let isAnswered = false
@@ -142,20 +142,20 @@ t.test('an iterator of the host that was opened before, and is still open: the u
     await turns(30)
     t.equal(isAnswered, false)
     iterator.return!()
-    t.strictSame([(await reply).statusCode, (await reply).headers.etag, called.length, await left()], [200, '"2"', 1, {}])
+    t.strictSame([(await reply).statusCode, (await reply).headers.etag, called.length, await leftovers()], [200, '"2"', 1, {}])
   }
 })
 
 t.test('an iterator of the host that stays open past the deadline: 503, nothing written, and the handle is as it was', async (t) => {
-  const { update, database, told, left } = await observe(t, { lockTimeout: 100 })
-  const before = rows(database)
+  const { update, database, db, told, leftovers } = await observe(t, { lockTimeout: 100 })
+  const before = await allRows(db)
   const iterator = database.prepare('SELECT id FROM omnichannel_contact').iterate()
   iterator.next()
   const reply = await update(body)
   t.strictSame([reply.statusCode, reply.json()], [503, { success: false, error: 'error-database-busy' }])
   t.throws(() => { database.exec("INSERT INTO omnichannel_statistic VALUES ('x', 1)") }, /busy executing a query/, 'it is guarded as before')
   iterator.return!()
-  t.strictSame([rows(database), told, await left()], [before, [], {}])
+  t.strictSame([await allRows(db), told, await leftovers()], [before, [], {}])
   t.equal((await update(body)).headers.etag, '"2"')
 })
 

@@ -2,7 +2,7 @@ import Database from 'better-sqlite3'
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import { build, rows } from '../../build.js'
+import { allRows, build } from '../../build.js'
 import { nameOf, turns } from '../../waiting.js'
 
 /** Another process that holds a lock of the file; returns how to let go of it. */
@@ -24,7 +24,7 @@ for (const [journal, begin] of locks) {
     const file = `${t.testdir()}/contacts.db`
     const database = new Database(file, { timeout: 60_000 })
     database.pragma(`journal_mode = ${journal}`)
-    const { update } = await build(t, { database, lockTimeout: 30_000 })
+    const { update, db } = await build(t, { database, lockTimeout: 30_000 })
     await update({ contactId: 'maria', name: 'first' })
 
     await t.test('the loop keeps turning while updates wait, and they go through in order when it lets go', async (t) => {
@@ -37,19 +37,19 @@ for (const [journal, begin] of locks) {
       t.equal(database.pragma('busy_timeout', { simple: true }), 60_000)
       await letGo()
       t.strictSame((await Promise.all(waiting)).map((reply) => reply.json().contact?.name), ['second', 'third', 'fourth'])
-      t.equal(nameOf(database), 'fourth')
+      t.equal(await nameOf(db), 'fourth')
       t.equal(database.pragma('busy_timeout', { simple: true }), 60_000)
     })
 
     await t.test('longer than lockTimeout: 503, nothing changed', async (t) => {
       const impatient = await build(t, { database: new Database(file, { timeout: 60_000 }), lockTimeout: 30 })
-      const before = rows(database)
+      const before = await allRows(db)
       const letGo = await lock(t, file, begin)
       const reply = await impatient.update({ contactId: 'maria', name: 'Marie' })
       t.equal(reply.statusCode, 503)
       t.strictSame(reply.json(), { success: false, error: 'error-database-busy' })
       await letGo()
-      t.strictSame(rows(database), before)
+      t.strictSame(await allRows(db), before)
     })
   })
 }

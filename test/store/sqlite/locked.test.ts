@@ -1,24 +1,24 @@
 import Database from 'better-sqlite3'
 import { Kysely, SqliteDialect, sql } from 'kysely'
 import t from 'tap'
-import { build, rows } from '../../build.js'
+import { allRows, build } from '../../build.js'
 import { known, nameOf, turns } from '../../waiting.js'
 
 const busy = { success: false, error: 'error-database-busy' }
 t.test('a transaction of the host: an update waits until it has ended, however it ends', async (t) => {
   for (const options of [{}, known]) {
     for (const end of ['COMMIT', 'ROLLBACK']) {
-      const { update, database } = await build(t, options)
+      const { update, database, db } = await build(t, options)
       database.exec("BEGIN; INSERT INTO omnichannel_statistic VALUES ('host', 1)")
       let isAnswered = false
       const waiting = update({ contactId: 'maria', name: 'Marie' }).finally(() => { isAnswered = true })
       await turns(40)
       t.equal(isAnswered, false)
-      t.equal(nameOf(database), 'Maria', 'it has not joined')
+      t.equal(await nameOf(db), 'Maria', 'it has not joined')
       database.exec(end)
       t.equal((await waiting).json().contact.name, 'Marie', end)
-      t.equal(nameOf(database), 'Marie')
-      t.equal(rows(database).omnichannel_statistic!.length, end === 'COMMIT' ? 1 : 0, "the host's row is as the host wanted")
+      t.equal(await nameOf(db), 'Marie')
+      t.equal((await allRows(db)).omnichannel_statistic!.length, end === 'COMMIT' ? 1 : 0, "the host's row is as the host wanted")
     }
   }
 })
@@ -47,8 +47,8 @@ t.test('asynchronous Kysely transactions of the host on the same handle', async 
 
 t.test('longer than lockTimeout: 503, nothing changed, and the next update goes through', async (t) => {
   for (const options of [{}, known]) {
-    const { update, database } = await build(t, { ...options, lockTimeout: 30 })
-    const before = rows(database)
+    const { update, database, db } = await build(t, { ...options, lockTimeout: 30 })
+    const before = await allRows(db)
     database.exec('BEGIN')
     const replies = await Promise.all([update({ contactId: 'maria', name: 'Marie' }), update({ contactId: 'maria', phones: [] })])
     database.exec('COMMIT')
@@ -57,14 +57,14 @@ t.test('longer than lockTimeout: 503, nothing changed, and the next update goes 
       t.strictSame(reply.json(), busy)
       t.match(reply.headers, { 'retry-after': /^\d+$/, 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' })
     }
-    t.strictSame(rows(database), before)
+    t.strictSame(await allRows(db), before)
     t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
   }
 })
 
 t.test('whoever came first is served first, though all found the handle in use', async (t) => {
   for (const options of [{}, known]) {
-    const { update, database } = await build(t, options)
+    const { update, database, db } = await build(t, options)
     database.exec('BEGIN')
     const waiting = []
     for (let i = 1; i <= 20; i++) {
@@ -73,7 +73,7 @@ t.test('whoever came first is served first, though all found the handle in use',
     }
     database.exec('COMMIT')
     await Promise.all(waiting)
-    t.equal(nameOf(database), '20', options === known ? 'known users' : 'users of the database')
+    t.equal(await nameOf(db), '20', options === known ? 'known users' : 'users of the database')
   }
 })
 

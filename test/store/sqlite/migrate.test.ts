@@ -7,7 +7,8 @@ import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { type OmnichannelContactsOptions } from '../../../src/index.js'
 import { generate } from '../../../scripts/generate-migrations.js'
-import { as, fill, path, rows } from '../../build.js'
+import { allRows, as, fill, path } from '../../build.js'
+import { sqliteDb } from '../../sqlite.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')
 
@@ -63,7 +64,8 @@ t.test('a fresh database gets what schema.sql says, and the default roles', asyn
   byHand.exec(schemaSql)
   t.strictSame(schemaOf(database), schemaOf(byHand))
   t.strictSame(grants(database), granted)
-  t.match(rows(database).omnichannel_migration, [1, 2, 3].map((id) => ({ id, applied_at: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/ })))
+  const applied = await sqliteDb(database).rows('SELECT * FROM omnichannel_migration')
+  t.match(applied, [1, 2, 3].map((id) => ({ id, applied_at: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/ })))
   t.equal(database.pragma('user_version', { simple: true }), 77)
 })
 
@@ -72,18 +74,18 @@ t.test('a file of version 1 or 2 with rows comes to the newest, and loses nothin
     const file = `${t.testdir()}/contacts.db`
     const old = openVersion(t, version, file, isRecorded)
     old.exec("INSERT INTO omnichannel_role_permission VALUES ('my-role', 'update-livechat-contact')")
-    fill(old)
+    await fill(sqliteDb(old))
     if (version === 2) old.exec(answer)
-    const before = rows(old)
+    const before = await allRows(sqliteDb(old))
     const missing = ['omnichannel_contact.update_id', ...version === 1 ? ['omnichannel_idempotency_key'] : []].join(', ')
     t.match(await start(open(t, file), { migrate: false }), {
       code: 'FOC_INCOMPLETE_SCHEMA', message: `The database lacks ${missing}. Register with migrate: true, run the command migrate, or`
     })
-    t.strictSame(rows(old), before)
+    t.strictSame(await allRows(sqliteDb(old)), before)
 
     const database = open(t, file)
     t.equal(await start(database), undefined)
-    const after = rows(database)
+    const after = await allRows(sqliteDb(database))
     t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [1, 2, 3])
     t.strictSame({ ...after, omnichannel_migration: before.omnichannel_migration }, {
       omnichannel_idempotency_key: [],
@@ -117,12 +119,12 @@ t.test('a column that a host has added before its migration, or dropped after it
   const late = open(t)
   await start(late)
   const before = schemaOf(late)
-  fill(late)
+  await fill(sqliteDb(late))
   late.exec('ALTER TABLE omnichannel_contact DROP COLUMN update_id')
   t.match(await start(late, { migrate: false }), { code: 'FOC_INCOMPLETE_SCHEMA', message: /lacks omnichannel_contact\.update_id\./ })
   t.equal(await start(late), undefined)
   t.strictSame([schemaOf(early), schemaOf(late)], [before, before])
-  t.strictSame(rows(late).omnichannel_migration!.length, 3)
+  t.strictSame((await allRows(sqliteDb(late))).omnichannel_migration!.length, 3)
 })
 
 t.test('published migrations: the text never changes', async (t) => {
@@ -144,17 +146,17 @@ t.test('an index or trigger that was dropped comes back, and the rows stay', asy
   const database = open(t)
   await start(database)
   const before = schemaOf(database)
-  fill(database)
+  await fill(sqliteDb(database))
   const indexes = database.prepare<[], { type: string, name: string }>(
     "SELECT type, name FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql IS NOT NULL").all()
   t.ok(indexes.length >= 8)
   for (const { type, name: index } of indexes) {
     database.exec(`DROP ${type} ${index}`)
-    const filled = rows(database)
+    const filled = await allRows(sqliteDb(database))
     t.equal(await start(database, { migrate: false }), undefined, 'slow is not wrong')
     t.equal(await start(database), undefined)
     t.strictSame(schemaOf(database), before, index)
-    t.strictSame(rows(database), filled)
+    t.strictSame(await allRows(sqliteDb(database)), filled)
   }
 })
 
@@ -219,13 +221,13 @@ t.test('a table that was dropped is created again', async (t) => {
   const database = open(t)
   await start(database)
   const before = schemaOf(database)
-  fill(database)
+  await fill(sqliteDb(database))
   for (const table of ['omnichannel_contact', 'omnichannel_contact_channel', 'omnichannel_inquiry', 'omnichannel_statistic', 'omnichannel_migration']) {
     database.exec(`DROP TABLE ${table}`)
     t.equal(await start(database), undefined)
     t.strictSame(schemaOf(database), before, table)
   }
-  t.match(rows(database), { omnichannel_migration: [{ id: 1 }, { id: 2 }, { id: 3 }] })
+  t.match(await allRows(sqliteDb(database)), { omnichannel_migration: [{ id: 1 }, { id: 2 }, { id: 3 }] })
 })
 
 t.test('a database of a newer version is refused with what to do, and left alone', async (t) => {
@@ -272,7 +274,7 @@ t.test('a failed registration leaves the handle usable', async (t) => {
   const app = fastify()
   t.teardown(async () => { await app.close() })
   await app.register(omnichannelContacts, { database })
-  fill(database)
+  await fill(sqliteDb(database))
   const reply = await app.inject({ method: 'POST', url: path, headers: as('ann'), payload: { contactId: 'maria', name: 'Marie' } })
   t.equal(reply.statusCode, 200)
 })

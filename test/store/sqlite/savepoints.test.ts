@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
-import { as, build, rows, type Setup, type World } from '../../build.js'
+import { allRows, as, build, type Setup, type World } from '../../build.js'
 
 const failed = { success: false, error: 'Internal server error' }
 
@@ -70,11 +70,11 @@ t.test('after such a one the next thousand have savepoints, and then none', asyn
 })
 
 t.test('the only one that fails: nothing is left of it', async (t) => {
-  const { update, commands, database } = await watched(t)
-  const before = rows(database)
+  const { update, commands, db } = await watched(t)
+  const before = await allRows(db)
   const reply = await update({ contactId: 'a', name: 'BAD', emails: ['a@example.com'] })
   t.strictSame([reply.statusCode, reply.json()], [500, failed])
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
   t.strictSame(commands(), ['BEGIN EXCLUSIVE', 'ROLLBACK'])
 })
 
@@ -94,7 +94,7 @@ t.test('beforeCommit is called once for each update, whichever of them fails', a
 t.test('nor is it called again for an update of another registration that fails', async (t) => {
   const called: string[] = []
   const { app, send, update, commands, database } = await watched(t, {
-    late: async (app, database) => {
+    late: async (app, { database }) => {
       await app.register(omnichannelContacts, { database, prefix: '/hooked', beforeCommit: ({ contact }) => { called.push(contact.name) } })
     }
   })
@@ -114,13 +114,13 @@ t.test('nor is it called again for an update of another registration that fails'
 })
 
 t.test('a beforeCommit that ends the transaction and begins another is found out', async (t) => {
-  const { update, database } = await watched(t, {
+  const { update, database, db } = await watched(t, {
     beforeCommit: ({ contact }, connection) => { if (contact.name === 'Ended') connection.exec('ROLLBACK; BEGIN') }
   })
-  const before = rows(database)
+  const before = await allRows(db)
   const reply = await update({ contactId: 'a', name: 'Ended' })
   t.strictSame([reply.statusCode, reply.json()], [500, failed])
-  t.strictSame(rows(database), before)
+  t.strictSame(await allRows(db), before)
   t.equal(database.inTransaction, false)
   t.equal((await update({ contactId: 'a', name: '1' })).statusCode, 200)
 })

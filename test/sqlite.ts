@@ -1,0 +1,48 @@
+// A SQLite handle as the tests of all engines use it.
+
+import { createDb, type Db, type Opened, type Row } from './database.js'
+
+/** What the handles of better-sqlite3 and node:sqlite have in common, and their two names for one property. */
+interface Handle {
+  prepare: (sql: string) => { all: (...parameters: object[]) => unknown[], run: (...parameters: object[]) => unknown, reader?: boolean }
+  exec: (sql: string) => unknown
+  close: () => unknown
+  inTransaction?: boolean
+  isTransaction?: boolean
+}
+
+export function sqliteDb (handle: Handle): Db {
+  return createDb({
+    query: async (sql, values) => {
+      const statement = handle.prepare(sql)
+      // To SQLite, $1 is a parameter with the name 1.
+      const named = values.map((value, index) => [index + 1, typeof value === 'boolean' ? Number(value) : value] as const)
+      const parameters = values.length === 0 ? [] : [Object.fromEntries(named)]
+      // better-sqlite3 has no rows for a statement that only writes.
+      if (statement.reader !== false) return (statement.all(...parameters) as Row[]).map((row) => ({ ...row }))
+      statement.run(...parameters)
+      return []
+    },
+    exec: async (sql) => { handle.exec(sql) },
+    insertionOrder: 'rowid',
+    listTables: "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY 1",
+    createTrigger: (table, message, when) => `CREATE TRIGGER refuse_${table} BEFORE UPDATE ON ${table}
+      ${when === undefined ? '' : `WHEN ${when}`} BEGIN SELECT RAISE(ABORT, '${message}'); END`,
+    dropTrigger: (table) => `DROP TRIGGER refuse_${table}`
+  })
+}
+
+/** @param handle is closed with the rest */
+export function openSqlite<T extends Handle & Opened['database']> (handle: T): Opened & { database: T } {
+  const busyTimeout = (): number => Number(Object.values(handle.prepare('PRAGMA busy_timeout').all()[0] as Row)[0])
+  const before = busyTimeout()
+  return {
+    db: sqliteDb(handle),
+    database: handle,
+    leftovers: async () => {
+      const after = busyTimeout()
+      return { ...(handle.inTransaction ?? handle.isTransaction) === true && { inTransaction: true }, ...after !== before && { busyTimeout: after } }
+    },
+    close: async () => { handle.close() }
+  }
+}
