@@ -82,7 +82,7 @@ t.test('all that is named is there, and both images are used alike', async (t) =
   for (const variable of all(unit + dockerfile + page, /\b(OMNICHANNEL_[A-Z_]+)/g)) t.match(out, variable)
   const { scripts, name } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string>, name: string }
   for (const script of all(dockerfile + page, /npm run ([\w:-]+)/g)) t.hasOwnProp(scripts, script)
-  t.match(readFileSync('.ci/build-binary.js', 'utf8'), `'dist', \`${name}`)
+  t.match(readFileSync('scripts/build-binary.js', 'utf8'), `'dist', \`${name}`)
   for (const path of all(page, /\bexamples\/single-binary\/([\w.-]+)/g)) t.ok(existsSync(join('examples/single-binary', basename(path))), path)
   const used = all(dockerfile, /^((?:ENV|VOLUME|EXPOSE|ENTRYPOINT|CMD) .*)$/gm)
   t.equal(used.length, 10)

@@ -16,7 +16,7 @@ t.test('one binary', async (t) => {
   const folder = t.testdir({ build: {}, empty: {}, tmp: {} })
   const alone = join(folder, 'empty', name)
   const env = { ...process.env, TMPDIR: join(folder, 'tmp'), PATH: '' }
-  await run(process.execPath, ['.ci/build-binary.js', join(folder, 'build', name)])
+  await run(process.execPath, ['scripts/build-binary.js', join(folder, 'build', name)])
   copyFileSync(join(folder, 'build', name), alone)
   t.match(readFileSync(join(folder, 'build', `${name}-licenses.txt`), 'utf8'), /^fastify 5.*^Permission is hereby granted/ms)
 

@@ -3,7 +3,7 @@
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { bundle, pluginStaysOutside } from './bundle.js'
-import { packDocumentation } from './documentation.js'
+import { packDocumentation } from './pack-documentation.js'
 import { licensesOf } from './licenses.js'
 
 const { peerDependencies } = JSON.parse(readFileSync('package.json', 'utf8'))

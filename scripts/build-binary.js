@@ -2,7 +2,7 @@
 // the SQLite addon and the files of the documentation page inside. The licences of what is inside go beside it.
 // https://nodejs.org/docs/latest-v20.x/api/single-executable-applications.html
 //
-// node .ci/build-binary.js [FILE]
+// node scripts/build-binary.js [FILE]
 
 import { execFileSync } from 'node:child_process'
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bundle } from './bundle.js'
-import { packDocumentation } from './documentation.js'
+import { packDocumentation } from './pack-documentation.js'
 import { licensesOf, ofNode } from './licenses.js'
 
 const require = createRequire(import.meta.url)
@@ -23,7 +23,7 @@ const executable = process.argv[2] ?? join(here, '..', 'dist', `fastify-omnichan
 const scratch = mkdtempSync(join(tmpdir(), 'build-binary-'))
 try {
   const main = join(scratch, 'main.cjs')
-  const metafile = await bundle({ entryPoints: [join(here, 'binary-main.js')], outfile: main, format: 'cjs' })
+  const metafile = await bundle({ entryPoints: [join(here, '../src/cli/binary-main.ts')], outfile: main, format: 'cjs' })
   const pages = join(scratch, 'documentation')
   // Built here, or from better-sqlite3 13 on shipped ready.
   const sqlite = dirname(require.resolve('better-sqlite3/package.json'))
