@@ -5,7 +5,7 @@ import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rm
 import { basename, dirname, join, resolve } from 'node:path'
 import { withInterruption, type Io } from './command.js'
 import { CommandError, InterruptedError } from './errors.js'
-import { fileOption, openFile, readFileName } from './open-database.js'
+import { fileOption, openFile, readFileName } from './database.js'
 import { print, report } from './output.js'
 
 interface Options {

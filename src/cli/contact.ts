@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import type { Contact } from '../rules/wire-schemas.js'
 import { wholeNumber, type Io, type Opened } from './command.js'
 import { CommandError } from './errors.js'
-import { databaseOption, readDatabase } from './open-database.js'
+import { databaseOption, readDatabase } from './database.js'
 import { printJson, printTable, report } from './output.js'
 
 export function showContact (parent: Command, io: Io): void {

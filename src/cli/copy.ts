@@ -2,8 +2,8 @@ import type { Command } from 'commander'
 import type { Pool } from 'pg'
 import { withInterruption, type Io } from './command.js'
 import { InterruptedError } from './errors.js'
-import { openDatabase, readFileName } from './open-database.js'
-import { readServer, withServer } from './open-server.js'
+import { openDatabase, readFileName } from './database.js'
+import { readServer, withServer } from './postgres.js'
 import { print } from './output.js'
 
 export function copy (parent: Command, io: Io): void {

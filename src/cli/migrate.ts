@@ -4,8 +4,8 @@ import { existsSync } from 'node:fs'
 import type { OmnichannelContactsOptions } from '../options.js'
 import type { Io } from './command.js'
 import { explain } from './errors.js'
-import { connect, connectToRead, createOption, databaseOption, openFile, withNewFile } from './open-database.js'
-import { isServer, withPool } from './open-server.js'
+import { connect, connectToRead, createOption, databaseOption, openFile, withNewFile } from './database.js'
+import { isServer, withPool } from './postgres.js'
 import { print } from './output.js'
 
 interface Options {

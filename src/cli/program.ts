@@ -7,7 +7,7 @@ import { explainMissingPackage, InterruptedError, UsageError } from './errors.js
 import { copy } from './copy.js'
 import { importExport } from './import/import.js'
 import { migrate } from './migrate.js'
-import { hidePasswords } from './open-server.js'
+import { hidePasswords } from './postgres.js'
 import { print, report, watchOutput } from './output.js'
 import { serve } from './serve/serve.js'
 import { createToken, listTokens, revokeToken } from './token.js'

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import type { Tables } from '../store/tables.js'
 import { isTime, type Io } from './command.js'
 import { CommandError } from './errors.js'
-import { databaseOption, readDatabase, withDatabase } from './open-database.js'
+import { databaseOption, readDatabase, withDatabase } from './database.js'
 import { fitsHeader, requireUser, warnAboutRoles } from './user.js'
 import { print, printOnce, printTable, report } from './output.js'
 

@@ -5,7 +5,7 @@ import { UPDATE_PERMISSION as permission } from '../store/queries.js'
 import type { Tables } from '../store/tables.js'
 import { collect, type Io } from './command.js'
 import { CommandError } from './errors.js'
-import { createOption, databaseOption, readDatabase, withDatabase, withNewDatabase } from './open-database.js'
+import { createOption, databaseOption, readDatabase, withDatabase, withNewDatabase } from './database.js'
 import { print, printTable, report } from './output.js'
 
 interface AddOptions {

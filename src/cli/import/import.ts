@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander'
 import { collect, wholeNumber, type Io } from '../command.js'
-import { createOption, fileOption } from '../open-database.js'
+import { createOption, fileOption } from '../database.js'
 import { sources } from './collection.js'
 import type { ImportOptions } from './run-import.js'
 

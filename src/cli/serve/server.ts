@@ -9,7 +9,7 @@ import { version } from '../version.js'
 import { answerClientError, drainOnClose, limitPipelining } from './connections.js'
 import { addDocumentation, documentOf, title } from './documentation.js'
 import { addHealth, tryToWrite } from './health.js'
-import { addRateLimit } from './limit.js'
+import { addRateLimit } from './rate-limit.js'
 
 export interface ServerSettings {
   logLevel: string

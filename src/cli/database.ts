@@ -4,7 +4,7 @@ import { accessSync, closeSync, constants, existsSync, openSync, rmSync } from '
 import type { Tables } from '../store/tables.js'
 import type { Access, Io, Work } from './command.js'
 import { CommandError, UsageError, explain, explainOldSchema, explainUnpacking } from './errors.js'
-import { isServer, readServer, withServer } from './open-server.js'
+import { isServer, readServer, withServer } from './postgres.js'
 
 // What opens a database is loaded only then: --help and --version answer without it.
 
