@@ -4,7 +4,7 @@ import Database from 'better-sqlite3'
 import fastify from 'fastify'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { documentOf } from '../src/cli/serve/documentation.js'
+import { swaggerOptions } from '../src/cli/serve/documentation.js'
 import omnichannelContacts from '../src/index.js'
 
 type Package = Record<'name' | 'version' | 'description' | 'license', string>
@@ -15,7 +15,7 @@ export async function openapiJson (): Promise<string> {
   const database = new Database(':memory:')
   const app = fastify()
   try {
-    await app.register(swagger, documentOf({
+    await app.register(swagger, swaggerOptions({
       info: { title: name, version, description, license: { name: license, identifier: license } as { name: string } },
       servers: [{ url: 'http://127.0.0.1:3000', description: 'Where `fastify-omnichannel-contacts serve` listens, if not told otherwise' }]
     }))

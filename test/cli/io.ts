@@ -29,7 +29,8 @@ class Written extends Writable {
 }
 
 const { resolve } = createRequire(import.meta.url)
-export const readAsset = (name: string): Buffer => gzipSync(readFileSync(resolve(`@fastify/swagger-ui/static/${name}`)))
+export const readAsset = (name: string): Buffer =>
+  gzipSync(readFileSync(name === 'index.html' ? 'src/cli/serve/static/index.html' : resolve(`@fastify/swagger-ui/static/${name}`)))
 
 function createIo ({ stdin = '', onTerminal = false, embedded, exit = () => undefined }: Setup) {
   const stdout = new Written(onTerminal)
@@ -67,7 +68,7 @@ export function start (argv: string[], setup: Setup = {}) {
   const { io, stdout, stderr } = createIo(setup)
   const code = runWith(argv, io, setup.env)
   return {
-    signal: (name: 'SIGINT' | 'SIGTERM') => io.emit(name),
+    signal: (name: 'SIGINT' | 'SIGTERM') => io.emit(name, name),
     listeners: () => io.eventNames(),
     ended: code.then((code): Ended => ({ code, out: stdout.text, err: stderr.text }))
   }
@@ -80,7 +81,7 @@ export async function serve (t: Test, argv: string[], setup: Setup = {}) {
   const quiet = argv.includes('--demo') ? [] : ['--log-level', 'warn']
   const code = runWith(['serve', '--port', '0', ...quiet, ...argv], io, setup.env)
   const stop = async (signal: 'SIGINT' | 'SIGTERM' = 'SIGTERM') => {
-    io.emit(signal)
+    io.emit(signal, signal)
     return await code
   }
   t.teardown(stop)

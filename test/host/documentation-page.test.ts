@@ -61,12 +61,8 @@ const width = async (image: Loose): Promise<number> => {
   await image.decode()
   return image.naturalWidth
 }
-/** How wide the text of an SVG image is, as this browser draws it. */
-const textWidth = (image: Loose): number => {
-  const page = image.ownerDocument
-  const { documentElement } = new page.defaultView.DOMParser().parseFromString(atob(image.src.split(',')[1]), 'image/svg+xml')
-  return page.body.appendChild(documentElement).querySelector('text').getBBox().width
-}
+/** How wide a text of an SVG image is, as this browser draws it. */
+const textWidth = (text: Loose): number => text.getBBox().width
 
 async function startDemo (t: Test): Promise<{ url: string, token: string }> {
   const demo = spawn(process.execPath, [program, 'serve', '--demo', '--port', '0', '--database', join(t.testdir(), 'demo.db')])
@@ -93,9 +89,8 @@ t.test('in a browser', { skip: executablePath === undefined && 'no Chromium or C
     const { page, policy, complaints } = await open(t, browser, url)
     t.match(policy, /^default-src 'self'; (?!.*upgrade-insecure-requests)/)
     t.equal(await page.title(), 'Omnichannel contacts')
-    const logo = page.locator('.topbar img')
-    t.equal(await logo.evaluate(width), 260)
-    t.ok(await logo.evaluate(textWidth) <= 260, 'the logo is not cut off')
+    const logoWidth = await page.locator('.topbar text').evaluate(textWidth)
+    t.ok(logoWidth > 0 && logoWidth <= 260, 'the logo is there, and not cut off')
     t.strictSame(await textsOf(page, `${bodyOf} .examples-select option`, 2), ['one thing changed', 'the whole form'])
     t.match(await page.innerText(`${bodyOf} .body-param__example`), '"contactId": "maria"')
     t.equal((await textsOf(page, '.responses-table .examples-select', 10)).length, 10, 'every answer has examples')
