@@ -4,9 +4,9 @@ import { randomBytes } from 'node:crypto'
 import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { withInterruption, type Io } from './command.js'
-import { CommandError, InterruptedError } from './errors.js'
 import { fileOption, openFile, readFileName } from './database.js'
-import { print, report } from './output.js'
+import { CommandError, InterruptedError } from './errors.js'
+import { createStatus, print, report } from './output.js'
 
 interface Options {
   database: string
@@ -18,19 +18,19 @@ export function backup (parent: Command, io: Io): void {
     .summary('Copy the database to a file, also while it is served')
     .description('Copy the database to a file, also while it is served.\n\n' +
       'The copy is the database as it was when the backup began. It appears when it is complete, and only its owner may ' +
-      'read it. A backup that fails or is stopped leaves nothing behind; one that is killed leaves a file .part, which the next one names.')
+      'read it. A backup that fails or is stopped leaves nothing behind. One that is killed leaves a file .part, which the next one names.')
     .argument('<FILE>', 'the copy', readFileName)
     .addOption(fileOption())
     .option('--overwrite', 'replace FILE where it exists')
     .action(async (file: string, { database, overwrite = false }: Options) => {
       const handle = await openFile(database, io, 'read')
       try {
-        // In a transaction that has read, the copying does not start again at every write of another program.
+        // Begin to read, or the copying would start again at every write of another program.
         handle.exec('BEGIN')
         handle.prepare('SELECT 1 FROM sqlite_schema').get()
-        const bytes = await writeAtomically(file, { source: database, overwrite }, async (unfinished) => {
-          reportOthers(unfinished, io)
-          await withInterruption(io, (signal) => copyDatabase(handle, unfinished, io, signal))
+        const bytes = await writeAtomically(file, () => { checkTarget(file, { source: database, overwrite }) }, overwrite, async (part) => {
+          reportOtherParts(part, io)
+          await withInterruption(io, (signal) => copyDatabase(handle, part, io, signal))
         })
         print(io, `Copied ${database} to ${file}, ${(bytes / 1e6).toFixed(1)} MB\n`)
       } finally {
@@ -39,96 +39,74 @@ export function backup (parent: Command, io: Io): void {
     })
 }
 
-const pagesAtOnce = 1000
-
-/** Copies by SQLite's online backup, with progress on stderr. */
+/** Copies with SQLite's online backup, and shows its progress. */
 async function copyDatabase (handle: Database.Database, file: string, io: Io, signal: AbortSignal): Promise<void> {
-  const progress = createProgress(io)
+  const status = createStatus(io)
+  const step = io.stderr.isTTY === true ? 1 : 10
+  let shown = 0
   try {
     await handle.backup(file, {
       progress: ({ totalPages, remainingPages }) => {
-        if (signal.aborted) throw new InterruptedError('Interrupted before the copy was complete: there is none', signal.reason as NodeJS.Signals)
-        progress.show(1 - remainingPages / totalPages)
-        return pagesAtOnce
+        if (signal.aborted) throw new InterruptedError('Interrupted before the copy was complete: there is none', signal)
+        const percent = Math.floor((1 - remainingPages / totalPages) * 100 / step) * step
+        if (percent !== shown) status.show(`backup: ${percent} %`)
+        shown = percent
+        return 1000 // pages
       }
     })
   } finally {
-    progress.clear()
+    status.clear()
   }
-}
-
-/** A line that counts up on a terminal, one for every tenth elsewhere. */
-function createProgress ({ stderr }: Io): { show: (done: number) => void, clear: () => void } {
-  const onTerminal = stderr.isTTY === true
-  const step = onTerminal ? 1 : 10
-  let shown = 0
-  return {
-    show: (done) => {
-      const percent = Math.floor(done * 100 / step) * step
-      if (percent === shown) return
-      shown = percent
-      stderr.write(onTerminal ? `\rbackup ${percent} %` : `backup: ${percent} %\n`)
-    },
-    clear: () => {
-      if (onTerminal) stderr.write('\r\x1b[K')
-    }
-  }
-}
-
-interface Terms {
-  /** The file that it is a copy of. */
-  source: string
-  overwrite: boolean
 }
 
 /**
- * Has `write` fill a new file beside `file`, and then gives it that name. Returns its size.
+ * Has `write` fill a new file beside `file`, and renames it. Returns its size.
  *
  * @throws {CommandError}
  */
-async function writeAtomically (file: string, terms: Terms, write: (unfinished: string) => Promise<void>): Promise<number> {
-  const unfinished = `${resolve(file)}.${randomBytes(4).toString('hex')}.part`
+async function writeAtomically (file: string, check: () => void, overwrite: boolean, write: (part: string) => Promise<void>): Promise<number> {
+  const part = `${resolve(file)}.${randomBytes(4).toString('hex')}.part`
   let isCreated = false
   try {
-    refuse(file, terms)
-    closeSync(openSync(unfinished, 'wx', 0o600))
+    check()
+    closeSync(openSync(part, 'wx', 0o600))
     isCreated = true
-    await write(unfinished)
-    const { size } = statSync(unfinished)
-    // Again, as another program may have made the file meanwhile.
-    refuse(file, terms)
-    if (!terms.overwrite) closeSync(openSync(file, 'wx', 0o600))
-    renameSync(unfinished, file)
-    persist(file)
+    await write(part)
+    const { size } = statSync(part)
+    // Again: another program may have made the file.
+    check()
+    if (!overwrite) closeSync(openSync(file, 'wx', 0o600))
+    renameSync(part, file)
+    flushName(file)
     return size
   } catch (error) {
-    if (isCreated) for (const suffix of ['', '-journal', '-wal', '-shm']) rmSync(`${unfinished}${suffix}`, { force: true })
+    if (isCreated) for (const suffix of ['', '-journal', '-wal', '-shm']) rmSync(`${part}${suffix}`, { force: true })
     if (error instanceof CommandError) throw error
-    // What comes after the comma is the name that it has only while it is unfinished.
+    // After the comma Node.js names the part.
     const [reason = ''] = (error as Error).message.split(',')
     throw new CommandError(`The file ${file} cannot be written: ${reason}`, { cause: error })
   }
 }
 
-function refuse (file: string, { source, overwrite }: Terms): void {
-  const there = statSync(file, { throwIfNoEntry: false })
+function checkTarget (file: string, { source, overwrite }: { source: string, overwrite: boolean }): void {
+  const target = statSync(file, { throwIfNoEntry: false })
   const { dev, ino } = statSync(source)
-  if (there?.isDirectory()) throw new CommandError(`${file} is a folder: name a file in it`)
-  if (there?.dev === dev && there.ino === ino) throw new CommandError(`${file} is the database itself: name another file for the copy`)
-  if (there !== undefined && !overwrite) throw new CommandError(`${file} exists already: name another file, or replace it with --overwrite`)
-  // It would be taken for a part of the copy.
+  if (target?.isDirectory()) throw new CommandError(`${file} is a folder: name a file in it`)
+  if (target?.dev === dev && target.ino === ino) throw new CommandError(`${file} is the database itself: name another file for the copy`)
+  if (target !== undefined && !overwrite) throw new CommandError(`${file} exists already: name another file, or replace it with --overwrite`)
+  // SQLite would take that log for the copy's.
   if (existsSync(`${file}-wal`)) throw new CommandError(`${file} is a database in use: name another file for the copy`)
 }
 
-/** Names what backups that were killed have left. One that still runs cannot be told from them, so nothing is removed. */
-function reportOthers (unfinished: string, io: Io): void {
-  const folder = dirname(unfinished)
-  const parts = readdirSync(folder).filter((name) => /\.[\da-f]{8}\.part$/.test(name) && name !== basename(unfinished))
-  for (const part of parts) report(io, `There is an unfinished copy ${join(folder, part)}: remove it unless another backup is running`)
+/** Names what killed backups have left. It may belong to a backup that still runs, so nothing is removed. */
+function reportOtherParts (part: string, io: Io): void {
+  const folder = dirname(part)
+  const others = readdirSync(folder).filter((name) => /\.[\da-f]{8}\.part$/.test(name) && name !== basename(part))
+  for (const name of others) report(io, `There is an unfinished copy ${join(folder, name)}: remove it unless another backup is running`)
 }
 
-/** SQLite has written what is in it; this writes the journal of the file system, where the new name stands. */
-function persist (file: string): void {
+/** SQLite has flushed the content. This makes the file system write the new name too. */
+function flushName (file: string): void {
   const descriptor = openSync(file, 'r+')
   fsyncSync(descriptor)
   closeSync(descriptor)

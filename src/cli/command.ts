@@ -1,4 +1,4 @@
-// What the commands share: what they ask of their process, and how their options are read.
+// What the commands share: their process, a database, and how options are read.
 
 import type Database from 'better-sqlite3'
 import { InvalidArgumentError } from 'commander'
@@ -7,41 +7,40 @@ import type { Readable, Writable } from 'node:stream'
 import type { Pool } from 'pg'
 import type { Tables } from '../store/tables.js'
 
-/** What a command asks of its process. */
+type Signal = 'SIGINT' | 'SIGTERM'
+
+/** What a command needs of its process. */
 export interface Io {
   stdin: Readable & { fd?: number }
   stdout: Writable & { columns?: number }
   stderr: Writable & { isTTY?: boolean }
-  on (signal: 'SIGINT' | 'SIGTERM', listener: () => void): unknown
-  off (signal: 'SIGINT' | 'SIGTERM', listener: () => void): unknown
-  /** What a single-file build brings along, because it has no files to load. */
+  on (name: Signal, listener: (name: Signal) => void): unknown
+  off (name: Signal, listener: (name: Signal) => void): unknown
+  /** The loaded SQLite addon, in the single executable. */
   embedded?: { sqlite: object }
-  /** A file of the documentation page, packed by gzip. */
+  /** A file of the documentation page, packed with gzip. */
   readAsset: (name: string) => Buffer
   /** Ends the process, whatever it waits for. */
   exit?: () => unknown
 }
 
 /**
- * What a command does with a database: it only checks the schema (`read`, and `try` for a transaction that is rolled back), it brings
- * the schema up to date (`change`), it makes a new one too (`create`), also among tables of others (`add`).
+ * What a command does with a database. `read` and `rehearse` only check the schema; the transaction of `rehearse` is rolled back.
+ * `change` migrates. `create` also makes a new file, and `add-tables` also takes a file that has only tables of others.
  */
-export type Access = 'read' | 'try' | 'change' | 'create' | 'add'
+export type Access = 'read' | 'rehearse' | 'change' | 'create' | 'add-tables'
 
-/** A database that a command has opened. */
-export interface Opened {
-  /** As messages name it. */
+export interface OpenDatabase {
+  /** As messages show it, without a password. */
   name: string
   db: Kysely<Tables>
-  /** What the plugin is given. */
+  /** The plugin's option `database`. */
   handle: Database.Database | Pool
-  /** Rejects when it does not answer. */
-  ask: () => Promise<unknown>
+  /** Rejects when the database does not answer. */
+  ping: () => Promise<unknown>
 }
 
-export type Work<Result> = (db: Kysely<Tables>, opened: Opened) => Promise<Result>
-
-/** Reads an option as a whole number. */
+/** Returns what reads an option as a whole number. */
 export function wholeNumber (from: number, to?: number): (text: string) => number {
   return (text) => {
     const number = Number(text)
@@ -57,23 +56,28 @@ export function collect (text: string, before: string[] = []): string[] {
   return [...before, text]
 }
 
-const repeatedAfter = 500 // ms
+const signals: Signal[] = ['SIGINT', 'SIGTERM']
 
 /**
- * Runs `work` with an AbortSignal that a signal of the system, such as Ctrl-C, aborts; its reason is the name of that. A second one
- * ends the process at once, but not when it follows immediately: npm passes on the Ctrl-C that the terminal has sent already.
+ * Calls `stop` at Ctrl-C or SIGTERM. Returns what removes the listeners; then a signal ends the process.
+ */
+export function onSignal (io: Io, stop: (name: Signal) => void): () => void {
+  for (const name of signals) io.on(name, stop)
+  return () => { for (const name of signals) io.off(name, stop) }
+}
+
+const repeatMs = 500
+
+/**
+ * Runs `work` with an AbortSignal for Ctrl-C and SIGTERM. A second signal ends the process at once, unless it follows immediately: npm
+ * repeats the Ctrl-C that the terminal has sent already.
  */
 export async function withInterruption<Result> (io: Io, work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
   const controller = new AbortController()
-  const listeners = (['SIGINT', 'SIGTERM'] as const).map((name) => ({
-    name,
-    stop: () => {
-      controller.abort(name)
-      setTimeout(forget, repeatedAfter).unref()
-    }
-  }))
-  const forget = (): void => { for (const { name, stop } of listeners) io.off(name, stop) }
-  for (const { name, stop } of listeners) io.on(name, stop)
+  const forget = onSignal(io, (name) => {
+    controller.abort(name)
+    setTimeout(forget, repeatMs).unref()
+  })
   try {
     return await work(controller.signal)
   } finally {
@@ -81,7 +85,7 @@ export async function withInterruption<Result> (io: Io, work: (signal: AbortSign
   }
 }
 
-/** A time of ISO 8601 with its zone. Date alone takes 30 February for 2 March, and a time without a zone for one of this computer's. */
+/** Whether a value is an ISO 8601 time with its zone. `Date` would take 30 February for 2 March, and a missing zone for the local one. */
 export function isTime (value: unknown): value is string {
   const [, day = ''] = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$/.exec(String(value)) ?? []
   const midnight = new Date(day)

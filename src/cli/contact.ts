@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import type { Contact } from '../rules/wire-schemas.js'
-import { wholeNumber, type Io, type Opened } from './command.js'
+import { wholeNumber, type Io, type OpenDatabase } from './command.js'
+import { databaseOption, withDatabase } from './database.js'
 import { CommandError } from './errors.js'
-import { databaseOption, readDatabase } from './database.js'
 import { printJson, printTable, report } from './output.js'
 
 export function showContact (parent: Command, io: Io): void {
@@ -10,8 +10,8 @@ export function showContact (parent: Command, io: Io): void {
     .description('Show a contact as the API would, and its rooms, as JSON; the word show may be left out')
     .argument('<ID>', 'the id of the contact')
     .addOption(databaseOption())
-    .action((id: string, { database }: { database: string }) => readDatabase(database, io, async (db, opened) => {
-      const contact = await readContact(opened, id)
+    .action((id: string, { database }: { database: string }) => withDatabase(database, io, 'read', async ({ db, handle }) => {
+      const contact = await readContact(handle, id)
       if (contact === undefined) throw new CommandError(`There is no contact ${id}, or it is disabled; contact list --search finds an id`)
       const rooms = await db
         .selectFrom('omnichannel_room')
@@ -34,33 +34,31 @@ export function listContacts (parent: Command, io: Io): void {
   parent.command('list')
     .summary('List contacts, or find one by its name, an e-mail address or a phone number')
     .description('List contacts, or find one by its name, an e-mail address or a phone number.\n\n' +
-      'Addresses and numbers are found through their indexes, written as they are stored or in lower case. Names are read one ' +
-      'after another, which takes about two seconds for a million; capital and small letters are the same there.')
+      'Addresses and numbers must begin with the text, as it is written or in lower case. Names may contain it anywhere, in upper or ' +
+      'lower case. Searching a million names takes about two seconds.')
     .addOption(databaseOption())
     .option('--search <TEXT>', 'the start of an e-mail address or a phone number, or a part of a name', (text) => text.trim())
     .option('--json', 'as the API shows them, instead of a table')
     .option('--limit <COUNT>', 'how many at most', wholeNumber(1), 100)
-    .action(({ database, search, json, limit }: ListOptions) => readDatabase(database, io, async (_db, opened) => {
+    .action(({ database, search, json, limit }: ListOptions) => withDatabase(database, io, 'read', async ({ db, handle }) => {
       const { findContactIds } = await import('./find-contacts.js')
-      const ids = await findContactIds(opened, search, limit + 1)
+      const ids = await findContactIds(db, 'pragma' in handle ? 'sqlite' : 'postgres', search, limit + 1)
       const contacts: Contact[] = []
-      for (const id of ids.slice(0, limit)) contacts.push(await readContact(opened, id) as Contact)
+      for (const id of ids.slice(0, limit)) contacts.push(await readContact(handle, id) as Contact)
 
       if (json) printJson(io, contacts)
-      else writeContacts(io, contacts)
+      else {
+        printTable(io, ['ID', 'NAME', 'E-MAILS', 'PHONES'], contacts.map(({ _id, name, emails, phones }) => [
+          _id, name, emails.map(({ address }) => address).join(', '), phones.map(({ phoneNumber }) => phoneNumber).join(', ')
+        ]))
+      }
       if (ids.length > limit) report(io, `There are more; the first ${limit} are shown, see --limit and --search`)
       if (ids.length === 0) report(io, search === undefined ? 'There is no contact yet' : `No contact is found by ${search}`)
     }))
 }
 
-function writeContacts (io: Io, contacts: Contact[]): void {
-  printTable(io, ['ID', 'NAME', 'E-MAILS', 'PHONES'], contacts.map(({ _id, name, emails, phones }) => [
-    _id, name, emails.map(({ address }) => address).join(', '), phones.map(({ phoneNumber }) => phoneNumber).join(', ')
-  ]))
-}
-
-/** A contact as the API shows it; nothing where there is none or it is disabled. */
-async function readContact ({ handle }: Opened, id: string): Promise<Contact | undefined> {
+/** The contact as the API shows it; undefined where there is none or it is disabled. */
+async function readContact (handle: OpenDatabase['handle'], id: string): Promise<Contact | undefined> {
   const [{ readContact: read, toContact }, { openStore }] = await Promise.all([
     import('../rules/contact.js'), import('../store/open-store.js')
   ])

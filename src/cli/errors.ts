@@ -1,60 +1,49 @@
-// The errors of the commands, and what went wrong with a database, in sentences for the person at the terminal.
+// The errors of the commands, and errors of a database file as sentences.
 
 import { statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 
-/** A sentence for the person at the terminal; the process ends with 1. */
-export class CommandError extends Error {}
+/** The message is a sentence for the terminal. */
+export class CommandError extends Error {
+  readonly exitCode: number = 1
+}
 
-/** The command line itself is wrong; the process ends with 2. */
-export class UsageError extends CommandError {}
+/** The command line is wrong. */
+export class UsageError extends CommandError {
+  override readonly exitCode = 2
+}
 
-/** A signal ended the command; the process ends with the number that shells give to that. */
+/** A signal ended the command. The exit code is the one of shells. */
 export class InterruptedError extends CommandError {
-  constructor (message: string, readonly signal: NodeJS.Signals) { super(message) }
+  override readonly exitCode: number
+
+  constructor (message: string, { reason }: AbortSignal) {
+    super(message)
+    this.exitCode = 128 + constants.signals[reason as NodeJS.Signals]
+  }
 }
 
-interface Failure {
-  code?: unknown
-  message: string
-}
-
-const ofTheFile: Array<[pattern: RegExp, reason: string]> = [
+const reasons: Array<[code: RegExp, reason: string]> = [
   [/^SQLITE_NOTADB/, 'is not a SQLite database'],
   [/^(SQLITE_READONLY|EACCES|EPERM|EROFS)/, 'cannot be written: it or its folder is read-only'],
   [/^SQLITE_CANTOPEN/, 'cannot be opened for reading and writing'],
   [/^(SQLITE_BUSY|FOC_DATABASE_BUSY)/, 'is locked by another program']
 ]
 
-/** An error that is none of the database's stays what it is. */
+/** Turns an error of a database file into a sentence. Other errors are returned as they are. */
 export function explain (file: string, error: Error): Error {
-  if (error instanceof CommandError) return error
-  const { code, message } = error as Failure
-  const sentence = explainMissingFolder(file, message) ?? explainAddon(code, message) ?? explainFile(file, String(code), message)
+  const sentence = error instanceof CommandError ? undefined : describe(file, error)
   return sentence === undefined ? error : new CommandError(sentence, { cause: error })
 }
 
-/** For commands that do not migrate. */
-export function explainOldSchema (name: string, error: Error): Error {
-  if ((error as Failure).code !== 'FOC_INCOMPLETE_SCHEMA') return error
-  const [lack = ''] = error.message.split('. ')
-  return new CommandError(`${lack}: the command migrate brings ${name} up to date`, { cause: error })
-}
-
-/** better-sqlite3 looks for the folder itself, and its error has no code. */
-function explainMissingFolder (file: string, message: string): string | undefined {
-  if (!message.includes('directory does not exist')) return undefined
-  return `The database file ${file} cannot be created, because its folder does not exist`
-}
-
-function explainAddon (code: unknown, message: string): string | undefined {
-  const [first = ''] = message.split(/\. Tried|\n/)
-  if (code !== 'ERR_DLOPEN_FAILED' && !/bindings file|better_sqlite3\.node/.test(first)) return undefined
-  return `The SQLite addon cannot be loaded (${first}): npm rebuild better-sqlite3 makes it anew`
-}
-
-function explainFile (file: string, code: string, message: string): string | undefined {
-  const [, reason] = ofTheFile.find(([pattern]) => pattern.test(code)) ?? []
+function describe (file: string, { code = '', message }: NodeJS.ErrnoException): string | undefined {
+  // better-sqlite3 looks for the folder itself, and its error has no code.
+  if (message.includes('directory does not exist')) return `The database file ${file} cannot be created, because its folder does not exist`
+  if (code === 'ERR_DLOPEN_FAILED' || /bindings file|better_sqlite3\.node/.test(message)) {
+    const [first = ''] = message.split(/\. Tried|\n/)
+    return `The SQLite addon cannot be loaded (${first}): npm rebuild better-sqlite3 makes it anew`
+  }
+  const [, reason] = reasons.find(([pattern]) => pattern.test(code)) ?? []
   if (reason === undefined && !/^(SQLITE|FOC)_/.test(code)) return undefined
   return `The database file ${file} ${isFolder(file) ? 'is a folder' : reason ?? `cannot be used: ${message}`}`
 }
@@ -63,12 +52,20 @@ function isFolder (file: string): boolean {
   return statSync(file, { throwIfNoEntry: false })?.isDirectory() === true
 }
 
-/** A single-file build writes its addon to the temporary folder, because the system loads one from a file only. */
-export function explainUnpacking ({ message }: Failure): string {
-  return `The SQLite addon cannot be loaded from the temporary folder ${tmpdir()} (${message}): name another in the variable TMPDIR`
+/** For commands that do not migrate. */
+export function explainOldSchema (name: string, error: Error): Error {
+  if ((error as NodeJS.ErrnoException).code !== 'FOC_INCOMPLETE_SCHEMA') return error
+  const [lack = ''] = error.message.split('. ')
+  return new CommandError(`${lack}: the command migrate brings ${name} up to date`, { cause: error })
 }
 
-/** npm and pnpm install peers by themselves, others do not. */
+/** The single executable writes its addon to the temporary folder, because the system loads one from a file only. */
+export function explainUnpacking (error: Error): CommandError {
+  return new CommandError(
+    `The SQLite addon cannot be loaded from the temporary folder ${tmpdir()} (${error.message}): name another in the variable TMPDIR`, { cause: error })
+}
+
+/** npm and pnpm install peer dependencies, other package managers may not. */
 export function explainMissingPackage ({ message }: Error): string | undefined {
   const [, name] = /^Cannot find package '([^']*)'/.exec(message) ?? []
   return name === undefined ? undefined : `The package ${name} is missing: npm install ${name}`

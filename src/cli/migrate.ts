@@ -3,10 +3,10 @@ import type { Command } from 'commander'
 import { existsSync } from 'node:fs'
 import type { OmnichannelContactsOptions } from '../options.js'
 import type { Io } from './command.js'
+import { connect, createAccess, createOption, databaseOption, openFile, openReadOnly, withNewFile } from './database.js'
 import { explain } from './errors.js'
-import { connect, connectToRead, createOption, databaseOption, openFile, withNewFile } from './database.js'
-import { isServer, withPool } from './postgres.js'
 import { print } from './output.js'
+import { isServer, withPool } from './postgres.js'
 
 interface Options {
   database: string
@@ -17,27 +17,32 @@ interface Options {
 export function migrate (parent: Command, io: Io): void {
   parent.command('migrate')
     .summary('Bring a database up to date, or print the SQL that does it')
-    .description('Bring a database up to date, in one transaction: make its tables, or add what a newer version of the package needs.\n\n' +
-      'Commands that change something do it too when they open a database, and so does a plugin with migrate: true. The SQL of --print is for ' +
+    .description('Bring a database up to date in one transaction: make its tables, or add what a newer version of the package needs.\n\n' +
+      'A plugin with migrate: true does the same, and so do commands that write. The SQL of --print is for ' +
       'sqlite3 -bail, or for psql -v ON_ERROR_STOP=1 with the search_path of the plugin.')
     .addOption(databaseOption())
     .addOption(createOption())
     .option('--print', 'print the SQL that is still to run, and change nothing')
-    .action(async ({ database, create, print: printOnly }: Options) => {
-      const run = (target: Target): Promise<void> => printOnly ? printScript(target, io) : bringUpToDate(target, io)
-      if (isServer(database)) await onServer(database, run)
-      else if (printOnly) await inFile(database, () => openToPrint(database, io), run)
-      else await withNewFile(database, () => inFile(database, () => openFile(database, io, create ? 'add' : 'create'), run))
+    .action(async (options: Options) => {
+      const { database } = options
+      const run = options.print ? printScript : bringUpToDate
+      if (isServer(database)) await onServer(database, (target) => run(target, io))
+      else if (options.print) await onFile(database, await openToPrint(database, io), (target) => run(target, io))
+      else {
+        await withNewFile(database, async () => {
+          await onFile(database, await openFile(database, io, createAccess(options)), (target) => run(target, io))
+        })
+      }
     })
 }
 
-/** A database that is opened as it is. */
+/** A database with whatever schema it has. */
 interface Target {
   name: string
   handle: OmnichannelContactsOptions['database']
   version: () => Promise<number> | number
   pendingScript: () => Promise<string> | string
-  /** The start of a transaction for which others wait. */
+  /** Begins the transaction of a printed script, and locks. */
   begin: string
 }
 
@@ -59,27 +64,22 @@ async function printScript ({ version, pendingScript, begin }: Target, io: Io): 
     : `-- Brings a database of schema version ${from} up to date.\n${begin}\n\n${script}\n\nCOMMIT;\n`)
 }
 
-/** Whatever it holds. Where there is no file, what a new one would need. */
+/** Where there is no file, the script is that of a new one. */
 async function openToPrint (file: string, io: Io): Promise<Database.Database> {
-  return existsSync(file) ? await connectToRead(file, io) : await connect(':memory:', io)
+  return existsSync(file) ? await openReadOnly(file, io) : await connect(':memory:', io)
 }
 
-async function inFile (file: string, open: () => Promise<Database.Database>, run: (target: Target) => Promise<void>): Promise<void> {
-  const [{ connectBetterSqlite3 }, { pendingScript, schemaVersion }] = await Promise.all([
-    import('../store/sqlite/better-sqlite3.js'), import('../store/sqlite/migrations.js')
-  ])
-  const handle = await open()
-  const connection = connectBetterSqlite3(handle)
+async function onFile (name: string, handle: Database.Database, run: (target: Target) => Promise<void>): Promise<void> {
   try {
+    const [{ connectBetterSqlite3 }, { pendingScript, schemaVersion }] = await Promise.all([
+      import('../store/sqlite/better-sqlite3.js'), import('../store/sqlite/migrations.js')
+    ])
+    const connection = connectBetterSqlite3(handle)
     await run({
-      name: file,
-      handle,
-      version: () => schemaVersion(connection),
-      pendingScript: () => pendingScript(connection),
-      begin: 'BEGIN IMMEDIATE;'
+      name, handle, version: () => schemaVersion(connection), pendingScript: () => pendingScript(connection), begin: 'BEGIN IMMEDIATE;'
     })
   } catch (error) {
-    throw explain(file, error as Error)
+    throw explain(name, error as Error)
   } finally {
     handle.close()
   }
@@ -87,13 +87,7 @@ async function inFile (file: string, open: () => Promise<Database.Database>, run
 
 async function onServer (url: string, run: (target: Target) => Promise<void>): Promise<void> {
   const { lockNodes, pendingScript, schemaVersion } = await import('../store/postgres/migrations.js')
-  await withPool(url, async (pool, name) => {
-    await run({
-      name,
-      handle: pool,
-      version: () => schemaVersion(pool),
-      pendingScript: () => pendingScript(pool),
-      begin: `BEGIN;\n${lockNodes}`
-    })
-  })
+  await withPool(url, (pool, name) => run({
+    name, handle: pool, version: () => schemaVersion(pool), pendingScript: () => pendingScript(pool), begin: `BEGIN;\n${lockNodes}`
+  }))
 }

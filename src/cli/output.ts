@@ -1,6 +1,5 @@
-// All that commands write. What other people chose, as the name of a contact, must not command the terminal.
+// Everything that commands write. Control characters are replaced: the name of a contact must not command the terminal.
 
-import type { Writable } from 'node:stream'
 import type { Io } from './command.js'
 import { CommandError } from './errors.js'
 
@@ -14,43 +13,48 @@ export function report ({ stderr }: Io, sentence: string): void {
   stderr.write(`${printable(sentence.replace(/\s+/g, ' '))}\n`)
 }
 
-/** Writes what is lost if it is not seen. */
+/**
+ * Writes text to stdout, and resolves when it is written.
+ *
+ * @throws {CommandError} when it cannot be written
+ */
 export async function printOnce ({ stdout }: Io, text: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     stdout.write(printable(text), (error) => { if (error) reject(unwritable(error)); else resolve() })
   })
 }
 
-/** Writes a value as JSON. A character that commands a terminal is escaped, so that it is the same JSON. */
+/** Writes a value as JSON. Control characters are escaped, so the JSON means the same. */
 export function printJson ({ stdout }: Io, value: unknown): void {
   const json = JSON.stringify(value, null, 2)
   stdout.write(`${json.replace(/[\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`)}\n`)
 }
 
-/** Writes rows under their headings, each column as wide as it must be. */
+/** Writes rows under their headings, in aligned columns. */
 export function printTable (io: Io, headings: string[], rows: string[][]): void {
   const lines = [headings, ...rows].map((line) => line.map((cell) => printable(cell).replace(/[\n\t]/g, '\uFFFD')))
   const widths = headings.map((_, column) => lines.reduce((widest, line) => Math.max(widest, String(line[column]).length), 0))
   for (const line of lines) print(io, `${line.map((cell, column) => cell.padEnd(widths[column] as number)).join('  ').trimEnd()}\n`)
 }
 
-/** Without control characters and bidirectional overrides. */
-export function printable (text: string): string {
+/** Replaces control characters and bidirectional overrides. */
+function printable (text: string): string {
   return text.replace(/[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]/gu, '\uFFFD')
 }
 
-/** A reader that stops reading, as `head` does, is no failure. An answer that cannot be written is one. */
-export function watchOutput ({ stdout, stderr }: Io): { written: () => Promise<void> } {
+/**
+ * Watches for output that cannot be written. `flushed` rejects then, but not when the reader has closed its pipe, as `head` does.
+ */
+export function watchOutput ({ stdout, stderr }: Io): { flushed: () => Promise<void> } {
   let failure: Error | undefined
   stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') failure = error
   })
-  // There is nowhere left to say it.
+  // There is nowhere left to report it.
   stderr.on('error', () => undefined)
-
   return {
-    written: async () => {
-      await flush(stdout)
+    flushed: async () => {
+      await new Promise<void>((resolve) => { stdout.write('', () => { resolve() }) })
       if (failure !== undefined) throw unwritable(failure)
     }
   }
@@ -60,45 +64,53 @@ function unwritable (error: Error): CommandError {
   return new CommandError(`The output cannot be written: ${error.message}`, { cause: error })
 }
 
-function flush (stream: Writable): Promise<void> {
-  return new Promise((resolve) => { stream.write('', () => { resolve() }) })
-}
-
-/** Says how far an import is: in a line that moves on a terminal, in a plain one every few seconds elsewhere. */
-export interface Progress {
-  advance: (lines: number, bytes: number) => void
-  /** Takes the moving line away; what else is to be said comes before or after. */
+interface Status {
+  show: (text: string) => void
+  /** Removes the line from a terminal, so that other lines can be written. */
   clear: () => void
-  linesPerSecond: () => number
 }
 
-const movingInterval = 100 // ms
-const plainInterval = 5000 // ms
+/** Shows how far a command is, on stderr: one line that changes on a terminal, a new line each time elsewhere. */
+export function createStatus ({ stderr }: Pick<Io, 'stderr'>): Status {
+  return stderr.isTTY === true
+    ? { show: (text) => { stderr.write(`\r${text}\x1b[K`) }, clear: () => { stderr.write('\r\x1b[K') } }
+    : { show: (text) => { stderr.write(`${text}\n`) }, clear: () => undefined }
+}
 
+interface Progress {
+  advance: (units: number, bytes: number) => void
+  clear: Status['clear']
+  perSecond: () => number
+}
+
+interface ProgressSettings {
+  /** If known, a percentage is shown. */
+  totalBytes?: number | undefined
+  unit?: string
+  now?: () => number
+}
+
+/** Counts lines or other units. Shows the count every 100 ms on a terminal, and every 5 seconds elsewhere. */
 export function createProgress (
-  to: Writable & { isTTY?: boolean }, label: string, totalBytes: number | undefined, now = () => performance.now(), unit = 'lines'
+  io: Pick<Io, 'stderr'>, label: string, { totalBytes, unit = 'lines', now = () => performance.now() }: ProgressSettings
 ): Progress {
-  const onTerminal = to.isTTY === true
-  const interval = onTerminal ? movingInterval : plainInterval
+  const status = createStatus(io)
+  const interval = io.stderr.isTTY === true ? 100 : 5000
   const start = now()
   let next = start + interval
-  let lines = 0
+  let units = 0
   let bytes = 0
-  const linesPerSecond = (): number => Math.round(lines / Math.max(now() - start, 1) * 1000)
-
+  const perSecond = (): number => Math.round(units / Math.max(now() - start, 1) * 1000)
   return {
-    linesPerSecond,
-    advance: (moreLines, moreBytes) => {
-      lines += moreLines
+    perSecond,
+    clear: status.clear,
+    advance: (moreUnits, moreBytes) => {
+      units += moreUnits
       bytes += moreBytes
       if (now() < next) return
       next = now() + interval
-      const done = totalBytes === undefined ? undefined : Math.min(bytes / Math.max(totalBytes, 1), 1)
-      const figures = `${done === undefined ? '' : `${Math.floor(done * 100)} % `}${lines} ${unit}, ${linesPerSecond()} ${unit}/s`
-      to.write(onTerminal ? `\r${label}: ${figures}\x1b[K` : `${label}: ${figures}\n`)
-    },
-    clear: () => {
-      if (onTerminal) to.write('\r\x1b[K')
+      const percent = totalBytes === undefined ? '' : `${Math.min(100, Math.floor(bytes / Math.max(totalBytes, 1) * 100))} % `
+      status.show(`${label}: ${percent}${units} ${unit}, ${perSecond()} ${unit}/s`)
     }
   }
 }

@@ -1,9 +1,8 @@
 import { Command, CommanderError, InvalidArgumentError, type Argument, type Option } from 'commander'
-import { constants } from 'node:os'
 import { backup } from './backup.js'
 import type { Io } from './command.js'
 import { listContacts, showContact } from './contact.js'
-import { explainMissingPackage, InterruptedError, UsageError } from './errors.js'
+import { CommandError, explainMissingPackage, UsageError } from './errors.js'
 import { copy } from './copy.js'
 import { importExport } from './import/import.js'
 import { migrate } from './migrate.js'
@@ -14,18 +13,17 @@ import { createToken, listTokens, revokeToken } from './token.js'
 import { activateUser, addUser, deactivateUser, listUsers, removeUser } from './user.js'
 import { version } from './version.js'
 
-/** Runs one command and resolves to the exit code. Never rejects: what went wrong is a sentence on stderr. */
+/** Runs one command and resolves to the exit code. Never rejects: an error becomes a sentence on stderr. */
 export async function run (argv: string[], io: Io): Promise<number> {
   const output = watchOutput(io)
   try {
     await dispatch(argv, io)
-    await output.written()
+    await output.flushed()
     return 0
   } catch (error) {
     const sentence = explainMissingPackage(error as Error) ?? (error as Error).message
     report(io, hidePasswords(sentence, [...argv, process.env.OMNICHANNEL_DATABASE ?? '']))
-    if (error instanceof InterruptedError) return 128 + constants.signals[error.signal]
-    return error instanceof UsageError ? 2 : 1
+    return error instanceof CommandError ? error.exitCode : 1
   }
 }
 
@@ -33,7 +31,7 @@ async function dispatch (argv: string[], io: Io): Promise<void> {
   try {
     await createProgram(io).parseAsync(argv, { from: 'user' })
   } catch (error) {
-    // So commander ends --help and --version, when all is written.
+    // commander throws at --help and --version too, after they are written.
     if (!(error instanceof CommanderError)) throw error
   }
 }
@@ -47,13 +45,13 @@ const groups: Array<[name: string, description: string, commands: Array<(parent:
 /** The whole command line, for one run. */
 export function createProgram (io: Io): Command {
   const program = new Command('fastify-omnichannel-contacts')
-    .description('Serves contacts.update from a database file or a server, and looks after the database.')
+    .description('Serves contacts.update from a database file or a server, and maintains the database.')
     .version(version, '--version', 'print the version')
     .helpOption('-h, --help', 'print this')
-    .addHelpText('after', '\nThe exit code is 0 when all went well, 1 when it did not, and 2 when the command line is wrong.')
+    .addHelpText('after', '\nThe exit code is 0 on success, 1 on failure, and 2 when the command line is wrong.')
     .configureOutput({
       writeOut: (text) => { print(io, text) },
-      // What is wrong becomes one sentence, which run() writes.
+      // run() writes errors, as one sentence.
       writeErr: () => undefined,
       getOutHelpWidth: () => io.stdout.columns ?? 100
     })
@@ -75,7 +73,7 @@ export function createProgram (io: Io): Command {
   return program
 }
 
-/** A blank value is a variable that was not set. */
+/** A blank value comes from a shell variable that is not set. */
 function refuseBlank (input: Option | Argument): void {
   const { parseArg } = input
   input.argParser((text: string, before: unknown) => {
@@ -88,7 +86,7 @@ function withSubcommands (command: Command): Command[] {
   return [command, ...command.commands.flatMap(withSubcommands)]
 }
 
-/** Commander's lines as one sentence that ends with where to read on. */
+/** Turns commander's message into one sentence that ends with the help to read. */
 function toSentence (command: Command, { code, message }: CommanderError): string {
   const names = command.commands.map((command) => command.name()).join(', ')
   const said = code === 'commander.help'

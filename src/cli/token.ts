@@ -3,10 +3,10 @@ import type { Kysely } from 'kysely'
 import { randomBytes } from 'node:crypto'
 import type { Tables } from '../store/tables.js'
 import { isTime, type Io } from './command.js'
+import { databaseOption, withDatabase } from './database.js'
 import { CommandError } from './errors.js'
-import { databaseOption, readDatabase, withDatabase } from './database.js'
-import { fitsHeader, requireUser, warnAboutRoles } from './user.js'
 import { print, printOnce, printTable, report } from './output.js'
+import { fitsHeader, requireUser, warnAboutRoles } from './user.js'
 
 interface CreateOptions {
   database: string
@@ -16,14 +16,14 @@ interface CreateOptions {
 
 export function createToken (parent: Command, io: Io): void {
   parent.command('create')
-    .summary('Make a token for a user and print it, this once')
-    .description('Make a token for a user and print it, this once.\n\n' +
-      'The token alone goes to stdout. Only its hash is stored, so it cannot be shown again.')
+    .summary('Create a token for a user and print it once')
+    .description('Create a token for a user and print it once.\n\n' +
+      'Only the token goes to stdout. Only its hash is stored, so it cannot be shown again.')
     .argument('<USER>', 'the id of the user')
     .addOption(databaseOption())
-    .option('--name <NAME>', 'what to call it in token list and token revoke')
+    .option('--name <NAME>', 'its name in token list and token revoke')
     .option('--expires <WHEN>', 'a duration such as 90d, 12h, P90D or PT12H, a date such as 2027-01-31 (its beginning in UTC), or a time such as 2027-01-31T12:00:00Z (otherwise never)', readExpiry)
-    .action((userId: string, { database, name = '', expires }: CreateOptions) => withDatabase(database, io, async (db) => {
+    .action((userId: string, { database, name = '', expires }: CreateOptions) => withDatabase(database, io, 'change', async ({ db }) => {
       await requireUser(db, userId)
       // A token that cannot be printed is not stored.
       await db.transaction().execute(async (transaction) => {
@@ -37,24 +37,24 @@ export function createToken (parent: Command, io: Io): void {
 }
 
 function readExpiry (when: string): string {
-  const time = new Date(isTime(`${when}T00:00Z`) ? `${when}T00:00Z` : isTime(when) ? when : Date.now() + readDuration(when))
+  const date = `${when}T00:00Z`
+  const time = new Date(isTime(date) ? date : isTime(when) ? when : Date.now() + durationMs(when))
   if (!(time.getTime() > Date.now() && time.getUTCFullYear() <= 9999)) {
     throw new InvalidArgumentError('It must be a duration such as 90d, 12h or P90D, or a date or time to come such as 2027-01-31 or 2027-01-31T12:00:00Z')
   }
   return time.toISOString()
 }
 
-const hour = 3_600_000 // ms
 const duration = /^(?:(\d+)d|(\d+)h|P(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?)?)$/
-const hoursOfParts = [24, 1, 7 * 24, 24, 1, 1 / 60]
+const hoursOfGroups = [24, 1, 7 * 24, 24, 1, 1 / 60]
 
-/** In milliseconds; NaN for anything else. */
-function readDuration (text: string): number {
-  const parts = duration.exec(text)?.slice(1)
-  return parts === undefined ? NaN : parts.reduce((sum, part, i) => sum + Number(part || 0) * (hoursOfParts[i] as number) * hour, 0)
+/** NaN when it is no duration. */
+function durationMs (text: string): number {
+  const groups = duration.exec(text)?.slice(1)
+  return groups === undefined ? NaN : groups.reduce((sum, group, i) => sum + Number(group || 0) * (hoursOfGroups[i] as number) * 3_600_000, 0)
 }
 
-/** Stores the hash of a new token, and returns the token. */
+/** Stores the hash of a new token and returns the token. */
 export async function issueToken (db: Kysely<Tables>, userId: string, name: string, expiresAt: string | null): Promise<string> {
   const { hashToken } = await import('../http/auth.js')
   const token = randomBytes(32).toString('base64url')
@@ -65,15 +65,17 @@ export async function issueToken (db: Kysely<Tables>, userId: string, name: stri
   return token
 }
 
-/** How much of a hash is shown, and names a token. */
+/** How many characters of a hash are shown. */
 const shownOfHash = 12
+/** How many name a token, so that none is revoked by accident. */
+const minOfHash = 6
 
 export function listTokens (parent: Command, io: Io): void {
   parent.command('list')
     .description('List the tokens, of one user or of all')
     .argument('[USER]', 'the id of the user')
     .addOption(databaseOption())
-    .action((userId: string | undefined, { database }: { database: string }) => readDatabase(database, io, async (db) => {
+    .action((userId: string | undefined, { database }: { database: string }) => withDatabase(database, io, 'read', async ({ db }) => {
       const tokens = await db
         .selectFrom('omnichannel_auth_token')
         .selectAll()
@@ -92,7 +94,7 @@ export function revokeToken (parent: Command, io: Io): void {
     .argument('<USER>', 'the id of the user')
     .argument('<NAME|HASH>', 'as token list shows them')
     .addOption(databaseOption())
-    .action((userId: string, wanted: string, { database }: { database: string }) => withDatabase(database, io, async (db) => {
+    .action((userId: string, wanted: string, { database }: { database: string }) => withDatabase(database, io, 'change', async ({ db }) => {
       await requireUser(db, userId)
       const hash = await findToken(db, userId, wanted)
       await db.deleteFrom('omnichannel_auth_token').where('hashed_token', '=', hash).execute()
@@ -100,15 +102,12 @@ export function revokeToken (parent: Command, io: Io): void {
     }))
 }
 
-/** Six letters of a hash at least, so that no token goes by accident. */
-const leastOfHash = 6
-
 async function findToken (db: Kysely<Tables>, userId: string, wanted: string): Promise<string> {
   const tokens = await db
     .selectFrom('omnichannel_auth_token').select(['hashed_token', 'name'])
     .where('user_id', '=', userId).execute()
   const [token, ...others] = tokens.filter(({ hashed_token: hash, name }) =>
-    wanted !== '' && (name === wanted || (wanted.length >= leastOfHash && hash.startsWith(wanted))))
+    name === wanted || (wanted.length >= minOfHash && hash.startsWith(wanted)))
   if (token === undefined) throw new CommandError(`User ${userId} has no token ${wanted}; see token list ${userId}`)
   if (others.length > 0) {
     throw new CommandError(`User ${userId} has ${others.length + 1} tokens ${wanted}: name one by its hash, see token list ${userId}`)

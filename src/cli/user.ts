@@ -1,11 +1,10 @@
 import { InvalidArgumentError, type Command } from 'commander'
 import type { Kysely } from 'kysely'
 import leven from 'leven'
-import { UPDATE_PERMISSION as permission } from '../store/queries.js'
 import type { Tables } from '../store/tables.js'
 import { collect, type Io } from './command.js'
+import { createAccess, createOption, databaseOption, withDatabase } from './database.js'
 import { CommandError } from './errors.js'
-import { createOption, databaseOption, readDatabase, withDatabase, withNewDatabase } from './database.js'
 import { print, printTable, report } from './output.js'
 
 interface AddOptions {
@@ -20,21 +19,19 @@ export function addUser (parent: Command, io: Io): void {
   parent.command('add')
     .summary('Add a user, or give one more roles or another name')
     .description('Add a user, or give one more roles or another name.\n\n' +
-      'Contacts may be updated by admin, livechat-manager, livechat-monitor and livechat-agent, unless that was changed. ' +
+      'The roles admin, livechat-manager, livechat-monitor and livechat-agent may update contacts, unless that was changed. ' +
       'Only a livechat-agent can be the manager of a contact.')
     .argument('<ID>', 'what calls send as X-User-Id', readId)
     .addOption(databaseOption())
     .addOption(createOption())
     .option('--role <ROLE>', 'a role of the user, such as livechat-agent; may be given several times', collect)
-    .option('--name <NAME>', 'the name in full')
+    .option('--name <NAME>', 'the full name')
     .option('--username <NAME>', 'the name for mentions (of a new user: the ID)')
-    .action(async (id: string, options: AddOptions) => {
-      await withNewDatabase(options.database, io, async (db) => {
-        const isNew = await db.transaction().execute((transaction) => putUser(transaction, id, options))
-        print(io, `${isNew ? 'Added' : 'Updated'} user ${id}\n`)
-        await warnAboutRoles(db, id, options.role ?? [], io)
-      }, options)
-    })
+    .action((id: string, options: AddOptions) => withDatabase(options.database, io, createAccess(options), async ({ db }) => {
+      const isNew = await db.transaction().execute((transaction) => putUser(transaction, id, options))
+      print(io, `${isNew ? 'Added' : 'Updated'} user ${id}\n`)
+      await warnAboutRoles(db, id, options.role ?? [], io)
+    }))
 }
 
 function readId (id: string): string {
@@ -44,12 +41,12 @@ function readId (id: string): string {
   return id
 }
 
-/** Other characters arrive in another encoding or not at all, so that every call would be answered with 401. */
+/** Other characters arrive in another encoding or not at all, so every call would be answered with 401. */
 export function fitsHeader (id: string): boolean {
   return /^[!-~]([ -~]*[!-~])?$/.test(id)
 }
 
-/** Writes first: a transaction that has read may find that it can write no more. */
+/** Writes first: a transaction that has read may no longer be able to write. */
 async function putUser (db: Kysely<Tables>, id: string, { role: roles = [], name, username }: AddOptions): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await db
     .insertInto('omnichannel_user')
@@ -62,11 +59,7 @@ async function putUser (db: Kysely<Tables>, id: string, { role: roles = [], name
     await db.updateTable('omnichannel_user').set(changed).where('id', '=', id).execute()
   }
   for (const role of roles) {
-    await db
-      .insertInto('omnichannel_user_role')
-      .values({ user_id: id, role })
-      .onConflict((conflict) => conflict.doNothing())
-      .execute()
+    await db.insertInto('omnichannel_user_role').values({ user_id: id, role }).onConflict((conflict) => conflict.doNothing()).execute()
   }
   return isNew
 }
@@ -75,38 +68,32 @@ export function listUsers (parent: Command, io: Io): void {
   parent.command('list')
     .description('List the users and their roles')
     .addOption(databaseOption())
-    .action(({ database }: { database: string }) => readDatabase(database, io, async (db) => {
+    .action(({ database }: { database: string }) => withDatabase(database, io, 'read', async ({ db }) => {
       const users = await db.selectFrom('omnichannel_user').selectAll().orderBy('id').execute()
-      const held = await db.selectFrom('omnichannel_user_role').selectAll().orderBy('role').execute()
-      const roles = new Map<string, string[]>()
-      for (const { user_id: id, role } of held) roles.set(id, [...roles.get(id) ?? [], role])
+      const roles = new Map<string, string[]>(users.map(({ id }) => [id, []]))
+      for (const { user_id: id, role } of await db.selectFrom('omnichannel_user_role').selectAll().orderBy('role').execute()) {
+        roles.get(id)?.push(role)
+      }
       printTable(io, ['ID', 'USERNAME', 'NAME', 'ACTIVE', 'ROLES'], users.map(({ id, username, name, active }) => [
-        id, username, name, active === 1 ? 'yes' : 'no', (roles.get(id) ?? []).join(', ')
+        id, username, name, active === 1 ? 'yes' : 'no', String(roles.get(id)?.join(', '))
       ]))
     }))
 }
 
 export function activateUser (parent: Command, io: Io): void {
-  addCommand(parent, io, { name: 'activate', description: 'Let a deactivated user in again', active: 1, done: 'Activated' })
+  setActive(parent, io, 1, { name: 'activate', description: 'Let a deactivated user in again', done: 'Activated' })
 }
 
 export function deactivateUser (parent: Command, io: Io): void {
-  addCommand(parent, io, { name: 'deactivate', description: 'Refuse a user whatever token it holds', active: 0, done: 'Deactivated' })
+  setActive(parent, io, 0, { name: 'deactivate', description: 'Refuse a user, whatever tokens it has', done: 'Deactivated' })
 }
 
-interface Change {
-  name: string
-  description: string
-  active: 0 | 1
-  done: string
-}
-
-function addCommand (parent: Command, io: Io, { name, description, active, done }: Change): void {
+function setActive (parent: Command, io: Io, active: 0 | 1, { name, description, done }: Record<'name' | 'description' | 'done', string>): void {
   parent.command(name)
     .description(description)
     .argument('<ID>')
     .addOption(databaseOption())
-    .action((id: string, { database }: { database: string }) => withDatabase(database, io, async (db) => {
+    .action((id: string, { database }: { database: string }) => withDatabase(database, io, 'change', async ({ db }) => {
       const { numUpdatedRows } = await db.updateTable('omnichannel_user').set({ active }).where('id', '=', id).executeTakeFirstOrThrow()
       if (numUpdatedRows === 0n) throw noSuchUser(id)
       print(io, `${done} user ${id}\n`)
@@ -118,7 +105,7 @@ export function removeUser (parent: Command, io: Io): void {
     .description('Remove a user with its roles and tokens')
     .argument('<ID>')
     .addOption(databaseOption())
-    .action((id: string, { database }: { database: string }) => withDatabase(database, io, async (db) => {
+    .action((id: string, { database }: { database: string }) => withDatabase(database, io, 'change', async ({ db }) => {
       await db.transaction().execute(async (transaction) => {
         const { numDeletedRows } = await transaction.deleteFrom('omnichannel_user').where('id', '=', id).executeTakeFirstOrThrow()
         if (numDeletedRows === 0n) throw noSuchUser(id)
@@ -129,7 +116,7 @@ export function removeUser (parent: Command, io: Io): void {
     }))
 }
 
-export function noSuchUser (id: string): CommandError {
+function noSuchUser (id: string): CommandError {
   return new CommandError(`There is no user ${id}; see user list`)
 }
 
@@ -139,31 +126,24 @@ export async function requireUser (db: Kysely<Tables>, id: string): Promise<void
   if (user === undefined) throw noSuchUser(id)
 }
 
-/** Says what will happen where a user may not update contacts, or was given a role that no permission names. */
+/** Warns when a user may not update contacts, and when no permission names a role that it was given. */
 export async function warnAboutRoles (db: Kysely<Tables>, userId: string, given: string[], io: Io): Promise<void> {
+  const { UPDATE_PERMISSION } = await import('../store/queries.js')
   const held = await db.selectFrom('omnichannel_user_role').select('role').where('user_id', '=', userId).orderBy('role').execute()
   const grants = await db.selectFrom('omnichannel_role_permission').select(['role', 'permission']).orderBy('role').execute()
   const roles = held.map(({ role }) => role)
   const known = new Set(grants.map(({ role }) => role))
-  const updating = grants.filter((grant) => grant.permission === permission).map(({ role }) => role)
+  const updating = grants.filter((grant) => grant.permission === UPDATE_PERMISSION).map(({ role }) => role)
 
-  for (const role of given.filter((role) => !known.has(role))) warn(io, `no permission names the role ${role}${hint(role, known)}`)
+  for (const role of given.filter((role) => !known.has(role))) {
+    const likely = [...known].find((other) => leven(other, role.toLowerCase()) <= 2)
+    report(io, `Warning: no permission names the role ${role}${likely === undefined ? '' : `, did you mean ${likely}?`}`)
+  }
   if (!roles.some((role) => updating.includes(role))) {
     const lack = roles.length === 0 ? 'has no role' : `has no role that may update contacts (only ${roles.join(', ')})`
-    warn(io, `user ${userId} ${lack}, so its calls will be answered with 403; ${remedy(userId, updating)}`)
+    const remedy = updating.length === 0
+      ? `no role has the permission ${UPDATE_PERMISSION}`
+      : `user add ${userId} --role ROLE helps, with one of ${updating.join(', ')}`
+    report(io, `Warning: user ${userId} ${lack}, so its calls will be answered with 403; ${remedy}`)
   }
-}
-
-function hint (role: string, known: Set<string>): string {
-  const likely = [...known].find((each) => leven(each, role.toLowerCase()) <= 2)
-  return likely === undefined ? '' : `, did you mean ${likely}?`
-}
-
-function remedy (userId: string, updating: string[]): string {
-  if (updating.length === 0) return `no role has the permission ${permission}`
-  return `user add ${userId} --role ROLE helps, with one of ${updating.join(', ')}`
-}
-
-function warn (io: Io, sentence: string): void {
-  report(io, `Warning: ${sentence}`)
 }

@@ -79,7 +79,7 @@ t.test('on a terminal: a line that counts up, and is gone in the end', async (t)
   const { file, copy } = await start(t, { large: true })
   const { code, err } = await cli(['backup', copy, '--database', file], { onTerminal: true })
   t.equal(code, 0)
-  t.match(err, /^(\rbackup \d+ %)+\r\x1b\[K$/)
+  t.match(err, /^(\rbackup: \d+ %\x1b\[K)+\r\x1b\[K$/)
 })
 
 t.test('a file that is there: is replaced when that is wanted', async (t) => {

@@ -59,7 +59,7 @@ t.test('a second signal: ends the process as the system does, but not one that f
   const streams = { stdin: Readable.from([]), stdout: new PassThrough(), stderr: new PassThrough() }
   const io = Object.assign(new EventEmitter(), streams) as unknown as Io & EventEmitter
   await withInterruption(io, async (signal) => {
-    io.emit('SIGINT')
+    io.emit('SIGINT', 'SIGINT')
     t.equal(signal.reason, 'SIGINT')
     t.strictSame(io.eventNames(), ['SIGINT', 'SIGTERM'], 'npm passes on what the terminal has sent already')
     await until(() => io.eventNames().length === 0)

@@ -5,7 +5,7 @@ import { createProgress } from '../../src/cli/output.js'
 function start (isTTY: boolean, totalBytes: number | undefined) {
   const to = Object.assign(new PassThrough({ encoding: 'utf8' }), { isTTY })
   let time = 0
-  const progress = createProgress(to, 'contacts', totalBytes, () => time)
+  const progress = createProgress({ stderr: to }, 'contacts', { totalBytes, now: () => time })
   return { progress, wait: (ms: number) => { time += ms }, written: () => to.read() as string | null }
 }
 
@@ -22,7 +22,7 @@ t.test('on a terminal: a line that moves, with a rate, ten times a second at mos
   t.equal(written(), '\rcontacts: 100 % 100 lines, 500 lines/s\x1b[K')
   progress.clear()
   t.equal(written(), '\r\x1b[K')
-  t.equal(progress.linesPerSecond(), 500)
+  t.equal(progress.perSecond(), 500)
 })
 
 t.test('elsewhere: a plain line every five seconds', async (t) => {

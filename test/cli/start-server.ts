@@ -19,7 +19,7 @@ export async function startServer (t: Test, { times = {}, ...settings }: Setup =
   const database = new Database(':memory:')
   const stderr = new Writable({ write: (_chunk, _encoding, done) => { done() } })
   const app = await createServer(
-    { handle: database, ask: async () => await Promise.resolve(database.prepare('SELECT 1').get()) },
+    { handle: database, ping: async () => await Promise.resolve(database.prepare('SELECT 1').get()) },
     { logLevel: 'silent', rateLimit: 0, trustProxy: [], maxConnections: 0, ...settings },
     { stderr, readAsset },
     { ...timeouts, ...times }

@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
 import type { Document } from './extended-json.js'
 
-/** Rocket.Chat's names of the collections, by those of our options, in the order in which they are imported. */
+/** Rocket.Chat's collection for each option, in the order of import. */
 export const sources = {
   'custom-fields': 'rocketchat_livechat_custom_field',
   permissions: 'rocketchat_permissions',
@@ -12,26 +12,27 @@ export const sources = {
   inquiries: 'rocketchat_livechat_inquiry'
 }
 
-/** What became of a line; one that has nothing to do with omnichannel contacts is ignored. */
+/** What became of a document. One that has nothing to do with omnichannel contacts is ignored. */
 export type Outcome = 'new' | 'updated' | 'ignored'
 
+/** Stores a document. Throws a BadLineError before it writes anything. */
+export type StoreDocument = (document: Document) => Outcome
+
 export interface Collection {
-  /** Also the name of its option. */
-  name: string
-  /** Rocket.Chat's name for it. */
-  source: string
-  /** What there was none of when all documents were ignored. */
+  /** The name of its option. */
+  name: keyof typeof sources
+  /** The documents that are not ignored, for the message when there is none. */
   wanted?: string
-  /** Returns what stores one document; it throws a BadLineError before it writes anything. `warn` is told of what cannot work later. */
-  prepare: (database: Database.Database, warn: (sentence: string) => void) => (document: Document) => Outcome
+  /** @param warn is told of a document that is stored and will not work */
+  prepare: (database: Database.Database, warn: (sentence: string) => void) => StoreDocument
 }
 
-/** Stores one row by its first column; true when it was not there yet. */
-export type Upsert = (row: unknown[]) => boolean
+/** Stores a row by its first column. */
+export type Upsert = (row: unknown[]) => 'new' | 'updated'
 
 /**
- * Two statements instead of ON CONFLICT DO UPDATE, to know which it was: a new contact has no lists to delete. Another
- * UNIQUE index, one of the host's own, refuses the row.
+ * Two statements instead of ON CONFLICT DO UPDATE, to know whether the row is new: a new contact has no lists to delete.
+ * A UNIQUE index of the host's own still refuses the row.
  */
 export function prepareUpsert (database: Database.Database, table: string, columns: string[], alsoSet = ''): Upsert {
   const [key = '', ...others] = columns
@@ -40,8 +41,8 @@ export function prepareUpsert (database: Database.Database, table: string, colum
   const update = database.prepare(
     `UPDATE ${table} SET ${others.map((column) => `${column} = ?`).join(', ')}${alsoSet} WHERE ${key} = ?`)
   return (row) => {
-    if (insert.run(row).changes === 1) return true
+    if (insert.run(row).changes === 1) return 'new'
     update.run([...row.slice(1), row[0]])
-    return false
+    return 'updated'
   }
 }

@@ -1,22 +1,21 @@
-// The collections of Rocket.Chat that can be imported, in the order in which they are.
+// How each collection of Rocket.Chat is stored. A document is read as a whole before anything of it is written.
 
 import type Database from 'better-sqlite3'
-import { prepareUpsert, sources, type Collection, type Outcome } from './collection.js'
+import { prepareUpsert, type Collection } from './collection.js'
 import { flag, idOf, list, object, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
 import { contacts } from './import-contacts.js'
 
 const customFields: Collection = {
   name: 'custom-fields',
-  source: sources['custom-fields'],
   prepare: (database, warn) => {
     const put = prepareUpsert(database, 'omnichannel_custom_field', ['id', 'label', 'scope', 'visibility', 'required', 'regexp'])
     return (document) => {
       const id = idOf(document)
       const regexp = textOrNull(document.regexp, 'regexp') ?? ''
-      const isNew = put([
+      const outcome = put([
         id,
         textOrNull(document.label, 'label') ?? '',
-        // Rocket.Chat asks for the scope 'visitor' and for any visibility but 'hidden'; nothing is neither.
+        // Rocket.Chat wants the scope 'visitor' and any visibility but 'hidden', so a missing scope is another one.
         textOrNull(document.scope, 'scope') ?? '',
         textOrNull(document.visibility, 'visibility') ?? 'visible',
         flag(document.required, 'required', false),
@@ -24,12 +23,12 @@ const customFields: Collection = {
       ])
       const problem = problemOf(regexp)
       if (problem !== undefined) warn(`the pattern ${regexp} of the custom field ${id} fits no value: ${problem}`)
-      return toOutcome(isNew)
+      return outcome
     }
   }
 }
 
-/** Why a pattern never fits, so that every update with a value for its field is refused. */
+/** Why a pattern never matches, so that every update with a value for its field is refused. */
 function problemOf (regexp: string): string | undefined {
   if (/^\/\^|\$\/[a-z]*$/.test(regexp)) return 'the slashes around it are taken for a part of it'
   try {
@@ -42,24 +41,25 @@ function problemOf (regexp: string): string | undefined {
 
 const permissions: Collection = {
   name: 'permissions',
-  source: sources.permissions,
   prepare: (database) => {
     const remove = database.prepare('DELETE FROM omnichannel_role_permission WHERE permission = ?')
     const insert = database.prepare('INSERT INTO omnichannel_role_permission (permission, role) VALUES (?, ?) ON CONFLICT DO NOTHING')
     return (document) => {
       const permission = idOf(document)
-      const roles = list(document.roles, 'roles').map((role) => text(role, 'roles'))
+      const roles = readRoles(document)
       const isNew = remove.run(permission).changes === 0
       for (const role of roles) insert.run(permission, role)
-      return toOutcome(isNew)
+      return isNew ? 'new' : 'updated'
     }
   }
 }
 
-/** Documents of users to users, with their roles and their tokens. */
+function readRoles (document: Document): string[] {
+  return list(document.roles, 'roles').map((role) => text(role, 'roles'))
+}
+
 const users: Collection = {
   name: 'users',
-  source: sources.users,
   prepare: (database) => {
     const putUser = prepareUpsert(database, 'omnichannel_user', ['id', 'username', 'name', 'active'])
     const removeRoles = database.prepare('DELETE FROM omnichannel_user_role WHERE user_id = ?')
@@ -67,25 +67,28 @@ const users: Collection = {
     const replaceTokens = prepareTokens(database)
     return (document) => {
       const id = idOf(document)
-      const user = [
-        id,
-        textOrNull(document.username, 'username') ?? '',
-        textOrNull(document.name, 'name') ?? '',
-        flag(document.active, 'active', true)
-      ]
-      const roles = list(document.roles, 'roles').map((role) => text(role, 'roles'))
+      const username = textOrNull(document.username, 'username') ?? ''
+      const name = textOrNull(document.name, 'name') ?? ''
+      const active = flag(document.active, 'active', true)
+      const roles = readRoles(document)
       const tokens = readTokens(document)
 
-      const isNew = putUser(user)
+      const outcome = putUser([id, username, name, active])
       removeRoles.run(id)
       for (const role of roles) insertRole.run(id, role)
       replaceTokens(id, tokens)
-      return toOutcome(isNew)
+      return outcome
     }
   }
 }
 
-/** The personal access tokens, so that API clients go on working. Sessions of browsers are not among them. */
+interface Token {
+  hash: string
+  name: string
+  createdAt: string
+}
+
+/** The personal access tokens, so that API clients go on working. Sessions of browsers are not imported. */
 function readTokens (user: Document): Token[] {
   const { loginTokens } = object(object(user.services, 'services').resume, 'services.resume')
   return list(loginTokens, 'loginTokens')
@@ -94,30 +97,22 @@ function readTokens (user: Document): Token[] {
     .map((token) => ({
       hash: text(token.hashedToken, 'loginTokens.hashedToken'),
       name: textOrNull(token.name, 'loginTokens.name') ?? '',
-      // Rocket.Chat's personal access tokens carry the time only since some version.
-      when: timeOrNull(token.when ?? token.createdAt, 'loginTokens.when') ?? new Date().toISOString()
+      // Older versions of Rocket.Chat store no time.
+      createdAt: timeOrNull(token.when ?? token.createdAt, 'loginTokens.when') ?? new Date().toISOString()
     }))
 }
 
-interface Token {
-  hash: string
-  name: string
-  when: string
-}
-
 /**
- * The tokens that an import has brought. One that is missing in a later export is removed here too; one that was made here stays.
+ * Returns what gives a user the tokens of its document, in place of those of an earlier import. The imported tokens have a table of
+ * their own, so that a token that was made here stays.
  */
-const importedTokens = `
-  CREATE TABLE IF NOT EXISTS omnichannel_imported_token (
-    user_id      TEXT NOT NULL,
-    hashed_token TEXT NOT NULL,
-    PRIMARY KEY (user_id, hashed_token)
-  ) STRICT, WITHOUT ROWID`
-
-/** Returns what gives a user the tokens of its document, in place of those that an earlier import brought. */
 function prepareTokens (database: Database.Database): (userId: string, tokens: Token[]) => void {
-  database.exec(importedTokens)
+  database.exec(`
+    CREATE TABLE IF NOT EXISTS omnichannel_imported_token (
+      user_id      TEXT NOT NULL,
+      hashed_token TEXT NOT NULL,
+      PRIMARY KEY (user_id, hashed_token)
+    ) STRICT, WITHOUT ROWID`)
   const removeGone = database.prepare(`
     DELETE FROM omnichannel_auth_token
     WHERE user_id = :userId
@@ -129,8 +124,8 @@ function prepareTokens (database: Database.Database): (userId: string, tokens: T
   return (userId, tokens) => {
     removeGone.run({ userId, hashes: JSON.stringify(tokens.map(({ hash }) => hash)) })
     forget.run(userId)
-    for (const { hash, name, when } of tokens) {
-      put([hash, userId, name, when])
+    for (const { hash, name, createdAt } of tokens) {
+      put([hash, userId, name, createdAt])
       remember.run(userId, hash)
     }
   }
@@ -138,7 +133,6 @@ function prepareTokens (database: Database.Database): (userId: string, tokens: T
 
 const rooms: Collection = {
   name: 'rooms',
-  source: sources.rooms,
   wanted: "omnichannel rooms (t: 'l' with a contactId)",
   prepare: (database) => {
     const put = prepareUpsert(database, 'omnichannel_room', ['id', 'contact_id', 'fname', 'updated_at'])
@@ -146,43 +140,34 @@ const rooms: Collection = {
       const id = idOf(document)
       const contactId = textOrNull(document.contactId, 'contactId')
       if (document.t !== 'l' || contactId === null) return 'ignored'
-      return toOutcome(put([id, contactId, textOrNull(document.fname, 'fname') ?? '', readUpdated(document)]))
+      return put([id, contactId, textOrNull(document.fname, 'fname') ?? '', readUpdatedAt(document)])
     }
   }
 }
 
-const subscriptions = ofVisitors('subscriptions', sources.subscriptions, 'omnichannel_subscription', ['name', 'fname'])
-const inquiries = ofVisitors('inquiries', sources.inquiries, 'omnichannel_inquiry', ['name'])
+const subscriptions = ofVisitors('subscriptions', 'omnichannel_subscription', ['name', 'fname'])
+const inquiries = ofVisitors('inquiries', 'omnichannel_inquiry', ['name'])
 
-function ofVisitors (name: string, source: string, table: string, names: string[]): Collection {
+function ofVisitors (collection: Collection['name'], table: string, names: string[]): Collection {
   return {
-    name,
-    source,
-    wanted: `${name} of omnichannel rooms (with a visitor's v._id)`,
+    name: collection,
+    wanted: `${collection} of omnichannel rooms (with a visitor's v._id)`,
     prepare: (database) => {
       const put = prepareUpsert(database, table, ['id', 'room_id', 'visitor_id', ...names, 'updated_at'])
       return (document) => {
         const id = idOf(document)
         const visitorId = textOrNull(object(document.v, 'v')._id, 'v._id')
         if (visitorId === null) return 'ignored'
-        return toOutcome(put([
-          id,
-          textOrNull(document.rid, 'rid') ?? '',
-          visitorId,
-          ...names.map((name) => textOrNull(document[name], name) ?? ''),
-          readUpdated(document)
-        ]))
+        const texts = names.map((name) => textOrNull(document[name], name) ?? '')
+        return put([id, textOrNull(document.rid, 'rid') ?? '', visitorId, ...texts, readUpdatedAt(document)])
       }
     }
   }
 }
 
-function readUpdated (document: Document): string {
+function readUpdatedAt (document: Document): string {
   return timeOrNull(document._updatedAt ?? document.ts, '_updatedAt') ?? new Date().toISOString()
 }
 
-function toOutcome (isNew: boolean): Outcome {
-  return isNew ? 'new' : 'updated'
-}
-
+/** In the order of import. */
 export const collections: Collection[] = [customFields, permissions, users, contacts, rooms, subscriptions, inquiries]

@@ -1,6 +1,6 @@
-// Values as mongoexport writes them: MongoDB Extended JSON, canonical or relaxed. bson's EJSON says what a type wrapper holds,
-// but wrapper by wrapper: given the whole line it takes 2026-02-30 for 2 March and "12abc" for 12, loses what stands
-// beside a $oid, and takes twice as long for fields that nobody imports.
+// Reads values as mongoexport writes them: MongoDB Extended JSON, canonical or relaxed. bson's EJSON reads each type wrapper. It does
+// not read the whole line, because then it takes 2026-02-30 for 2 March and "12abc" for 12, drops what stands beside a $oid, and takes
+// twice as long, for fields that are not imported.
 
 import { Decimal128, EJSON, ObjectId } from 'bson'
 import { isTime } from '../command.js'
@@ -11,15 +11,15 @@ export class BadLineError extends CommandError {}
 
 export type Document = Record<string, unknown>
 
-// BSON allows no more either.
-const deepest = 100
+// BSON's own limit.
+const maxDepth = 100
 
-/** A value without its type wrappers: ids and times become text, numbers numbers, and half a surrogate pair U+FFFD, as over HTTP. */
+/** A value without its type wrappers: ids and times become text. A lone surrogate becomes U+FFFD, as over HTTP. */
 export function plain (value: unknown, depth = 0): unknown {
   if (typeof value === 'number') return storable(value)
   if (typeof value === 'string') return value.toWellFormed()
   if (typeof value !== 'object' || value === null) return value
-  if (depth > deepest) throw new BadLineError('is nested too deeply')
+  if (depth > maxDepth) throw new BadLineError('is nested too deeply')
   if (Array.isArray(value)) return value.map((item) => plain(item, depth + 1))
   const document = value as Document
   const keys = Object.keys(document)
@@ -28,7 +28,7 @@ export function plain (value: unknown, depth = 0): unknown {
   return Object.fromEntries(keys.map((key) => [key.toWellFormed(), plain(document[key], depth + 1)]))
 }
 
-/** What a wrapper holds. One of a type that no contact is made of stays as it is, like a key that only looks like one. */
+/** A wrapper of a type that contacts do not have stays as it is, and so does an unknown key that begins with $. */
 function unwrap (wrapper: Document, type: string, inner: unknown): unknown {
   if (type === '$date') return toTime(inner)
   const value = deserialize(wrapper)
@@ -53,25 +53,21 @@ function unreadable (wrapper: Document): BadLineError {
   return new BadLineError(`${text.length > 100 ? `${text.slice(0, 100)}…` : text} cannot be read`)
 }
 
-/** JSON has no other numbers: as text they are at least not lost. */
+/** JSON would store NaN and Infinity as null. */
 function storable (number: number): number | string {
   return Number.isFinite(number) ? number : String(number)
 }
 
-// What mongoexport writes for nearly all times. Days from the 29th on may not exist and take the long way.
+// mongoexport writes nearly all times like this. Days from the 29th on may not exist, so they are parsed.
 const usualTime = /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{3})?Z$/
 
 function toTime (value: unknown): string {
   if (typeof value === 'string' && usualTime.test(value)) return value.length === 24 ? value : value.replace('Z', '.000Z')
   const time = new Date(typeof value === 'number' || isTime(value) ? value : NaN)
-  // Outside of these years ISO 8601 is written with a sign, which SQLite does not read.
+  // ISO 8601 writes other years with a sign, which SQLite does not read.
   const year = time.getUTCFullYear()
   if (!(year >= 0 && year <= 9999)) throw new BadLineError(`${JSON.stringify(value)} is not a time`)
   return time.toISOString()
-}
-
-function isAbsent (value: unknown): value is null | undefined {
-  return value === undefined || value === null
 }
 
 /** @throws {BadLineError} when it is absent or not text */
@@ -81,10 +77,10 @@ export function text (value: unknown, name: string): string {
   return read
 }
 
-/** @throws {BadLineError} when it is not a text that is somebody's id */
+/** @throws {BadLineError} when it cannot be an id */
 export function idOf (document: Document): string {
   const { _id } = document
-  // As U+FFFD, all such ids would be one.
+  // With U+FFFD in their place, different ids would become one.
   if (typeof _id === 'string' && !_id.isWellFormed()) throw new BadLineError('_id holds half of a character')
   const id = text(_id, '_id')
   if (id === '') throw new BadLineError('_id is empty')
@@ -92,35 +88,33 @@ export function idOf (document: Document): string {
 }
 
 export function textOrNull (value: unknown, name: string): string | null {
-  const read = plain(value)
-  if (isAbsent(read)) return null
-  if (typeof read !== 'string') throw new BadLineError(`${name} is not text`)
+  const read = plain(value) ?? null
+  if (read !== null && typeof read !== 'string') throw new BadLineError(`${name} is not text`)
   return read
 }
 
 export function timeOrNull (value: unknown, name: string): string | null {
-  const read = plain(value)
-  if (isAbsent(read)) return null
-  if (typeof read !== 'string' && typeof read !== 'number') throw new BadLineError(`${name} is not a time`)
-  return toTime(read)
+  const read = plain(value) ?? null
+  if (read !== null && typeof read !== 'string' && typeof read !== 'number') throw new BadLineError(`${name} is not a time`)
+  return read === null ? null : toTime(read)
 }
 
+/** True and false as SQLite has them. */
 export function flag (value: unknown, name: string, fallback: boolean): number {
-  const read = plain(value)
-  if (isAbsent(read)) return Number(fallback)
+  const read = plain(value) ?? fallback
   if (typeof read !== 'boolean') throw new BadLineError(`${name} is not true or false`)
   return Number(read)
 }
 
 export function list (value: unknown, name: string): unknown[] {
-  if (Array.isArray(value)) return value
-  if (isAbsent(plain(value))) return []
-  throw new BadLineError(`${name} is not a list`)
+  const read = Array.isArray(value) ? value : plain(value) ?? []
+  if (!Array.isArray(read)) throw new BadLineError(`${name} is not a list`)
+  return read
 }
 
-/** An object whose values are still wrapped, unless they went through `plain`; empty where it is absent. */
+/** An object whose values still have their type wrappers; empty when it is absent. */
 export function object (value: unknown, name: string): Document {
-  if (isAbsent(value)) return {}
-  if (typeof value !== 'object' || Array.isArray(value)) throw new BadLineError(`${name} is not an object`)
-  return value as Document
+  const read = value ?? {}
+  if (typeof read !== 'object' || Array.isArray(read)) throw new BadLineError(`${name} is not an object`)
+  return read as Document
 }

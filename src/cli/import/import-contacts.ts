@@ -1,53 +1,49 @@
-// A document of rocketchat_livechat_contact to a contact's rows. All is read before anything is written, so a bad
-// line leaves nothing behind.
+// Stores a document of rocketchat_livechat_contact in the tables of contacts.
 
 import type Database from 'better-sqlite3'
-import { prepareUpsert, sources, type Collection, type Outcome } from './collection.js'
+import { prepareUpsert, type Collection } from './collection.js'
 import { flag, idOf, list, object, plain, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
-
-const sourceTypes = ['widget', 'email', 'sms', 'app', 'api', 'other']
 
 const contactColumns = [
   'id', 'name', 'contact_manager', 'custom_fields', 'conflicting_fields', 'unknown', 'pre_registration',
   'last_chat_id', 'last_chat_at', 'enabled', 'created_at', 'updated_at'
 ]
+const channelColumns = [
+  'name', 'visitor_id', 'source_type', 'source_id', 'blocked', 'verified', 'verified_at', 'field', 'value', 'details',
+  'last_chat_id', 'last_chat_at'
+]
 
 export const contacts: Collection = {
   name: 'contacts',
-  source: sources.contacts,
   prepare: (database) => {
     const putContact = prepareUpsert(database, 'omnichannel_contact', contactColumns, ', version = version + 1')
-    const emails = prepareList(database, 'omnichannel_contact_email', ['address'])
-    const phones = prepareList(database, 'omnichannel_contact_phone', ['phone_number'])
-    const channels = prepareList(database, 'omnichannel_contact_channel', [
-      'name', 'visitor_id', 'source_type', 'source_id', 'blocked', 'verified', 'verified_at', 'field', 'value', 'details',
-      'last_chat_id', 'last_chat_at'
-    ])
+    const putEmails = prepareList(database, 'omnichannel_contact_email', ['address'])
+    const putPhones = prepareList(database, 'omnichannel_contact_phone', ['phone_number'])
+    const putChannels = prepareList(database, 'omnichannel_contact_channel', channelColumns)
+    return (document) => {
+      const id = idOf(document)
+      const contact = readContact(id, document)
+      const emails = list(document.emails, 'emails').map((email) => [text(object(email, 'emails').address, 'emails.address')])
+      const phones = list(document.phones, 'phones').map((phone) => [text(object(phone, 'phones').phoneNumber, 'phones.phoneNumber')])
+      const channels = list(document.channels, 'channels').map((channel) => readChannel(object(channel, 'channels')))
 
-    return (document): Outcome => {
-      const contact = readContact(document)
-      const id = contact[0] as string
-      const addresses = list(document.emails, 'emails').map((email) => [text(object(email, 'emails').address, 'emails.address')])
-      const numbers = list(document.phones, 'phones').map((phone) => [text(object(phone, 'phones').phoneNumber, 'phones.phoneNumber')])
-      const channelRows = list(document.channels, 'channels').map((channel) => readChannel(object(channel, 'channels')))
-
-      const isNew = putContact(contact)
-      emails.put(id, addresses, isNew)
-      phones.put(id, numbers, isNew)
-      channels.put(id, channelRows, isNew)
-      return isNew ? 'new' : 'updated'
+      const outcome = putContact(contact)
+      putEmails(id, emails, outcome === 'new')
+      putPhones(id, phones, outcome === 'new')
+      putChannels(id, channels, outcome === 'new')
+      return outcome
     }
   }
 }
 
-/** The same collection, which also notes the ids of its documents. */
-export function noting (collection: Collection, ids: Set<string>): Collection {
+/** The same collection, which also collects the ids of its documents. */
+export function collectIds (collection: Collection, ids: Set<string>): Collection {
   return {
     ...collection,
-    prepare: (...given) => {
-      const put = collection.prepare(...given)
+    prepare: (...args) => {
+      const store = collection.prepare(...args)
       return (document) => {
-        const outcome = put(document)
+        const outcome = store(document)
         ids.add(idOf(document))
         return outcome
       }
@@ -65,12 +61,12 @@ export function disableMissing (database: Database.Database, exported: Set<strin
   return missing.length
 }
 
-function readContact (document: Document): unknown[] {
+function readContact (id: string, document: Document): unknown[] {
   const manager = textOrNull(document.contactManager, 'contactManager')
   const updatedAt = timeOrNull(document._updatedAt, '_updatedAt')
   const createdAt = timeOrNull(document.createdAt, 'createdAt') ?? updatedAt ?? new Date().toISOString()
   return [
-    idOf(document),
+    id,
     textOrNull(document.name, 'name') ?? '',
     manager === '' ? null : manager,
     JSON.stringify(object(plain(document.customFields), 'customFields')),
@@ -89,6 +85,8 @@ function readConflict (conflict: unknown): object {
   const read = plain(value) ?? ''
   return { field: text(field, 'conflictingFields.field'), value: typeof read === 'string' ? read : JSON.stringify(read) }
 }
+
+const sourceTypes = ['widget', 'email', 'sms', 'app', 'api', 'other']
 
 function readChannel (channel: Document): unknown[] {
   const visitor = object(channel.visitor, 'channels.visitor')
@@ -110,7 +108,7 @@ function readChannel (channel: Document): unknown[] {
   ]
 }
 
-/** Both or neither: a chat without its time is not shown. */
+/** Both or neither: the API does not show a chat without its time. */
 function readLastChat (lastChat: unknown): Array<string | null> {
   const { _id, ts } = object(lastChat, 'lastChat')
   const id = textOrNull(_id, 'lastChat._id')
@@ -118,18 +116,13 @@ function readLastChat (lastChat: unknown): Array<string | null> {
   return id === null || at === null ? [null, null] : [id, at]
 }
 
-interface List {
-  put: (contactId: string, rows: unknown[][], isNew: boolean) => void
-}
-
-function prepareList (database: Database.Database, table: string, columns: string[]): List {
+/** Returns what replaces a list of a contact. */
+function prepareList (database: Database.Database, table: string, columns: string[]): (contactId: string, rows: unknown[][], isNew: boolean) => void {
   const remove = database.prepare(`DELETE FROM ${table} WHERE contact_id = ?`)
   const insert = database.prepare(
     `INSERT INTO ${table} (contact_id, position, ${columns.join(', ')}) VALUES (?, ?, ${columns.map(() => '?').join(', ')})`)
-  return {
-    put: (contactId, rows, isNew) => {
-      if (!isNew) remove.run(contactId)
-      rows.forEach((row, position) => insert.run(contactId, position, row))
-    }
+  return (contactId, rows, isNew) => {
+    if (!isNew) remove.run(contactId)
+    rows.forEach((row, position) => insert.run(contactId, position, row))
   }
 }

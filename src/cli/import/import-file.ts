@@ -1,5 +1,5 @@
-// One file into the database, in one transaction unless batches are asked for. The file is read as a stream and the
-// transaction stays open meanwhile: nobody else uses this handle.
+// Imports one file, in one transaction or in batches. The file is read as a stream while the transaction is open: nothing else uses
+// this handle.
 
 import type Database from 'better-sqlite3'
 import { addAbortSignal, type Readable } from 'node:stream'
@@ -8,14 +8,14 @@ import type { Io } from '../command.js'
 import { CommandError, InterruptedError } from '../errors.js'
 import { createProgress, print, report } from '../output.js'
 import type { Collection, Outcome } from './collection.js'
-import { readLines, type Line } from './lines.js'
+import { readLines } from './lines.js'
 import { prepareStore } from './store-line.js'
 
 export interface ExportFile {
   collection: Collection
   /** - for stdin */
   file: string
-  /** Where it is known beforehand. */
+  /** Unless it is a pipe. */
   bytes?: number
 }
 
@@ -26,39 +26,30 @@ export interface ImportSettings {
   dryRun: boolean
 }
 
-const longestHold = 50 // ms
-// A server that waits for the write lock looks again after 16 ms at most, and its timer may be late.
-const gap = 25 // ms
-const longestWait = 20 // ms
-
 type Counts = Record<Outcome | 'skipped', number>
 
-/**
- * Imports a file and says what became of it.
- *
- * @throws {CommandError}
- */
+/** @throws {CommandError} */
 export async function importFile (
-  database: Database.Database, { collection, file, bytes }: ExportFile, stream: Readable, settings: ImportSettings, io: Io, signal: AbortSignal
+  database: Database.Database, { collection, file, bytes }: ExportFile, input: Readable, settings: ImportSettings, io: Io, signal: AbortSignal
 ): Promise<Counts> {
-  const lines = readLines(addAbortSignal(signal, stream))
-  const progress = createProgress(io.stderr, collection.name, bytes)
-  const letOthersIn = yieldWriteLock(signal)
+  const lines = readLines(addAbortSignal(signal, input))
+  const progress = createProgress(io, collection.name, { totalBytes: bytes })
+  const letOthersWrite = yieldWriteLock(signal)
   const counts: Counts = { new: 0, updated: 0, ignored: 0, skipped: 0 }
   const inBatches = settings.batch !== Infinity
   let store: ReturnType<typeof prepareStore> | undefined
   let restoreIndexes: Array<() => void> = []
   let number = 0
   let committed = 0
-  const tell = (sentence: string): void => {
-    progress.clear()
-    report(io, `${file}, line ${number}: ${sentence}`)
-  }
+
   const begin = (): ReturnType<typeof prepareStore> => {
     if (!database.inTransaction) database.exec('BEGIN IMMEDIATE')
     if (store !== undefined) return store
     if (!inBatches) restoreIndexes = deferIndexes(database)
-    return store = prepareStore(database, collection, tell, settings.skipsBadLines)
+    return store = prepareStore(database, collection, (sentence) => {
+      progress.clear()
+      report(io, `${file}, line ${number}: ${sentence}`)
+    }, settings.skipsBadLines)
   }
   const commit = (): void => {
     if (database.inTransaction) database.exec('COMMIT')
@@ -68,18 +59,18 @@ export async function importFile (
   try {
     for (;;) {
       const next = lines.next()
-      // The lock is not held while the input has nothing ready; a file always has.
-      if (inBatches && bytes === undefined && !await isReady(next)) commit()
+      // Do not hold the write lock while the input has nothing ready.
+      if (inBatches && !await arrivesSoon(next)) commit()
       const { value, done } = await next
       if (done === true) break
       for (const line of value.lines) {
-        const put = begin()
+        const storeLine = begin()
         number++
-        if (isBlank(line)) continue
-        counts[put(line)]++
+        if (typeof line === 'string' && line.trim() === '') continue
+        counts[storeLine(line)]++
         if (number - committed >= settings.batch) {
           commit()
-          await letOthersIn()
+          await letOthersWrite()
         }
       }
       progress.advance(value.lines.length, value.bytes)
@@ -94,43 +85,28 @@ export async function importFile (
     if (database.inTransaction) database.exec('ROLLBACK')
     const where = number === 0 ? file : `${file}, line ${number}`
     const kept = committed === 0 ? 'nothing of this file was imported' : `the first ${committed} lines were imported`
-    if (signal.aborted) throw new InterruptedError(`${where}: interrupted; ${kept}`, signal.reason as NodeJS.Signals)
+    if (signal.aborted) throw new InterruptedError(`${where}: interrupted; ${kept}`, signal)
     throw new CommandError(`${where}: ${(error as Error).message}; ${kept}`, { cause: error })
   } finally {
     progress.clear()
   }
-  print(io, `${collection.name}: ${describe(counts, collection, progress.linesPerSecond())}${afterDryRun(settings)}\n`)
+  const figures = Object.entries(counts).map(([outcome, count]) => `${count} ${outcome}`).join(', ')
+  const hint = counts.ignored > 0 && counts.new + counts.updated === 0 ? `; no ${String(collection.wanted)} among ${counts.ignored}` : ''
+  print(io, `${collection.name}: ${figures} (${progress.perSecond()} lines/s)${hint}${dryRunNote(settings)}\n`)
   return counts
 }
 
-/** What to add to the sentence that says what was done. */
-export function afterDryRun ({ dryRun }: ImportSettings): string {
+export function dryRunNote ({ dryRun }: ImportSettings): string {
   return dryRun ? '; a dry run, nothing was written' : ''
 }
 
-function isBlank (line: Line): boolean {
-  return typeof line === 'string' && line.trim() === ''
-}
-
-/** Whether lines arrive before the write lock would be held for nothing. */
-async function isReady (lines: Promise<unknown>): Promise<boolean> {
-  const timer = new AbortController()
-  try {
-    return await Promise.race([lines.then(() => true), pause(longestWait, false, { signal: timer.signal })])
-  } finally {
-    timer.abort()
-  }
-}
-
-function describe (counts: Counts, { wanted }: Collection, linesPerSecond: number): string {
-  const figures = Object.entries(counts).map(([outcome, count]) => `${count} ${outcome}`).join(', ')
-  const isAllIgnored = counts.ignored > 0 && counts.new + counts.updated === 0
-  return `${figures} (${linesPerSecond} lines/s)${isAllIgnored ? `; no ${String(wanted)} among ${counts.ignored}` : ''}`
+async function arrivesSoon (lines: Promise<unknown>): Promise<boolean> {
+  return await Promise.race([lines.then(() => true), pause(20, false, { ref: false })])
 }
 
 /**
- * While contacts go into an empty database, their indexes are taken away: sorting once in the end is much faster than
- * inserting all over. Returns what puts each of them back; a rollback does too.
+ * Drops the indexes of contacts while the first contacts are imported: sorting once at the end is much faster than inserting in random
+ * order. Returns what puts each index back; a rollback does too.
  */
 function deferIndexes (database: Database.Database): Array<() => void> {
   const indexes = database.prepare<[], { name: string, sql: string }>(`
@@ -141,20 +117,21 @@ function deferIndexes (database: Database.Database): Array<() => void> {
   return indexes.map(({ sql }) => () => { database.exec(sql) })
 }
 
-/**
- * Returns what is awaited between two transactions. It leaves the write lock free for long enough to be found free; not
- * after every one of many small transactions, which would take hours.
- */
+const maxHold = 50 // ms
+// A server that waits for the write lock tries every 16 ms, and its timer may be late.
+const release = 25 // ms
+
+/** Returns what is awaited between two batches. It pauses only after `maxHold`: a pause after every small batch would take hours. */
 function yieldWriteLock (signal: AbortSignal): () => Promise<void> {
-  let since = performance.now()
+  let heldSince = performance.now()
   return async () => {
-    if (performance.now() - since < longestHold) return
-    await pause(gap, undefined, { signal })
-    since = performance.now()
+    if (performance.now() - heldSince < maxHold) return
+    await pause(release, undefined, { signal })
+    heldSince = performance.now()
   }
 }
 
-/** Rejects when a signal has arrived meanwhile. Signals are looked for between two turns, so one alone may not see it. */
+/** Rejects when a signal has arrived. Node.js looks for signals between two turns of the event loop, so one turn may miss it. */
 async function lookForSignals (signal: AbortSignal): Promise<void> {
   await nextTurn()
   await nextTurn(undefined, { signal })

@@ -1,20 +1,19 @@
 import type Database from 'better-sqlite3'
 import { CommandError } from '../errors.js'
-import type { Collection, Outcome } from './collection.js'
-import { collections } from './collections.js'
+import { sources, type Collection, type Outcome, type StoreDocument } from './collection.js'
 import { BadLineError, object, type Document } from './extended-json.js'
 import type { Line } from './lines.js'
 
 /**
- * Returns what stores a line. A bad one is thrown, or told and skipped; then each line has a savepoint, so that one which the
- * database refuses leaves nothing behind.
+ * Returns what stores a line. It throws what is wrong with a bad one, or reports and skips it. Then each line has a savepoint, because
+ * the database may refuse the second row of a line.
  */
 export function prepareStore (
   database: Database.Database, collection: Collection, tell: (sentence: string) => void, skipsBadLines: boolean
 ): (line: Line) => Outcome | 'skipped' {
-  const put = collection.prepare(database, (sentence) => { tell(`Warning: ${sentence}`) })
-  if (!skipsBadLines) return reader(collection, put)
-  const store = reader(collection, database.transaction(put))
+  const storeDocument = collection.prepare(database, (sentence) => { tell(`Warning: ${sentence}`) })
+  if (!skipsBadLines) return storeLine(collection, storeDocument)
+  const store = storeLine(collection, database.transaction(storeDocument))
   return (line) => {
     try {
       return store(line)
@@ -26,39 +25,34 @@ export function prepareStore (
   }
 }
 
-function reader (collection: Collection, put: (document: Document) => Outcome): (line: Line) => Outcome {
-  let isRight = false
+function storeLine ({ name }: Collection, storeDocument: StoreDocument): (line: Line) => Outcome {
+  let isRightFile = false
   return (line) => {
     const document = readDocument(line)
-    const source = detectCollection(document, collection.source)
-    // A single stray document is a bad line; when they begin like this the whole file is another one.
-    if (source !== undefined) throw new (isRight ? BadLineError : CommandError)(explain(source, collection))
-    const outcome = put(document)
-    isRight = true
+    const other = detectCollection(document, sources[name])
+    if (other !== undefined) {
+      const [option] = Object.entries(sources).find(([, source]) => source === other) ?? []
+      const sentence = `this is not one of the ${name} but looks like a document of ${other}, ` +
+        (option === undefined ? 'which is not imported' : `which goes to --${option}`)
+      // A file that begins like this is the wrong one; later it is one bad line.
+      throw new (isRightFile ? BadLineError : CommandError)(sentence)
+    }
+    const outcome = storeDocument(document)
+    isRightFile = true
     return outcome
   }
 }
 
-function explain (source: string, { name }: Collection): string {
-  const other = collections.find((collection) => collection.source === source)
-  const hint = other === undefined ? 'which is not imported' : `which goes to --${other.name}`
-  return `this is not one of the ${name} but looks like a document of ${source}, ${hint}`
-}
-
-/** Also what the database has against a row, unless a trigger of the host said so or the whole transaction is gone. */
+/** Also a row that the database refuses, but not when a trigger of the host refuses it or ends the whole transaction. */
 function isBadLine (error: unknown, database: Database.Database): error is Error {
   const { code } = error as { code?: unknown }
   return error instanceof BadLineError || (/^SQLITE_CONSTRAINT(?!_TRIGGER)/.test(String(code)) && database.inTransaction)
 }
 
-/**
- * The document of a line, its values still wrapped.
- *
- * @throws {BadLineError}
- */
+/** @throws {BadLineError} */
 function readDocument (line: Line): Document {
   if (typeof line !== 'string') throw line
-  // A byte order mark begins a file, and a line where two files were put together.
+  // A byte order mark begins a file, and a line in the middle where two files were joined.
   const json = line.replace(/^\uFEFF/, '')
   if (json.startsWith('[')) throw new BadLineError('this is a JSON array and not JSON lines: export without --jsonArray')
   if (json.trimEnd() === '{') throw new BadLineError('this is a document over several lines: export without --pretty')
@@ -73,21 +67,21 @@ function parse (json: string): unknown {
   }
 }
 
-// What the documents of a collection have and those of the others have not, to notice a file that was given to the wrong
-// option. Only keys that Rocket.Chat always writes: a document that has none of them is taken at its option's word.
+const usersHave = ['username', 'name', 'active', 'type', 'status', 'emails', 'createdAt']
 
-type Shape = (document: Document) => boolean
-
-/** By Rocket.Chat's names. The first two are not imported, and easily taken for one that is. */
-const shapes: Record<string, Shape> = {
+/**
+ * Tells the collections apart by keys that Rocket.Chat always writes, to notice a file that was given to the wrong option. The first
+ * two are not imported, and easily taken for one that is.
+ */
+const looksLike: Record<string, (document: Document) => boolean> = {
   rocketchat_livechat_visitor: (document) => hasOne(document, 'token', 'visitorEmails'),
   rocketchat_message: (document) => hasAll(document, 'rid', 'msg'),
   rocketchat_livechat_custom_field: (document) => hasOne(document, 'visibility', 'regexp') || hasAll(document, 'scope', 'label'),
-  // Users have roles too. The id of a permission has hyphens, as in view-livechat-contact, and it has little else.
+  // Users have roles too. The id of a permission has hyphens, as in view-livechat-contact, and it has few other keys.
   rocketchat_permissions: (document) =>
-    hasAll(document, 'roles') && isHyphened(document._id) && !hasOne(document, 'services', ...ofUsers),
+    hasAll(document, 'roles') && String(document._id).includes('-') && !hasOne(document, 'services', ...usersHave),
   users: (document) =>
-    (hasOne(document, 'services', 'username') || (hasAll(document, 'roles') && hasOne(document, ...ofUsers))) &&
+    (hasOne(document, 'services', 'username') || (hasAll(document, 'roles') && hasOne(document, ...usersHave))) &&
     !hasOne(document, 'token', 'visitorEmails'),
   rocketchat_livechat_contact: (document) =>
     hasOne(document, 'unknown', 'channels', 'conflictingFields') && !hasOne(document, 'token', 'rid'),
@@ -97,12 +91,10 @@ const shapes: Record<string, Shape> = {
     hasAll(document, 'rid', 'v') && hasOne(document, 'status', 'message', 'queueOrder') && !hasOne(document, 'u', 'msg')
 }
 
-const ofUsers = ['username', 'name', 'active', 'type', 'status', 'emails', 'createdAt']
-
-/** The collection that a document must be of, judging by its keys, when it is not of the one that was expected. */
+/** The other collection that a document must be of, judging by its keys. */
 function detectCollection (document: Document, expected: string): string | undefined {
-  if (shapes[expected]?.(document) === true) return undefined
-  return Object.keys(shapes).find((source) => shapes[source]?.(document))
+  if (looksLike[expected]?.(document) === true) return undefined
+  return Object.keys(looksLike).find((source) => looksLike[source]?.(document))
 }
 
 function hasOne (document: Document, ...keys: string[]): boolean {
@@ -111,8 +103,4 @@ function hasOne (document: Document, ...keys: string[]): boolean {
 
 function hasAll (document: Document, ...keys: string[]): boolean {
   return keys.every((key) => Object.hasOwn(document, key))
-}
-
-function isHyphened (id: unknown): boolean {
-  return typeof id === 'string' && id.includes('-')
 }

@@ -1,4 +1,4 @@
-// What the server does with connections that Node.js and Fastify leave to it.
+// Connections: what Node.js and Fastify do not limit or answer.
 
 import type { ConnectionError, FastifyInstance, FastifyRequest } from 'fastify'
 import { STATUS_CODES } from 'node:http'
@@ -6,20 +6,20 @@ import type { Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 
-const maxWaiting = 10_485_760 // bytes
-const perRequest = 4096 // bytes, beside its body
-const maxBody = 262_144 // bytes, the plugin's bodyLimit
+const maxUnansweredBytes = 10_485_760
+const headerBytes = 4096
+const maxBodyBytes = 262_144 // the plugin's bodyLimit
 
-/** Ends a connection that sends faster than it is answered. Node.js reads on, however many of its requests wait. */
+/** Ends a connection that sends faster than it is answered. Node.js would go on reading, however many of its requests wait. */
 export function limitPipelining (app: FastifyInstance): void {
-  const waiting = new WeakMap<Socket, number>()
+  const unanswered = new WeakMap<Socket, number>()
   const add = ({ raw: { socket } }: FastifyRequest, bytes: number): number => {
-    const sum = (waiting.get(socket) ?? 0) + bytes
-    waiting.set(socket, sum)
+    const sum = (unanswered.get(socket) ?? 0) + bytes
+    unanswered.set(socket, sum)
     return sum
   }
   app.addHook('onRequest', (request, _reply, done) => {
-    if (add(request, sizeOf(request)) <= maxWaiting) done()
+    if (add(request, sizeOf(request)) <= maxUnansweredBytes) done()
     else request.raw.socket.destroy()
   })
   app.addHook('onSend', (request, _reply, _payload, done) => {
@@ -29,14 +29,14 @@ export function limitPipelining (app: FastifyInstance): void {
 }
 
 function sizeOf ({ headers }: FastifyRequest): number {
-  return perRequest + (headers['transfer-encoding'] === undefined ? Math.min(Number(headers['content-length'] ?? 0), maxBody) : maxBody)
+  return headerBytes + (headers['transfer-encoding'] === undefined ? Math.min(Number(headers['content-length'] ?? 0), maxBodyBytes) : maxBodyBytes)
 }
 
-const drainTimeout = 1000 // ms
+const drainTimeoutMs = 1000
 
 /**
- * Lets a server that closes say so on its last answers, with `connection: close`, before it ends connections: a client whose next request
- * is on its way would find its connection reset.
+ * On close, sends `connection: close` with the last answers and waits for clients to hang up. Closing at once would reset a connection
+ * on which the next request is on its way.
  */
 export function drainOnClose (app: FastifyInstance): void {
   let isClosing = false
@@ -48,27 +48,24 @@ export function drainOnClose (app: FastifyInstance): void {
   })
   app.addHook('onSend', (request, reply, _payload, done) => {
     if (isClosing) {
-      // Fastify has said it to every request that came since. What was sent after this one is still to be answered.
+      // Only the last of several pipelined requests may close. Fastify sets the header for each.
       if (newest.get(request.raw.socket) === request) void reply.header('connection', 'close')
       else reply.raw.removeHeader('connection')
     }
     done()
   })
-  // Before this, Fastify still listens.
+  // Fastify stops listening only after this hook.
   app.addHook('preClose', async () => {
     isClosing = true
     const countConnections = promisify(app.server.getConnections.bind(app.server))
-    const end = performance.now() + drainTimeout
+    const end = performance.now() + drainTimeoutMs
     while (await countConnections() > 0 && performance.now() < end) await pause(10)
   })
 }
 
 const statuses: Record<string, number> = { ERR_HTTP_REQUEST_TIMEOUT: 408, HPE_CHUNK_EXTENSIONS_OVERFLOW: 413, HPE_HEADER_OVERFLOW: 431 }
 
-/**
- * Answers what cannot be read as HTTP, which reaches no route. Fastify would log its raw bytes at level trace, and a token may be
- * among them.
- */
+/** Answers bytes that are not HTTP. Fastify's own handler would log them at level trace, and they may hold a token. */
 export function answerClientError (this: FastifyInstance, { code, message }: ConnectionError, socket: Socket): void {
   if (code === 'ECONNRESET' || socket.destroyed) return
   const status = statuses[code] ?? 400

@@ -1,7 +1,6 @@
-// What `serve --demo` shows: a contact with all that hangs on one. Its names are those of the documentation page's
-// examples.
+// The data of `serve --demo`: a contact with everything that can belong to one. The examples of the documentation page use its names.
 
-import type { Kysely } from 'kysely'
+import type { Insertable, Kysely } from 'kysely'
 import type { Tables } from '../../store/tables.js'
 import { CommandError } from '../errors.js'
 import { issueToken } from '../token.js'
@@ -10,30 +9,50 @@ export const demoUser = 'ann'
 const demoContact = 'maria'
 const demoToken = 'serve --demo'
 
+type Rows = { [Table in keyof Tables]?: Array<Insertable<Tables[Table]>> }
+
+function demoRows (): Rows {
+  const contact = { contact_id: demoContact, position: 0 }
+  const chat = { last_chat_id: 'room-1', last_chat_at: new Date().toISOString() }
+  return {
+    omnichannel_user: [{ id: demoUser, username: demoUser, name: 'Ann Lee' }],
+    omnichannel_user_role: [{ user_id: demoUser, role: 'livechat-agent' }],
+    omnichannel_custom_field: [
+      { id: 'plan', label: 'Plan', required: 1, regexp: '^(free|silver|gold)$' },
+      { id: 'customerNumber', label: 'Customer number', required: 0, regexp: '^[0-9]{4,10}$' }
+    ],
+    omnichannel_contact: [{
+      id: demoContact, name: 'Maria', custom_fields: '{"plan":"silver"}', conflicting_fields: '[{"field":"name","value":"Mary"}]', unknown: 1, ...chat
+    }],
+    omnichannel_contact_email: [{ ...contact, address: 'maria@example.com' }],
+    omnichannel_contact_phone: [{ ...contact, phone_number: '+1 555 0100' }],
+    omnichannel_contact_channel: [{
+      ...contact, name: 'Live chat', visitor_id: 'visitor-1', source_type: 'widget', details: '{"type":"widget","label":"example.com"}', ...chat
+    }],
+    omnichannel_room: [{ id: 'room-1', contact_id: demoContact, fname: 'Maria' }],
+    omnichannel_subscription: [{ id: 'subscription-1', room_id: 'room-1', visitor_id: 'visitor-1', name: 'Maria', fname: 'Maria' }]
+  }
+}
+
 /**
- * Fills an empty database; one that holds the demo stays as it is.
+ * Fills an empty database. One that holds the demo stays as it is.
  *
- * @throws {CommandError} when somebody else's data is in it
+ * @throws {CommandError} when it holds other data
  */
 export async function fillDemo (db: Kysely<Tables>, file: string): Promise<void> {
   await db.transaction().execute(async (transaction) => {
-    if (!await putMark(transaction)) return
+    // This row marks the demo, because others may have a Maria too. It is written first, so that two starts wait for each other.
+    const { numInsertedOrUpdatedRows } = await transaction
+      .insertInto('omnichannel_inquiry')
+      .values({ id: 'demo-inquiry', room_id: 'room-1', visitor_id: 'visitor-1', name: 'Maria' })
+      .onConflict((conflict) => conflict.doNothing())
+      .executeTakeFirstOrThrow()
+    if (numInsertedOrUpdatedRows === 0n) return
     if (!await isEmpty(transaction)) {
       throw new CommandError(`${file} holds other data than the demo: leave --demo out, or name a new file with --database`)
     }
-    await putUser(transaction)
-    await putContact(transaction)
+    for (const [table, rows] of Object.entries(demoRows())) await transaction.insertInto(table as keyof Tables).values(rows).execute()
   })
-}
-
-/** The demo is known by its inquiry, because there is a Maria elsewhere too. Written first, so that two starts take turns. */
-async function putMark (db: Kysely<Tables>): Promise<boolean> {
-  const { numInsertedOrUpdatedRows } = await db
-    .insertInto('omnichannel_inquiry')
-    .values({ id: 'demo-inquiry', room_id: 'room-1', visitor_id: 'visitor-1', name: 'Maria', updated_at: now() })
-    .onConflict((conflict) => conflict.doNothing())
-    .executeTakeFirstOrThrow()
-  return numInsertedOrUpdatedRows === 1n
 }
 
 async function isEmpty (db: Kysely<Tables>): Promise<boolean> {
@@ -43,60 +62,7 @@ async function isEmpty (db: Kysely<Tables>): Promise<boolean> {
   return true
 }
 
-async function putUser (db: Kysely<Tables>): Promise<void> {
-  await db.insertInto('omnichannel_user').values({ id: demoUser, username: demoUser, name: 'Ann Lee', active: 1 }).execute()
-  await db.insertInto('omnichannel_user_role').values({ user_id: demoUser, role: 'livechat-agent' }).execute()
-}
-
-async function putContact (db: Kysely<Tables>): Promise<void> {
-  const chat = { last_chat_id: 'room-1', last_chat_at: now() }
-  const field = { scope: 'visitor', visibility: 'visible' }
-  await db.insertInto('omnichannel_custom_field').values([
-    { id: 'plan', label: 'Plan', required: 1, regexp: '^(free|silver|gold)$', ...field },
-    { id: 'customerNumber', label: 'Customer number', required: 0, regexp: '^[0-9]{4,10}$', ...field }
-  ]).execute()
-  await db.insertInto('omnichannel_contact').values({
-    id: demoContact,
-    name: 'Maria',
-    contact_manager: null,
-    custom_fields: '{"plan":"silver"}',
-    conflicting_fields: '[{"field":"name","value":"Mary"}]',
-    unknown: 1,
-    pre_registration: 0,
-    ...chat,
-    enabled: 1,
-    version: 1,
-    created_at: now(),
-    updated_at: now()
-  }).execute()
-  await db.insertInto('omnichannel_contact_email').values({ contact_id: demoContact, position: 0, address: 'maria@example.com' }).execute()
-  await db.insertInto('omnichannel_contact_phone').values({ contact_id: demoContact, position: 0, phone_number: '+1 555 0100' }).execute()
-  await db.insertInto('omnichannel_contact_channel').values({
-    contact_id: demoContact,
-    position: 0,
-    name: 'Live chat',
-    visitor_id: 'visitor-1',
-    source_type: 'widget',
-    source_id: null,
-    blocked: 0,
-    verified: 0,
-    verified_at: null,
-    field: null,
-    value: null,
-    details: '{"type":"widget","label":"example.com"}',
-    ...chat
-  }).execute()
-  await db.insertInto('omnichannel_room').values({ id: 'room-1', contact_id: demoContact, fname: 'Maria', updated_at: now() }).execute()
-  await db.insertInto('omnichannel_subscription').values({
-    id: 'subscription-1', room_id: 'room-1', visitor_id: 'visitor-1', name: 'Maria', fname: 'Maria', updated_at: now()
-  }).execute()
-}
-
-function now (): string {
-  return new Date().toISOString()
-}
-
-/** A new token for the demo's user; the one of the last start ends with this. */
+/** A new token for the demo's user. The token of the last start ends. */
 export async function issueDemoToken (db: Kysely<Tables>): Promise<string> {
   return await db.transaction().execute(async (transaction) => {
     await transaction.deleteFrom('omnichannel_auth_token').where('user_id', '=', demoUser).where('name', '=', demoToken).execute()
@@ -104,7 +70,7 @@ export async function issueDemoToken (db: Kysely<Tables>): Promise<string> {
   })
 }
 
-/** The update of the demo contact, on one line, ready to paste. */
+/** Updates the demo contact; on one line, ready to paste. */
 export function demoCurl (url: string, token: string): string {
   const body = {
     contactId: demoContact,

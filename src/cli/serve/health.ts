@@ -1,31 +1,32 @@
 import type Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
-import type { Opened } from '../command.js'
+import type { OpenDatabase } from '../command.js'
 
-/** Adds GET /health. The returned function tells it that an update has failed: from then on it also writes, until that succeeds. */
-export function addHealth (app: FastifyInstance, read: () => Promise<unknown>, write: () => Promise<unknown>): () => void {
+/** Adds GET /health. Returns what notes that an update has failed. From then on the check also writes, until that succeeds. */
+export function addHealth (app: FastifyInstance, { handle, ping }: Pick<OpenDatabase, 'handle' | 'ping'>): () => void {
   let updateFailed = false
   let running: Promise<string | undefined> | undefined
 
-  const fails = async (work: () => Promise<unknown>, message: string): Promise<boolean> => {
+  const succeeds = async (work: () => Promise<unknown>, message: string): Promise<boolean> => {
     try {
       await work()
-      return false
+      return true
     } catch (error) {
       app.log.error({ err: error }, message)
-      return true
+      return false
     }
   }
   const check = async (): Promise<string | undefined> => {
-    if (await fails(read, 'the database does not answer')) return 'read-failed'
+    if (!await succeeds(ping, 'the database does not answer')) return 'read-failed'
     if (!updateFailed) return undefined
     updateFailed = false
-    updateFailed ||= await fails(write, 'the database cannot be written')
-    return updateFailed ? 'write-failed' : undefined
+    if (await succeeds(() => tryToWrite(handle), 'the database cannot be written')) return undefined
+    updateFailed = true
+    return 'write-failed'
   }
 
   app.get('/health', { schema: { hide: true } }, async (_request, reply) => {
-    // All that ask at once get one answer.
+    // Requests that arrive together share one check.
     running ??= check().finally(() => { running = undefined })
     const reason = await running
     return reason === undefined ? { status: 'ok' } : reply.code(503).send({ status: 'unavailable', reason })
@@ -33,36 +34,31 @@ export function addHealth (app: FastifyInstance, read: () => Promise<unknown>, w
   return () => { updateFailed = true }
 }
 
+/** Commits something that changes nothing. */
+async function tryToWrite (handle: OpenDatabase['handle']): Promise<void> {
+  if ('pragma' in handle) {
+    withoutWaiting(handle, () => {
+      // On a full disk the log may have room for this page, but not for an update.
+      handle.pragma('wal_checkpoint(TRUNCATE)')
+      // SQLite does not write a row that stays the same, but it always writes this.
+      handle.pragma(`user_version = ${handle.pragma('user_version', { simple: true }) as number}`)
+    })
+  } else {
+    await handle.query('UPDATE omnichannel_migration SET applied_at = applied_at')
+  }
+}
+
 /**
- * SQLite opens a file that it may only read without a word, and says so at the first write.
+ * SQLite opens a read-only file without an error, and fails at the first write.
  *
  * @throws {Error} SQLITE_READONLY
  */
 export function checkWritable (handle: Database.Database): void {
   try {
-    // Begins to write, and has nothing to write.
     withoutWaiting(handle, () => handle.exec('DELETE FROM omnichannel_migration WHERE false'))
   } catch (error) {
-    // Who has to wait may write later.
+    // Another program writes; this one can write later.
     if (!(error as { code: string }).code.startsWith('SQLITE_BUSY')) throw error
-  }
-}
-
-/**
- * Commits something that changes nothing.
- *
- * @throws {Error} the engine's, when nothing can be written
- */
-export async function tryToWrite (handle: Opened['handle']): Promise<void> {
-  if ('pragma' in handle) {
-    withoutWaiting(handle, () => {
-      // On a full disk the log may still have room for this page, and for no update.
-      handle.pragma('wal_checkpoint(TRUNCATE)')
-      // SQLite skips a row that is written as it was, but never this.
-      handle.pragma(`user_version = ${handle.pragma('user_version', { simple: true }) as number}`)
-    })
-  } else {
-    await handle.query('UPDATE omnichannel_migration SET applied_at = applied_at')
   }
 }
 

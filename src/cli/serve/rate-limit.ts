@@ -1,15 +1,15 @@
 import { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance } from 'fastify'
 
-const length = 60_000 // ms
+const windowMs = 60_000
 const maxAddresses = 10_000
 
 /**
- * Counts all calls of an address but those of /health, and answers those over `max` in a minute with 429. @fastify/rate-limit itself counts by
- * the time of day, which may be set back, and has another X-RateLimit-Reset than Rocket.Chat.
+ * Answers 429 to more than `max` calls of an address in a minute, /health not counted. @fastify/rate-limit counts by the time of day,
+ * which may be set back, and its X-RateLimit-Reset is not Rocket.Chat's.
  */
 export function addRateLimit (app: FastifyInstance, max: number): void {
-  /** The address that was heard of last comes last. */
+  /** The address that called last comes last. */
   const windows = new Map<string, { calls: number, end: number, reset: number }>()
 
   app.addHook('onRequest', (request, reply, done) => {
@@ -19,8 +19,8 @@ export function addRateLimit (app: FastifyInstance, max: number): void {
     }
     const now = performance.now()
     const address = normalizeIP(request.ip)
-    const known = windows.get(address)
-    const window = known !== undefined && known.end > now ? known : { calls: 0, end: now + length, reset: Date.now() + length }
+    let window = windows.get(address)
+    if (window === undefined || window.end <= now) window = { calls: 0, end: now + windowMs, reset: Date.now() + windowMs }
     window.calls++
     windows.delete(address)
     windows.set(address, window)

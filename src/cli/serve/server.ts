@@ -1,44 +1,42 @@
-// The server of `serve`: the plugin, with what a server on its own needs around it.
+// The server of `serve`: the plugin, and what a server of its own needs.
 
 import swagger from '@fastify/swagger'
 import { fastify, type FastifyInstance } from 'fastify'
 import { sendError } from '../../http/replies.js'
 import omnichannelContacts from '../../index.js'
-import type { Io, Opened } from '../command.js'
+import type { Io, OpenDatabase } from '../command.js'
 import { version } from '../version.js'
 import { answerClientError, drainOnClose, limitPipelining } from './connections.js'
-import { addDocumentation, documentOf, title } from './documentation.js'
-import { addHealth, tryToWrite } from './health.js'
+import { addDocumentation, swaggerOptions } from './documentation.js'
+import { addHealth } from './health.js'
 import { addRateLimit } from './rate-limit.js'
 
 export interface ServerSettings {
   logLevel: string
-  /** Calls of one address in a minute; 0: as many as it likes. */
+  /** Calls of one address in a minute; 0 for no limit. */
   rateLimit: number
   /** The addresses of the reverse proxies in front. */
   trustProxy: string[]
-  /** 0: as many as there are. */
+  /** 0 for no limit. */
   maxConnections: number
 }
 
 /** In milliseconds. */
 export const timeouts = {
-  /** From the first byte, or from the connection on, to the end of the headers. */
+  /** To the end of the headers, from their first byte or from the start of the connection. */
   headers: 15_000,
-  /** From the first byte to the end of the body. */
+  /** To the end of the body, from the first byte of the request. */
   request: 30_000,
   /** Without a byte read or written while an answer is due. */
   idle: 30_000,
-  /** Between requests. Longer than the 60 seconds of most proxies, which would otherwise send into a connection that ends. */
+  /** Between requests. Most proxies reuse a connection for 60 seconds, so it must stay open for longer. */
   keepAlive: 72_000,
-  /** How often the first two are looked at. */
+  /** How often `headers` and `request` are checked. */
   check: 2000
 }
 
-type Database = Pick<Opened, 'handle' | 'ask'>
-
 export async function createServer (
-  { handle, ask }: Database, settings: ServerSettings, io: Pick<Io, 'stderr' | 'readAsset'>, times = timeouts
+  database: Pick<OpenDatabase, 'handle' | 'ping'>, settings: ServerSettings, io: Pick<Io, 'stderr' | 'readAsset'>, times = timeouts
 ): Promise<FastifyInstance> {
   const app = fastify({
     logger: { level: settings.logLevel, stream: openLog(io.stderr) },
@@ -49,7 +47,7 @@ export async function createServer (
     trustProxy: settings.trustProxy,
     clientErrorHandler: answerClientError,
     frameworkErrors: sendError,
-    // What arrives on an open connection while the server closes is answered by the route, and not by Fastify in its own words.
+    // Requests that arrive while the server closes are answered by the route.
     return503OnClosing: false
   })
   if (settings.maxConnections > 0) {
@@ -66,27 +64,27 @@ export async function createServer (
     else done()
   })
 
-  await app.register(swagger, documentOf({ info: { title, version } }))
+  await app.register(swagger, swaggerOptions({ info: { title: 'Omnichannel contacts', version } }))
   addDocumentation(app, io.readAsset)
-  const noteFailure = addHealth(app, ask, () => tryToWrite(handle))
+  const noteFailure = addHealth(app, database)
   await app.register(async (api) => {
     api.addHook('onResponse', (_request, { statusCode }, done) => {
       if (statusCode === 500 || statusCode === 503) noteFailure()
       done()
     })
-    await api.register(omnichannelContacts, { database: handle })
+    await api.register(omnichannelContacts, { database: database.handle })
   })
   return app
 }
 
-const maxUnread = 1_048_576 // bytes
+const maxUnreadBytes = 1_048_576
 
-/** Where the log goes. What its reader does not take in time is dropped, and counted. */
+/** Writes the log. Lines that its reader does not take in time are dropped and counted. */
 export function openLog (stream: Io['stderr']): { write: (line: string) => void } {
   let dropped = 0
   return {
     write (line) {
-      if (stream.writableLength > maxUnread) {
+      if (stream.writableLength > maxUnreadBytes) {
         dropped++
         return
       }
