@@ -23,7 +23,7 @@ const executable = process.argv[2] ?? join(here, '..', 'dist', `fastify-omnichan
 const scratch = mkdtempSync(join(tmpdir(), 'build-binary-'))
 try {
   const main = join(scratch, 'main.cjs')
-  const metafile = await bundle({ entryPoints: [join(here, '../src/cli/binary-main.ts')], outfile: main, format: 'cjs' })
+  const metafile = await bundle({ entryPoints: [join(here, '../src/cli/main.ts')], outfile: main, format: 'cjs' })
   const pages = join(scratch, 'documentation')
   // Built here, or from better-sqlite3 13 on shipped ready.
   const sqlite = dirname(require.resolve('better-sqlite3/package.json'))

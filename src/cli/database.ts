@@ -3,10 +3,11 @@
 import type Database from 'better-sqlite3'
 import { Option } from 'commander'
 import { accessSync, closeSync, constants, existsSync, openSync, rmSync, statfsSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname } from 'node:path'
 import type { Tables } from '../store/tables.js'
 import type { Access, Io, OpenDatabase } from './command.js'
-import { CommandError, UsageError, explain, explainOldSchema, explainUnpacking } from './errors.js'
+import { CommandError, UsageError, explain, explainOldSchema } from './errors.js'
 import { isServer, readServer, withServer } from './postgres.js'
 
 export function databaseOption (): Option {
@@ -148,11 +149,19 @@ function mayCreate (access: Access): boolean {
   return access === 'create' || access === 'add-tables'
 }
 
-/** Whose tables and views a file has. */
+/**
+ * Whose tables and views a file has.
+ *
+ * @throws {CommandError} when it is not a database
+ */
 export function tablesIn (database: Database.Database): 'ours' | 'others' | 'none' {
-  const names = database.prepare<[], string>('SELECT name FROM sqlite_schema').pluck().all()
-  if (names.some((name) => name.startsWith('omnichannel_'))) return 'ours'
-  return names.length === 0 ? 'none' : 'others'
+  try {
+    const names = database.prepare<[], string>('SELECT name FROM sqlite_schema').pluck().all()
+    if (names.some((name) => name.startsWith('omnichannel_'))) return 'ours'
+    return names.length === 0 ? 'none' : 'others'
+  } catch (error) {
+    throw explain(database.name, error as Error)
+  }
 }
 
 /** With a log, SQLite would move it into the file when it closes. Without one, a read-only connection would leave a new log behind. */
@@ -172,10 +181,12 @@ export async function connect (file: string, io: Io, options: Database.Options =
   }
 }
 
+/** The single executable writes its addon to the temporary folder, because the system loads one from a file only. */
 function unpackAddon (io: Io): object | undefined {
   try {
     return io.embedded?.sqlite
   } catch (error) {
-    throw explainUnpacking(error as Error)
+    const reason = (error as Error).message
+    throw new CommandError(`The SQLite addon cannot be loaded from the temporary folder ${tmpdir()} (${reason}): name another in the variable TMPDIR`)
   }
 }

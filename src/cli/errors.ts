@@ -1,7 +1,7 @@
 // The errors of the commands, and errors of a database file as sentences.
 
 import { statSync } from 'node:fs'
-import { constants, tmpdir } from 'node:os'
+import { constants } from 'node:os'
 
 /** The message is a sentence for the terminal. */
 export class CommandError extends Error {
@@ -57,12 +57,6 @@ export function explainOldSchema (name: string, error: Error): Error {
   if ((error as NodeJS.ErrnoException).code !== 'FOC_INCOMPLETE_SCHEMA') return error
   const [lack = ''] = error.message.split('. ')
   return new CommandError(`${lack}: the command migrate brings ${name} up to date`, { cause: error })
-}
-
-/** The single executable writes its addon to the temporary folder, because the system loads one from a file only. */
-export function explainUnpacking (error: Error): CommandError {
-  return new CommandError(
-    `The SQLite addon cannot be loaded from the temporary folder ${tmpdir()} (${error.message}): name another in the variable TMPDIR`, { cause: error })
 }
 
 /** npm and pnpm install peer dependencies, other package managers may not. */

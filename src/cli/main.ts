@@ -1,8 +1,41 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs'
+// The entry of dist/cli and of the single executable. The executable has no files to load from: scripts/build-binary.js embeds them.
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { getAsset, isSea } from 'node:sea'
 import { run } from './program.js'
 
-// scripts/build-cli.js puts these beside this file.
-const readAsset = (name: string): Buffer => readFileSync(new URL(`documentation/${name}.gz`, import.meta.url))
+const embedded = {
+  // A getter, so that --help writes no file.
+  get sqlite (): object { return loadAddon('better_sqlite3.node') }
+}
 
-process.exitCode = await run(process.argv.slice(2), Object.assign(process, { readAsset }))
+/** The system loads an addon from a file only. The folder is private (mkdtemp makes it 0700) and is removed at once. */
+function loadAddon (name: string): object {
+  const folder = mkdtempSync(join(tmpdir(), 'fastify-omnichannel-contacts-'))
+  try {
+    const file = join(folder, name)
+    writeFileSync(file, Buffer.from(getAsset(name)), { mode: 0o600 })
+    const addon = { exports: {} }
+    process.dlopen(addon, file)
+    return addon.exports
+  } finally {
+    try {
+      rmSync(folder, { recursive: true, force: true })
+    } catch {
+      // Windows cannot remove a loaded file.
+    }
+  }
+}
+
+/** scripts/pack-documentation.js makes these files. */
+function readAsset (name: string): Buffer {
+  const file = `documentation/${name}.gz`
+  return isSea() ? Buffer.from(getAsset(file)) : readFileSync(new URL(file, import.meta.url))
+}
+
+const io = Object.assign(process, { readAsset, ...isSea() && { embedded } })
+// The executable needs CommonJS, which has no top-level await.
+void run(process.argv.slice(2), io).then((code) => { process.exitCode = code })

@@ -10,7 +10,7 @@ import { hidePasswords } from './postgres.js'
 import { print, report, watchOutput } from './output.js'
 import { serve } from './serve/serve.js'
 import { createToken, listTokens, revokeToken } from './token.js'
-import { activateUser, addUser, deactivateUser, listUsers, removeUser } from './user.js'
+import { activateUser, addUser, listUsers, removeUser } from './user.js'
 import { version } from './version.js'
 
 /** Runs one command and resolves to the exit code. Never rejects: an error becomes a sentence on stderr. */
@@ -37,7 +37,7 @@ async function dispatch (argv: string[], io: Io): Promise<void> {
 }
 
 const groups: Array<[name: string, description: string, commands: Array<(parent: Command, io: Io) => void>]> = [
-  ['user', 'Add, list, deactivate, activate or remove users', [addUser, listUsers, deactivateUser, activateUser, removeUser]],
+  ['user', 'Add, list, deactivate, activate or remove users', [addUser, listUsers, activateUser, removeUser]],
   ['token', "Create, list or revoke a user's tokens", [createToken, listTokens, revokeToken]],
   ['contact', 'Show a contact, or find one', [showContact, listContacts]]
 ]

@@ -80,24 +80,23 @@ export function listUsers (parent: Command, io: Io): void {
     }))
 }
 
+const activations = [
+  { name: 'deactivate', description: 'Refuse a user, whatever tokens it has', active: 0, done: 'Deactivated' },
+  { name: 'activate', description: 'Let a deactivated user in again', active: 1, done: 'Activated' }
+]
+
 export function activateUser (parent: Command, io: Io): void {
-  setActive(parent, io, 1, { name: 'activate', description: 'Let a deactivated user in again', done: 'Activated' })
-}
-
-export function deactivateUser (parent: Command, io: Io): void {
-  setActive(parent, io, 0, { name: 'deactivate', description: 'Refuse a user, whatever tokens it has', done: 'Deactivated' })
-}
-
-function setActive (parent: Command, io: Io, active: 0 | 1, { name, description, done }: Record<'name' | 'description' | 'done', string>): void {
-  parent.command(name)
-    .description(description)
-    .argument('<ID>')
-    .addOption(databaseOption())
-    .action((id: string, { database }: { database: string }) => withDatabase(database, io, 'change', async ({ db }) => {
-      const { numUpdatedRows } = await db.updateTable('omnichannel_user').set({ active }).where('id', '=', id).executeTakeFirstOrThrow()
-      if (numUpdatedRows === 0n) throw noSuchUser(id)
-      print(io, `${done} user ${id}\n`)
-    }))
+  for (const { name, description, active, done } of activations) {
+    parent.command(name)
+      .description(description)
+      .argument('<ID>')
+      .addOption(databaseOption())
+      .action((id: string, { database }: { database: string }) => withDatabase(database, io, 'change', async ({ db }) => {
+        const { numUpdatedRows } = await db.updateTable('omnichannel_user').set({ active }).where('id', '=', id).executeTakeFirstOrThrow()
+        if (numUpdatedRows === 0n) throw noSuchUser(id)
+        print(io, `${done} user ${id}\n`)
+      }))
+  }
 }
 
 export function removeUser (parent: Command, io: Io): void {

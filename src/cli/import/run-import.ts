@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { withInterruption, type Io } from '../command.js'
 import { createAccess, openDatabase, openReadOnly, tablesIn, withNewFile } from '../database.js'
-import { CommandError, InterruptedError, UsageError, explain } from '../errors.js'
+import { CommandError, InterruptedError, UsageError } from '../errors.js'
 import { print, report } from '../output.js'
 import { sources, type Collection } from './collection.js'
 import { collections } from './collections.js'
@@ -37,25 +37,29 @@ export async function runImport (options: ImportOptions, named: NamedFiles, io: 
   }
   const ids = new Set<string>()
   let skipped = 0
-  let opened: Opened | undefined
+  let reader: Database.Database | undefined
+  let database: Database.Database | undefined
   await withInterruption(io, async (signal) => {
     try {
       for (const file of files) {
         const input = await openInput(file.file, io, signal)
         try {
           // Only now: an input that never arrives leaves the database alone.
-          opened ??= await open(options, settings, io)
+          if (dryRun && existsSync(options.database)) reader ??= await openReadOnly(options.database, io)
+          database ??= await open(options, reader, io)
           const isOfContacts = file.collection.name === 'contacts'
           const collection = isOfContacts && options.disableMissing ? collectIds(file.collection, ids) : file.collection
-          const counts = await importFile(opened.database, { ...file, collection }, input, settings, io, signal)
+          const counts = await importFile(database, { ...file, collection }, input, settings, io, signal)
           if (isOfContacts) skipped += counts.skipped
-          if (file === lastOfContacts && options.disableMissing) disable(opened.database, { ids, skipped }, settings, io)
+          if (file === lastOfContacts && options.disableMissing) disable(database, { ids, skipped }, settings, io)
         } finally {
           input.destroy()
         }
       }
     } finally {
-      opened?.close()
+      database?.close()
+      // Last: a dry run changes no byte, but SQLite would move the log of a killed program into the file.
+      reader?.close()
     }
   })
 }
@@ -66,43 +70,21 @@ function disable (database: Database.Database, { ids, skipped }: { ids: Set<stri
   else print(io, `contacts: ${disableMissing(database, ids, settings.dryRun)} disabled that the export lacks${dryRunNote(settings)}\n`)
 }
 
-interface Opened {
-  database: Database.Database
-  close: () => void
-}
-
-async function open (options: ImportOptions, { dryRun, skipsBadLines }: ImportSettings, io: Io): Promise<Opened> {
-  const file = options.database
-  const opened = dryRun
-    ? await openForDryRun(options, io)
-    : await withNewFile(file, async () => ofOne(await openDatabase(file, io, createAccess(options))))
-  const { database } = opened
+/** @param reader of the file, for a dry run. Where the file has no tables of ours, a dry run fills a database in memory. */
+async function open (options: ImportOptions, reader: Database.Database | undefined, io: Io): Promise<Database.Database> {
+  const { database: file, create, dryRun, onError } = options
+  const tables = reader === undefined ? 'none' : tablesIn(reader)
+  const inMemory = tables === 'none' || (tables === 'others' && create)
+  const database = !dryRun
+    ? await withNewFile(file, () => openDatabase(file, io, createAccess(options)))
+    : inMemory ? await openDatabase(':memory:', io, 'create') : await openDatabase(file, io, 'rehearse')
   // In KiB: the indexes on addresses and visitors are written all over.
   database.pragma('cache_size = -65536')
   // A contact's lists are always written after the contact.
   database.pragma('foreign_keys = OFF')
   // Each line has a savepoint then. Its journal in a file would take a third of the time.
-  if (skipsBadLines) database.pragma('temp_store = MEMORY')
-  return opened
-}
-
-function ofOne (database: Database.Database): Opened {
-  return { database, close: () => { database.close() } }
-}
-
-/** Changes no byte of the file. Where it has no tables of ours, the import goes to memory. */
-async function openForDryRun ({ database: file, create }: ImportOptions, io: Io): Promise<Opened> {
-  // Is closed last, so that the log of a program that was killed stays.
-  const reader = existsSync(file) ? await openReadOnly(file, io) : undefined
-  try {
-    const tables = reader === undefined ? 'none' : tablesIn(reader)
-    const inMemory = tables === 'none' || (tables === 'others' && create)
-    const database = inMemory ? await openDatabase(':memory:', io, 'create') : await openDatabase(file, io, 'rehearse')
-    return { database, close: () => { database.close(); reader?.close() } }
-  } catch (error) {
-    reader?.close()
-    throw explain(file, error as Error)
-  }
+  if (onError === 'skip') database.pragma('temp_store = MEMORY')
+  return database
 }
 
 /** Waits until there is something to read. */
