@@ -7,7 +7,8 @@ import { sendCurl, urlOf } from '../curl.js'
 interface Curl {
   /** Of the server, without the path. */
   origin: string
-  send: () => Promise<Response>
+  /** With phone numbers in place of the printed one. */
+  send: (phones?: string[]) => Promise<Response>
 }
 
 /** Reads the one line of a text that is to be pasted. */
@@ -15,7 +16,10 @@ export function readCurl (printed: string): Curl {
   const lines = printed.split('\n').filter((line) => line.startsWith('curl '))
   if (lines.length !== 1) throw new Error(`${lines.length} lines to paste`)
   const curl = lines[0]!
-  return { origin: new URL(urlOf(curl)).origin, send: async () => await sendCurl(curl) }
+  return {
+    origin: new URL(urlOf(curl)).origin,
+    send: async (phones) => await sendCurl(phones === undefined ? curl : curl.replace(/"phones":\[[^\]]*\]/, `"phones":${JSON.stringify(phones)}`))
+  }
 }
 
 /** Waits until a program prints it. */

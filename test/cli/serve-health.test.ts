@@ -91,7 +91,7 @@ async function startOnSmallDisk (t: Test) {
     t.throws(() => { for (;;) writeSync(file, Buffer.alloc(4096)) }, { code: 'ENOSPC' })
     closeSync(file)
   }
-  return { origin, send: async () => (await send()).status, fillUp, makeRoom: () => { rmSync(filler) } }
+  return { origin, send: async (phones?: string[]) => (await send(phones)).status, fillUp, makeRoom: () => { rmSync(filler) } }
 }
 
 t.test('a full disk: 503 while updates fail, and well again as soon as there is room', async (t) => {
@@ -110,6 +110,17 @@ t.test('a full disk: 503 while updates fail, and well again as soon as there is 
   makeRoom()
   t.strictSame(await health(origin), ok)
   t.equal(await send(), 200)
+})
+
+t.test('a disk that is smaller than the usual log: updates go on', async (t) => {
+  const started = await startOnSmallDisk(t)
+  if (started === undefined) return t.pass('nothing can be mounted here')
+  const statuses = new Set<number>()
+  // Each writes 50 KB to the log.
+  const phones = (count: number) => Array.from({ length: 250 }, (_, i) => `${count}.${i} ${'0'.repeat(200)}`)
+  for (let count = 0; count < 300; count++) statuses.add(await started.send(phones(count)))
+  t.strictSame([...statuses], [200])
+  t.strictSame(await health(started.origin), ok)
 })
 
 postgres.test('a server that has become read-only: 503 after an update has failed, and not where one fails by itself', async (t) => {
