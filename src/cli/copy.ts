@@ -108,11 +108,10 @@ async function copyTables (source: Database.Database, pool: Pool, name: string, 
     }
     await client.query('COMMIT')
     return { rows, isNew }
-  } catch (error) {
-    await Promise.allSettled([client.query('ROLLBACK')])
-    throw error
   } finally {
     progress.clear()
+    // Does nothing after COMMIT.
+    await Promise.allSettled([client.query('ROLLBACK')])
     client.release()
     source.exec('ROLLBACK')
   }

@@ -52,13 +52,15 @@ export async function withDatabase<Result> (
       const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: handle }) })
       const ping = (): Promise<unknown> => Promise.resolve(handle.prepare('SELECT max(id) FROM omnichannel_migration').get())
       return await work({ name, db, handle, ping })
-    } catch (error) {
-      throw explain(name, error as Error)
     } finally {
       handle.close()
     }
   }
-  return mayCreate(access) ? await withNewFile(name, run) : await run()
+  try {
+    return mayCreate(access) ? await withNewFile(name, run) : await run()
+  } catch (error) {
+    throw explain(name, error as Error)
+  }
 }
 
 /** Makes a new file where there is none. It is removed when `work` fails, unless another program has opened it. */

@@ -109,7 +109,7 @@ function explainServer (name: string, error: Error): Error {
   if (error instanceof CommandError || isOther) return error
   if (code === 'FOC_DATABASE_BUSY' && cause instanceof Error) return explainServer(name, cause)
   // pg's message is empty when it has tried several addresses.
-  let reason = message === '' ? code : message
+  let reason = [message, code].find((text) => text !== '')
   if (code === 'FOC_DATABASE_BUSY' || timedOut.test(message)) reason = 'it does not answer in time'
   else if (connectionLost.test(message)) reason = 'the connection was lost'
   return new CommandError(`The database ${name} cannot be used: ${reason}`, { cause: error })
