@@ -2,6 +2,7 @@
 // them too, because .ci/describe-types.js copies them into the published types.
 
 import { Type, type SchemaOptions, type Static, type TSchema, type TUnsafe } from '@sinclair/typebox'
+import { SOURCE_TYPES, type SourceType } from '../store/tables.js'
 
 // Not a union with null, because then Ajv's error texts differ from the contract.
 function Nullable<T extends TSchema> (schema: T): TUnsafe<Static<T> | null> {
@@ -47,8 +48,7 @@ export const ContactChannel = Type.Object({
   visitor: Type.Object({
     visitorId: Type.String({ description: 'Visitor id' }),
     source: Type.Object({
-      type: Type.Unsafe<'widget' | 'email' | 'sms' | 'app' | 'api' | 'other'>(
-        Type.String({ enum: ['widget', 'email', 'sms', 'app', 'api', 'other'], description: 'Kind of the channel' })),
+      type: Type.Unsafe<SourceType>(Type.String({ enum: [...SOURCE_TYPES], description: 'Kind of the channel' })),
       id: Type.Optional(Type.String({ description: 'Which one of its kind; absent where the kind has only one' }))
     }, { description: 'Where the visitor came from' })
   }, { description: 'Who the contact is on this channel' }),

@@ -35,6 +35,10 @@ export type Tables = SqliteTables
 export type ContactTable = Selectable<Tables['omnichannel_contact']>
 export type ContactChannelTable = Selectable<Tables['omnichannel_contact_channel']>
 
+/** Where a visitor of a channel comes from. */
+export const SOURCE_TYPES = ['widget', 'email', 'sms', 'app', 'api', 'other'] as const
+export type SourceType = typeof SOURCE_TYPES[number]
+
 /** Columns that the engines' drivers read and take differently. */
 type Types = SqliteTypes | PostgresTypes
 
@@ -143,7 +147,7 @@ interface StoredChannelTable<T extends Types> {
   position: number
   name: string
   visitor_id: string
-  source_type: 'widget' | 'email' | 'sms' | 'app' | 'api' | 'other'
+  source_type: SourceType
   source_id: string | null
   blocked: WithDefault<T['boolean']>
   verified: WithDefault<T['boolean']>

@@ -1,6 +1,7 @@
 // Stores a document of rocketchat_livechat_contact in the tables of contacts.
 
 import type Database from 'better-sqlite3'
+import { SOURCE_TYPES } from '../../store/tables.js'
 import { prepareUpsert, type Collection } from './collection.js'
 import { flag, idOf, list, object, plain, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
 
@@ -86,8 +87,6 @@ function readConflict (conflict: unknown): object {
   return { field: text(field, 'conflictingFields.field'), value: typeof read === 'string' ? read : JSON.stringify(read) }
 }
 
-const sourceTypes = ['widget', 'email', 'sms', 'app', 'api', 'other']
-
 function readChannel (channel: Document): unknown[] {
   const visitor = object(channel.visitor, 'channels.visitor')
   const source = object(visitor.source, 'channels.visitor.source')
@@ -96,7 +95,7 @@ function readChannel (channel: Document): unknown[] {
   return [
     textOrNull(channel.name, 'channels.name') ?? '',
     text(visitor.visitorId, 'channels.visitor.visitorId'),
-    sourceTypes.includes(type as string) ? type : 'other',
+    SOURCE_TYPES.find((known) => known === type) ?? 'other',
     textOrNull(source.id, 'channels.visitor.source.id'),
     flag(channel.blocked, 'channels.blocked', false),
     flag(channel.verified, 'channels.verified', false),
