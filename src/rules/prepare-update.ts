@@ -80,6 +80,7 @@ function decideWrites (
   if (idempotencyKey !== undefined) writes.push(...storeResponse(idempotencyKey, previous.row.id, result, anyExpired))
   if (updated !== undefined) {
     result.change = { updateId, updated, previous }
+    writes.push(queries.checkLastUpdate({ contactId: previous.row.id, updateId }))
     // Last, because the host may end the transaction. Then the response is stored together with the update, or not at all.
     if (beforeCommit !== undefined) writes.push(beforeCommit(result.change))
   }

@@ -7,7 +7,7 @@ import type { Tables } from './tables.js'
 
 /** A query as it is written down once. Each engine compiles it when it first meets it. */
 export interface QueryDefinition {
-  readonly kind: 'one' | 'many' | 'write'
+  readonly kind: 'one' | 'many' | 'write' | 'check'
   /** It reads tables that no update writes, so its rows stay the same until another writer comes. */
   readonly cacheable?: boolean
   readonly define: (db: Kysely<Tables>, values: never, engineSql: EngineSql) => Compilable
@@ -17,7 +17,7 @@ export interface QueryDefinition {
 export interface Query<Rows = unknown> {
   readonly definition: QueryDefinition
   readonly values: object
-  /** How many rows it must change. Any other number fails the update: a trigger or rule of the host has dropped the write. */
+  /** How many rows it must change. Any other number fails the update. */
   readonly mustChange?: number
   /** Only a type: what the query returns. */
   readonly rows?: Rows
@@ -69,6 +69,12 @@ export function write<Values extends object> (define: Define<Values, unknown>): 
   return (values, mustChange) => mustChange === undefined ? { definition, values } : { definition, values, mustChange }
 }
 
+/** A query for one boolean, which must be true. Otherwise the update fails. */
+export function check<Values extends object> (define: Define<Values, unknown>): (values: Values) => Query<undefined> {
+  const definition: QueryDefinition = { kind: 'check', define }
+  return (values) => ({ definition, values })
+}
+
 type RowsOf<Queries extends readonly unknown[]> = { [Index in keyof Queries]: Queries[Index] extends Query<infer Rows> ? Rows : never }
 
 /** Queries with a `decide` that sees their rows by type. */
@@ -94,8 +100,5 @@ export function all<const Results extends readonly unknown[]> (...reads: { [Inde
   }
 }
 
-/** Throws when a write has not changed the rows that it must change. */
-export function checkChanges ({ mustChange }: Query, changes: number, sql: string): void {
-  if (mustChange === undefined || changes === mustChange) return
-  throw new Error(`A trigger or rule has changed what was written: ${changes} rows instead of ${mustChange} by ${sql}`)
-}
+/** Why a write has another number of rows than it must change, or a check is false. */
+export const DROPPED_WRITE = 'A trigger or rule has changed what was written'

@@ -2,7 +2,7 @@
 
 import { sql, type Kysely } from 'kysely'
 import type { EngineSql } from './engine-sql.js'
-import { many, one, write } from './operation.js'
+import { check, many, one, write } from './operation.js'
 import type { Tables } from './tables.js'
 
 /** The tables of the cacheable queries. No update writes them. */
@@ -124,6 +124,12 @@ export const updateContactRow = write((db, change: ContactChange) =>
     }))
     .where('id', '=', change.contactId))
 
+/** Whether the contact's row is what our update has made of it. A trigger or rule of the host may have dropped or reverted it. */
+export const checkLastUpdate = check((db, { contactId, updateId }: { contactId: string, updateId: string }) =>
+  db.selectNoFrom((select) => select.exists(
+    db.selectFrom('omnichannel_contact').select('id').where('id', '=', contactId).where('update_id', '=', updateId)
+  ).as('is_true')))
+
 // A list arrives as one value, so that one statement is enough. Rows that stay the same are not written.
 
 export const putEmails = write((db, { contactId, addresses }: { contactId: string, addresses: readonly string[] }, engineSql) =>
@@ -142,6 +148,11 @@ export const deleteEmailsFrom = write((db, { contactId, position }: { contactId:
     .where('contact_id', '=', contactId)
     .where('position', '>=', position))
 
+export const checkNoEmailsFrom = check((db, { contactId, position }: { contactId: string, position: number }) =>
+  db.selectNoFrom((select) => select.not(select.exists(
+    db.selectFrom('omnichannel_contact_email').select('position').where('contact_id', '=', contactId).where('position', '>=', position)
+  )).as('is_true')))
+
 export const putPhones = write((db, { contactId, phoneNumbers }: { contactId: string, phoneNumbers: readonly string[] }, engineSql) =>
   db
     .insertInto('omnichannel_contact_phone')
@@ -157,6 +168,11 @@ export const deletePhonesFrom = write((db, { contactId, position }: { contactId:
     .deleteFrom('omnichannel_contact_phone')
     .where('contact_id', '=', contactId)
     .where('position', '>=', position))
+
+export const checkNoPhonesFrom = check((db, { contactId, position }: { contactId: string, position: number }) =>
+  db.selectNoFrom((select) => select.not(select.exists(
+    db.selectFrom('omnichannel_contact_phone').select('position').where('contact_id', '=', contactId).where('position', '>=', position)
+  )).as('is_true')))
 
 function selectItems (db: Kysely<Tables>, contactId: string, items: ReturnType<EngineSql['items']>) {
   return db

@@ -1,7 +1,7 @@
 import { Kysely, SqliteDialect, type SqliteDialectConfig } from 'kysely'
 import { compile } from '../compile.js'
 import { sqliteSql } from '../engine-sql.js'
-import { checkChanges, type Query, type QueryDefinition } from '../operation.js'
+import { DROPPED_WRITE, type Query, type QueryDefinition } from '../operation.js'
 import type { Reply, Store } from '../store.js'
 import type { Tables } from '../tables.js'
 import { connectBetterSqlite3 } from './better-sqlite3.js'
@@ -96,7 +96,12 @@ function compileQueries (connection: Connection, countChanges: (changes: number)
       case 'write': return (query) => {
         const changes = connection.run(sql, bind(query.values))
         countChanges(changes)
-        checkChanges(query, changes, sql)
+        const { mustChange } = query
+        if (mustChange !== undefined && changes !== mustChange) throw new Error(`${DROPPED_WRITE}: ${changes} rows instead of ${mustChange} by ${sql}`)
+      }
+      case 'check': return ({ values }) => {
+        const [isTrue] = connection.get(sql, bind(values)) as unknown[]
+        if (isTrue !== 1) throw new Error(`${DROPPED_WRITE}: ${sql}`)
       }
     }
   }

@@ -14,6 +14,7 @@ const trigger = (when: string, table: string, work = 'SELECT RAISE(IGNORE)', con
 const dropping: Record<string, string> = {
   'the update of the contact': trigger('BEFORE UPDATE', 'contact'),
   'the update of the contact, for one column': trigger('BEFORE UPDATE OF name', 'contact'),
+  'the deletion of phone numbers': `INSERT INTO omnichannel_contact_phone VALUES ('maria', 1, '2'), ('maria', 2, '3'); ${trigger('BEFORE DELETE', 'contact_phone')}`,
   'new e-mails': trigger('BEFORE INSERT', 'contact_email'),
   'changed e-mails': trigger('BEFORE UPDATE', 'contact_email'),
   'the deletion of e-mails': trigger('BEFORE DELETE', 'contact_email'),
@@ -37,6 +38,28 @@ for (const [name, sql] of Object.entries(dropping)) {
     const [dropped, other] = await Promise.all([update(body, keyed), update({ contactId: 'blank', name: 'Blank' })])
     t.equal(dropped.statusCode, 500)
     t.equal(other.statusCode, name.startsWith('the update of the contact') ? 500 : 200, 'its neighbour in the transaction')
+    database.exec('DROP TRIGGER host')
+    t.equal((await update(body, keyed)).statusCode, 200)
+  })
+}
+
+const reverting: Record<string, string> = {
+  'reverts the contact': trigger('AFTER UPDATE', 'contact',
+    'UPDATE omnichannel_contact SET name = old.name, version = old.version, update_id = old.update_id WHERE id = new.id', 'new.update_id IS NOT old.update_id'),
+  'sets another update_id': trigger('AFTER UPDATE', 'contact', "UPDATE omnichannel_contact SET update_id = 'mine' WHERE id = new.id"),
+  'takes the update_id away': trigger('AFTER UPDATE', 'contact', 'UPDATE omnichannel_contact SET update_id = NULL WHERE id = new.id'),
+  'deletes the contact': trigger('AFTER INSERT', 'idempotency_key', 'DELETE FROM omnichannel_contact WHERE id = new.contact_id'),
+  'reverts the contact when an e-mail is deleted': trigger('AFTER DELETE', 'contact_email', 'UPDATE omnichannel_contact SET update_id = NULL WHERE id = old.contact_id')
+}
+for (const [name, sql] of Object.entries(reverting)) {
+  t.test(`a trigger that ${name}: 500, nothing written`, async (t) => {
+    const { update, database, db, told, complaints, leftovers } = await observe(t)
+    database.exec(sql)
+    const before = await allRows(db)
+    const reply = await update(body, keyed)
+    t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [500, internal, undefined])
+    t.match(complaints(), [/A trigger or rule has changed what was written/])
+    t.strictSame([await allRows(db), told, await leftovers()], [before, [], {}])
     database.exec('DROP TRIGGER host')
     t.equal((await update(body, keyed)).statusCode, 200)
   })
