@@ -71,14 +71,20 @@ export function writesOf (previous: StoredContact, { row, emails, phones, channe
     conflictingFields: row.conflicting_fields,
     updateId,
     now
-  }, 1)]
+  })]
   // Rocket.Chat's web client sends the whole form, so most lists have not changed.
   const [changedEmails, removedEmails] = compareLists(previous.emails, emails)
   if (changedEmails > 0) writes.push(queries.putEmails({ contactId, addresses: emails }, changedEmails))
-  if (removedEmails > 0) writes.push(queries.deleteEmailsFrom({ contactId, position: emails.length }, removedEmails))
+  if (removedEmails > 0) {
+    const removed = { contactId, position: emails.length }
+    writes.push(queries.deleteEmailsFrom(removed), queries.checkNoEmailsFrom(removed))
+  }
   const [changedPhones, removedPhones] = compareLists(previous.phones, phones)
   if (changedPhones > 0) writes.push(queries.putPhones({ contactId, phoneNumbers: phones }, changedPhones))
-  if (removedPhones > 0) writes.push(queries.deletePhonesFrom({ contactId, position: phones.length }, removedPhones))
+  if (removedPhones > 0) {
+    const removed = { contactId, position: phones.length }
+    writes.push(queries.deletePhonesFrom(removed), queries.checkNoPhonesFrom(removed))
+  }
 
   if (name !== previous.row.name) {
     writes.push(queries.renameRooms({ contactId, name, now }))

@@ -25,9 +25,13 @@ export function isPlanStale (error: unknown): boolean {
   return code === '0A000' && routine === 'RevalidateCachedQuery'
 }
 
-/** Whether the client must not go back to the pool: it is lost, or its prepared statements are. */
+/**
+ * Whether the client must not go back to the pool: it is lost, or its prepared statements are. 22P02 is a failed check: a statement
+ * that a rule DO INSTEAD NOTHING has emptied stays empty on its connection after the rule is dropped.
+ */
 export function isClientSpent (error: unknown): boolean {
-  return error instanceof UnusableClientError || isPlanStale(error) || (Object(error) as PostgresError).code === '26000' || isConnectionLost(error)
+  const { code } = Object(error) as PostgresError
+  return error instanceof UnusableClientError || isPlanStale(error) || code === '26000' || code === '22P02' || isConnectionLost(error)
 }
 
 /** Whether the same transaction may succeed later. */

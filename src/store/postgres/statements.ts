@@ -7,7 +7,7 @@ import {
 } from 'kysely'
 import { compile } from '../compile.js'
 import { postgresSql } from '../engine-sql.js'
-import type { Query, QueryDefinition } from '../operation.js'
+import { DROPPED_WRITE, type Query, type QueryDefinition } from '../operation.js'
 import type { Tables } from '../tables.js'
 import { parserOf, toParameter } from './codec.js'
 import type { PostgresQuery, PostgresResult } from './handle.js'
@@ -66,20 +66,23 @@ export function statement (text: string): (values: unknown[]) => PostgresQuery {
 function create (definition: QueryDefinition): Prepared {
   const { sql, toRow, bind } = compile(db, postgresSql, toParameter as (value: unknown) => unknown, definition)
   const { kind } = definition
-  const query = statement(sql)
-  const counted = kind === 'write' ? statement(countRows(sql)) : query
+  const query = statement(kind === 'check' ? failUnlessTrue(sql) : sql)
+  const counted = kind === 'write' ? statement(failUnlessChanged(sql)) : query
   return {
     toQuery: ({ values, mustChange }) => mustChange === undefined ? query(bind(values)) : counted([...bind(values), String(mustChange)]),
     toRows: ({ rows }) => kind === 'many' ? rows.map(toRow) : kind === 'one' && rows.length > 0 ? toRow(rows[0]) : undefined
   }
 }
 
-/**
- * Makes a write fail unless it changes as many rows as its last parameter says. COMMIT is sent with it, so the server must judge. The
- * error is that of a text which is no number.
- */
-function countRows (sql: string): string {
-  const last = Math.max(0, ...Array.from(sql.matchAll(/\$(\d+)/g), ([, number]) => Number(number))) + 1
-  return `with written as (${sql} returning 1) select case when count(*) = $${last}::int then 0
-    else ('a trigger or rule has changed what was written: ' || count(*) || ' rows')::int end from written`
+// COMMIT is sent together with the writes, so the server itself must fail the transaction: it makes a number of a text.
+
+function failUnlessTrue (sql: string): string {
+  return `select case when is_true then 0 else ('${DROPPED_WRITE}: ' || is_true)::int end from (${sql}) as checked`
+}
+
+/** Only for INSERT with ON CONFLICT, because a WITH refuses the rules that a host may have for other writes. */
+function failUnlessChanged (sql: string): string {
+  const parameters = sql.split('$').length
+  return `with written as (${sql} returning 1) select case when count(*) = $${parameters}::int then 0
+    else ('${DROPPED_WRITE}: ' || count(*) || ' rows')::int end from written`
 }

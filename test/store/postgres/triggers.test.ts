@@ -33,6 +33,12 @@ const adding: Record<string, string> = {
   ])),
   'raises a WARNING as a replica that is late would': trigger('contact', 'AFTER UPDATE',
     "RAISE WARNING 'canceling wait for synchronous replication due to user request' USING ERRCODE = '01000';", 'CONSTRAINT'),
+  'is a rule that adds to the update of the contact': `CREATE TABLE journal (name text);
+    CREATE RULE host AS ON UPDATE TO omnichannel_contact DO ALSO INSERT INTO journal VALUES (NEW.name)`,
+  'is a rule that adds to the update of some contacts': `CREATE TABLE journal (name text);
+    CREATE RULE host AS ON UPDATE TO omnichannel_contact WHERE OLD.name <> NEW.name DO ALSO INSERT INTO journal VALUES (NEW.name)`,
+  'is a rule that adds to the deletion of e-mails': `CREATE TABLE journal (name text);
+    CREATE RULE host AS ON DELETE TO omnichannel_contact_email DO ALSO INSERT INTO journal VALUES (OLD.address)`,
   'writes for each e-mail': trigger('contact_email', 'AFTER INSERT OR UPDATE', "INSERT INTO omnichannel_statistic VALUES ('host', 1) ON CONFLICT DO NOTHING;")
 }
 for (const [name, sql] of Object.entries(adding)) {
@@ -54,6 +60,15 @@ for (const [name, sql] of Object.entries(adding)) {
 const drop = 'RETURN NULL;'
 const dropping: Record<string, string> = {
   'a trigger that drops the update of the contact': trigger('contact', 'BEFORE UPDATE', drop),
+  'a trigger that reverts the contact afterwards': trigger('contact', 'AFTER UPDATE',
+    'IF pg_trigger_depth() = 1 THEN UPDATE omnichannel_contact SET name = OLD.name, version = OLD.version, update_id = OLD.update_id WHERE id = NEW.id; END IF;'),
+  'a trigger that sets another update_id': trigger('contact', 'BEFORE UPDATE', "NEW.update_id := 'mine';"),
+  'a trigger that takes the update_id away': trigger('contact', 'BEFORE UPDATE', 'NEW.update_id := NULL;'),
+  'a trigger that deletes the contact afterwards': trigger('contact', 'AFTER UPDATE', 'DELETE FROM omnichannel_contact WHERE id = NEW.id;'),
+  'a trigger of the e-mails that reverts the contact': trigger('contact_email', 'AFTER DELETE',
+    'UPDATE omnichannel_contact SET update_id = NULL WHERE id = OLD.contact_id;'),
+  'a trigger that drops the deletion of phone numbers': `INSERT INTO omnichannel_contact_phone VALUES ('maria', 1, '2'), ('maria', 2, '3');
+    ${trigger('contact_phone', 'BEFORE DELETE', drop)}`,
   'a trigger that drops new e-mails': trigger('contact_email', 'BEFORE INSERT', drop),
   'a trigger that drops changed e-mails': trigger('contact_email', 'BEFORE UPDATE', drop),
   'a trigger that drops the deletion of e-mails': trigger('contact_email', 'BEFORE DELETE', drop),
