@@ -49,6 +49,8 @@ async function openLane (t: Test) {
     proxy, pool, direct,
     log: [] as string[], told: [] as string[], called: [] as string[],
     requests: [] as Request[], under: [] as Array<Promise<unknown>>,
+    /** The clients of calls of `beforeCommit` that have not ended. */
+    held: new Set<PoolClient>(),
     isHooked: false, isBrief: false, host: undefined as Host | undefined, reply: undefined as FastifyReply | undefined,
     apps: {} as Record<'near' | 'far' | 'timed', FastifyInstance>,
     /** Sends a request to a server; `far` is not behind the proxy. */
@@ -71,6 +73,7 @@ async function openLane (t: Test) {
       const refill = tables.map((table) => `INSERT INTO ${fullName(table)} SELECT * FROM saved_${table};`)
       await lane.sql(`BEGIN; ${clear.join('')} ${refill.join('')} DELETE FROM history; COMMIT`)
       for (const list of [lane.log, lane.told, lane.called, lane.requests, lane.under]) list.length = 0
+      lane.held.clear()
       lane.host = lane.reply = undefined
     }
   }
@@ -87,7 +90,12 @@ async function openLane (t: Test) {
       lane.called.push(name)
       const journal = async () => await client.query('INSERT INTO journal VALUES ($1)', [name])
       const host = name === 'Ours' ? lane.host : undefined
-      await (host === undefined ? journal() : host(client, journal))
+      lane.held.add(client)
+      try {
+        await (host === undefined ? journal() : host(client, journal))
+      } finally {
+        lane.held.delete(client)
+      }
     }
     for (const [patience, lockTimeout] of Object.entries(lockTimeouts)) {
       const options = { database, migrate: false, lockTimeout, onContactUpdated }
@@ -146,8 +154,9 @@ async function explore (lane: Lane, { wanted, injections, isHooked = false, isKe
   } catch (error) {
     broken.push(String(error))
   }
-  const { requests, told, called, log } = lane
+  const { requests, told, called, log, held } = lane
   const after = await lane.rows()
+  for (const client of held) await client.query('SELECT 1').then(() => broken.push('a client that beforeCommit still has is used again'), () => undefined)
   const status = requests[0]?.reply?.statusCode ?? 0
   if (!wanted.includes(status)) broken.push(`the answer is ${status} ${requests[0]?.reply?.body} ${log.join()}`)
   const left = proxy.left()
