@@ -1,30 +1,40 @@
 // What became of a COMMIT:
 //
-// | seen                                                      | meaning                                              |
-// |-----------------------------------------------------------|------------------------------------------------------|
-// | COMMIT, and no notice from SyncRepWaitForLSN              | committed                                            |
-// | ROLLBACK                                                  | rolled back: an error, and no second attempt         |
-// | an error of the server                                    | rolled back; a second attempt if it is transient     |
-// | no such savepoint: the host has ended the transaction     | ask the rows; if rolled back, an error               |
-// | the connection lost, or the replica did not confirm       | ask the rows; if rolled back, a second attempt       |
+// | seen                                                | meaning                                                        |
+// |-----------------------------------------------------|----------------------------------------------------------------|
+// | COMMIT, and no notice from SyncRepWaitForLSN        | committed                                                      |
+// | ROLLBACK                                            | rolled back: 500, and no second attempt                        |
+// | an error of the server                              | rolled back; a second attempt if it is transient               |
+// | the connection lost, or the replica did not confirm | in doubt: ask the rows; a second attempt if it was rolled back |
+// | no such savepoint: the host ended the transaction   | in doubt: ask the rows; 500 if it was rolled back              |
 //
-// To ask the rows: lock the contact, which waits for a transaction that still has it, and compare the id of its last update.
+// To ask the rows, another transaction locks the contact, which waits for a transaction that still has it, and compares the id of
+// its last update. It is itself committed, so that the replica has confirmed what it saw.
 
 import { IdempotencyKeyReusedError, InDoubtError } from '../../errors.js'
-import { always, type CommitOutcome, type Decision, type Read, type Update } from '../operation.js'
-import { isCommitAmbiguous, isTransactionAborted } from './errors.js'
+import { always, type Decision, type Read, type Update } from '../operation.js'
+import type { Reply } from '../store.js'
+import { isTransactionAborted } from './errors.js'
 import type { PostgresClient, PostgresError } from './handle.js'
-import type { Outcome } from './pipeline.js'
+import type { Answers } from './pipeline.js'
 import { withRetry } from './pool.js'
 
-/** An attempt at an update that has got as far as COMMIT. */
+/** An attempt at an update that was committed, unless there is a doubt. */
 export interface Attempt<Result> {
   decision: Decision<Result>
-  end: CommitEnd
+  doubt: Doubt | undefined
 }
 
-/** How a COMMIT ended; `cause` is what came in place of its answer. */
-type CommitEnd = { is: 'committed' } | { is: 'in-doubt' | 'ended-by-host', cause: unknown }
+/** It is not known whether an update was committed. */
+export interface Doubt {
+  /** What fails the update if it was rolled back. */
+  cause: unknown
+}
+
+/** Transaction resolution unknown. */
+class ReplicaError extends Error {
+  readonly code = '08007'
+}
 
 /** Listens until the returned function is called, which tells whether a synchronous replica has confirmed. */
 export function listenForReplica (client: PostgresClient): () => boolean {
@@ -38,22 +48,17 @@ export function listenForReplica (client: PostgresClient): () => boolean {
 }
 
 /**
- * @param index which of the outcomes is that of COMMIT
+ * @param answers to queries that end with COMMIT
  * @throws what the server refused, after which nothing is committed
  */
-export function judgeCommit (outcomes: readonly Outcome[], index: number, isConfirmed: boolean): CommitEnd {
-  const failed = outcomes.find((outcome) => 'error' in outcome)
-  if (failed !== undefined) {
-    const { error } = failed
-    if (isSavepointGone(error)) return { is: 'ended-by-host', cause: new Error('beforeCommit has ended the transaction', { cause: error }) }
-    if (isTransactionAborted(error)) throw new Error('beforeCommit has let the transaction fail', { cause: error })
-    // Where COMMIT has not even been sent, nothing is open.
-    if (isCommitAmbiguous(error) && outcomes.length > index) return { is: 'in-doubt', cause: error }
-    throw error
-  }
-  const { result: { command } } = outcomes[index] as { result: { command: string } }
+export function judgeCommit ({ results, error, isLastInDoubt }: Answers, isConfirmed: boolean): Doubt | undefined {
+  if (isSavepointGone(error)) return { cause: new Error('beforeCommit has ended the transaction', { cause: error }) }
+  if (isTransactionAborted(error)) throw new Error('beforeCommit has let the transaction fail', { cause: error })
+  if (isLastInDoubt) return { cause: error }
+  if (error !== undefined) throw error
+  const command = results.at(-1)?.command
   if (command !== 'COMMIT') throw new Error(`COMMIT was answered by ${command}`)
-  return isConfirmed ? { is: 'committed' } : { is: 'in-doubt', cause: new ReplicaError('the synchronous replica has not confirmed') }
+  return isConfirmed ? undefined : { cause: new ReplicaError('the synchronous replica has not confirmed') }
 }
 
 /** No such savepoint, or no transaction at all. */
@@ -61,32 +66,32 @@ function isSavepointGone (error: unknown): boolean {
   return /^(3B001|25P01)$/.test(String((Object(error) as PostgresError).code))
 }
 
-/** Transaction resolution unknown. */
-class ReplicaError extends Error {
-  readonly code = '08007'
-}
-
 /**
- * Asks the rows, in a transaction that must itself be committed, so that the replica has confirmed what it saw.
+ * The result of an update that was committed after all.
  *
- * @param run makes one attempt
- * @throws {InDoubtError} when there is no answer until the deadline
+ * @param run makes one attempt at an update
+ * @throws {InDoubtError} when it cannot be found out until the deadline, or never
+ * @throws the cause of the doubt, when the update was rolled back
  */
 export async function resolveInDoubt<Result> (
-  { queries, decide }: Read<CommitOutcome<Result>>,
-  run: (question: Update<CommitOutcome<Result>>) => Promise<Attempt<CommitOutcome<Result>>>,
-  deadline: number
-): Promise<CommitOutcome<Result>> {
-  const question = { queries, decide: (rows: readonly unknown[]) => ({ result: decide(rows), writes: [], findOutcome: always('rolled-back' as const) }) }
-  try {
-    return await withRetry(deadline, async () => {
-      const { decision, end } = await run(question)
-      if (end.is !== 'committed') throw end.cause
-      return decision.result
-    })
-  } catch (error) {
+  { findOutcome }: Decision<Result>, { cause }: Doubt, reply: Reply,
+  run: <Answer>(update: Update<Answer>) => Promise<Attempt<Answer>>, deadline: number
+): Promise<Result> {
+  const outcome = await withRetry(deadline, async () => {
+    const { decision, doubt } = await run(toUpdate(findOutcome))
+    if (doubt !== undefined) throw doubt.cause
+    return decision.result
+  }).catch((error: unknown) => {
     // The key was used for another request meanwhile: ours was not committed.
-    if (error instanceof IdempotencyKeyReusedError) throw error
-    throw new InDoubtError({ cause: error })
-  }
+    throw error instanceof IdempotencyKeyReusedError ? error : new InDoubtError({ cause: error })
+  })
+  if (typeof outcome === 'object') return outcome.committed
+  if (outcome === 'unknown') throw new InDoubtError({ cause })
+  reply.unlock()
+  throw cause
+}
+
+/** An update that only reads. */
+function toUpdate<Answer> ({ queries, decide }: Read<Answer>): Update<Answer> {
+  return { queries, decide: (rows) => ({ result: decide(rows), writes: [], findOutcome: always('rolled-back') }) }
 }

@@ -1,11 +1,72 @@
-// Several statements with one Sync, so that they take one round trip. node-postgres' own queries have a Sync each, even in its
-// pipeline mode, which costs a third of the processor time of an update. Made as pg-cursor is: a query that writes to the
-// connection itself and is handed the answers.
+// Several queries with one Sync, so that they take one round trip. node-postgres' own queries have a Sync each, even in its pipeline
+// mode, which costs a third of the processor time of an update. Made as pg-cursor is: a query that writes to the connection itself.
 
 import { isCommitAmbiguous } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 
-export type Outcome = { result: PostgresResult } | { error: unknown }
+/** What became of queries that were sent together. */
+export interface Answers {
+  /** Of the queries before the first that failed. */
+  results: PostgresResult[]
+  /** Why a query failed; undefined when none did. */
+  error: Error | undefined
+  /** The connection was lost, perhaps after the server has done the last query. */
+  isLastInDoubt: boolean
+}
+
+type Parser = (text: string) => unknown
+type QueryClass = new (text: string) => object
+
+/** The statements that are prepared on a connection, with the parsers of their columns. */
+const prepared = new WeakMap<PostgresClient, Map<string, Parser[]>>()
+const classes = new WeakMap<QueryClass, ReturnType<typeof extend>>()
+
+/** The name of a statement that is not prepared. */
+export const UNPREPARED = ''
+
+/** The server is given this much longer than its own timeout says, so that its error comes first. */
+const extraMs = 250
+
+/** Sends queries in their order. After one that fails, none is done. What is not answered by `deadline` ends the connection. */
+export async function send (client: PostgresClient, queries: readonly PostgresQuery[], deadline: number): Promise<Answers> {
+  const timeoutMs = Math.max(deadline - performance.now(), 0) + extraMs
+  // The client of pg-native has none.
+  const { Query } = client.constructor as { Query?: QueryClass }
+  const { results, error } = Query === undefined
+    ? await sendOneByOne(client, queries, timeoutMs)
+    : await sendTogether(client, Query, queries, timeoutMs)
+  const isLastSent = Query !== undefined || results.length === queries.length - 1
+  return { results, error, isLastInDoubt: error !== undefined && isLastSent && isCommitAmbiguous(error) }
+}
+
+/** @throws what a query failed with */
+export async function sendOrThrow (client: PostgresClient, queries: readonly PostgresQuery[], deadline: number): Promise<PostgresResult[]> {
+  const { results, error } = await send(client, queries, deadline)
+  if (error !== undefined) throw error
+  return results
+}
+
+type Outcome = Pick<Answers, 'results' | 'error'>
+
+async function sendOneByOne (client: PostgresClient, queries: readonly PostgresQuery[], timeoutMs: number): Promise<Outcome> {
+  const results: PostgresResult[] = []
+  try {
+    for (const query of queries) results.push(await client.query({ ...query, query_timeout: timeoutMs } as PostgresQuery))
+    return { results, error: undefined }
+  } catch (error) {
+    return { results, error: error as Error }
+  }
+}
+
+async function sendTogether (client: PostgresClient, Query: QueryClass, queries: readonly PostgresQuery[], timeoutMs: number): Promise<Outcome> {
+  let Pipeline = classes.get(Query)
+  if (Pipeline === undefined) classes.set(Query, Pipeline = extend(Query))
+  let statements = prepared.get(client)
+  if (statements === undefined) prepared.set(client, statements = new Map<string, Parser[]>())
+  const pipeline = new Pipeline(queries, statements, timeoutMs)
+  void client.query(pipeline as never)
+  return await pipeline.answered
+}
 
 interface Connection {
   stream: { cork: () => void, uncork: () => void }
@@ -17,78 +78,13 @@ interface Connection {
   sync: () => void
 }
 
-type Parser = (text: string) => unknown
-type QueryClass = new (text: string) => object
-
-/** The statements that are prepared on a connection, with the parsers of their columns. */
-const prepared = new WeakMap<PostgresClient, Map<string, Parser[]>>()
-const classes = new WeakMap<QueryClass, ReturnType<typeof extend>>()
-
-/** The server is given this much longer than its own timeout says, so that its error comes first. */
-const extraMs = 250
-
-/**
- * Sends queries in their order, and returns what became of each up to the first error, after which the server has done nothing
- * more. Where the connection was lost, its error stands for all queries that may have been done. What is not answered by
- * `deadline` ends the connection.
- */
-export async function send (client: PostgresClient, queries: readonly PostgresQuery[], deadline: number): Promise<Outcome[]> {
-  const timeoutMs = Math.max(deadline - performance.now(), 0) + extraMs
-  const Query = queryClassOf(client)
-  // The client of pg-native has none.
-  if (Query === undefined) return await sendOneByOne(client, queries, timeoutMs)
-  const outcomes = await sendTogether(client, Query, queries, timeoutMs)
-  const last = outcomes.at(-1)
-  if (last !== undefined && 'error' in last && isCommitAmbiguous(last.error)) {
-    while (outcomes.length < queries.length) outcomes.push(last)
-  }
-  return outcomes
-}
-
-/** The results of all, or else the error of the first that failed. */
-export function resultsOf (outcomes: readonly Outcome[]): PostgresResult[] {
-  return outcomes.map((outcome) => {
-    if ('error' in outcome) throw outcome.error
-    return outcome.result
-  })
-}
-
-async function sendOneByOne (client: PostgresClient, queries: readonly PostgresQuery[], timeoutMs: number): Promise<Outcome[]> {
-  const outcomes: Outcome[] = []
-  for (const query of queries) {
-    try {
-      outcomes.push({ result: await client.query({ ...query, query_timeout: timeoutMs } as PostgresQuery) })
-    } catch (error) {
-      outcomes.push({ error })
-      break
-    }
-  }
-  return outcomes
-}
-
-async function sendTogether (
-  client: PostgresClient, Query: QueryClass, queries: readonly PostgresQuery[], timeoutMs: number
-): Promise<Outcome[]> {
-  let Pipeline = classes.get(Query)
-  if (Pipeline === undefined) classes.set(Query, Pipeline = extend(Query))
-  let statements = prepared.get(client)
-  if (statements === undefined) prepared.set(client, statements = new Map<string, Parser[]>())
-  const pipeline = new Pipeline(queries, statements, timeoutMs)
-  void client.query(pipeline as never)
-  return await pipeline.answered
-}
-
-function queryClassOf (client: PostgresClient): QueryClass | undefined {
-  return (client.constructor as { Query?: QueryClass }).Query
-}
-
 /** Of the client's own class, because a pipelining client takes no other. */
 function extend (Query: QueryClass) {
   return class extends Query {
-    readonly answered: Promise<Outcome[]>
+    readonly answered: Promise<Outcome>
     /** Called by node-postgres when all is answered, or with what went wrong, also with its clock or the connection. */
-    callback!: (error?: unknown) => void
-    private readonly outcomes: Outcome[] = []
+    callback!: (error?: Error) => void
+    private readonly results: PostgresResult[] = []
     // Not `rows`, which is an option of the class.
     private received: unknown[][] = []
 
@@ -97,15 +93,12 @@ function extend (Query: QueryClass) {
     ) {
       super('')
       this.answered = new Promise((resolve) => {
-        this.callback = (error) => {
-          if (error !== undefined) this.outcomes.push({ error })
-          resolve(this.outcomes)
-        }
+        this.callback = (error) => { resolve({ results: this.results, error }) }
       })
     }
 
     private get current (): PostgresQuery {
-      return this.queries[this.outcomes.length] as PostgresQuery
+      return this.queries[this.results.length] as PostgresQuery
     }
 
     submit (connection: Connection): null {
@@ -141,13 +134,13 @@ function extend (Query: QueryClass) {
 
     handleCommandComplete ({ text }: { text: string }): void {
       const { name } = this.current
-      if (!this.statements.has(name)) this.statements.set(name, [])
+      if (name !== UNPREPARED && !this.statements.has(name)) this.statements.set(name, [])
       const [command = ''] = text.split(' ')
-      this.outcomes.push({ result: { command, rowCount: null, rows: this.received } })
+      this.results.push({ command, rowCount: null, rows: this.received })
       this.received = []
     }
 
-    handleError (error: unknown): void {
+    handleError (error: Error): void {
       this.callback(error)
     }
 

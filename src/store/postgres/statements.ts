@@ -63,6 +63,11 @@ export function statement (text: string): (values: unknown[]) => PostgresQuery {
   return (values) => ({ name, text, values, rowMode: 'array', types })
 }
 
+/** A command that is not prepared, for `beforeCommit` may deallocate all statements. */
+export function command (text: string): PostgresQuery {
+  return { ...statement(text)([]), name: '' }
+}
+
 function create (definition: QueryDefinition): Prepared {
   const { sql, toRow, bind } = compile(db, postgresSql, toParameter as (value: unknown) => unknown, definition)
   const { kind } = definition

@@ -1,4 +1,3 @@
-import { InDoubtError } from '../../errors.js'
 import type { Update } from '../operation.js'
 import type { Reply, Store } from '../store.js'
 import type { PostgresPool } from './handle.js'
@@ -27,14 +26,10 @@ function createStore (pool: PostgresPool, report: (error: Error) => void): Store
   async function update<Result> (prepare: () => Update<Result>, reply: Reply, timeoutMs: number): Promise<Result> {
     const deadline = performance.now() + timeoutMs
     return await withRetry(deadline, async () => {
-      const { decision, end } = await attempt(prepare, reply, deadline)
-      if (end.is === 'committed') return decision.result
+      const { decision, doubt } = await attempt(prepare, reply, deadline)
+      if (doubt === undefined) return decision.result
       const resolveBy = performance.now() + timeoutMs
-      const outcome = await resolveInDoubt(decision.findOutcome, async (question) => await attempt(() => question, noReply, resolveBy), resolveBy)
-      if (typeof outcome === 'object') return outcome.committed
-      if (outcome === 'unknown') throw new InDoubtError({ cause: end.cause })
-      reply.unlock()
-      throw end.cause
+      return await resolveInDoubt(decision, doubt, reply, async (question) => await attempt(() => question, noReply, resolveBy), resolveBy)
     })
   }
 

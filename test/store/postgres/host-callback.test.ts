@@ -112,6 +112,7 @@ for (const pipeline of [true, false]) {
   }
 
   const harmless: Record<string, (client: Client) => unknown> = {
+    'all prepared statements deallocated': async (client) => await client.query('DEALLOCATE ALL'),
     'BEGIN, which only warns': async (client) => await client.query('BEGIN'),
     'a savepoint of its own, left open': async (client) => await client.query('SAVEPOINT mine'),
     'a savepoint of its own, undone': async (client) => await client.query('SAVEPOINT mine; UPDATE omnichannel_contact SET name = NULL::text || name; ROLLBACK TO mine').catch(async () => await client.query('ROLLBACK TO mine')),

@@ -1,6 +1,5 @@
 // Stands between a pool and its server, and does to COMMIT what networks do.
 
-import { hash } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
@@ -8,9 +7,8 @@ import type { Test } from 'tap'
 import { socketFolder } from '../../../.ci/postgres.js'
 import { postgresHost } from '../../postgres.js'
 
-/** The name of the statement, and what the server answers. */
-const commit = `omnichannel_${hash('sha256', 'COMMIT', 'hex').slice(0, 32)}`
-const tag = 'COMMIT\0'
+/** The end of what the client sends, and of what the server answers. */
+const commit = 'COMMIT\0'
 
 /** A NoticeResponse with the severity WARNING. */
 const text = 'SWARNING\0VWARNING\0C01000\0Mcanceling wait for synchronous replication due to user request\0RSyncRepWaitForLSN\0\0'
@@ -45,7 +43,7 @@ export async function openProxy (t: Test, event: () => Event, done: () => Promis
     })
     upstream.on('data', async (data) => {
       // The tag says so once the answers to what was sent before have come.
-      if (happening === undefined || !data.includes(tag)) return client.write(data)
+      if (happening === undefined || !data.includes(commit)) return client.write(data)
       upstream.pause()
       await done()
       upstream.resume()

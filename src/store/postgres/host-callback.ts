@@ -1,0 +1,59 @@
+// Runs the host's `beforeCommit`, behind a savepoint. It may do anything to its client and to our transaction.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { HostCallback } from '../operation.js'
+import { isTransient } from './errors.js'
+import type { PostgresClient } from './handle.js'
+import type { Doubt } from './in-doubt.js'
+import { send } from './pipeline.js'
+import { markLost } from './pool.js'
+import { command } from './statements.js'
+
+export const savepoint = command('SAVEPOINT omnichannel_update')
+export const releaseSavepoint = command('RELEASE SAVEPOINT omnichannel_update')
+const rollbackToSavepoint = command('ROLLBACK TO SAVEPOINT omnichannel_update')
+
+/**
+ * Returns a doubt when the host may have ended our transaction. One that leaves it open is noticed when the savepoint is released.
+ *
+ * @throws what the host threw, when our transaction is still open
+ */
+export async function callHost (client: PostgresClient, { call }: HostCallback, deadline: number): Promise<Doubt | undefined> {
+  const { release, end } = client
+  const released = { byHost: false }
+  client.release = () => { released.byHost = true }
+  client.end = () => {
+    released.byHost = true
+    return Promise.resolve()
+  }
+  const timer = new AbortController()
+  try {
+    const isLate = await Promise.race([
+      Promise.resolve(call(client as never)).then(() => false), sleep(Math.max(deadline - performance.now(), 0), true, { signal: timer.signal })
+    ])
+    if (isLate) {
+      // The host may still send something.
+      markLost(client)
+      return { cause: new Error('beforeCommit has not ended by the deadline') }
+    }
+    if (released.byHost) throw new Error('beforeCommit has released its client, or ended it')
+    if (client.getTransactionStatus() === 'E') throw new Error('beforeCommit has let the transaction fail')
+    return undefined
+  } catch (error) {
+    return await findSavepoint(client, error, deadline)
+  } finally {
+    timer.abort()
+    Object.assign(client, { release, end })
+  }
+}
+
+/** Throws the error of the host when the savepoint is there. */
+async function findSavepoint (client: PostgresClient, thrown: unknown, deadline: number): Promise<Doubt> {
+  if ((await send(client, [releaseSavepoint], deadline)).error === undefined) throw thrown
+  // A statement of the host has failed. Where the same transaction may succeed later, that error counts.
+  const { cause } = Object(thrown) as { cause?: unknown }
+  const reason = isTransient(cause) ? cause : thrown
+  // A failed transaction releases no savepoint, but rolls back to one.
+  if ((await send(client, [rollbackToSavepoint], deadline)).error === undefined) throw reason
+  return { cause: reason }
+}
