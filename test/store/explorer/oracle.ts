@@ -169,6 +169,8 @@ export function judge ({ before, after, requests, told, called, log, mayBeInDoub
     }
     if ((status === 500 || status === 503) && index === 0 && !reply!.body.includes('Service Unavailable')) check(log.length > 0, () => `${status} and nothing in the log`)
   }
+  const isAllDone = requests.every(({ reply }) => reply?.statusCode === 200)
+  check(!(isAllDone && log.some((line) => line.includes('contacts.update'))), () => `all was done, but the log says ${log.join()}`)
   if (called !== undefined) {
     for (const { name } of requests) check(count(called, name) >= count(names, name), () => `${name} was committed without beforeCommit`)
   }

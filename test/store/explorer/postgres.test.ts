@@ -40,9 +40,9 @@ interface Scenario extends Partial<Mode> {
 type Lane = Awaited<ReturnType<typeof openLane>>
 
 /** A database with two servers on it, of which the first is behind a proxy. Scenarios take place in it one after the other. */
-async function openLane (t: Test) {
+async function openLane (t: Test, isPipelined: boolean) {
   const proxy = await openProxy()
-  const { db, database: direct, settings, close } = await openSchema()
+  const { db, database: direct, settings, close } = await openSchema({ pipeline: isPipelined })
   const pool = new pg.Pool({ ...settings, host: proxy.host, max: 3 })
   direct.options.application_name = `${settings.application_name}_direct`
   const lane = {
@@ -349,51 +349,55 @@ const losses: Record<string, Fault> = {
   'not arrived, in silence': { do: 'hold-before' }
 }
 
-t.test('every end of COMMIT: what became of it is found out', async (t) => {
-  freeze(t)
-  const open = await openLanes(t)
-  const scenarios: Scenario[] = []
-  for (const mode of bothModes) {
-    for (const [loss, fault] of Object.entries(losses)) {
-      const add = (what: string, wanted: number[], injections: (lane: Lane) => Injection[], more: Partial<Scenario> = {}): void => {
-        scenarios.push({ name: `COMMIT ${loss}${what}${words(mode)}`, ...mode, wanted, injections, ...more })
-      }
-      const isDone = /^(done|not confirmed|not answered)/.test(loss)
-      const isRefused = /^(refused|refused by a full disk|answered by ROLLBACK)$/.test(loss)
-      const isSilent = fault.do.startsWith('hold')
-      const wanted = isRefused ? [500] : isSilent ? [isDone ? 200 : 503, 500] : [200]
-      const lost: Injection = { at: COMMIT, fault }
-      add('', wanted, () => [lost], { mayBeInDoubt: isSilent, ...isRefused && { calls: 1 } })
-      // Another commits between the end of COMMIT and the question to the rows; it may wait for the lock until then.
-      for (const [what, run] of Object.entries(meanwhile)) {
-        if ((what.includes('same key') && !mode.isKeyed) || isSilent) continue
-        const status = refusal[what]
-        const begin: Injection = { at: /^BEGIN/, after: 1, fault: { do: 'meanwhile-before', run: async () => undefined } }
-        const injections = (lane: Lane): Injection[] => [lost, ...isRefused ? [] : [{ ...begin, fault: { do: 'meanwhile-before' as const, run: async () => { await run(lane) } } }]]
-        const isKnown = status !== undefined || mode.isKeyed
-        const others = what === 'the contact deleted' ? [loss === 'refused as a deadlock' ? 400 : 500] : !isDone && what === 'the same key for another request' ? [200, 422] : isDone && !isKnown ? [500] : [200]
-        add(`, then ${what}`, isRefused ? [500] : status !== undefined ? [isDone ? 200 : status] : others, injections,
-          { mayBeInDoubt: (what === 'the contact deleted' && fault.do !== 'refuse') || (isDone && !mode.isKeyed) })
+for (const isPipelined of [true, false]) {
+  const how = isPipelined ? '' : ', without pipelining'
+
+  t.test(`every end of COMMIT: what became of it is found out${how}`, async (t) => {
+    freeze(t)
+    const open = await openLanes(t, isPipelined)
+    const scenarios: Scenario[] = []
+    for (const mode of bothModes) {
+      for (const [loss, fault] of Object.entries(losses)) {
+        const add = (what: string, wanted: number[], injections: (lane: Lane) => Injection[], more: Partial<Scenario> = {}): void => {
+          scenarios.push({ name: `COMMIT ${loss}${what}${words(mode)}`, ...mode, wanted, injections, ...more })
+        }
+        const isDone = /^(done|not confirmed|not answered)/.test(loss)
+        const isRefused = /^(refused|refused by a full disk|answered by ROLLBACK)$/.test(loss)
+        const isSilent = fault.do.startsWith('hold')
+        const wanted = isRefused ? [500] : isSilent ? [isDone ? 200 : 503, 500] : [200]
+        const lost: Injection = { at: COMMIT, fault }
+        add('', wanted, () => [lost], { mayBeInDoubt: isSilent, ...isRefused && { calls: 1 } })
+        // Another commits between the end of COMMIT and the question to the rows; it may wait for the lock until then.
+        for (const [what, run] of Object.entries(meanwhile)) {
+          if ((what.includes('same key') && !mode.isKeyed) || isSilent) continue
+          const status = refusal[what]
+          const begin: Injection = { at: /^BEGIN/, after: 1, fault: { do: 'meanwhile-before', run: async () => undefined } }
+          const injections = (lane: Lane): Injection[] => [lost, ...isRefused ? [] : [{ ...begin, fault: { do: 'meanwhile-before' as const, run: async () => { await run(lane) } } }]]
+          const isKnown = status !== undefined || mode.isKeyed
+          const others = what === 'the contact deleted' ? [loss === 'refused as a deadlock' ? 400 : 500] : !isDone && what === 'the same key for another request' ? [200, 422] : isDone && !isKnown ? [500] : [200]
+          add(`, then ${what}`, isRefused ? [500] : status !== undefined ? [isDone ? 200 : status] : others, injections,
+            { mayBeInDoubt: (what === 'the contact deleted' && fault.do !== 'refuse') || (isDone && !mode.isKeyed) })
+        }
       }
     }
-  }
-  await exploreAll(t, scenarios, open, explore)
-})
+    await exploreAll(t, scenarios, open, explore)
+  })
 
-t.test('every statement of the question to the rows, and every fault: the same', async (t) => {
-  freeze(t)
-  const open = await openLanes(t)
-  const question = [/^BEGIN/, /client_min_messages/, /^select "update_id", "version"/, COMMIT]
-  const scenarios = bothModes.flatMap((mode) => (['cut-before', 'cut-after'] as const).flatMap((loss) => question.flatMap((at, index) =>
-    atEach.map(([what, fault, wanted]): Scenario => ({
-      name: `COMMIT ${loss}, and at ${String(at)} of the question ${what}${words(mode)}`, ...mode,
-      wanted: !fault.do.startsWith('hold') ? wanted : loss === 'cut-before' ? [200, 503, 500] : [200, 500],
-      // What cannot be asked cannot be known.
-      mayBeInDoubt: wanted[0] !== 200 || fault.do === 'hold-after',
-      injections: () => [{ at: COMMIT, fault: { do: loss } }, { at, after: index === 2 ? 0 : 1, fault }]
-    })))))
-  await exploreAll(t, scenarios, open, explore)
-})
+  t.test(`every statement of the question to the rows, and every fault: the same${how}`, async (t) => {
+    freeze(t)
+    const open = await openLanes(t, isPipelined)
+    const question = [/^BEGIN/, /client_min_messages/, /^select "update_id", "version"/, COMMIT]
+    const scenarios = bothModes.flatMap((mode) => (['cut-before', 'cut-after'] as const).flatMap((loss) => question.flatMap((at, index) =>
+      atEach.map(([what, fault, wanted]): Scenario => ({
+        name: `COMMIT ${loss}, and at ${String(at)} of the question ${what}${words(mode)}`, ...mode,
+        wanted: !fault.do.startsWith('hold') ? wanted : loss === 'cut-before' ? [200, 503, 500] : [200, 500],
+        // What cannot be asked cannot be known.
+        mayBeInDoubt: wanted[0] !== 200 || fault.do === 'hold-after',
+        injections: () => [{ at: COMMIT, fault: { do: loss } }, { at, after: index === 2 ? 0 : 1, fault }]
+      })))))
+    await exploreAll(t, scenarios, open, explore)
+  })
+}
 
 const busy = [503]
 
@@ -405,6 +409,9 @@ t.test('what lasts: an answer by the deadline, and the log says why', async (t) 
   const untilTimeout = (lane: Lane): Fault => ({ do: 'meanwhile-before', run: async () => { await pause(1100); await until(() => lane.reply !== undefined, 'a reply') } })
   const scenarios: Array<Omit<Scenario, 'isKeyed' | 'isHooked'>> = [
     { name: 'each COMMIT is lost', wanted: [500, 503], injections: always(COMMIT, { do: 'cut-before' }), mayBeInDoubt: true, calls: 40 },
+    { name: 'COMMIT is lost four times', wanted: [200], injections: () => [{ at: COMMIT, fault: { do: 'cut-before' }, times: 4 }], calls: 3 },
+    { name: 'the replica confirms the third time', wanted: [200], calls: 1,
+      injections: () => [{ at: COMMIT, fault: { do: 'notice', fields: error('01000', { R: 'SyncRepWaitForLSN' }) }, times: 2 }] },
     { name: 'each COMMIT is done and not answered', wanted: [500], injections: always(COMMIT, { do: 'cut-after' }), mayBeInDoubt: true, calls: 1 },
     { name: 'the replica never confirms', wanted: [500], injections: always(COMMIT, { do: 'notice', fields: error('01000', { R: 'SyncRepWaitForLSN' }) }), mayBeInDoubt: true, calls: 1 },
     { name: 'each COMMIT is answered by ROLLBACK', wanted: [500], injections: always(COMMIT, { do: 'tag-rollback' }), calls: 1 },
@@ -472,8 +479,8 @@ async function swallow ({ sql }: Lane) {
   return async () => await sql('DROP FUNCTION swallow CASCADE')
 }
 
-async function openLanes (t: Test): Promise<Lane[]> {
+async function openLanes (t: Test, isPipelined = true): Promise<Lane[]> {
   const open: Lane[] = []
-  while (open.length < lanes) open.push(await openLane(t))
+  while (open.length < lanes) open.push(await openLane(t, isPipelined))
   return open
 }
