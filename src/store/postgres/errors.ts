@@ -14,15 +14,9 @@ export class UnusableClientError extends Error {
   readonly code = '08000'
 }
 
-/** node-postgres has given the connection up, perhaps with a statement under way. */
-function isConnectionLost (error: unknown): boolean {
-  return lostWords.test(String((Object(error) as PostgresError).message))
-}
-
 /** A column has another type since the statement was prepared. */
 export function isPlanStale (error: unknown): boolean {
-  const { code, routine } = Object(error) as PostgresError
-  return code === '0A000' && routine === 'RevalidateCachedQuery'
+  return codeOf(error) === '0A000' && (Object(error) as PostgresError).routine === 'RevalidateCachedQuery'
 }
 
 /**
@@ -30,22 +24,26 @@ export function isPlanStale (error: unknown): boolean {
  * that a rule DO INSTEAD NOTHING has emptied stays empty on its connection after the rule is dropped.
  */
 export function isClientSpent (error: unknown): boolean {
-  const { code } = Object(error) as PostgresError
-  return error instanceof UnusableClientError || isPlanStale(error) || code === '26000' || code === '22P02' || isConnectionLost(error)
+  return error instanceof UnusableClientError || isPlanStale(error) || /^(26000|22P02)$/.test(codeOf(error)) || isConnectionLost(error)
 }
 
 /** Whether the same transaction may succeed later. */
 export function isTransient (error: unknown): boolean {
-  const { code, table } = Object(error) as PostgresError
-  if (typeof code !== 'string') return isConnectionLost(error)
+  const code = codeOf(error)
+  if (code === '') return isConnectionLost(error)
   // Another transaction used the same idempotency key meanwhile: `putResponse` in queries.ts.
-  const isKeyTaken = code === '23502' && table === 'omnichannel_idempotency_key'
+  const isKeyTaken = code === '23502' && (Object(error) as PostgresError).table === 'omnichannel_idempotency_key'
   return transientCode.test(code) || networkCode.test(code) || isPlanStale(error) || isKeyTaken
 }
 
 /** An earlier statement of the transaction has failed, and its error was swallowed or not yet seen. */
 export function isTransactionAborted (error: unknown): boolean {
-  return (Object(error) as PostgresError).code === '25P02'
+  return codeOf(error) === '25P02'
+}
+
+/** No such savepoint, or no transaction at all. */
+export function isSavepointGone (error: unknown): boolean {
+  return /^(3B001|25P01)$/.test(codeOf(error))
 }
 
 /**
@@ -53,6 +51,17 @@ export function isTransactionAborted (error: unknown): boolean {
  * ends with it: it is shut down, or panics because it cannot write its log.
  */
 export function isCommitAmbiguous (error: unknown): boolean {
+  const code = codeOf(error)
+  return !/^(?!E)[0-9A-Z]{5}$/.test(code) || /^(57P|08|53|58|XX)/.test(code)
+}
+
+/** The SQLSTATE, or Node's code of an error of the network; empty for none. */
+function codeOf (error: unknown): string {
   const { code } = Object(error) as PostgresError
-  return typeof code !== 'string' || !/^(?!E)[0-9A-Z]{5}$/.test(code) || /^(57P|08|53|58|XX)/.test(code)
+  return typeof code === 'string' ? code : ''
+}
+
+/** node-postgres has given the connection up, perhaps with a statement under way. */
+function isConnectionLost (error: unknown): boolean {
+  return lostWords.test(String((Object(error) as PostgresError).message))
 }

@@ -12,9 +12,9 @@
 // its last update. It is itself committed, so that the replica has confirmed what it saw.
 
 import { IdempotencyKeyReusedError, InDoubtError } from '../../errors.js'
-import { always, type Decision, type Read, type Update } from '../operation.js'
+import { always, type Decision, type Update } from '../operation.js'
 import type { Reply } from '../store.js'
-import { isTransactionAborted } from './errors.js'
+import { isSavepointGone, isTransactionAborted } from './errors.js'
 import type { PostgresClient, PostgresError } from './handle.js'
 import type { Answers } from './pipeline.js'
 import { withRetry } from './pool.js'
@@ -29,11 +29,6 @@ export interface Attempt<Result> {
 export interface Doubt {
   /** What fails the update if it was rolled back. */
   cause: unknown
-}
-
-/** Transaction resolution unknown. */
-class ReplicaError extends Error {
-  readonly code = '08007'
 }
 
 /** Listens until the returned function is called, which tells whether a synchronous replica has confirmed. */
@@ -58,12 +53,8 @@ export function judgeCommit ({ results, error, isLastInDoubt }: Answers, isConfi
   if (error !== undefined) throw error
   const command = results.at(-1)?.command
   if (command !== 'COMMIT') throw new Error(`COMMIT was answered by ${command}`)
-  return isConfirmed ? undefined : { cause: new ReplicaError('the synchronous replica has not confirmed') }
-}
-
-/** No such savepoint, or no transaction at all. */
-function isSavepointGone (error: unknown): boolean {
-  return /^(3B001|25P01)$/.test(String((Object(error) as PostgresError).code))
+  // The code of a transaction whose resolution is unknown.
+  return isConfirmed ? undefined : { cause: Object.assign(new Error('the synchronous replica has not confirmed'), { code: '08007' }) }
 }
 
 /**
@@ -77,8 +68,11 @@ export async function resolveInDoubt<Result> (
   { findOutcome }: Decision<Result>, { cause }: Doubt, reply: Reply,
   run: <Answer>(update: Update<Answer>) => Promise<Attempt<Answer>>, deadline: number
 ): Promise<Result> {
+  const { queries, decide } = findOutcome
   const outcome = await withRetry(deadline, async () => {
-    const { decision, doubt } = await run(toUpdate(findOutcome))
+    const { decision, doubt } = await run({
+      queries, decide: (rows) => ({ result: decide(rows), writes: [], findOutcome: always('rolled-back' as const) })
+    })
     if (doubt !== undefined) throw doubt.cause
     return decision.result
   }).catch((error: unknown) => {
@@ -89,9 +83,4 @@ export async function resolveInDoubt<Result> (
   if (outcome === 'unknown') throw new InDoubtError({ cause })
   reply.unlock()
   throw cause
-}
-
-/** An update that only reads. */
-function toUpdate<Answer> ({ queries, decide }: Read<Answer>): Update<Answer> {
-  return { queries, decide: (rows) => ({ result: decide(rows), writes: [], findOutcome: always('rolled-back') }) }
 }

@@ -18,13 +18,12 @@ export const lockNodes = 'SELECT pg_advisory_xact_lock(1869442665);'
  */
 export async function bringUpToDate (client: PostgresClient, deadline: number): Promise<void> {
   if (await pendingScript(client) === '') return
-  const run = async (text: string): Promise<void> => { await client.query(text) }
-  await run('BEGIN ISOLATION LEVEL READ COMMITTED')
+  await client.query('BEGIN ISOLATION LEVEL READ COMMITTED')
   try {
-    await run(`SET LOCAL statement_timeout = ${Math.ceil(Math.max(deadline - performance.now(), 1))}`)
-    await run(lockNodes)
-    await run(await pendingScript(client))
-    await run('COMMIT')
+    await client.query(`SET LOCAL statement_timeout = ${Math.ceil(Math.max(deadline - performance.now(), 1))}`)
+    await client.query(lockNodes)
+    await client.query(await pendingScript(client))
+    await client.query('COMMIT')
   } catch (error) {
     await Promise.allSettled([client.query('ROLLBACK')])
     throw error

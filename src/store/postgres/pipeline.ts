@@ -21,67 +21,44 @@ type QueryClass = new (text: string) => object
 const prepared = new WeakMap<PostgresClient, Map<string, Parser[]>>()
 const classes = new WeakMap<QueryClass, ReturnType<typeof extend>>()
 
-/** The name of a statement that is not prepared. */
-export const UNPREPARED = ''
-
 /** The server is given this much longer than its own timeout says, so that its error comes first. */
 const extraMs = 250
 
 /** Sends queries in their order. After one that fails, none is done. What is not answered by `deadline` ends the connection. */
 export async function send (client: PostgresClient, queries: readonly PostgresQuery[], deadline: number): Promise<Answers> {
   const timeoutMs = Math.max(deadline - performance.now(), 0) + extraMs
-  // The client of pg-native has none.
   const { Query } = client.constructor as { Query?: QueryClass }
-  const { results, error } = Query === undefined
-    ? await sendOneByOne(client, queries, timeoutMs)
-    : await sendTogether(client, Query, queries, timeoutMs)
-  const isLastSent = Query !== undefined || results.length === queries.length - 1
-  return { results, error, isLastInDoubt: error !== undefined && isLastSent && isCommitAmbiguous(error) }
-}
-
-/** @throws what a query failed with */
-export async function sendOrThrow (client: PostgresClient, queries: readonly PostgresQuery[], deadline: number): Promise<PostgresResult[]> {
-  const { results, error } = await send(client, queries, deadline)
-  if (error !== undefined) throw error
-  return results
-}
-
-type Outcome = Pick<Answers, 'results' | 'error'>
-
-async function sendOneByOne (client: PostgresClient, queries: readonly PostgresQuery[], timeoutMs: number): Promise<Outcome> {
-  const results: PostgresResult[] = []
-  try {
-    for (const query of queries) results.push(await client.query({ ...query, query_timeout: timeoutMs } as PostgresQuery))
-    return { results, error: undefined }
-  } catch (error) {
-    return { results, error: error as Error }
-  }
-}
-
-async function sendTogether (client: PostgresClient, Query: QueryClass, queries: readonly PostgresQuery[], timeoutMs: number): Promise<Outcome> {
+  // The client of pg-native has none.
+  if (Query === undefined) return await sendOneByOne(client, queries, timeoutMs)
   let Pipeline = classes.get(Query)
   if (Pipeline === undefined) classes.set(Query, Pipeline = extend(Query))
   let statements = prepared.get(client)
   if (statements === undefined) prepared.set(client, statements = new Map<string, Parser[]>())
   const pipeline = new Pipeline(queries, statements, timeoutMs)
   void client.query(pipeline as never)
-  return await pipeline.answered
+  return await pipeline.answers
 }
 
-interface Connection {
-  stream: { cork: () => void, uncork: () => void }
-  close: (statement: { type: 'S', name: string }) => void
-  parse: (statement: { name: string, text: string }) => void
-  bind: (portal: { portal: '', statement: string, values: unknown[], valueMapper: (value: unknown) => unknown }) => void
-  describe: (portal: { type: 'P', name: '' }) => void
-  execute: (portal: { portal: '', rows: 0 }) => void
+async function sendOneByOne (client: PostgresClient, queries: readonly PostgresQuery[], timeoutMs: number): Promise<Answers> {
+  const results: PostgresResult[] = []
+  try {
+    for (const query of queries) results.push(await client.query({ ...query, query_timeout: timeoutMs } as PostgresQuery))
+    return { results, error: undefined, isLastInDoubt: false }
+  } catch (error) {
+    return { results, error: error as Error, isLastInDoubt: results.length === queries.length - 1 && isCommitAmbiguous(error) }
+  }
+}
+
+/** What the queries call of node-postgres' connection. */
+type Connection = Record<'close' | 'parse' | 'bind' | 'describe' | 'execute', (message: object) => void> & {
   sync: () => void
+  stream: Record<'cork' | 'uncork', () => void>
 }
 
 /** Of the client's own class, because a pipelining client takes no other. */
 function extend (Query: QueryClass) {
   return class extends Query {
-    readonly answered: Promise<Outcome>
+    readonly answers: Promise<Answers>
     /** Called by node-postgres when all is answered, or with what went wrong, also with its clock or the connection. */
     callback!: (error?: Error) => void
     private readonly results: PostgresResult[] = []
@@ -92,8 +69,8 @@ function extend (Query: QueryClass) {
       private readonly queries: readonly PostgresQuery[], private readonly statements: Map<string, Parser[]>, readonly query_timeout: number
     ) {
       super('')
-      this.answered = new Promise((resolve) => {
-        this.callback = (error) => { resolve({ results: this.results, error }) }
+      this.answers = new Promise((resolve) => {
+        this.callback = (error) => { resolve({ results: this.results, error, isLastInDoubt: error !== undefined && isCommitAmbiguous(error) }) }
       })
     }
 
@@ -111,9 +88,9 @@ function extend (Query: QueryClass) {
             connection.close({ type: 'S', name })
             connection.parse({ name, text })
           }
-          connection.bind({ portal: '', statement: name, values, valueMapper: (value) => value })
-          if (!isKnown) connection.describe({ type: 'P', name: '' })
-          connection.execute({ portal: '', rows: 0 })
+          connection.bind({ statement: name, values })
+          if (!isKnown) connection.describe({ type: 'P' })
+          connection.execute({})
         }
         connection.sync()
       } finally {
@@ -134,7 +111,7 @@ function extend (Query: QueryClass) {
 
     handleCommandComplete ({ text }: { text: string }): void {
       const { name } = this.current
-      if (name !== UNPREPARED && !this.statements.has(name)) this.statements.set(name, [])
+      if (name !== '' && !this.statements.has(name)) this.statements.set(name, [])
       const [command = ''] = text.split(' ')
       this.results.push({ command, rowCount: null, rows: this.received })
       this.received = []

@@ -36,24 +36,18 @@ export async function withClient<Result> (
   pool: PostgresPool, deadline: number, work: (client: PostgresClient) => Promise<Result>
 ): Promise<Result> {
   const client = await connect(pool, deadline)
+  const isIdle = (): boolean => client.getTransactionStatus() === 'I' && !lost.has(client)
+  let isSpent = false
   try {
-    if (!isIdle(client)) throw new UnusableClientError('a client of the pool was in a transaction')
-    const result = await work(client)
-    giveBack(client, !isIdle(client))
-    return result
+    if (!isIdle()) throw new UnusableClientError('a client of the pool was in a transaction')
+    return await work(client)
   } catch (error) {
-    giveBack(client, !isIdle(client) || isClientSpent(error))
+    isSpent = isClientSpent(error)
     throw error
+  } finally {
+    client.removeListener('error', onError)
+    client.release(isSpent || !isIdle())
   }
-}
-
-function isIdle (client: PostgresClient): boolean {
-  return client.getTransactionStatus() === 'I' && !lost.has(client)
-}
-
-function giveBack (client: PostgresClient, isSpent: boolean): void {
-  client.removeListener('error', onError)
-  client.release(isSpent)
 }
 
 async function connect (pool: PostgresPool, deadline: number): Promise<PostgresClient> {

@@ -23,14 +23,9 @@ class Compiler extends PostgresQueryCompiler {
   }
 }
 
-class Dialect extends PostgresDialect {
-  override createQueryCompiler (): Compiler {
-    return new Compiler()
-  }
-}
-
 /** It has no pool, so it can only compile. */
-const db = new Kysely<Tables>({ dialect: new Dialect({} as PostgresDialectConfig) })
+const dialect = Object.assign(new PostgresDialect({} as PostgresDialectConfig), { createQueryCompiler: () => new Compiler() })
+const db = new Kysely<Tables>({ dialect })
 
 /** A query compiled: the statement that it sends, and what becomes of its rows. */
 interface Prepared {
@@ -40,7 +35,7 @@ interface Prepared {
 
 const prepared = new Map<QueryDefinition, Prepared>()
 
-function prepare ({ definition }: Query): Prepared {
+export function prepare ({ definition }: Query): Prepared {
   let ready = prepared.get(definition)
   if (ready === undefined) prepared.set(definition, ready = create(definition))
   return ready
@@ -48,11 +43,6 @@ function prepare ({ definition }: Query): Prepared {
 
 export function toQuery (query: Query): PostgresQuery {
   return prepare(query).toQuery(query)
-}
-
-/** The rows of queries, from their results. */
-export function toRows (queries: readonly Query[], results: readonly PostgresResult[]): unknown[] {
-  return queries.map((query, index) => prepare(query).toRows(results[index] as PostgresResult))
 }
 
 const types = { getTypeParser: parserOf }
@@ -63,7 +53,7 @@ export function statement (text: string): (values: unknown[]) => PostgresQuery {
   return (values) => ({ name, text, values, rowMode: 'array', types })
 }
 
-/** A command that is not prepared, for `beforeCommit` may deallocate all statements. */
+/** A command without a name, so that it is not prepared: `beforeCommit` may deallocate all statements. */
 export function command (text: string): PostgresQuery {
   return { ...statement(text)([]), name: '' }
 }

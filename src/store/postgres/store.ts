@@ -39,11 +39,7 @@ function createStore (pool: PostgresPool, report: (error: Error) => void): Store
 
   async function track<Result> (work: Promise<Result>): Promise<Result> {
     underWay.add(work)
-    try {
-      return await work
-    } finally {
-      underWay.delete(work)
-    }
+    return await work.finally(() => { underWay.delete(work) })
   }
 
   return {

@@ -6,11 +6,11 @@ import { RequestGoneError } from '../../errors.js'
 import type { HostCallback, Query, Update } from '../operation.js'
 import type { Reply } from '../store.js'
 import { isTransactionAborted, UnusableClientError } from './errors.js'
-import type { PostgresClient, PostgresQuery } from './handle.js'
+import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 import { callHost, releaseSavepoint, savepoint } from './host-callback.js'
 import { judgeCommit, listenForReplica, type Attempt, type Doubt } from './in-doubt.js'
-import { send, sendOrThrow } from './pipeline.js'
-import { command, statement, toQuery, toRows } from './statements.js'
+import { send } from './pipeline.js'
+import { command, prepare, statement, toQuery } from './statements.js'
 
 // The host may have made another isolation level the default.
 const begin = statement('BEGIN ISOLATION LEVEL READ COMMITTED')([])
@@ -49,14 +49,14 @@ async function writeAndCommit (
   let unsent: PostgresQuery[] = []
   for (const write of writes) {
     if ('call' in write) {
-      await sendOrThrow(client, [...unsent, savepoint], deadline)
+      const { error } = await send(client, [...unsent, savepoint], deadline)
+      if (error !== undefined) throw error
       const doubt = await callHost(client, write, deadline)
       if (doubt !== undefined) {
         await rollBack(client, deadline)
         reply.lock()
         return doubt
       }
-      refuseGone(reply)
       // Fails when the host has ended the transaction, whatever it has begun since.
       unsent = [releaseSavepoint]
     } else {
@@ -93,5 +93,5 @@ async function read (
   const [[encoding] = []] = results[first.length - 1]?.rows as string[][]
   // Otherwise text would arrive as other characters.
   if (encoding !== 'UTF8') throw new UnusableClientError(`a client of the pool has the client_encoding ${encoding}`)
-  return toRows(queries, results.slice(first.length))
+  return queries.map((query, index) => prepare(query).toRows(results[first.length + index] as PostgresResult))
 }
