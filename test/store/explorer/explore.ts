@@ -35,6 +35,42 @@ export function words ({ isHooked, isKeyed }: Partial<Mode>): string {
   return `${isHooked === true ? ', beforeCommit' : ''}${isKeyed === true ? ', key' : ''}`
 }
 
+/** Without and with a `beforeCommit` and a key. */
+export const modes: Mode[] = [{ isHooked: false, isKeyed: false }, { isHooked: true, isKeyed: true }]
+
+interface Planned {
+  /** The text of the statement at which it happens. */
+  at: RegExp
+  /** So many of these statements pass before it happens; none unless given. */
+  after?: number
+  /** How often it happens; once unless given. */
+  times?: number
+}
+
+/** What is to happen at which statement. */
+export function createPlan<Injection extends Planned> () {
+  let planned: Array<Injection & Required<Planned>> = []
+  /** The statements since the plan began. */
+  const passed: string[] = []
+  return {
+    passed,
+    begin: (injections: Injection[]): void => {
+      planned = injections.map((injection) => ({ after: 0, times: 1, ...injection }))
+      passed.length = 0
+    },
+    /** What happens at this statement. */
+    meet: (text: string): Injection | undefined => {
+      passed.push(text)
+      // Each counts each statement, so that the first one's is not the second one's.
+      const [due] = planned.filter(({ at, times }) => times > 0 && at.test(text)).filter((injection) => injection.after-- <= 0)
+      if (due !== undefined) due.times--
+      return due
+    },
+    /** What has not happened. */
+    left: (): Injection[] => planned.filter(({ times }) => times > 0 && times < Infinity)
+  }
+}
+
 /** Each lane takes one scenario after the other. ONLY, a part of their names, picks some. */
 export async function exploreAll<Scenario extends { name: string }, Lane> (
   t: Test, scenarios: Scenario[], lanes: Lane[], explore: (lane: Lane, scenario: Scenario) => Promise<string[]>

@@ -39,7 +39,7 @@ export function bodyOf (name: string): Row {
 }
 
 /** The two tables of a host: each update of a contact, written by a trigger, and the names that `beforeCommit` wrote. */
-export const hostTables = {
+const hostTables = {
   sqlite: `
     CREATE TABLE history (seq INTEGER PRIMARY KEY, name TEXT, update_id TEXT);
     CREATE TABLE journal (name TEXT);
@@ -68,6 +68,20 @@ export const tables = ['contact', 'contact_email', 'contact_phone', 'contact_cha
 export function fullName (table: string): string {
   return table === 'history' || table === 'journal' ? table : `omnichannel_${table}`
 }
+
+/** Adds the host's tables and an expired key, and saves all rows. */
+export function setUpSql (engine: 'sqlite' | 'postgres'): string {
+  return `${hostTables[engine]}
+    INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer, created_at)
+      VALUES ('ann', 'expired', '', 'maria', 1, '', '2020-01-01T00:00:00.000Z');
+    ${tables.map((table) => `CREATE TABLE saved_${table} AS SELECT * FROM ${fullName(table)};`).join('')}`
+}
+
+/** Makes the rows those that were saved. */
+export const resetSql = `BEGIN;
+  ${[...tables].reverse().map((table) => `DELETE FROM ${fullName(table)};`).join('')}
+  ${tables.map((table) => `INSERT INTO ${fullName(table)} SELECT * FROM saved_${table};`).join('')}
+  DELETE FROM history; COMMIT`
 
 /** Puts both engines' rows into one form and order. */
 export function normalize (rows: Rows): Rows {

@@ -8,8 +8,8 @@ import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
 import { as, fill } from '../../build.js'
 import { postgres as t } from '../../engines.js'
 import { openSchema } from '../../postgres.js'
-import { exploreAll, freeze, now, within, words, type Mode } from './explore.js'
-import { bodyOf, fullName, hostTables, judge, normalize, tables, type Request, type Rows } from './oracle.js'
+import { exploreAll, freeze, modes, now, within, words, type Mode } from './explore.js'
+import { bodyOf, fullName, judge, normalize, resetSql, setUpSql, tables, type Request, type Rows } from './oracle.js'
 import { openProxy, type Fault, type Fields, type Injection } from './proxy.js'
 
 /** For what lasts until then, and for all else. */
@@ -69,9 +69,7 @@ async function openLane (t: Test, isPipelined: boolean) {
       return normalize(row?.rows as unknown as Rows)
     },
     reset: async () => {
-      const clear = [...tables].reverse().map((table) => `DELETE FROM ${fullName(table)};`)
-      const refill = tables.map((table) => `INSERT INTO ${fullName(table)} SELECT * FROM saved_${table};`)
-      await lane.sql(`BEGIN; ${clear.join('')} ${refill.join('')} DELETE FROM history; COMMIT`)
+      await lane.sql(resetSql)
       for (const list of [lane.log, lane.told, lane.called, lane.requests, lane.under]) list.length = 0
       lane.held.clear()
       lane.host = lane.reply = undefined
@@ -106,10 +104,7 @@ async function openLane (t: Test, isPipelined: boolean) {
     lane.apps[name as 'near'] = app
   }
   await fill(db)
-  await db.exec(`${hostTables.postgres}
-    INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer, created_at)
-      VALUES ('ann', 'expired', '', 'maria', 1, '', '2020-01-01');
-    ${tables.map((table) => `CREATE TABLE saved_${table} AS TABLE ${fullName(table)};`).join('')}`)
+  await db.exec(setUpSql('postgres'))
 
   t.teardown(async () => {
     for (const app of Object.values(lane.apps)) await within(app.close(), 'app.close()')
@@ -133,7 +128,7 @@ async function explore (lane: Lane, { wanted, injections, isHooked = false, isKe
   host, prepare, ...scenario }: Scenario): Promise<string[]> {
   const { pool, proxy } = lane
   await lane.reset()
-  proxy.plan([])
+  proxy.plan.begin([])
   await pool.query('SELECT 1')
   lane.isHooked = isHooked
   const planned = injections?.(lane) ?? []
@@ -141,7 +136,7 @@ async function explore (lane: Lane, { wanted, injections, isHooked = false, isKe
   Object.assign(lane, { host, isBrief: scenario.isBrief ?? lasts })
   const tidyUp = await prepare?.(lane)
   const before = await lane.rows()
-  proxy.plan(planned)
+  proxy.plan.begin(planned)
   const broken: string[] = []
   try {
     const app = scenario.handlerTimeout === true ? lane.apps.timed : lane.apps.near
@@ -159,7 +154,7 @@ async function explore (lane: Lane, { wanted, injections, isHooked = false, isKe
   for (const client of held) await client.query('SELECT 1').then(() => broken.push('a client that beforeCommit still has is used again'), () => undefined)
   const status = requests[0]?.reply?.statusCode ?? 0
   if (!wanted.includes(status)) broken.push(`the answer is ${status} ${requests[0]?.reply?.body} ${log.join()}`)
-  const left = proxy.left()
+  const left = proxy.plan.left()
   if (left.length > 0) broken.push(`${left.map(({ fault, at }) => `${fault.do} at ${String(at)}`).join()} did not happen`)
   const calls = called.filter((name) => name === 'Ours').length
   if (calls > (scenario.calls ?? 2)) broken.push(`beforeCommit was called ${calls} times`)
@@ -175,9 +170,9 @@ async function explore (lane: Lane, { wanted, injections, isHooked = false, isKe
 async function stepsOf (lane: Lane, isHooked: boolean, isKeyed: boolean): Promise<string[]> {
   await explore(lane, { name: '', wanted: [200], isHooked, isKeyed })
   await lane.reset()
-  lane.proxy.plan([])
+  lane.proxy.plan.begin([])
   await lane.send(lane.apps.near, isHooked, 'Ours', isKeyed ? 'key' : undefined)
-  return [...lane.proxy.passed]
+  return [...lane.proxy.plan.passed]
 }
 
 const isLock = (text: string): boolean => text.includes('from "omnichannel_contact"') && text.includes('for no key update')
@@ -241,14 +236,13 @@ const replies: Record<string, [act: (lane: Lane) => unknown, status: number]> = 
   'an answer of the host': [({ reply }) => { void reply!.code(504).send({}) }, 504]
 }
 
-const bothModes: Mode[] = [{ isHooked: false, isKeyed: false }, { isHooked: true, isKeyed: true }]
 t.test('every statement and every fault: done once or not at all, and the answer says which', async (t) => {
   freeze(t)
   const open = await openLanes(t)
   const scenarios: Scenario[] = []
   const short = (text: string): string => text.replace(/\s+/g, ' ').slice(0, 40)
 
-  for (const mode of bothModes) {
+  for (const mode of modes) {
     const steps = await stepsOf(open[0]!, mode.isHooked, mode.isKeyed)
     const lock = steps.findIndex(isLock)
     const begin = steps.findIndex((text) => text.startsWith('BEGIN'))
@@ -356,7 +350,7 @@ for (const isPipelined of [true, false]) {
     freeze(t)
     const open = await openLanes(t, isPipelined)
     const scenarios: Scenario[] = []
-    for (const mode of bothModes) {
+    for (const mode of modes) {
       for (const [loss, fault] of Object.entries(losses)) {
         const add = (what: string, wanted: number[], injections: (lane: Lane) => Injection[], more: Partial<Scenario> = {}): void => {
           scenarios.push({ name: `COMMIT ${loss}${what}${words(mode)}`, ...mode, wanted, injections, ...more })
@@ -387,7 +381,7 @@ for (const isPipelined of [true, false]) {
     freeze(t)
     const open = await openLanes(t, isPipelined)
     const question = [/^BEGIN/, /client_min_messages/, /^select "update_id", "version"/, COMMIT]
-    const scenarios = bothModes.flatMap((mode) => (['cut-before', 'cut-after'] as const).flatMap((loss) => question.flatMap((at, index) =>
+    const scenarios = modes.flatMap((mode) => (['cut-before', 'cut-after'] as const).flatMap((loss) => question.flatMap((at, index) =>
       atEach.map(([what, fault, wanted]): Scenario => ({
         name: `COMMIT ${loss}, and at ${String(at)} of the question ${what}${words(mode)}`, ...mode,
         wanted: !fault.do.startsWith('hold') ? wanted : loss === 'cut-before' ? [200, 503, 500] : [200, 500],
@@ -436,7 +430,7 @@ t.test('what lasts: an answer by the deadline, and the log says why', async (t) 
     { name: 'handlerTimeout during COMMIT, which is lost', wanted: [200, 503], handlerTimeout: true, injections: (lane) => [
       { at: COMMIT, fault: { do: 'cut-before' } }, { at: /^select "update_id", "version"/, fault: untilTimeout(lane) }] }
   ]
-  await exploreAll(t, scenarios.flatMap((scenario) => bothModes.map((mode) => ({ ...scenario, ...mode, name: `${scenario.name}${words(mode)}` }))), open, explore)
+  await exploreAll(t, scenarios.flatMap((scenario) => modes.map((mode) => ({ ...scenario, ...mode, name: `${scenario.name}${words(mode)}` }))), open, explore)
 })
 
 /** Gives a column another type, after all its statements are prepared. */

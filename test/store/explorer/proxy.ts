@@ -5,6 +5,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { postgresHost } from '../../postgres.js'
+import { createPlan } from './explore.js'
 
 /** Fields of an ErrorResponse or a NoticeResponse, by their letters: C is the SQLSTATE, R the routine, S the severity, t the table. */
 export type Fields = Record<string, string>
@@ -32,9 +33,7 @@ export interface Injection {
   fault: Fault
   /** The text of the statement; 'connect' is the beginning of a connection. */
   at: RegExp
-  /** So many of these statements pass before it happens; none unless given. */
   after?: number
-  /** How often it happens; once unless given. */
   times?: number
 }
 
@@ -43,33 +42,11 @@ interface Step {
   fault?: Fault | undefined
 }
 
-export interface Proxy {
-  host: string
-  /** What is to happen from now on. */
-  plan: (injections: Injection[]) => void
-  /** Those that have not happened. */
-  left: () => Injection[]
-  /** The statements since the last plan. */
-  passed: string[]
-  close: () => void
-}
-
-export async function openProxy (): Promise<Proxy> {
+export async function openProxy () {
   const real = join(await postgresHost(), '.s.PGSQL.5432')
   const folder = mkdtempSync(join(tmpdir(), 'omnichannel-proxy-'))
   const sockets = new Set<Socket>()
-  let planned: Array<Required<Injection>> = []
-  const passed: string[] = []
-
-  const take = (text: string): Fault | undefined => {
-    passed.push(text)
-    // Each counts each statement, so that the first one's is not the second one's.
-    const due = planned.filter(({ at, times }) => times > 0 && at.test(text)).filter((injection) => injection.after-- <= 0)
-    if (due[0] === undefined) return undefined
-    due[0].times--
-    return due[0].fault
-  }
-
+  const plan = createPlan<Injection>()
   const server = createServer((client) => {
     const upstream = connect(real)
     for (const socket of [client, upstream]) {
@@ -79,17 +56,12 @@ export async function openProxy (): Promise<Proxy> {
     }
     client.on('close', () => upstream.destroy())
     upstream.on('close', () => client.destroy())
-    relay(client, upstream, take)
+    relay(client, upstream, (text) => plan.meet(text)?.fault)
   })
   await new Promise<void>((resolve) => server.listen(join(folder, '.s.PGSQL.5432'), resolve))
   return {
     host: folder,
-    plan: (injections) => {
-      planned = injections.map((injection) => ({ after: 0, times: 1, ...injection }))
-      passed.length = 0
-    },
-    left: () => planned.filter(({ times }) => times > 0 && times < Infinity),
-    passed,
+    plan,
     close: () => {
       server.close()
       for (const socket of sockets) socket.destroy()

@@ -9,15 +9,14 @@ import t, { type Test } from 'tap'
 import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
 import { as, fill } from '../../build.js'
 import { sqliteDb } from '../../sqlite.js'
-import { exploreAll, freeze, now, within, words, type Mode } from './explore.js'
-import { bodyOf, fullName, hostTables, judge, normalize, tables, type Request, type Row } from './oracle.js'
+import { createPlan, exploreAll, freeze, modes, now, within, words, type Mode } from './explore.js'
+import { bodyOf, fullName, judge, normalize, resetSql, setUpSql, tables, type Request, type Row } from './oracle.js'
 
 const lockTimeout = 300
 
 /** What happens before a statement is run; an error that it throws is the statement's. */
 interface Injection {
   at: RegExp
-  /** So many of these statements pass before it happens; none unless given. */
   after?: number
   times?: number
   run: (lane: Lane) => void
@@ -58,12 +57,11 @@ async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
   database.pragma('synchronous = OFF')
   const elsewhere = new Database(file, { timeout: 0 })
   const lane = {
-    database, elsewhere, planned: [] as Array<Required<Injection>>, passed: [] as string[],
+    database, elsewhere, plan: createPlan<Injection>(),
     log: [] as string[], told: [] as string[], called: [] as string[], requests: [] as Request[], replies: [] as FastifyReply[],
     isWatched: false, host: undefined as Host | undefined,
-    plan: (injections: Injection[]) => {
-      lane.planned = injections.map((injection) => ({ after: 0, times: 1, ...injection }))
-      lane.passed.length = 0
+    begin: (injections: Injection[]) => {
+      lane.plan.begin(injections)
       lane.isWatched = true
     },
     /** Runs SQL that no fault meets. */
@@ -86,9 +84,7 @@ async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
     rows: () => normalize(Object.fromEntries(tables.map((table) => [table, elsewhere.prepare<[], Row>(`SELECT * FROM ${fullName(table)}`).all()]))),
     reset: (): void => {
       lane.isWatched = false
-      const clear = [...tables].reverse().map((table) => `DELETE FROM ${fullName(table)};`)
-      const refill = tables.map((table) => `INSERT INTO ${fullName(table)} SELECT * FROM saved_${table};`)
-      elsewhere.exec(`BEGIN; ${clear.join('')} ${refill.join('')} DELETE FROM history; COMMIT`)
+      elsewhere.exec(resetSql)
       for (const list of [lane.log, lane.told, lane.called, lane.requests, lane.replies]) list.length = 0
       lane.host = undefined
     }
@@ -107,10 +103,7 @@ async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
   await app.register(omnichannelContacts, { database, prefix: '/hooked', lockTimeout, onContactUpdated, beforeCommit })
   await app.ready()
   await fill(sqliteDb(database))
-  database.exec(`${hostTables.sqlite}
-    INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer, created_at)
-      VALUES ('ann', 'expired', '', 'maria', 1, '', '2020-01-01T00:00:00.000Z');
-    ${tables.map((table) => `CREATE TABLE saved_${table} AS SELECT * FROM ${fullName(table)};`).join('')}`)
+  database.exec(setUpSql('sqlite'))
   t.teardown(async () => {
     await within(app.close(), 'app.close()')
     database.close()
@@ -121,14 +114,9 @@ async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
 }
 
 /** Lets the plan of a lane meet every statement of its handle. */
-function watch (lane: { database: Database.Database, planned: Array<Required<Injection>>, passed: string[], isWatched: boolean }): void {
+function watch (lane: Pick<Lane, 'database' | 'plan' | 'isWatched'>): void {
   const meet = (sql: string): void => {
-    if (!lane.isWatched) return
-    lane.passed.push(sql)
-    const due = lane.planned.filter(({ at, times }) => times > 0 && at.test(sql)).filter((injection) => injection.after-- <= 0)
-    if (due[0] === undefined) return
-    due[0].times--
-    due[0].run(lane as Lane)
+    if (lane.isWatched) lane.plan.meet(sql)?.run(lane as Lane)
   }
   const { database } = lane
   const prepare = database.prepare.bind(database)
@@ -151,7 +139,7 @@ async function explore (lane: Lane, { wanted, injections = [], together = ['Ours
   lane.reset()
   lane.host = scenario.host
   const before = lane.rows()
-  lane.plan(injections)
+  lane.begin(injections)
   const broken: string[] = []
   try {
     await within(Promise.all(together.map(async (name) => {
@@ -165,7 +153,7 @@ async function explore (lane: Lane, { wanted, injections = [], together = ['Ours
   const statuses = requests.map(({ reply }) => reply?.statusCode ?? 0)
   if (statuses.some((status) => !wanted.includes(status))) broken.push(`the answers are ${statuses.join()} ${log.join()}`)
   if (statuses.filter((status) => status !== 200).length > (scenario.failing ?? 1)) broken.push(`only one may fail, not ${statuses.join()}`)
-  const left = lane.planned.filter(({ times }) => times > 0 && times < Infinity)
+  const left = lane.plan.left()
   if (left.length > 0 && injections.length === 1) broken.push(`at ${String(left[0]?.at)} nothing happened`)
   for (const name of together) {
     const calls = called.filter((one) => one === name).length
@@ -250,7 +238,6 @@ const atEach: Happening[] = [
   ['an answer of the host', ({ replies }) => { void replies[0]!.code(504).send({}) }, [200, 504]]
 ]
 
-const modes: Mode[] = [{ isHooked: false, isKeyed: false }, { isHooked: true, isKeyed: true }]
 const three = ['Left', 'Ours', 'Right']
 
 /** What is tried where others share the transaction. */
@@ -330,9 +317,9 @@ async function stepsOf (lane: Lane, { isHooked, isKeyed }: Mode, together: strin
   // Once before, so that what is cached is.
   await explore(lane, { name: '', wanted: [200], together, isHooked, isKeyed })
   lane.reset()
-  lane.plan([])
+  lane.begin([])
   await Promise.all(together.map(async (name) => { await lane.send(name, isHooked, isKeyed ? `key-of-${name}` : undefined) }))
-  return [...lane.passed]
+  return [...lane.plan.passed]
 }
 
 /** What a `beforeCommit` can do, and the statuses that may follow. */

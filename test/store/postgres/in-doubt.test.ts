@@ -17,8 +17,8 @@ async function start (t: Test, fault: Fault['do'], { pool, ...setup }: Setup) {
     onContactUpdated: ({ updateId }) => { told.push(updateId) },
     ...setup
   })
-  proxy.plan([{ at: /^COMMIT$/, fault: { do: fault } as Fault }])
-  return { ...world, lines, told, left: proxy.left }
+  proxy.plan.begin([{ at: /^COMMIT$/, fault: { do: fault } as Fault }])
+  return { ...world, lines, told, left: proxy.plan.left }
 }
 
 interface Answer {
