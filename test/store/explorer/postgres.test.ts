@@ -13,7 +13,7 @@ import { bodyOf, fullName, judge, normalize, resetSql, setUpSql, tables, type Re
 import { openProxy, type Fault, type Fields, type Injection } from './proxy.js'
 
 /** For what lasts until then, and for all else. */
-const lockTimeouts = { brief: 400, long: 8000 }
+const lockTimeouts = { brief: 600, long: 8000 }
 const lanes = 6
 
 type Host = (client: PoolClient, journal: () => Promise<unknown>) => unknown
