@@ -3,7 +3,7 @@
 import Database from 'better-sqlite3'
 import fastify from 'fastify'
 import type { AddressInfo } from 'node:net'
-import omnichannelContacts from '../src/index.js'
+import omnichannelContacts from '../../src/index.js'
 
 const [file, journal, synchronous] = process.argv.slice(2) as [string, string, string]
 const database = new Database(file)

@@ -2,10 +2,9 @@
 
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { createCluster, forgetful, type Cluster } from '../.ci/postgres.js'
+import { createCluster, forgetful, type Cluster } from '../../.ci/postgres.js'
 import { openAddress, type Address } from './failover-address.js'
 import { fill } from './failover-ledger.js'
-import { answerOf, bundle, bundles } from './processes.js'
 
 /** `lockTimeout` of each. One of them soon gives up. */
 const nodes = [5000, 400]
@@ -42,10 +41,9 @@ export async function openStage (): Promise<Stage> {
     server = await template.start(5432, forgetful)
     await fill(template.folder)
     address.leadTo(template.folder)
-    // As plain JavaScript, which starts in a fifth of the time that a loader takes.
-    await bundle(['failover-server'])
-    for (const lockTimeout of nodes) apps.push(fork(`${bundles}/failover-server.mjs`, [address.folder, String(lockTimeout)], { execArgv: [] }))
-    const ports = await Promise.all(apps.map(async (app) => await answerOf<number>(app, 'answer')))
+    const program = new URL('failover-server.ts', import.meta.url)
+    for (const lockTimeout of nodes) apps.push(fork(program, [address.folder, String(lockTimeout)], { execArgv: ['--import', 'tsx'] }))
+    const ports = await Promise.all(apps.map(async (app) => (await once(app, 'message') as [{ answer: number }])[0].answer))
     server.kill('SIGINT')
     await once(server, 'exit')
     const hasEnded = (index: number): boolean => apps[index]?.exitCode !== null || apps[index].signalCode !== null

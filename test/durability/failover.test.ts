@@ -1,9 +1,9 @@
-import { createRandom } from '../../../bench/crash.js'
-import { failover, type Round } from '../../../bench/failover.js'
-import { plan, type Kind } from '../../../bench/failover-plan.js'
-import { openStage } from '../../../bench/failover-stage.js'
-import '../../children.js'
-import { postgres as t } from '../../engines.js'
+import { createRandom } from './crash.js'
+import { failover, type Round } from './failover.js'
+import { plan, type Kind } from './failover-plan.js'
+import { openStage } from './failover-stage.js'
+import '../children.js'
+import { postgres as t } from '../engines.js'
 
 t.test('a primary that is killed under load', async (t) => {
   const seed = Date.now() % 1e6

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { crash, createRandom, modes } from '../../../bench/crash.js'
-import '../../children.js'
+import { crash, createRandom, modes } from './crash.js'
+import '../children.js'
 
 t.test('a server that is killed under load has every update that it acknowledged, and a repeated one once:', async (t) => {
   const seed = Date.now() % 1e6

@@ -3,7 +3,7 @@
 import fastify from 'fastify'
 import type { AddressInfo } from 'node:net'
 import pg from 'pg'
-import omnichannelContacts, { type PostgresClient } from '../src/index.js'
+import omnichannelContacts, { type PostgresClient } from '../../src/index.js'
 import { keepLedger } from './failover-ledger.js'
 
 const [host, lockTimeout] = process.argv.slice(2) as [string, string]

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
-import { createCluster, type Cluster } from '../.ci/postgres.js'
+import { createCluster, type Cluster } from '../../.ci/postgres.js'
 import { openAddress, type Address } from './failover-address.js'
 import { killServer } from './failover-kill.js'
 

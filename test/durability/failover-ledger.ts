@@ -2,7 +2,7 @@
 
 import fastify from 'fastify'
 import pg from 'pg'
-import omnichannelContacts, { type PostgresClient } from '../src/index.js'
+import omnichannelContacts, { type PostgresClient } from '../../src/index.js'
 import type { Damage } from './crash-file.js'
 import type { Sent } from './failover-client.js'
 

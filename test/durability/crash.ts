@@ -15,7 +15,6 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { putUnderLoad, repeat, type Answer, type Sent } from './crash-client.js'
 import { connections, contactsOf, examine, fill, readAnswers, type Damage } from './crash-file.js'
-import { bundle, bundles } from './processes.js'
 
 export const modes = [
   { journal: 'WAL', synchronous: 'NORMAL' },
@@ -90,12 +89,9 @@ interface Server {
   kill: () => Promise<unknown>
 }
 
-let bundled: Promise<void> | undefined
-
 async function start (file: string, { journal, synchronous }: Mode): Promise<Server> {
-  // As plain JavaScript, which starts in a fifth of the time that a loader takes.
-  await (bundled ??= bundle(['crash-server']))
-  const child = spawn(process.execPath, [`${bundles}/crash-server.mjs`, file, journal, synchronous], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const program = fileURLToPath(new URL('crash-server.ts', import.meta.url))
+  const child = spawn(process.execPath, ['--import', 'tsx', program, file, journal, synchronous], { stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')
   const { port } = JSON.parse(String((await Promise.race([once(child.stdout, 'data'), exited]))[0])) as { port: number }
   return {

@@ -2,7 +2,7 @@
 
 import Database from 'better-sqlite3'
 import fastify from 'fastify'
-import omnichannelContacts from '../src/index.js'
+import omnichannelContacts from '../../src/index.js'
 import { keyOf, type Answer, type Sent } from './crash-client.js'
 
 export const connections = 16
