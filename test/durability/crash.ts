@@ -1,20 +1,18 @@
-// Is what was acknowledged still there after a crash? A server under load is killed with SIGKILL at a random moment, its
-// file is opened again, and every contact must hold the last update that was answered with 200, or the one that was
-// under way, whole. Then the client sends again what was not answered, with the same keys, to a server that is killed
-// as soon as it has answered: every update must be there, and once.
+// Is every acknowledged update still there after a crash? A server under load is killed with SIGKILL at a random moment. Its file is
+// opened again and examined. Then the clients repeat what was not answered, with the same keys, to a second server. That one is killed
+// as soon as it has answered, and the file is examined again.
 //
 //   npm run crash -- [--rounds 50] [--seed 1]
 
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
-import { putUnderLoad, repeat, type Answer, type Sent } from './crash-client.js'
-import { connections, contactsOf, examine, fill, readAnswers, type Damage } from './crash-file.js'
+import { examine, fill, openSqlite, type Damage, type Store } from './ledger.js'
+import { startLoad, type SentUpdate } from './load.js'
+import { startNode } from './nodes.js'
+import { createRandom, printRound, printTotal, readArguments, type Round } from './rounds.js'
 
 export const modes = [
   { journal: 'WAL', synchronous: 'NORMAL' },
@@ -24,123 +22,96 @@ export const modes = [
 ] as const
 export type Mode = typeof modes[number]
 
-export interface Round extends Damage {
-  /** How many updates were answered with 200 before the crash. */
-  acknowledged: number
-  /** How many were sent and not answered, and so were sent again afterwards. */
-  repeated: number
-  /** How many of these had been committed all the same. */
-  foundDone: number
-  /** How many milliseconds after its first answer the server was killed. */
-  killedAfter: number
-}
-
-/**
- * A server under load that is killed, and a second one that is asked again for what the first did not answer.
- * `random` returns numbers from 0 to 1.
- */
-export async function crash (mode: Mode, random: () => number): Promise<Round> {
+export async function crash (mode: Mode, killAfterMs: number): Promise<Round> {
   const folder = mkdtempSync(join(tmpdir(), 'contacts-crash-'))
+  const file = join(folder, 'contacts.db')
+  const ports: number[] = []
+  // A client waits for its answer until the server is gone.
+  const load = startLoad(ports, { timeoutMs: () => 60_000, retriedStatuses: [] })
   try {
-    const file = join(folder, 'contacts.db')
-    await fill(file)
+    await withFile(file, fill)
+    const server = await startNode({ file, ...mode })
+    ports.push(server.port)
+    await load.more(1)
+    await pause(killAfterMs)
+    const killed = server.kill()
+    ports.length = 0
+    await killed
+    await load.whenQuiet()
+    const acknowledged = load.updates.filter(({ etag }) => etag !== undefined).length
+    const unanswered = load.updates.filter(({ etag }) => etag === undefined)
+    const first = await withFile(file, async (store) => await examineFile(store, load.updates))
+    const before = await withFile(file, readAnswers)
 
-    const state = new Map<string, Sent>()
-    const [losses, doubles]: [string[], string[]] = [[], []]
-    const look = (): void => {
-      const damage = examine(file, state)
-      losses.push(...damage.losses)
-      doubles.push(...damage.doubles)
+    const finished = load.finish()
+    const second = await startNode({ file, ...mode })
+    ports.push(second.port)
+    await finished
+    await second.kill()
+    const after = await withFile(file, readAnswers)
+    const last = await withFile(file, async (store) => await examineFile(store, load.updates))
+    return {
+      acknowledged,
+      repeated: unanswered.length,
+      foundDone: unanswered.filter(({ key }) => before.has(key)).length,
+      // Both examinations may have found the same.
+      losses: [...new Set([
+        ...acknowledged === 0 ? ['nothing was acknowledged, so nothing was tried'] : [],
+        ...load.surprises, ...first.losses, ...compareAnswers(unanswered, before, after), ...last.losses
+      ])],
+      doubles: [...new Set([...first.doubles, ...last.doubles])]
     }
-
-    const killedAfter = Math.round(150 + 500 * random())
-    const server = await start(file, mode)
-    const load = Array.from({ length: connections }, (_, connection) => putUnderLoad(server.port, contactsOf(connection), state, losses))
-    const acknowledgements = (): number => [...state.values()].reduce((sum, contact) => sum + contact.acknowledged, 0)
-    for (let waits = 0; acknowledgements() === 0 && waits < 1000; waits++) await pause(5)
-    await pause(killedAfter)
-    await Promise.all([...load, server.kill()])
-    const acknowledged = acknowledgements()
-    if (acknowledged === 0) losses.push('nothing was acknowledged, so nothing was tried')
-    look()
-
-    const unanswered = [...state].filter(([, contact]) => contact.sent > contact.acknowledged)
-    const before = readAnswers(file, new Map(unanswered))
-    const next = await start(file, mode)
-    const answers = await Promise.all(unanswered.map(async ([id, contact]) => [id, await repeat(next.port, id, contact)] as const))
-    await next.kill()
-    const after = readAnswers(file, state)
-    for (const [id, answer] of answers) {
-      const expected = { status: 200, etag: undefined, replayed: before.has(id) ? 'true' : undefined, ...before.get(id) ?? after.get(id) }
-      const differs = Object.entries(expected).filter(([part, value]) => answer[part as keyof Answer] !== value)
-      losses.push(...differs.map(([part, value]) => `${id}: repeated, and the ${part} was ${answer[part as keyof Answer]} instead of ${value}`))
-    }
-    look()
-    // Both looks may have seen the same.
-    const [lost, double] = [[...new Set(losses)], [...new Set(doubles)]]
-    return { acknowledged, repeated: unanswered.length, foundDone: before.size, killedAfter, losses: lost, doubles: double }
   } finally {
+    load.abandon()
     rmSync(folder, { recursive: true })
   }
 }
 
-interface Server {
-  port: number
-  kill: () => Promise<unknown>
+async function withFile<Result> (file: string, use: (store: Store) => Promise<Result>): Promise<Result> {
+  const store = openSqlite(file)
+  return await use(store).finally(store.close)
 }
 
-async function start (file: string, { journal, synchronous }: Mode): Promise<Server> {
-  const program = fileURLToPath(new URL('crash-server.ts', import.meta.url))
-  const child = spawn(process.execPath, ['--import', 'tsx', program, file, journal, synchronous], { stdio: ['ignore', 'pipe', 'inherit'] })
-  const exited = once(child, 'exit')
-  const { port } = JSON.parse(String((await Promise.race([once(child.stdout, 'data'), exited]))[0])) as { port: number }
-  return {
-    port,
-    kill: async () => {
-      child.kill('SIGKILL')
-      await exited
-    }
-  }
+async function examineFile (store: Store, updates: readonly SentUpdate[]): Promise<Damage> {
+  const { losses, doubles } = await examine(store, updates)
+  const [integrity] = await store.query('PRAGMA integrity_check')
+  return { losses: integrity?.integrity_check === 'ok' ? losses : [...losses, JSON.stringify(integrity)], doubles }
 }
 
-/** Mulberry32: small, and the same everywhere for the same seed. */
-export function createRandom (seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6D2B79F5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
+type Answers = Map<string, { etag: string, body: string }>
+
+/** The stored answers by their keys. */
+async function readAnswers ({ query }: Store): Promise<Answers> {
+  const rows = await query('SELECT key, version, answer FROM omnichannel_idempotency_key')
+  return new Map(rows.map(({ key, version, answer }) => [String(key), { etag: `"${String(version)}"`, body: String(answer) }]))
+}
+
+/** A repeated update must get the stored answer: the one from before, if it had been committed. */
+function compareAnswers (repeated: readonly SentUpdate[], before: Answers, after: Answers): string[] {
+  return repeated.flatMap(({ key, etag, isReplay, body }) => {
+    const is = { isReplay, etag, body }
+    const expected = { isReplay: before.has(key), ...before.get(key) ?? after.get(key) }
+    return JSON.stringify(is) === JSON.stringify(expected) ? [] : [`${key} was answered with ${JSON.stringify(is)} instead of ${JSON.stringify(expected)}`]
+  })
+}
+
+export function randomKillTime (random: () => number): number {
+  return Math.round(150 + 500 * random())
 }
 
 async function main (): Promise<void> {
-  const { values } = parseArgs({
-    options: { rounds: { type: 'string', default: '50' }, seed: { type: 'string', default: String(Date.now() % 1e6) } }
-  })
-  const [rounds, seed] = [Number(values.rounds), Number(values.seed)]
-  if (!Number.isSafeInteger(rounds) || rounds < 1 || !Number.isSafeInteger(seed)) throw new Error('--rounds and --seed take whole numbers')
+  const { rounds, seed } = readArguments(50)
   console.log(`${rounds} rounds, seed ${seed}`)
   const random = createRandom(seed)
-  const total = { acknowledged: 0, repeated: 0, foundDone: 0, lost: 0, double: 0 }
-  for (let round = 0; round < rounds; round++) {
-    const mode = modes[round % modes.length] as Mode
-    const { acknowledged, repeated, foundDone, killedAfter, losses, doubles } = await crash(mode, random)
-    total.acknowledged += acknowledged
-    total.repeated += repeated
-    total.foundDone += foundDone
-    total.lost += losses.length
-    total.double += doubles.length
-    const damage = [...losses.map((loss) => `LOST ${loss}`), ...doubles.map((double) => `DOUBLE ${double}`)]
-    console.log([
-      String(round + 1).padStart(3), mode.journal.padEnd(6), mode.synchronous.padEnd(6), `killed after ${killedAfter} ms`,
-      `${acknowledged} acknowledged`, `${repeated} repeated, ${foundDone} found done`,
-      damage.length === 0 ? 'all there, once' : damage.join('; ')
-    ].join('  '))
+  const done: Round[] = []
+  for (let index = 0; index < rounds; index++) {
+    const mode = modes[index % modes.length]!
+    const killAfterMs = randomKillTime(random)
+    const round = await crash(mode, killAfterMs)
+    done.push(round)
+    printRound(index, [mode.journal.padEnd(6), mode.synchronous.padEnd(6), `killed after ${killAfterMs} ms`], round)
   }
-  console.log(`${total.acknowledged} updates acknowledged in ${rounds} rounds, ${total.repeated} repeated, ${total.foundDone} of them found done, ` +
-    `${total.lost} lost, torn or broken, ${total.double} double`)
-  if (total.lost + total.double > 0) process.exitCode = 1
+  printTotal(done)
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main()

@@ -1,4 +1,4 @@
-// Ends a PostgreSQL as a power cut does: all of its processes at one moment, none of which may still say a word.
+// Ends a PostgreSQL as a power cut does: all its processes at once, and none can send anything more.
 
 import { execFile, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -12,7 +12,7 @@ const run = promisify(execFile)
 export async function killServer (server: ChildProcess, data: string): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return
   const exited = once(server, 'exit')
-  // Each of its processes leads a group of its own. Stopped, it can neither begin another nor find one gone.
+  // Each process has a process group of its own. The stopped postmaster can neither start one nor see that one has ended.
   server.kill('SIGSTOP')
   const children = (await processes()).filter(({ parent }) => parent === server.pid).map(({ pid }) => pid)
   for (const pid of children) kill(pid)
@@ -34,11 +34,11 @@ function kill (pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
-    // It has ended by itself.
+    // It has already ended.
   }
 }
 
-/** Some bytes of System V's, which outlive whoever asked for them. */
+/** System V shared memory outlives its processes. */
 async function removeSharedMemory (data: string): Promise<void> {
   const id = readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')[6]?.trim().split(/ +/)[1]
   if (id !== undefined) await run('ipcrm', ['-m', id]).catch(() => undefined)

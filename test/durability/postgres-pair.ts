@@ -1,4 +1,4 @@
-// A primary and its replica, both from one template, on two sockets; the replica's link to the primary can be cut.
+// A primary and its replica, both copies of one template. The replica's link to the primary can be cut.
 
 import type { ChildProcess } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -6,25 +6,25 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import { createCluster, type Cluster } from '../../.ci/postgres.js'
-import { openAddress, type Address } from './failover-address.js'
-import { killServer } from './failover-kill.js'
+import { openAddress, type Address } from './address.js'
+import { killServer } from './kill-postgres.js'
 
-// What the system was handed outlives a killed process, so nothing needs to reach the disk. But a page may be written by half,
-// so full_page_writes stays on, as synchronous_commit does. Shared memory in files is gone with the folder.
+// The kernel keeps what a killed process has written, so fsync can be off. A page may be half written, so full_page_writes stays on.
+// Shared memory in files goes with the folder.
 const settings = ['fsync=off', 'shared_buffers=32MB', 'autovacuum=off', 'dynamic_shared_memory_type=mmap', 'wal_retrieve_retry_interval=50ms']
 
 export interface Pair {
   primary: string
   replica: string
-  /** What the primary is reached at by the replica. */
+  /** The replica's way to the primary. */
   link: Address
-  /** Has the primary wait for its replica no longer, in the transactions that do. They are committed, and not confirmed. */
+  /** Cancels the waits for the replica. Those transactions are committed and not confirmed. */
   cancelWaits: () => Promise<unknown>
-  /** Ends the primary without a word. */
+  /** Kills the primary. */
   kill: () => Promise<void>
-  /** Resolves to when the primary was back, by `performance.now()`. */
+  /** Resolves to the time when the primary was back, by `performance.now()`. */
   restart: () => Promise<number>
-  /** Makes a primary of the replica, and resolves to when it was one. */
+  /** Promotes the replica, and resolves to the time when it was a primary. */
   promote: () => Promise<number>
   remove: () => Promise<void>
 }
@@ -77,13 +77,13 @@ export async function startPair (template: Cluster, isSynchronous: boolean): Pro
   }
 }
 
-/** Waits until the server in a folder finds a row, and returns when it did. */
-async function until (host: string, question: string, values: unknown[], first = 'SELECT'): Promise<number> {
+/** Repeats a query until it returns a row, and resolves to that time. */
+async function until (host: string, query: string, values: unknown[], first = 'SELECT'): Promise<number> {
   const client = new pg.Client({ host, user: 'postgres' })
   await client.connect()
   try {
     await client.query(first)
-    while ((await client.query(question, values)).rowCount === 0) await pause(5)
+    while ((await client.query(query, values)).rowCount === 0) await pause(5)
     return performance.now()
   } finally {
     await client.end()

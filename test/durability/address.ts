@@ -1,4 +1,4 @@
-// An address that moves, as those of managed databases do: a Unix socket that leads to that of a server.
+// An address that moves, as that of a managed database does: a Unix socket in front of a server's own.
 
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
@@ -8,9 +8,9 @@ import { socketFolder } from '../../.ci/postgres.js'
 const name = '.s.PGSQL.5432'
 
 export interface Address {
-  /** Where its socket is. */
+  /** The folder of its socket. */
   folder: string
-  /** Ends what is open; who comes from now on gets to the server in that folder, or nowhere. */
+  /** Closes all connections. New ones lead to the server in that folder, or are refused. */
   leadTo: (folder: string | undefined) => void
   /** Also done when the process exits. */
   close: () => void
@@ -18,7 +18,7 @@ export interface Address {
 
 export async function openAddress (): Promise<Address> {
   const folder = mkdtempSync(join(socketFolder(), 'contacts-address-'))
-  // The servers are somebody else where this is root.
+  // If this process is root, the servers run as another user.
   chmodSync(folder, 0o755)
   const sockets = new Set<Socket>()
   let target: string | undefined

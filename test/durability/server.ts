@@ -1,0 +1,36 @@
+// An app node in a process of its own, on a SQLite file or on the PostgreSQL behind a socket. It sends its port to its parent.
+
+import Database from 'better-sqlite3'
+import fastify from 'fastify'
+import type { AddressInfo } from 'node:net'
+import pg from 'pg'
+import omnichannelContacts, { type PostgresClient } from '../../src/index.js'
+import { recordInLedger } from './ledger.js'
+import type { NodeOptions } from './nodes.js'
+
+const options = JSON.parse(process.argv[2]!) as NodeOptions
+const everybody = { authenticate: () => ({ id: 'load' }), authorize: () => true }
+const app = fastify()
+
+if ('file' in options) {
+  const database = new Database(options.file)
+  database.pragma(`journal_mode = ${options.journal}`)
+  database.pragma(`synchronous = ${options.synchronous}`)
+  // Without beforeCommit, so that updates share a transaction with no savepoint of their own.
+  await app.register(omnichannelContacts, { database, ...everybody })
+} else {
+  const database = new pg.Pool({ host: options.host, user: 'postgres', pipeline: true })
+  // lockTimeout also limits the registration, and the first connection may take longer.
+  await database.query('SELECT')
+  await app.register(omnichannelContacts, {
+    database,
+    lockTimeout: options.lockTimeout,
+    ...everybody,
+    beforeCommit: async ({ contact, request }, client) =>
+      await recordInLedger(client as PostgresClient, contact._id, String(request.headers['idempotency-key']))
+  })
+}
+
+await app.listen({ host: '127.0.0.1', port: 0 })
+process.on('disconnect', () => process.exit())
+process.send!((app.server.address() as AddressInfo).port)
