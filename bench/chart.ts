@@ -1,31 +1,37 @@
-// A bar for each contestant, in an SVG that is light or dark as its reader is.
+// Updates a second on SQLite, as an SVG: a group of bars for each target, NORMAL beside FULL. It is light or dark as its reader is.
 
-import type { Report } from './report.js'
 import { median, speed } from './ratios.js'
+import type { Report } from './report.js'
 
-const [width, left, barHeight, gap, top] = [720, 130, 22, 10, 40]
+const [width, height, top, bottom, left, barWidth] = [720, 320, 70, 280, 60, 80]
+const shown = ['by hand', 'plain Kysely', 'plugin']
 
-export function chart ({ form, full }: Pick<Report, 'form' | 'full'>): string {
-  const bars = [form, full].flatMap(({ entrants, rounds }) => entrants.map(({ contestant, synchronous }, index) => ({
-    contestant, synchronous, perSecond: median((rounds[index] ?? []).map(speed))
-  }))).filter(({ contestant }) => contestant !== 'ceiling')
-  const longest = Math.max(...bars.map(({ perSecond }) => perSecond))
-  const height = top + bars.length * (barHeight + gap)
-  const lines = bars.map(({ contestant, synchronous, perSecond }, index) => {
-    const y = top + index * (barHeight + gap)
-    const length = Math.round((width - left - 150) * perSecond / longest)
-    return `  <text x="${left - 10}" y="${y + 16}" text-anchor="end">${contestant === 'plugin' ? 'this plugin' : contestant}</text>
-  <rect class="${contestant === 'plugin' ? 'own' : 'other'}" x="${left}" y="${y}" width="${length}" height="${barHeight}" rx="3"/>
-  <text x="${left + length + 8}" y="${y + 16}">${Math.round(perSecond).toLocaleString('en')}, ${synchronous}</text>`
+export function drawChart ({ scenarios: { normal, full } }: Report): string {
+  const groups = shown.map((name) => ({
+    name,
+    bars: [normal!, full!].map(({ targets, runs }) => median(runs[targets.findIndex((target) => target.name === name)]!.map(speed)))
+  }))
+  const highest = Math.max(...groups.flatMap(({ bars }) => bars))
+  const parts = groups.map(({ name, bars }, group) => {
+    const start = left + group * (2 * barWidth + 60)
+    const drawn = bars.map((perSecond, index) => {
+      const [x, length] = [start + index * (barWidth + 4), Math.round((bottom - top) * perSecond / highest)]
+      return `  <rect class="${index === 0 ? 'normal' : 'full'}" x="${x}" y="${bottom - length}" width="${barWidth}" height="${length}" rx="3"/>
+  <text x="${x + barWidth / 2}" y="${bottom - length - 6}">${Math.round(perSecond).toLocaleString('en')}</text>`
+    })
+    return `${drawn.join('\n')}\n  <text class="head" x="${start + barWidth + 2}" y="${bottom + 22}">${name === 'plugin' ? 'this plugin' : name}</text>`
   })
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">
   <title>Updates a second on SQLite</title>
   <style>
-    text { font: 14px system-ui, sans-serif; fill: #1f2328 } .head { font-weight: 600 } .own { fill: #0969da } .other { fill: #afb8c1 }
-    @media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .own { fill: #4493f8 } .other { fill: #484f58 } }
+    text { font: 14px system-ui, sans-serif; fill: #1f2328; text-anchor: middle } .head { font-weight: 600 } .key { text-anchor: start }
+    .normal { fill: #0969da } .full { fill: #afb8c1 }
+    @media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .normal { fill: #4493f8 } .full { fill: #6e7681 } }
   </style>
-  <text class="head" x="${left}" y="20">Updates a second: the whole form, 10,000 contacts, 32 connections</text>
-${lines.join('\n')}
+  <text class="head key" x="${left}" y="20">Updates a second on SQLite: 10,000 contacts, 32 connections</text>
+  <rect class="normal" x="${left}" y="32" width="12" height="12"/><text class="key" x="${left + 18}" y="43">synchronous = NORMAL</text>
+  <rect class="full" x="${left + 200}" y="32" width="12" height="12"/><text class="key" x="${left + 218}" y="43">synchronous = FULL</text>
+${parts.join('\n')}
 </svg>
 `
 }

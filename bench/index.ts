@@ -1,32 +1,54 @@
-// npm run bench [-- --postgres] [-- --full] [-- --json FILE] [-- --folder DIRECTORY]
+// npm run bench [-- --postgres] [-- --quick] [-- --folder DIRECTORY]
 //
-// On SQLite, or with --postgres on PostgreSQL; --full adds more rounds, loads and sizes. What was measured is printed, and put
-// into bench/README.md. Nothing is sent to anywhere but 127.0.0.1.
+// Measures on SQLite, or with --postgres on PostgreSQL, prints the ratios, and writes them to bench/README.md, bench/results.json and
+// bench/chart.svg. With --quick everything runs once and briefly, and nothing is written.
 
-import { writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { removeBundles } from './processes.js'
-import { say } from './say.js'
-import { writeReport } from './write-report.js'
+import { startServer } from '../.ci/postgres.js'
+import { bundle, startProcess } from './processes.js'
+import { tableOf, writeReport, type Report } from './report.js'
+import type { Context } from './run.js'
+import { benchPostgres, benchSqlite } from './scenarios.js'
 
 const { values: options } = parseArgs({
   options: {
     postgres: { type: 'boolean', default: false },
-    full: { type: 'boolean', default: false },
-    json: { type: 'string' },
+    quick: { type: 'boolean', default: false },
     folder: { type: 'string', default: tmpdir() }
   }
 })
-process.on('exit', removeBundles)
+const folder = mkdtempSync(join(options.folder, 'bench-'))
+process.on('exit', () => { rmSync(folder, { recursive: true, force: true }) })
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
 
-const { bench, minutes } = options.postgres ? await import('./postgres.js') : await import('./sqlite.js')
-say(`this takes about ${minutes[options.full ? 'full' : 'short']} minutes on two cores; leave the machine alone meanwhile`)
-const { report, tables, picture } = await bench(options)
-const machine = Object.entries(report.machine).map(([name, value]) => `- ${name}: ${value}`).join('\n')
-const text = [machine, ...tables].join('\n\n')
-console.log(`\n${text}`)
-writeReport(options.postgres ? 'postgres' : 'sqlite', text, picture)
-if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`)
+const start = performance.now()
+function say (what: string): void {
+  process.stderr.write(`${((performance.now() - start) / 1000).toFixed(0).padStart(5)} s  ${what}\n`)
+}
+
+const context: Context = options.quick
+  ? { folder, warmUp: 200, rounds: 1, milliseconds: 200 }
+  : { folder, warmUp: 4000, rounds: 7, milliseconds: 1000 }
+
+async function measureOnPostgres (): Promise<Report> {
+  // Durable, and without a checkpoint of one target's pages in the turn of another.
+  const settings = ['fsync=on', 'synchronous_commit=on', 'full_page_writes=on', 'max_wal_size=8GB', 'checkpoint_timeout=1h']
+  const { host, pid: postmaster, stop } = await startServer(settings, options.folder)
+  const proxy = await startProcess('proxy', { server: host, folder, latency: 1 })
+  try {
+    return await benchPostgres({ ...context, postgres: { host, distant: folder, postmaster } }, say)
+  } finally {
+    await proxy.ask('stop')
+    await stop()
+  }
+}
+
+say('this takes some minutes; leave the machine alone meanwhile')
+await bundle()
+const report = options.postgres ? await measureOnPostgres() : await benchSqlite(context, options.quick, say)
+console.log(`\n${Object.entries(report.machine).map(([name, value]) => `${name}: ${value}`).join(', ')}\n\n${tableOf(report.rows)}`)
+if (!options.quick) writeReport(options.postgres ? 'postgres' : 'sqlite', report)
 say('done')

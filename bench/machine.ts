@@ -4,24 +4,27 @@ import Database from 'better-sqlite3'
 import { closeSync, fdatasyncSync, openSync, readFileSync, rmSync, statfsSync, writeSync } from 'node:fs'
 import { cpus, loadavg, totalmem } from 'node:os'
 import { join } from 'node:path'
+import { median } from './ratios.js'
 
-export function describeMachine (folder: string, packages: string[]): Record<string, string | number> {
+const TMPFS = 0x01021994
+
+export type Machine = Record<string, string>
+
+export function describeMachine (folder: string): Machine {
+  const sqlite = new Database(':memory:')
+  const sqliteVersion = sqlite.prepare<[], string>('SELECT sqlite_version()').pluck().get()!
+  sqlite.close()
   return {
+    date: new Date().toISOString().slice(0, 10),
     cpu: `${cpus()[0]?.model} (${cpus().length} cores)`,
     memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
-    'load average before': loadavg()[0]?.toFixed(2) ?? '',
-    'file system': statfsSync(folder).type === 0x01021994 ? 'tmpfs: in memory, so that durability costs nothing here' : 'on a disk',
-    'fdatasync of 4 KiB': `${medianOfSync(folder).toFixed(0)} µs (median)`,
+    'load average before': loadavg()[0]!.toFixed(2),
+    'file system': statfsSync(folder).type === TMPFS ? 'tmpfs, so durability costs nothing' : 'on a disk',
+    'fdatasync of 4 KiB': `${syncTime(folder).toFixed(0)} µs`,
     node: process.version,
-    ...Object.fromEntries(packages.map((name) => [name, versionOf(name)]))
+    ...Object.fromEntries(['better-sqlite3', 'pg', 'kysely', 'fastify', 'autocannon'].map((name) => [name, versionOf(name)])),
+    sqlite: sqliteVersion
   }
-}
-
-export function sqliteVersion (): string {
-  const database = new Database(':memory:')
-  const version = database.prepare<[], string>('SELECT sqlite_version()').pluck().get() ?? ''
-  database.close()
-  return version
 }
 
 function versionOf (name: string): string {
@@ -29,8 +32,8 @@ function versionOf (name: string): string {
   return (JSON.parse(manifest) as { version: string }).version
 }
 
-/** What a durable commit pays at least, in microseconds. */
-function medianOfSync (folder: string): number {
+/** The median, in microseconds: what a durable commit pays at least. */
+function syncTime (folder: string): number {
   const file = join(folder, 'fdatasync')
   const descriptor = openSync(file, 'w')
   const page = Buffer.alloc(4096, 1)
@@ -42,5 +45,5 @@ function medianOfSync (folder: string): number {
   })
   closeSync(descriptor)
   rmSync(file)
-  return times.sort((a, b) => a - b)[100] ?? NaN
+  return median(times)
 }

@@ -1,9 +1,4 @@
-// Ratios of medians would compare rounds that were minutes apart. Each round's ratio compares neighbours; the median of
-// those is what counts, and their range says how far to trust it.
-
-import type { Hits } from './client.js'
-import type { Result } from './measure.js'
-import type { Contestant } from './server.js'
+import type { Run, ScenarioResult } from './run.js'
 
 export interface Ratio {
   median: number
@@ -14,19 +9,15 @@ export interface Ratio {
 export function median (values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle] ?? NaN : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
-/** How a figure of one entrant compares to that of another, round by round. */
-export function ratioOf<Round> (result: { rounds: Round[][] }, one: number, other: number, figure: (round: Round) => number): Ratio {
-  const others = result.rounds[other] ?? []
-  const ratios = (result.rounds[one] ?? []).map((round, index) => figure(round) / figure(others[index] as Round))
+export const speed = (run: Run): number => run.perSecond
+export const latency = (run: Run): number => run.latency.median
+export const cpu = (run: Run): number => run.appCpu + run.databaseCpu
+
+/** Compares two targets of a scenario round by round, because rounds may be minutes apart. */
+export function ratioOf ({ runs }: ScenarioResult, figure: (run: Run) => number, one: number, other: number): Ratio {
+  const ratios = runs[one]!.map((run, round) => figure(run) / figure(runs[other]![round]!))
   return { median: median(ratios), lowest: Math.min(...ratios), highest: Math.max(...ratios) }
 }
-
-export function indexOf (result: Result, contestant: Contestant): number {
-  return result.entrants.findIndex((entrant) => entrant.contestant === contestant)
-}
-
-export const speed = (round: Hits): number => round.perSecond
-export const latency = (round: Hits): number => round.latency.median

@@ -1,61 +1,60 @@
-// Before anything is measured: do the contestants do the same work? Each is asked the same questions, good and bad,
-// and must answer with the same status and the same body.
+// Do the targets do the same work? Before anything is measured each gets the same requests, good and bad. All must answer with the
+// same status, and with the same body if that is 200.
 
-import { caller } from './data.js'
-import { bodiesOf, loads, type LoadName } from './loads.js'
-import { start, type Workshop } from './measure.js'
+import { caller, formRequests } from './form.js'
+import { RunningTarget, type Context, type Target } from './run.js'
 
-const contacts = 1000
 const known = { 'x-user-id': caller.id, 'x-auth-token': caller.token }
-const withoutForm = { contactId: 'c0000001', contactManager: 'agent-1' }
+const contactId = 'c0000001'
 
 type Question = [headers: Record<string, string>, body: string]
 
-const questions: Question[] = [
-  ...(Object.keys(loads) as LoadName[]).flatMap((load) =>
-    [0, 1, contacts, contacts + 1, 2 * contacts].map((request): Question => [known, bodiesOf(load, contacts)(request)])),
-  [{}, '{}'],
-  [{ ...known, 'x-auth-token': 'wrong' }, '{}'],
-  ...[
-    { contactId: 'nobody' },
-    { ...withoutForm, contactManager: caller.id },
-    { ...withoutForm, contactManager: '' },
-    { ...withoutForm, contactManager: 'nobody' },
-    { ...withoutForm, customFields: {} },
-    { ...withoutForm, customFields: { plan: 'tin' } },
-    { ...withoutForm, customFields: { plan: 'gold', colour: 'red' } },
-    { ...withoutForm, name: '' },
-    { ...withoutForm, emails: [], phones: ['1', '2', '3'], wipeConflicts: true }
-  ].map((body): Question => [known, JSON.stringify(body)])
-]
+function questionsFor (contacts: number): Question[] {
+  return [
+    ...[0, 1, contacts, contacts + 1, 2 * contacts].map((index): Question => [known, formRequests(contacts)(index).body]),
+    [{}, '{}'],
+    [{ ...known, 'x-auth-token': 'wrong' }, '{}'],
+    ...[
+      { contactId: 'nobody' },
+      { contactId },
+      { contactId, name: 'Maria', emails: 'maria@example.com' },
+      { contactId, name: 'Maria' },
+      { contactId, contactManager: caller.id },
+      { contactId, contactManager: '' },
+      { contactId, contactManager: 'nobody' },
+      { contactId, customFields: {} },
+      { contactId, customFields: { plan: 'tin' } },
+      { contactId, customFields: { plan: 'gold', colour: 'red' } },
+      { contactId, name: '' },
+      { contactId, emails: [], phones: ['1', '2', '3'], wipeConflicts: true }
+    ].map((body): Question => [known, JSON.stringify(body)])
+  ]
+}
 
-export async function verify (workshop: Workshop): Promise<number> {
+/** Throws if an answer differs, and returns how many questions each target was asked. */
+export async function verify (context: Context, targets: Target[]): Promise<number> {
+  const questions = questionsFor(targets[0]!.contacts)
   const answers: string[][] = []
-  for (const contestant of ['plugin', 'by hand', 'plain Kysely'] as const) {
-    const { server } = await start(workshop, { contestant, synchronous: 'NORMAL', contacts })
-    answers.push(await answersOf(server.port))
-    await server.ask('stop')
+  for (const target of targets) {
+    const running = await RunningTarget.start(context, target)
+    const { port } = running.servers[0]!
+    const given: string[] = []
+    for (const [headers, body] of questions) given.push(await ask(port, headers, body))
+    answers.push(given)
+    await running.ask('stop')
+    running.remove()
   }
-  return compare(answers)
-}
-
-/** What a contestant on a fresh database says to each question. */
-export async function answersOf (port: number): Promise<string[]> {
-  const given: string[] = []
-  for (const [headers, body] of questions) {
-    const response = await fetch(`http://127.0.0.1:${port}/api/v1/omnichannel/contacts.update`, {
-      method: 'POST', headers: { ...headers, 'content-type': 'application/json' }, body
-    })
-    given.push(`${response.status} ${(await response.text()).replace(/"_updatedAt":"[^"]*"/, '')}`)
-  }
-  return given
-}
-
-/** Throws where somebody's answer differs, and returns how many were compared. */
-export function compare (answers: string[][]): number {
   for (const [index, [, body]] of questions.entries()) {
-    const given = new Set(answers.map((of) => of[index]))
-    if (given.size > 1) throw new Error(`the contestants answer differently to ${body}:\n${[...given].join('\n')}`)
+    const given = new Set(answers.map((all) => all[index]))
+    if (given.size > 1) throw new Error(`the targets answer differently to ${body}:\n${[...given].join('\n')}`)
   }
   return questions.length
+}
+
+async function ask (port: number, headers: Record<string, string>, body: string): Promise<string> {
+  const answer = await fetch(`http://127.0.0.1:${port}/api/v1/omnichannel/contacts.update`, {
+    method: 'POST', headers: { ...headers, 'content-type': 'application/json' }, body
+  })
+  const text = await answer.text()
+  return answer.status === 200 ? text.replace(/"_updatedAt":"[^"]*"/, '') : String(answer.status)
 }

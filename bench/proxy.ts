@@ -1,12 +1,12 @@
-// A network between a pool and its server: whatever goes through, either way, arrives later, and in order.
+// A network between a pool and its server. What goes through arrives later, in order, in both directions.
 //
-// A timer of Node's is right to a millisecond only, so the last part of it is waited for turn by turn.
+// A timer of Node.js is only exact to a millisecond, so setImmediate waits for the rest.
 
 import { connect, createServer, type Socket } from 'node:net'
-import { answerQuestions } from '../answers.js'
+import { answerQuestions } from './questions.js'
 
 export interface ProxyOptions {
-  /** The folder of the server's socket, and that of the proxy's. */
+  /** The folders of the server's socket and of the proxy's. */
   server: string
   folder: string
   /** Milliseconds, each way. */
@@ -14,7 +14,7 @@ export interface ProxyOptions {
 }
 
 const socketName = '.s.PGSQL.5432'
-const { server, folder, latency } = JSON.parse(process.argv[2] as string) as ProxyOptions
+const { server, folder, latency } = JSON.parse(process.argv[2]!) as ProxyOptions
 
 function delay (from: Socket, to: Socket): void {
   const chunks: Array<{ due: number, chunk: Buffer }> = []
@@ -39,4 +39,4 @@ const proxy = createServer((near) => {
   delay(near, far)
   delay(far, near)
 })
-proxy.listen(`${folder}/${socketName}`, () => answerQuestions({ stop: () => undefined }, 0))
+proxy.listen(`${folder}/${socketName}`, () => answerQuestions(0, { stop: () => undefined }))

@@ -1,12 +1,11 @@
-// What a careful engineer writes with node-postgres: named statements, one transaction a request, each query awaited.
+// What a careful engineer writes with node-postgres: named statements, lists written only if they changed, and one transaction a request.
+// Queries that do not depend on each other are sent at once if the client pipelines, and else one at a time.
 
 import type { FastifyInstance } from 'fastify'
-import type { Pool, PoolClient, QueryConfig } from 'pg'
-import type { Contact, UpdateContactBody } from '../../src/rules/wire-schemas.js'
-import type { Dist } from '../contestants/dist.js'
-import { isSame } from '../contestants/is-same.js'
-import { change, toContact, type ChannelRow, type ContactRow, type CustomField, type Stored } from './contact.js'
-import { addRoute } from './route.js'
+import type { Pool, PoolClient, QueryConfig, QueryResult } from 'pg'
+import type { Contact, UpdateContactBody } from '../../src/index.js'
+import { change, isSame, toContact, type ChannelRow, type ContactRow, type Stored } from './contact.js'
+import { addRoute, Refusal } from './route.js'
 
 function named (name: string, text: string): (...values: unknown[]) => QueryConfig {
   return (...values) => ({ name, text, values })
@@ -51,14 +50,13 @@ const countConflicts = named('count_conflicts', `
   INSERT INTO omnichannel_statistic AS statistic (name, value) VALUES ('Resolved_Conflicts_Count', $1)
   ON CONFLICT (name) DO UPDATE SET value = statistic.value + excluded.value`)
 
-export function addByHand (app: FastifyInstance, dist: Dist, pool: Pool): void {
-  addRoute(app, dist, {
+export function addByHandPostgres (app: FastifyInstance, pool: Pool, isPipelined: boolean): void {
+  addRoute(app, {
     findCaller: async (userId, hashedToken) => (await pool.query<{ granted: boolean }>(findCaller(hashedToken, userId))).rows[0],
     update: async (body) => {
       const client = await pool.connect()
       try {
-        await client.query('BEGIN')
-        const contact = await update(client, dist, body)
+        const contact = await update((queries) => send(client, isPipelined, queries), body)
         await client.query('COMMIT')
         return contact
       } catch (error) {
@@ -71,47 +69,74 @@ export function addByHand (app: FastifyInstance, dist: Dist, pool: Pool): void {
   })
 }
 
-async function update (client: PoolClient, dist: Dist, body: UpdateContactBody): Promise<Contact> {
-  const stored = await read(client, dist, body)
-  const changed = change(dist, body, stored)
+type Send = (queries: QueryConfig[]) => Promise<QueryResult[]>
+
+async function send (client: PoolClient, isPipelined: boolean, queries: QueryConfig[]): Promise<QueryResult[]> {
+  if (isPipelined) return await Promise.all(queries.map(async (query) => await client.query(query)))
+  const results: QueryResult[] = []
+  for (const query of queries) results.push(await client.query(query))
+  return results
+}
+
+async function update (send: Send, body: UpdateContactBody): Promise<Contact> {
+  const stored = await read(send, body)
+  const changed = change(body, stored)
   if (changed === undefined) return toContact(stored)
 
   const { row, emails, phones, channels } = changed
-  await client.query(updateContact(
-    row.id, row.name, row.contact_manager, row.custom_fields, JSON.stringify(row.conflicting_fields), row.updated_at))
+  const writes = [updateContact(
+    row.id, row.name, row.contact_manager, row.custom_fields, JSON.stringify(row.conflicting_fields), row.updated_at)]
   if (!isSame(emails, stored.emails)) {
-    await client.query(deleteEmails(row.id))
-    if (emails.length > 0) await client.query(insertEmails(row.id, emails))
+    writes.push(deleteEmails(row.id))
+    if (emails.length > 0) writes.push(insertEmails(row.id, emails))
   }
   if (!isSame(phones, stored.phones)) {
-    await client.query(deletePhones(row.id))
-    if (phones.length > 0) await client.query(insertPhones(row.id, phones))
+    writes.push(deletePhones(row.id))
+    if (phones.length > 0) writes.push(insertPhones(row.id, phones))
   }
   if (row.name !== stored.row.name) {
-    await client.query(renameRooms(row.id, row.name, row.updated_at))
     const visitors = channels.map((channel) => channel.visitor_id)
-    if (visitors.length > 0) {
-      await client.query(renameSubscriptions(visitors, row.name, row.updated_at))
-      await client.query(renameInquiries(visitors, row.name, row.updated_at))
-    }
+    writes.push(renameRooms(row.id, row.name, row.updated_at))
+    if (visitors.length > 0) writes.push(renameSubscriptions(visitors, row.name, row.updated_at), renameInquiries(visitors, row.name, row.updated_at))
   }
-  const { length } = stored.row.conflicting_fields
-  if (body.wipeConflicts === true && length > 0) await client.query(countConflicts(length))
+  const conflicts = stored.row.conflicting_fields.length
+  if (body.wipeConflicts === true && conflicts > 0) writes.push(countConflicts(conflicts))
+  await send(writes)
   return toContact(changed)
 }
 
-async function read (client: PoolClient, { index }: Dist, { contactId, contactManager, customFields }: UpdateContactBody): Promise<Stored> {
-  const [row] = (await client.query<ContactRow>(findContact(contactId))).rows
-  if (row === undefined) throw new index.ContactNotFoundError()
-  const { rows: emails } = await client.query<{ address: string }>(listEmails(contactId))
-  const { rows: phones } = await client.query<{ phone_number: string }>(listPhones(contactId))
-  const { rows: channels } = await client.query<ChannelRow>(listChannels(contactId))
+/** Locks the contact before it reads the lists. */
+async function read (send: Send, { contactId, contactManager, customFields }: UpdateContactBody): Promise<Stored> {
+  const [, found] = await send([{ text: 'BEGIN' }, findContact(contactId)])
+  const row = found!.rows[0] as WithDates<ContactRow> | undefined
+  if (row === undefined) throw new Refusal(400, 'error-contact-not-found')
+  const isManagerSent = contactManager != null && contactManager !== ''
+  const [emails, phones, channels, ...rest] = await send([
+    listEmails(contactId), listPhones(contactId), listChannels(contactId),
+    ...isManagerSent ? [findAgent(contactManager)] : [],
+    ...customFields == null ? [] : [listCustomFields()]
+  ]) as [QueryResult<{ address: string }>, QueryResult<{ phone_number: string }>, QueryResult<WithDates<ChannelRow>>, ...QueryResult[]]
+  const agent = isManagerSent ? rest.shift() : undefined
   return {
-    row,
-    emails: emails.map((email) => email.address),
-    phones: phones.map((phone) => phone.phone_number),
-    channels,
-    isAgent: contactManager == null || contactManager === '' ? undefined : (await client.query(findAgent(contactManager))).rows.length > 0,
-    customFields: customFields == null ? undefined : (await client.query<CustomField>(listCustomFields())).rows
+    row: {
+      ...row,
+      last_chat_at: toIso(row.last_chat_at),
+      created_at: row.created_at.toISOString(),
+      updated_at: row.updated_at.toISOString()
+    },
+    emails: emails.rows.map((email) => email.address),
+    phones: phones.rows.map((phone) => phone.phone_number),
+    channels: channels.rows.map((channel) => ({
+      ...channel, verified_at: toIso(channel.verified_at), last_chat_at: toIso(channel.last_chat_at)
+    })),
+    isAgent: agent && agent.rows.length > 0,
+    customFields: rest[0]?.rows
   }
+}
+
+/** As node-postgres reads it. */
+type WithDates<Row> = { [Column in keyof Row]: Column extends `${string}_at` ? Date | Exclude<Row[Column], string> : Row[Column] }
+
+function toIso (date: Date | null): string | null {
+  return date === null ? null : date.toISOString()
 }

@@ -1,7 +1,7 @@
-// What both hand-written contestants do between their queries, on rows as node-postgres reads them.
+// What the targets written here do between their queries.
 
-import type { Contact, ContactChannel, UpdateContactBody } from '../../src/rules/wire-schemas.js'
-import type { Dist } from '../contestants/dist.js'
+import type { Contact, ContactChannel, UpdateContactBody } from '../../src/index.js'
+import { Refusal } from './route.js'
 
 export interface ContactRow {
   id: string
@@ -12,9 +12,9 @@ export interface ContactRow {
   unknown: boolean
   pre_registration: boolean
   last_chat_id: string | null
-  last_chat_at: Date | null
-  created_at: Date
-  updated_at: Date
+  last_chat_at: string | null
+  created_at: string
+  updated_at: string
 }
 
 export interface ChannelRow {
@@ -24,12 +24,12 @@ export interface ChannelRow {
   source_id: string | null
   blocked: boolean
   verified: boolean
-  verified_at: Date | null
+  verified_at: string | null
   field: string | null
   value: string | null
   details: Record<string, unknown>
   last_chat_id: string | null
-  last_chat_at: Date | null
+  last_chat_at: string | null
 }
 
 export interface CustomField {
@@ -44,21 +44,21 @@ export interface Stored {
   emails: string[]
   phones: string[]
   channels: ChannelRow[]
-  /** Undefined where no manager was sent. */
+  /** Undefined if no manager was sent. */
   isAgent: boolean | undefined
-  /** Undefined where no custom fields were sent. */
+  /** Undefined if no custom fields were sent. */
   customFields: CustomField[] | undefined
 }
 
-/** The contact's row and lists as they will be; undefined where nothing was sent. */
-export function change ({ index }: Dist, body: UpdateContactBody, stored: Stored): Stored | undefined {
+/** The contact as it will be. Undefined if nothing was sent. */
+export function change (body: UpdateContactBody, stored: Stored): Stored | undefined {
   const { name, emails, phones, customFields, contactManager, wipeConflicts } = body
   const { row } = stored
-  if (stored.isAgent === false) throw new index.ContactManagerNotFoundError()
+  if (stored.isAgent === false) throw new Refusal(400, 'error-contact-manager-not-found')
   const merged = customFields != null && stored.customFields !== undefined
-    ? merge(index, stored.customFields, row.custom_fields, customFields)
+    ? merge(stored.customFields, row.custom_fields, customFields)
     : row.custom_fields
-  if (name === '' && row.name !== '') throw new index.InvalidOperationError()
+  if (name === '' && row.name !== '') throw new Refusal(400, 'error-invalid-operation')
   if ([name, emails, phones, customFields, contactManager].every((part) => part == null) && wipeConflicts !== true) return undefined
   return {
     ...stored,
@@ -71,7 +71,7 @@ export function change ({ index }: Dist, body: UpdateContactBody, stored: Stored
       custom_fields: merged,
       conflicting_fields: wipeConflicts === true ? [] : row.conflicting_fields,
       unknown: false,
-      updated_at: new Date()
+      updated_at: new Date().toISOString()
     }
   }
 }
@@ -84,31 +84,33 @@ function patternOf (source: string): RegExp {
   return pattern
 }
 
-function merge (
-  { InvalidCustomFieldError, CustomFieldNotAllowedError }: Dist['index'], fields: CustomField[],
-  stored: Record<string, unknown>, sent: Record<string, unknown>
-): Record<string, unknown> {
+function merge (fields: CustomField[], stored: Record<string, unknown>, sent: Record<string, unknown>): Record<string, unknown> {
   const merged: Record<string, unknown> = {}
   for (const { id, label, required, regexp } of fields) {
     const value = (sent[id] ?? '') as string | number | boolean | object
     const text = typeof value === 'object' ? undefined : String(value).trim()
     const isValid = text === '' ? !required : text !== undefined && (regexp === '' || patternOf(regexp).test(text))
-    if (!isValid) throw new InvalidCustomFieldError(label === '' ? id : label)
+    if (!isValid) throw new Refusal(400, `Invalid value for ${label || id} field`)
     if (text !== '') merged[id] = text
   }
   const allowed = new Set(fields.map(({ id }) => id))
   for (const key of Object.keys(sent)) {
-    if (!allowed.has(key) && !(key in stored)) throw new CustomFieldNotAllowedError(key)
+    if (!allowed.has(key) && !(key in stored)) throw new Refusal(400, `Custom field ${key} is not allowed`)
   }
   for (const [key, value] of Object.entries(stored)) if (!allowed.has(key)) merged[key] = value
   return merged
 }
 
+/** If so, the list need not be written. */
+export function isSame (a: string[], b: string[]): boolean {
+  return a.length === b.length && a.every((item, index) => item === b[index])
+}
+
 export function toContact ({ row, emails, phones, channels }: Stored): Contact {
   return {
     _id: row.id,
-    createdAt: row.created_at.toISOString(),
-    _updatedAt: row.updated_at.toISOString(),
+    createdAt: row.created_at,
+    _updatedAt: row.updated_at,
     name: row.name,
     emails: emails.map((address) => ({ address })),
     phones: phones.map((phoneNumber) => ({ phoneNumber })),
@@ -123,7 +125,7 @@ export function toContact ({ row, emails, phones, channels }: Stored): Contact {
       details: { type: channel.source_type, ...channel.details },
       ...channel.field !== null && { field: channel.field },
       ...channel.value !== null && { value: channel.value },
-      ...channel.verified_at !== null && { verifiedAt: channel.verified_at.toISOString() },
+      ...channel.verified_at !== null && { verifiedAt: channel.verified_at },
       ...lastChatOf(channel)
     })),
     customFields: row.custom_fields,
@@ -136,5 +138,5 @@ export function toContact ({ row, emails, phones, channels }: Stored): Contact {
 }
 
 function lastChatOf ({ last_chat_id: id, last_chat_at: at }: Pick<ContactRow, 'last_chat_id' | 'last_chat_at'>): Pick<Contact, 'lastChat'> {
-  return id !== null && at !== null ? { lastChat: { _id: id, ts: at.toISOString() } } : {}
+  return id !== null && at !== null ? { lastChat: { _id: id, ts: at } } : {}
 }

@@ -1,20 +1,19 @@
-// A database for each entrant, copied from one that holds what the files of the benchmark on SQLite hold.
-
-import { readFileSync } from 'node:fs'
 import pg from 'pg'
-import { roomsOfContact, rows } from '../data.js'
+import { roomsOfContact } from './form.js'
+import { createTables, rows } from './rows.js'
 
-const schema = readFileSync(new URL('../../schema.postgres.sql', import.meta.url), 'utf8')
-let databases = 0
+let copies = 0
 
-/** Creates a database of `contacts` contacts and returns its name. */
+/** Copies a database of so many contacts, numbered from 0, and returns its name. */
 export async function createDatabase (host: string, contacts: number): Promise<string> {
   const template = `contacts_${contacts}`
-  const name = `entrant_${databases++}`
+  const name = `copy_${copies++}`
   const [known] = await query(host, 'postgres', `SELECT 1 FROM pg_database WHERE datname = '${template}'`)
   if (known === undefined) {
     await query(host, 'postgres', `CREATE DATABASE ${template}`)
-    await query(host, template, `${schema};
+    const pool = new pg.Pool({ host, database: template, user: 'postgres' })
+    await createTables(pool).finally(async () => await pool.end())
+    await query(host, template, `
       CREATE TEMP VIEW items AS SELECT generate_series(0, ${roomsOfContact - 1}) AS item;
       CREATE TEMP TABLE numbers AS SELECT n, lpad(n::text, 7, '0') AS digits FROM generate_series(0, ${contacts - 1}) AS n;
       ${rows}`)
@@ -24,8 +23,8 @@ export async function createDatabase (host: string, contacts: number): Promise<s
   return name
 }
 
-/** The updates that a database has seen, after a look at whether they are whole. */
-export async function countUpdates (host: string, database: string, contacts: number): Promise<number> {
+/** How many updates a database has seen. Throws if one was written by half. */
+export async function countUpdatesOfDatabase (host: string, database: string, contacts: number): Promise<number> {
   const [counted] = await query(host, database, `
     WITH contact AS (SELECT *, 'v' || substr(id, 2) AS visitor_id FROM omnichannel_contact WHERE version > 1)
     SELECT (SELECT sum(version)::int FROM omnichannel_contact) - ${contacts} AS updates,

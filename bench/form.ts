@@ -1,0 +1,55 @@
+// The data of a contact, and the requests that change it: what the web client's form sends, with one field changed at a time.
+// A request follows from its number alone, so every target is sent the same.
+
+export const caller = { id: 'caller', token: 'token-of-caller' }
+export const agents = 10
+export const roomsOfContact = 3
+
+/** Seven digits, so that all requests have the same length. */
+const digits = (contact: number): string => String(contact).padStart(7, '0')
+
+// Which field changes from save to save. A quarter are renames.
+const changes = ['name', 'email', 'phone', 'note', 'name', 'manager', 'email', 'phone', 'name', 'note', 'manager', 'email', 'name', 'phone', 'note', 'manager']
+
+/** How often a field of a contact has changed after its saves 0 to `save`. */
+function revision (field: string, contact: number, save: number): number {
+  const { length } = changes
+  const inCycle = changes.filter((change) => change === field).length
+  let count = Math.floor((save + 1) / length) * inCycle
+  for (let step = 0; step < (save + 1) % length; step++) if (changes[(contact + step) % length] === field) count++
+  return count
+}
+
+export interface FormRequest {
+  body: string
+  /** A part that the answer must have. */
+  expected: string
+}
+
+/** Returns request number `index`. They visit the contacts in a shuffled order, again and again. */
+export function formRequests (contacts: number): (index: number) => FormRequest {
+  const stride = strideOf(contacts)
+  return (index) => {
+    const contact = (index * stride) % contacts
+    const of = (field: string): number => revision(field, contact, Math.floor(index / contacts))
+    const name = `Contact ${digits(contact)} ${of('name')}`
+    const emails = [`contact-${digits(contact)}-${of('email')}@example.com`, `contact-${digits(contact)}@example.org`]
+    const phone = `+49 30 ${digits(contact)} ${of('phone')}`
+    return {
+      body: `{"contactId":"c${digits(contact)}","name":"${name}","emails":["${emails[0]}","${emails[1]}"],"phones":["${phone}"],` +
+        `"customFields":{"plan":"gold","note":"Called ${of('note')} times, prefers mornings"},"contactManager":"agent-${(contact + of('manager')) % agents}"}`,
+      expected: `"name":"${name}","emails":[{"address":"${emails[0]}"},{"address":"${emails[1]}"}],"phones":[{"phoneNumber":"${phone}"}]`
+    }
+  }
+}
+
+/** A stride that visits every contact once a pass, far from its neighbours. */
+function strideOf (contacts: number): number {
+  let stride = Math.floor(contacts * 0.618) | 1
+  while (greatestCommonDivisor(stride, contacts) > 1) stride += 2
+  return stride
+}
+
+function greatestCommonDivisor (a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b)
+}

@@ -1,0 +1,71 @@
+import autocannon from 'autocannon'
+import { caller, formRequests } from './form.js'
+
+export interface Load {
+  /** Of the servers. The connections are shared out among them. */
+  ports: number[]
+  contacts: number
+  connections: number
+  requests: number
+  /** The number of the first request: where the last load of this target ended. */
+  from: number
+}
+
+export interface LoadResult {
+  requests: number
+  perSecond: number
+  /** Milliseconds from a request to its whole answer. */
+  latency: { median: number, p99: number }
+  /** The share of a core that this process was busy with. */
+  generatorCpu: number
+}
+
+/** Sends requests and checks every answer. Each connection sends the next request when the answer to the last one is complete. */
+export async function runLoad ({ ports, contacts, connections, requests, from }: Load): Promise<LoadResult> {
+  const requestOf = formRequests(contacts)
+  const latencies: number[] = []
+  let [next, end] = [from, 0]
+  let failure: Error | undefined
+  const cpu = process.cpuUsage()
+  const start = performance.now()
+
+  const { errors } = await new Promise<autocannon.Result>((resolve, reject) => {
+    const instance = autocannon({
+      // Typed as one string, but a list is shared out among the connections.
+      url: ports.map((port) => `http://127.0.0.1:${port}/api/v1/omnichannel/contacts.update`) as unknown as string,
+      connections,
+      amount: requests,
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-user-id': caller.id, 'x-auth-token': caller.token },
+      bailout: 1,
+      sampleInt: 20,
+      requests: [{
+        setupRequest: (request, context: { expected?: string }) => {
+          const { body, expected } = requestOf(next++)
+          context.expected = expected
+          return { ...request, body }
+        },
+        onResponse: (status, body, context: { expected?: string }) => {
+          if (status === 200 && body.includes(context.expected!)) return
+          failure ??= new Error(`expected ${context.expected}, got ${status} ${body}`)
+          instance.stop()
+        }
+      }]
+    }, (error: Error | null, result) => error === null ? resolve(result) : reject(error))
+    instance.on('response', (_client, _status, _bytes, latency) => {
+      latencies.push(latency)
+      end = performance.now()
+    })
+  })
+
+  if (failure !== undefined) throw failure
+  if (errors > 0 || latencies.length !== requests) throw new Error(`${errors} errors, and ${latencies.length} of ${requests} answers`)
+  const { user, system } = process.cpuUsage(cpu)
+  latencies.sort((a, b) => a - b)
+  return {
+    requests,
+    perSecond: requests / (end - start) * 1000,
+    latency: { median: latencies[requests >> 1]!, p99: latencies[Math.floor(requests * 0.99)]! },
+    generatorCpu: (user + system) / 1000 / (performance.now() - start)
+  }
+}

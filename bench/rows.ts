@@ -1,0 +1,46 @@
+// The rows that every database of the benchmark begins with.
+
+import type Database from 'better-sqlite3'
+import fastify from 'fastify'
+import type pg from 'pg'
+import omnichannelContacts, { hashToken } from '../src/index.js'
+import { agents, caller } from './form.js'
+
+/** As the plugin creates them, with the permissions that it grants. */
+export async function createTables (database: Database.Database | pg.Pool): Promise<void> {
+  const app = fastify()
+  await app.register(omnichannelContacts, { database })
+  await app.close()
+}
+
+const users = [caller.id, ...Array.from({ length: agents }, (_, agent) => `agent-${agent}`)]
+
+/** Inserts a contact for each row of `numbers` (n, digits), all that hangs on it, and the caller. Both engines read this SQL. */
+export const rows = `
+  INSERT INTO omnichannel_contact (id, name, contact_manager, custom_fields, last_chat_id, last_chat_at, created_at, updated_at)
+    SELECT 'c' || digits, 'Contact ' || digits || ' 0', 'agent-' || n % ${agents},
+      '{"plan":"gold","note":"Called 0 times, prefers mornings"}',
+      'r' || digits || '-0', '2026-01-31T09:15:00.000Z', '2026-01-01T00:00:00.000Z', '2026-01-31T09:15:00.000Z' FROM numbers;
+  INSERT INTO omnichannel_contact_email (contact_id, position, address)
+    SELECT 'c' || digits, item, CASE item WHEN 0 THEN 'contact-' || digits || '-0@example.com' ELSE 'contact-' || digits || '@example.org' END
+    FROM numbers CROSS JOIN (SELECT 0 AS item UNION ALL SELECT 1);
+  INSERT INTO omnichannel_contact_phone (contact_id, position, phone_number)
+    SELECT 'c' || digits, 0, '+49 30 ' || digits || ' 0' FROM numbers;
+  INSERT INTO omnichannel_contact_channel (contact_id, position, name, visitor_id, source_type, details, last_chat_id, last_chat_at)
+    SELECT 'c' || digits, 0, 'Live chat', 'v' || digits, 'widget', '{"type":"widget","label":"example.com"}',
+      'r' || digits || '-0', '2026-01-31T09:15:00.000Z' FROM numbers;
+  INSERT INTO omnichannel_room (id, contact_id, fname)
+    SELECT 'r' || digits || '-' || item, 'c' || digits, 'Contact ' || digits || ' 0' FROM numbers CROSS JOIN items;
+  INSERT INTO omnichannel_subscription (id, room_id, visitor_id, name, fname)
+    SELECT 's' || digits || '-' || item, 'r' || digits || '-' || item, 'v' || digits,
+      'Contact ' || digits || ' 0', 'Contact ' || digits || ' 0' FROM numbers CROSS JOIN items;
+  INSERT INTO omnichannel_inquiry (id, room_id, visitor_id, name)
+    SELECT 'i' || digits, 'r' || digits || '-0', 'v' || digits, 'Contact ' || digits || ' 0' FROM numbers;
+  INSERT INTO omnichannel_custom_field (id, label, scope, visibility, required, regexp) VALUES
+    ('plan', 'Plan', 'visitor', 'visible', '1', '^(gold|silver)$'), ('note', 'Note', 'visitor', 'visible', '0', ''),
+    ('secret', 'Secret', 'visitor', 'hidden', '0', ''), ('topic', 'Topic', 'room', 'visible', '0', '');
+  INSERT INTO omnichannel_user (id, username, name) VALUES ${users.map((id) => `('${id}', '${id}', '${id}')`).join()};
+  INSERT INTO omnichannel_user_role (user_id, role) VALUES ${users.map((id) => `('${id}', 'livechat-agent')`).join()};
+  INSERT INTO omnichannel_auth_token (hashed_token, user_id, expires_at) VALUES
+    ('${hashToken(caller.token)}', '${caller.id}', '2999-01-01T00:00:00.000Z');
+`

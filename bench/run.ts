@@ -1,0 +1,127 @@
+// A scenario: some targets under the same load, in turns, round by round.
+
+import { createFile, countUpdatesOfFile, removeFile } from './sqlite-database.js'
+import { countUpdatesOfDatabase, createDatabase } from './postgres-database.js'
+import { runLoad, type LoadResult } from './load.js'
+import { startProcess, type Server } from './processes.js'
+import { processorTime } from './processor-time.js'
+import type { ServerOptions, TargetName } from './targets/server.js'
+
+export type Target = { name: TargetName, contacts: number } & (
+  { synchronous: 'NORMAL' | 'FULL' } |
+  /** Milliseconds that are added each way between server and database, and how many servers share the load. */
+  { latency: 0 | 1, nodes: number }
+)
+
+export interface Scenario {
+  targets: Target[]
+  connections: number
+}
+
+/** Where and how long to measure. */
+export interface Context {
+  /** For databases. */
+  folder: string
+  /** The folders of PostgreSQL's socket and of the proxy's that adds latency, and the process id of the server. */
+  postgres?: { host: string, distant: string, postmaster: number }
+  /** How many requests each server has first: V8 compiles for some thousands. */
+  warmUp: number
+  rounds: number
+  /** How long a round of a target is, about. */
+  milliseconds: number
+}
+
+export type Run = LoadResult & {
+  /** Microseconds of processor time a request. */
+  appCpu: number
+  databaseCpu: number
+}
+
+export interface ScenarioResult extends Scenario {
+  /** Of each target, in their order. */
+  runs: Run[][]
+}
+
+export class RunningTarget {
+  #sent = 0
+  #perSecond = 0
+
+  private constructor (
+    readonly target: Target, readonly servers: Server[], readonly database: string,
+    private readonly context: Context
+  ) {}
+
+  static async start (context: Context, target: Target): Promise<RunningTarget> {
+    const { name, contacts } = target
+    const isSqlite = 'synchronous' in target
+    const database = isSqlite ? await createFile(context.folder, contacts) : await createDatabase(context.postgres!.host, contacts)
+    const options: ServerOptions = isSqlite
+      ? { name, contacts, file: database, synchronous: target.synchronous }
+      : { name, contacts, database, host: target.latency === 0 ? context.postgres!.host : context.postgres!.distant }
+    const servers: Server[] = []
+    for (let node = 0; node < (isSqlite ? 1 : target.nodes); node++) servers.push(await startProcess('server', options))
+    return new RunningTarget(target, servers, database, context)
+  }
+
+  async load (connections: number, requests: number): Promise<Run> {
+    const before = await this.#cpu()
+    const result = await runLoad({
+      ports: this.servers.map(({ port }) => port), contacts: this.target.contacts, connections, requests, from: this.#sent
+    })
+    const after = await this.#cpu()
+    this.#sent += requests
+    this.#perSecond = result.perSecond
+    return { ...result, appCpu: (after.app - before.app) / requests, databaseCpu: (after.database - before.database) / requests }
+  }
+
+  /** A fixed number of requests, so that none is under way at the end; as many as this target answered in that time before. */
+  async loadFor (connections: number, milliseconds: number): Promise<Run> {
+    return await this.load(connections, Math.max(2 * connections, Math.round(this.#perSecond * milliseconds / 1000)))
+  }
+
+  /** Each server gets the requests of the warm-up. */
+  async warmUp (connections: number): Promise<void> {
+    // One connection would hardly warm anything up.
+    await this.load(Math.max(connections, 32), Math.max(connections, this.context.warmUp * this.servers.length))
+    await this.load(connections, 10 * connections)
+  }
+
+  async ask<Answer> (question: string, ...values: unknown[]): Promise<Answer> {
+    return await this.servers[0]!.ask<Answer>(question, ...values)
+  }
+
+  /** Stops the servers. Throws unless every acknowledged update is in the database, once and whole. */
+  async stop (): Promise<void> {
+    const { target: { name, contacts }, database, context } = this
+    for (const server of this.servers) await server.ask('stop')
+    if (name !== 'empty route') {
+      const updates = 'synchronous' in this.target
+        ? countUpdatesOfFile(database, contacts)
+        : await countUpdatesOfDatabase(context.postgres!.host, database, contacts)
+      if (updates !== this.#sent) throw new Error(`${name} acknowledged ${this.#sent} updates and holds ${updates}`)
+    }
+    this.remove()
+  }
+
+  remove (): void {
+    if ('synchronous' in this.target) removeFile(this.database)
+  }
+
+  async #cpu (): Promise<{ app: number, database: number }> {
+    let app = 0
+    for (const server of this.servers) app += await server.ask<number>('cpu')
+    return { app, database: 'synchronous' in this.target ? 0 : processorTime(this.context.postgres!.postmaster) }
+  }
+}
+
+export async function runScenario (context: Context, { targets, connections }: Scenario): Promise<ScenarioResult> {
+  const running: RunningTarget[] = []
+  for (const target of targets) running.push(await RunningTarget.start(context, target))
+  for (const one of running) await one.warmUp(connections)
+  const runs: Run[][] = running.map(() => [])
+  for (let round = 0; round < context.rounds; round++) {
+    for (const [index, one] of running.entries()) runs[index]!.push(await one.loadFor(connections, context.milliseconds))
+  }
+  for (const one of running) await one.stop()
+  return { targets, connections, runs }
+}

@@ -1,0 +1,91 @@
+// What is measured on each engine, and what was wanted of it.
+
+import { describeMachine } from './machine.js'
+import { cpu, latency, ratioOf, speed } from './ratios.js'
+import { row, type Report } from './report.js'
+import { runScenario, type Context, type ScenarioResult, type Target } from './run.js'
+import { measureInProcess, measureLockedTurns, measureMemory, measureTurns } from './single-target.js'
+import type { TargetName } from './targets/server.js'
+import { verify } from './verify.js'
+
+type Say = (what: string) => void
+
+/** A quick run shows that everything works. Its figures mean nothing. */
+export async function benchSqlite (context: Context, isQuick: boolean, say: Say): Promise<Report> {
+  const target = (name: TargetName, synchronous: 'NORMAL' | 'FULL' = 'NORMAL', contacts = 10_000): Target => ({ name, synchronous, contacts })
+  const run = async (what: string, connections: number, targets: Target[]): Promise<ScenarioResult> => {
+    say(what)
+    return await runScenario(context, { connections, targets })
+  }
+  const writers: TargetName[] = ['by hand', 'plain Kysely', 'plugin']
+  const [many, seconds, lockMs, updates] = isQuick ? [20_000, 0.5, 300, 500] : [1_000_000, 25, 2000, 5000]
+
+  const machine = describeMachine(context.folder)
+  say(`the targets answer ${await verify(context, writers.map((name) => target(name, 'NORMAL', 1000)))} requests alike`)
+  const normal = await run('32 connections, NORMAL', 32, [target('empty route'), ...writers.map((name) => target(name))])
+  const full = await run('32 connections, FULL', 32, writers.map((name) => target(name, 'FULL')))
+  const single = await run('1 connection', 1, [target('by hand'), target('plugin')])
+  const million = await run('a million contacts', 32, [target('plugin', 'NORMAL', 1000), target('by hand', 'NORMAL', many), target('plugin', 'NORMAL', many)])
+  say('event loop')
+  const held = await measureTurns(context, target('plugin'), 256, seconds * 1000)
+  const heldEmpty = await measureTurns(context, target('empty route'), 256, seconds * 1000)
+  const locked = await measureLockedTurns(context, target('plugin'), lockMs)
+  say('in process')
+  const inProcess = await measureInProcess(context, target('plugin'), updates)
+  say('memory')
+  const memory = await measureMemory(context, target('plugin'), 2 * updates, 20 * updates)
+
+  return {
+    machine,
+    rows: [
+      row('updates a second, against by hand', ratioOf(normal, speed, 3, 1), { atLeast: 1.6 }),
+      row('against plain Kysely', ratioOf(normal, speed, 3, 2), { atLeast: 6 }),
+      row('against an empty route', ratioOf(normal, speed, 3, 0), { atLeast: 0.5 }),
+      row('updates a second at FULL, against by hand', ratioOf(full, speed, 2, 0), { atLeast: 3.2 }),
+      row('at FULL, against plain Kysely', ratioOf(full, speed, 2, 1)),
+      row('latency of 1 connection, against by hand', ratioOf(single, latency, 1, 0), { atMost: 1 }),
+      row('updates a second with a million contacts, against by hand', ratioOf(million, speed, 2, 1), { atLeast: 1.6 }),
+      row('with a million contacts, against a thousand', ratioOf(million, speed, 2, 0), { atLeast: 0.75 }),
+      row('event loop held at 256 connections (99.9 % of turns), against an empty route', held.p999 / heldEmpty.p999, { atMost: 1.2 }),
+      row(`event loop held while another process has the write lock for ${lockMs} ms`, locked.longest, { atMost: 50 }, ' ms'),
+      row('processor time of an update without HTTP, 32 at a time', inProcess, { atMost: 50 }, ' µs'),
+      row('resident memory after 100,000 updates, against after 10,000', memory.many.rss / memory.few.rss, { atMost: 1.1 }),
+      row('heap after 100,000 updates, against after 10,000', memory.many.heapUsed / memory.few.heapUsed, { atMost: 1.1 })
+    ],
+    scenarios: { normal, full, single, million },
+    figures: { turns: { plugin: held, 'empty route': heldEmpty, 'plugin while locked': locked }, inProcess, memory }
+  }
+}
+
+export async function benchPostgres (context: Context, say: Say): Promise<Report> {
+  const target = (name: TargetName, latency: 0 | 1 = 0, nodes = 1): Target => ({ name, latency, nodes, contacts: 1000 })
+  const writers: TargetName[] = ['by hand', 'by hand, pipelined', 'plugin']
+
+  const machine = describeMachine(context.folder)
+  say(`the targets answer ${await verify(context, writers.map((name) => target(name)))} requests alike`)
+  say('32 connections')
+  const near = await runScenario(context, {
+    connections: 32, targets: [target('empty route'), ...writers.map((name) => target(name)), target('plugin', 0, 2)]
+  })
+  say('1 connection, 1 ms added each way')
+  // A round trip takes long, so a warm-up of thousands of requests would take minutes.
+  const far = await runScenario({ ...context, warmUp: Math.min(context.warmUp, 1000) }, {
+    connections: 1, targets: writers.map((name) => target(name, 1))
+  })
+
+  return {
+    machine,
+    rows: [
+      row('processor time of an update, app and server, against by hand', ratioOf(near, cpu, 3, 1), { atMost: 0.65 }),
+      row('the same against by hand, pipelined', ratioOf(near, cpu, 3, 2)),
+      row('updates a second, against by hand', ratioOf(near, speed, 3, 1)),
+      row('the same against by hand, pipelined', ratioOf(near, speed, 3, 2)),
+      row('requests a second, against an empty route', ratioOf(near, speed, 3, 0)),
+      row('processor time of an update, two nodes against one', ratioOf(near, cpu, 4, 3), { atMost: 1.15 }),
+      row('latency with 1 ms added each way, 1 connection, against by hand', ratioOf(far, latency, 2, 0), { atMost: 0.35 }),
+      row('the same against by hand, pipelined', ratioOf(far, latency, 2, 1))
+    ],
+    scenarios: { near, far },
+    figures: {}
+  }
+}

@@ -1,0 +1,59 @@
+// What is measured on one target: its event loop, its memory, and an update without HTTP.
+
+import { RunningTarget, type Context, type Target } from './run.js'
+import { startProcess } from './processes.js'
+import { median } from './ratios.js'
+import type { Turns } from './targets/event-loop.js'
+
+/** Every turn of the event loop under load. */
+export async function measureTurns (context: Context, target: Target, connections: number, milliseconds: number): Promise<Turns> {
+  const running = await RunningTarget.start(context, target)
+  await running.warmUp(connections)
+  await running.ask('watch')
+  await running.loadFor(connections, milliseconds)
+  const turns = await running.ask<Turns>('turns')
+  await running.stop()
+  return turns
+}
+
+/** The same while another process holds the write lock. */
+export async function measureLockedTurns (context: Context, target: Target, milliseconds: number): Promise<Turns> {
+  const running = await RunningTarget.start(context, target)
+  await running.warmUp(32)
+  const locker = await startProcess('hold-lock', { file: running.database })
+  await running.ask('watch')
+  const released = new Promise((resolve) => { setTimeout(() => resolve(locker.ask('stop')), milliseconds) })
+  await running.loadFor(32, 500)
+  await released
+  const turns = await running.ask<Turns>('turns')
+  await running.stop()
+  return turns
+}
+
+/** Microseconds of processor time of an update without HTTP: the median of some rounds. */
+export async function measureInProcess (context: Context, target: Target, updates: number): Promise<number> {
+  const running = await RunningTarget.start(context, target)
+  await running.ask('inProcess', 2 * updates)
+  const rounds: number[] = []
+  for (let round = 0; round < 9; round++) rounds.push(await running.ask<number>('inProcess', updates))
+  await running.ask('stop')
+  running.remove()
+  return median(rounds)
+}
+
+/** Bytes, after a garbage collection. */
+export interface Memory {
+  rss: number
+  heapUsed: number
+}
+
+/** Once after `few` updates, and once after `many`. */
+export async function measureMemory (context: Context, target: Target, few: number, many: number): Promise<{ few: Memory, many: Memory }> {
+  const running = await RunningTarget.start(context, target)
+  await running.load(32, few)
+  const first = await running.ask<Memory>('memory')
+  await running.load(32, many - few)
+  const second = await running.ask<Memory>('memory')
+  await running.stop()
+  return { few: first, many: second }
+}

@@ -1,0 +1,33 @@
+// How long the event loop is held. A chain of setImmediate has one call a turn, so the time between two calls is a whole turn.
+// (monitorEventLoopDelay of perf_hooks samples with a timer and misses turns.) Idle turns would flatter the percentiles and are left out.
+
+import { createHistogram } from 'node:perf_hooks'
+
+const IDLE_NS = 50_000
+
+/** Lengths in milliseconds. */
+export interface Turns {
+  count: number
+  median: number
+  p999: number
+  longest: number
+}
+
+/** Returns a function that ends the watch. */
+export function watchTurns (): () => Turns {
+  const histogram = createHistogram({ figures: 3 })
+  let last = process.hrtime.bigint()
+  let isWatching = true
+  const turn = (): void => {
+    const now = process.hrtime.bigint()
+    if (now - last > IDLE_NS) histogram.record(now - last)
+    last = now
+    if (isWatching) setImmediate(turn)
+  }
+  setImmediate(turn)
+  return () => {
+    isWatching = false
+    const { count, max } = histogram
+    return { count, median: histogram.percentile(50) / 1e6, p999: histogram.percentile(99.9) / 1e6, longest: max / 1e6 }
+  }
+}

@@ -1,0 +1,46 @@
+// An update without HTTP: the rules, the queue and SQLite.
+
+import type Database from 'better-sqlite3'
+import type { FastifyRequest } from 'fastify'
+import { randomUUID } from 'node:crypto'
+import { recheckAccess } from '../../src/http/auth.js'
+import { toAnswer } from '../../src/http/replies.js'
+import type { Settings } from '../../src/options.js'
+import { createPatterns } from '../../src/rules/patterns/index.js'
+import { prepareUpdate, type UpdateContext } from '../../src/rules/prepare-update.js'
+import { sqliteStore } from '../../src/store/sqlite/store.js'
+import { caller, formRequests } from '../form.js'
+
+const AT_ONCE = 32
+const reply = { isPending: () => true, lock: () => undefined, unlock: () => undefined }
+
+/** Returns a function that makes updates, and resolves to the microseconds of processor time of each. */
+export function createInProcess (database: Database.Database, contacts: number): (updates: number) => Promise<number> {
+  const store = sqliteStore(database)
+  const beginPatterns = createPatterns()
+  const requestOf = formRequests(contacts)
+  const request = { headers: { 'x-user-id': caller.id, 'x-auth-token': caller.token } } as unknown as FastifyRequest
+  let sent = 0
+
+  const update = async (): Promise<void> => {
+    const context: UpdateContext = {
+      updateId: randomUUID().replaceAll('-', ''),
+      body: JSON.parse(requestOf(sent++).body),
+      beginPatterns: () => beginPatterns(() => undefined),
+      ifMatch: undefined,
+      idempotencyKey: undefined,
+      recheckAccess: () => recheckAccess(request, {} as Settings),
+      toAnswer,
+      beforeCommit: undefined
+    }
+    await store.update(() => prepareUpdate(context), reply, 5000)
+  }
+
+  return async (updates) => {
+    const before = process.cpuUsage()
+    let left = updates
+    await Promise.all(Array.from({ length: AT_ONCE }, async () => { while (left-- > 0) await update() }))
+    const { user, system } = process.cpuUsage(before)
+    return (user + system) / updates
+  }
+}

@@ -1,0 +1,75 @@
+// A target in a process of its own: one server on one database.
+
+import Database from 'better-sqlite3'
+import fastify from 'fastify'
+import type { AddressInfo } from 'node:net'
+import pg from 'pg'
+import omnichannelContacts from '../../src/index.js'
+import { answerQuestions } from '../questions.js'
+import { addByHandPostgres } from './by-hand-postgres.js'
+import { addByHandSqlite } from './by-hand-sqlite.js'
+import { addEmptyRoute } from './empty-route.js'
+import { watchTurns } from './event-loop.js'
+import { createInProcess } from './in-process.js'
+import { addPlainKysely } from './plain-kysely.js'
+
+export type TargetName = 'empty route' | 'by hand' | 'by hand, pipelined' | 'plain Kysely' | 'plugin'
+
+export type ServerOptions = { name: TargetName, contacts: number } & (
+  { file: string, synchronous: 'NORMAL' | 'FULL' } |
+  /** The folder of PostgreSQL's socket. */
+  { host: string, database: string }
+)
+
+const options = JSON.parse(process.argv[2]!) as ServerOptions
+const app = fastify({ ajv: { customOptions: { removeAdditional: false, coerceTypes: true, useDefaults: false } } })
+const { close, inProcess } = 'file' in options ? await addSqlite(options) : await addPostgres(options)
+await app.listen({ host: '127.0.0.1', port: 0 })
+
+interface Added {
+  close: () => unknown
+  inProcess?: (updates: number) => Promise<number>
+}
+
+async function addSqlite ({ name, file, synchronous, contacts }: Extract<ServerOptions, { file: string }>): Promise<Added> {
+  const database = new Database(file)
+  database.pragma('journal_mode = WAL')
+  database.pragma(`synchronous = ${synchronous}`)
+  // As `serve` has it: fewer pages are written twice.
+  database.pragma('wal_autocheckpoint = 10000')
+  if (name === 'plugin') await app.register(omnichannelContacts, { database })
+  else if (name === 'plain Kysely') addPlainKysely(app, database)
+  else if (name === 'by hand') addByHandSqlite(app, database)
+  else addEmptyRoute(app)
+  return { close: () => database.close(), inProcess: createInProcess(database, contacts) }
+}
+
+async function addPostgres ({ name, host, database }: Extract<ServerOptions, { host: string }>): Promise<Added> {
+  // The pool keeps its connections while other targets have their turn.
+  const pool = new pg.Pool({ host, database, user: 'postgres', max: 10, idleTimeoutMillis: 0, pipeline: name !== 'by hand' })
+  if (name === 'plugin') await app.register(omnichannelContacts, { database: pool })
+  else if (name === 'empty route') addEmptyRoute(app)
+  else addByHandPostgres(app, pool, name === 'by hand, pipelined')
+  return { close: async () => await pool.end() }
+}
+
+let stopWatching: ReturnType<typeof watchTurns> | undefined
+
+answerQuestions((app.server.address() as AddressInfo).port, {
+  cpu: () => {
+    const { user, system } = process.cpuUsage()
+    return user + system
+  },
+  watch: () => { stopWatching = watchTurns() },
+  turns: () => stopWatching?.(),
+  inProcess: async (updates: number) => await inProcess?.(updates),
+  memory: () => {
+    globalThis.gc?.()
+    const { rss, heapUsed } = process.memoryUsage()
+    return { rss, heapUsed }
+  },
+  stop: async () => {
+    await app.close()
+    await close()
+  }
+})
