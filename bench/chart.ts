@@ -1,15 +1,15 @@
 // Updates a second on SQLite, as an SVG: a group of bars for each target, NORMAL beside FULL. It is light or dark as its reader is.
 
 import { median, speed } from './ratios.js'
-import type { Report } from './report.js'
+import type { ScenarioResult } from './run.js'
 
 const [width, height, top, bottom, left, barWidth] = [720, 320, 70, 280, 60, 80]
 const shown = ['by hand', 'plain Kysely', 'plugin']
 
-export function drawChart ({ scenarios: { normal, full } }: Report): string {
+export function drawChart (normal: ScenarioResult, full: ScenarioResult): string {
   const groups = shown.map((name) => ({
     name,
-    bars: [normal!, full!].map(({ targets, runs }) => median(runs[targets.findIndex((target) => target.name === name)]!.map(speed)))
+    bars: [normal, full].map(({ targets, runs }) => median(runs[targets.findIndex((target) => target.name === name)]!.map(speed)))
   }))
   const highest = Math.max(...groups.flatMap(({ bars }) => bars))
   const parts = groups.map(({ name, bars }, group) => {

@@ -23,20 +23,6 @@ export async function createDatabase (host: string, contacts: number): Promise<s
   return name
 }
 
-/** How many updates a database has seen. Throws if one was written by half. */
-export async function countUpdatesOfDatabase (host: string, database: string, contacts: number): Promise<number> {
-  const [counted] = await query(host, database, `
-    WITH contact AS (SELECT *, 'v' || substr(id, 2) AS visitor_id FROM omnichannel_contact WHERE version > 1)
-    SELECT (SELECT sum(version)::int FROM omnichannel_contact) - ${contacts} AS updates,
-      (SELECT count(*)::int FROM contact JOIN omnichannel_room AS copy ON copy.contact_id = contact.id WHERE copy.fname <> contact.name) +
-      (SELECT count(*)::int FROM contact JOIN omnichannel_inquiry AS copy USING (visitor_id) WHERE copy.name <> contact.name) +
-      (SELECT count(*)::int FROM contact JOIN omnichannel_subscription AS copy USING (visitor_id)
-        WHERE copy.name <> contact.name OR copy.fname <> contact.name) AS torn`)
-  const { updates, torn } = counted as { updates: number, torn: number }
-  if (torn > 0) throw new Error(`${database}: ${torn} rows do not carry the name of their contact`)
-  return updates
-}
-
 export async function query (host: string, database: string, text: string): Promise<unknown[]> {
   const client = new pg.Client({ host, database, user: 'postgres' })
   await client.connect()

@@ -14,7 +14,7 @@ const bundles = path('../node_modules/.cache/bench')
 export async function bundle (): Promise<void> {
   process.on('exit', () => { rmSync(bundles, { recursive: true, force: true }) })
   await build({
-    entryPoints: { server: path('targets/server.ts'), proxy: path('proxy.ts'), 'hold-lock': path('hold-lock.ts') },
+    entryPoints: { server: path('targets/server.ts'), proxy: path('proxy.ts') },
     outdir: bundles,
     outExtension: { '.js': '.mjs' },
     bundle: true,
@@ -31,7 +31,7 @@ export interface Server {
 }
 
 /** Starts a bundle that answers questions. */
-export async function startProcess (name: 'server' | 'proxy' | 'hold-lock', options: object): Promise<Server> {
+export async function startProcess (name: 'server' | 'proxy', options: object): Promise<Server> {
   const child = fork(`${bundles}/${name}.mjs`, [JSON.stringify(options)], { execArgv: ['--expose-gc'] })
   const port = await answerOf<number>(child)
   return {

@@ -52,7 +52,8 @@ export function writeReport (engine: Engine, report: Report): void {
   const { sqlite, postgres }: Results = { ...old, [engine]: report }
   writeFileSync(file, `${JSON.stringify({ sqlite, postgres }, shorten, 1)}\n`)
   writeReadme({ sqlite, postgres })
-  if (engine === 'sqlite') writeFileSync(new URL('chart.svg', import.meta.url), drawChart(report))
+  const { normal, full } = report.scenarios
+  if (normal !== undefined && full !== undefined) writeFileSync(new URL('chart.svg', import.meta.url), drawChart(normal, full))
 }
 
 /** Four digits are more than a figure is worth. */

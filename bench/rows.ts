@@ -1,4 +1,4 @@
-// The rows that every database of the benchmark begins with.
+// The rows that every database of the benchmark begins with, and what must be true of them afterwards. Both engines read this SQL.
 
 import type Database from 'better-sqlite3'
 import fastify from 'fastify'
@@ -15,7 +15,7 @@ export async function createTables (database: Database.Database | pg.Pool): Prom
 
 const users = [caller.id, ...Array.from({ length: agents }, (_, agent) => `agent-${agent}`)]
 
-/** Inserts a contact for each row of `numbers` (n, digits), all that hangs on it, and the caller. Both engines read this SQL. */
+/** Inserts a contact for each row of `numbers` (n, digits), all that hangs on it, and the caller. */
 export const rows = `
   INSERT INTO omnichannel_contact (id, name, contact_manager, custom_fields, last_chat_id, last_chat_at, created_at, updated_at)
     SELECT 'c' || digits, 'Contact ' || digits || ' 0', 'agent-' || n % ${agents},
@@ -44,3 +44,14 @@ export const rows = `
   INSERT INTO omnichannel_auth_token (hashed_token, user_id, expires_at) VALUES
     ('${hashToken(caller.token)}', '${caller.id}', '2999-01-01T00:00:00.000Z');
 `
+
+const misnamed = (table: string, condition: string): string => `
+  (SELECT count(*) FROM omnichannel_contact AS contact CROSS JOIN omnichannel_${table} AS copy WHERE contact.version > 1 AND ${condition})`
+const ofVisitor = "copy.visitor_id = 'v' || substr(contact.id, 2)"
+
+/** Counts the updates, and the rows that do not carry the name of their contact. */
+export const countUpdates = `SELECT sum(version) - count(*) AS updates,
+  ${misnamed('room', 'copy.contact_id = contact.id AND copy.fname <> contact.name')} +
+  ${misnamed('inquiry', `${ofVisitor} AND copy.name <> contact.name`)} +
+  ${misnamed('subscription', `${ofVisitor} AND (copy.name <> contact.name OR copy.fname <> contact.name)`)} AS torn
+  FROM omnichannel_contact`

@@ -1,10 +1,11 @@
 // A scenario: some targets under the same load, in turns, round by round.
 
-import { createFile, countUpdatesOfFile, removeFile } from './sqlite-database.js'
-import { countUpdatesOfDatabase, createDatabase } from './postgres-database.js'
 import { runLoad, type LoadResult } from './load.js'
+import { createDatabase, query } from './postgres-database.js'
 import { startProcess, type Server } from './processes.js'
 import { processorTime } from './processor-time.js'
+import { countUpdates } from './rows.js'
+import { createFile, queryFile, removeFile } from './sqlite-database.js'
 import type { ServerOptions, TargetName } from './targets/server.js'
 
 export type Target = { name: TargetName, contacts: number } & (
@@ -92,13 +93,14 @@ export class RunningTarget {
 
   /** Stops the servers. Throws unless every acknowledged update is in the database, once and whole. */
   async stop (): Promise<void> {
-    const { target: { name, contacts }, database, context } = this
+    const { target, database, context } = this
     for (const server of this.servers) await server.ask('stop')
-    if (name !== 'empty route') {
-      const updates = 'synchronous' in this.target
-        ? countUpdatesOfFile(database, contacts)
-        : await countUpdatesOfDatabase(context.postgres!.host, database, contacts)
-      if (updates !== this.#sent) throw new Error(`${name} acknowledged ${this.#sent} updates and holds ${updates}`)
+    if (target.name !== 'empty route') {
+      const counts = 'synchronous' in target ? queryFile(database, countUpdates) : (await query(context.postgres!.host, database, countUpdates))[0]
+      const { updates, torn } = counts as { updates: unknown, torn: unknown }
+      if (Number(updates) !== this.#sent || Number(torn) > 0) {
+        throw new Error(`${target.name} acknowledged ${this.#sent} updates and holds ${updates}, with ${torn} rows of another name`)
+      }
     }
     this.remove()
   }

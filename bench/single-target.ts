@@ -1,8 +1,9 @@
 // What is measured on one target: its event loop, its memory, and an update without HTTP.
 
-import { RunningTarget, type Context, type Target } from './run.js'
-import { startProcess } from './processes.js'
+import Database from 'better-sqlite3'
+import { setTimeout as pause } from 'node:timers/promises'
 import { median } from './ratios.js'
+import { RunningTarget, type Context, type Target } from './run.js'
 import type { Turns } from './targets/event-loop.js'
 
 /** Every turn of the event loop under load. */
@@ -16,15 +17,18 @@ export async function measureTurns (context: Context, target: Target, connection
   return turns
 }
 
-/** The same while another process holds the write lock. */
+/** The same while another process, which is this one, holds the write lock. */
 export async function measureLockedTurns (context: Context, target: Target, milliseconds: number): Promise<Turns> {
   const running = await RunningTarget.start(context, target)
   await running.warmUp(32)
-  const locker = await startProcess('hold-lock', { file: running.database })
   await running.ask('watch')
-  const released = new Promise((resolve) => { setTimeout(() => resolve(locker.ask('stop')), milliseconds) })
-  await running.loadFor(32, 500)
-  await released
+  const database = new Database(running.database)
+  database.exec('BEGIN IMMEDIATE')
+  const loaded = running.loadFor(32, 500)
+  await pause(milliseconds)
+  database.exec('COMMIT')
+  database.close()
+  await loaded
   const turns = await running.ask<Turns>('turns')
   await running.stop()
   return turns

@@ -4,14 +4,7 @@ import Database from 'better-sqlite3'
 import fastify from 'fastify'
 import pg from 'pg'
 import omnichannelContacts, { type PostgresClient } from '../../src/index.js'
-import type { SentUpdate } from './load.js'
-
-export const contactIds = Array.from({ length: 8 }, (_, index) => `contact-${index}`)
-
-/** The addresses that an update sends with its key, which is the name that it sends. */
-export function emailsOf (key: string): string[] {
-  return [`${key}@example.com`, `${key}@example.org`]
-}
+import { contactIds, emailsOf, type SentUpdate } from './load.js'
 
 /** A database whose SQL both engines read. */
 export interface Store {

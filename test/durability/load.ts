@@ -1,9 +1,15 @@
 // Clients that send one update after the other, each with an idempotency key, and repeat it until a server acknowledges it.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import { contactIds, emailsOf } from './ledger.js'
 
 export const clients = 16
+export const contactIds = Array.from({ length: 8 }, (_, index) => `contact-${index}`)
+
+/** The addresses that an update sends with its key, which is the name that it sends. */
+export function emailsOf (key: string): string[] {
+  return [`${key}@example.com`, `${key}@example.org`]
+}
+
 /** How long an update is repeated before it counts as lost. */
 const GIVE_UP_MS = 20_000
 
