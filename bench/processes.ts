@@ -1,5 +1,4 @@
-// Servers are bundled to plain JavaScript. The loader of this process adds a call to each function that is created, for the sake of
-// its name, and would slow them down.
+// Servers are bundled to plain JavaScript first. tsx, which runs this process, wraps functions to keep their names, and would slow them down.
 
 import { build } from 'esbuild'
 import { fork, type ChildProcess } from 'node:child_process'
