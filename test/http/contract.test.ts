@@ -4,9 +4,9 @@ import tap from 'tap'
 import t from '../engines.js'
 import { allRows, as, build, changes, hold, type Setup, type World } from '../build.js'
 
-// test/contract.md is sent as it stands: each example of section 3, and each text of sections 3 and 4.
+// docs/contract.md is sent as it stands: each example of section 3, and each text of sections 3 and 4.
 
-const sections = readFileSync('test/contract.md', 'utf8').split(/^## /m)
+const sections = readFileSync('docs/contract.md', 'utf8').split(/^## /m)
 
 /** The cells of a table, which is known by its first line; without that line. */
 function readTable (section: number, titles: string): string[][] {
