@@ -39,7 +39,8 @@ export async function install (t: Test, projects: Record<string, string[]>): Pro
   await run('npm', ['install', '--install-strategy=linked', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'], folder)
   // Building it again would take over a minute. Version 13 brings it along.
   const addon = 'node_modules/better-sqlite3/build/Release/better_sqlite3.node'
-  if (existsSync(addon)) for (const name of Object.keys(projects)) cpSync(addon, join(folder, name, addon))
+  if (!existsSync(addon)) return folder
+  for (const [name, packages] of Object.entries(projects)) if (packages.some((spec) => nameOf(spec) === 'better-sqlite3')) cpSync(addon, join(folder, name, addon))
   return folder
 }
 

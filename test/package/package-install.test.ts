@@ -1,9 +1,12 @@
+import type Database from 'better-sqlite3'
 import { cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { isAvailable } from '../../.ci/postgres.js'
+import { openSchema } from '../postgres.js'
 import { install, ownName, run, versionOf } from './install.js'
-import { packages } from './readme.js'
-import { runSnippets } from './readme-snippets.js'
+import { doc, docs, installsOf, packagesFor, readme, types } from './pages.js'
+import { runPage, type Project } from './snippets.js'
 
 const request = `{
   method: 'POST',
@@ -86,12 +89,27 @@ const strict = {
   noEmit: true
 }
 
+/** The answer for a database that has the caller and not the contact. */
+const notFound = { success: false, error: 'error-contact-not-found' }
+
 t.setTimeout(300_000)
+
+/** Whether this Node.js has node:sqlite, and reads a text beyond U+0000 with it. */
+function readsWholeTexts (): boolean {
+  const sqlite = process.getBuiltinModule('node:sqlite') as { DatabaseSync: new (file: string) => Pick<Database.Database, 'prepare' | 'close'> } | undefined
+  if (sqlite === undefined) return false
+  const database = new sqlite.DatabaseSync(':memory:')
+  const { text } = database.prepare("SELECT 'a' || char(0) AS text").get() as { text: string }
+  database.close()
+  return text.length === 2
+}
 
 t.test('the tarball installed: it runs in a project of each kind, and its types are strict', async (t) => {
   const root = await install(t, {
     consumer: [ownName, 'fastify', 'better-sqlite3', 'kysely', '@types/better-sqlite3', '@types/node', 'typescript@^7', 'typescript-5.5@npm:typescript@~5.5'],
-    readme: packages
+    readme: [...packagesFor('Node.js 22'), ...types],
+    builtin: [...packagesFor('Node.js 24'), '@types/node@^24'],
+    postgresql: [...installsOf(doc('postgresql').text)[0]!, ...types]
   })
   const folder = join(root, 'consumer')
 
@@ -124,7 +142,29 @@ t.test('the tarball installed: it runs in a project of each kind, and its types 
     t.equal(await run(process.execPath, ['require.cjs'], folder), 'ready\n')
   })
 
-  await t.test('the README: every snippet runs after its Install, twice, and is strict TypeScript', async (t) => {
-    await runSnippets(t, join(root, 'readme'), join(folder, 'node_modules/typescript/lib/tsc.js'))
+  const tsc = join(folder, 'node_modules/typescript/lib/tsc.js')
+  const project: Project = { folder: join(root, 'readme'), tsc }
+  const answers: Record<string, object> = { 'docs/command-line.md': notFound }
+  cpSync('test/fixtures/export', join(project.folder, 'export'), { recursive: true })
+  const languages = new Set([readme, ...docs].flatMap(({ blocks }) => blocks.map(({ language }) => language)))
+  t.strictSame(languages, new Set(['js', 'sh', 'json', 'sql', 'ts']), 'every snippet is of a language that is run here, or is SQL: database.test.ts')
+  for (const page of [readme, ...docs.filter(({ path, blocks }) => path !== 'docs/postgresql.md' && blocks.some(({ language }) => language !== 'sql'))]) {
+    await t.test(`${page.path}: every snippet runs after the README's Install`, async (t) => {
+      await runPage(t, page, { ...project, ...page.path in answers && { answer: answers[page.path]! } })
+    })
+  }
+
+  await t.test('README.md: the server with node:sqlite runs without better-sqlite3', { skip: !readsWholeTexts() && 'this Node.js has no good node:sqlite' }, async (t) => {
+    const [, line] = /`(import \{ DatabaseSync as Database \} from 'node:sqlite')`/.exec(readme.text)!
+    const server = readme.blocks.find(({ text }) => text.includes('app.listen'))!
+    const blocks = [{ ...server, text: server.text.replace(/^.*\n/, `${line}\n`) }]
+    t.throws(() => versionOf('better-sqlite3', join(root, 'builtin')))
+    await runPage(t, { ...readme, path: 'builtin', blocks }, { folder: join(root, 'builtin'), tsc })
+  })
+
+  await t.test('docs/postgresql.md: every snippet runs after its own install line', { skip: !isAvailable }, async (t) => {
+    const { url, close } = await openSchema()
+    t.teardown(close)
+    await runPage(t, doc('postgresql'), { folder: join(root, 'postgresql'), tsc, env: { DATABASE_URL: url }, answer: notFound })
   })
 })

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { promisify } from 'node:util'
 import { publint } from 'publint'
@@ -26,9 +26,14 @@ const packed = pack()
 
 t.test('the tarball: what a user needs, and nothing else', async (t) => {
   const { size, paths } = await packed
-  const beside = ['CHANGELOG.md', 'LICENSE', 'README.md', 'docs/operations.md', 'openapi.json', 'package.json', 'schema.postgres.sql', 'schema.sql']
+  const beside = [
+    'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', '.github/CONTRIBUTING.md', 'bench/README.md', 'bench/chart.svg',
+    'openapi.json', 'package.json', 'schema.postgres.sql', 'schema.sql'
+  ]
+  const folders = ['docs', 'examples'].flatMap((folder) => readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => posix.join(folder, name)))
+  const documents = folders.filter((path) => statSync(path).isFile() && !path.endsWith('.test.ts'))
   const migrations = ['postgres', 'sqlite'].flatMap((engine) => readdirSync(`src/store/migrations/${engine}`).map((name) => `src/store/migrations/${engine}/${name}`))
-  t.strictSame(paths.filter((path) => !path.startsWith('dist/')).sort(), [...beside, ...migrations])
+  t.strictSame(paths.filter((path) => !path.startsWith('dist/')).sort(), [...beside, ...documents, ...migrations].sort())
   const plugin = paths.filter((path) => path.startsWith('dist/') && !path.startsWith('dist/cli/'))
   t.strictSame(plugin.filter((path) => !/\.(js|d\.ts)$/.test(path)), [], 'code and its types')
   for (const path of plugin) t.ok(existsSync(path.replace(/^dist/, 'src').replace(/\.(d\.ts|js)$/, '.ts')), `${path} has a source`)

@@ -1,8 +1,10 @@
-// What the README's tables say is what the code says.
+// What the tables of README and docs say is what the code says.
 
 import Database from 'better-sqlite3'
-import type { Command } from 'commander'
+import type { Command, Option } from 'commander'
 import fastify from 'fastify'
+import { readFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { createProgram } from '../../src/cli/program.js'
 import * as exported from '../../src/errors.js'
@@ -10,7 +12,7 @@ import { describeOperation } from '../../src/http/openapi.js'
 import omnichannelContacts, { UpdateContactBody, type OmnichannelContactsOptions } from '../../src/index.js'
 import { checkOptions } from '../../src/options.js'
 import { build } from '../build.js'
-import { codesOf, section, tableOf, type Row } from './readme.js'
+import { codesOf, doc, readme, type Row } from './pages.js'
 
 t.test('options: the same, with the same defaults', async (t) => {
   const database = new Database(':memory:')
@@ -18,7 +20,7 @@ t.test('options: the same, with the same defaults', async (t) => {
   const register = async (options: object) => {
     await fastify().register(omnichannelContacts, { database, ...options })
   }
-  const rows = tableOf('Options')
+  const rows = readme.tableOf('Options')
   const error = await register({ xyzzy: true }).then(() => undefined, (error: unknown) => error as Error)
   t.equal(error?.message, `Unknown option "xyzzy"; known are ${rows.map(({ option }) => codesOf(option!)[0]).join(', ')}`)
 
@@ -29,7 +31,9 @@ t.test('options: the same, with the same defaults', async (t) => {
     if (text === 'required') await t.rejects(register({ [name]: undefined }), { code: 'FOC_INVALID_OPTION' }, name)
     else t.equal(codesOf(text!)[0], value === undefined ? undefined : String(value as string | number | boolean), name)
   }
-  for (const name of ['logLevel', 'logSerializers']) t.match(section('Options'), `\`${name}\``)
+  const sections = [...doc('options').text.matchAll(/^## (.*)$/gm)].map(([, heading]) => heading!)
+  t.strictSame(sections.slice(0, rows.length), rows.map(({ option }) => codesOf(option!)[0]), 'docs/options.md has a section for each, in this order')
+  for (const name of ['logLevel', 'logSerializers']) t.match(doc('options').text, `\`${name}\``)
   await t.resolves(register({ logLevel: 'silent', logSerializers: {} }))
 })
 
@@ -38,9 +42,9 @@ const classes = Object.entries(exported as object)
   .filter((entry): entry is [string, new (...values: unknown[]) => CodedError] => /^[A-Z].*Error$/.test(entry[0]))
 
 t.test('errors: every class, with its status and text or with its code', async (t) => {
-  const rows = tableOf('Errors')
+  const rows = doc('errors').tableOf('What a caller gets')
   const inTable = rows.flatMap((row) => codesOf(row.class!))
-  const codes = codesOf(section('Errors')).filter((code) => code.startsWith('FOC_'))
+  const codes = doc('errors').text.match(/\bFOC_[A-Z_]+\b/g)!
   const classOf = (code: string) => code.slice('FOC'.length).toLowerCase().replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase()) + 'Error'
   t.strictSame(new Set([...inTable, ...codes.map(classOf)]), new Set(classes.map(([name]) => name)))
 
@@ -57,7 +61,7 @@ t.test('errors: every class, with its status and text or with its code', async (
 })
 
 t.test('errors: every status, and the texts that are of no class', async (t) => {
-  const rows = tableOf('Errors')
+  const rows = doc('errors').tableOf('What a caller gets')
   const { response } = describeOperation('/', true) as unknown as { response: object }
   t.strictSame([...new Set(rows.map((row) => row.status))], Object.keys(response).filter((status) => status !== '200'))
 
@@ -79,13 +83,40 @@ t.test('errors: every status, and the texts that are of no class', async (t) => 
   }
 })
 
+t.test('errors: those of Troubleshooting are among them', async (t) => {
+  const texts = [...doc('errors').tableOf('What a caller gets'), ...doc('errors').tableOf('Common causes of 400')].map((row) => codesOf(row.error!)[0]!)
+  for (const { path, rows } of [
+    { path: 'README.md', rows: readme.tableOf('Troubleshooting').map(({ answer }) => answer!) },
+    { path: 'docs/rocket-chat.md', rows: doc('rocket-chat').tableOf('Troubleshooting').map(({ symptom }) => symptom!) }
+  ]) {
+    for (const shown of rows.flatMap(codesOf).filter((code) => !/^[\w.-]+$/.test(code) || code.startsWith('error-'))) {
+      const [start, end = ''] = shown.split('…') as [string, string?]
+      t.ok(texts.some((text) => text.startsWith(start) && text.endsWith(end)), `${path}: ${shown}`)
+    }
+  }
+})
+
+t.test('log lines: each is in the source', async (t) => {
+  const source = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts') && !name.startsWith('cli'))
+    .map((name) => readFileSync(join('src', name), 'utf8')).join('\n')
+  const logged = [...source.matchAll(/\.?log\.(\w+)\((?:\{.*?\}, )?['`](.*?)['`]\)/g)].map(([, level, message]) => [level!, message!] as const)
+  t.ok(logged.length > 5)
+  const shown = doc('operations').tableOf('Log lines').map(({ level, message }) => [level!, codesOf(message!)[0]!.split('…')[0]!] as const)
+  for (const [level, message] of logged) {
+    t.ok(shown.some(([each, start]) => each === level && message.startsWith(start)), `${level}: ${message}`)
+  }
+  for (const [, start] of shown) t.match(source, start)
+})
+
 t.test('the body: its keys and types, and what each makes of null, "" and []', async (t) => {
   const { update } = await build(t)
   await update({ contactId: 'maria', customFields: { plan: 'gold' } })
-  const rows = tableOf('The body').flatMap((row) => codesOf(row.key!).map((key): Row & { key: string } => ({ ...row, key })))
+  const rows = doc('contract').tableOf('1. The request', 'key').flatMap((row) => codesOf(row.key!).map((key): Row & { key: string } => ({ ...row, key })))
   const { properties, required } = UpdateContactBody
   t.strictSame(rows.map(({ key }) => key), Object.keys(properties))
   t.strictSame(rows.filter((row) => row['']!.startsWith('required')).map(({ key }) => key), required)
+  const inReadme = readme.tableOf('The request').flatMap((row) => codesOf(row.key!).map((key) => [key, row.type]))
+  t.strictSame(inReadme, rows.map(({ key, type }) => [key, type]), 'the README has the same keys and types')
 
   const before = (await update({ contactId: 'maria' })).json<{ contact: Record<string, unknown> }>().contact
   for (const row of rows) {
@@ -105,28 +136,29 @@ t.test('the body: its keys and types, and what each makes of null, "" and []', a
 })
 
 t.test('commands: the same, with the same options', async (t) => {
-  const text = section('Command line')
-  const inReadme = tableOf('Command line').map((row) => {
+  const inDocs = doc('command-line').tableOf('Commands').map((row) => {
     const [name = '', subcommands = ''] = codesOf(row.command!)[0]!.split(' ')
     return { name, subcommands, options: codesOf(row.options!) }
   })
   const leavesOf = (command: Command): Command[] => command.commands.length === 0 ? [command] : command.commands.flatMap(leavesOf)
   const commands = createProgram({ ...process, readAsset: () => Buffer.of() }).commands
-  t.strictSame(inReadme, commands.map((command) => ({
+  t.strictSame(inDocs, commands.map((command) => ({
     name: command.name(),
     subcommands: command.commands.map((each) => each.name()).join('|'),
     options: leavesOf(command).flatMap(({ options }) => options.map((option) => option.long!)).filter((name) => name !== '--database')
   })))
 
-  for (const command of commands) {
-    for (const { options } of leavesOf(command)) {
-      const database = options.find(({ long }) => long === '--database')
-      t.equal(database?.defaultValue, command.name() === 'copy' ? undefined : 'omnichannel.db', command.name())
-      t.equal(database?.description.includes('server') ?? false, !['copy', 'import', 'backup'].includes(command.name()), command.name())
-    }
-  }
-  t.match(text.replaceAll(/\s+/g, ' '), 'All but `copy` take `--database`, which is `omnichannel.db` if not given; all but `import` and `backup` a `postgres://')
+  const [file, server] = doc('command-line').tableOf('The database').map((row) => codesOf(row['']!))
+  const databaseOf = (command: Command) => leavesOf(command).map(({ options }) => options.find(({ long }) => long === '--database'))
+  const without = (test: (option: Option | undefined) => boolean) =>
+    commands.filter((command) => databaseOf(command).every(test)).map((command) => command.name())
+  t.strictSame(file, [...without((option) => option === undefined), 'omnichannel.db'])
+  t.strictSame(server!.sort(), without((option) => option?.description.includes('server') !== true).sort())
+  for (const option of commands.flatMap(databaseOf)) if (option !== undefined) t.equal(option.defaultValue, 'omnichannel.db')
+
   const ofServe = commands.find((command) => command.name() === 'serve')!.options
-  t.strictSame(ofServe.filter(({ envVar }) => envVar === undefined).map(({ long }) => long), ['--create', '--demo'])
-  t.match(text, '`OMNICHANNEL_PORT=8080`')
+  const settings = doc('command-line').section('Settings in the environment')
+  const unset = ofServe.filter(({ envVar }) => envVar === undefined).map(({ long }) => long)
+  t.strictSame(unset, codesOf(settings).filter((code) => /^--(?!database)/.test(code)))
+  t.ok(ofServe.some(({ envVar }) => settings.includes(`\`${envVar}=`)))
 })

@@ -1,0 +1,72 @@
+// The SQL of docs/database.md: own tables behind views, and how to erase a contact.
+
+import Database from 'better-sqlite3'
+import fastify from 'fastify'
+import type { Test } from 'tap'
+import omnichannelContacts, { hashToken } from '../../src/index.js'
+import { allRows, as, build, path, type World } from '../build.js'
+import t, { sqlite } from '../engines.js'
+import { doc, docs, readme } from './pages.js'
+
+const { text: page, blocks } = doc('database')
+const [views, erase] = blocks.filter(({ language }) => language === 'sql').map(({ text }) => text) as [string, string]
+
+t.test('there is no other SQL in README and docs', async (t) => {
+  t.equal([readme, ...docs].flatMap(({ blocks }) => blocks).filter(({ language }) => language === 'sql').length, 2)
+})
+
+sqlite.test('the views: own users call, and only an agent may', async (t) => {
+  const database = new Database(':memory:')
+  t.teardown(() => { database.close() })
+  for (const sql of [views, views, "INSERT INTO account VALUES (7, 'ann', 1), (8, 'nick', 0)"]) database.exec(sql)
+  const app = fastify()
+  await app.register(omnichannelContacts, { database })
+  database.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
+  const addToken = database.prepare('INSERT INTO omnichannel_auth_token (user_id, hashed_token) VALUES (?, ?)')
+  for (const id of ['7', '8']) {
+    addToken.run(id, hashToken(`token-of-${id}`))
+    const { statusCode } = await app.inject({ method: 'POST', url: path, headers: as(id), payload: { contactId: 'maria' } })
+    t.equal(statusCode, id === '7' ? 200 : 403)
+  }
+})
+
+/** Texts by which a row of the world is known as one of maria's. */
+const ofMaria = /maria|Mara|\+49 30|visitor-[12]|room-[12]|sub-[12]|inq-1/i
+
+t.test('a contact is erased from every table', async (t) => {
+  await checkErase(t, await build(t))
+})
+
+sqlite.test('without foreign keys, as in the sqlite3 shell: a contact is erased from every table', async (t) => {
+  const world = await build(t)
+  world.database.pragma('foreign_keys = OFF')
+  await checkErase(t, world)
+})
+
+async function checkErase (t: Test, { update, db }: World): Promise<void> {
+  for (const [user, contactId] of [['ann', 'maria'], ['bob', 'maria'], ['ann', 'blank']] as const) {
+    const reply = await update({ contactId, name: contactId === 'maria' ? 'Mara' : 'Bianca' }, { ...as(user), 'idempotency-key': contactId })
+    t.equal(reply.statusCode, 200)
+  }
+  await db.exec(`
+    INSERT INTO omnichannel_subscription (id, room_id, visitor_id, name, fname) VALUES ('sub-4', 'room-2', 'visitor-4', 'Maria', 'Maria');
+    INSERT INTO omnichannel_inquiry (id, room_id, visitor_id, name) VALUES ('inq-4', 'room-2', 'visitor-4', 'Maria')`)
+  const before = await allRows(db)
+  const holding = Object.keys(before).filter((table) => before[table]!.some(isOfMaria))
+  t.strictSame(holding, [
+    'omnichannel_contact', 'omnichannel_contact_channel', 'omnichannel_contact_email', 'omnichannel_contact_phone',
+    'omnichannel_idempotency_key', 'omnichannel_inquiry', 'omnichannel_room', 'omnichannel_subscription'
+  ], 'these tables hold something of her, and the page names them')
+  for (const table of holding) t.match(page, `\`${table}\``)
+
+  await db.exec(erase)
+  const expected = Object.entries(before).map(([table, list]) => [table, list.filter((row) => !isOfMaria(row))])
+  t.strictSame(await allRows(db), Object.fromEntries(expected), 'hers are gone, and all others are as they were')
+
+  const again = await update({ contactId: 'maria', name: 'Mara' }, { ...as('ann'), 'idempotency-key': 'maria' })
+  t.strictSame(again.json(), { success: false, error: 'error-contact-not-found' }, 'her stored answer is not replayed')
+}
+
+function isOfMaria (row: unknown): boolean {
+  return ofMaria.test(JSON.stringify(row))
+}

@@ -1,0 +1,86 @@
+// README and docs as tests look at them: their sections, tables and blocks of code.
+
+import { readFileSync, readdirSync } from 'node:fs'
+
+export type Row = Record<string, string>
+
+export interface Block {
+  language: string
+  text: string
+}
+
+export interface Page {
+  path: string
+  text: string
+  blocks: Block[]
+  /** The text under a heading of any level, up to the next one of its level. */
+  section: (heading: string) => string
+  /**
+   * The rows of a table, each with its cells by their column, of which one may have no title.
+   *
+   * @param title of its first column; the first table under the heading if not given
+   */
+  tableOf: (heading: string, title?: string) => Row[]
+}
+
+export function readPage (path: string): Page {
+  const text = readFileSync(path, 'utf8')
+
+  const section: Page['section'] = (heading) => {
+    const [, level = '', body] = new RegExp(`^(#+) ${escape(heading)}\n(.*)`, 'ms').exec(text) ?? []
+    if (body === undefined) throw new Error(`${path} has no section "${heading}"`)
+    return body.split(new RegExp(`^#{1,${level.length}} `, 'm'))[0]!
+  }
+
+  return {
+    path,
+    text,
+    section,
+    blocks: [...text.matchAll(/^( *)```(\w+)\n(.*?)^ *```$/gms)]
+      .map(([, indent = '', language, code]) => ({ language: language!, text: code!.replaceAll(new RegExp(`^${indent}`, 'gm'), '') })),
+    tableOf: (heading, title) => {
+      const tables = section(heading).match(/(?:^ *\|.*\|\n)+/gm)!.map((table) => table.trimEnd().split('\n').map((line) =>
+        line.trim().slice(1, -1).split(/(?<!\\)\|/).map((cell) => cell.trim())))
+      const table = tables.find(([titles]) => title === undefined || titles![0]!.replaceAll('`', '') === title)
+      if (table === undefined) throw new Error(`${path} has no table "${title}" under "${heading}"`)
+      const [titles, , ...rows] = table
+      return rows.map((cells) => Object.fromEntries(titles!.map((title, index) => [title.replaceAll('`', ''), cells[index]!])))
+    }
+  }
+}
+
+export const readme = readPage('README.md')
+export const docs = readdirSync('docs').filter((name) => name.endsWith('.md')).map((name) => readPage(`docs/${name}`))
+
+export function doc (name: string): Page {
+  return docs.find(({ path }) => path === `docs/${name}.md`)!
+}
+
+/** The code in a text, as in `code`. */
+export function codesOf (text: string): string[] {
+  return [...text.replaceAll(/^ *```.*?^ *```$/gms, '').matchAll(/`([^`]+)`/g)].map(([, code]) => code!.replaceAll('\\|', '|'))
+}
+
+/** The packages that the commands of a text install, one list a command. */
+export function installsOf (text: string): string[][] {
+  return [...text.matchAll(/(?<=^|`)(?:npm install|pnpm add|yarn add) ([^`\n]*)/gm)]
+    .map(([, words]) => words!.trim().split(' ').filter((word) => !word.startsWith('-')))
+}
+
+/** What the README says to install for a row of its table. */
+export function packagesFor (start: string): string[] {
+  const row = readme.tableOf('Install').find((row) => row['you have']!.startsWith(start))
+  return installsOf(row!.command!)[0]!
+}
+
+/** The types that docs/install.md names. */
+export const types = installsOf(doc('install').section('TypeScript'))[0]!
+
+/** An anchor as GitHub makes it of a heading. */
+export function anchorsOf (text: string): string[] {
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) => heading!.toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-'))
+}
+
+function escape (text: string): string {
+  return text.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
+}
