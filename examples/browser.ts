@@ -1,5 +1,5 @@
-// A server for web clients of another origin: @fastify/cors lets their pages ask and read, @fastify/helmet adds the headers that a
-// browser is kept in order with. Both stand on every answer of the route, refusals included.
+// A server for web clients of another origin. @fastify/cors lets their pages send requests and read answers. @fastify/helmet adds
+// security headers. All answers of the route have these headers, also errors.
 //
 // In an empty folder, saved as browser.ts:
 //   npm install fastify-omnichannel-contacts fastify better-sqlite3 @fastify/cors @fastify/helmet
@@ -18,10 +18,10 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   await app.register(helmet)
   await app.register(cors, {
     origin: ['https://desk.example.com'],
-    // What a page needs to edit safely: the tag to send as If-Match, whether an answer is a repeated one, how long to wait.
+    // Safe editing needs them: the tag for If-Match, whether an answer is a replay, and how long to wait.
     exposedHeaders: ['ETag', 'Idempotency-Replayed', 'Retry-After']
-    // A page may send every header that it asks for. Who sets allowedHeaders names Content-Type, X-User-Id, X-Auth-Token,
-    // If-Match and Idempotency-Key.
+    // By default a page may send any header. If you set allowedHeaders, name Content-Type, X-User-Id, X-Auth-Token, If-Match and
+    // Idempotency-Key.
   })
   await app.register(omnichannelContacts, { database })
   return app

@@ -1,12 +1,12 @@
-// A documentation page on which the endpoint can be tried out: @fastify/swagger makes the OpenAPI document, @fastify/swagger-ui
-// shows it, and @fastify/helmet lets the page load nothing from elsewhere. What the page fills in is what is in the database here.
+// A documentation page to try the endpoint on. @fastify/swagger makes the OpenAPI document, @fastify/swagger-ui shows it, and
+// @fastify/helmet forbids the page to load anything from elsewhere. The database here has the contact of the document's examples.
 //
 // In an empty folder, saved as documentation.ts:
 //   npm install fastify-omnichannel-contacts fastify better-sqlite3 @fastify/helmet @fastify/swagger @fastify/swagger-ui
 //   npm install --save-dev tsx @types/better-sqlite3 @types/node
 //   npx tsx documentation.ts
 //
-// The same document, alone, is the package's openapi.json. Types for a client come from either:
+// The package contains the same document as openapi.json. Make types for a client from either of them:
 //   npx openapi-typescript http://localhost:3000/documentation/json -o contacts-api.ts
 
 import helmet from '@fastify/helmet'
@@ -23,9 +23,9 @@ const logo = `<svg xmlns="http://www.w3.org/2000/svg" width="120" height="40" vi
 
 export async function buildApp (database: Database.Database, logger = false): Promise<FastifyInstance> {
   const app = fastify({ logger })
-  // Without upgrade-insecure-requests, by which Safari asks for https where there is none. Behind TLS leave it in.
+  // Without upgrade-insecure-requests: with it, Safari asks for https, which this server does not have. Behind TLS keep it.
   await app.register(helmet, { contentSecurityPolicy: { directives: { 'upgrade-insecure-requests': null } } })
-  // Both before the plugin: a document holds the routes that come after.
+  // Register both before the plugin: the document has the routes that are registered later.
   await app.register(swagger, { openapi: { openapi: '3.1.0', info: { title: 'Desk', version: '1.0.0' } } })
   await app.register(swaggerUi, {
     routePrefix: '/documentation',
@@ -36,7 +36,7 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   return app
 }
 
-/** What the examples of the document name. */
+/** The user and the contact of the document's examples. */
 export function addDemo (database: Database.Database): void {
   database.exec(`
     INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
@@ -53,7 +53,7 @@ async function serve (): Promise<void> {
   const app = await buildApp(database, true)
   addDemo(database)
   const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
-  console.log(`Open ${address}/documentation and try it out as ann with the token s3cret, or look at the document:
+  console.log(`Open ${address}/documentation and try it as ann with the token s3cret. The document itself:
   curl '${address}/documentation/json'`)
 }
 

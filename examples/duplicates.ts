@@ -1,5 +1,5 @@
-// No e-mail address and no phone number is given to a second contact. The check runs in the transaction of the update, and SQLite
-// has one writer at a time, so two who add the same address at once do not both get it, in however many processes.
+// Refuses an e-mail address or phone number that another contact has. The check runs in the transaction of the update, and SQLite has
+// one writer at a time. So two simultaneous updates cannot both add the same address, also in several processes.
 //
 // In an empty folder, saved as duplicates.ts:
 //   npm install fastify-omnichannel-contacts fastify better-sqlite3
@@ -11,12 +11,12 @@ import fastify, { type FastifyInstance } from 'fastify'
 import omnichannelContacts, { hashToken, UpdateRefusedError, type ContactUpdatedEvent } from 'fastify-omnichannel-contacts'
 import { fileURLToPath } from 'node:url'
 
-// The plugin's index on address does not fold case, so this is one of our own. SQLite's lower() knows ASCII only: É and é stay
-// two letters. Who wants more keeps a folded copy of each address in a table of their own.
+// The plugin's index on address is case-sensitive, so this example adds its own. SQLite's lower() knows ASCII only: É and é stay two
+// letters. To fold those too, keep a folded copy of each address in a table of your own.
 const ownIndex = 'CREATE INDEX IF NOT EXISTS contact_email_folded ON omnichannel_contact_email (lower(address))'
 
-// A contact that is not enabled does not exist for the API, and stands in nobody's way. A phone number is compared as it is
-// stored, verbatim, and found by the plugin's index.
+// A disabled contact does not exist for the API, so its addresses are free. Phone numbers are compared as they are stored, by the
+// plugin's index.
 export const findEmail = `
   SELECT 1 FROM omnichannel_contact_email JOIN omnichannel_contact ON id = contact_id AND enabled
   WHERE lower(address) = lower(?) AND contact_id <> ?`
@@ -31,7 +31,7 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   const emailOfAnother = database.prepare(findEmail)
   const phoneOfAnother = database.prepare(findPhone)
 
-  // Only what is new is looked up: a duplicate that was stored before hinders nobody who changes something else.
+  // Check new values only: a contact with an old duplicate can still be changed otherwise.
   function refuseDuplicates ({ contact, previous }: ContactUpdatedEvent): void {
     const emails = new Set(previous.emails.map(({ address }) => fold(address)))
     for (const { address } of contact.emails) {
@@ -45,7 +45,7 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   return app
 }
 
-/** As SQLite's lower() does it. With toLowerCase(), é would pass for untouched where É was, and not be looked up. */
+/** Folds as SQLite's lower() does. With toLowerCase(), a change from É to é would not count as new. */
 function fold (address: string): string {
   return address.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
 }
@@ -68,7 +68,7 @@ async function serve (): Promise<void> {
   const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   const giveJoao = (email: string): string =>
     `curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"joao","emails":["${email}"]}' '${address}/api/v1/omnichannel/contacts.update'`
-  console.log(`Give João an address of his own, and then Maria's, which is refused:
+  console.log(`Give João an address of his own. Then give him Maria's, which is refused:
   ${giveJoao('joao@example.com')}
   ${giveJoao('Maria@Example.com')}`)
 }

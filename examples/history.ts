@@ -1,5 +1,5 @@
-// A history: who changed which field of a contact, when, from what to what. It is written in the transaction of the
-// update, so there is no update without its entries and no entry without its update. An entry can be undone.
+// A history: who changed which field of a contact and when, with the old and the new value. It is written in the transaction of the
+// update, so entries and updates are always committed together. An entry can be undone.
 //
 // In an empty folder, saved as history.ts:
 //   npm install fastify-omnichannel-contacts fastify better-sqlite3
@@ -12,7 +12,7 @@ import omnichannelContacts, { hashToken, type Contact } from 'fastify-omnichanne
 import { fileURLToPath } from 'node:url'
 import { isDeepStrictEqual } from 'node:util'
 
-// A history holds what the contact held, so it goes with the contact. (better-sqlite3 turns foreign keys on.)
+// The history is personal data of the contact, so it is deleted with the contact. (better-sqlite3 turns foreign keys on.)
 const ownTables = `
   CREATE TABLE IF NOT EXISTS history (
     id INTEGER PRIMARY KEY AUTOINCREMENT, contact_id TEXT NOT NULL REFERENCES omnichannel_contact (id) ON DELETE CASCADE,
@@ -22,9 +22,8 @@ const ownTables = `
 `
 interface Entry { contact_id: string, field: keyof Contact, old: string, new: string }
 
-// What a field was, as the endpoint takes it. The others cannot be undone: the endpoint sets `unknown` to false and empties
-// `conflictingFields`, and neither comes back; the rest it never changes. Its rules hold for an undo too: a contact
-// that has a name does not lose it, and the manager of then must still be an agent.
+// The old value of a field, as the endpoint takes it. Two other fields change but cannot be undone: `unknown` and `conflictingFields`.
+// The rules of the endpoint apply to an undo too: a contact cannot lose its name, and the old manager must still be an agent.
 const toBody: Partial<Record<keyof Contact, (old: never) => unknown>> = {
   name: (old: string) => old,
   emails: (old: Contact['emails']) => old.map(({ address }) => address),
@@ -44,12 +43,12 @@ export async function buildApp (database: Database.Database, logger = false): Pr
       }
     }
   })
-  // Only now, because our table names one of the plugin's.
+  // After the plugin: this table references one of the plugin's.
   database.exec(ownTables)
   const addEntry = database.prepare('INSERT INTO history (contact_id, field, old, new, changed_by, changed_at) VALUES (?, ?, ?, ?, ?, ?)')
   const findEntry = database.prepare<[string], Entry>('SELECT contact_id, field, old, new FROM history WHERE id = ?')
 
-  // An undo is an update like any other, by whoever asks for it: the endpoint checks their token, and it has entries of its own.
+  // An undo is an ordinary update by the user who asks for it. The endpoint checks the token, and the undo gets its own entries.
   app.post<{ Params: { id: string } }>('/history/:id/undo', async ({ params, headers }, reply) => {
     const entry = findEntry.get(params.id)
     if (entry === undefined) return await reply.code(404).send({ success: false, error: 'error-entry-not-found' })
@@ -67,7 +66,7 @@ export async function buildApp (database: Database.Database, logger = false): Pr
       if (!isDeepStrictEqual(contact[entry.field] ?? null, JSON.parse(entry.new))) {
         return await reply.code(409).send({ success: false, error: 'error-changed-since' })
       }
-      // With the tag of what was just compared: a neighbour who comes between is not undone, the answer is 412.
+      // With the tag of the contact that was just compared: if it has changed meanwhile, the answer is 412.
       answer = await update({ [entry.field]: body(JSON.parse(entry.old) as never) }, String(answer.headers.etag))
     }
     return await reply.code(answer.statusCode).type('application/json').send(answer.body)

@@ -1,5 +1,5 @@
-// Callers who show a JSON web token: @fastify/jwt checks it, `authenticate` says whose it is, and one of its claims what they may.
-// No token and no role is stored here; whoever knows the secret, your login service say, lets people in.
+// Callers with a JSON web token. @fastify/jwt verifies it, `authenticate` returns its user, and `authorize` reads one of its claims.
+// No token and no role is stored here: your login service issues tokens with the same secret.
 //
 // In an empty folder, saved as jwt.ts:
 //   npm install fastify-omnichannel-contacts fastify better-sqlite3 @fastify/jwt
@@ -20,9 +20,9 @@ export async function buildApp (database: Database.Database, secret: string, log
   await app.register(jwt, { secret, verify: { requiredClaims: ['sub', 'permissions', 'exp'] } })
   await app.register(omnichannelContacts, {
     database,
-    // What jwtVerify throws has the status 401, and is answered with it.
+    // The errors of jwtVerify have the status 401, which is then the answer.
     authenticate: async (request) => ({ id: (await request.jwtVerify<Claims>()).sub }),
-    // Left out, the roles of the user are looked up in the database, or in your view over them (own-users.ts).
+    // Without `authorize`, the plugin looks up the user's roles in the database or in your view (own-users.ts).
     authorize: (_user, permission, request) => (request.user as Claims).permissions.includes(permission)
   })
   return app

@@ -1,5 +1,5 @@
-// A host that works on the same handle with its own Kysely, here to import contacts while it serves. Neither side's rollback touches
-// what the other was told is done; an update waits for the transaction that is open, and gets its turn between two.
+// Your own Kysely on the same handle: this one imports contacts while the server answers. Your transactions and those of the plugin
+// never mix. An update waits while your transaction is open, and runs between two of them.
 //
 // In an empty folder, saved as kysely.ts:
 //   npm install fastify-omnichannel-contacts fastify better-sqlite3 kysely
@@ -21,7 +21,7 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   return app
 }
 
-/** Adds who is not there yet, each in a transaction. */
+/** Adds people who are not there yet, each in a transaction. */
 export async function importPeople (database: Database.Database, people: Iterable<Person>): Promise<void> {
   const db = new Kysely<SqliteTables>({ dialect: new SqliteDialect({ database }) })
   for (const { id, name, email } of people) {
@@ -31,10 +31,10 @@ export async function importPeople (database: Database.Database, people: Iterabl
       if (added.numInsertedOrUpdatedRows === 0n) return
       await transaction.insertInto('omnichannel_contact_email').values({ contact_id: id, position: 0, address: email }).execute()
     })
-    // Lets the event loop go round. Without it an update would wait for the whole import, or be answered with 503.
+    // Gives updates a turn. Without it they would wait for the whole import, or be answered with 503.
     await setImmediate()
   }
-  // Not db.destroy(), which would close the handle.
+  // Do not call db.destroy(): it closes the handle.
 }
 
 export function addDemo (database: Database.Database): void {
@@ -52,11 +52,11 @@ async function serve (): Promise<void> {
   const app = await buildApp(database, true)
   addDemo(database)
   const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
-  console.log(`While a thousand people are imported, rename Maria, who is none of them:
+  console.log(`Rename Maria while a thousand other people are imported:
   curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)
   await importPeople(database, Array.from({ length: 1000 }, (_, index) =>
     ({ id: `person-${index}`, name: `Person ${index}`, email: `person-${index}@example.com` })))
-  console.log('They are all there.')
+  console.log('All people are imported.')
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) void serve()

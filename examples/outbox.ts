@@ -1,23 +1,23 @@
-// An outbox: each update leaves a message in its own transaction, and a worker sends it on. What is committed is sent, in order
-// and at least once, whenever the process or the receiver dies; what was undone is never sent.
+// An outbox: each update stores a message in its own transaction, and a worker sends it. Every committed update is sent, in order and
+// at least once, also after a crash of the process or the receiver. An update that was rolled back is never sent.
 //
 // In an empty folder, saved as outbox.ts:
 //   npm install fastify-omnichannel-contacts fastify better-sqlite3
 //   npm install --save-dev tsx @types/better-sqlite3 @types/node
 //   npx tsx outbox.ts
 //
-// With RECEIVER=https://example.com/hook in front it sends to that web hook, and prints otherwise.
+// It prints the messages. With RECEIVER=https://example.com/hook before the command it sends them to that web hook.
 
 import Database from 'better-sqlite3'
 import fastify, { type FastifyInstance } from 'fastify'
 import omnichannelContacts, { hashToken } from 'fastify-omnichannel-contacts'
 import { fileURLToPath } from 'node:url'
 
-// AUTOINCREMENT, because an id must never come again: it is what the receiver knows a double by.
+// AUTOINCREMENT never uses an id again. The receiver recognises a repeated message by its id.
 const ownTables = 'CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, message TEXT NOT NULL)'
 
 export interface Row { id: number, message: string }
-/** Resolves when the receiver has the row for good. */
+/** Resolves when the receiver has stored the row. */
 export type Send = (row: Row) => Promise<void>
 
 /** Run the worker in one process only: two would overtake each other. */
@@ -33,12 +33,12 @@ export async function buildApp (database: Database.Database, send: Send, logger 
   async function empty (): Promise<void> {
     for (let row = findOldest.get(); row !== undefined && !closing; row = findOldest.get()) {
       await send(row)
-      // Killed right here, it leaves the row behind, and the next one sends it again.
+      // If the process is killed right here, the row stays and is sent again.
       remove.run(row.id)
     }
   }
 
-  // A row that cannot be sent holds up those behind it, which is what keeping the order costs. It is tried again each second.
+  // To keep the order, a row that cannot be sent holds up the rows behind it. It is tried again each second.
   function wake (): void {
     working ??= empty()
       .catch((error: unknown) => { app.log.error({ err: error }, 'the outbox could not be emptied') })
@@ -59,7 +59,7 @@ export async function buildApp (database: Database.Database, send: Send, logger 
   return app
 }
 
-/** Sends to a web hook; whatever is not answered with 2xx was not sent. */
+/** Sends to a web hook. An answer other than 2xx is a failure. */
 export function postTo (url: string): Send {
   return async ({ id, message }) => {
     const reply = await fetch(url, {

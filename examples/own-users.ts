@@ -1,5 +1,5 @@
-// A server that has its own users and sessions, and gets the contacts beside them. Nobody logs in twice and nothing is copied:
-// the plugin sees the host's users through views, and callers through the host's session. (Conversations: views.ts.)
+// A server with its own users and sessions. The plugin reads the users through views, and `authenticate` finds the caller by the
+// session. So users log in once, and nothing is copied. For your own conversations, see views.ts.
 //
 // In an empty folder, saved as own-users.ts:
 //   npm install fastify-omnichannel-contacts fastify better-sqlite3
@@ -17,7 +17,7 @@ const ownTables = `
   CREATE TABLE IF NOT EXISTS session (hashed_id TEXT PRIMARY KEY, login TEXT, expires INTEGER);
 `
 
-// A view has the name and all columns of the table that it stands for; what is not known here is a constant.
+// A view has the name and all columns of the table that it replaces. Use constants for columns that you do not have.
 const views = `
   CREATE VIEW IF NOT EXISTS omnichannel_user AS
     SELECT login AS id, login AS username, login AS name, NOT is_locked AS active FROM account;
@@ -51,13 +51,13 @@ export async function buildApp (database: Database.Database, logger = false): Pr
     }
     const id = randomBytes(32).toString('base64url')
     addSession.run(hashSession(id), body.login, Date.now() + 8 * 3600_000)
-    // SameSite: the route reads HTML forms too, and another site could send one with the cookie. Behind TLS add Secure.
+    // SameSite: the route accepts HTML forms, so another site could send one with the cookie. Behind TLS add Secure.
     return await reply.header('set-cookie', `session=${id}; HttpOnly; SameSite=Strict; Path=/`).send({ login: body.login })
   })
 
   await app.register(omnichannelContacts, {
     database,
-    // With `authorize` beside it no roles are looked up, and the second view is there for contact managers only.
+    // If you give `authorize` too, roles are not looked up. The second view is then only for contact managers.
     authenticate: ({ headers }) => {
       const id = /(?:^|; )session=([^;]+)/.exec(headers.cookie ?? '')?.[1]
       return id === undefined ? null : findCaller.get(hashSession(id), Date.now())

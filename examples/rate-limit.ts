@@ -1,12 +1,12 @@
-// A server behind a reverse proxy: each address has ten calls a minute, Rocket.Chat's default, and one that is overloaded says so
-// at once. A call is counted before its token is looked at, so whoever guesses tokens is counted too.
+// A server behind a reverse proxy. Each address has ten calls a minute, which is Rocket.Chat's default. Under overload the server
+// answers 503 at once. Calls are counted before their token is checked, so guessed tokens count too.
 //
 // In an empty folder, saved as rate-limit.ts:
 //   npm install fastify-omnichannel-contacts fastify better-sqlite3 @fastify/rate-limit @fastify/under-pressure
 //   npm install --save-dev tsx @types/better-sqlite3 @types/node
 //   npx tsx rate-limit.ts
 //
-// The proxy says for whom it asks. In nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+// The proxy must send the client's address. In nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
 
 import rateLimit from '@fastify/rate-limit'
 import underPressure from '@fastify/under-pressure'
@@ -16,16 +16,16 @@ import omnichannelContacts, { hashToken } from 'fastify-omnichannel-contacts'
 import { fileURLToPath } from 'node:url'
 
 export async function buildApp (database: Database.Database, logger = false): Promise<FastifyInstance> {
-  // X-Forwarded-For is believed of a proxy on this machine only; name the addresses of others. With `true` it would be believed
-  // of everybody, and whoever names another address with each call would never be stopped.
+  // X-Forwarded-For is believed only from a proxy on this machine. If yours is elsewhere, give its address. With `true` any client
+  // could invent a new address for each call and never reach the limit.
   const app = fastify({ logger, trustProxy: 'loopback' })
-  // Answers 503 with Retry-After while the event loop is a second late.
+  // Answers 503 with Retry-After while the event loop is late by a second.
   await app.register(underPressure, { maxEventLoopDelay: 1000, retryAfter: 5 })
-  // Both in a context of their own, so that the limit is that of this route only.
+  // In a context of their own, so that the limit applies to this route only.
   await app.register(async (api) => {
-    // Not by X-User-Id: strangers would name another user with each call. A whole network of IPv6 counts as one address.
+    // Do not count by X-User-Id: an attacker can send another id with each call. An IPv6 network counts as one address.
     await api.register(rateLimit, { max: 10, timeWindow: '1 minute' })
-    // Rocket.Chat's clients expect the time of the reset in milliseconds; the plugin writes how many seconds are left.
+    // Rocket.Chat's clients expect the time of the reset in epoch milliseconds. @fastify/rate-limit sends the seconds that are left.
     api.addHook('onSend', async (_request, reply) => {
       void reply.header('x-ratelimit-reset', Date.now() + Number(reply.getHeader('x-ratelimit-reset')) * 1000)
     })
@@ -49,7 +49,7 @@ async function serve (): Promise<void> {
   const app = await buildApp(database, true)
   addDemo(database)
   const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
-  console.log(`Rename Maria as the proxy would ask for 203.0.113.7; the eleventh time within a minute it is refused:
+  console.log(`Rename Maria, as a proxy would send it for 203.0.113.7. The eleventh call in a minute is refused:
   curl -i -H 'X-Forwarded-For: 203.0.113.7' -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)
 }
 

@@ -1,12 +1,12 @@
-// One of several nodes on one PostgreSQL: any of them answers, and any of them may be lost. Those that start at once make the
-// tables once.
+// One of several nodes on one PostgreSQL. All of them give the same answers, and any of them may fail. Several nodes may start at the
+// same time: one of them creates the tables.
 //
 // In an empty folder, saved as several-nodes.ts:
 //   npm install fastify-omnichannel-contacts fastify pg
 //   npm install --save-dev tsx @types/pg @types/node
 //   DATABASE_URL=postgres://user:password@host/name npx tsx several-nodes.ts
 //
-// In a clone, two of them with a primary and a synchronous replica:
+// In a clone, this starts two nodes with a primary and a synchronous replica:
 //   docker compose -f examples/several-nodes.yaml up
 
 import fastify, { type FastifyInstance } from 'fastify'
@@ -17,7 +17,7 @@ import { fileURLToPath } from 'node:url'
 export async function buildApp (pool: pg.Pool, logger = false): Promise<FastifyInstance> {
   const app = fastify({ logger })
   await app.register(omnichannelContacts, { database: pool })
-  // For the load balancer: a node that has lost its database gets no requests.
+  // For the load balancer: a node without its database must get no requests.
   app.get('/health', async () => {
     await pool.query({ text: 'SELECT 1', query_timeout: 2000 } as pg.QueryConfig)
     return { status: 'ok' }
@@ -26,7 +26,7 @@ export async function buildApp (pool: pg.Pool, logger = false): Promise<FastifyI
   return app
 }
 
-/** Someone who can log in, and a contact; each node may add them. */
+/** Adds a user and a contact. Each node may do so. */
 export async function addDemo (pool: pg.Pool): Promise<void> {
   await pool.query(`
     INSERT INTO omnichannel_user (id) VALUES ('ann') ON CONFLICT DO NOTHING;
@@ -42,7 +42,7 @@ async function serve (): Promise<void> {
   await addDemo(pool)
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { void app.close() })
   const address = await app.listen({ host: process.env.HOST ?? '127.0.0.1', port: Number(process.env.PORT ?? 3000) })
-  console.log(`Rename Maria here, and start another node with PORT=3001, which knows of it:
+  console.log(`Rename Maria. A second node, started with PORT=3001, shows the new name too:
   curl -i -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)
 }
 

@@ -1,5 +1,5 @@
-// The smallest server: one database file, one route, and ann, who may update Maria. What stands in the file stays there, so it
-// can be stopped and started as often as you like.
+// The smallest server: one database file, one route, one user and one contact. The data is in the file, so you can stop and start it
+// at any time.
 //
 // In an empty folder, saved as smallest.ts:
 //   npm install fastify-omnichannel-contacts fastify better-sqlite3
@@ -17,7 +17,7 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   return app
 }
 
-/** Someone who can log in, and a contact. Your own are rows in the same tables. */
+/** Adds a user and a contact. Insert your own into the same tables. */
 export function addDemo (database: Database.Database): void {
   database.exec(`
     INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');

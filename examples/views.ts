@@ -1,5 +1,5 @@
-// A desk that has conversations of its own: the plugin sees them through views, and renames them through triggers, in the
-// transaction of the update. Nothing is copied, so nothing can differ.
+// A server with its own conversations. The plugin reads them through views, and renames them through triggers in the transaction of
+// the update. Nothing is copied, so nothing can differ.
 //
 // In an empty folder, saved as views.ts:
 //   npm install fastify-omnichannel-contacts fastify better-sqlite3
@@ -11,7 +11,7 @@ import fastify, { type FastifyInstance } from 'fastify'
 import omnichannelContacts, { hashToken } from 'fastify-omnichannel-contacts'
 import { fileURLToPath } from 'node:url'
 
-// Rooms are searched by their contact, the other two by the visitor, so each has an index by that.
+// Rooms are found by their contact, subscriptions and inquiries by their visitor. Each has an index for that.
 const ownTables = `
   CREATE TABLE IF NOT EXISTS conversation (
     number INTEGER PRIMARY KEY, customer TEXT NOT NULL, visitor TEXT NOT NULL, title TEXT NOT NULL,
@@ -23,8 +23,8 @@ const ownTables = `
   CREATE INDEX IF NOT EXISTS tab_conversation ON tab (conversation);
 `
 
-// A view has the name and all columns of the table that it stands for, and what is not known here is a constant. Ids are text:
-// SQLite would take ' 8' for 8. On PostgreSQL a view of one table needs no trigger.
+// A view has the name and all columns of the table that it replaces. Use constants for columns that you do not have. Ids must be
+// text: as numbers, SQLite would take ' 8' for 8. On PostgreSQL a view of one table needs no trigger.
 const views = `
   CREATE VIEW IF NOT EXISTS omnichannel_room AS
     SELECT CAST(number AS TEXT) AS id, customer AS contact_id, title AS fname, changed AS updated_at FROM conversation;
@@ -41,7 +41,7 @@ const views = `
     UPDATE tab SET label = NEW.fname WHERE agent || '/' || conversation = OLD.id AND conversation = OLD.room_id;
   END;
 
-  -- What waits in the queue is a conversation too, and has its name already: the trigger has nothing to do, but must be there.
+  -- A waiting conversation is renamed by the first trigger. This one does nothing, but the view needs it.
   CREATE VIEW IF NOT EXISTS omnichannel_inquiry AS
     SELECT CAST(number AS TEXT) AS id, CAST(number AS TEXT) AS room_id, visitor AS visitor_id, title AS name, changed AS updated_at
     FROM conversation WHERE is_waiting;
@@ -49,7 +49,7 @@ const views = `
 `
 
 export async function buildApp (database: Database.Database, logger = false): Promise<FastifyInstance> {
-  // Before the plugin is registered: it makes tables only of what is not there.
+  // Before the plugin is registered: it creates only what is missing.
   database.exec(ownTables)
   database.exec(views)
   const app = fastify({ logger })
