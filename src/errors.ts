@@ -1,4 +1,4 @@
-// All errors of the plugin. Messages that the contract names are wire texts (test/contract.md, section 4).
+// All errors of the plugin. Messages that the contract names are wire texts (docs/contract.md, section 4).
 
 // Not the default import: the published types would then be `createError.…`, which `moduleResolution: bundler` cannot resolve.
 import { createError } from '@fastify/error'

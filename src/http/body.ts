@@ -1,4 +1,4 @@
-// Parses and validates the body (test/contract.md, sections 1 and 3), without the host's parsers and validator.
+// Parses and validates the body (docs/contract.md, sections 1 and 3), without the host's parsers and validator.
 
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fastify'

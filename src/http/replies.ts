@@ -1,4 +1,4 @@
-// All answers of the route (test/contract.md, sections 3, 4 and 7). They are sent as text, so that the host's serializers and
+// All answers of the route (docs/contract.md, sections 3, 4 and 7). They are sent as text, so that the host's serializers and
 // preSerialization hooks leave them alone.
 
 import { STATUS_CODES } from 'node:http'

@@ -1,4 +1,4 @@
-// The rules of the update: test/contract.md, section 5.
+// The rules of the update: docs/contract.md, section 5.
 
 import { ContactManagerNotFoundError, InvalidOperationError } from '../errors.js'
 import { always, read, type Query, type Read } from '../store/operation.js'

@@ -5,7 +5,7 @@ import t from '../engines.js'
 import { allRows, as, build } from '../build.js'
 import { openFile } from '../files.js'
 
-// test/contract.md, section 4: every answer, its whole body and its headers.
+// docs/contract.md, section 4: every answer, its whole body and its headers.
 
 function hasHeaders (t: Parameters<typeof build>[0], reply: LightMyRequestResponse, situation: string): void {
   const { 'content-type': type, 'cache-control': cache, pragma } = reply.headers

@@ -1,7 +1,7 @@
 import t from '../engines.js'
 import { allRows, as, build, changes } from '../build.js'
 
-// test/contract.md, section 8: roles hang on users, the permission on roles.
+// docs/contract.md, section 8: roles hang on users, the permission on roles.
 
 const refusal = {
   success: false, error: 'User does not have the permissions required for this action [error-unauthorized]'

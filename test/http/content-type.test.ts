@@ -1,7 +1,7 @@
 import t from '../engines.js'
 import { allRows, build } from '../build.js'
 
-// test/contract.md, sections 1 and 3: how a body travels.
+// docs/contract.md, sections 1 and 3: how a body travels.
 
 const json = 'application/json'
 const form = 'application/x-www-form-urlencoded'

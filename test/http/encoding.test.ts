@@ -3,7 +3,7 @@ import type { preParsingHookHandler } from 'fastify'
 import t from '../engines.js'
 import { allRows, as, build, changes } from '../build.js'
 
-// test/contract.md, section 1: the bytes of a body.
+// docs/contract.md, section 1: the bytes of a body.
 
 const json = { 'content-type': 'application/json' }
 const form = { 'content-type': 'application/x-www-form-urlencoded' }

@@ -1,4 +1,4 @@
-// Entity tags: no update of one who has not seen the last one (test/contract.md, section 10).
+// Entity tags: no update of one who has not seen the last one (docs/contract.md, section 10).
 
 import t from '../engines.js'
 import { allRows, as, build } from '../build.js'

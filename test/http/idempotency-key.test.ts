@@ -1,4 +1,4 @@
-// One update, once, however often its request is repeated (test/contract.md, section 10).
+// One update, once, however often its request is repeated (docs/contract.md, section 10).
 
 import Database from 'better-sqlite3'
 import t, { sqlite } from '../engines.js'

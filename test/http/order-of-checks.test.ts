@@ -1,7 +1,7 @@
 import t from '../engines.js'
 import { allRows, as, build, path } from '../build.js'
 
-// test/contract.md, section 2: who is asked before what, and what before how.
+// docs/contract.md, section 2: who is asked before what, and what before how.
 
 t.test('several things wrong: the earlier check answers', async (t) => {
   const { post, db } = await build(t, { bodyLimit: 300 })

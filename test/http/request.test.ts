@@ -1,7 +1,7 @@
 import t from '../engines.js'
 import { allRows, build, changes } from '../build.js'
 
-// test/contract.md, sections 1 and 3: what a body may be, and what is said of one that is not.
+// docs/contract.md, sections 1 and 3: what a body may be, and what is said of one that is not.
 
 const missing = "must have required property 'contactId'"
 const additional = 'must NOT have additional properties'

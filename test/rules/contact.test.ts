@@ -1,7 +1,7 @@
 import t from '../engines.js'
 import { build } from '../build.js'
 
-// test/contract.md, section 7: the contact in the answer, key for key.
+// docs/contract.md, section 7: the contact in the answer, key for key.
 
 t.test('a contact with everything', async (t) => {
   const { update } = await build(t)

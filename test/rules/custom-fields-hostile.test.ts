@@ -2,7 +2,7 @@ import Database from 'better-sqlite3'
 import t from '../engines.js'
 import { allRows, build, changes } from '../build.js'
 
-// test/contract.md, section 6: names that JavaScript objects have anyway, and patterns that are meant to hang or are none.
+// docs/contract.md, section 6: names that JavaScript objects have anyway, and patterns that are meant to hang or are none.
 
 const names = ['__proto__', 'constructor', 'hasOwnProperty', 'prototype', 'toString', 'valueOf', '__defineGetter__', 'length', '0']
 

@@ -2,7 +2,7 @@ import type { Test } from 'tap'
 import t from '../engines.js'
 import { allRows, build, changes, type Setup, type World } from '../build.js'
 
-// test/contract.md, section 6. The world allows plan (required, gold or silver) and note; maria has plan gold and legacy kept.
+// docs/contract.md, section 6. The world allows plan (required, gold or silver) and note; maria has plan gold and legacy kept.
 
 type Fields = Record<string, unknown>
 interface Definition { label: string, required: boolean, regexp: string, visibility: string, scope: string }

@@ -1,4 +1,4 @@
-// test/contract.md as a program, written apart from src and as plainly as can be: over the rows themselves, in memory.
+// docs/contract.md as a program, written apart from src and as plainly as can be: over the rows themselves, in memory.
 
 import { Ajv2020 } from 'ajv/dist/2020.js'
 

@@ -1,7 +1,7 @@
 import t from '../engines.js'
 import { allRows, build, changes } from '../build.js'
 
-// test/contract.md, section 5, item 7: what carries the name of a contact.
+// docs/contract.md, section 5, item 7: what carries the name of a contact.
 
 t.test('a new name: every room of the contact, every subscription and inquiry of its visitors', async (t) => {
   const { update, db } = await build(t)

@@ -1,7 +1,7 @@
 import t from '../engines.js'
 import { allRows, build, changes } from '../build.js'
 
-// test/contract.md, section 5, items 1 to 6: what is written, and what is not.
+// docs/contract.md, section 5, items 1 to 6: what is written, and what is not.
 
 const written = { unknown: 0, version: 2, updated_at: 'moved' }
 
