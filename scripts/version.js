@@ -4,9 +4,9 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
-const heading = new RegExp(`^## ${version.replaceAll('.', '\\.')} \\(\\d{4}-\\d\\d-\\d\\d\\)$`, 'm')
+const heading = new RegExp(`^## \\[${version.replaceAll('.', '\\.')}\\] - \\d{4}-\\d\\d-\\d\\d$`, 'm')
 if (!heading.test(readFileSync('CHANGELOG.md', 'utf8'))) {
-  console.error(`CHANGELOG.md has no heading "## ${version} (${new Date().toISOString().slice(0, 10)})"`)
+  console.error(`CHANGELOG.md has no heading "## [${version}] - ${new Date().toISOString().slice(0, 10)}"`)
   process.exit(1)
 }
 const file = 'src/cli/version.ts'
