@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
-import { isAvailable } from '../.ci/postgres.js'
+import { isAvailable } from '../test/postgres-server.js'
 import { openSchema } from '../test/postgres.js'
 
 const headers = { 'content-type': 'application/json', 'x-user-id': 'ann', 'x-auth-token': 's3cret' }

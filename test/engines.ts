@@ -2,7 +2,7 @@
 
 import Database from 'better-sqlite3'
 import tap, { type Test } from 'tap'
-import { isAvailable } from '../.ci/postgres.js'
+import { isAvailable } from './postgres-server.js'
 import type { Opened } from './database.js'
 import { openSchema, type PoolSettings } from './postgres.js'
 import { openSqlite } from './sqlite.js'

@@ -3,7 +3,7 @@
 import pg, { type PoolConfig } from 'pg'
 import { setTimeout as pause } from 'node:timers/promises'
 import tap from 'tap'
-import { startServer } from '../.ci/postgres.js'
+import { startServer } from './postgres-server.js'
 import { createDb, type Db, type Row } from './database.js'
 
 let started: Promise<string> | undefined

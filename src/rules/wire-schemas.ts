@@ -1,5 +1,5 @@
-// The bodies of requests and answers (docs/contract.md, sections 1, 4 and 7). Documentation pages show the descriptions. Editors show
-// them too, because .ci/describe-types.js copies them into the published types.
+// The bodies of requests and answers (test/contract.md, sections 1, 4 and 7). Documentation pages show the descriptions. Editors show
+// them too, because scripts/describe-types.js copies them into the published types.
 
 import { Type, type SchemaOptions, type Static, type TSchema, type TUnsafe } from '@sinclair/typebox'
 import { SOURCE_TYPES, type SourceType } from '../store/tables.js'

@@ -4,7 +4,7 @@ import spectralCore from '@stoplight/spectral-core'
 import spectralRulesets from '@stoplight/spectral-rulesets'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { openapiJson } from '../../.ci/write-openapi.js'
+import { openapiJson } from '../../scripts/write-openapi.js'
 import { path } from '../build.js'
 
 const source = readFileSync('openapi.json', 'utf8')

