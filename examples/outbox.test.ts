@@ -81,7 +81,7 @@ t.test('stopped before it could send: the next one sends it', async (t) => {
 
 /** Starts the example itself in a folder; resolves once it listens. */
 async function start (t: Test, folder: string, receiver: string): Promise<{ child: ChildProcess, address: string }> {
-  const child = spawn(process.execPath, ['--import', resolve('.ci/typescript.js'), resolve('examples/outbox.ts')], {
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), resolve('examples/outbox.ts')], {
     cwd: folder, env: { ...process.env, PORT: '0', RECEIVER: receiver }, stdio: ['ignore', 'pipe', 'inherit']
   })
   t.teardown(() => { child.kill('SIGKILL') })

@@ -13,7 +13,7 @@ import { openSchema } from '../test/postgres.js'
 const headers = { 'content-type': 'application/json', 'x-user-id': 'ann', 'x-auth-token': 's3cret' }
 
 async function start (t: Test, url: string): Promise<{ child: ChildProcess, address: string }> {
-  const child = spawn(process.execPath, ['--import', resolve('.ci/typescript.js'), resolve('examples/several-nodes.ts')], {
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), resolve('examples/several-nodes.ts')], {
     env: { ...process.env, PORT: '0', DATABASE_URL: url }, stdio: ['ignore', 'pipe', 'inherit']
   })
   t.teardown(() => { child.kill('SIGKILL') })
