@@ -21,6 +21,7 @@ export default tseslint.config(
       '@stylistic/max-statements-per-line': 'off',
       '@stylistic/quote-props': ['error', 'as-needed'],
       '@stylistic/multiline-ternary': 'off',
+      '@stylistic/list-style': 'off',
       '@stylistic/spaced-comment': 'off',
       '@stylistic/quotes': ['error', 'single', { avoidEscape: true, allowTemplateLiterals: 'always' }],
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],

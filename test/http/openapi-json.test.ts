@@ -1,7 +1,5 @@
 import { createConfig, lintFromString } from '@redocly/openapi-core'
 import { Validator } from '@seriousme/openapi-schema-validator'
-import spectralCore from '@stoplight/spectral-core'
-import spectralRulesets from '@stoplight/spectral-rulesets'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { openapiJson } from '../../scripts/write-openapi.js'
@@ -14,15 +12,11 @@ t.test('openapi.json is the document that the plugin gives (npm run write-openap
   t.equal(source, await openapiJson())
 })
 
-t.test('openapi.json: is OpenAPI 3.1, and neither Redocly nor Spectral finds an error in it', async (t) => {
+t.test('openapi.json: is OpenAPI 3.1, and Redocly finds no error in it', async (t) => {
   t.match(document.openapi, /^3\.1\./)
   t.match(await new Validator().validate(structuredClone(document)), { valid: true })
   const config = await createConfig({ extends: ['recommended'] })
   t.strictSame(await lintFromString({ source, absoluteRef: 'openapi.json', config }), [])
-  const spectral = new spectralCore.Spectral()
-  spectral.setRuleset(spectralRulesets.oas as spectralCore.RulesetDefinition)
-  // Nobody can be written to.
-  t.strictSame((await spectral.run(source)).map(({ code }) => code), ['info-contact'])
 })
 
 t.test('openapi.json: every schema has one name, and is referred to by it', async (t) => {
