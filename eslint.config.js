@@ -2,7 +2,7 @@ import stylistic from '@stylistic/eslint-plugin'
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['dist', '.tap', 'node_modules', '**/fixtures/**', '**/generated.ts'] },
+  { ignores: ['dist', '.tap', 'node_modules', '**/fixtures/**', 'test/clients/calls', '**/generated.ts'] },
   tseslint.configs.strictTypeChecked,
   tseslint.configs.stylisticTypeChecked,
   stylistic.configs.customize({ semi: false, quotes: 'single', indent: 2, commaDangle: 'never', braceStyle: '1tbs', arrowParens: true }),

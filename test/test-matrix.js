@@ -1,7 +1,7 @@
-// npm run test:matrix -- --node 22 --peers newest: the tests on that Node.js, with the lowest or the newest peers that package.json
-// and that Node.js allow. It is what .github/workflows/ci.yml runs for a row of its own; without the two, all rows are run. With
-// --unit only what needs no built program. A row is run in a copy, so that your node_modules stay as they are; where it is
-// on another Node.js than this one, that is the npm package `node`.
+// npm run test:matrix -- --node 22 --peers newest --sqlite better-sqlite3: the tests on that Node.js, with the lowest or the newest peers
+// that package.json and that Node.js allow, and with that kind of SQLite handle. Without an option, all its values are run.
+// .github/workflows/ci.yml runs each row as a job. With --unit, only tests that need no built program are run. A row is run in a copy,
+// so your node_modules stay as they are. Another Node.js than this one comes from the npm package `node`.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,7 +11,12 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 const { values } = parseArgs({
-  options: { node: { type: 'string', multiple: true }, peers: { type: 'string', multiple: true }, unit: { type: 'boolean' } }
+  options: {
+    node: { type: 'string', multiple: true },
+    peers: { type: 'string', multiple: true },
+    sqlite: { type: 'string', multiple: true },
+    unit: { type: 'boolean' }
+  }
 })
 const root = fileURLToPath(new URL('..', import.meta.url))
 const { peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
@@ -19,13 +24,20 @@ const { peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'),
 const npmScript = process.env.npm_execpath ?? execFileSync('npm', ['exec', '-c', 'echo $npm_execpath'], { encoding: 'utf8' }).trim()
 
 const results = []
-for (const node of values.node ?? ['20', '22', '24']) {
-  for (const peers of values.peers ?? ['lowest', 'newest']) results.push([node, peers, runRow(node, peers) ? 'passed' : 'FAILED'])
+for (const node of values.node ?? ['20', '22', '24', '26']) {
+  for (const peers of values.peers ?? ['lowest', 'newest']) {
+    for (const sqlite of values.sqlite ?? ['better-sqlite3', 'node:sqlite']) {
+      // Node.js 20 has no node:sqlite.
+      if (node !== '20' || sqlite !== 'node:sqlite') {
+        results.push([node, peers, sqlite, runRow(node, peers, sqlite) ? 'passed' : 'FAILED'])
+      }
+    }
+  }
 }
 console.log(results.map((row) => row.join('  ')).join('\n'))
 if (results.some((row) => row.includes('FAILED'))) process.exitCode = 1
 
-function runRow(node, peers) {
+function runRow(node, peers, sqlite) {
   const folder = mkdtempSync(join(tmpdir(), 'test-matrix-'))
   try {
     const [copy, { bin, headers }] = [join(folder, 'copy'), findNode(node, folder)]
@@ -34,19 +46,20 @@ function runRow(node, peers) {
       cpSync(join(root, file), join(copy, file))
     }
     const quietly = ['--no-audit', '--no-fund', '--ignore-scripts']
+    const specs = specsOf(peers, node)
     return [
       ['ci', ...quietly],
-      ['install', '--no-save', ...quietly, ...specsOf(peers, node)],
-      // From source where no prebuilt binary can be fetched, which takes over a minute.
-      ['rebuild', 'better-sqlite3'],
+      ['install', '--no-save', ...quietly, ...specs],
+      // It is compiled where no binary can be fetched, which takes over a minute. 13 brings its binary.
+      ...specs.some((spec) => /^better-sqlite3@\D*12/.test(spec)) ? [['rebuild', 'better-sqlite3', '--dangerously-allow-all-scripts']] : [],
       ...values.unit ? [['run', 'typecheck'], ['run', 'test:unit']] : [['test', '--', '--disable-coverage']]
-    ].every((args) => npm(bin, copy, args, headers))
+    ].every((args) => npm(bin, copy, args, { npm_config_nodedir: headers, SQLITE_HANDLE: sqlite }))
   } finally {
     rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
   }
 }
 
-/** Fastify stays the locked one: the plugin asks less of it than the tests, which show what came with 5.8. */
+/** Fastify stays the locked one, because the tests use what came with 5.8. */
 function specsOf(peers, node) {
   return Object.entries(peerDependencies).filter(([name]) => name !== 'fastify').map(([name, ranges]) => {
     const usable = rangesOf(name, ranges.split(' || '), node)
@@ -54,7 +67,7 @@ function specsOf(peers, node) {
   })
 }
 
-/** The last of several wants Node.js 22. better-sqlite3 before 13 aborts on 24, whose headers change the class that it builds on. */
+/** On Node.js 20 the first of several ranges works, as the last needs 22. better-sqlite3 12 aborts on 24. */
 function rangesOf(name, ranges, node) {
   if (node === '20') return ranges.slice(0, 1)
   return name === 'better-sqlite3' && node !== '22' ? ranges.slice(-1) : ranges
@@ -75,11 +88,11 @@ function findNode(version, folder) {
 }
 
 /** Runs npm under a Node.js, which all that it starts then finds first. */
-function npm(bin, cwd, args, headers) {
+function npm(bin, cwd, args, env = {}) {
   console.log(`\n$ npm ${args.join(' ')}`)
-  // What the npm that runs this tells its scripts is about another folder, and about other headers.
+  // The npm that runs this script tells it about another folder and other headers.
   const inherited = Object.entries(process.env).filter(([name]) => !/^npm_(package|lifecycle|config_local_prefix|config_nodedir)/.test(name))
-  const env = { ...Object.fromEntries(inherited), PATH: `${dirname(bin)}${delimiter}${process.env.PATH}` }
-  if (headers !== undefined) env.npm_config_nodedir = headers
-  return spawnSync(bin, [npmScript, ...args], { cwd, env, stdio: 'inherit' }).status === 0
+  const given = Object.entries(env).filter(([, value]) => value !== undefined)
+  const all = { ...Object.fromEntries([...inherited, ...given]), PATH: `${dirname(bin)}${delimiter}${process.env.PATH}` }
+  return spawnSync(bin, [npmScript, ...args], { cwd, env: all, stdio: 'inherit' }).status === 0
 }

@@ -1,0 +1,53 @@
+import createClient from 'openapi-fetch'
+import type { components, paths } from './generated/openapi-typescript.js'
+
+const path = '/api/v1/omnichannel/contacts.update'
+const client = (baseUrl: string, token: string) => createClient<paths>({ baseUrl, headers: { 'X-User-Id': 'ann', 'X-Auth-Token': token } })
+
+export async function run (baseUrl: string): Promise<unknown[]> {
+  const { POST } = client(baseUrl, 'token-of-ann')
+  const done = await POST(path, {
+    params: { header: { 'If-Match': '*', 'Idempotency-Key': 'openapi-fetch' } },
+    body: { contactId: 'maria', emails: ['new@example.com'], phones: null, wipeConflicts: true }
+  })
+  if (done.error !== undefined) throw new Error(done.error.error)
+  const { success, contact } = done.data
+  const always: true = success
+  const named: components['schemas']['Contact'] = contact
+  const type: 'widget' | 'email' | 'sms' | 'app' | 'api' | 'other' | undefined = named.channels[0]?.visitor.source.type
+
+  // @ts-expect-error: a list is no text
+  const wrong = await POST(path, { body: { contactId: 'maria', emails: 'a@b' } })
+  const failed: false | undefined = wrong.error?.success
+  const kind: 'invalid-params' | undefined = wrong.error?.errorType
+
+  const stranger = await client(baseUrl, 'wrong').POST(path, { body: { contactId: 'maria' } })
+  const status: 'error' | undefined = stranger.error?.status
+  return [
+    done.response.status, always, contact.emails[0]?.address, contact.contactManager, type,
+    wrong.response.status, failed, kind, wrong.error?.error, stranger.response.status, status, stranger.error?.message
+  ]
+}
+
+export async function mistakes (): Promise<void> {
+  const { POST } = client('', '')
+  // @ts-expect-error: contactId is required
+  await POST(path, { body: { name: 'Maria' } })
+  // @ts-expect-error: a name cannot be null
+  await POST(path, { body: { contactId: 'maria', name: null } })
+  // @ts-expect-error: a key is a text
+  await POST(path, { params: { header: { 'Idempotency-Key': 1 } }, body: { contactId: 'maria' } })
+  // @ts-expect-error: other keys are refused
+  void ({ contactId: 'maria', unknown: true } satisfies components['schemas']['UpdateContactBody'])
+  const { data, error } = await POST(path, { body: { contactId: 'maria' } })
+  // @ts-expect-error: the answer has nothing else
+  void data?.nothing
+  // @ts-expect-error: nor has the error
+  void error?.nothing
+  type Responses = paths[typeof path]['post']['responses']
+  void ((done: Responses[200]): string | undefined => done.headers.ETag)
+  void ((done: Responses[200]): 'true' | undefined => done.headers['Idempotency-Replayed'])
+  void ((stale: Responses[412]): string | undefined => stale.headers.ETag)
+  // @ts-expect-error: nothing has the status 404
+  void ((gone: Responses[404]) => gone)
+}

@@ -1,0 +1,47 @@
+// npm run test:clients: clients as a caller who has only openapi.json would get them, one from each generator at its defaults. Each file
+// of calls makes the same three: an update, one with a wrong body, and one with a wrong token. Where an answer were `any`, the compiler
+// would find nothing wrong in its mistakes.
+
+import { execFile } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { build } from '../build.js'
+
+const folder = import.meta.dirname
+const document = join(folder, '../../openapi.json')
+const generated = join(folder, 'calls/generated')
+
+async function run (program: string, ...args: string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)(join(folder, 'node_modules/.bin', program), args, { cwd: folder })
+  return stdout
+}
+
+t.before(async () => {
+  rmSync(generated, { recursive: true, force: true })
+  await run('openapi-typescript', document, '--output', join(generated, 'openapi-typescript.ts'))
+  await run('openapi-ts', '--input', document, '--output', join(generated, 'hey-api'))
+  await run('orval', '--input', document, '--output', join(generated, 'orval.ts'))
+})
+
+t.test('clients that are generated from openapi.json: compile, and the compiler finds each mistake in their use', async (t) => {
+  t.equal(await run('tsc'), '')
+})
+
+for (const name of ['openapi-fetch', 'hey-api', 'orval']) {
+  t.test(`${name}: sends JSON, and gets typed answers from the server`, async (t) => {
+    const contentTypes: unknown[] = []
+    const { app, database } = await build(t, {
+      host: (app) => { app.addHook('onRequest', async ({ headers }) => { contentTypes.push(headers['content-type']) }) }
+    })
+    database.prepare("UPDATE omnichannel_contact_email SET address = 'old@example.com'").run()
+    const { run } = await import(`./calls/${name}.js`) as { run: (baseUrl: string) => Promise<unknown[]> }
+    t.strictSame(await run(await app.listen({ port: 0, host: '127.0.0.1' })), [
+      200, true, 'new@example.com', 'bob', 'widget',
+      400, false, 'invalid-params', 'must be array [invalid-params]',
+      401, 'error', 'You must be logged in to do this.'
+    ])
+    t.strictSame(contentTypes, ['application/json', 'application/json', 'application/json'])
+  })
+}
