@@ -32,10 +32,10 @@ t.test('clients that are generated from openapi.json: compile, and the compiler 
 for (const name of ['openapi-fetch', 'hey-api', 'orval']) {
   t.test(`${name}: sends JSON, and gets typed answers from the server`, async (t) => {
     const contentTypes: unknown[] = []
-    const { app, database } = await build(t, {
+    const { app, db } = await build(t, {
       host: (app) => { app.addHook('onRequest', async ({ headers }) => { contentTypes.push(headers['content-type']) }) }
     })
-    database.prepare("UPDATE omnichannel_contact_email SET address = 'old@example.com'").run()
+    await db.exec("UPDATE omnichannel_contact_email SET address = 'old@example.com'")
     const { run } = await import(`./calls/${name}.js`) as { run: (baseUrl: string) => Promise<unknown[]> }
     t.strictSame(await run(await app.listen({ port: 0, host: '127.0.0.1' })), [
       200, true, 'new@example.com', 'bob', 'widget',

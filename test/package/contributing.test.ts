@@ -13,7 +13,7 @@ const all = (pattern: RegExp, text = page): string[] => [...text.matchAll(patter
 
 t.test('every file that is named is there', async (t) => {
   const linked = all(/\]\((?!https?:)([^)#]+)\)/g).map((link) => normalize(join('.github', link)))
-  const named = all(/`((?:src|test|\.ci)\/[\w./-]+)`/g)
+  const named = all(/`((?:src|test|scripts|\.ci)\/[\w./-]+)`/g)
   t.ok(linked.length > 10 && named.length > 10)
   for (const path of [...linked, ...named]) t.ok(existsSync(path), path)
 })
@@ -27,7 +27,7 @@ t.test('every script and test file that is to be run is there', async (t) => {
 })
 
 t.test('every dependency and every override has its reason', async (t) => {
-  const reasons = page.slice(page.indexOf('## Why each dependency'))
+  const reasons = page.slice(page.indexOf('## Dependencies'))
   for (const name of Object.keys({ ...dependencies, ...peerDependencies, ...devDependencies, ...overrides })) {
     t.ok(reasons.includes(`\`${name}\``), name)
   }
