@@ -52,6 +52,7 @@ function runRow(node, peers, sqlite) {
       ['install', '--no-save', ...quietly, ...specs],
       // It is compiled where no binary can be fetched, which takes over a minute. 13 brings its binary.
       ...specs.some((spec) => /^better-sqlite3@\D*12/.test(spec)) ? [['rebuild', 'better-sqlite3', '--dangerously-allow-all-scripts']] : [],
+      ['exec', '--', 'tap', 'build'],
       ...values.unit ? [['run', 'typecheck'], ['run', 'test:unit']] : [['test', '--', '--disable-coverage']]
     ].every((args) => npm(bin, copy, args, { npm_config_nodedir: headers, SQLITE_HANDLE: sqlite }))
   } finally {
