@@ -6,6 +6,7 @@ export default tseslint.config(
   tseslint.configs.strictTypeChecked,
   tseslint.configs.stylisticTypeChecked,
   stylistic.configs.customize({ semi: false, quotes: 'single', indent: 2, commaDangle: 'never', braceStyle: '1tbs', arrowParens: true }),
+  { rules: { '@stylistic/list-style': 'off' } },
   {
     files: ['**/*.ts'],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
@@ -21,7 +22,6 @@ export default tseslint.config(
       '@stylistic/max-statements-per-line': 'off',
       '@stylistic/quote-props': ['error', 'as-needed'],
       '@stylistic/multiline-ternary': 'off',
-      '@stylistic/list-style': 'off',
       '@stylistic/spaced-comment': 'off',
       '@stylistic/quotes': ['error', 'single', { avoidEscape: true, allowTemplateLiterals: 'always' }],
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
