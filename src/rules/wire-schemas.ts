@@ -1,4 +1,4 @@
-// The bodies of requests and answers (test/contract.md, sections 1, 4 and 7). Documentation pages show the descriptions. Editors show
+// The bodies of requests and answers (docs/contract.md, sections 1, 4 and 7). Documentation pages show the descriptions. Editors show
 // them too, because scripts/describe-types.js copies them into the published types.
 
 import { Type, type SchemaOptions, type Static, type TSchema, type TUnsafe } from '@sinclair/typebox'

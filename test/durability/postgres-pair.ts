@@ -5,9 +5,9 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
-import { createCluster, type Cluster } from '../test/postgres-server.js'
-import { openAddress, type Address } from './failover-address.js'
-import { killServer } from './failover-kill.js'
+import { createCluster, type Cluster } from '../postgres-server.js'
+import { openAddress, type Address } from './address.js'
+import { killServer } from './kill-postgres.js'
 
 // The kernel keeps what a killed process has written, so fsync can be off. A page may be half written, so full_page_writes stays on.
 // Shared memory in files goes with the folder.

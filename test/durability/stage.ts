@@ -1,7 +1,7 @@
 // What lasts from round to round: two app nodes, their address of the database, and the data that every round begins with.
 
 import { once } from 'node:events'
-import { createCluster, forgetful, type Cluster } from '../../.ci/postgres.js'
+import { createCluster, forgetful, type Cluster } from '../postgres-server.js'
 import { openAddress, type Address } from './address.js'
 import { fill, openPostgres } from './ledger.js'
 import { startNode, type AppNode } from './nodes.js'
