@@ -41,10 +41,19 @@ function recognize (value: unknown): [name: string, instead: string] {
   const members = Object(value) as Record<string, unknown>
   const library = libraries.find(([member]) => members[member] !== undefined)
   if (library !== undefined) return [library[1], library[2]]
+  if (isDatabaseSync(members) && members.isOpen !== false) {
+    return [`a DatabaseSync of Node.js ${process.versions.node}, which reads a text only up to U+0000`, `use Node.js 24.16, 26.1 or later, or ${file}`]
+  }
   if (typeof value === 'function') return ['a function or a class', 'pass an open database or a Pool']
-  if (members.open === false) return ['a database that is not open', file]
+  if (members.open === false || members.isOpen === false) return ['a database that is not open', file]
   if (members.prepare !== undefined) return ["another library's database", file]
   if (members.ending === true) return ['a Pool that has ended', pool]
   if (members.connect !== undefined && members.query !== undefined) return ['a single client', 'pass the Pool of the package pg']
   return ['', '']
+}
+
+/** Before 22.16 it has neither the symbol nor \`isOpen\`. */
+function isDatabaseSync (members: Record<string | symbol, unknown>): boolean {
+  if (members[Symbol.for('sqlite-type')] === 'node:sqlite') return true
+  return members.isOpen === undefined && (members.constructor as { name?: unknown } | undefined)?.name === 'DatabaseSync'
 }

@@ -49,7 +49,7 @@ export default omnichannelContacts
 export * from './errors.js'
 export { Contact, ContactChannel, ErrorReply, UpdateContactBody, UpdateContactReply } from './rules/wire-schemas.js'
 export type { PostgresClient, PostgresPool, PostgresQuery, PostgresResult } from './store/postgres/handle.js'
-export type { SqliteDatabase, SqliteStatement } from './store/sqlite/handle.js'
+export type { NodeSqliteDatabase, NodeSqliteStatement, SqliteDatabase, SqliteStatement } from './store/sqlite/handle.js'
 export { hashToken } from './http/auth.js'
 export type { PostgresTables, SqliteTables } from './store/tables.js'
 export type { ContactUpdatedEvent, OmnichannelContactsOptions, OmnichannelContactsPlugin, User } from './options.js'

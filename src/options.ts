@@ -4,7 +4,7 @@ import { adviseOn } from './database-advice.js'
 import { InvalidOptionError, UnknownOptionError } from './errors.js'
 import type { Contact } from './rules/wire-schemas.js'
 import { isPool, type PostgresPool } from './store/postgres/handle.js'
-import { isOpenDatabase, type SqliteDatabase } from './store/sqlite/handle.js'
+import { isOpenDatabase, type NodeSqliteDatabase, type SqliteDatabase } from './store/sqlite/handle.js'
 
 /** The calling user. Your own users may have more members. */
 export interface User {
@@ -49,8 +49,8 @@ export interface ContactUpdatedEvent<U extends User = User> {
  * ```
  */
 export interface OmnichannelContactsOptions<U extends User = User> {
-  /** The host's open better-sqlite3 handle, or its `pg.Pool`. The plugin never closes it. Required. */
-  database: SqliteDatabase | PostgresPool
+  /** The host's open better-sqlite3 `Database`, its `DatabaseSync` of node:sqlite, or its `pg.Pool`. The plugin never closes it. Required. */
+  database: SqliteDatabase | NodeSqliteDatabase | PostgresPool
   /**
    * The path before `/omnichannel/contacts.update`.
    *
@@ -138,7 +138,7 @@ type Check = [test: (value: unknown) => boolean, expected: string]
 
 const func: Check = [(value) => typeof value === 'function', 'a function']
 const checks: Record<string, Check> = {
-  database: [(value) => isOpenDatabase(value) || isPool(value), 'an open better-sqlite3 database or a pg Pool'],
+  database: [(value) => isOpenDatabase(value) || isPool(value), 'an open better-sqlite3 database, a DatabaseSync of node:sqlite or a pg Pool'],
   prefix: [(value) => typeof value === 'string', 'a string'],
   migrate: [(value) => typeof value === 'boolean', 'a boolean'],
   authenticate: func,

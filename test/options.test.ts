@@ -30,7 +30,7 @@ function closed (): Database.Database {
   return database
 }
 
-const expectedDatabase = 'an open better-sqlite3 database or a pg Pool'
+const expectedDatabase = 'an open better-sqlite3 database, a DatabaseSync of node:sqlite or a pg Pool'
 
 /** What better-sqlite3 is known by, with a statement that another library gives. */
 function like (prepare: (sql: string) => unknown): object {
@@ -41,6 +41,12 @@ function like (prepare: (sql: string) => unknown): object {
 function statement (overrides: object): object {
   const fluent = { safeIntegers: () => fluent, raw: () => fluent, pluck: () => ({ get: () => 1 }), get: () => [1], ...overrides }
   return fluent
+}
+
+/** What node:sqlite is known by. */
+function likeNodeSqlite (statement: object): object {
+  const prepare = (): object => ({ setReadBigInts () { /* always off */ }, setReturnArrays () { /* always on */ }, ...statement })
+  return { [Symbol.for('sqlite-type')]: 'node:sqlite', isOpen: true, isTransaction: false, exec () { /* not asked */ }, prepare }
 }
 
 /** What rejects a moment later, as the look-ups of a promise library do. */
@@ -59,7 +65,8 @@ t.test('what is not the database: refused, with what to pass, and what it throws
   const kysely = new Kysely({ dialect: new SqliteDialect({ database: openFile(t, ':memory:') }) })
   const ended = new pg.Pool()
   await ended.end()
-  class DatabaseSync { isOpen = true; prepare (): object { return { get: () => ({ 1: 1 }) } } }
+  const cutting = `a DatabaseSync of Node.js ${process.versions.node}, which reads a text only up to U+0000: use Node.js 24.16, 26.1 or later, or ${open}`
+  class DatabaseSync { prepare (): object { return {} } }
   const throwing = (): never => { throw new Error('do not touch') }
 
   const scenarios: Array<[situation: string, value: unknown, advice: string]> = [
@@ -83,7 +90,11 @@ t.test('what is not the database: refused, with what to pass, and what it throws
     ['postgres.js', Object.assign(() => undefined, member('unsafe')), 'a client of postgres.js: pass a Pool of the package pg'],
     ['PGlite', member('execProtocolRaw', 'query'), 'a PGlite database: pass a Pool of the package pg, or a better-sqlite3 database'],
     ['@libsql/client', { ...member('execute', 'executeMultiple'), closed: false }, `a client of @libsql/client: ${open}`],
-    ['node:sqlite', new DatabaseSync(), other],
+    ['node:sqlite of Node.js 22.5', new DatabaseSync(), cutting],
+    ['node:sqlite that cuts texts', likeNodeSqlite({ get: () => ['a'] }), cutting],
+    ['node:sqlite that is closed', { ...likeNodeSqlite({}), isOpen: false }, `a database that is not open: ${open}`],
+    ['node:sqlite that prepares later', { ...likeNodeSqlite({}), prepare: late }, cutting],
+    ['node:sqlite without exec', { ...likeNodeSqlite({}), exec: undefined }, cutting],
     ['bun:sqlite', { inTransaction: false, ...member('prepare', 'query', 'run', 'exec') }, other],
     ['sqlite3', { ...member('prepare', 'each', 'parallelize'), open: true }, other],
     ['D1', member('prepare', 'batch', 'exec', 'dump'), other],

@@ -1,6 +1,6 @@
 import { isPool, type PostgresPool } from './postgres/handle.js'
 import { postgresStore } from './postgres/store.js'
-import type { SqliteDatabase } from './sqlite/handle.js'
+import type { SqliteHandle } from './sqlite/handle.js'
 import { sqliteStore } from './sqlite/store.js'
 import type { Store } from './store.js'
 
@@ -9,6 +9,6 @@ import type { Store } from './store.js'
  *
  * @param report is told of connections that are lost while nobody uses them
  */
-export function openStore (database: SqliteDatabase | PostgresPool, report: (error: Error) => void): Store {
+export function openStore (database: SqliteHandle | PostgresPool, report: (error: Error) => void): Store {
   return isPool(database) ? postgresStore(database, report) : sqliteStore(database)
 }

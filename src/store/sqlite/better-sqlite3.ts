@@ -1,7 +1,7 @@
 // The adapter for better-sqlite3.
 
 import type { Connection } from './connection.js'
-import { ITERATOR_IS_OPEN, type SqliteDatabase, type SqliteStatement } from './handle.js'
+import { saysIteratorIsOpen, type SqliteDatabase, type SqliteStatement } from './handle.js'
 
 const busyCode = /^SQLITE_(BUSY|LOCKED)/
 
@@ -20,17 +20,18 @@ export function connectBetterSqlite3 (database: SqliteDatabase): Connection {
     return statement
   }
 
+  const run: Connection['run'] = (sql, values = []) => (prepare(sql, false).run(...values) as { changes: number }).changes
+
   return {
     native: database,
     get inTransaction () { return database.inTransaction },
     get: (sql, values = []) => prepare(sql, true).get(...values) as unknown[] | undefined,
     all: (sql, values = []) => prepare(sql, true).all(...values) as unknown[][],
-    run: (sql, values = []) => (prepare(sql, false).run(...values) as { changes: number }).changes,
+    run,
     exec: (sql) => { database.exec(sql) },
-    isBusy: (error) => {
-      const { code, message } = Object(error) as { code?: unknown, message?: unknown }
-      return message === ITERATOR_IS_OPEN || busyCode.test(String(code))
-    },
+    begin: run,
+    hasSilentIterator: () => false,
+    isBusy: (error) => saysIteratorIsOpen(error) || busyCode.test(String((Object(error) as { code?: unknown }).code)),
     isFull: (error) => (Object(error) as { code?: unknown }).code === 'SQLITE_FULL',
     ignoreIterators: (ignored) => { database.unsafeMode?.(ignored) }
   }

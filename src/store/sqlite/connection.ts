@@ -11,12 +11,16 @@ export interface Connection {
   run: (sql: string, values?: readonly unknown[]) => number
   /** Runs a script. */
   exec: (sql: string) => void
-  /** Whether the same call may succeed later: another connection holds the lock, or the host is reading rows on this one. */
+  /** Runs a BEGIN. Fails as busy while the host has an iterator open on the handle. */
+  begin: (command: string) => void
+  /** Whether an iterator is open because of which no statement fails. To be asked outside of a transaction. */
+  hasSilentIterator: () => boolean
+  /** Lets transactions begin and statements write although the host has an iterator open. */
+  ignoreIterators: (ignored: boolean) => void
+  /** Whether the same call may succeed later: another connection holds the lock, or the host has an iterator open on this one. */
   isBusy: (error: unknown) => boolean
   /** Whether the disk is full. */
   isFull: (error: unknown) => boolean
-  /** Lets statements write although the host is reading rows. */
-  ignoreIterators: (ignored: boolean) => void
 }
 
 /** What a transaction may meet. */

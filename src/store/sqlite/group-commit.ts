@@ -2,15 +2,15 @@
 // other: it runs in the next setImmediate.
 //
 // A refused update has written nothing. When one fails after it has written, the whole transaction is rolled back and the others
-// run again; the next updates then have savepoints. An update with a `beforeCommit` always has one, so that it can be undone
-// alone. A host that ends our transaction is noticed because the savepoint is gone; the rows tell what became of it.
+// run again; the next updates then have savepoints. An update with a `beforeCommit` always has one, so that it can be undone alone.
 
-import { AsyncBeforeCommitError, RequestGoneError } from '../../errors.js'
-import type { Decision, HostCallback, Query, Update } from '../operation.js'
+import { RequestGoneError } from '../../errors.js'
+import type { Decision, Query, Update } from '../operation.js'
 import type { Reply } from '../store.js'
 import type { Cache } from './cache.js'
 import { withoutBusyTimeout, type Connection, type Locking } from './connection.js'
 import { createQueue, maxBatchMs, type Job, type Queue } from './queue.js'
+import { createTransaction } from './transaction.js'
 
 /** After an update that failed when it had written, so many updates have savepoints. */
 const SAVEPOINTS_AFTER_FAILURE = 1000
@@ -18,7 +18,7 @@ const SAVEPOINTS_AFTER_FAILURE = 1000
 export interface UpdateWork {
   readonly prepare: () => Update<unknown>
   readonly reply: Reply
-  /** Runs alone, because SQLite has rolled back a transaction that it shared. */
+  /** Runs alone, because it or another one has spoilt a transaction that they shared. */
   ownTransaction: boolean
   /** Runs once more, after a checkpoint has made room on a full disk. */
   retriedWhenFull: boolean
@@ -36,71 +36,63 @@ interface Attempt {
 interface Batch {
   readonly locking: Locking
   readonly attempts: Attempt[]
-  /** Host code has run in this transaction. It must not run again because another update fails. */
-  hostWasCalled: boolean
-  /** Set when the transaction is over before its COMMIT. */
+  /** Set when the last update has ended the transaction. */
   endedBy?: 'us' | 'sqlite' | 'host'
 }
 
 /** @param execute runs a query on the connection */
 export function createGroupCommit (connection: Connection, cache: Cache, execute: (query: Query) => unknown): Queue<UpdateWork> {
+  const transaction = createTransaction(connection)
   let savepointsLeft = 0
-  /** A `beforeCommit` has left an iterator open, which would stop every write on the handle. */
-  let hasOrphanedIterator = false
   return createQueue(connection, runBatch)
 
   function runBatch (queue: UpdateJob[], locking: Locking): void {
-    const batch: Batch = { locking, attempts: [], hostWasCalled: false }
+    const batch: Batch = { locking, attempts: [] }
     const { attempts } = batch
     const end = performance.now() + maxBatchMs
     const mayShare = (): boolean => queue[0]?.work.ownTransaction === false && attempts[0]?.job.work.ownTransaction === false
+    const runAgain = (): void => { queue.unshift(...attempts.map(({ job }) => job)) }
     try {
       begin(locking)
       do {
-        const attempt: Attempt = { job: queue.shift() as UpdateJob }
-        attempts.push(attempt)
-        run(attempt, batch)
+        attempts.push({ job: queue.shift() as UpdateJob })
+        runLast(batch)
       } while (batch.endedBy === undefined && mayShare() && performance.now() < end)
-      if (batch.endedBy !== undefined) return settle(queue, batch)
-      if (attempts.some(isGone)) {
+
+      if (batch.endedBy !== undefined) {
+        settle(queue, batch)
+      } else if (attempts.some((attempt) => hasWrites(attempt) && !attempt.job.work.reply.isPending())) {
         // It is refused when it runs again.
-        rollBack()
-        queue.unshift(...attempts.map(({ job }) => job))
-        return
+        transaction.rollBack()
+        runAgain()
+      } else {
+        commit(attempts)
+        for (const attempt of attempts) answer(attempt)
       }
-      commit(attempts)
-      for (const attempt of attempts) answer(attempt)
     } catch (error) {
-      rollBack()
+      transaction.rollBack()
       if (connection.isBusy(error)) {
-        queue.unshift(...attempts.map(({ job }) => job))
+        runAgain()
         throw error
       }
       if (attempts.length === 0) throw error
-      if (mayRetry(error, attempts)) queue.unshift(...attempts.map(({ job }) => job))
+      if (mayRetry(error, attempts)) runAgain()
       else for (const { job } of attempts) job.reject(error)
     } finally {
-      if (hasOrphanedIterator) connection.ignoreIterators(false)
+      transaction.cleanUp()
     }
   }
 
-  function begin ({ isWal, hasAttached }: Locking): void {
-    // BEGIN EXCLUSIVE waits for readers now, so that COMMIT never does. It would lock what is attached, too.
-    const command = isWal || hasAttached ? 'BEGIN' : 'BEGIN EXCLUSIVE'
-    try {
-      connection.run(command)
-      hasOrphanedIterator = false
-    } catch (error) {
-      if (!(hasOrphanedIterator && connection.isBusy(error))) throw error
-      connection.ignoreIterators(true)
-      connection.run(command)
-    }
+  function begin (locking: Locking): void {
+    transaction.begin(locking)
     cache.beginTransaction()
     // Upgrading a read transaction fails at once with SQLITE_BUSY, so busy_timeout can stay.
-    if (command === 'BEGIN') connection.run('DELETE FROM main.omnichannel_migration WHERE 0')
+    if (locking.isWal || locking.hasAttached) connection.run('DELETE FROM main.omnichannel_migration WHERE 0')
   }
 
-  function run (attempt: Attempt, batch: Batch): void {
+  /** Runs the last update of the batch. What it fails with is kept, unless it may run again. */
+  function runLast (batch: Batch): void {
+    const attempt = batch.attempts.at(-1) as Attempt
     const { job } = attempt
     const isFirst = batch.attempts.length === 1
     const wantsSavepoint = savepointsLeft > 0
@@ -113,125 +105,70 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       const { writes } = attempt.decision = decide(queries.map(execute))
       refuseGone(job)
       const callsHost = writes.some((write) => 'call' in write)
-      batch.hostWasCalled ||= callsHost
-      // The first one's writes undo nothing of the others.
-      if (callsHost || (writes.length > 0 && !isFirst && (batch.hostWasCalled || wantsSavepoint))) {
-        connection.run('SAVEPOINT omnichannel_update')
+      // The first update of a transaction has no other one to spare. Nor may a host callback run again because another update fails.
+      if (callsHost || (writes.length > 0 && !isFirst && (transaction.hostWasCalled || wantsSavepoint))) {
+        transaction.beginUpdate(callsHost)
         hasSavepoint = true
       }
       for (const write of writes) {
         hasWritten = true
         if ('call' in write) {
           hostWasCalled = true
-          callHost(write)
+          cache.invalidate()
+          transaction.callHost(write)
           refuseGone(job)
         } else {
           execute(write)
         }
       }
-      if (hasSavepoint) connection.run('RELEASE omnichannel_update')
+      if (hasSavepoint) transaction.endUpdate()
     } catch (error) {
       attempt.failure = { error }
-      const isUndone = hasSavepoint ? undoToSavepoint() : connection.inTransaction
-      if (!isUndone) batch.endedBy = hostWasCalled ? 'host' : 'sqlite'
-      else if (isBusy(error, batch.locking)) giveWay(batch, error)
-      else if (hasWritten && !hasSavepoint) {
-        rollBack()
+      const isUndone = hasSavepoint ? transaction.undoUpdate() : connection.inTransaction
+      if (!isUndone) {
+        batch.endedBy = hostWasCalled ? 'host' : 'sqlite'
+      } else if (batch.locking.hasAttached && isBusy(error)) {
+        // A trigger or a host callback has met the lock of an attached file. The update waits alone, so that it holds up no other.
+        job.work.ownTransaction = true
+        throw (Object(error) as { cause?: unknown }).cause ?? error
+      } else if (hasWritten && !hasSavepoint) {
+        transaction.rollBack()
         batch.endedBy = 'us'
         savepointsLeft = SAVEPOINTS_AFTER_FAILURE
       }
     }
   }
 
-  function callHost ({ call }: HostCallback): void {
-    cache.invalidate()
-    connection.run('SAVEPOINT omnichannel_before_commit')
-    const result = call(connection.native as never)
-    if (result instanceof Promise) {
-      // Its rejection must not end the process.
-      result.catch(() => undefined)
-      throw new AsyncBeforeCommitError()
-    }
-    try {
-      connection.run('RELEASE omnichannel_before_commit')
-    } catch (error) {
-      throw new Error(`beforeCommit has ${connection.isBusy(error) ? 'left an iterator open' : 'ended the transaction'}`, { cause: error })
-    }
-  }
-
-  /** Returns whether the savepoint was there. */
-  function undoToSavepoint (): boolean {
-    try {
-      runWhileIterating('ROLLBACK TO omnichannel_update')
-      connection.run('RELEASE omnichannel_update')
-      return true
-    } catch {
-      return false
-    }
-  }
-
-  function rollBack (): void {
-    if (connection.inTransaction) runWhileIterating('ROLLBACK')
-  }
-
-  /** The host may have left an iterator open, while which better-sqlite3 runs nothing. */
-  function runWhileIterating (command: string): void {
-    try {
-      connection.run(command)
-    } catch (error) {
-      if (!connection.isBusy(error)) throw error
-      hasOrphanedIterator = true
-      connection.ignoreIterators(true)
-      connection.run(command)
-    }
-  }
-
-  /** A lock on an attached file is met by triggers and by `beforeCommit`. */
-  function isBusy (error: unknown, { hasAttached }: Locking): boolean {
-    return hasAttached && (connection.isBusy(error) || connection.isBusy((Object(error) as { cause?: unknown }).cause))
-  }
-
-  /** The busy update waits alone, so that it does not hold up the others. */
-  function giveWay ({ attempts }: Batch, error: unknown): never {
-    const { job } = attempts.at(-1) as Attempt
-    job.work.ownTransaction = true
-    throw (Object(error) as { cause?: unknown }).cause ?? error
+  function isBusy (error: unknown): boolean {
+    return connection.isBusy(error) || connection.isBusy((Object(error) as { cause?: unknown }).cause)
   }
 
   function commit (attempts: Attempt[]): void {
     const replies = attempts.filter(hasWrites).map(({ job }) => job.work.reply)
     for (const reply of replies) reply.lock()
     try {
-      connection.run('COMMIT')
+      transaction.commit()
     } catch (error) {
       for (const reply of replies) reply.unlock()
       throw error
     }
   }
 
-  /**
-   * The transaction is over. If the host has committed it, all of it is committed. Else the last update fails, and the others
-   * run again.
-   */
+  /** The last update has ended the transaction. What was not committed runs again, but for the last update, which fails. */
   function settle (queue: UpdateJob[], { attempts, endedBy }: Batch): void {
-    rollBack()
-    const others = [...attempts]
-    const last = others.pop() as Attempt
-    const isCommitted = endedBy === 'host' && (wasCommitted(last) || others.some((attempt) => hasWrites(attempt) && wasCommitted(attempt)))
-    if (isCommitted) {
+    transaction.rollBack()
+    const committed = endedBy === 'host' ? transaction.findCommitted() : { others: false, last: false }
+    const others = attempts.slice(0, -1)
+    const last = attempts.at(-1) as Attempt
+    if (committed.others) {
       for (const attempt of others) answer(attempt)
     } else {
       if (endedBy === 'sqlite') for (const { job } of others) job.work.ownTransaction = true
       queue.unshift(...others.map(({ job }) => job))
     }
-    if (endedBy === 'host' && wasCommitted(last)) last.job.resolve((last.decision as Decision<unknown>).result)
+    if (committed.last) last.job.resolve((last.decision as Decision<unknown>).result)
     else if (mayRetry(last.failure?.error, [last])) queue.unshift(last.job)
     else answer(last)
-  }
-
-  function wasCommitted ({ decision }: Attempt): boolean {
-    const { queries, decide } = (decision as Decision<unknown>).findOutcome
-    return typeof decide(queries.map(execute)) === 'object'
   }
 
   /** A checkpoint makes room in a WAL. */
@@ -254,10 +191,6 @@ function refuseGone ({ work: { reply } }: UpdateJob): void {
 
 function hasWrites ({ decision, failure }: Attempt): boolean {
   return failure === undefined && decision !== undefined && decision.writes.length > 0
-}
-
-function isGone (attempt: Attempt): boolean {
-  return hasWrites(attempt) && !attempt.job.work.reply.isPending()
 }
 
 function answer ({ job, decision, failure }: Attempt): void {

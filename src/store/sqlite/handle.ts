@@ -23,21 +23,57 @@ export interface SqliteStatement {
   raw (toggle?: boolean): this
 }
 
-/** What better-sqlite3 says while the host iterates over rows on the same handle. */
-export const ITERATOR_IS_OPEN = 'This database connection is busy executing a query'
+/** What the plugin asks of the host's handle: a {@link https://nodejs.org/api/sqlite.html node:sqlite} `DatabaseSync`. */
+export interface NodeSqliteDatabase {
+  readonly isOpen: boolean
+  readonly isTransaction: boolean
+  prepare (sql: string): NodeSqliteStatement
+  exec (sql: string): unknown
+}
 
-/** Whether a value is such a handle, and open. Other libraries have the same members, so it is asked once. */
-export function isOpenDatabase (value: unknown): value is SqliteDatabase {
+/** What the plugin asks of a prepared statement of node:sqlite. */
+export interface NodeSqliteStatement {
+  run (...values: unknown[]): { changes: number | bigint }
+  get (...values: unknown[]): unknown
+  all (...values: unknown[]): unknown[]
+  setReadBigInts (enabled: boolean): unknown
+  setReturnArrays (enabled: boolean): unknown
+}
+
+export type SqliteHandle = SqliteDatabase | NodeSqliteDatabase
+
+/** Whether a value is an open handle of better-sqlite3 or node:sqlite. Other libraries have the same members, so it is asked once. */
+export function isOpenDatabase (value: unknown): value is SqliteHandle {
   try {
-    const { open, inTransaction, pragma, exec } = value as Partial<SqliteDatabase>
-    if (open !== true || typeof inTransaction !== 'boolean') return false
-    if (typeof pragma !== 'function' || typeof exec !== 'function') return false
-    const statement = refusePromise((value as SqliteDatabase).prepare('SELECT 1')).safeIntegers(false)
-    const row = refusePromise(statement.raw(true).get())
-    return Array.isArray(row) && row[0] === 1 && refusePromise(statement.pluck(true).get()) === 1
+    return isBetterSqlite3(value as Partial<SqliteDatabase>) || isNodeSqlite(value as Partial<NodeSqliteDatabase>)
   } catch (error) {
-    return (Object(error) as { message?: unknown }).message === ITERATOR_IS_OPEN
+    return saysIteratorIsOpen(error)
   }
+}
+
+/** What better-sqlite3 says while the host has an iterator open on the same handle. */
+export function saysIteratorIsOpen (error: unknown): boolean {
+  return (Object(error) as { message?: unknown }).message === 'This database connection is busy executing a query'
+}
+
+function isBetterSqlite3 (value: Partial<SqliteDatabase>): boolean {
+  const { open, inTransaction, pragma, exec } = value
+  if (open !== true || typeof inTransaction !== 'boolean') return false
+  if (typeof pragma !== 'function' || typeof exec !== 'function') return false
+  const statement = refusePromise((value as SqliteDatabase).prepare('SELECT 1')).safeIntegers(false)
+  const row = refusePromise(statement.raw(true).get())
+  return Array.isArray(row) && row[0] === 1 && refusePromise(statement.pluck(true).get()) === 1
+}
+
+/** Some versions of Node.js read a text only up to U+0000. */
+function isNodeSqlite (value: Partial<NodeSqliteDatabase>): boolean {
+  const { isOpen, isTransaction, exec } = value
+  if (isOpen !== true || typeof isTransaction !== 'boolean' || typeof exec !== 'function') return false
+  const statement = refusePromise((value as NodeSqliteDatabase).prepare("SELECT 'a' || char(0) || 'b'"))
+  statement.setReadBigInts(false)
+  statement.setReturnArrays(true)
+  const row = refusePromise(statement.get())
+  return Array.isArray(row) && row[0] === 'a\0b'
 }
 
 function refusePromise<Answer> (answer: Answer): Answer {

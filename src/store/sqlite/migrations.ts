@@ -19,7 +19,7 @@ export function pendingScript (connection: Connection): string {
 export function bringUpToDate (connection: Connection): void {
   if (pendingScript(connection) === '') return
   withoutBusyTimeout(connection, () => {
-    connection.exec('BEGIN IMMEDIATE')
+    connection.begin('BEGIN IMMEDIATE')
     try {
       connection.exec(pendingScript(connection))
       connection.exec('COMMIT')

@@ -8,16 +8,21 @@ import { connectBetterSqlite3 } from './better-sqlite3.js'
 import { createCache } from './cache.js'
 import { isWal, type Connection } from './connection.js'
 import { createGroupCommit, type UpdateWork } from './group-commit.js'
-import type { SqliteDatabase } from './handle.js'
+import type { SqliteHandle } from './handle.js'
 import { bringUpToDate, checkSchema } from './migrations.js'
+import { connectNodeSqlite } from './node-sqlite.js'
 import { createQueue, maxBatchMs, type Job } from './queue.js'
 
-const stores = new WeakMap<SqliteDatabase, Store>()
+const stores = new WeakMap<SqliteHandle, Store>()
+
+export function connect (database: SqliteHandle): Connection {
+  return 'isOpen' in database ? connectNodeSqlite(database) : connectBetterSqlite3(database)
+}
 
 /** One queue and one set of prepared statements for each handle, however often the plugin is registered on it. */
-export function sqliteStore (database: SqliteDatabase): Store {
+export function sqliteStore (database: SqliteHandle): Store {
   let store = stores.get(database)
-  if (store === undefined) stores.set(database, store = createStore(connectBetterSqlite3(database)))
+  if (store === undefined) stores.set(database, store = createStore(connect(database)))
   return store
 }
 

@@ -171,3 +171,33 @@ t.test("an iterator that beforeCommit has left open does not unguard the host's 
   t.throws(() => { database.exec("INSERT INTO omnichannel_statistic VALUES ('x', 1)") }, /busy executing a query/)
   iterator.return!()
 })
+
+for (const [end, status] of [['COMMIT', 200], ['ROLLBACK', 500], ['ROLLBACK TO omnichannel_update; COMMIT', 500]] as const) {
+  t.test(`${end} in a beforeCommit, after which another connection has the lock at once: each update is done once`, async (t) => {
+    performance.now = () => 0
+    t.teardown(() => { Reflect.deleteProperty(performance, 'now') })
+    const file = `${t.testdir()}/contacts.db`
+    const other = new Database(file)
+    t.teardown(() => { other.close() })
+    const { update, database, called, left } = await observe(t, {
+      database: new Database(file), host,
+      beforeCommit: ({ contact }, handle: Handle) => {
+        handle.prepare('INSERT INTO journal VALUES (?)').run(contact.name)
+        if (contact.name !== 'Last') return
+        handle.exec(end)
+        other.exec('BEGIN EXCLUSIVE')
+      }
+    })
+    const replies = Promise.all([update({ contactId: 'blank', name: 'First' }), update({ contactId: 'maria', name: 'Last' })])
+    await turns(20)
+    // Overwrites what the updates have left.
+    other.exec("UPDATE omnichannel_contact SET name = name || ' and more', version = version + 1, update_id = NULL; COMMIT")
+    t.strictSame((await replies).map(({ statusCode }) => statusCode), [200, status])
+    const isFirstBefore = end !== 'ROLLBACK'
+    t.strictSame(database.prepare("SELECT id, name, version FROM omnichannel_contact WHERE id IN ('blank', 'maria') ORDER BY id").raw().all(), [
+      ['blank', isFirstBefore ? 'First and more' : 'First', 3], ['maria', status === 200 ? 'Last and more' : 'Maria and more', status === 200 ? 3 : 2]
+    ])
+    t.strictSame(database.prepare('SELECT name FROM journal ORDER BY name').pluck().all(), status === 200 ? ['First', 'Last'] : ['First'])
+    t.strictSame([called.length, await left()], [isFirstBefore ? 2 : 3, {}])
+  })
+}

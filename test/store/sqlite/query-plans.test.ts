@@ -27,10 +27,9 @@ t.test('every query finds its rows by a key or an index', async (t) => {
   t.equal((await update({ contactId: 'maria' }, keyed)).statusCode, 200)
   database.exec("UPDATE omnichannel_idempotency_key SET created_at = '2026-01-01T00:00:00.000Z'")
   t.equal((await update({ contactId: 'maria' }, { ...keyed, 'idempotency-key': 'k-2' })).statusCode, 200)
-  const ending = await build(t, { database, beforeCommit: (_event, connection: Database.Database) => { connection.exec('ROLLBACK') } })
-  t.equal((await ending.update({ contactId: 'maria', name: 'Mia' })).statusCode, 500, 'which asks what became of the update')
 
-  const known = Object.values(queries).filter((query) => typeof query === 'function')
+  // Only PostgreSQL is asked for the last update, when a COMMIT was not answered.
+  const known = Object.values(queries).filter((query) => typeof query === 'function' && query !== queries.findLastUpdate)
   t.ok(prepared.size >= known.length, `${prepared.size} statements of ${known.length} queries were seen`)
   for (const sql of prepared) {
     const parameters = Array(sql.split('?').length - 1).fill(null)

@@ -1,0 +1,62 @@
+// The adapter for a DatabaseSync of node:sqlite.
+
+import type { Connection } from './connection.js'
+import type { NodeSqliteDatabase, NodeSqliteStatement } from './handle.js'
+
+// https://sqlite.org/rescode.html
+const SQLITE_BUSY = 5
+const SQLITE_LOCKED = 6
+const SQLITE_FULL = 13
+
+export function connectNodeSqlite (database: NodeSqliteDatabase): Connection {
+  const prepared = new Map<string, NodeSqliteStatement>()
+  let iteratorsIgnored = false
+
+  function prepare (sql: string): NodeSqliteStatement {
+    let statement = prepared.get(sql)
+    if (statement === undefined) {
+      statement = database.prepare(sql)
+      // The host may have chosen other defaults for its handle.
+      statement.setReadBigInts(false)
+      statement.setReturnArrays(true)
+      prepared.set(sql, statement)
+    }
+    return statement
+  }
+
+  const run: Connection['run'] = (sql, values = []) => Number(prepare(sql).run(...values).changes)
+
+  /** VACUUM INTO NULL always fails. While a statement is open, it says so. */
+  function isIterating (): boolean {
+    try {
+      run('VACUUM INTO NULL')
+    } catch (error) {
+      return (error as Error).message.includes('SQL statements in progress')
+    }
+    return false
+  }
+
+  return {
+    native: database,
+    get inTransaction () { return database.isOpen && database.isTransaction },
+    get: (sql, values = []) => prepare(sql).get(...values) as unknown[] | undefined,
+    all: (sql, values = []) => prepare(sql).all(...values) as unknown[][],
+    run,
+    exec: (sql) => { database.exec(sql) },
+    begin: (command) => {
+      // SQLite itself begins one. Its ROLLBACK would then undo an INSERT … RETURNING whose rows the host is reading.
+      if (!iteratorsIgnored && isIterating()) throw Object.assign(new Error('The host is reading rows on the handle'), { errcode: SQLITE_BUSY })
+      run(command)
+    },
+    hasSilentIterator: isIterating,
+    ignoreIterators: (ignored) => { iteratorsIgnored = ignored },
+    isBusy: (error) => hasCode(error, SQLITE_BUSY) || hasCode(error, SQLITE_LOCKED),
+    isFull: (error) => hasCode(error, SQLITE_FULL)
+  }
+}
+
+/** The lowest byte of an extended result code is the code that it extends. */
+function hasCode (error: unknown, code: number): boolean {
+  const { errcode } = Object(error) as { errcode?: unknown }
+  return (Number(errcode) & 0xff) === code
+}

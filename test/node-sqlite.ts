@@ -1,0 +1,23 @@
+// node:sqlite for tests, which this Node.js may lack. The types of the lowest Node.js do not know it.
+
+import { isOpenDatabase, type NodeSqliteDatabase, type NodeSqliteStatement } from '../src/store/sqlite/handle.js'
+
+export interface Handle extends NodeSqliteDatabase {
+  prepare (sql: string): NodeSqliteStatement & { iterate: (...values: unknown[]) => Iterator<unknown> }
+  close (): void
+}
+
+const sqlite = process.getBuiltinModule('node:sqlite') as { DatabaseSync: new (file: string, options?: object) => Handle } | undefined
+
+export const DatabaseSync = sqlite?.DatabaseSync as new (file: string, options?: object) => Handle
+
+/** Why tests of node:sqlite cannot run; false where they can. */
+export const skip = isGood() ? false : 'this Node.js has no node:sqlite that reads whole texts'
+
+function isGood (): boolean {
+  if (sqlite === undefined) return false
+  const database = new DatabaseSync(':memory:')
+  const isGood = isOpenDatabase(database)
+  database.close()
+  return isGood
+}

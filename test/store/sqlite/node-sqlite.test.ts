@@ -1,0 +1,205 @@
+// What is particular to a DatabaseSync of node:sqlite. What all handles must do alike is in the tests of engines.ts.
+
+import fastify from 'fastify'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import omnichannelContacts, { type ContactUpdatedEvent, type OmnichannelContactsOptions } from '../../../src/index.js'
+import { as, fill, path } from '../../build.js'
+import { DatabaseSync, skip, type Handle } from '../../node-sqlite.js'
+import { turns } from '../../waiting.js'
+
+const failed = { success: false, error: 'Internal server error' }
+const body = { contactId: 'maria', name: 'Marie' }
+
+interface Setup extends Partial<Omit<OmnichannelContactsOptions, 'database'>> {
+  file?: string
+  handle?: object
+}
+
+async function build (t: Test, { file = ':memory:', handle, ...options }: Setup = {}) {
+  const database = new DatabaseSync(file, handle ?? {})
+  const app = fastify()
+  t.teardown(async () => {
+    await app.close()
+    if (database.isOpen) database.close()
+  })
+  await app.register(omnichannelContacts, { database, ...options })
+  fill(database as never)
+  const update = async (payload: object, headers = as('ann')) => await app.inject({ method: 'POST', url: path, headers, payload })
+  return { database, update, name: () => one(database, "SELECT name FROM omnichannel_contact WHERE id = 'maria'") }
+}
+
+/** The first cell, whatever the handle's own defaults are. */
+function one (database: Handle, sql: string): unknown {
+  const statement = database.prepare(sql)
+  statement.setReturnArrays(true)
+  statement.setReadBigInts(false)
+  return (statement.get() as unknown[] | undefined)?.[0]
+}
+
+/** Opens an iterator, and leaves it open. */
+function iterate (database: Handle, sql: string): Iterator<unknown> {
+  const iterator = database.prepare(sql).iterate()
+  iterator.next()
+  return iterator
+}
+
+const returning = "INSERT INTO omnichannel_statistic VALUES ('a', 1), ('b', 2), ('c', 3) RETURNING name"
+
+t.test('whatever the handle was opened with: the same answer, and the handle stays as it is', { skip }, async (t) => {
+  const handles: object[] = [
+    {}, { readBigInts: true, returnArrays: true }, { enableForeignKeyConstraints: false, timeout: 1234 }, { defensive: true },
+    { enableDoubleQuotedStringLiterals: true, allowBareNamedParameters: false }, { allowUnknownNamedParameters: true }
+  ]
+  for (const handle of handles) {
+    await t.test(JSON.stringify(handle), async (t) => {
+      const events: Array<[ContactUpdatedEvent, unknown]> = []
+      const { database, update } = await build(t, { handle, beforeCommit: (event, connection) => { events.push([event, connection]) } })
+      const pragmas = ['busy_timeout', 'foreign_keys', 'journal_mode', 'synchronous', 'user_version']
+      const settings = (): unknown[] => [
+        ...pragmas.map((pragma) => one(database, `PRAGMA ${pragma}`)), database.prepare('SELECT 1 AS a').get(), Reflect.ownKeys(database)
+      ]
+      const before = settings()
+      const reply = await update({ ...body, emails: ['a@b.c', 'a\0b'], phones: [7], customFields: { plan: 'gold' }, contactManager: 'bob' })
+      t.strictSame([reply.statusCode, reply.headers.etag], [200, '"2"'])
+      t.match(reply.json().contact, { name: 'Marie', emails: [{ address: 'a@b.c' }, { address: 'a\0b' }], phones: [{ phoneNumber: '7' }] })
+      t.equal(events.length, 1)
+      t.strictSame(events[0]?.[0].contact, reply.json().contact)
+      t.equal(events[0]?.[1], database)
+      t.strictSame(settings(), before)
+      t.equal(one(database, "SELECT json_group_array(hex(address)) FROM omnichannel_contact_email WHERE contact_id = 'maria'"), '["6140622E63","610062"]')
+    })
+  }
+})
+
+t.test('an iterator of the host is open: the update waits for it, and its rows are as the host wants', { skip }, async (t) => {
+  for (const journal of ['WAL', 'DELETE']) {
+    for (const sql of ['SELECT id FROM omnichannel_contact', "SELECT value FROM json_each('[1,2,3]')", returning]) {
+      await t.test(`${journal}: ${sql}`, async (t) => {
+        const { database, update, name } = await build(t, { file: join(t.testdir(), 'contacts.db') })
+        database.exec(`PRAGMA journal_mode = ${journal}`)
+        const iterator = iterate(database, sql)
+        let isAnswered = false
+        const reply = update(body).finally(() => { isAnswered = true })
+        await turns(30)
+        t.strictSame([isAnswered, name(), database.isTransaction], [false, 'Maria', false])
+        iterator.return!()
+        t.equal((await reply).headers.etag, '"2"')
+        t.equal(one(database, "SELECT count(*) FROM omnichannel_statistic WHERE name IN ('a', 'b', 'c')"), sql === returning ? 3 : 0)
+      })
+    }
+  }
+})
+
+t.test('an iterator that stays open past the deadline: 503, also at registration, and nothing of either side is undone', { skip }, async (t) => {
+  const { database, update, name } = await build(t, { lockTimeout: 50 })
+  const iterator = iterate(database, returning)
+  t.strictSame((await update(body)).json(), { success: false, error: 'error-database-busy' })
+  iterator.return!()
+  t.strictSame([name(), one(database, 'SELECT count(*) FROM omnichannel_statistic')], ['Maria', 3])
+
+  const empty = new DatabaseSync(':memory:')
+  empty.exec('CREATE TABLE mine (name TEXT)')
+  const own = iterate(empty, "INSERT INTO mine VALUES ('a'), ('b') RETURNING name")
+  const app = fastify()
+  await t.rejects(async () => { await app.register(omnichannelContacts, { database: empty, lockTimeout: 50 }) }, { code: 'FOC_DATABASE_BUSY' })
+  own.return!()
+  t.strictSame([one(empty, 'SELECT count(*) FROM mine'), one(empty, 'SELECT count(*) FROM sqlite_schema')], [2, 1])
+  empty.close()
+})
+
+t.test('beforeCommit leaves an iterator that reads open: SQLite commits all the same, and the next are served', { skip }, async (t) => {
+  const kept: Array<Iterator<unknown>> = []
+  const { database, update } = await build(t, {
+    beforeCommit: ({ contact }, handle: Handle) => { if (contact.name === 'Marie') kept.push(iterate(handle, 'SELECT id FROM omnichannel_contact')) }
+  })
+  t.equal((await update(body)).headers.etag, '"2"')
+  t.equal((await update({ contactId: 'maria', name: 'Mia' })).headers.etag, '"3"')
+
+  // Now a statement of the host's own that writes is open as well: it must not be undone.
+  const iterator = iterate(database, returning)
+  let isAnswered = false
+  const reply = update({ contactId: 'maria', name: 'Mary' }).finally(() => { isAnswered = true })
+  await turns(30)
+  t.equal(isAnswered, false)
+  iterator.return!()
+  t.equal((await reply).headers.etag, '"4"')
+  t.equal(one(database, 'SELECT count(*) FROM omnichannel_statistic'), 3)
+
+  for (const iterator of kept) iterator.return!()
+  t.equal((await update({ contactId: 'maria', phones: [] })).headers.etag, '"5"')
+  const own = iterate(database, 'SELECT id FROM omnichannel_contact')
+  isAnswered = false
+  const last = update({ contactId: 'maria', phones: ['1'] }).finally(() => { isAnswered = true })
+  await turns(30)
+  t.equal(isAnswered, false, "the host's own counts again")
+  own.return!()
+  t.equal((await last).headers.etag, '"6"')
+})
+
+t.test('beforeCommit leaves a statement that writes open: 500, undone, and the next wait until it is closed', { skip }, async (t) => {
+  const kept: Array<Iterator<unknown>> = []
+  let isHarmful = true
+  const { database, update, name } = await build(t, {
+    lockTimeout: 100, beforeCommit: (_event, handle: Handle) => { if (isHarmful) kept.push(iterate(handle, returning)) }
+  })
+  const reply = await update(body)
+  t.strictSame([reply.statusCode, reply.json(), name()], [500, failed, 'Maria'])
+  isHarmful = false
+  t.equal((await update(body)).statusCode, 503)
+  for (const iterator of kept) iterator.return!()
+  t.equal((await update(body)).headers.etag, '"2"')
+  t.equal(one(database, 'SELECT count(*) FROM omnichannel_statistic'), 0)
+})
+
+t.test('a handle that is closed: 500, whether before the request, while it waits or in beforeCommit', { skip }, async (t) => {
+  for (const file of [':memory:', join(t.testdir(), 'contacts.db')]) {
+    const { database, update } = await build(t, { file })
+    database.exec('BEGIN')
+    const waiting = update(body)
+    await turns(5)
+    database.close()
+    for (const reply of [await waiting, await update(body)]) t.strictSame([reply.statusCode, reply.json()], [500, failed])
+
+    const closing = await build(t, { beforeCommit: (_event, handle: Handle) => { handle.close() } })
+    const reply = await closing.update(body)
+    t.strictSame([reply.statusCode, reply.json()], [500, failed])
+  }
+})
+
+const lock = `
+  const database = new (require('node:sqlite').DatabaseSync)(process.argv[1])
+  database.exec('BEGIN EXCLUSIVE')
+  setInterval(() => {}, 1000)
+  console.log('locked')`
+
+t.test('another process has the lock: the update waits without sleeping, or is 503', { skip }, async (t) => {
+  for (const journal of ['WAL', 'DELETE']) {
+    const file = join(t.testdir(), `${journal}.db`)
+    const { database, update } = await build(t, { file, handle: { timeout: 60_000 }, lockTimeout: 200 })
+    database.exec(`PRAGMA journal_mode = ${journal}`)
+    const other = spawn(process.execPath, ['-e', lock, file], { env: {}, stdio: ['ignore', 'pipe', 'inherit'] })
+    t.teardown(() => { other.kill() })
+    await once(other.stdout, 'data')
+    const start = performance.now()
+    t.equal((await update(body)).statusCode, 503)
+    t.ok(performance.now() - start < 5000, 'SQLite has not slept')
+    other.kill()
+    await once(other, 'exit')
+    t.equal((await update(body)).headers.etag, '"2"')
+    t.equal(one(database, 'PRAGMA busy_timeout'), 60_000)
+  }
+})
+
+t.test('the disk is full: 500, nothing written, and the next is served when there is room', { skip }, async (t) => {
+  const { database, update, name } = await build(t)
+  const pages = one(database, 'PRAGMA page_count') as number
+  database.exec(`PRAGMA max_page_count = ${pages}`)
+  const large = { ...body, emails: Array.from({ length: 2000 }, (_, index) => `${index}@example.com`.repeat(3)) }
+  t.strictSame((await update(large)).json(), failed)
+  t.equal(name(), 'Maria')
+  database.exec('PRAGMA max_page_count = 100000')
+  t.equal((await update(large)).headers.etag, '"2"')
+})
