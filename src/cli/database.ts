@@ -8,6 +8,7 @@ import { dirname } from 'node:path'
 import type { Tables } from '../store/tables.js'
 import type { Access, Io, OpenDatabase } from './command.js'
 import { CommandError, UsageError, explain, explainOldSchema } from './errors.js'
+import { loadNodeSqlite } from './node-sqlite.js'
 import { isServer, readServer, withServer } from './postgres.js'
 
 export function databaseOption (): Option {
@@ -173,14 +174,20 @@ export async function openReadOnly (file: string, io: Io): Promise<Database.Data
 
 /** @throws {CommandError} */
 export async function connect (file: string, io: Io, options: Database.Options = {}): Promise<Database.Database> {
-  const { default: Sqlite } = await import('better-sqlite3')
-  const addon = unpackAddon(io)
+  // An executable has an addon inside when its Node.js has no good node:sqlite.
+  const openFile = (io.embedded === undefined ? loadNodeSqlite() : undefined) ?? await loadBetterSqlite3(io)
   try {
-    // better-sqlite3 also takes a loaded addon; its types know only a path.
-    return new Sqlite(file, { timeout: 5000, ...options, ...addon !== undefined && { nativeBinding: addon as unknown as string } })
+    return openFile(file, { timeout: 5000, ...options })
   } catch (error) {
     throw explain(file, error as Error)
   }
+}
+
+async function loadBetterSqlite3 (io: Io): Promise<(file: string, options: Database.Options) => Database.Database> {
+  const { default: Sqlite } = await import('better-sqlite3')
+  const addon = unpackAddon(io)
+  // better-sqlite3 also takes a loaded addon; its types know only a path.
+  return (file, options) => new Sqlite(file, { ...options, ...addon !== undefined && { nativeBinding: addon as unknown as string } })
 }
 
 /** The single executable writes its addon to the temporary folder, because the system loads one from a file only. */

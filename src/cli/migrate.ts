@@ -71,10 +71,8 @@ async function openToPrint (file: string, io: Io): Promise<Database.Database> {
 
 async function onFile (name: string, handle: Database.Database, run: (target: Target) => Promise<void>): Promise<void> {
   try {
-    const [{ connectBetterSqlite3 }, { pendingScript, schemaVersion }] = await Promise.all([
-      import('../store/sqlite/better-sqlite3.js'), import('../store/sqlite/migrations.js')
-    ])
-    const connection = connectBetterSqlite3(handle)
+    const [sqlite, { pendingScript, schemaVersion }] = await Promise.all([import('../store/sqlite/store.js'), import('../store/sqlite/migrations.js')])
+    const connection = sqlite.connect(handle)
     await run({
       name, handle, version: () => schemaVersion(connection), pendingScript: () => pendingScript(connection), begin: 'BEGIN IMMEDIATE;'
     })
