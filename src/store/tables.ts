@@ -63,45 +63,107 @@ type WithDefault<Column> = ColumnType<SelectType<Column>, InsertType<Column> | u
 type Nullable<Column> = ColumnType<SelectType<Column> | null, InsertType<Column> | null, UpdateType<Column> | null>
 
 interface TablesOf<T extends Types> {
-  omnichannel_user: UserTable<T>
-  omnichannel_user_role: UserRoleTable
-  omnichannel_role_permission: RolePermissionTable
-  omnichannel_auth_token: AuthTokenTable<T>
-  omnichannel_contact: StoredContactTable<T>
-  omnichannel_contact_email: ContactEmailTable
-  omnichannel_contact_phone: ContactPhoneTable
-  omnichannel_contact_channel: StoredChannelTable<T>
-  omnichannel_room: RoomTable<T>
-  omnichannel_subscription: SubscriptionTable<T>
-  omnichannel_inquiry: InquiryTable<T>
-  omnichannel_statistic: StatisticTable<T>
-  omnichannel_idempotency_key: IdempotencyKeyTable<T>
-  omnichannel_migration: MigrationTable<T>
-}
-
-interface UserTable<T extends Types> {
-  id: string
-  username: Generated<string>
-  name: Generated<string>
-  active: WithDefault<T['boolean']>
-}
-
-interface UserRoleTable {
-  user_id: string
-  role: string
-}
-
-interface RolePermissionTable {
-  role: string
-  permission: string
-}
-
-interface AuthTokenTable<T extends Types> {
-  hashed_token: string
-  user_id: string
-  name: Generated<string>
-  created_at: WithDefault<T['time']>
-  expires_at: Nullable<T['time']>
+  omnichannel_user: {
+    id: string
+    username: Generated<string>
+    name: Generated<string>
+    active: WithDefault<T['boolean']>
+  }
+  omnichannel_user_role: {
+    user_id: string
+    role: string
+  }
+  omnichannel_role_permission: {
+    role: string
+    permission: string
+  }
+  omnichannel_auth_token: {
+    hashed_token: string
+    user_id: string
+    name: Generated<string>
+    created_at: WithDefault<T['time']>
+    expires_at: Nullable<T['time']>
+  }
+  omnichannel_contact: {
+    id: string
+    name: string
+    contact_manager: string | null
+    custom_fields: WithDefault<T['object']>
+    conflicting_fields: WithDefault<T['conflicts']>
+    unknown: WithDefault<T['boolean']>
+    pre_registration: WithDefault<T['boolean']>
+    last_chat_id: string | null
+    last_chat_at: Nullable<T['time']>
+    enabled: WithDefault<T['boolean']>
+    version: Generated<number>
+    created_at: WithDefault<T['time']>
+    updated_at: WithDefault<T['time']>
+    update_id: string | null
+  }
+  omnichannel_contact_email: {
+    contact_id: string
+    position: number
+    address: string
+  }
+  omnichannel_contact_phone: {
+    contact_id: string
+    position: number
+    phone_number: string
+  }
+  omnichannel_contact_channel: {
+    contact_id: string
+    position: number
+    name: string
+    visitor_id: string
+    source_type: SourceType
+    source_id: string | null
+    blocked: WithDefault<T['boolean']>
+    verified: WithDefault<T['boolean']>
+    verified_at: Nullable<T['time']>
+    field: string | null
+    value: string | null
+    details: WithDefault<T['object']>
+    last_chat_id: string | null
+    last_chat_at: Nullable<T['time']>
+  }
+  omnichannel_room: {
+    id: string
+    contact_id: string
+    fname: Generated<string>
+    updated_at: WithDefault<T['time']>
+  }
+  omnichannel_subscription: {
+    id: string
+    room_id: Generated<string>
+    visitor_id: string
+    name: Generated<string>
+    fname: Generated<string>
+    updated_at: WithDefault<T['time']>
+  }
+  omnichannel_inquiry: {
+    id: string
+    room_id: Generated<string>
+    visitor_id: string
+    name: Generated<string>
+    updated_at: WithDefault<T['time']>
+  }
+  omnichannel_statistic: {
+    name: string
+    value: WithDefault<T['bigint']>
+  }
+  omnichannel_idempotency_key: {
+    user_id: string
+    key: string
+    fingerprint: string
+    contact_id: string
+    version: number
+    answer: string
+    created_at: WithDefault<T['time']>
+  }
+  omnichannel_migration: {
+    id: number
+    applied_at: WithDefault<T['time']>
+  }
 }
 
 interface CustomFieldTable<T extends Types> {
@@ -111,94 +173,4 @@ interface CustomFieldTable<T extends Types> {
   visibility: Generated<string>
   required: WithDefault<T['boolean']>
   regexp: Generated<string>
-}
-
-interface StoredContactTable<T extends Types> {
-  id: string
-  name: string
-  contact_manager: string | null
-  custom_fields: WithDefault<T['object']>
-  conflicting_fields: WithDefault<T['conflicts']>
-  unknown: WithDefault<T['boolean']>
-  pre_registration: WithDefault<T['boolean']>
-  last_chat_id: string | null
-  last_chat_at: Nullable<T['time']>
-  enabled: WithDefault<T['boolean']>
-  version: Generated<number>
-  created_at: WithDefault<T['time']>
-  updated_at: WithDefault<T['time']>
-  update_id: string | null
-}
-
-interface ContactEmailTable {
-  contact_id: string
-  position: number
-  address: string
-}
-
-interface ContactPhoneTable {
-  contact_id: string
-  position: number
-  phone_number: string
-}
-
-interface StoredChannelTable<T extends Types> {
-  contact_id: string
-  position: number
-  name: string
-  visitor_id: string
-  source_type: SourceType
-  source_id: string | null
-  blocked: WithDefault<T['boolean']>
-  verified: WithDefault<T['boolean']>
-  verified_at: Nullable<T['time']>
-  field: string | null
-  value: string | null
-  details: WithDefault<T['object']>
-  last_chat_id: string | null
-  last_chat_at: Nullable<T['time']>
-}
-
-interface RoomTable<T extends Types> {
-  id: string
-  contact_id: string
-  fname: Generated<string>
-  updated_at: WithDefault<T['time']>
-}
-
-interface SubscriptionTable<T extends Types> {
-  id: string
-  room_id: Generated<string>
-  visitor_id: string
-  name: Generated<string>
-  fname: Generated<string>
-  updated_at: WithDefault<T['time']>
-}
-
-interface InquiryTable<T extends Types> {
-  id: string
-  room_id: Generated<string>
-  visitor_id: string
-  name: Generated<string>
-  updated_at: WithDefault<T['time']>
-}
-
-interface StatisticTable<T extends Types> {
-  name: string
-  value: WithDefault<T['bigint']>
-}
-
-interface IdempotencyKeyTable<T extends Types> {
-  user_id: string
-  key: string
-  fingerprint: string
-  contact_id: string
-  version: number
-  answer: string
-  created_at: WithDefault<T['time']>
-}
-
-interface MigrationTable<T extends Types> {
-  id: number
-  applied_at: WithDefault<T['time']>
 }

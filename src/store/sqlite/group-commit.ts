@@ -10,7 +10,7 @@ import type { Reply } from '../store.js'
 import type { Cache } from './cache.js'
 import { withoutBusyTimeout, type Connection, type Locking } from './connection.js'
 import { createQueue, maxBatchMs, type Job, type Queue } from './queue.js'
-import { createTransaction } from './transaction.js'
+import { Transaction } from './transaction.js'
 
 /** After an update that failed when it had written, so many updates have savepoints. */
 const SAVEPOINTS_AFTER_FAILURE = 1000
@@ -42,7 +42,7 @@ interface Batch {
 
 /** @param execute runs a query on the connection */
 export function createGroupCommit (connection: Connection, cache: Cache, execute: (query: Query) => unknown): Queue<UpdateWork> {
-  const transaction = createTransaction(connection)
+  const transaction = new Transaction(connection)
   let savepointsLeft = 0
   return createQueue(connection, runBatch)
 

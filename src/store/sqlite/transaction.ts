@@ -4,116 +4,117 @@ import { AsyncBeforeCommitError } from '../../errors.js'
 import type { HostCallback } from '../operation.js'
 import type { Connection, Locking } from './connection.js'
 
-export interface Transaction {
-  /** A host callback has run in it. */
-  readonly hostWasCalled: boolean
-  /** Fails as busy while the host has a statement open on the handle. */
-  begin: (locking: Locking) => void
-  /** Sets a savepoint, to which {@link undoUpdate} goes back. */
-  beginUpdate: (callsHost: boolean) => void
-  endUpdate: () => void
-  /** Returns whether the savepoint was there. */
-  undoUpdate: () => boolean
-  callHost: (callback: HostCallback) => void
-  /** What a host callback committed when it ended the transaction: the updates before it, and the update that it belongs to. */
-  findCommitted: () => { others: boolean, last: boolean }
-  commit: () => void
-  rollBack: () => void
-  /** To be called after each transaction, also when it could not begin. */
-  cleanUp: () => void
-}
-
-export function createTransaction (connection: Connection): Transaction {
-  let hostWasCalled = false
+/** One object for all transactions of a connection, one after the other. */
+export class Transaction {
+  hostWasCalled = false
   /** A host callback has left an iterator open. It must not stop the queue. */
-  let hasOrphanedIterator = false
+  private hasOrphanedIterator = false
   // `temp.user_version` tells what a host callback committed: COMMIT keeps what was written to it, and ROLLBACK does not. Our own tables
   // may be locked by another process at that moment.
-  let [markBefore, lastMark] = [0, 0]
+  private markBefore = 0
+  private lastMark = 0
 
-  function readMark (): number {
-    const [mark] = connection.get('PRAGMA temp.user_version') as [number]
-    return mark
-  }
+  constructor (private readonly connection: Connection) {}
 
-  function writeMark (): void {
-    lastMark = (lastMark + 1) % 2 ** 31
-    connection.exec(`PRAGMA temp.user_version = ${lastMark}`)
-  }
-
-  /** Runs what must not wait until an iterator is closed. */
-  function runDespiteIterators (run: () => void): void {
+  /** Fails as busy while the host has an iterator open on the handle. */
+  begin ({ isWal, hasAttached }: Locking): void {
+    const { connection } = this
+    this.hostWasCalled = false
+    // BEGIN EXCLUSIVE waits for readers now, so that COMMIT never does. It would lock what is attached, too.
+    const command = isWal || hasAttached ? 'BEGIN' : 'BEGIN EXCLUSIVE'
     try {
-      run()
+      connection.begin(command)
+      this.hasOrphanedIterator = false
     } catch (error) {
-      if (!connection.isBusy(error)) throw error
-      hasOrphanedIterator = true
+      if (!(this.hasOrphanedIterator && connection.isBusy(error))) throw error
       connection.ignoreIterators(true)
-      run()
+      // Fails as busy while a statement that writes is open. Our ROLLBACK would undo what it wrote.
+      connection.exec('SAVEPOINT omnichannel_begin; RELEASE omnichannel_begin')
+      connection.begin(command)
     }
   }
 
-  return {
-    get hostWasCalled () { return hostWasCalled },
-    begin: ({ isWal, hasAttached }) => {
-      hostWasCalled = false
-      // BEGIN EXCLUSIVE waits for readers now, so that COMMIT never does. It would lock what is attached, too.
-      const command = isWal || hasAttached ? 'BEGIN' : 'BEGIN EXCLUSIVE'
-      try {
-        connection.begin(command)
-        hasOrphanedIterator = false
-      } catch (error) {
-        if (!(hasOrphanedIterator && connection.isBusy(error))) throw error
-        connection.ignoreIterators(true)
-        // Fails as busy while a statement that writes is open. Our ROLLBACK would undo what it wrote.
-        connection.exec('SAVEPOINT omnichannel_begin; RELEASE omnichannel_begin')
-        connection.begin(command)
-      }
-    },
-    beginUpdate: (callsHost) => {
-      if (callsHost) {
-        if (!hostWasCalled) markBefore = lastMark = readMark()
-        hostWasCalled = true
-        writeMark()
-      }
-      connection.run('SAVEPOINT omnichannel_update')
-    },
-    endUpdate: () => { connection.run('RELEASE omnichannel_update') },
-    undoUpdate: () => {
-      try {
-        runDespiteIterators(() => connection.run('ROLLBACK TO omnichannel_update'))
-        connection.run('RELEASE omnichannel_update')
-        return true
-      } catch {
-        return false
-      }
-    },
-    callHost: ({ call }) => {
-      writeMark()
-      connection.run('SAVEPOINT omnichannel_before_commit')
-      const result = call(connection.native as never)
-      if (result instanceof Promise) {
-        // Its rejection must not end the process.
-        result.catch(() => undefined)
-        throw new AsyncBeforeCommitError()
-      }
-      try {
-        connection.run('RELEASE omnichannel_before_commit')
-      } catch (error) {
-        throw new Error(`beforeCommit has ${connection.isBusy(error) ? 'left an iterator open' : 'ended the transaction'}`, { cause: error })
-      }
-    },
-    findCommitted: () => {
-      const mark = readMark()
-      return { others: mark !== markBefore, last: mark === lastMark }
-    },
-    commit: () => { connection.run('COMMIT') },
-    rollBack: () => {
-      if (connection.inTransaction) runDespiteIterators(() => connection.run('ROLLBACK'))
-    },
-    cleanUp: () => {
-      connection.ignoreIterators(false)
-      hasOrphanedIterator ||= hostWasCalled && connection.hasSilentIterator()
+  /** Sets the savepoint of an update. */
+  beginUpdate (callsHost: boolean): void {
+    if (callsHost) {
+      if (!this.hostWasCalled) this.markBefore = this.lastMark = this.readMark()
+      this.hostWasCalled = true
+      this.writeMark()
+    }
+    this.connection.run('SAVEPOINT omnichannel_update')
+  }
+
+  endUpdate (): void {
+    this.connection.run('RELEASE omnichannel_update')
+  }
+
+  /** Returns whether the savepoint was there. */
+  undoUpdate (): boolean {
+    try {
+      this.runDespiteIterators('ROLLBACK TO omnichannel_update')
+      this.endUpdate()
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  callHost ({ call }: HostCallback): void {
+    const { connection } = this
+    this.writeMark()
+    connection.run('SAVEPOINT omnichannel_before_commit')
+    const result = call(connection.native as never)
+    if (result instanceof Promise) {
+      // Its rejection must not end the process.
+      result.catch(() => undefined)
+      throw new AsyncBeforeCommitError()
+    }
+    try {
+      connection.run('RELEASE omnichannel_before_commit')
+    } catch (error) {
+      throw new Error(`beforeCommit has ${connection.isBusy(error) ? 'left an iterator open' : 'ended the transaction'}`, { cause: error })
+    }
+  }
+
+  /** After a host callback has ended the transaction: whether it committed its own update, and the updates before it. */
+  findCommitted (): { last: boolean, others: boolean } {
+    const mark = this.readMark()
+    return { last: mark === this.lastMark, others: mark !== this.markBefore }
+  }
+
+  commit (): void {
+    this.connection.run('COMMIT')
+  }
+
+  rollBack (): void {
+    if (this.connection.inTransaction) this.runDespiteIterators('ROLLBACK')
+  }
+
+  /** To be called after each transaction, also when it could not begin. */
+  cleanUp (): void {
+    this.connection.ignoreIterators(false)
+    this.hasOrphanedIterator ||= this.hostWasCalled && this.connection.hasSilentIterator()
+  }
+
+  private readMark (): number {
+    const [mark] = this.connection.get('PRAGMA temp.user_version') as [number]
+    return mark
+  }
+
+  private writeMark (): void {
+    this.lastMark = (this.lastMark + 1) % 2 ** 31
+    this.connection.exec(`PRAGMA temp.user_version = ${this.lastMark}`)
+  }
+
+  /** Runs a command that must not wait until an iterator is closed. */
+  private runDespiteIterators (command: string): void {
+    try {
+      this.connection.run(command)
+    } catch (error) {
+      if (!this.connection.isBusy(error)) throw error
+      this.hasOrphanedIterator = true
+      this.connection.ignoreIterators(true)
+      this.connection.run(command)
     }
   }
 }
