@@ -1,6 +1,8 @@
 // node:sqlite with the calls of better-sqlite3 that the commands use, so that neither has to be installed where Node.js has a good one.
 
 import type Database from 'better-sqlite3'
+import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { isOpenDatabase, type NodeSqliteDatabase, type NodeSqliteStatement } from '../store/sqlite/handle.js'
 
 interface NodeSqlite {
@@ -65,7 +67,11 @@ function createOpen ({ DatabaseSync, backup }: NodeSqlite): Open {
       return backup(this, file, { rate: 1000, progress })
     }
   }
-  return (file, { readonly = false, timeout = 0 }) => withCode(() => new File(file, { readOnly: readonly, timeout })) as unknown as Database.Database
+  return (file, { readonly = false, timeout = 0 }) => {
+    if (!existsSync(dirname(file))) throw new TypeError('Cannot open database because the directory does not exist')
+    const database = withCode(() => new File(file, { readOnly: readonly, timeout }))
+    return Object.assign(database, { name: file }) as unknown as Database.Database
+  }
 }
 
 /** Adds `raw`, `pluck` and `reader`, and takes parameters in arrays. */
