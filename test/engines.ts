@@ -4,21 +4,30 @@ import Database from 'better-sqlite3'
 import tap, { type Test } from 'tap'
 import { isAvailable } from './postgres-server.js'
 import type { Opened } from './database.js'
+import { DatabaseSync, skip } from './node-sqlite.js'
 import { openSchema, type PoolSettings } from './postgres.js'
 import { openSqlite } from './sqlite.js'
 
 /** How each engine opens an empty database. */
 const openers = {
   sqlite: async (): Promise<Opened> => openSqlite(new Database(':memory:')),
+  'node-sqlite': async (): Promise<Opened> => openSqlite(new DatabaseSync(':memory:')),
   postgres: async (pool?: PoolSettings): Promise<Opened> => await openSchema(pool)
 }
 
 export type Engine = keyof typeof openers
 
-export const engines = (Object.keys(openers) as Engine[]).filter((engine) => engine !== 'postgres' || isAvailable)
+const missing: Partial<Record<Engine, boolean>> = { 'node-sqlite': skip !== false, postgres: !isAvailable }
+
+export const engines = (Object.keys(openers) as Engine[]).filter((engine) => missing[engine] !== true)
 
 export function engineOf (t: Test): Engine {
   return (t.context as { engine?: Engine }).engine ?? 'sqlite'
+}
+
+/** Whose SQL and types the engine has. */
+export function dialectOf (t: Test): 'sqlite' | 'postgres' {
+  return engineOf(t) === 'postgres' ? 'postgres' : 'sqlite'
 }
 
 /** An empty database of the engine that the test runs on. */

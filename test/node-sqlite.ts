@@ -3,7 +3,10 @@
 import { isOpenDatabase, type NodeSqliteDatabase, type NodeSqliteStatement } from '../src/store/sqlite/handle.js'
 
 export interface Handle extends NodeSqliteDatabase {
-  prepare (sql: string): NodeSqliteStatement & { iterate: (...values: unknown[]) => Iterator<unknown> }
+  prepare (sql: string): NodeSqliteStatement & {
+    iterate: (...values: unknown[]) => Iterator<unknown>
+    setAllowBareNamedParameters: (enabled: boolean) => unknown
+  }
   close (): void
 }
 

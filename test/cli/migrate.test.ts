@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { fill } from '../build.js'
 import type { Db } from '../database.js'
-import t, { engineOf, sqlite } from '../engines.js'
+import t, { dialectOf, sqlite } from '../engines.js'
 import { openSchema } from '../postgres.js'
 import { sqliteDb } from '../sqlite.js'
 import { cli } from './io.js'
@@ -21,9 +21,9 @@ interface Opened {
 
 /** A database as an earlier version of the package left it; 0 for an empty one. */
 async function open (t: Test, version: number): Promise<Opened> {
-  const opened = engineOf(t) === 'sqlite' ? openFile(t) : await openServer(t)
-  for (let id = engineOf(t) === 'sqlite' ? 1 : 2; id <= version; id++) {
-    await opened.db.exec(readFileSync(`src/store/migrations/${engineOf(t)}/00000${id}.sql`, 'utf8'))
+  const opened = dialectOf(t) === 'sqlite' ? openFile(t) : await openServer(t)
+  for (let id = dialectOf(t) === 'sqlite' ? 1 : 2; id <= version; id++) {
+    await opened.db.exec(readFileSync(`src/store/migrations/${dialectOf(t)}/00000${id}.sql`, 'utf8'))
     await opened.db.exec(`INSERT INTO omnichannel_migration (id) VALUES (${id})`)
   }
   return opened
@@ -52,7 +52,7 @@ async function stateOf (t: Test, db: Db): Promise<unknown> {
   if (!(await db.tables()).includes('omnichannel_migration')) return undefined
   const recorded = await db.column('SELECT id FROM omnichannel_migration ORDER BY 1')
   const granted = await db.rows('SELECT role, permission FROM omnichannel_role_permission ORDER BY 1, 2')
-  if (engineOf(t) === 'sqlite') return { recorded, granted, schema: await db.rows('SELECT type, name, sql FROM sqlite_schema ORDER BY name') }
+  if (dialectOf(t) === 'sqlite') return { recorded, granted, schema: await db.rows('SELECT type, name, sql FROM sqlite_schema ORDER BY name') }
   const schema = (await db.value<string>('SELECT current_schema()'))!
   const sql = [
     `SELECT table_name, column_name, ordinal_position, data_type, column_default, is_nullable FROM information_schema.columns
@@ -71,7 +71,7 @@ async function stateOf (t: Test, db: Db): Promise<unknown> {
 for (const version of [0, 1, 2]) {
   t.test(`migrate, version ${version}: comes up to date once, keeps its rows, and says from which to which`, async (t) => {
     const { name, shown, db } = await open(t, version)
-    const from = engineOf(t) === 'postgres' && version === 1 ? 0 : version
+    const from = dialectOf(t) === 'postgres' && version === 1 ? 0 : version
     if (version === 2) await fill(db)
     const migrate = async () => await cli(['migrate', '--database', name])
     t.strictSame(await migrate(), { code: 0, out: `Migrated ${shown} from schema version ${from} to 3\n`, err: '' })
@@ -84,7 +84,7 @@ for (const version of [0, 1, 2]) {
 
   t.test(`migrate --print, version ${version}: changes nothing, and its script does what migrate does`, async (t) => {
     const [printed, migrated] = [await open(t, version), await open(t, version)]
-    const file = engineOf(t) === 'sqlite' ? readFileSync(printed.name) : undefined
+    const file = dialectOf(t) === 'sqlite' ? readFileSync(printed.name) : undefined
     const before = await stateOf(t, printed.db)
     const { code, out, err } = await cli(['migrate', '--print', '--database', printed.name])
     t.strictSame({ code, err }, { code: 0, err: '' })

@@ -60,7 +60,7 @@ let going = signal()
 let entered = signal()
 const points: Record<string, Point> = {
   'in the queue, behind a transaction of the host': {
-    engines: ['sqlite'], setup: known, calls: 0,
+    engines: ['sqlite', 'node-sqlite'], setup: known, calls: 0,
     reach: async ({ db }) => {
       await turns(5)
       return async () => { await db.exec('COMMIT') }

@@ -8,6 +8,7 @@ import omnichannelContacts from '../../src/index.js'
 import { allRows, as, fill, path } from '../build.js'
 import t, { engineOf } from '../engines.js'
 import { openSchema } from '../postgres.js'
+import { DatabaseSync } from '../node-sqlite.js'
 import { sqliteDb } from '../sqlite.js'
 import { body, sound } from './generated-bodies.js'
 import { predictWith } from './reference-headers.js'
@@ -105,9 +106,8 @@ t.test('generated sequences: the answers and the rows of the reference', async (
       }
       return { app, db: schema.db, close }
     }
-    const database = new Database(file)
-    database.pragma('journal_mode = WAL')
-    database.pragma('synchronous = OFF')
+    const database = engineOf(t) === 'node-sqlite' ? new DatabaseSync(file) : new Database(file)
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF')
     const app = fastify()
     await app.register(omnichannelContacts, { database, idempotencyWindow: window })
     const close = async (): Promise<void> => {

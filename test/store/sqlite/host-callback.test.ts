@@ -179,7 +179,7 @@ for (const [end, status] of [['COMMIT', 200], ['ROLLBACK', 500], ['ROLLBACK TO o
     const file = `${t.testdir()}/contacts.db`
     const other = new Database(file)
     t.teardown(() => { other.close() })
-    const { update, database, called, left } = await observe(t, {
+    const { update, database, called, leftovers } = await observe(t, {
       database: new Database(file), host,
       beforeCommit: ({ contact }, handle: Handle) => {
         handle.prepare('INSERT INTO journal VALUES (?)').run(contact.name)
@@ -198,6 +198,6 @@ for (const [end, status] of [['COMMIT', 200], ['ROLLBACK', 500], ['ROLLBACK TO o
       ['blank', isFirstBefore ? 'First and more' : 'First', 3], ['maria', status === 200 ? 'Last and more' : 'Maria and more', status === 200 ? 3 : 2]
     ])
     t.strictSame(database.prepare('SELECT name FROM journal ORDER BY name').pluck().all(), status === 200 ? ['First', 'Last'] : ['First'])
-    t.strictSame([called.length, await left()], [isFirstBefore ? 2 : 3, {}])
+    t.strictSame([called.length, await leftovers()], [isFirstBefore ? 2 : 3, {}])
   })
 }

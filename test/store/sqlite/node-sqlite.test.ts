@@ -8,6 +8,7 @@ import t, { type Test } from 'tap'
 import omnichannelContacts, { type ContactUpdatedEvent, type OmnichannelContactsOptions } from '../../../src/index.js'
 import { as, fill, path } from '../../build.js'
 import { DatabaseSync, skip, type Handle } from '../../node-sqlite.js'
+import { sqliteDb } from '../../sqlite.js'
 import { turns } from '../../waiting.js'
 
 const failed = { success: false, error: 'Internal server error' }
@@ -26,9 +27,20 @@ async function build (t: Test, { file = ':memory:', handle, ...options }: Setup 
     if (database.isOpen) database.close()
   })
   await app.register(omnichannelContacts, { database, ...options })
-  fill(database as never)
+  await fill(sqliteDb(withUsualRows(database)))
   const update = async (payload: object, headers = as('ann')) => await app.inject({ method: 'POST', url: path, headers, payload })
   return { database, update, name: () => one(database, "SELECT name FROM omnichannel_contact WHERE id = 'maria'") }
+}
+
+/** The handle as tests read it, whatever its own defaults are. */
+function withUsualRows (database: Handle): Parameters<typeof sqliteDb>[0] {
+  const prepare = (sql: string) => {
+    const statement = database.prepare(sql)
+    statement.setReturnArrays(false)
+    statement.setAllowBareNamedParameters(true)
+    return statement
+  }
+  return { prepare, exec: (sql) => database.exec(sql), close: () => { database.close() } }
 }
 
 /** The first cell, whatever the handle's own defaults are. */
