@@ -1,5 +1,6 @@
-// Makes dist/fastify-omnichannel-contacts, one executable for this platform: Node itself with the bundled program,
-// the SQLite addon and the files of the documentation page inside. The licences of what is inside go beside it.
+// Makes dist/fastify-omnichannel-contacts, one executable for this platform: Node itself with the bundled program and the files of the
+// documentation page inside, and with the addon of better-sqlite3 where this Node lacks a good node:sqlite. The licences of what is inside
+// go beside it.
 // https://nodejs.org/docs/latest-v20.x/api/single-executable-applications.html
 //
 // node scripts/build-binary.js [FILE]
@@ -11,6 +12,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bundle } from './bundle.js'
+import { hasNodeSqlite } from './has-node-sqlite.js'
 import { packDocumentation } from './pack-documentation.js'
 import { licensesOf, ofNode } from './licenses.js'
 
@@ -23,12 +25,9 @@ const executable = process.argv[2] ?? join(here, '..', 'dist', `fastify-omnichan
 const scratch = mkdtempSync(join(tmpdir(), 'build-binary-'))
 try {
   const main = join(scratch, 'main.cjs')
-  const metafile = await bundle({ entryPoints: [join(here, '../src/cli/main.ts')], outfile: main, format: 'cjs' })
+  const external = hasNodeSqlite() ? ['better-sqlite3'] : []
+  const metafile = await bundle({ entryPoints: [join(here, '../src/cli/main.ts')], outfile: main, format: 'cjs', external })
   const pages = join(scratch, 'documentation')
-  // Built here, or from better-sqlite3 13 on shipped ready.
-  const sqlite = dirname(require.resolve('better-sqlite3/package.json'))
-  const addon = ['build/Release/better_sqlite3.node', `prebuilds/${process.platform}-${process.arch}.node`]
-    .map((file) => join(sqlite, file)).find(existsSync)
   const blob = join(scratch, 'program.blob')
   const config = join(scratch, 'config.json')
   writeFileSync(config, JSON.stringify({
@@ -37,7 +36,7 @@ try {
     disableExperimentalSEAWarning: true,
     useCodeCache: true,
     assets: {
-      'better_sqlite3.node': addon,
+      ...!hasNodeSqlite() && { 'better_sqlite3.node': findAddon() },
       ...Object.fromEntries(packDocumentation(pages).map((name) => [`documentation/${name}`, join(pages, name)]))
     }
   }))
@@ -58,6 +57,13 @@ try {
   rmSync(scratch, { recursive: true, force: true })
 }
 console.log(executable)
+
+// Built here, or from better-sqlite3 13 on shipped ready.
+function findAddon() {
+  const sqlite = dirname(require.resolve('better-sqlite3/package.json'))
+  return ['build/Release/better_sqlite3.node', `prebuilds/${process.platform}-${process.arch}.node`]
+    .map((file) => join(sqlite, file)).find(existsSync)
+}
 
 // These tools warn about much that is harmless; when one fails, the error holds all that it wrote.
 function quietly(file, args) {

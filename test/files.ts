@@ -5,29 +5,36 @@ import type { Test } from 'tap'
 import type { Db } from './database.js'
 import { sqliteDb } from './sqlite.js'
 
-/** Opens a file, or a database in memory, for as long as the test runs. */
-export function openFile (t: Test, file = ':memory:', options: Database.Options = {}): Database.Database {
-  const database = new Database(file, options)
-  t.teardown(() => { database.close() })
-  return database
-}
+type Open = (file: string, options: Database.Options) => Database.Database
 
-/** Opens a file only to look at it. */
-export function lookInto<Result> (file: string, look: (database: Database.Database) => Result): Result {
-  const database = new Database(file)
-  try {
-    return look(database)
-  } finally {
-    database.close()
+/** What tests do with files, by what opens them. */
+export function filesOf (open: Open) {
+  return {
+    /** Opens a file, or a database in memory, for as long as the test runs. */
+    openFile: (t: Test, file = ':memory:', options: Database.Options = {}): Database.Database => {
+      const database = open(file, options)
+      t.teardown(() => { database.close() })
+      return database
+    },
+    /** Opens a file only to look at it. */
+    lookInto: <Result>(file: string, look: (database: Database.Database) => Result): Result => {
+      const database = open(file, {})
+      try {
+        return look(database)
+      } finally {
+        database.close()
+      }
+    },
+    /** The same with the interface that tests use for all engines. */
+    inFile: async <Result>(file: string, work: (db: Db) => Promise<Result>): Promise<Result> => {
+      const database = open(file, {})
+      try {
+        return await work(sqliteDb(database))
+      } finally {
+        database.close()
+      }
+    }
   }
 }
 
-/** The same with the interface that tests use for all engines. */
-export async function inFile<Result> (file: string, work: (db: Db) => Promise<Result>): Promise<Result> {
-  const database = new Database(file)
-  try {
-    return await work(sqliteDb(database))
-  } finally {
-    database.close()
-  }
-}
+export const { openFile, lookInto, inFile } = filesOf((file, options) => new Database(file, options))

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { getAsset, isSea } from 'node:sea'
+import { loadNodeSqlite } from './node-sqlite.js'
 import { run } from './program.js'
 
 const embedded = {
@@ -36,6 +37,6 @@ function readAsset (name: string): Buffer {
   return isSea() ? Buffer.from(getAsset(file)) : readFileSync(new URL(file, import.meta.url))
 }
 
-const io = Object.assign(process, { readAsset, ...isSea() && { embedded } })
+const io = Object.assign(process, { readAsset, ...isSea() && loadNodeSqlite() === undefined && { embedded } })
 // The executable needs CommonJS, which has no top-level await.
 void run(process.argv.slice(2), io).then((code) => { process.exitCode = code })

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { program } from '../children.js'
 import { allRows, as, fill, path } from '../build.js'
 import { cli, serve, start as startCommand } from './io.js'
-import { inFile, lookInto, openFile } from '../files.js'
+import { inFile, lookInto, openFile } from './files.js'
 import { sqliteDb } from '../sqlite.js'
 
 async function start (t: Test, { large = false } = {}) {

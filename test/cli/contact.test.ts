@@ -5,7 +5,7 @@ import { byEmail, byPhone, page } from '../../src/cli/find-contacts.js'
 import type { Tables } from '../../src/store/tables.js'
 import { fill } from '../build.js'
 import { cli } from './io.js'
-import { openFile } from '../files.js'
+import { openFile } from './files.js'
 import { sqliteDb } from '../sqlite.js'
 
 async function start (t: Test) {

@@ -1,6 +1,5 @@
 // A database file is moved to a server: all of it, or nothing.
 
-import Database from 'better-sqlite3'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
@@ -11,12 +10,13 @@ import { allRows, fill } from '../build.js'
 import { postgres as t } from '../engines.js'
 import { openSchema, postgresHost } from '../postgres.js'
 import { sqliteDb } from '../sqlite.js'
+import { openDatabase } from './files.js'
 import { cli, start } from './io.js'
 
 async function open (t: Test) {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'adam', '--database', file])
-  const source = new Database(file)
+  const source = openDatabase(file)
   await fill(sqliteDb(source))
   source.exec(`
     UPDATE omnichannel_contact SET name = 'a' || char(0) || 'b', custom_fields = '{ "a" : 1e400 }', update_id = '00ff' WHERE id = 'maria';

@@ -5,7 +5,7 @@ import t from 'tap'
 import { allRows, fill } from '../build.js'
 import { cli, serve } from './io.js'
 import { readCurl } from './printed-curl.js'
-import { openFile } from '../files.js'
+import { openFile } from './files.js'
 import { sqliteDb } from '../sqlite.js'
 
 const paste = async (printed: string) => await readCurl(printed).send()

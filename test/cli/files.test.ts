@@ -5,7 +5,7 @@ import { copyFileSync, existsSync, readFileSync, readdirSync, statSync, writeFil
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { allRows, fill } from '../build.js'
-import { inFile, lookInto, openFile } from '../files.js'
+import { inFile, lookInto, openFile } from './files.js'
 import { cli, serve } from './io.js'
 
 const contact = '{"_id":"c1","name":"Contact"}\n'

@@ -1,9 +1,8 @@
-import Database from 'better-sqlite3'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { longestLine } from '../../src/cli/import/lines.js'
-import { lookInto } from '../files.js'
+import { lookInto, openDatabase } from './files.js'
 import { cli, type Setup } from './io.js'
 
 const good = (id: string | number) => `{"_id":"${id}","name":"Contact ${id}"}\n`
@@ -160,7 +159,7 @@ t.test('wrong settings: a sentence, and no new database', async (t) => {
 t.test('a database that refuses: the file is undone even where bad lines are skipped', async (t) => {
   const { run, ids, file } = start(t, good(1) + good('evil'))
   await cli(['user', 'add', 'ann', '--database', file])
-  const database = new Database(file)
+  const database = openDatabase(file)
   database.exec("CREATE TRIGGER no BEFORE INSERT ON omnichannel_contact WHEN new.id = 'evil' BEGIN SELECT raise(ABORT, 'not this one'); END")
   t.match(await run(['--on-error', 'skip']), { code: 1, err: /line 2: not this one; nothing of this file was imported\n$/ })
   t.strictSame(ids(), [])

@@ -1,6 +1,5 @@
 // Where an import reads from: a named pipe, a folder that is stdin, an input that waits.
 
-import Database from 'better-sqlite3'
 import { execFileSync, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { closeSync, existsSync, openSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'
@@ -10,7 +9,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
 import { withInterruption, type Io } from '../../src/cli/command.js'
 import { program } from '../children.js'
-import { lookInto, openFile } from '../files.js'
+import { lookInto, openDatabase, openFile } from './files.js'
 import { cli, start } from './io.js'
 
 const good = (id: number) => `{"_id":"c${id}","name":"Contact ${id}"}\n`
@@ -89,7 +88,7 @@ t.test('stdin that is a file: as that file', async (t) => {
 t.test('--batch, and an input that waits: others can write meanwhile', async (t) => {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
-  const other = new Database(file, { timeout: 0 })
+  const other = openDatabase(file, { timeout: 0 })
   t.teardown(() => { other.close() })
   const count = other.prepare('SELECT count(*) FROM omnichannel_contact').pluck()
   const stdin = new Readable({ read: () => undefined })

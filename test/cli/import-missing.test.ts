@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { lookInto } from '../files.js'
+import { lookInto } from './files.js'
 import { cli } from './io.js'
 
 const line = (id: string) => `{"_id":"${id}","name":"${id}"}\n`

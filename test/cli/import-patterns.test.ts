@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import t from 'tap'
-import { lookInto } from '../files.js'
+import { lookInto } from './files.js'
 import { cli } from './io.js'
 
 const scenarios: Array<[pattern: string, problem?: string]> = [

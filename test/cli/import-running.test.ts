@@ -1,6 +1,5 @@
 // What an import does to others, and others to it, while it runs.
 
-import Database from 'better-sqlite3'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -8,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
 import { build } from '../build.js'
 import { cli, start } from './io.js'
-import { lookInto, openFile } from '../files.js'
+import { lookInto, openDatabase, openFile } from './files.js'
 
 const good = (id: number) => `{"_id":"c${id}","name":"Contact ${id}"}\n`
 
@@ -38,7 +37,7 @@ async function until (isSo: () => boolean): Promise<void> {
 t.test('--batch: a running server writes in between, whatever the size', async (t) => {
   for (const batch of ['1', '1000']) {
     const file = join(t.testdir(), 'a.db')
-    const database = new Database(file)
+    const database = openDatabase(file)
     database.pragma('journal_mode = WAL')
     const { update } = await build(t, { database, lockTimeout: 2000 })
     const rows = database.prepare('SELECT count(*) FROM omnichannel_contact').pluck()

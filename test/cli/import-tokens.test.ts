@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { lookInto } from '../files.js'
+import { lookInto } from './files.js'
 import { cli } from './io.js'
 
 function start (t: Test) {

@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { cli } from './io.js'
-import { openFile } from '../files.js'
+import { openFile } from './files.js'
 
 const values: Array<[written: string, stored: string]> = [
   ['{"$numberInt":"-42"}', '-42'],

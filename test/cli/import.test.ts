@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { allRows } from '../build.js'
-import { inFile, lookInto } from '../files.js'
+import { inFile, lookInto } from './files.js'
 import { cli } from './io.js'
 
 const fixtures = 'test/fixtures/export'

@@ -1,6 +1,5 @@
 // A database is brought up to date from the command line, or by the SQL that the command prints.
 
-import Database from 'better-sqlite3'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,6 +9,7 @@ import type { Db } from '../database.js'
 import t, { dialectOf, sqlite } from '../engines.js'
 import { openSchema } from '../postgres.js'
 import { sqliteDb } from '../sqlite.js'
+import { openDatabase } from './files.js'
 import { cli } from './io.js'
 
 interface Opened {
@@ -36,7 +36,7 @@ let files = 0
 function openFile (t: Test): Opened {
   const folder = existsSync(t.testdirName) ? t.testdirName : t.testdir()
   const name = join(folder, `${++files}.db`)
-  const database = new Database(name)
+  const database = openDatabase(name)
   t.teardown(() => { database.close() })
   return { name, shown: name, db: sqliteDb(database) }
 }
@@ -108,7 +108,7 @@ sqlite.test('no file yet: migrate makes it, --print only prints', async (t) => {
   t.equal(code, 0)
   t.strictSame(readdirSync(t.testdirName), [])
   t.strictSame(await cli(['migrate', '--database', file]), { code: 0, out: `Migrated ${file} from schema version 0 to 3\n`, err: '' })
-  const [migrated, printed] = [new Database(file), new Database(':memory:')]
+  const [migrated, printed] = [openDatabase(file), openDatabase(':memory:')]
   t.teardown(() => { migrated.close(); printed.close() })
   printed.exec(out)
   t.strictSame(await stateOf(t, sqliteDb(printed)), await stateOf(t, sqliteDb(migrated)))

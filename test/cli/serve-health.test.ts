@@ -1,6 +1,5 @@
 // GET /health: whether updates can be answered, and why not.
 
-import Database from 'better-sqlite3'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, closeSync, mkdtempSync, openSync, rmSync, rmdirSync, writeSync } from 'node:fs'
@@ -11,7 +10,7 @@ import t, { type Test } from 'tap'
 import { as, fill, path } from '../build.js'
 import { program } from '../children.js'
 import { postgres } from '../engines.js'
-import { openFile } from '../files.js'
+import { openDatabase, openFile } from './files.js'
 import { openSchema } from '../postgres.js'
 import { serve } from './io.js'
 import { sqliteDb } from '../sqlite.js'
@@ -144,7 +143,7 @@ t.test('a database file that others can read: is warned about, once', { skip: pr
   const folder = t.testdir()
   for (const [mode, count] of [[0o600, 0], [0o640, 1], [0o604, 1], [0o622, 1]] as const) {
     const file = join(folder, `${mode}.db`)
-    new Database(file).close()
+    openDatabase(file).close()
     chmodSync(file, mode)
     const { err, stop } = await serve(t, ['--database', file])
     await stop()

@@ -7,7 +7,7 @@ import t from 'tap'
 import { createProgram } from '../../src/cli/program.js'
 import { as, fill, path } from '../build.js'
 import { cli, serve } from './io.js'
-import { lookInto, openFile } from '../files.js'
+import { lookInto, openFile } from './files.js'
 import { sqliteDb } from '../sqlite.js'
 
 const update = async (url: string, body: unknown, headers = as('ann')) => await fetch(url + path, {

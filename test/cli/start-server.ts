@@ -1,6 +1,5 @@
 // The server of `serve` itself, with settings that the command line does not have.
 
-import Database from 'better-sqlite3'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { Writable } from 'node:stream'
@@ -8,6 +7,7 @@ import type { Test } from 'tap'
 import { createServer, timeouts, type ServerSettings } from '../../src/cli/serve/server.js'
 import { fill } from '../build.js'
 import { sqliteDb } from '../sqlite.js'
+import { openDatabase } from './files.js'
 import { readAsset } from './io.js'
 
 interface Setup extends Partial<ServerSettings> {
@@ -16,7 +16,7 @@ interface Setup extends Partial<ServerSettings> {
 
 /** Listens on a free port, on a database of the test's world. */
 export async function startServer (t: Test, { times = {}, ...settings }: Setup = {}) {
-  const database = new Database(':memory:')
+  const database = openDatabase(':memory:')
   const stderr = new Writable({ write: (_chunk, _encoding, done) => { done() } })
   const app = await createServer(
     { handle: database, ping: async () => await Promise.resolve(database.prepare('SELECT 1').get()) },

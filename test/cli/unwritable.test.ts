@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { program } from '../children.js'
 import { cli, serve } from './io.js'
-import { lookInto, openFile } from '../files.js'
+import { lookInto, openFile } from './files.js'
 
 // Permissions bind root only when it has given up the capability to ignore them.
 const [starter, ...starterArguments] = process.geteuid?.() === 0 ? ['setpriv', '--bounding-set=-dac_override', process.execPath] : [process.execPath]

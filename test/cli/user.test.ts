@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { hashToken } from '../../src/index.js'
 import { allRows, path } from '../build.js'
 import { cli, serve } from './io.js'
-import { inFile, lookInto, openFile } from '../files.js'
+import { inFile, lookInto, openFile } from './files.js'
 
 function start (t: Test) {
   const file = join(t.testdir(), 'users.db')
