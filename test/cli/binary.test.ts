@@ -2,14 +2,17 @@
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import '../children.js'
+import { skip } from '../node-sqlite.js'
 import { waitForCurl } from './printed-curl.js'
 
 const run = promisify(execFile)
+/** Where this Node.js has a good node:sqlite, the executable has no addon. */
+const hasAddon = skip !== false
 const name = process.platform === 'win32' ? 'omnichannel.exe' : 'omnichannel'
 
 t.test('one binary', async (t) => {
@@ -45,7 +48,14 @@ t.test('one binary', async (t) => {
     t.strictSame(readdirSync(env.TMPDIR), [], 'the addon is gone')
   })
 
-  await t.test('a temporary folder that is mounted noexec, or is none: one sentence', async (t) => {
+  await t.test('without an addon inside: needs no temporary folder', { skip: hasAddon }, async (t) => {
+    const options = { cwd: join(folder, 'empty'), env: { ...env, TMPDIR: '/nowhere' } }
+    await run(alone, ['user', 'add', 'ann', '--role', 'admin', '--database', 'new.db'], options)
+    t.match((await run(alone, ['user', 'list', '--database', 'new.db'], options)).stdout, 'ann')
+    rmSync(join(folder, 'empty', 'new.db'))
+  })
+
+  await t.test('a temporary folder that is mounted noexec, or is none: one sentence', { skip: !hasAddon }, async (t) => {
     const start = async (tmp: string) => await run(alone, ['serve', '--database', 'new.db'], { cwd: join(folder, 'empty'), env: { ...env, TMPDIR: tmp } })
     const refused = (tmp: string, reason: RegExp) => ({
       code: 1, stdout: '', stderr: new RegExp(`^The SQLite addon cannot be loaded from the temporary folder ${tmp.replace(/\W/g, '\\$&')} \\(.*${reason.source}.*\\): name another in the variable TMPDIR\n$`)
