@@ -28,12 +28,13 @@ export function connectNodeSqlite (database: NodeSqliteDatabase): Connection {
 
   /** VACUUM INTO NULL always fails. While a statement is open, it says so. */
   function isIterating (): boolean {
+    let reason = ''
     try {
       run('VACUUM INTO NULL')
     } catch (error) {
-      return (error as Error).message.includes('SQL statements in progress')
+      reason = (error as Error).message
     }
-    return false
+    return reason.includes('SQL statements in progress')
   }
 
   return {
