@@ -6,7 +6,7 @@
 //   npm install --save-dev tsx @types/better-sqlite3 @types/node
 //   npx tsx smallest.ts
 //
-// With Node.js 24.16 or later nothing native is needed. Leave out better-sqlite3 and its types, and open the file with Node's own SQLite:
+// With Node.js 24.16+ or 26.1+, no addon is needed. Leave out better-sqlite3 and its types, and open the file so:
 //   import { DatabaseSync } from 'node:sqlite'
 //   const database = new DatabaseSync('contacts.db')
 //   database.exec('PRAGMA journal_mode = WAL')
@@ -16,7 +16,7 @@ import fastify, { type FastifyInstance } from 'fastify'
 import omnichannelContacts, { hashToken } from 'fastify-omnichannel-contacts'
 import { fileURLToPath } from 'node:url'
 
-/** The database is a DatabaseSync of node:sqlite just as well. */
+/** It takes a DatabaseSync of node:sqlite, too. */
 export async function buildApp (database: Database.Database, logger = false): Promise<FastifyInstance> {
   const app = fastify({ logger })
   await app.register(omnichannelContacts, { database })
