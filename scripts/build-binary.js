@@ -27,6 +27,8 @@ try {
   const main = join(scratch, 'main.cjs')
   const external = hasNodeSqlite() ? ['better-sqlite3'] : []
   const metafile = await bundle({ entryPoints: [join(here, '../src/cli/main.ts')], outfile: main, format: 'cjs', external })
+  const worker = join(scratch, 'checkpoint-worker.cjs')
+  await bundle({ entryPoints: [join(here, '../src/cli/serve/checkpoint-worker.ts')], outfile: worker, format: 'cjs', external: ['better-sqlite3'] })
   const pages = join(scratch, 'documentation')
   const blob = join(scratch, 'program.blob')
   const config = join(scratch, 'config.json')
@@ -36,6 +38,7 @@ try {
     disableExperimentalSEAWarning: true,
     useCodeCache: true,
     assets: {
+      'checkpoint-worker.cjs': worker,
       ...!hasNodeSqlite() && { 'better_sqlite3.node': findAddon() },
       ...Object.fromEntries(packDocumentation(pages).map((name) => [`documentation/${name}`, join(pages, name)]))
     }

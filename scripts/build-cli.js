@@ -9,7 +9,8 @@ import { licensesOf } from './licenses.js'
 const { peerDependencies } = JSON.parse(readFileSync('package.json', 'utf8'))
 
 const metafile = await bundle({
-  entryPoints: ['src/cli/main.ts'],
+  entryPoints: ['src/cli/main.ts', 'src/cli/serve/checkpoint-worker.ts'],
+  outbase: 'src/cli',
   outdir: 'dist/cli',
   format: 'esm',
   // What a command needs is loaded when it runs: --help and --version load no server.

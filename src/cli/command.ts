@@ -20,6 +20,8 @@ export interface Io {
   embedded?: { sqlite: object }
   /** A file of the documentation page, packed with gzip. */
   readAsset: (name: string) => Buffer
+  /** The program of the worker thread for checkpoints: its file, or its text. Without it SQLite makes them on the event loop. */
+  checkpointWorker?: URL | string
   /** Ends the process, whatever it waits for. */
   exit?: () => unknown
 }

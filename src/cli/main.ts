@@ -37,6 +37,9 @@ function readAsset (name: string): Buffer {
   return isSea() ? Buffer.from(getAsset(file)) : readFileSync(new URL(file, import.meta.url))
 }
 
-const io = Object.assign(process, { readAsset, ...isSea() && loadNodeSqlite() === undefined && { embedded } })
+/** An executable with an addon inside cannot load it in a worker. */
+const isWithAddon = isSea() && loadNodeSqlite() === undefined
+const checkpointWorker = isSea() ? getAsset('checkpoint-worker.cjs', 'utf8') : new URL('serve/checkpoint-worker.js', import.meta.url)
+const io = Object.assign(process, { readAsset, ...isWithAddon ? { embedded } : { checkpointWorker } })
 // The executable needs CommonJS, which has no top-level await.
 void run(process.argv.slice(2), io).then((code) => { process.exitCode = code })

@@ -14,6 +14,7 @@ export interface Setup {
   stdin?: string | Buffer | Readable
   onTerminal?: boolean
   embedded?: Io['embedded']
+  checkpointWorker?: Io['checkpointWorker']
   exit?: Io['exit']
 }
 
@@ -32,11 +33,12 @@ const { resolve } = createRequire(import.meta.url)
 export const readAsset = (name: string): Buffer =>
   gzipSync(readFileSync(name === 'index.html' ? 'src/cli/serve/static/index.html' : resolve(`@fastify/swagger-ui/static/${name}`)))
 
-function createIo ({ stdin = '', onTerminal = false, embedded, exit = () => undefined }: Setup) {
+function createIo ({ stdin = '', onTerminal = false, embedded, checkpointWorker, exit = () => undefined }: Setup) {
   const stdout = new Written(onTerminal)
   const stderr = new Written(onTerminal)
   const streams = { stdin: stdin instanceof Readable ? stdin : Readable.from([Buffer.from(stdin)]), stdout, stderr }
-  const io = Object.assign(new EventEmitter(), { ...streams, readAsset, exit, ...embedded && { embedded } })
+  const given = { ...embedded && { embedded }, ...checkpointWorker && { checkpointWorker } }
+  const io = Object.assign(new EventEmitter(), { ...streams, readAsset, exit, ...given })
   return { io: io satisfies Io, stdout, stderr }
 }
 

@@ -1,3 +1,4 @@
+import type Database from 'better-sqlite3'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { statSync } from 'node:fs'
 import { isIP } from 'node:net'
@@ -6,6 +7,7 @@ import { onSignal, wholeNumber, type Io, type OpenDatabase } from '../command.js
 import { createAccess, createOption, databaseOption, withDatabase } from '../database.js'
 import { CommandError } from '../errors.js'
 import { print } from '../output.js'
+import { startCheckpoints } from './checkpoints.js'
 import { demoCurl, demoUser, fillDemo, issueDemoToken } from './demo.js'
 import { checkWritable } from './health.js'
 
@@ -76,6 +78,9 @@ async function serveUntil (stopped: Promise<void>, options: Options, database: O
   const { createServer } = await import('./server.js')
   const app = await createServer(database, { logLevel, rateLimit, maxConnections, trustProxy }, io)
   if ('pragma' in handle) warnOfReaders(app, name)
+  const endCheckpoints = 'pragma' in handle && hasLog(handle) && io.checkpointWorker !== undefined
+    ? startCheckpoints(io.checkpointWorker, handle, app.log)
+    : undefined
   try {
     const url = await listen(app, host, port)
     // After it listens: a second demo on a taken port leaves the token of the first one valid.
@@ -84,6 +89,7 @@ async function serveUntil (stopped: Promise<void>, options: Options, database: O
     await stopped
   } finally {
     await close(app)
+    await endCheckpoints?.()
   }
 }
 
@@ -102,6 +108,11 @@ function isProxy (proxy: string): boolean {
   const version = isIP(address)
   const isAddress = version !== 0 && more.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128)
   return isAddress || ['loopback', 'linklocal', 'uniquelocal'].includes(proxy)
+}
+
+/** A database in memory has none. */
+function hasLog (handle: Database.Database): boolean {
+  return handle.pragma('journal_mode', { simple: true }) === 'wal'
 }
 
 function warnOfReaders (app: FastifyInstance, file: string): void {

@@ -1,0 +1,25 @@
+// The program of the worker thread that `serve` starts for checkpoints.
+
+import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
+import { checkpointRepeatedly, type LogDatabase, type WorkerSettings } from './checkpoints.js'
+
+async function open ({ file, usesNodeSqlite }: WorkerSettings): Promise<LogDatabase & { close: () => void }> {
+  if (usesNodeSqlite) {
+    const { DatabaseSync } = process.getBuiltinModule('node:sqlite') as { DatabaseSync: new (file: string) => LogDatabase & { close: () => void } }
+    return new DatabaseSync(file)
+  }
+  const { default: Database } = await import('better-sqlite3')
+  return new Database(file)
+}
+
+async function run (settings: WorkerSettings, port: MessagePort): Promise<void> {
+  const database = await open(settings)
+  const stop = checkpointRepeatedly(database, { autocheckpoint: settings.autocheckpoint, onError: (error) => { port.postMessage(error) } })
+  port.once('message', () => {
+    stop()
+    database.close()
+  })
+}
+
+// An executable needs CommonJS, which has no top-level await. A rejection ends the worker.
+void run(workerData as WorkerSettings, parentPort as MessagePort)

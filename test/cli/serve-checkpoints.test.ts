@@ -1,0 +1,138 @@
+// `serve` moves SQLite's log into the database file from a worker thread.
+
+import type Database from 'better-sqlite3'
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import t, { type Test } from 'tap'
+import { checkpointRepeatedly } from '../../src/cli/serve/checkpoints.js'
+import { as, fill, path } from '../build.js'
+import '../children.js'
+import { sqliteDb } from '../sqlite.js'
+import { signal, until } from '../waiting.js'
+import { openFile } from './files.js'
+import { serve } from './io.js'
+
+const worker = pathToFileURL(resolve('dist/cli/serve/checkpoint-worker.js'))
+
+/** Pages of the log, and how many of them are in the database file. */
+function logOf (database: Database.Database): { log: number, checkpointed: number } {
+  return database.prepare('PRAGMA wal_checkpoint(NOOP)').get() as { log: number, checkpointed: number }
+}
+
+/** A connection that makes no checkpoint itself. */
+function openWriter (t: Test, file: string) {
+  const database = openFile(t, file)
+  database.pragma('journal_mode = WAL')
+  database.pragma('wal_autocheckpoint = 0')
+  database.exec('CREATE TABLE IF NOT EXISTS page (content BLOB)')
+  const write = (pages: number): void => {
+    // A row fills most of a page.
+    database.prepare(`WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < ?)
+      INSERT INTO page SELECT randomblob(3000) FROM number`).run(pages)
+  }
+  return { database, write }
+}
+
+async function update (url: string): Promise<number> {
+  const headers = { 'content-type': 'application/json', ...as('ann') }
+  return (await fetch(url + path, { method: 'POST', headers, body: '{"contactId":"maria","name":"Maria B"}' })).status
+}
+
+t.test('serve: a long log is moved into the file, whoever has written it', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const { url, stop, err } = await serve(t, ['--database', file], { checkpointWorker: worker })
+  const { database, write } = openWriter(t, file)
+  await fill(sqliteDb(database))
+  write(1000)
+  await until(() => logOf(database).checkpointed >= 1000)
+  t.equal(await update(url), 200)
+  t.equal(await stop(), 0)
+  t.equal(err(), '')
+})
+
+t.test('serve: without its worker it answers as always', async (t) => {
+  for (const [name, checkpointWorker, message] of [
+    ['cannot start', new URL('nowhere.js', import.meta.url), 'SQLite makes them itself'],
+    ['dies', 'throw new Error("out of memory")', 'out of memory'],
+    ['fails', 'const { parentPort } = require("worker_threads"); parentPort.postMessage(Error("disk full")); parentPort.once("message", () => 0)', 'disk full']
+  ] as const) {
+    await t.test(`the worker ${name}`, async (t) => {
+      const file = join(t.testdir(), 'a.db')
+      const { url, stop, err } = await serve(t, ['--database', file], { checkpointWorker })
+      await fill(sqliteDb(openFile(t, file)))
+      await until(() => err().includes(message))
+      t.equal(await update(url), 200)
+      t.equal(await stop(), 0)
+    })
+  }
+})
+
+/** Runs the first checkpoint at a limit of 100 pages, and returns the modes that it took. */
+async function runFirst (t: Test, database: Database.Database, afterPassive: () => void = () => undefined): Promise<string[]> {
+  const modes: string[] = []
+  const { fired, fire } = signal()
+  const prepare = (sql: string) => {
+    const mode = /\((.*)\)/.exec(sql)?.[1]
+    const statement = database.prepare(sql)
+    return {
+      get: () => {
+        const row = statement.get()
+        if (mode !== undefined) modes.push(mode)
+        if (mode === 'PASSIVE') afterPassive()
+        setImmediate(fire)
+        return row
+      }
+    }
+  }
+  const stop = checkpointRepeatedly({ prepare }, { autocheckpoint: 100, onError: (error) => { t.error(error) } })
+  await until(() => modes.length > 0)
+  await fired
+  stop()
+  return modes
+}
+
+t.test('a short log is left alone, a longer one is moved, and a long one begins anew', async (t) => {
+  for (const [pages, modes] of [[1, ['NOOP']], [15, ['NOOP', 'PASSIVE']], [60, ['NOOP', 'PASSIVE', 'RESTART']]] as const) {
+    const file = join(t.testdir(), `${pages}.db`)
+    const { database, write } = openWriter(t, file)
+    write(pages)
+    t.strictSame(await runFirst(t, openFile(t, file)), modes)
+    t.equal(database.pragma('integrity_check', { simple: true }), 'ok')
+  }
+})
+
+t.test('a log that is written to during each checkpoint: begins anew all the same', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const { database, write } = openWriter(t, file)
+  write(60)
+  await runFirst(t, openFile(t, file), () => { write(1) })
+  write(1)
+  t.ok(logOf(database).log < 10)
+})
+
+t.test('a reader keeps the log: no writer waits, and it is moved later', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const { database, write } = openWriter(t, file)
+  write(1)
+  const reader = openFile(t, file)
+  reader.exec('BEGIN; SELECT count(*) FROM page')
+  write(60)
+  await runFirst(t, openFile(t, file))
+  write(1)
+  const { log, checkpointed } = logOf(database)
+  t.ok(checkpointed < log)
+  reader.exec('COMMIT')
+  await runFirst(t, openFile(t, file))
+  t.equal(logOf(database).checkpointed, logOf(database).log)
+})
+
+t.test('a checkpoint that fails: it is told', async (t) => {
+  const { database } = openWriter(t, join(t.testdir(), 'a.db'))
+  const { fired, fire } = signal()
+  const stop = checkpointRepeatedly({ prepare: (sql) => database.prepare(sql) }, { autocheckpoint: 100, onError: fire })
+  database.exec('BEGIN; INSERT INTO page VALUES (1)')
+  database.close()
+  await fired
+  stop()
+  t.pass()
+})
