@@ -8,7 +8,6 @@ import { dirname } from 'node:path'
 import type { Tables } from '../store/tables.js'
 import type { Access, Io, OpenDatabase } from './command.js'
 import { CommandError, UsageError, explain, explainOldSchema } from './errors.js'
-import { loadNodeSqlite } from './node-sqlite.js'
 import { isServer, readServer, withServer } from './postgres.js'
 
 export function databaseOption (): Option {
@@ -174,6 +173,7 @@ export async function openReadOnly (file: string, io: Io): Promise<Database.Data
 
 /** @throws {CommandError} */
 export async function connect (file: string, io: Io, options: Database.Options = {}): Promise<Database.Database> {
+  const { loadNodeSqlite } = await import('./node-sqlite.js')
   // An executable has an addon inside when its Node.js has no good node:sqlite.
   const openFile = (io.embedded === undefined ? loadNodeSqlite() : undefined) ?? await loadBetterSqlite3(io)
   try {

@@ -4,13 +4,13 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { getAsset, isSea } from 'node:sea'
-import { loadNodeSqlite } from './node-sqlite.js'
+import { getAsset, getRawAsset, isSea } from 'node:sea'
 import { run } from './program.js'
 
+const addon = 'better_sqlite3.node'
 const embedded = {
   // A getter, so that --help writes no file.
-  get sqlite (): object { return loadAddon('better_sqlite3.node') }
+  get sqlite (): object { return loadAddon(addon) }
 }
 
 /** The system loads an addon from a file only. The folder is private (mkdtemp makes it 0700) and is removed at once. */
@@ -37,9 +37,19 @@ function readAsset (name: string): Buffer {
   return isSea() ? Buffer.from(getAsset(file)) : readFileSync(new URL(file, import.meta.url))
 }
 
-/** An executable with an addon inside cannot load it in a worker. */
-const isWithAddon = isSea() && loadNodeSqlite() === undefined
-const checkpointWorker = isSea() ? getAsset('checkpoint-worker.cjs', 'utf8') : new URL('serve/checkpoint-worker.js', import.meta.url)
-const io = Object.assign(process, { readAsset, ...isWithAddon ? { embedded } : { checkpointWorker } })
+function hasAddon (): boolean {
+  try {
+    getRawAsset(addon)
+    return true
+  } catch {
+    return false
+  }
+}
+
+// A worker cannot load the addon of an executable.
+const sqlite = isSea() && hasAddon()
+  ? { embedded }
+  : { checkpointWorker: isSea() ? getAsset('checkpoint-worker.cjs', 'utf8') : new URL('serve/checkpoint-worker.js', import.meta.url) }
+const io = Object.assign(process, { readAsset, ...sqlite })
 // The executable needs CommonJS, which has no top-level await.
 void run(process.argv.slice(2), io).then((code) => { process.exitCode = code })
