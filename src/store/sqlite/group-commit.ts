@@ -44,7 +44,6 @@ interface Batch {
 export function createGroupCommit (connection: Connection, cache: Cache, execute: (query: Query) => unknown): Queue<UpdateWork> {
   const transaction = new Transaction(connection)
   let savepointsLeft = 0
-  return createQueue(connection, runBatch)
 
   function runBatch (queue: UpdateJob[], locking: Locking): void {
     const batch: Batch = { locking, attempts: [] }
@@ -183,6 +182,8 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       return false
     }
   }
+
+  return createQueue(connection, runBatch)
 }
 
 function refuseGone ({ work: { reply } }: UpdateJob): void {
