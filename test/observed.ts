@@ -7,8 +7,7 @@ import type { Test } from 'tap'
 import type { ContactUpdatedEvent, OmnichannelContactsOptions } from '../src/index.js'
 import { as, build, path, type Setup, type World } from './build.js'
 
-export const internal = { success: false, error: 'Internal server error' }
-export const busy = { success: false, error: 'error-database-busy' }
+export { busy, internal } from './refusals.js'
 
 interface Line {
   level: number

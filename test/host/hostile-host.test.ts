@@ -2,9 +2,9 @@ import Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { allRows, as, build, path, type Setup, type World } from '../build.js'
+import { busy, forbidden, internal, invalid, unauthorized } from '../refusals.js'
 
 const json = { 'content-type': 'application/json' }
-const invalid = (reason: string) => ({ success: false, error: `${reason} [invalid-params]`, errorType: 'invalid-params' })
 
 interface Call { headers: Record<string, string>, payload?: string }
 
@@ -24,12 +24,9 @@ const calls: Array<[situation: string, call: Call, status: number, body?: object
     invalid('The content type is not supported: send application/json')],
   ['an unknown contact', { headers: { ...as('ann'), ...json }, payload: '{"contactId":"who"}' }, 400,
     { success: false, error: 'error-contact-not-found' }],
-  ['no permission', { headers: { ...as('nick'), ...json }, payload: '{"contactId":"maria"}' }, 403,
-    { success: false, error: 'User does not have the permissions required for this action [error-unauthorized]' }],
-  ['a stranger', { headers: json, payload: '{"contactId":"maria"}' }, 401, { success: false, error: 'You must be logged in to do this.',
-    status: 'error', message: 'You must be logged in to do this.' }],
-  ['a contact that a trigger guards', { headers: { ...as('ann'), ...json }, payload: '{"contactId":"blank","name":"B"}' }, 500,
-    { success: false, error: 'Internal server error' }]
+  ['no permission', { headers: { ...as('nick'), ...json }, payload: '{"contactId":"maria"}' }, 403, forbidden],
+  ['a stranger', { headers: json, payload: '{"contactId":"maria"}' }, 401, unauthorized],
+  ['a contact that a trigger guards', { headers: { ...as('ann'), ...json }, payload: '{"contactId":"blank","name":"B"}' }, 500, internal]
 ]
 
 function meddle (app: FastifyInstance): void {
@@ -124,7 +121,7 @@ t.test('a host that never ends its iteration: 503', async (t) => {
   const reply = await update({ contactId: 'maria', name: 'Marie' })
   iterator.return!()
   t.equal(reply.statusCode, 503)
-  t.strictSame(reply.json(), { success: false, error: 'error-database-busy' })
+  t.strictSame(reply.json(), busy)
   t.strictSame(await allRows(db), before)
 })
 

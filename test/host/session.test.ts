@@ -1,13 +1,7 @@
 import jwt from '@fastify/jwt'
 import t from '../engines.js'
 import { allRows, as, build } from '../build.js'
-
-const unauthorized = {
-  success: false,
-  error: 'You must be logged in to do this.',
-  status: 'error',
-  message: 'You must be logged in to do this.'
-}
+import { unauthorized } from '../refusals.js'
 
 t.test('@fastify/jwt: the token says who calls, the roles in the database what they may', async (t) => {
   const { app, db, update } = await build(t, {

@@ -2,13 +2,7 @@ import Database from 'better-sqlite3'
 import t from '../engines.js'
 import { hashToken } from '../../src/index.js'
 import { allRows, as, build } from '../build.js'
-
-const refusal = {
-  success: false,
-  error: 'You must be logged in to do this.',
-  status: 'error',
-  message: 'You must be logged in to do this.'
-}
+import { unauthorized } from '../refusals.js'
 
 t.test('a caller who is not known is refused, whatever the reason', async (t) => {
   const { update, db } = await build(t)
@@ -17,6 +11,7 @@ t.test('a caller who is not known is refused, whatever the reason', async (t) =>
   const callers: Record<string, Record<string, string>> = {
     'no headers': {},
     'no token': { 'x-user-id': 'ann' },
+    'an empty token': { 'x-user-id': 'ann', 'x-auth-token': '' },
     'no user': { 'x-auth-token': 'token-of-ann' },
     'an unknown token': { 'x-user-id': 'ann', 'x-auth-token': 'wrong' },
     'an unknown user': { 'x-user-id': 'who', 'x-auth-token': 'token-of-ann' },
@@ -28,7 +23,7 @@ t.test('a caller who is not known is refused, whatever the reason', async (t) =>
     const before = await allRows(db)
     const reply = await update({ contactId: 'maria', name: 'Mallory' }, headers)
     t.equal(reply.statusCode, 401, situation)
-    t.strictSame(reply.json(), refusal, situation)
+    t.strictSame(reply.json(), unauthorized, situation)
     t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
   }
 })

@@ -1,11 +1,8 @@
 import t from '../engines.js'
 import { allRows, as, build, changes } from '../build.js'
+import { forbidden } from '../refusals.js'
 
 // docs/contract.md, section 8: roles hang on users, the permission on roles.
-
-const refusal = {
-  success: false, error: 'User does not have the permissions required for this action [error-unauthorized]'
-}
 
 t.test('the default roles: each of them may update, nobody else', async (t) => {
   const { update, db } = await build(t)
@@ -26,7 +23,7 @@ t.test('the default roles: each of them may update, nobody else', async (t) => {
     const before = await allRows(db)
     const reply = await update({ contactId: 'blank', phones: [roles.join()] }, as('nick'))
     t.equal(reply.statusCode, status, `roles ${roles.join()}: ${status}`)
-    if (status === 403) t.strictSame(reply.json(), refusal)
+    if (status === 403) t.strictSame(reply.json(), forbidden)
     t.equal(Object.keys(changes(before, await allRows(db))).length > 0, status === 200)
   }
 })
@@ -43,7 +40,7 @@ t.test('an administrator takes the permission away and gives it: the very next r
   await db.exec("DELETE FROM omnichannel_role_permission WHERE role = 'livechat-agent'")
   const refused = await update({ contactId: 'maria', name: 'X' })
   t.equal(refused.statusCode, 403)
-  t.strictSame(refused.json(), refusal)
+  t.strictSame(refused.json(), forbidden)
 
   await db.exec("INSERT INTO omnichannel_role_permission (role, permission) VALUES ('livechat-agent', 'view-livechat-contact')")
   t.equal((await update({ contactId: 'maria', name: 'X' })).statusCode, 403, 'another permission is not this one')

@@ -4,9 +4,9 @@ import type Database from 'better-sqlite3'
 import t from 'tap'
 import { ForbiddenError, UpdateRefusedError, type ContactUpdatedEvent } from '../../src/index.js'
 import { allRows, as, build } from '../build.js'
+import { internal } from '../refusals.js'
 
 const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'] }
-const failed = { success: false, error: 'Internal server error' }
 
 /** A host that keeps a journal, in a table of its own. */
 const journal = (_app: unknown, { database }: { database: Database.Database }): void => { database.exec('CREATE TABLE journal (name TEXT NOT NULL UNIQUE)') }
@@ -42,12 +42,12 @@ t.test('it is called once for each update that writes, after the rows and before
 const throwing: Record<string, [thrown: unknown, status: number, body: object]> = {
   'a refusal': [new UpdateRefusedError('error-duplicate-email'), 400, { success: false, error: 'error-duplicate-email' }],
   'a refusal whose text has a percent sign': [new UpdateRefusedError('error-100%s-%d'), 400, { success: false, error: 'error-100%s-%d' }],
-  'an error': [new Error('secret'), 500, failed],
-  'an error with a status': [Object.assign(new Error('secret'), { statusCode: 404 }), 500, failed],
-  "an error of the plugin's that is no refusal": [new ForbiddenError(), 500, failed],
-  'a text': ['secret', 500, failed],
-  null: [null, 500, failed],
-  undefined: [undefined, 500, failed]
+  'an error': [new Error('secret'), 500, internal],
+  'an error with a status': [Object.assign(new Error('secret'), { statusCode: 404 }), 500, internal],
+  "an error of the plugin's that is no refusal": [new ForbiddenError(), 500, internal],
+  'a text': ['secret', 500, internal],
+  null: [null, 500, internal],
+  undefined: [undefined, 500, internal]
 }
 
 for (const [name, [thrown, status, answer]] of Object.entries(throwing)) {
@@ -85,7 +85,7 @@ for (const [name, promise] of Object.entries(asynchronous)) {
     })
     const before = await allRows(db)
     const reply = await update(body)
-    t.strictSame([reply.statusCode, reply.json()], [500, failed])
+    t.strictSame([reply.statusCode, reply.json()], [500, internal])
     t.strictSame(await allRows(db), before)
     t.match(lines, [/FOC_ASYNC_BEFORE_COMMIT/])
   })
@@ -121,8 +121,8 @@ t.test("the host's own transaction() inside it nests, and a transaction that it 
   t.equal((await update(body)).statusCode, 200)
   t.strictSame(namesIn(database), ['Marie'])
   const before = await allRows(db)
-  t.strictSame((await update({ contactId: 'maria', name: 'ROLLBACK' })).json(), failed)
-  t.strictSame((await update({ contactId: 'blank', name: 'Marie' })).json(), failed, 'its own constraint')
+  t.strictSame((await update({ contactId: 'maria', name: 'ROLLBACK' })).json(), internal)
+  t.strictSame((await update({ contactId: 'blank', name: 'Marie' })).json(), internal, 'its own constraint')
   t.strictSame(await allRows(db), before)
   t.equal((await update({ contactId: 'maria', name: 'Mia' })).statusCode, 200)
 })

@@ -1,5 +1,6 @@
 import t from '../engines.js'
 import { allRows, build } from '../build.js'
+import { invalid } from '../refusals.js'
 
 // docs/contract.md, sections 1 and 3: how a body travels.
 
@@ -55,7 +56,7 @@ t.test('a form is flat: a space, a plus and other letters are decoded, brackets 
   ] as const) {
     const refused = await post(body, { 'content-type': form })
     t.equal(refused.statusCode, 400, body)
-    t.strictSame(refused.json(), { success: false, error: `${reason} [invalid-params]`, errorType: 'invalid-params' }, body)
+    t.strictSame(refused.json(), invalid(reason), body)
   }
   t.strictSame(await allRows(db), before)
 })
@@ -87,13 +88,13 @@ t.test('a body that cannot be read: 400 and a sentence', async (t) => {
   for (const [situation, type, body, reason] of scenarios) {
     const reply = await post(body, { 'content-type': type })
     t.equal(reply.statusCode, 400, situation)
-    t.strictSame(reply.json(), { success: false, error: `${reason} [invalid-params]`, errorType: 'invalid-params' }, situation)
+    t.strictSame(reply.json(), invalid(reason), situation)
     t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
   }
   const bare = await app.inject({
     method: 'POST', url: '/api/v1/omnichannel/contacts.update', headers: { 'x-user-id': 'ann', 'x-auth-token': 'token-of-ann' }
   })
-  t.strictSame(bare.json(), { success: false, error: `${missing} [invalid-params]`, errorType: 'invalid-params' }, 'neither body nor content type')
+  t.strictSame(bare.json(), invalid(missing), 'neither body nor content type')
 })
 
 t.test('deep and huge bodies', async (t) => {
@@ -133,9 +134,7 @@ t.test('too large for the option bodyLimit: 413 with that number, whatever the c
   for (const type of [json, form]) {
     const reply = await post('contactId=maria', { 'content-type': type })
     t.equal(reply.statusCode, 413, type)
-    t.strictSame(reply.json(), {
-      success: false, error: 'The request body is larger than 10 bytes [invalid-params]', errorType: 'invalid-params'
-    }, type)
+    t.strictSame(reply.json(), invalid('The request body is larger than 10 bytes'), type)
   }
   t.strictSame(await allRows(db), before)
 })

@@ -2,15 +2,14 @@ import { gzipSync, createGunzip } from 'node:zlib'
 import type { preParsingHookHandler } from 'fastify'
 import t from '../engines.js'
 import { allRows, as, build, changes } from '../build.js'
+import { invalid } from '../refusals.js'
 
 // docs/contract.md, section 1: the bytes of a body.
 
 const json = { 'content-type': 'application/json' }
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
-const notUtf8 = { success: false, error: 'The request body is not valid UTF-8 [invalid-params]', errorType: 'invalid-params' }
-const compressed = {
-  success: false, error: 'The content encoding is not supported: send the body uncompressed [invalid-params]', errorType: 'invalid-params'
-}
+const notUtf8 = invalid('The request body is not valid UTF-8')
+const compressed = invalid('The content encoding is not supported: send the body uncompressed')
 
 /** Text as UTF-8, but `<f6>` is that byte. */
 function bytes (text: string): Buffer {
@@ -239,7 +238,7 @@ t.test('lone surrogates: texts that are stored alike are duplicates, keys and id
     INSERT INTO omnichannel_user (id) VALUES ('u\uFFFD');
     INSERT INTO omnichannel_user_role (user_id, role) VALUES ('u\uFFFD', 'livechat-agent');
     INSERT INTO omnichannel_custom_field (id, label, required, regexp, visibility, scope) VALUES ('f\uFFFD', 'F', FALSE, '^.\uFFFD$', 'visible', 'visitor')`)
-  const duplicate = { success: false, error: 'must NOT have duplicate items (items ## 1 and 0 are identical) [invalid-params]', errorType: 'invalid-params' }
+  const duplicate = invalid('must NOT have duplicate items (items ## 1 and 0 are identical)')
   const before = await allRows(db)
   for (const list of ['["\\ud83d","\\ude00"]', '["\\ud83d","\uFFFD"]', '["x\\udfff","x\\ud800"]', '["\\uD83D\\uDE00","😀"]']) {
     for (const key of ['emails', 'phones']) {

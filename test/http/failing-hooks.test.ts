@@ -5,8 +5,8 @@ import { Agent, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from '../engines.js'
 import { allRows, as, build, path, type Setup, type World } from '../build.js'
+import { internal } from '../refusals.js'
 
-const internal = { success: false, error: 'Internal server error' }
 type Hook = (app: FastifyInstance, fails: (status: number) => boolean) => void
 const thrown = (): Error => Object.assign(new Error('of the host'), { statusCode: 418, code: 'FOC_FORBIDDEN' })
 

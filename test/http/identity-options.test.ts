@@ -1,12 +1,8 @@
 import type { FastifyRequest } from 'fastify'
+import type { Test } from 'tap'
 import t from '../engines.js'
-import { allRows, build } from '../build.js'
-
-const unauthorized = {
-  success: false, error: 'You must be logged in to do this.', status: 'error', message: 'You must be logged in to do this.'
-}
-const forbidden = { success: false, error: 'User does not have the permissions required for this action [error-unauthorized]' }
-const failed = { success: false, error: 'Internal server error' }
+import { allRows, build, type Setup } from '../build.js'
+import { forbidden, internal, unauthorized } from '../refusals.js'
 
 function fail (error: unknown): () => never {
   return () => { throw error }
@@ -15,63 +11,60 @@ function refuse (statusCode: number): Error {
   return Object.assign(new Error('the secret reason'), { statusCode })
 }
 
-t.test('authenticate: what the host says, goes', async (t) => {
-  const situations: Array<[situation: string, authenticate: () => unknown, status: number, body: object]> = [
-    ['null', () => null, 401, unauthorized],
-    ['undefined', () => undefined, 401, unauthorized],
-    ['null, later', async () => null, 401, unauthorized],
-    ['undefined, later', async () => undefined, 401, unauthorized],
-    ['false', () => false, 500, failed],
-    ['a text', () => 'ann', 500, failed],
-    ['a user without an id', () => ({ name: 'Ann' }), 500, failed],
-    ['a user with an empty id', () => ({ id: '' }), 500, failed],
-    ['a user with a number for an id, later', async () => ({ id: 7 }), 500, failed],
-    ['throws', fail(new Error('the secret reason')), 500, failed],
-    ['throws nothing at all', fail(undefined), 500, failed],
-    ['rejects with nothing at all', async () => { throw undefined }, 500, failed],
-    ['rejects', async () => await Promise.reject(new Error('the secret reason')), 500, failed],
-    ['throws a 401', fail(refuse(401)), 401, unauthorized],
-    ['rejects with a 401', async () => await Promise.reject(refuse(401)), 401, unauthorized],
-    ['throws a 403', fail(refuse(403)), 403, forbidden],
-    ['throws a 500', fail(refuse(500)), 500, failed],
-    ['throws a 502', fail(refuse(502)), 500, failed],
-    ['throws a 503: not ours', fail(refuse(503)), 500, { success: false, error: 'Internal server error' }],
-    ['throws a 402: not ours', fail(refuse(402)), 500, { success: false, error: 'Internal server error' }]
-  ]
-  for (const [situation, authenticate, status, body] of situations) {
-    const { update, db } = await build(t, { authenticate: authenticate as never, authorize: () => true })
+type Situation = [situation: string, says: () => unknown, status: number, body: object]
+
+async function refuses (t: Test, situations: Situation[], setUp: (says: () => unknown) => object): Promise<void> {
+  for (const [situation, says, status, body] of situations) {
+    const { update, db } = await build(t, setUp(says) as Setup)
     const before = await allRows(db)
     const reply = await update({ contactId: 'maria', name: 'Mallory' })
     t.equal(reply.statusCode, status, situation)
     t.strictSame(reply.json(), body, situation)
     t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
   }
+}
+
+t.test('authenticate: what the host says, goes', async (t) => {
+  await refuses(t, [
+    ['null', () => null, 401, unauthorized],
+    ['undefined', () => undefined, 401, unauthorized],
+    ['null, later', async () => null, 401, unauthorized],
+    ['undefined, later', async () => undefined, 401, unauthorized],
+    ['false', () => false, 500, internal],
+    ['a text', () => 'ann', 500, internal],
+    ['a user without an id', () => ({ name: 'Ann' }), 500, internal],
+    ['a user with an empty id', () => ({ id: '' }), 500, internal],
+    ['a user with a number for an id, later', async () => ({ id: 7 }), 500, internal],
+    ['throws', fail(new Error('the secret reason')), 500, internal],
+    ['throws nothing at all', fail(undefined), 500, internal],
+    ['rejects with nothing at all', async () => { throw undefined }, 500, internal],
+    ['rejects', async () => await Promise.reject(new Error('the secret reason')), 500, internal],
+    ['throws a 401', fail(refuse(401)), 401, unauthorized],
+    ['rejects with a 401', async () => await Promise.reject(refuse(401)), 401, unauthorized],
+    ['throws a 403', fail(refuse(403)), 403, forbidden],
+    ['throws a 500', fail(refuse(500)), 500, internal],
+    ['throws a 502', fail(refuse(502)), 500, internal],
+    ['throws a 503: not ours', fail(refuse(503)), 500, internal],
+    ['throws a 402: not ours', fail(refuse(402)), 500, internal]
+  ], (authenticate) => ({ authenticate, authorize: () => true }))
 })
 
 t.test('authorize: nothing but true lets an update through', async (t) => {
-  const situations: Array<[situation: string, authorize: () => unknown, status: number, body: object]> = [
+  await refuses(t, [
     ['false', () => false, 403, forbidden],
     ['false, later', async () => false, 403, forbidden],
     ['undefined', () => undefined, 403, forbidden],
     ['1', () => 1, 403, forbidden],
     ['a text', () => 'yes', 403, forbidden],
     ['an object, later', async () => ({ granted: true }), 403, forbidden],
-    ['throws', fail(new Error('the secret reason')), 500, failed],
-    ['rejects', async () => await Promise.reject(new Error('the secret reason')), 500, failed],
-    ['throws nothing at all', fail(undefined), 500, failed],
-    ['rejects with nothing at all', async () => { throw undefined }, 500, failed],
-    ['rejects with null', async () => { throw null }, 500, failed],
+    ['throws', fail(new Error('the secret reason')), 500, internal],
+    ['rejects', async () => await Promise.reject(new Error('the secret reason')), 500, internal],
+    ['throws nothing at all', fail(undefined), 500, internal],
+    ['rejects with nothing at all', async () => { throw undefined }, 500, internal],
+    ['rejects with null', async () => { throw null }, 500, internal],
     ['throws a 403', fail(refuse(403)), 403, forbidden],
     ['rejects with a 401', async () => await Promise.reject(refuse(401)), 401, unauthorized]
-  ]
-  for (const [situation, authorize, status, body] of situations) {
-    const { update, db } = await build(t, { authorize: authorize as never })
-    const before = await allRows(db)
-    const reply = await update({ contactId: 'maria', name: 'Mallory' })
-    t.equal(reply.statusCode, status, situation)
-    t.strictSame(reply.json(), body, situation)
-    t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
-  }
+  ], (authorize) => ({ authorize }))
 })
 
 t.test("the host's functions are told who and what, and their user is the user", async (t) => {

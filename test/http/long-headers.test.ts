@@ -2,34 +2,30 @@
 
 import t from '../engines.js'
 import { allRows, as, build } from '../build.js'
+import { invalid, unauthorized } from '../refusals.js'
 
 const size = 4_000_000
 const body = { contactId: 'maria', name: 'Marie' }
-const invalid = (name: string) => ({ success: false, error: `Invalid ${name} header [invalid-params]`, errorType: 'invalid-params' })
-const message = 'You must be logged in to do this.'
-const unauthorized = { success: false, error: message, status: 'error', message }
-const encoding = {
-  success: false, error: 'The content encoding is not supported: send the body uncompressed [invalid-params]', errorType: 'invalid-params'
-}
-const type = { success: false, error: 'The content type is not supported: send application/json [invalid-params]', errorType: 'invalid-params' }
+const encoding = invalid('The content encoding is not supported: send the body uncompressed')
+const type = invalid('The content type is not supported: send application/json')
 
 const blanks = ' '.repeat(size)
 const tabs = '\t '.repeat(size / 2)
 const headers: Array<[header: string, value: string, status: number, body: object]> = [
-  ['idempotency-key', `a${blanks}b`, 400, invalid('Idempotency-Key')],
-  ['idempotency-key', `a${tabs}b`, 400, invalid('Idempotency-Key')],
-  ['idempotency-key', `"a${blanks}b"`, 400, invalid('Idempotency-Key')],
-  ['idempotency-key', `${'" '.repeat(size / 2)}x`, 400, invalid('Idempotency-Key')],
-  ['idempotency-key', blanks, 400, invalid('Idempotency-Key')],
-  ['idempotency-key', '"'.repeat(size), 400, invalid('Idempotency-Key')],
-  ['if-match', `*${blanks}*`, 400, invalid('If-Match')],
-  ['if-match', `${blanks}x`, 400, invalid('If-Match')],
-  ['if-match', `"1"${blanks}x`, 400, invalid('If-Match')],
-  ['if-match', `"1"${', '.repeat(size / 2)}x`, 400, invalid('If-Match')],
-  ['if-match', `"1"${',\t'.repeat(size / 2)}"`, 400, invalid('If-Match')],
-  ['if-match', '"'.repeat(size + 1), 400, invalid('If-Match')],
-  ['if-match', 'W/'.repeat(size / 2), 400, invalid('If-Match')],
-  ['if-match', `"${'x'.repeat(size)}`, 400, invalid('If-Match')],
+  ['idempotency-key', `a${blanks}b`, 400, invalid('Invalid Idempotency-Key header')],
+  ['idempotency-key', `a${tabs}b`, 400, invalid('Invalid Idempotency-Key header')],
+  ['idempotency-key', `"a${blanks}b"`, 400, invalid('Invalid Idempotency-Key header')],
+  ['idempotency-key', `${'" '.repeat(size / 2)}x`, 400, invalid('Invalid Idempotency-Key header')],
+  ['idempotency-key', blanks, 400, invalid('Invalid Idempotency-Key header')],
+  ['idempotency-key', '"'.repeat(size), 400, invalid('Invalid Idempotency-Key header')],
+  ['if-match', `*${blanks}*`, 400, invalid('Invalid If-Match header')],
+  ['if-match', `${blanks}x`, 400, invalid('Invalid If-Match header')],
+  ['if-match', `"1"${blanks}x`, 400, invalid('Invalid If-Match header')],
+  ['if-match', `"1"${', '.repeat(size / 2)}x`, 400, invalid('Invalid If-Match header')],
+  ['if-match', `"1"${',\t'.repeat(size / 2)}"`, 400, invalid('Invalid If-Match header')],
+  ['if-match', '"'.repeat(size + 1), 400, invalid('Invalid If-Match header')],
+  ['if-match', 'W/'.repeat(size / 2), 400, invalid('Invalid If-Match header')],
+  ['if-match', `"${'x'.repeat(size)}`, 400, invalid('Invalid If-Match header')],
   ['x-user-id', `a${blanks}b`, 401, unauthorized],
   ['x-auth-token', `a${blanks}b`, 401, unauthorized],
   ['content-encoding', `a${blanks}b`, 400, encoding],

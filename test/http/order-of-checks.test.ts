@@ -1,5 +1,6 @@
 import t from '../engines.js'
 import { allRows, as, build, path } from '../build.js'
+import { forbidden, unauthorized } from '../refusals.js'
 
 // docs/contract.md, section 2: who is asked before what, and what before how.
 
@@ -20,18 +21,11 @@ t.test('several things wrong: the earlier check answers', async (t) => {
   for (const [situation, [text, type = 'application/json']] of Object.entries(bodies)) {
     const unknown = await post(text, { ...stranger, 'content-type': type })
     t.equal(unknown.statusCode, 401, `${situation} of a stranger`)
-    t.strictSame(unknown.json(), {
-      success: false,
-      error: 'You must be logged in to do this.',
-      status: 'error',
-      message: 'You must be logged in to do this.'
-    }, `${situation} of a stranger`)
+    t.strictSame(unknown.json(), unauthorized, `${situation} of a stranger`)
 
     const refused = await post(text, { ...as('nick'), 'content-type': type })
     t.equal(refused.statusCode, 403, `${situation} without the permission`)
-    t.strictSame(refused.json(), {
-      success: false, error: 'User does not have the permissions required for this action [error-unauthorized]'
-    }, `${situation} without the permission`)
+    t.strictSame(refused.json(), forbidden, `${situation} without the permission`)
   }
   t.strictSame(await allRows(db), before)
 })

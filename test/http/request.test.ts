@@ -1,5 +1,6 @@
 import t from '../engines.js'
 import { allRows, build, changes } from '../build.js'
+import { invalid } from '../refusals.js'
 
 // docs/contract.md, sections 1 and 3: what a body may be, and what is said of one that is not.
 
@@ -56,7 +57,7 @@ t.test('a body of the wrong shape: the first thing that is wrong, in the words o
   for (const [situation, body, reason] of scenarios) {
     const reply = await update(body)
     t.equal(reply.statusCode, 400, situation)
-    t.strictSame(reply.json(), { success: false, error: `${reason} [invalid-params]`, errorType: 'invalid-params' }, situation)
+    t.strictSame(reply.json(), invalid(reason), situation)
     t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
   }
 })

@@ -10,11 +10,11 @@ import t, { engineOf, sqlite } from '../engines.js'
 import { allRows, as, build, fill, hold, path, type Setup } from '../build.js'
 import { observe } from '../observed.js'
 import { backendThatWaits } from '../postgres.js'
+import * as refusals from '../refusals.js'
 import { signal } from '../waiting.js'
 
-const message = 'You must be logged in to do this.'
-const unauthorized = [401, { success: false, error: message, status: 'error', message }]
-const forbidden = [403, { success: false, error: 'User does not have the permissions required for this action [error-unauthorized]' }]
+const unauthorized = [401, refusals.unauthorized]
+const forbidden = [403, refusals.forbidden]
 
 const known: Setup = { authenticate: () => ({ id: 'ann' }) }
 const allowed: Setup = { authorize: () => true }

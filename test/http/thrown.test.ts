@@ -2,10 +2,9 @@ import Database from 'better-sqlite3'
 import t, { sqlite } from '../engines.js'
 import { allRows, as, build, fill, type Setup } from '../build.js'
 import { observe } from '../observed.js'
+import { internal } from '../refusals.js'
 
 // Whatever a host's function throws, nobody gets in by it, and the answer stays the contract's.
-
-const failed = { success: false, error: 'Internal server error' }
 
 const things: Array<[situation: string, thrown: unknown]> = [
   ['null', null],
@@ -37,7 +36,7 @@ for (const [place, setUp] of places) {
       const before = await allRows(db)
       const reply = await update({ contactId: 'maria', name: 'Mallory' })
       t.equal(reply.statusCode, 500, situation)
-      t.strictSame(reply.json(), failed, situation)
+      t.strictSame(reply.json(), internal, situation)
       t.equal(reply.headers['content-type'], 'application/json', situation)
       t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
     }
@@ -131,7 +130,7 @@ for (const [place, sql] of Object.entries(within)) {
       isRefusing = true
       const reply = await update({ contactId: 'maria', name: 'Marie' }, { ...as('ann'), 'idempotency-key': 'k' })
       isRefusing = false
-      t.strictSame([reply.statusCode, reply.json(), reply.headers.etag, reply.headers['retry-after']], [500, failed, undefined, undefined])
+      t.strictSame([reply.statusCode, reply.json(), reply.headers.etag, reply.headers['retry-after']], [500, internal, undefined, undefined])
       t.strictSame(await allRows(db), before)
       t.equal(complaints().length, 1)
       t.strictSame([told, await leftovers()], [[], {}])
@@ -144,7 +143,7 @@ for (const [situation, thrown] of Object.entries(objects)) {
     const { update, db, complaints, told, leftovers, called } = await observe(t, { beforeCommit: () => { throw thrown } })
     const before = await allRows(db)
     const reply = await update({ contactId: 'maria', name: 'Marie' }, { ...as('ann'), 'idempotency-key': 'k' })
-    t.strictSame([reply.statusCode, reply.json(), reply.headers.etag, reply.headers['retry-after']], [500, failed, undefined, undefined])
+    t.strictSame([reply.statusCode, reply.json(), reply.headers.etag, reply.headers['retry-after']], [500, internal, undefined, undefined])
     t.strictSame(await allRows(db), before)
     t.strictSame([complaints().length, called.length, told, await leftovers()], [1, 1, [], {}])
   })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { allRows, as, build } from '../build.js'
+import { forbidden, unauthorized } from '../refusals.js'
 
 // Anything at all in the place of a body: only the contract's answers, never a 500, and no trace of a refused one.
 
@@ -34,14 +35,13 @@ const headers = fc.oneof(
   fc.record({ 'x-user-id': fc.constantFrom('', 'ann', '__proto__'), 'x-auth-token': fc.string({ maxLength: 5 }).filter((text) => /^[!-~]*$/.test(text)) })
 )
 
-const login = 'You must be logged in to do this.'
 const refusals: Record<number, (body: Record<string, unknown>) => unknown> = {
   400: ({ error }) => String(error).endsWith(' [invalid-params]')
     ? { success: false, error, errorType: 'invalid-params' }
     : /^(error-(contact|contact-manager)-not-found|error-invalid-operation|Invalid value for .* field|Custom field .* is not allowed)$/s
       .test(String(error)) && { success: false, error },
-  401: () => ({ success: false, error: login, status: 'error', message: login }),
-  403: () => ({ success: false, error: 'User does not have the permissions required for this action [error-unauthorized]' })
+  401: () => unauthorized,
+  403: () => forbidden
 }
 
 t.test('any body, content type and caller: an answer of the contract', async (t) => {

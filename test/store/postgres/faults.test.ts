@@ -7,11 +7,10 @@ import omnichannelContacts from '../../../src/index.js'
 import { allRows, as, build, fill, hold, path, type Setup } from '../../build.js'
 import { postgres as t } from '../../engines.js'
 import { backendThatWaits, openSchema } from '../../postgres.js'
+import { busy, internal } from '../../refusals.js'
 import { until } from '../../waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
-const busy = { success: false, error: 'error-database-busy' }
-const internal = { success: false, error: 'Internal server error' }
 
 /** A server on a pool that the test holds. */
 async function start (t: Test, { pool: config, ...setup }: Partial<Setup> = {}) {

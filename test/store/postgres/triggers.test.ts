@@ -3,7 +3,8 @@
 import { UpdateRefusedError } from '../../../src/index.js'
 import { allRows, as, build, changes } from '../../build.js'
 import { postgres as t } from '../../engines.js'
-import { internal, observe } from '../../observed.js'
+import { observe } from '../../observed.js'
+import { internal } from '../../refusals.js'
 
 const body = {
   contactId: 'maria', name: 'Marie', emails: ['a@b.c'], phones: ['1', '2'], customFields: { plan: 'silver' }, wipeConflicts: true
