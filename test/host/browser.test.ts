@@ -12,7 +12,7 @@ const origin = 'https://desk.example.com'
 
 /** An answer of each kind. */
 async function answers (t: Test, setup: Setup): Promise<LightMyRequestResponse[]> {
-  const { app, db, update } = await build(t, { ...setup, bodyLimit: 200, lockTimeout: 300 })
+  const { app, db, update } = await build(t, { ...setup, bodyLimit: 200, lockTimeout: 1000 })
   const ask = async (body: unknown, headers: Record<string, string> = as('ann')): Promise<LightMyRequestResponse> =>
     await update(body, { ...headers, origin })
   const replies = [

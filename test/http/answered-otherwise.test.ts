@@ -2,15 +2,16 @@
 // update answers.
 
 import type { FastifyReply } from 'fastify'
+import { once } from 'node:events'
+import { request } from 'node:http'
 import { connect as connectHttp2, type ClientHttp2Stream } from 'node:http2'
 import { connect, type AddressInfo } from 'node:net'
-import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { allRows, as, hold, path, type Setup } from '../build.js'
 import t, { engineOf, postgres, type Engine } from '../engines.js'
 import { listen, observe, type Observed, type Reply } from '../observed.js'
 import { backendThatWaits } from '../postgres.js'
-import { known, signal, turns } from '../waiting.js'
+import { known, signal, turns, until } from '../waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
 const overload = { success: false, error: 'Service Unavailable' }
@@ -21,29 +22,55 @@ const none = undefined
 
 interface Way {
   setup?: Setup
-  end: (reply: FastifyReply, sent: { destroy: () => void }) => unknown
+  end: (reply: FastifyReply, sent: { destroy: () => void }, expire: () => void) => unknown
   /** What the client gets before COMMIT, and from then on. */
   answers: [before: unknown, after: unknown]
 }
+/** What the host takes its time for ends when the update is over. */
+let isOver = signal()
+const slow = (hook: 'onSend' | 'onError', server: Setup['server'] = {}): Setup => ({
+  server, host: (app) => { app.addHook(hook as 'onSend', async () => { await isOver.fired }) }
+})
+/** In milliseconds. The test lets it expire before, see `catchTimer`. */
+const handlerTimeout = 123_456
+
 const ways: Record<string, Way> = {
   'reply.send': { end: (reply) => reply.code(503).send(text), answers: [theirs, written] },
   'reply.send with an error': { end: (reply) => reply.send(Object.assign(new Error('mine'), { statusCode: 503 })), answers: [theirs, written] },
   'reply.send while an onSend hook of the host takes its time': {
-    setup: { host: (app) => { app.addHook('onSend', async () => { await pause(100) }) } },
-    end: (reply) => reply.code(503).send(text), answers: [theirs, written]
+    setup: slow('onSend'), end: (reply) => reply.code(503).send(text), answers: [theirs, written]
   },
   'reply.raw.end': { end: (reply) => reply.raw.writeHead(503).end(text), answers: [theirs, theirs] },
   'reply.raw.writeHead without an end': {
     end: (reply) => {
       reply.raw.writeHead(503).write(text)
-      setTimeout(() => { reply.raw.end() }, 100)
+      void isOver.fired.then(() => { reply.raw.end() })
     },
     answers: [theirs, none]
   },
   'reply.hijack': { end: (reply) => reply.hijack().raw.writeHead(503).end(text), answers: [theirs, theirs] },
   'reply.raw.destroy': { end: (reply) => { reply.raw.destroy() }, answers: [none, none] },
   "the client's end": { end: (_reply, sent) => { sent.destroy() }, answers: [none, none] },
-  handlerTimeout: { setup: { server: { handlerTimeout: 400 } }, end: async () => { await pause(450) }, answers: [theirs, written] }
+  handlerTimeout: { setup: { server: { handlerTimeout } }, end: (_reply, _sent, expire) => { expire() }, answers: [theirs, written] },
+  'handlerTimeout while an onError hook of the host takes its time': {
+    setup: slow('onError', { handlerTimeout }), end: (_reply, _sent, expire) => { expire() }, answers: [theirs, written]
+  },
+  'handlerTimeout while an onSend hook of the host takes its time': {
+    setup: slow('onSend', { handlerTimeout }), end: (_reply, _sent, expire) => { expire() }, answers: [theirs, written]
+  }
+}
+
+/** Returns what lets Fastify's timer for the last request expire. */
+function catchTimer (t: Test): () => void {
+  const { setTimeout } = globalThis
+  let expire: () => void = () => undefined
+  t.intercept(globalThis, 'setTimeout', {
+    value: (work: () => void, ms?: number) => {
+      if (ms === handlerTimeout) expire = work
+      return setTimeout(work, ms)
+    }
+  })
+  return () => { expire() }
 }
 
 interface Point {
@@ -55,7 +82,6 @@ interface Point {
   reach: (world: Observed, engine: Engine) => Promise<() => unknown>
   isAfterCommit?: boolean
 }
-const proceed = signal
 let going = signal()
 let entered = signal()
 const points: Record<string, Point> = {
@@ -98,7 +124,7 @@ const points: Record<string, Point> = {
 
 /** Makes the point one that will be reached. */
 async function prepare (point: string, { db, update }: Observed): Promise<void> {
-  [going, entered] = [proceed(), proceed()]
+  [going, entered, isOver] = [signal(), signal(), signal()]
   if (point.startsWith('in the queue')) await db.exec('BEGIN')
   if (point === 'for the lock of the row') await hold(db)
   if (point === 'for a client of the pool') {
@@ -139,28 +165,31 @@ for (const [point, { calls, reach, isAfterCommit = false, engines }] of Object.e
   for (const [name, way] of Object.entries(ways)) {
     t.test(`${name}, while the update waits ${point}: ${isAfterCommit ? 'the update is made' : 'nothing is written'}`, async (t) => {
       if (!engines.includes(engineOf(t))) return
+      const expire = catchTimer(t)
       const world = await start(t, point, way)
       const post = await listen(world)
       await prepare(point, world)
       const before = await maria(world)
-      const { sent, reply } = name === 'handlerTimeout' ? inject(world) : post(body, { 'idempotency-key': 'k' })
+      const { sent, reply } = name.startsWith('handlerTimeout') ? inject(world) : post(body, { 'idempotency-key': 'k' })
       const goOn = await reach(world, engineOf(t))
-      while (world.replies.length === 0) await turns(1)
-      const ending = way.end(world.replies[0]!, sent)
-      // A reply is a thenable that waits for its answer.
-      if (ending instanceof Promise) await ending
+      await until(() => world.replies.length > 0)
+      // Not awaited: a reply is a thenable that waits for its answer.
+      way.end(world.replies[0]!, sent, expire)
       await turns(5)
       await goOn()
+      const { id } = world.replies[0]!.request
+      const refusals = () => world.lines.filter(({ msg, reqId }) => reqId === id && msg.includes('was not made')).length
+      const ofMaria = (events: Array<{ contact: { _id: string } }>) => events.filter(({ contact }) => contact._id === 'maria').length
+      await until(() => isAfterCommit ? ofMaria(world.told) > 0 : refusals() > 0)
+      isOver.fire()
       t.strictSame(summary(await reply), way.answers[isAfterCommit ? 1 : 0])
       await world.app.close()
       t.strictSame(await world.leftovers(), {})
       if (isAfterCommit) t.match(await maria(world), { name: 'Marie', version: 2 })
       else t.strictSame(await maria(world), before)
       t.equal((await allRows(world.db)).omnichannel_idempotency_key!.length, isAfterCommit ? 1 : 0)
-      const ofMaria = (events: Array<{ contact: { _id: string } }>) => events.filter(({ contact }) => contact._id === 'maria').length
       t.strictSame([ofMaria(world.called), ofMaria(world.told)], [calls, isAfterCommit ? 1 : 0])
-      const { id } = world.replies[0]!.request
-      t.equal(world.lines.filter(({ msg, reqId }) => reqId === id && msg.includes('was not made')).length, isAfterCommit ? 0 : 1)
+      t.equal(refusals(), isAfterCommit ? 0 : 1)
     })
   }
 
@@ -257,9 +286,62 @@ postgres.test('a beforeCommit that never ends, and a client that is gone: the se
   const world = await observe(t, { lockTimeout: 1000, beforeCommit: async () => await new Promise(() => undefined) })
   const before = await allRows(world.db)
   const { sent, reply } = (await listen(world))(body)
-  while (world.called.length === 0) await turns(1)
+  await until(() => world.called.length > 0)
   sent.destroy()
   t.equal(await reply, undefined)
   await world.app.close()
   t.strictSame([await allRows(world.db), world.told, await world.leftovers()], [before, [], {}])
+})
+
+const late: Record<string, (reply: FastifyReply, expire: () => void) => void> = {
+  handlerTimeout: (_reply, expire) => { expire() },
+  'an answer of the host': (reply) => { void reply.code(503).send(text) }
+}
+for (const [name, end] of Object.entries(late)) {
+  t.test(`${name} comes while an onSend hook delays the answer of a written update: it is that of the update`, async (t) => {
+    const expire = catchTimer(t)
+    let isLate = false
+    const { update, db } = await observe(t, {
+      server: { handlerTimeout },
+      host: (app) => {
+        app.addHook('onSend', async (_request, reply) => {
+          if (!isLate) end(reply, expire)
+          isLate = true
+          await turns(5)
+        })
+      }
+    })
+    const reply = await update(body)
+    t.strictSame([reply.statusCode, reply.json().contact.name, isLate], [200, 'Marie', true])
+    t.match((await allRows(db)).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
+  })
+}
+
+t.test('handlerTimeout expires while the body is still on its way: nothing is written', async (t) => {
+  const expire = catchTimer(t)
+  const begun = signal()
+  const { app, db, leftovers } = await observe(t, {
+    server: { handlerTimeout }, host: (app) => { app.addHook('preParsing', async () => { begun.fire() }) }
+  })
+  const before = await allRows(db)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const sent = request({
+    host: '127.0.0.1', port: (app.server.address() as AddressInfo).port, path, method: 'POST', headers: { ...as('ann'), 'content-type': 'application/json' }, agent: false
+  })
+  sent.write('{"contactId":"maria",')
+  await begun.fired
+  expire()
+  sent.end('"name":"Marie"}')
+  const [reply] = await once(sent, 'response')
+  reply.resume()
+  t.equal(reply.statusCode, 503)
+  await app.close()
+  t.strictSame([await allRows(db), await leftovers()], [before, {}])
+})
+
+t.test('within its handlerTimeout an update is answered and written as ever', async (t) => {
+  const world = await observe(t, { server: { handlerTimeout } })
+  t.match(await (await listen(world))(body).reply, { status: 200 })
+  t.equal((await world.update({ contactId: 'maria', name: 'Mia' })).statusCode, 200)
+  t.match((await allRows(world.db)).omnichannel_contact, [{}, {}, { name: 'Mia', version: 3 }])
 })

@@ -3,6 +3,7 @@ import t from '../engines.js'
 import { hashToken } from '../../src/index.js'
 import { allRows, as, build } from '../build.js'
 import { unauthorized } from '../refusals.js'
+import { turns } from '../waiting.js'
 
 t.test('a caller who is not known is refused, whatever the reason', async (t) => {
   const { update, db } = await build(t)
@@ -50,7 +51,7 @@ t.test('what the host has not committed lets nobody in, on a handle that has let
     INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('guest')}', 'ann')`)
   // A body that is wrong tells at which door they were refused.
   const waiting = [update({}, nick), update({}, guest), update({ contactId: 'maria', name: 'Nick' }, nick)]
-  await new Promise((resolve) => setTimeout(resolve, 30))
+  await turns(20)
   await db.exec('ROLLBACK')
   t.strictSame((await Promise.all(waiting)).map((reply) => reply.statusCode), [403, 401, 403])
   t.strictSame(await allRows(db), before)

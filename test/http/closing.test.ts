@@ -1,26 +1,16 @@
-import { once } from 'node:events'
-import { request } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { as, build, path } from '../build.js'
+import { build } from '../build.js'
+import { listen } from '../observed.js'
 import { known, nameOf, turns } from '../waiting.js'
 
 t.test('app.close() lets waiting updates finish, or refuses them, and leaves none without an answer', async (t) => {
   for (const options of [{}, known]) {
     for (const isFreed of [true, false]) {
-      const { app, database, db } = await build(t, { ...options, lockTimeout: isFreed ? 10_000 : 200 })
-      await app.listen({ host: '127.0.0.1', port: 0 })
-      const { port } = app.server.address() as AddressInfo
+      const world = await build(t, { ...options, lockTimeout: isFreed ? 10_000 : 200 })
+      const { app, database, db } = world
+      const post = await listen(world)
       database.exec('BEGIN')
-      const post = async (name: string): Promise<number | undefined> => {
-        const headers = { ...as('ann'), 'content-type': 'application/json' }
-        const sent = request({ host: '127.0.0.1', port, path, method: 'POST', headers, agent: false })
-        sent.end(JSON.stringify({ contactId: 'maria', name }))
-        const [reply] = await once(sent, 'response')
-        reply.resume()
-        return reply.statusCode
-      }
-      const waiting = [post('1'), post('2'), post('3')]
+      const waiting = ['1', '2', '3'].map(async (name) => (await post({ contactId: 'maria', name }).reply)?.status)
       await turns(50)
       const closing = app.close()
       await turns(20)

@@ -17,11 +17,14 @@ function readTable (section: number, titles: string): string[][] {
   return lines.slice(first + 2, last).map((line) => line.split('|').slice(1, -1))
 }
 
+/** The answer whose text stands in a cell. */
+function invalidIn (cell: string): object {
+  return { success: false, error: codes(cell)[0], errorType: 'invalid-params' }
+}
+
 function codes (cell: string): string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code!)
 }
-
-const shape = (error: string): object => ({ success: false, error, errorType: 'invalid-params' })
 
 t.test('section 3: each example is refused in these words', async (t) => {
   const { post, db } = await build(t)
@@ -30,7 +33,7 @@ t.test('section 3: each example is refused in these words', async (t) => {
     for (const body of [...codes(bodies), ...bodies.includes('none') ? [undefined] : []]) {
       const reply = await post(body)
       t.equal(reply.statusCode, 400, String(body))
-      t.strictSame(reply.json(), shape(codes(error)[0]!), String(body))
+      t.strictSame(reply.json(), invalidIn(error), String(body))
       t.strictSame(await allRows(db), before, `${body}: nothing changed`)
     }
   }
@@ -61,13 +64,15 @@ interface Provocation {
 
 const maria = { contactId: 'maria', name: 'Mara' }
 
-function refusedByHost (error: object, headers: Record<string, string> = {}): Pick<Provocation, 'setup' | 'ask'> {
+/** A hook of the host throws. It may have set headers and a status of the reply before. */
+function refusedByHost (error: object, headers: Record<string, string> = {}, status?: number): Pick<Provocation, 'setup' | 'ask'> {
   return {
     setup: {
       host: (app) => {
         app.addHook('onRequest', async (_request, reply) => {
           void reply.headers(headers)
-          throw Object.assign(new Error('not for strangers'), error)
+          if (status !== undefined) void reply.code(status)
+          throw Object.assign(new Error('FST_ not for strangers'), error)
         })
       }
     },
@@ -95,17 +100,16 @@ const provocations: Record<string, Provocation[]> = {
   'The request body could not be read [invalid-params]': [refusedByHost({ code: 'FST_ERR_CTP_OF_ITS_OWN', statusCode: 400 })],
   'You must be logged in to do this.': [{ ask: ({ update }) => update(maria, {}) }],
   'User does not have the permissions required for this action [error-unauthorized]': [{ ask: ({ update }) => update(maria, as('nick')) }],
-  'error-contact-not-found': ['nobody', '', 'gone'].map((contactId) => ({ ask: ({ update }) => update({ ...maria, contactId }) })),
-  'error-contact-manager-not-found': ['nobody', 'adam', ' '].map((contactManager) =>
+  'error-contact-not-found': ['nobody', '', 'gone', 'Maria', 'maria '].map((contactId) => ({ ask: ({ update }) => update({ ...maria, contactId }) })),
+  'error-contact-manager-not-found': ['nobody', 'adam', 'mia', 'nick', ' '].map((contactManager) =>
     ({ ask: ({ update }) => update({ ...maria, contactManager }) })),
   'Invalid value for <label> field': [
     { ask: ({ update }) => update({ ...maria, customFields: {} }), values: { '<label>': 'Plan' } },
     { ask: ({ update }) => update({ ...maria, customFields: { plan: 'iron' } }), values: { '<label>': 'Plan' } },
     { ask: ({ update }) => update({ ...maria, customFields: { plan: 'gold', note: [] } }), values: { '<label>': 'note' } }
   ],
-  'Custom field <key> is not allowed': [
-    { ask: ({ update }) => update({ ...maria, customFields: { plan: 'gold', colour: 'red' } }), values: { '<key>': 'colour' } }
-  ],
+  'Custom field <key> is not allowed': ['colour', 'secret', 'topic'].map((key) =>
+    ({ ask: ({ update }) => update({ ...maria, customFields: { plan: 'gold', [key]: 'x' } }), values: { '<key>': key } })),
   'error-invalid-operation': ['', null].map((name) => ({ ask: ({ update }) => update({ ...maria, name }) })),
   'Error, too many requests. Please slow down. You must wait N seconds before trying this endpoint again. [error-too-many-requests]': [
     { ...refusedByHost({ statusCode: 429 }, { 'retry-after': '42' }), values: { N: '42' } },
@@ -113,7 +117,7 @@ const provocations: Record<string, Provocation[]> = {
   ],
   'Internal server error': [refusedByHost({})],
   'error-database-busy': [{
-    setup: { lockTimeout: 300 },
+    setup: { lockTimeout: 1000 },
     ask: async ({ update, db }) => {
       await hold(db)
       const reply = await update(maria)
@@ -123,7 +127,10 @@ const provocations: Record<string, Provocation[]> = {
     }
   }],
   '<name of the status>': [
+    { ...refusedByHost({ statusCode: 400 }), status: 400, values: { '<name of the status>': 'Bad Request' } },
+    { ...refusedByHost({ statusCode: 404 }), status: 404, values: { '<name of the status>': 'Not Found' } },
     { ...refusedByHost({ statusCode: 409 }), status: 409, values: { '<name of the status>': 'Conflict' } },
+    { ...refusedByHost({}, {}, 418), status: 418, values: { '<name of the status>': "I'm a Teapot" } },
     { ...refusedByHost({ statusCode: 499 }), status: 499, values: { '<name of the status>': 'Request refused' } },
     { ...refusedByHost({ statusCode: 503 }), status: 503, values: { '<name of the status>': 'Service Unavailable' } }
   ]
@@ -131,7 +138,7 @@ const provocations: Record<string, Provocation[]> = {
 
 t.test('sections 3 and 4: each text is provoked, and is answered with this status and this body', async (t) => {
   const answers = [
-    ...readTable(3, '| status | `error` | when |').map(([status, error]) => [status, JSON.stringify(shape(codes(error!)[0]!))]),
+    ...readTable(3, '| status | `error` | when |').map(([status, error]) => [status, JSON.stringify(invalidIn(error!))]),
     ...readTable(4, '| status | body | when |').map(([status, body]) => [status, codes(body!)[0]])
   ] as Array<[string, string]>
   t.strictSame(answers.map(([, body]) => JSON.parse(body).error), Object.keys(provocations), 'all of them, and no others')

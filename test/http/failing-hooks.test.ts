@@ -3,9 +3,12 @@
 import type { FastifyInstance } from 'fastify'
 import { Agent, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Test } from 'tap'
 import t from '../engines.js'
-import { allRows, as, build, path, type Setup, type World } from '../build.js'
+import { allRows, as, hold, path, type Setup, type World } from '../build.js'
+import { observe } from '../observed.js'
 import { internal } from '../refusals.js'
+import { known } from '../waiting.js'
 
 type Hook = (app: FastifyInstance, fails: (status: number) => boolean) => void
 const thrown = (): Error => Object.assign(new Error('of the host'), { statusCode: 418, code: 'FOC_FORBIDDEN' })
@@ -35,7 +38,7 @@ const hooks: Record<string, Hook> = {
   }
 }
 
-interface Ask { status: number, setup?: Setup, headers?: Record<string, string>, text?: string, hold?: boolean }
+interface Ask { status: number, setup?: Setup, headers?: Record<string, string>, text?: string, waits?: boolean }
 const answers: Ask[] = [
   { status: 200 },
   { status: 400, text: '{"contactId":"who"}' },
@@ -44,38 +47,32 @@ const answers: Ask[] = [
   { status: 403, headers: as('nick') },
   { status: 413, text: JSON.stringify({ contactId: 'x'.repeat(2000) }) },
   { status: 412, headers: { 'if-match': '"7"' } },
-  { status: 503, setup: { authenticate: () => ({ id: 'ann' }), authorize: () => true }, hold: true }
+  { status: 503, setup: known, waits: true }
 ]
 const body = '{"contactId":"maria","name":"Marie"}'
 
-async function start (t: Parameters<typeof build>[0], hook: Hook, fails: (status: number) => boolean, setup: Setup = {}) {
-  const lines: string[] = []
-  const world = await build(t, {
-    bodyLimit: 1000, lockTimeout: 1000, ...setup,
-    server: { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } },
-    host: (app) => { hook(app, fails) }
-  })
-  return { ...world, lines }
+async function start (t: Test, hook: Hook, fails: (status: number) => boolean, setup: Setup = {}) {
+  return await observe(t, { bodyLimit: 1000, lockTimeout: 1000, ...setup, host: (app) => { hook(app, fails) } })
 }
 
-function hasHeaders (t: Parameters<typeof build>[0], headers: object): void {
+function hasHeaders (t: Test, headers: object): void {
   t.match(headers, { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' })
 }
 
 for (const [name, hook] of Object.entries(hooks)) {
-  for (const { status, setup, headers = {}, text = body, hold: holds = false } of answers) {
+  for (const { status, setup, headers = {}, text = body, waits = false } of answers) {
     for (const times of ['each time', 'once']) {
       t.test(`${name} fails ${times} at a ${status} (${text.slice(0, 20)}): 500 with our headers, and the rows as the answer was`, async (t) => {
         let failures = 0
         const { app, post, db, lines } = await start(t, hook, () => times === 'each time' || failures++ === 0, setup)
         const before = await allRows(db)
-        if (holds) await db.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'maria'")
+        if (waits) await hold(db)
         const reply = await post(text, headers)
-        if (holds) await db.exec('ROLLBACK')
+        if (waits) await db.exec('ROLLBACK')
         t.strictSame([reply.statusCode, reply.json()], [500, internal])
         hasHeaders(t, reply.headers)
         t.equal(reply.headers.etag, undefined)
-        t.match(lines.at(-1), /"level":50/)
+        t.equal(lines.filter(({ level }) => level > 30).at(-1)?.level, 50)
         if (status === 200) t.match((await allRows(db)).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
         else t.strictSame(await allRows(db), before)
         await app.close()
@@ -101,7 +98,7 @@ for (const [name, hook] of Object.entries(hooks)) {
 
 interface Kept { status: number, headers: Record<string, unknown>, body: unknown, reused: boolean }
 
-async function keepAlive (t: Parameters<typeof build>[0], { app }: World) {
+async function keepAlive (t: Test, { app }: World) {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   t.teardown(() => { agent.destroy() })
   await app.listen({ host: '127.0.0.1', port: 0 })

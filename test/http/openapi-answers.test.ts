@@ -48,7 +48,7 @@ t.test('every example fits its schema', async (t) => {
 t.test('every answer of the server fits the schema of its status', async (t) => {
   const world = await setUp(t, {
     bodyLimit: 400,
-    lockTimeout: 500,
+    lockTimeout: 1000,
     beforeCommit: ({ contact }) => { if (contact.name === 'Mallory') throw new UpdateRefusedError('error-not-mallory') }
   })
   const { db, update } = world

@@ -1,11 +1,13 @@
 // A body may arrive long after its headers, and an update may wait for the database. What counts are the caller's rights when the update is
 // done, after the contact is locked.
 
+import type { preParsingHookHandler } from 'fastify'
 import { once } from 'node:events'
 import { request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import Database from 'better-sqlite3'
+import type { Test } from 'tap'
 import t, { engineOf, sqlite } from '../engines.js'
 import { allRows, as, build, fill, hold, path, type Setup } from '../build.js'
 import { observe } from '../observed.js'
@@ -33,7 +35,14 @@ const scenarios: Record<string, [sql: string, answer: unknown, setup?: Setup]> =
 
 for (const [name, [sql, answer, setup]] of Object.entries(scenarios)) {
   t.test(`${name} between headers and body: refused, nothing written`, async (t) => {
-    const { app, db } = await build(t, setup)
+    const checked = signal()
+    const { app, db } = await build(t, {
+      ...setup,
+      host: (app) => {
+        // Behind our own hooks, which look the caller up before the body is read.
+        app.addHook('onRoute', (route) => { route.preParsing = [...route.preParsing as preParsingHookHandler[], async () => { checked.fire() }] })
+      }
+    })
     await app.listen({ host: '127.0.0.1', port: 0 })
     const { port } = app.server.address() as AddressInfo
     const text = JSON.stringify({ contactId: 'maria', name: 'Marie' })
@@ -42,7 +51,7 @@ for (const [name, [sql, answer, setup]] of Object.entries(scenarios)) {
       headers: { ...as('ann'), 'content-type': 'application/json', 'content-length': text.length }
     })
     sent.write(text.slice(0, 10))
-    await pause(50)
+    await checked.fired
     await db.exec(sql)
     const before = await allRows(db)
     sent.end(text.slice(10))
@@ -72,7 +81,7 @@ const references: typeof scenarios = {
 const body = { contactId: 'maria', name: 'Marie', contactManager: 'bob', customFields: { plan: 'gold', note: 'x' } }
 
 /** Begins a transaction for which the update has to wait, after its caller was looked up. Resolves once it waits. */
-async function waiting (t: Parameters<typeof build>[0], setup: Setup = {}) {
+async function waiting (t: Test, setup: Setup = {}) {
   const { fired: looksUp, fire } = signal()
   let isHeld = false
   const world = await observe(t, {

@@ -60,33 +60,6 @@ t.test('a rate limit that says when in a way of its own: still a number of secon
   }
 })
 
-t.test('a hook of the host refuses in its own way: its status stands, its words do not', async (t) => {
-  const refusals: Array<[situation: string, thrown: object, status: number, body: object]> = [
-    ['a status of the reply', {}, 418, { success: false, error: "I'm a Teapot" }],
-    ['a 400', { statusCode: 400 }, 400, { success: false, error: 'Bad Request' }],
-    ['a 404', { statusCode: 404 }, 404, { success: false, error: 'Not Found' }],
-    ['a status that HTTP does not name', { statusCode: 499 }, 499, { success: false, error: 'Request refused' }],
-    ['a body that could not be read', { code: 'FST_ERR_CTP_OF_ITS_OWN', statusCode: 400 }, 400, {
-      success: false, error: 'The request body could not be read [invalid-params]', errorType: 'invalid-params'
-    }]
-  ]
-  for (const [situation, thrown, status, body] of refusals) {
-    const { update, db } = await build(t, {
-      host: (app) => {
-        app.addHook('onRequest', async (_request, reply) => {
-          if (status === 418) void reply.code(418)
-          throw Object.assign(new Error('FST_ not for strangers'), thrown)
-        })
-      }
-    })
-    const before = await allRows(db)
-    const reply = await update({ contactId: 'maria', name: 'Mallory' })
-    t.equal(reply.statusCode, status, situation)
-    t.strictSame(reply.json(), body, situation)
-    t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
-  }
-})
-
 /** What an SQL function of the host throws. */
 const objects: Record<string, unknown> = {
   'an object with a statusCode': { statusCode: 404, message: 'secret' },
