@@ -351,6 +351,9 @@ for (const isPipelined of [true, false]) {
     const open = await openLanes(t, isPipelined)
     const scenarios: Scenario[] = []
     for (const mode of modes) {
+      for (const at of [/omnichannel_auth_token/, /^BEGIN/, COMMIT]) {
+        scenarios.push({ name: `a farewell with the answer to ${String(at)}${words(mode)}`, ...mode, wanted: [200], injections: () => [{ at, fault: { do: 'farewell' } }], calls: 1 })
+      }
       for (const [loss, fault] of Object.entries(losses)) {
         const add = (what: string, wanted: number[], injections: (lane: Lane) => Injection[], more: Partial<Scenario> = {}): void => {
           scenarios.push({ name: `COMMIT ${loss}${what}${words(mode)}`, ...mode, wanted, injections, ...more })

@@ -1,10 +1,11 @@
 // Whatever the host's pool and its sessions are set to, the answers and the rows are the same.
 
 import fc from 'fast-check'
+import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import { allRows, as, build, changes, fill } from '../../build.js'
 import { postgres as t } from '../../engines.js'
-import type { PoolSettings } from '../../postgres.js'
+import { backendThatWaits, type PoolSettings } from '../../postgres.js'
 import { observe } from '../../observed.js'
 import { body } from '../../rules/generated-bodies.js'
 
@@ -61,7 +62,9 @@ t.test('a host whose sessions end statements early: an update waits for as long 
   const { update, db } = await build(t, { pool: sessions['hostile defaults']! })
   await db.exec("BEGIN; UPDATE omnichannel_contact SET name = 'Held' WHERE id = 'maria'")
   const updating = update({ contactId: 'maria', emails: ['x@y'] })
-  await new Promise((resolve) => setTimeout(resolve, 400))
+  await backendThatWaits(db)
+  // Longer than the statement_timeout and the lock_timeout of the session.
+  await pause(300)
   await db.exec('COMMIT')
   const reply = await updating
   t.strictSame([reply.statusCode, reply.json().contact?.name], [200, 'Held'])
