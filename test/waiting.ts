@@ -1,6 +1,7 @@
 // For tests of updates that wait.
 
 import { setTimeout as pause } from 'node:timers/promises'
+import type { Test } from 'tap'
 import type { Db } from './database.js'
 
 /** Options by which the database is asked nothing before the update itself. */
@@ -26,4 +27,23 @@ export function signal (): { fired: Promise<void>, fire: () => void } {
   let fire!: () => void
   const fired = new Promise<void>((resolve) => { fire = resolve })
   return { fired, fire }
+}
+
+/** In milliseconds. Tests do not wait for it, but let it expire with `catchTimer`. */
+export const handlerTimeout = 123_456
+
+/** Catches the timers that Fastify sets for `handlerTimeout`. What it returns gives the last of them; a call of it lets it expire. */
+export function catchTimer (t: Pick<Test, 'intercept'>): () => () => void {
+  const { setTimeout } = globalThis
+  let last: () => void = () => undefined
+  t.intercept(globalThis, 'setTimeout', {
+    value: (work: () => void, ms?: number, ...values: []) => {
+      const timer = setTimeout(work, ms, ...values)
+      if (ms !== handlerTimeout) return timer
+      last = work
+      // Fastify does not clear the timer of a reply that was hijacked.
+      return timer.unref()
+    }
+  })
+  return () => last
 }

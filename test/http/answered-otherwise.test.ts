@@ -11,7 +11,7 @@ import { allRows, as, hold, path, type Setup } from '../build.js'
 import t, { engineOf, postgres, type Engine } from '../engines.js'
 import { listen, observe, type Observed, type Reply } from '../observed.js'
 import { backendThatWaits } from '../postgres.js'
-import { known, signal, turns, until } from '../waiting.js'
+import { catchTimer, handlerTimeout, known, signal, turns, until } from '../waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
 const overload = { success: false, error: 'Service Unavailable' }
@@ -31,9 +31,6 @@ let isOver = signal()
 const slow = (hook: 'onSend' | 'onError', server: Setup['server'] = {}): Setup => ({
   server, host: (app) => { app.addHook(hook as 'onSend', async () => { await isOver.fired }) }
 })
-/** In milliseconds. The test lets it expire before, see `catchTimer`. */
-const handlerTimeout = 123_456
-
 const ways: Record<string, Way> = {
   'reply.send': { end: (reply) => reply.code(503).send(text), answers: [theirs, written] },
   'reply.send with an error': { end: (reply) => reply.send(Object.assign(new Error('mine'), { statusCode: 503 })), answers: [theirs, written] },
@@ -58,19 +55,6 @@ const ways: Record<string, Way> = {
   'handlerTimeout while an onSend hook of the host takes its time': {
     setup: slow('onSend', { handlerTimeout }), end: (_reply, _sent, expire) => { expire() }, answers: [theirs, written]
   }
-}
-
-/** Returns what lets Fastify's timer for the last request expire. */
-function catchTimer (t: Test): () => void {
-  const { setTimeout } = globalThis
-  let expire: () => void = () => undefined
-  t.intercept(globalThis, 'setTimeout', {
-    value: (work: () => void, ms?: number) => {
-      if (ms === handlerTimeout) expire = work
-      return setTimeout(work, ms)
-    }
-  })
-  return () => { expire() }
 }
 
 interface Point {
@@ -165,7 +149,7 @@ for (const [point, { calls, reach, isAfterCommit = false, engines }] of Object.e
   for (const [name, way] of Object.entries(ways)) {
     t.test(`${name}, while the update waits ${point}: ${isAfterCommit ? 'the update is made' : 'nothing is written'}`, async (t) => {
       if (!engines.includes(engineOf(t))) return
-      const expire = catchTimer(t)
+      const lastTimer = catchTimer(t)
       const world = await start(t, point, way)
       const post = await listen(world)
       await prepare(point, world)
@@ -174,7 +158,7 @@ for (const [point, { calls, reach, isAfterCommit = false, engines }] of Object.e
       const goOn = await reach(world, engineOf(t))
       await until(() => world.replies.length > 0)
       // Not awaited: a reply is a thenable that waits for its answer.
-      way.end(world.replies[0]!, sent, expire)
+      way.end(world.replies[0]!, sent, lastTimer())
       await turns(5)
       await goOn()
       const { id } = world.replies[0]!.request
@@ -299,13 +283,13 @@ const late: Record<string, (reply: FastifyReply, expire: () => void) => void> = 
 }
 for (const [name, end] of Object.entries(late)) {
   t.test(`${name} comes while an onSend hook delays the answer of a written update: it is that of the update`, async (t) => {
-    const expire = catchTimer(t)
+    const lastTimer = catchTimer(t)
     let isLate = false
     const { update, db } = await observe(t, {
       server: { handlerTimeout },
       host: (app) => {
         app.addHook('onSend', async (_request, reply) => {
-          if (!isLate) end(reply, expire)
+          if (!isLate) end(reply, lastTimer())
           isLate = true
           await turns(5)
         })
@@ -318,7 +302,7 @@ for (const [name, end] of Object.entries(late)) {
 }
 
 t.test('handlerTimeout expires while the body is still on its way: nothing is written', async (t) => {
-  const expire = catchTimer(t)
+  const lastTimer = catchTimer(t)
   const begun = signal()
   const { app, db, leftovers } = await observe(t, {
     server: { handlerTimeout }, host: (app) => { app.addHook('preParsing', async () => { begun.fire() }) }
@@ -330,7 +314,7 @@ t.test('handlerTimeout expires while the body is still on its way: nothing is wr
   })
   sent.write('{"contactId":"maria",')
   await begun.fired
-  expire()
+  lastTimer()()
   sent.end('"name":"Marie"}')
   const [reply] = await once(sent, 'response')
   reply.resume()

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Test } from 'tap'
 import t from '../engines.js'
-import { allRows, build, type Setup } from '../build.js'
+import { allRows, build } from '../build.js'
 import { forbidden, internal, unauthorized } from '../refusals.js'
 
 function fail (error: unknown): () => never {
@@ -15,7 +15,7 @@ type Situation = [situation: string, says: () => unknown, status: number, body: 
 
 async function refuses (t: Test, situations: Situation[], setUp: (says: () => unknown) => object): Promise<void> {
   for (const [situation, says, status, body] of situations) {
-    const { update, db } = await build(t, setUp(says) as Setup)
+    const { update, db } = await build(t, setUp(says))
     const before = await allRows(db)
     const reply = await update({ contactId: 'maria', name: 'Mallory' })
     t.equal(reply.statusCode, status, situation)

@@ -1,6 +1,9 @@
 // What the explorers of both engines share.
 
+import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
+import { as } from '../../build.js'
+import { bodyOf, judge, type Request, type Rows } from './oracle.js'
 
 /** All updates of a scenario have the same millisecond. */
 export const now = new Date().toISOString()
@@ -25,6 +28,17 @@ export async function within<Result> (promise: Promise<Result>, what: string): P
   return await Promise.race([promise, late]).finally(() => { clearTimeout(timer) })
 }
 
+/** What may come of a scenario. */
+export interface Limits {
+  /** The statuses that a request may have; 0 where its client is gone. */
+  wanted: number[]
+  /** How often `beforeCommit` may be called for one request; twice unless given. */
+  calls?: number
+  mayBeInDoubt?: boolean
+  /** Whether the update may be made although its client is gone. */
+  mayBeDone?: boolean
+}
+
 /** How a request is sent: to a registration with a `beforeCommit`, with an `Idempotency-Key`. */
 export interface Mode {
   isHooked: boolean
@@ -37,6 +51,38 @@ export function words ({ isHooked, isKeyed }: Partial<Mode>): string {
 
 /** Without and with a `beforeCommit` and a key. */
 export const modes: Mode[] = [{ isHooked: false, isKeyed: false }, { isHooked: true, isKeyed: true }]
+
+/** What is seen of a scenario, and what it is seen with. */
+export function createRecord () {
+  const record = { log: [] as string[], told: [] as string[], called: [] as string[], requests: [] as Request[] }
+  return {
+    ...record,
+    forget: (): void => { for (const list of Object.values(record)) list.length = 0 },
+    logger: { level: 'warn', stream: { write: (line: string) => { record.log.push(line) } } },
+    onContactUpdated: ({ contact }: { contact: { name: string } }) => { record.told.push(contact.name) },
+    /** Sends a request, and writes down its reply; a client that is gone gets none. */
+    post: async (app: FastifyInstance, prefix: string, name: string, key?: string): Promise<void> => {
+      const request: Request = { name, key }
+      record.requests.push(request)
+      const headers = { ...as('ann'), ...key !== undefined && { 'idempotency-key': key } }
+      request.reply = await app.inject({
+        method: 'POST', url: `${prefix}/omnichannel/contacts.update`, headers, payload: bodyOf(name)
+      }).catch(() => undefined)
+    }
+  }
+}
+
+/** What both explorers ask of a scenario: no more calls of `beforeCommit` than it may have, and the promises. */
+export function examine (
+  { log, told, called, requests }: ReturnType<typeof createRecord>, rows: { before: Rows, after: Rows },
+  { isHooked = false, calls = 2, mayBeInDoubt = false, mayBeDone = false }: Partial<Mode & Limits>, names: string[]
+): string[] {
+  const excesses = names.map((name) => [name, called.filter((one) => one === name).length] as const).filter(([, count]) => count > calls)
+  return [
+    ...excesses.map(([name, count]) => `beforeCommit was called ${count} times for ${name}`),
+    ...judge({ ...rows, requests, told, called: isHooked ? called : undefined, log, mayBeInDoubt, mayBeDone }, now)
+  ]
+}
 
 interface Planned {
   /** The text of the statement at which it happens. */

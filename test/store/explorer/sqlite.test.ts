@@ -7,10 +7,10 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
-import { as, fill } from '../../build.js'
+import { fill } from '../../build.js'
 import { sqliteDb } from '../../sqlite.js'
-import { createPlan, exploreAll, freeze, modes, now, within, words, type Mode } from './explore.js'
-import { bodyOf, fullName, judge, normalize, resetSql, setUpSql, tables, type Request, type Row } from './oracle.js'
+import { createPlan, createRecord, examine, exploreAll, freeze, modes, now, within, words, type Limits, type Mode } from './explore.js'
+import { fullName, normalize, resetSql, setUpSql, tables, type Row } from './oracle.js'
 
 const lockTimeout = 300
 
@@ -22,10 +22,8 @@ interface Injection {
   run: (lane: Lane) => void
 }
 
-interface Scenario extends Partial<Mode> {
+interface Scenario extends Partial<Mode>, Limits {
   name: string
-  /** The statuses that each request may have; 0 where its client is gone. */
-  wanted: number[]
   /** How many requests may have another status than 200; one unless given. */
   failing?: number
   injections?: Injection[]
@@ -33,9 +31,6 @@ interface Scenario extends Partial<Mode> {
   together?: string[]
   /** What `beforeCommit` does for Ours. Unless given, it writes into the journal. */
   host?: Host
-  calls?: number
-  /** Whether the update may be made although its client is gone. */
-  mayBeDone?: boolean
 }
 
 /** What a `beforeCommit` has left open. */
@@ -56,9 +51,9 @@ async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
   database.pragma(`journal_mode = ${journalMode}`)
   database.pragma('synchronous = OFF')
   const elsewhere = new Database(file, { timeout: 0 })
+  const record = createRecord()
   const lane = {
-    database, elsewhere, plan: createPlan<Injection>(),
-    log: [] as string[], told: [] as string[], called: [] as string[], requests: [] as Request[], replies: [] as FastifyReply[],
+    ...record, database, elsewhere, plan: createPlan<Injection>(), replies: [] as FastifyReply[],
     isWatched: false, host: undefined as Host | undefined,
     begin: (injections: Injection[]) => {
       lane.plan.begin(injections)
@@ -74,26 +69,21 @@ async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
         lane.isWatched = isWatched
       }
     },
-    send: async (name: string, isHooked: boolean, key?: string): Promise<void> => {
-      const request: Request = { name, key }
-      lane.requests.push(request)
-      const url = `/${isHooked ? 'hooked' : 'plain'}/omnichannel/contacts.update`
-      const headers = { ...as('ann'), ...key !== undefined && { 'idempotency-key': key } }
-      request.reply = await app.inject({ method: 'POST', url, headers, payload: bodyOf(name) }).catch(() => undefined)
-    },
+    send: async (name: string, isHooked: boolean, key?: string) => { await record.post(app, isHooked ? '/hooked' : '/plain', name, key) },
     rows: () => normalize(Object.fromEntries(tables.map((table) => [table, elsewhere.prepare<[], Row>(`SELECT * FROM ${fullName(table)}`).all()]))),
     reset: (): void => {
       lane.isWatched = false
       elsewhere.exec(resetSql)
-      for (const list of [lane.log, lane.told, lane.called, lane.requests, lane.replies]) list.length = 0
+      record.forget()
+      lane.replies.length = 0
       lane.host = undefined
     }
   }
   watch(lane)
 
-  const app = fastify({ logger: { level: 'warn', stream: { write: (line: string) => { lane.log.push(line) } } } })
+  const { logger, onContactUpdated } = record
+  const app = fastify({ logger })
   app.addHook('onRequest', async (_request, reply) => { lane.replies.push(reply) })
-  const onContactUpdated = ({ contact: { name } }: { contact: { name: string } }) => { lane.told.push(name) }
   const beforeCommit = ({ contact: { name } }: { contact: { name: string } }) => {
     lane.called.push(name)
     const journal = (): void => { database.prepare('INSERT INTO journal VALUES (?)').run(name) }
@@ -149,20 +139,13 @@ async function explore (lane: Lane, { wanted, injections = [], together = ['Ours
     broken.push(String(error))
   }
   lane.isWatched = false
-  const { requests, told, called, log } = lane
+  const { requests, log } = lane
   const statuses = requests.map(({ reply }) => reply?.statusCode ?? 0)
   if (statuses.some((status) => !wanted.includes(status))) broken.push(`the answers are ${statuses.join()} ${log.join()}`)
   if (statuses.filter((status) => status !== 200).length > (scenario.failing ?? 1)) broken.push(`only one may fail, not ${statuses.join()}`)
   const left = lane.plan.left()
   if (left.length > 0 && injections.length === 1) broken.push(`at ${String(left[0]?.at)} nothing happened`)
-  for (const name of together) {
-    const calls = called.filter((one) => one === name).length
-    if (calls > (scenario.calls ?? 2)) broken.push(`beforeCommit was called ${calls} times for ${name}`)
-  }
-  broken.push(...judge({
-    before, after: lane.rows(), requests, told, called: isHooked ? called : undefined, log,
-    mayBeInDoubt: false, mayBeDone: scenario.mayBeDone ?? false
-  }, now))
+  broken.push(...examine(lane, { before, after: lane.rows() }, { ...scenario, isHooked }, together))
   database.unsafeMode()
   const timeout = database.pragma('busy_timeout', { simple: true })
   database.unsafeMode(false)

@@ -1,0 +1,154 @@
+// The explorer of faults on PostgreSQL: every end of COMMIT, the question what became of it, and faults that last.
+
+import { postgres as t } from '../../engines.js'
+import { until } from '../../waiting.js'
+import { exploreAll, freeze, modes, within, words } from './explore.js'
+import { atEach, COMMIT, error, explore, meanwhile, openLanes, refusal, type Lane, type Scenario } from './postgres.js'
+import type { Fault, Injection } from './proxy.js'
+
+/** A COMMIT whose answer does not come, and what can happen until the rows are asked. */
+const losses: Record<string, Fault> = {
+  'not arrived': { do: 'cut-before' },
+  'done and not answered': { do: 'cut-after' },
+  'done, and the server gone': { do: 'refuse-after', fields: error('57P01') },
+  'done, and the server crashed': { do: 'refuse-after', fields: error('XX000', { S: 'PANIC' }) },
+  'done, and the disk full': { do: 'refuse-after', fields: error('53100', { S: 'PANIC' }) },
+  'done, and the pooler gone': { do: 'refuse-after', fields: error('08006') },
+  'not confirmed by the replica': { do: 'notice', fields: error('01000', { R: 'SyncRepWaitForLSN' }) },
+  'refused as a deadlock': { do: 'refuse', fields: error('40P01') },
+  refused: { do: 'refuse', fields: error('23505') },
+  'refused by a full disk': { do: 'refuse', fields: error('53100') },
+  'answered by ROLLBACK': { do: 'tag-rollback' },
+  'not answered': { do: 'hold-after' },
+  'not arrived, in silence': { do: 'hold-before' }
+}
+
+for (const isPipelined of [true, false]) {
+  const how = isPipelined ? '' : ', without pipelining'
+
+  t.test(`every end of COMMIT: what became of it is found out${how}`, async (t) => {
+    freeze(t)
+    const open = await openLanes(isPipelined)
+    const scenarios: Scenario[] = []
+    for (const mode of modes) {
+      for (const at of [/omnichannel_auth_token/, /^BEGIN/, COMMIT]) {
+        scenarios.push({ name: `a farewell with the answer to ${String(at)}${words(mode)}`, ...mode, wanted: [200], injections: () => [{ at, fault: { do: 'farewell' } }], calls: 1 })
+      }
+      for (const [loss, fault] of Object.entries(losses)) {
+        const add = (what: string, wanted: number[], injections: (lane: Lane) => Injection[], more: Partial<Scenario> = {}): void => {
+          scenarios.push({ name: `COMMIT ${loss}${what}${words(mode)}`, ...mode, wanted, injections, ...more })
+        }
+        const isDone = /^(done|not confirmed|not answered)/.test(loss)
+        const isRefused = /^(refused|refused by a full disk|answered by ROLLBACK)$/.test(loss)
+        const isSilent = fault.do.startsWith('hold')
+        const wanted = isRefused ? [500] : isSilent ? [isDone ? 200 : 503, 500] : [200]
+        const lost: Injection = { at: COMMIT, fault }
+        add('', wanted, () => [lost], { mayBeInDoubt: isSilent, ...isRefused && { calls: 1 } })
+        // Another commits between the end of COMMIT and the question to the rows; it may wait for the lock until then.
+        for (const [what, run] of Object.entries(meanwhile)) {
+          if ((what.includes('same key') && !mode.isKeyed) || isSilent) continue
+          const status = refusal[what]
+          const begin: Injection = { at: /^BEGIN/, after: 1, fault: { do: 'meanwhile-before', run: async () => undefined } }
+          const injections = (lane: Lane): Injection[] => [lost, ...isRefused ? [] : [{ ...begin, fault: { do: 'meanwhile-before' as const, run: async () => { await run(lane) } } }]]
+          const isKnown = status !== undefined || mode.isKeyed
+          const others = what === 'the contact deleted' ? [loss === 'refused as a deadlock' ? 400 : 500] : !isDone && what === 'the same key for another request' ? [200, 422] : isDone && !isKnown ? [500] : [200]
+          add(`, then ${what}`, isRefused ? [500] : status !== undefined ? [isDone ? 200 : status] : others, injections,
+            { mayBeInDoubt: (what === 'the contact deleted' && fault.do !== 'refuse') || (isDone && !mode.isKeyed) })
+        }
+      }
+    }
+    await exploreAll(t, scenarios, open, explore)
+  })
+
+  t.test(`every statement of the question to the rows, and every fault: the same${how}`, async (t) => {
+    freeze(t)
+    const open = await openLanes(isPipelined)
+    const question = [/^BEGIN/, /client_min_messages/, /^select "update_id", "version"/, COMMIT]
+    const scenarios = modes.flatMap((mode) => (['cut-before', 'cut-after'] as const).flatMap((loss) => question.flatMap((at, index) =>
+      atEach.map(([what, fault, wanted]): Scenario => ({
+        name: `COMMIT ${loss}, and at ${String(at)} of the question ${what}${words(mode)}`, ...mode,
+        wanted: !fault.do.startsWith('hold') ? wanted : loss === 'cut-before' ? [200, 503, 500] : [200, 500],
+        // What cannot be asked cannot be known.
+        mayBeInDoubt: wanted[0] !== 200 || fault.do === 'hold-after',
+        injections: () => [{ at: COMMIT, fault: { do: loss } }, { at, after: index === 2 ? 0 : 1, fault }]
+      })))))
+    await exploreAll(t, scenarios, open, explore)
+  })
+}
+
+const busy = [503]
+
+t.test('what lasts: an answer by the deadline, and the log says why', async (t) => {
+  freeze(t)
+  const open = await openLanes()
+  const always = (at: RegExp, fault: Fault) => () => [{ at, fault, times: Infinity }]
+  const expire = (lane: Lane): Fault => ({ do: 'meanwhile-before', run: async () => { lane.expire() } })
+  const scenarios: Array<Omit<Scenario, 'isKeyed' | 'isHooked'>> = [
+    { name: 'each COMMIT is lost', wanted: [500, 503], injections: always(COMMIT, { do: 'cut-before' }), mayBeInDoubt: true, calls: 40 },
+    { name: 'COMMIT is lost four times', wanted: [200], injections: () => [{ at: COMMIT, fault: { do: 'cut-before' }, times: 4 }], calls: 3 },
+    { name: 'the replica confirms the third time', wanted: [200], calls: 1,
+      injections: () => [{ at: COMMIT, fault: { do: 'notice', fields: error('01000', { R: 'SyncRepWaitForLSN' }) }, times: 2 }] },
+    { name: 'each COMMIT is done and not answered', wanted: [500], injections: always(COMMIT, { do: 'cut-after' }), mayBeInDoubt: true, calls: 1 },
+    { name: 'the replica never confirms', wanted: [500], injections: always(COMMIT, { do: 'notice', fields: error('01000', { R: 'SyncRepWaitForLSN' }) }), mayBeInDoubt: true, calls: 1 },
+    { name: 'each COMMIT is answered by ROLLBACK', wanted: [500], injections: always(COMMIT, { do: 'tag-rollback' }), calls: 1 },
+    { name: 'each write deadlocks', wanted: busy, injections: always(/update "omnichannel_contact"/, { do: 'refuse', fields: error('40P01') }), calls: 40 },
+    { name: 'each plan is stale', wanted: busy, injections: always(/^BEGIN/, { do: 'refuse', fields: error('0A000', { R: 'RevalidateCachedQuery' }) }), calls: 0 },
+    { name: 'no server', wanted: busy, prepare: endIdle, injections: always(/^connect$/, { do: 'cut-before' }) },
+    { name: 'too many clients', wanted: busy, prepare: endIdle, injections: always(/^connect$/, { do: 'refuse', fields: error('53300') }) },
+    { name: 'a server that starts', wanted: [200], prepare: endIdle,
+      injections: () => [{ at: /^connect$/, fault: { do: 'refuse', fields: error('57P03') }, times: 3 }] },
+    { name: 'a row of the host that references the contact', wanted: [200], prepare: reference, isBrief: true },
+    { name: 'a trigger that drops the write of the contact', wanted: [500], prepare: swallow },
+    { name: 'a column of another type', wanted: [200], prepare: changeType },
+    { name: 'a farewell with the first ReadyForQuery', wanted: [200], prepare: endIdle,
+      injections: () => [{ at: /^connect$/, fault: { do: 'farewell' } }] },
+    { name: 'clients with another encoding', wanted: [200], prepare: leaveBehind("SET client_encoding = 'LATIN1'") },
+    { name: 'clients in a transaction', wanted: [200], prepare: leaveBehind('BEGIN') },
+    { name: 'clients without their statements', wanted: [200], prepare: leaveBehind('DEALLOCATE ALL') },
+    { name: 'handlerTimeout during COMMIT, which is refused', wanted: [200, 503], injections: (lane) => [
+      { at: COMMIT, fault: { do: 'refuse', fields: error('40001') } }, { at: /^RELEASE|insert into "omnichannel_statistic"/, after: lane.isHooked ? 1 : 0, fault: expire(lane) }] },
+    { name: 'handlerTimeout during COMMIT, which is lost', wanted: [200, 503], injections: (lane) => [
+      { at: COMMIT, fault: { do: 'cut-before' } }, { at: /^select "update_id", "version"/, fault: expire(lane) }] }
+  ]
+  await exploreAll(t, scenarios.flatMap((scenario) => modes.map((mode) => ({ ...scenario, ...mode, name: `${scenario.name}${words(mode)}` }))), open, explore)
+})
+
+/** Gives a column another type, after all its statements are prepared. */
+async function changeType (lane: Lane): Promise<undefined> {
+  await lane.send(lane.apps.near, lane.isHooked, 'Ours', 'key')
+  await lane.reset()
+  const { rows: [row] } = await lane.sql('SELECT pg_typeof(name)::text AS type FROM omnichannel_contact LIMIT 1')
+  await lane.sql(`ALTER TABLE omnichannel_contact ALTER COLUMN name TYPE ${row?.type as unknown === 'text' ? 'varchar' : 'text'}`)
+}
+
+/** Ends the idle clients of the pool. */
+async function endIdle ({ pool }: Lane): Promise<undefined> {
+  const clients = await Promise.all(Array.from({ length: pool.totalCount }, async () => await pool.connect()))
+  for (const client of clients) client.release(true)
+  await within(until(() => pool.totalCount === 0), 'the last client')
+}
+
+/** Leaves all clients of the pool as SQL has left them. */
+function leaveBehind (sql: string): NonNullable<Scenario['prepare']> {
+  return async ({ pool }) => {
+    const clients = await Promise.all(Array.from({ length: 3 }, async () => await pool.connect()))
+    await Promise.all(clients.map(async (client) => await client.query(sql)))
+    for (const client of clients) client.release()
+    return undefined
+  }
+}
+
+async function reference ({ direct }: Lane) {
+  const client = await direct.connect()
+  await client.query("BEGIN; INSERT INTO omnichannel_contact_channel (contact_id, position, name, visitor_id, source_type) VALUES ('maria', 9, '', '', 'api')")
+  return async () => {
+    await client.query('ROLLBACK')
+    client.release()
+  }
+}
+
+async function swallow ({ sql }: Lane) {
+  await sql(`CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+    CREATE TRIGGER swallow BEFORE UPDATE ON omnichannel_contact FOR EACH ROW EXECUTE FUNCTION swallow()`)
+  return async () => await sql('DROP FUNCTION swallow CASCADE')
+}

@@ -1,0 +1,186 @@
+// The explorer of faults on PostgreSQL: the databases in which its scenarios take place, and what can happen there.
+
+import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
+import pg, { type PoolClient } from 'pg'
+import tap from 'tap'
+import omnichannelContacts from '../../../src/index.js'
+import { fill } from '../../build.js'
+import { openSchema } from '../../postgres.js'
+import { catchTimer, handlerTimeout, until } from '../../waiting.js'
+import { createRecord, examine, within, type Limits, type Mode } from './explore.js'
+import { fullName, normalize, resetSql, setUpSql, tables, type Rows } from './oracle.js'
+import { openProxy, type Fault, type Fields, type Injection } from './proxy.js'
+
+/** For what lasts until then, and for all else. */
+const lockTimeouts = { brief: 600, long: 8000 }
+const lastTimer = catchTimer(tap)
+
+export type Host = (client: PoolClient, journal: () => Promise<unknown>) => unknown
+
+export interface Scenario extends Partial<Mode>, Limits {
+  name: string
+  injections?: (lane: Lane) => Injection[]
+  /** What `beforeCommit` does. Unless given, it writes into the journal. */
+  host?: Host
+  /** Runs before the request. What it returns runs after. */
+  prepare?: (lane: Lane) => Promise<(() => Promise<unknown>) | undefined>
+  /** Whether the deadline is near. It is where a fault lasts. */
+  isBrief?: boolean
+}
+
+export type Lane = Awaited<ReturnType<typeof openLane>>
+
+/** A database with two servers on it, of which the first is behind a proxy. Scenarios take place in it one after the other. */
+async function openLane (isPipelined: boolean) {
+  const proxy = await openProxy()
+  const { db, database: direct, settings, close } = await openSchema({ pipeline: isPipelined })
+  const pool = new pg.Pool({ ...settings, host: proxy.host, max: 3 })
+  direct.options.application_name = `${settings.application_name}_direct`
+  const record = createRecord()
+  const lane = {
+    ...record, proxy, pool, direct, under: [] as Array<Promise<unknown>>,
+    /** The clients of calls of `beforeCommit` that have not ended. */
+    held: new Set<PoolClient>(),
+    isHooked: false, isBrief: false, host: undefined as Host | undefined, reply: undefined as FastifyReply | undefined,
+    /** Lets the `handlerTimeout` of the request expire. */
+    expire: (): void => undefined,
+    apps: {} as Record<'near' | 'far', FastifyInstance>,
+    /** Sends a request to a server; `far` is not behind the proxy. */
+    send: async (app: FastifyInstance, isHooked: boolean, name: string, key?: string) => {
+      await record.post(app, `/${isHooked ? 'hooked' : 'plain'}/${lane.isBrief && name === 'Ours' ? 'brief' : 'long'}`, name, key)
+    },
+    sql: async (sql: string) => await direct.query<Record<string, never>>(sql),
+    rows: async (): Promise<Rows> => {
+      const lists = tables.map((table) => `'${table}', (SELECT coalesce(json_agg(row), '[]') FROM ${fullName(table)} AS row)`)
+      const { rows: [row] } = await lane.sql(`SELECT json_build_object(${lists.join()}) AS rows`)
+      return normalize(row?.rows as unknown as Rows)
+    },
+    reset: async () => {
+      await lane.sql(resetSql)
+      record.forget()
+      lane.under.length = 0
+      lane.held.clear()
+      lane.host = lane.reply = undefined
+    }
+  }
+
+  await fastify().register(omnichannelContacts, { database: direct })
+  for (const [name, database] of Object.entries({ near: pool, far: direct })) {
+    const app = fastify(name === 'near' ? { handlerTimeout, logger: record.logger } : {})
+    if (name === 'near') app.addHook('onRequest', async (_request, reply) => { Object.assign(lane, { reply, expire: lastTimer() }) })
+    const beforeCommit = async ({ contact: { name } }: { contact: { name: string } }, client: PoolClient) => {
+      lane.called.push(name)
+      const journal = async () => await client.query('INSERT INTO journal VALUES ($1)', [name])
+      const host = name === 'Ours' ? lane.host : undefined
+      lane.held.add(client)
+      try {
+        await (host === undefined ? journal() : host(client, journal))
+      } finally {
+        lane.held.delete(client)
+      }
+    }
+    for (const [limit, lockTimeout] of Object.entries(lockTimeouts)) {
+      const options = { database, migrate: false, lockTimeout, onContactUpdated: record.onContactUpdated }
+      await app.register(omnichannelContacts, { ...options, prefix: `/plain/${limit}` })
+      await app.register(omnichannelContacts, { ...options, prefix: `/hooked/${limit}`, beforeCommit })
+    }
+    await app.ready()
+    lane.apps[name as 'near'] = app
+  }
+  await fill(db)
+  await db.exec(setUpSql('postgres'))
+
+  tap.teardown(async () => {
+    for (const app of Object.values(lane.apps)) await within(app.close(), 'app.close()')
+    await pool.end()
+    proxy.close()
+    await close()
+  })
+  return lane
+}
+
+const opened: Record<string, Promise<Lane[]>> = {}
+
+/** Six databases, opened once for all tests of a file. */
+export async function openLanes (isPipelined = true): Promise<Lane[]> {
+  return await (opened[String(isPipelined)] ??= Promise.all(Array.from({ length: 6 }, async () => await openLane(isPipelined))))
+}
+
+/** Runs a scenario, and returns what is wrong. */
+export async function explore (lane: Lane, { wanted, injections, isHooked = false, isKeyed = false,
+  host, prepare, ...scenario }: Scenario): Promise<string[]> {
+  const { pool, proxy } = lane
+  await lane.reset()
+  proxy.plan.begin([])
+  await pool.query('SELECT 1')
+  lane.isHooked = isHooked
+  const planned = injections?.(lane) ?? []
+  const lasts = planned.some(({ fault, times }) => fault.do.startsWith('hold') || times === Infinity)
+  Object.assign(lane, { host, isBrief: scenario.isBrief ?? lasts })
+  const tidyUp = await prepare?.(lane)
+  const before = await lane.rows()
+  proxy.plan.begin(planned)
+  const broken: string[] = []
+  try {
+    await within(lane.send(lane.apps.near, isHooked, 'Ours', isKeyed ? 'key' : undefined), 'the request')
+    await tidyUp?.()
+    await within(Promise.all(lane.under), 'the others')
+    await within(until(() => pool.idleCount === pool.totalCount && pool.waitingCount === 0), 'the use of the pool')
+    const open = `SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in%' AND application_name = '${pool.options.application_name}'`
+    await within(until(async () => (await lane.sql(open)).rows.length === 0), 'a transaction')
+  } catch (error) {
+    broken.push(String(error))
+  }
+  const { requests, log, held } = lane
+  const after = await lane.rows()
+  for (const client of held) await client.query('SELECT 1').then(() => broken.push('a client that beforeCommit still has is used again'), () => undefined)
+  const status = requests[0]?.reply?.statusCode ?? 0
+  if (!wanted.includes(status)) broken.push(`the answer is ${status} ${requests[0]?.reply?.body} ${log.join()}`)
+  const left = proxy.plan.left()
+  if (left.length > 0) broken.push(`${left.map(({ fault, at }) => `${fault.do} at ${String(at)}`).join()} did not happen`)
+  broken.push(...examine(lane, { before, after }, { ...scenario, isHooked }, ['Ours']))
+  // That the next one is served is what the next scenario shows.
+  return broken
+}
+
+export const COMMIT = /^COMMIT$/
+export const error = (code: string, more: Fields = {}): Fields => ({ C: code, ...more })
+
+export type Happening = [what: string, fault: Fault, wanted: number[]]
+export const retried = (fields: Fields): Happening => [`refused ${fields.C}`, { do: 'refuse', fields }, [200]]
+export const failed = (fields: Fields): Happening => [`refused ${fields.C}`, { do: 'refuse', fields }, [500]]
+
+/** What can happen at each statement, and the statuses that may follow. */
+export const atEach: Happening[] = [
+  ['lost before', { do: 'cut-before' }, [200]],
+  ['lost after', { do: 'cut-after' }, [200]],
+  ['notice', { do: 'notice', fields: error('01000') }, [200]],
+  ['farewell', { do: 'farewell' }, [200]],
+  ['silence before', { do: 'hold-before' }, [503, 500]],
+  ['silence after', { do: 'hold-after' }, [200, 503, 500]],
+  retried(error('40001')),
+  failed(error('XX000'))
+]
+/** What another can do meanwhile. */
+export const meanwhile: Record<string, (lane: Lane) => Promise<unknown>> = {
+  'another update': async (lane) => await another(lane, 'Other'),
+  'the same request with the same key': async (lane) => await another(lane, 'Ours', 'key'),
+  'the same key for another request': async (lane) => await another(lane, 'Other', 'key'),
+  'the contact deleted': async (lane) => await aside(lane, lane.sql("DELETE FROM omnichannel_contact WHERE id = 'maria'")),
+  'the token revoked': async (lane) => await lane.sql("DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'"),
+  'the user deactivated': async (lane) => await lane.sql("UPDATE omnichannel_user SET active = false WHERE id = 'ann'"),
+  'the role taken': async (lane) => await lane.sql("DELETE FROM omnichannel_user_role WHERE user_id = 'ann'")
+}
+export const refusal: Record<string, number> = { 'the token revoked': 401, 'the user deactivated': 401, 'the role taken': 403 }
+
+async function another (lane: Lane, name: string, key?: string): Promise<void> {
+  await aside(lane, lane.send(lane.apps.far, lane.isHooked, name, key))
+}
+
+/** Resolves when the work is done, or waits for a lock. */
+async function aside (lane: Lane, work: Promise<unknown>): Promise<void> {
+  let isDone = false
+  lane.under.push(work.finally(() => { isDone = true }))
+  const waiting = `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = '${lane.direct.options.application_name}'`
+  await within(until(async () => isDone || (await lane.sql(waiting)).rows.length > 0), 'the other')
+}
