@@ -4,10 +4,11 @@ import { chmodSync, existsSync, linkSync, readFileSync, readdirSync, readlinkSyn
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { program } from '../children.js'
-import { allRows, as, fill, path } from '../build.js'
-import { cli, serve, start as startCommand } from './io.js'
+import { allRows, fill } from '../build.js'
+import { cli, serve, start as startCommand, update } from './io.js'
 import { inFile, lookInto, openFile } from './files.js'
 import { sqliteDb } from '../sqlite.js'
+import { until } from '../waiting.js'
 
 async function start (t: Test, { large = false } = {}) {
   const folder = t.testdir({ copies: {} })
@@ -42,10 +43,7 @@ t.test('backup: a whole copy that can be served, and nothing beside it', async (
   const served = openFile(t, copy)
   t.equal(served.pragma('integrity_check', { simple: true }), 'ok')
   const { url } = await serve(t, ['--database', copy])
-  const reply = await fetch(url + path, {
-    method: 'POST', headers: { ...as('ann'), 'content-type': 'application/json' }, body: '{"contactId":"maria","name":"Maria Silva"}'
-  })
-  t.equal(reply.status, 200)
+  t.equal((await update(url, { contactId: 'maria', name: 'Maria Silva' })).status, 200)
   t.strictSame(await allRows(sqliteDb(database)), before, 'the original does not change with it')
 })
 
@@ -55,14 +53,9 @@ t.test('backup while serve runs: is the moment at which it began, however much i
   const version = () => database.prepare<[], number>("SELECT version FROM omnichannel_contact WHERE id = 'maria'").pluck().get()!
   let isOver = false
   const updates = (async () => {
-    while (!isOver) {
-      const reply = await fetch(url + path, {
-        method: 'POST', headers: { ...as('ann'), 'content-type': 'application/json' }, body: '{"contactId":"maria","wipeConflicts":true}'
-      })
-      t.equal(reply.status, 200)
-    }
+    while (!isOver) t.equal((await update(url, { contactId: 'maria', wipeConflicts: true })).status, 200)
   })()
-  while (version() < 3) await new Promise((resolve) => setTimeout(resolve, 10))
+  await until(() => version() >= 3)
   const before = version()
   const { code, err } = await cli(['backup', copy, '--database', file])
   isOver = true
@@ -164,7 +157,7 @@ t.test('a backup that is killed: the next one names what it has left', async (t)
   const { file, copies, copy, backup } = await start(t, { large: true })
   const child = spawn(process.execPath, [program, 'backup', copy, '--database', file])
   const parts = () => readdirSync(copies).filter((name) => name.endsWith('.part'))
-  while (parts().length === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+  await until(() => parts().length > 0)
   child.kill('SIGKILL')
   await once(child, 'exit')
   const [part] = parts()

@@ -1,16 +1,13 @@
 // A database file is moved to a server: all of it, or nothing.
 
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { connect, createServer, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { allRows, fill } from '../build.js'
 import { postgres as t } from '../engines.js'
-import { openSchema, postgresHost } from '../postgres.js'
+import { openSchema } from '../postgres.js'
 import { sqliteDb } from '../sqlite.js'
 import { openDatabase } from './files.js'
+import { openProxy } from '../store/explorer/proxy.js'
 import { cli, start } from './io.js'
 
 async function open (t: Test) {
@@ -102,28 +99,12 @@ t.test('a connection that is cut: one sentence, and nothing is copied', async (t
   t.strictSame(await allRows(db), before)
 })
 
-/** The same server, until it is sent a certain text: then the connection is cut. */
+/** The same server, until it is sent a certain statement: then the connection is cut. */
 async function cutAt (t: Test, url: string, text: string): Promise<string> {
-  const real = join(await postgresHost(), '.s.PGSQL.5432')
-  // A path of testdir is too long for a socket.
-  const folder = mkdtempSync(join(tmpdir(), 'cut-'))
-  const sockets = new Set<Socket>()
-  const server = createServer((client) => {
-    const upstream = connect(real)
-    for (const socket of [client, upstream]) {
-      sockets.add(socket)
-      socket.on('error', () => undefined).on('close', () => { client.destroy(); upstream.destroy() })
-    }
-    client.on('data', (data) => { if (data.includes(text)) client.destroy(); else upstream.write(data) })
-    upstream.on('data', (data) => { client.write(data) })
-  }).listen(join(folder, '.s.PGSQL.5432'))
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.close()
-    for (const socket of sockets) socket.destroy()
-    rmSync(folder, { recursive: true, force: true })
-  })
-  return url.replace(/host=[^&]*/, `host=${folder}`)
+  const proxy = await openProxy()
+  t.teardown(proxy.close)
+  proxy.plan.begin([{ at: new RegExp(text), times: Infinity, fault: { do: 'cut-before' } }])
+  return url.replace(/host=[^&]*/, `host=${proxy.host}`)
 }
 
 t.test('a connection that is cut in any command: one sentence', async (t) => {

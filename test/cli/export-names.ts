@@ -1,3 +1,17 @@
+/** What an import of test/fixtures/export says. */
+export const summary = [
+  'custom-fields: 3 new, 0 updated, 0 ignored, 0 skipped',
+  'permissions: 2 new, 1 updated, 0 ignored, 0 skipped',
+  'users: 3 new, 0 updated, 0 ignored, 0 skipped',
+  'contacts: 3 new, 0 updated, 0 ignored, 0 skipped',
+  'rooms: 2 new, 0 updated, 2 ignored, 0 skipped',
+  'subscriptions: 2 new, 0 updated, 1 ignored, 0 skipped',
+  'inquiries: 1 new, 0 updated, 0 ignored, 0 skipped'
+]
+
+/** The lines of such a summary, without the rates. */
+export const linesOf = (out: string): string[] => out.replace(/ \(\d+ lines\/s\)/g, '').trimEnd().split('\n')
+
 /** Rocket.Chat's names of the collections, by the options that take them: a second time, so that a slip in src is seen. */
 export const sources: Record<string, string> = {
   'custom-fields': 'rocketchat_livechat_custom_field',

@@ -5,19 +5,15 @@ import { EventEmitter, once } from 'node:events'
 import { closeSync, existsSync, openSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
-import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
 import { withInterruption, type Io } from '../../src/cli/command.js'
 import { program } from '../children.js'
 import { lookInto, openDatabase, openFile } from './files.js'
+import { turns, until } from '../waiting.js'
 import { cli, start } from './io.js'
 
 const good = (id: number) => `{"_id":"c${id}","name":"Contact ${id}"}\n`
 const skip = process.platform !== 'linux' && 'pipes are read otherwise'
-
-async function until (isSo: () => boolean): Promise<void> {
-  while (!isSo()) await pause(5)
-}
 
 function holdsOpen (pid: number, file: string): boolean {
   try {
@@ -49,7 +45,8 @@ t.test('a named pipe: is waited for and read to its end', { skip }, async (t) =>
   const [pipe, file] = [join(folder, 'pipe'), join(folder, 'a.db')]
   execFileSync('mkfifo', [pipe])
   const importing = cli(['import', '--contacts', pipe, '--rooms', join(folder, 'rooms.jsonl'), '--database', file])
-  const writer = spawn('sh', ['-c', `sleep 0.2; printf '%s' '${good(1)}${good(2)}' > "$0"`, pipe])
+  await until(() => holdsOpen(process.pid, pipe))
+  const writer = spawn('sh', ['-c', `printf '%s' '${good(1)}${good(2)}' > "$0"`, pipe])
   t.match(await importing, { code: 0, out: /^contacts: 2 new.*\nrooms: 1 new/, err: '' })
   t.equal(writer.exitCode ?? (await once(writer, 'exit'))[0], 0)
 })
@@ -114,7 +111,8 @@ t.test('without --batch: the lock is taken with the first line', async (t) => {
   await until(() => listeners().length > 0)
   other.exec('BEGIN IMMEDIATE; COMMIT')
   stdin.push(Buffer.from('{"_id":'))
-  await pause(100)
+  await until(() => stdin.readableLength === 0)
+  await turns(10)
   other.exec('BEGIN IMMEDIATE; COMMIT')
   stdin.push(Buffer.from('"a"}\n'))
   stdin.push(null)

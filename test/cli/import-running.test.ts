@@ -3,9 +3,9 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
 import { build } from '../build.js'
+import { turns, until } from '../waiting.js'
 import { cli, start } from './io.js'
 import { lookInto, openDatabase, openFile } from './files.js'
 
@@ -16,7 +16,7 @@ function endless (isOver: () => boolean): Readable {
   return Readable.from((async function * () {
     for (let i = 0; !isOver(); i += 100) {
       yield Buffer.from(Array.from({ length: 100 }, (_, j) => good(i + j)).join(''))
-      await pause(1)
+      await turns(1)
     }
   })())
 }
@@ -29,10 +29,6 @@ function stuck (): Readable {
 }
 
 const count = (file: string) => lookInto(file, (database) => database.prepare('SELECT count(*) FROM omnichannel_contact').pluck().get())
-
-async function until (isSo: () => boolean): Promise<void> {
-  while (!isSo()) await pause(5)
-}
 
 t.test('--batch: a running server writes in between, whatever the size', async (t) => {
   for (const batch of ['1', '1000']) {
@@ -65,7 +61,7 @@ t.test('a signal: says what became of the file, and leaves nothing behind', asyn
     const { ended, signal: send, listeners } = start(
       ['import', '--database', file, '--contacts', '-', '--rooms', join(folder, 'rooms.jsonl'), ...argv], { stdin })
     await until(() => stdin.listenerCount('error') > 0 && stdin.readableLength === 0)
-    await pause(50)
+    await turns(20)
     if (argv.length > 0) await until(() => count(file) === rows)
     send(signal)
     send(signal)

@@ -8,6 +8,8 @@ import { gzipSync } from 'node:zlib'
 import type { Test } from 'tap'
 import type { Io } from '../../src/cli/command.js'
 import { run } from '../../src/cli/program.js'
+import { as, path } from '../build.js'
+import { until } from '../waiting.js'
 
 export interface Setup {
   env?: Record<string, string>
@@ -90,4 +92,14 @@ export async function serve (t: Test, argv: string[], setup: Setup = {}) {
   while (!stdout.text.includes('Documentation')) await once(stdout, 'written', { signal: AbortSignal.timeout(10_000) })
   const url = /^Serving .* at (.*)$/m.exec(stdout.text)?.[1] ?? ''
   return { url, stop, out: () => stdout.text, err: () => stderr.text, listeners: () => io.eventNames() }
+}
+
+/** Sends an update to a server, as `ann` or with other headers. */
+export async function update (url: string, body: object, headers = as('ann')): Promise<Response> {
+  return await fetch(url + path, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) })
+}
+
+/** Resolves when a server that logs at level info has begun with so many requests. */
+export async function received ({ err }: { err: () => string }, count: number): Promise<void> {
+  await until(() => err().split('incoming request').length > count)
 }

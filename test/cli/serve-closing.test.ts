@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import t from 'tap'
 import { as, fill, path } from '../build.js'
 import { openFile } from './files.js'
-import { serve } from './io.js'
+import { received, serve } from './io.js'
 import { sqliteDb } from '../sqlite.js'
+import { until } from '../waiting.js'
 import { talk } from './start-server.js'
 
 /** One update on a connection that is kept; resolves to the answer's status and to what it says of the connection. */
@@ -33,10 +34,11 @@ t.test('50 connections that are kept and go on sending: each is told, and none i
       t.equal(status, 200)
       answered++
       if (connection === 'close') return
+      // Each client at a time of its own.
       await pause(number * 4)
     }
   })
-  while (answered < 100) await pause(5)
+  await until(() => answered >= 100)
   const code = stop()
   await Promise.all(clients)
   t.equal(await code, 0)
@@ -46,14 +48,15 @@ t.test('a connection that stays idle: is closed a second later, and the server e
   const { url, stop } = await serve(t, ['--database', join(t.testdir(), 'a.db')])
   const { socket, closed } = await talk(Number(new URL(url).port))
   socket.write('GET /health HTTP/1.1\r\nHost: a\r\n\r\n')
-  while (socket.bytesRead === 0) await pause(5)
+  await until(() => socket.bytesRead > 0)
   t.equal(await stop(), 0)
   t.match(await closed, /^HTTP\/1\.1 200 OK\r\n.*\r\nConnection: keep-alive\r\n/s)
 })
 
 t.test('requests that were sent one behind the other: are all answered, and the last says close', async (t) => {
   const file = join(t.testdir(), 'a.db')
-  const { url, stop } = await serve(t, ['--database', file])
+  const server = await serve(t, ['--database', file, '--log-level', 'info'])
+  const { url, stop } = server
   const database = openFile(t, file)
   await fill(sqliteDb(database))
   const body = '{"contactId":"maria","name":"Maria Silva"}'
@@ -61,10 +64,10 @@ t.test('requests that were sent one behind the other: are all answered, and the 
   const { socket, closed } = await talk(Number(new URL(url).port))
   database.exec('BEGIN IMMEDIATE')
   socket.write(sent.repeat(2))
-  await pause(100)
+  await received(server, 2)
   const code = stop()
   socket.write(sent.repeat(3))
-  await pause(100)
+  await received(server, 5)
   database.exec('COMMIT')
   const answers = (await closed).split('HTTP/1.1 ').slice(1)
   t.strictSame(answers.map((text) => [text.slice(0, 3), /^connection: close\r$/mi.test(text)]), [...Array.from({ length: 4 }, () => ['200', false]), ['200', true]])

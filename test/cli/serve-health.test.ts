@@ -7,12 +7,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
-import { as, fill, path } from '../build.js'
+import { fill } from '../build.js'
 import { program } from '../children.js'
 import { postgres } from '../engines.js'
 import { openDatabase, openFile } from './files.js'
 import { openSchema } from '../postgres.js'
-import { serve } from './io.js'
+import { serve, update } from './io.js'
 import { sqliteDb } from '../sqlite.js'
 import { waitForCurl } from './printed-curl.js'
 import { talk } from './start-server.js'
@@ -25,10 +25,7 @@ async function health (url: string): Promise<unknown[]> {
   return [reply.status, await reply.json()]
 }
 
-async function update (url: string, emails: string[]): Promise<number> {
-  const body = JSON.stringify({ contactId: 'maria', emails })
-  return (await fetch(url + path, { method: 'POST', headers: { 'content-type': 'application/json', ...as('ann') }, body })).status
-}
+const setEmails = async (url: string, emails: string[]) => (await update(url, { contactId: 'maria', emails })).status
 
 t.test('an update that fails by itself: the database can be written, so all is well', async (t) => {
   const file = join(t.testdir(), 'a.db')
@@ -37,7 +34,7 @@ t.test('an update that fails by itself: the database can be written, so all is w
   await fill(sqliteDb(database))
   database.exec("CREATE TRIGGER no BEFORE INSERT ON omnichannel_contact_email BEGIN SELECT RAISE(ABORT, 'no'); END")
   database.pragma('user_version = 7')
-  t.equal(await update(url, ['a@example.com']), 500)
+  t.equal(await setEmails(url, ['a@example.com']), 500)
   t.strictSame(await health(url), ok)
   t.equal(database.pragma('user_version', { simple: true }), 7, 'and is what it was')
 })
@@ -49,12 +46,12 @@ t.test('a database that another program keeps locked: 503 after an update was re
   await fill(sqliteDb(database))
   database.exec('BEGIN IMMEDIATE')
   t.strictSame(await health(url), ok, 'nothing has failed yet')
-  t.equal(await update(url, ['a@example.com']), 503)
+  t.equal(await setEmails(url, ['a@example.com']), 503)
   for (let call = 0; call < 2; call++) t.strictSame(await health(url), failing('write-failed'))
   t.match(err(), 'the database cannot be written')
   database.exec('COMMIT')
   t.strictSame(await health(url), ok)
-  t.equal(await update(url, ['b@example.com']), 200)
+  t.equal(await setEmails(url, ['b@example.com']), 200)
 })
 
 t.test('many that ask at once: the database is asked once', async (t) => {
@@ -128,14 +125,14 @@ postgres.test('a server that has become read-only: 503 after an update has faile
   const first = await serve(t, ['--database', url, '--log-level', 'silent'])
   await fill(db)
   await db.exec('ALTER TABLE omnichannel_contact_email ADD CHECK (false) NOT VALID')
-  t.equal(await update(first.url, ['a@example.com']), 500)
+  t.equal(await setEmails(first.url, ['a@example.com']), 500)
   t.strictSame(await health(first.url), ok)
   await first.stop()
 
   t.match(url, /&options=[^&]+$/)
   const { url: origin } = await serve(t, ['--database', `${url}%20-c%20default_transaction_read_only%3Don`, '--log-level', 'silent'])
   t.strictSame(await health(origin), ok)
-  t.ok(await update(origin, ['a@example.com']) >= 500)
+  t.ok(await setEmails(origin, ['a@example.com']) >= 500)
   t.strictSame(await health(origin), failing('write-failed'))
 })
 

@@ -2,13 +2,13 @@
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { as, fill, path } from '../build.js'
 import { serve } from './io.js'
 import { openFile } from './files.js'
 import { sqliteDb } from '../sqlite.js'
+import { until } from '../waiting.js'
 import { timeouts } from '../../src/cli/serve/server.js'
 import { startServer, talk } from './start-server.js'
 
@@ -130,7 +130,7 @@ t.test('a connection without a request, or without a reader: is closed', async (
   unread.socket.pause()
   unread.socket.write('GET /documentation/static/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(50))
   const count = promisify(app.server.getConnections.bind(app.server))
-  while (await count() > 0) await pause(20)
+  await until(async () => await count() === 0)
   unread.socket.resume()
   t.ok((await unread.closed).length < 40 * 1_684_244)
 })

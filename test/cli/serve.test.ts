@@ -1,18 +1,15 @@
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
-import { connect, createServer, type AddressInfo } from 'node:net'
+import { createServer, type AddressInfo } from 'node:net'
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { createProgram } from '../../src/cli/program.js'
 import { as, fill, path } from '../build.js'
-import { cli, serve } from './io.js'
+import { cli, received, serve, update } from './io.js'
+import { talk } from './start-server.js'
 import { lookInto, openFile } from './files.js'
 import { sqliteDb } from '../sqlite.js'
-
-const update = async (url: string, body: unknown, headers = as('ann')) => await fetch(url + path, {
-  method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body)
-})
 
 t.test('a new file: is created, served, and reported healthy', async (t) => {
   const file = join(t.testdir(), 'new.db')
@@ -43,7 +40,7 @@ t.test('the documentation page: shows the operation, and / leads there', async (
   const page = await fetch(url)
   t.equal(page.url, `${url}/documentation`)
   t.match(page.headers.get('content-type'), 'text/html')
-  t.match(await page.text(), '<title>Omnichannel contacts</title>')
+  t.match(await page.text(), /<title>\w/)
   t.match(await (await fetch(`${url}/documentation/static/swagger-initializer.js`)).text(), 'SwaggerUIBundle')
   const document = await (await fetch(`${url}/documentation/json`)).json() as { paths: object }
   t.strictSame(Object.keys(document.paths), [path])
@@ -98,33 +95,24 @@ t.test('--trust-proxy: the limit counts whom a trusted proxy names', async (t) =
   t.strictSame(await statuses(['--trust-proxy', '10.0.0.1,fd00::/8'], '192.0.2.1', '192.0.2.2'), [401, 429], 'somebody else')
 })
 
-/** Speaks HTTP by hand; resolves when the server has hung up. */
-async function talk (url: string): Promise<{ say: (text: string) => void, heard: Promise<string> }> {
-  const { hostname, port } = new URL(url)
-  const socket = connect(Number(port), hostname)
-  await once(socket, 'connect')
-  let text = ''
-  socket.on('data', (data) => { text += String(data) })
-  return { say: (text) => socket.write(text), heard: once(socket, 'close').then(() => text) }
-}
-
 const request = (body: string, headers = '') => `POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\n` +
   `Content-Type: application/json\r\n${headers}Content-Length: ${body.length}\r\n\r\n${body}`
 
 t.test('while it closes: who comes on an open connection is answered in the words of the contract', async (t) => {
   const file = join(t.testdir(), 'a.db')
-  const { url, stop } = await serve(t, ['--database', file])
+  const server = await serve(t, ['--database', file, '--log-level', 'info'])
+  const { url, stop } = server
   const database = openFile(t, file)
   await fill(sqliteDb(database))
   database.exec('BEGIN IMMEDIATE')
-  const { say, heard } = await talk(url)
-  say(request('{"contactId":"maria","name":"Maria Silva"}'))
-  await new Promise((resolve) => setTimeout(resolve, 200))
+  const { socket, closed } = await talk(Number(new URL(url).port))
+  socket.write(request('{"contactId":"maria","name":"Maria Silva"}'))
+  await received(server, 1)
   const code = stop()
-  say(request('{"contactId":"nobody"}'))
-  await new Promise((resolve) => setTimeout(resolve, 200))
+  socket.write(request('{"contactId":"nobody"}'))
+  await received(server, 2)
   database.exec('COMMIT')
-  const [, first, second] = (await heard).split('HTTP/1.1 ')
+  const [, first, second] = (await closed).split('HTTP/1.1 ')
   t.match(first, /^200 .*"name":"Maria Silva"/s)
   t.match(second, /^400 .*connection: close\r\n.*\r\n\r\n\{"success":false,"error":"error-contact-not-found"\}$/is)
   t.equal(await code, 0)
@@ -137,9 +125,9 @@ t.test('what is no HTTP: is refused, and at level trace logged without its bytes
     ['headers without end', request('{}', `X-Long: ${'x'.repeat(20_000)}\r\n`), /^HTTP\/1\.1 431 .*"error":"Request Header Fields Too Large"\}$/s]
   ]
   for (const [situation, text, answer] of scenarios) {
-    const { say, heard } = await talk(url)
-    say(text)
-    t.match(await heard, answer, situation)
+    const { socket, closed } = await talk(Number(new URL(url).port))
+    socket.write(text)
+    t.match(await closed, answer, situation)
   }
   t.match(err(), '"reason":"Parse Error: Invalid header token","msg":"client error"')
   const token = 'token-of-ann'
@@ -148,25 +136,25 @@ t.test('what is no HTTP: is refused, and at level trace logged without its bytes
 
 t.test('a connection that is gone: has nothing to be told', async (t) => {
   const { url, err } = await serve(t, ['--database', join(t.testdir(), 'a.db'), '--log-level', 'trace'])
-  const { hostname, port } = new URL(url)
-  const socket = connect(Number(port), hostname)
-  await once(socket, 'connect')
+  const { socket } = await talk(Number(new URL(url).port))
   socket.write('POST / HTTP/1.1\r\n')
-  await new Promise((resolve) => setTimeout(resolve, 100))
+  // The server reads one socket after the other.
+  t.equal((await fetch(`${url}/health`)).status, 200)
   socket.resetAndDestroy()
-  await new Promise((resolve) => setTimeout(resolve, 100))
+  t.equal((await fetch(`${url}/health`)).status, 200)
   t.notMatch(err(), 'client error')
 })
 
 t.test('a signal: what waits is answered first, and the process is left as it was', async (t) => {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     const file = join(t.testdir(), `${signal}.db`)
-    const { url, stop, listeners } = await serve(t, ['--database', file])
+    const server = await serve(t, ['--database', file, '--log-level', 'info'])
+    const { url, stop, listeners } = server
     const database = openFile(t, file)
     await fill(sqliteDb(database))
     database.exec('BEGIN IMMEDIATE')
     const reply = update(url, { contactId: 'maria', emails: ['waited@example.com'] })
-    await new Promise((resolve) => setTimeout(resolve, 200))
+    await received(server, 1)
     const start = performance.now()
     const code = stop(signal)
     database.exec('COMMIT')

@@ -1,10 +1,10 @@
 // The commands on a PostgreSQL server instead of a file.
 
 import type { Test } from 'tap'
-import { as, fill, path } from '../build.js'
+import { fill } from '../build.js'
 import { postgres as t } from '../engines.js'
 import { openSchema } from '../postgres.js'
-import { cli, serve } from './io.js'
+import { cli, serve, update } from './io.js'
 
 async function open (t: Test) {
   const { db, url, close } = await openSchema()
@@ -54,10 +54,7 @@ t.test('serve: answers, and its name shows no password', async (t) => {
   const { db, url } = await open(t)
   const server = await serve(t, ['--database', url])
   await fill(db)
-  const reply = await fetch(server.url + path, {
-    method: 'POST', headers: { 'content-type': 'application/json', ...as('ann') }, body: '{"contactId":"maria","name":"Marie"}'
-  })
-  t.equal(reply.status, 200)
+  t.equal((await update(server.url, { contactId: 'maria', name: 'Marie' })).status, 200)
   t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), 'Marie')
   t.strictSame(await (await fetch(`${server.url}/health`)).json(), { status: 'ok' })
   t.match(server.out(), 'Serving postgres://postgres@/postgres?')

@@ -1,6 +1,7 @@
 import underPressure from '@fastify/under-pressure'
 import t from '../engines.js'
 import { allRows, build } from '../build.js'
+import { until } from '../waiting.js'
 
 t.test('@fastify/under-pressure: its 503 and its Retry-After stay, its words do not get out', async (t) => {
   let isHealthy = false
@@ -22,9 +23,6 @@ t.test('@fastify/under-pressure: its 503 and its Retry-After stay, its words do 
   t.strictSame(await allRows(db), before, 'nothing changed')
 
   isHealthy = true
-  for (let tries = 0; tries < 200; tries++) {
-    if ((await update({ contactId: 'maria', name: 'X' })).statusCode === 200) break
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
+  await until(async () => (await update({ contactId: 'maria', name: 'X' })).statusCode === 200)
   t.equal((await update({ contactId: 'maria', name: 'Y' })).statusCode, 200, 'and afterwards it is as before')
 })
