@@ -13,6 +13,7 @@ interface Line {
   level: number
   msg: string
   reqId?: string
+  customField?: string
   err?: { message: string, stack: string }
 }
 

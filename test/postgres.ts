@@ -116,3 +116,22 @@ export async function backendThatWaits (db: Db, count = 1): Promise<number> {
     await pause(5)
   }
 }
+
+/** All that is of ours in the schema, as the server describes it. */
+export async function schemaOf (db: Db): Promise<unknown[]> {
+  const schema = (await db.value<string>('SELECT current_schema()'))!
+  const ours = "current_schema()::regnamespace AND relname LIKE 'omnichannel_%'"
+  const queries = [
+    `SELECT relname, attname, format_type(atttypid, atttypmod), attnotnull, attidentity, pg_get_expr(adbin, adrelid)
+      FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+      WHERE relnamespace = ${ours} AND attnum > 0 ORDER BY relname, attnum`,
+    `SELECT conname, pg_get_constraintdef(pg_constraint.oid) FROM pg_constraint JOIN pg_class ON conrelid = pg_class.oid
+      WHERE relnamespace = ${ours} ORDER BY 1, 2`,
+    `SELECT pg_get_indexdef(indexrelid) FROM pg_index JOIN pg_class ON indrelid = pg_class.oid WHERE relnamespace = ${ours} ORDER BY 1`,
+    `SELECT pg_get_triggerdef(pg_trigger.oid) FROM pg_trigger JOIN pg_class ON tgrelid = pg_class.oid WHERE relnamespace = ${ours} AND NOT tgisinternal ORDER BY 1`,
+    'SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace ORDER BY 1'
+  ]
+  const rows = []
+  for (const sql of queries) rows.push(...await db.rows(sql))
+  return JSON.parse(JSON.stringify(rows).replaceAll(schema, 'schema')) as unknown[]
+}

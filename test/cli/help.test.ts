@@ -43,7 +43,6 @@ t.test('COMMAND --help: names its operands, options, defaults and variables', as
     t.ok(out.split('\n').every((line) => line.length <= 100), name)
   }
   t.match((await cli(['token', '--help'])).out, /create \[options\] <USER> .*\n.*list \[options\] \[USER\] .*\n.*revoke \[options\] <USER> <NAME\|HASH>/)
-  t.match((await cli(['serve', '--help'])).out, 'for TLS put a reverse proxy')
 })
 
 t.test('the program itself: passes its arguments on, and ends with the exit code', async (t) => {

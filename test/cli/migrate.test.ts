@@ -7,7 +7,7 @@ import type { Test } from 'tap'
 import { fill } from '../build.js'
 import type { Db } from '../database.js'
 import t, { dialectOf, sqlite } from '../engines.js'
-import { openSchema } from '../postgres.js'
+import { openSchema, schemaOf } from '../postgres.js'
 import { sqliteDb } from '../sqlite.js'
 import { openDatabase } from './files.js'
 import { cli } from './io.js'
@@ -53,19 +53,7 @@ async function stateOf (t: Test, db: Db): Promise<unknown> {
   const recorded = await db.column('SELECT id FROM omnichannel_migration ORDER BY 1')
   const granted = await db.rows('SELECT role, permission FROM omnichannel_role_permission ORDER BY 1, 2')
   if (dialectOf(t) === 'sqlite') return { recorded, granted, schema: await db.rows('SELECT type, name, sql FROM sqlite_schema ORDER BY name') }
-  const schema = (await db.value<string>('SELECT current_schema()'))!
-  const sql = [
-    `SELECT table_name, column_name, ordinal_position, data_type, column_default, is_nullable FROM information_schema.columns
-      WHERE table_schema = current_schema() AND table_name LIKE 'omnichannel_%' ORDER BY 1, 3`,
-    'SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1',
-    `SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = current_schema()::regnamespace ORDER BY 1`,
-    `SELECT pg_get_triggerdef(pg_trigger.oid) FROM pg_trigger JOIN pg_class ON tgrelid = pg_class.oid
-      WHERE relnamespace = current_schema()::regnamespace AND NOT tgisinternal`,
-    'SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace'
-  ]
-  const queries = []
-  for (const query of sql) queries.push(JSON.stringify(await db.rows(query)).replaceAll(schema, 'schema'))
-  return { recorded, granted, queries }
+  return { recorded, granted, schema: await schemaOf(db) }
 }
 
 for (const version of [0, 1, 2]) {

@@ -100,3 +100,28 @@ t.test('what is done with a file only: says so', async (t) => {
     t.notMatch(err, 's3cret')
   }
 })
+
+t.test('commands that read: say what is missing, and create nothing', async (t) => {
+  const { db, url, on } = await open(t)
+  const name = url.replace(':s3cret', '')
+  for (const argv of [['user', 'list'], ['token', 'list'], ['contact', 'list'], ['contact', 'maria']]) {
+    t.strictSame(await on(...argv), { code: 1, out: '', err: `The database ${name} has no tables of this program\n` }, argv.join(' '))
+  }
+  t.strictSame(await db.tables(), [])
+  await on('user', 'add', 'ann', '--role', 'admin')
+  t.match(await on('user', 'list'), { code: 0, err: '' })
+  await db.exec('DROP TABLE omnichannel_inquiry')
+  t.strictSame(await on('user', 'list'), { code: 1, out: '', err: `The database lacks omnichannel_inquiry: the command migrate brings ${name} up to date\n` })
+  t.notOk((await db.tables()).includes('omnichannel_inquiry'))
+  t.equal((await on('user', 'activate', 'ann')).code, 0)
+  t.ok((await db.tables()).includes('omnichannel_inquiry'))
+})
+
+t.test('commands that change something: refuse a database without our tables', async (t) => {
+  const { db, url, on } = await open(t)
+  const name = url.replace(':s3cret', '')
+  for (const argv of [['user', 'remove', 'ann'], ['user', 'activate', 'ann'], ['token', 'create', 'ann'], ['token', 'revoke', 'ann', 'crm']]) {
+    t.strictSame(await on(...argv), { code: 1, out: '', err: `The database ${name} has no tables of this program\n` }, argv.join(' '))
+  }
+  t.strictSame(await db.tables(), [])
+})

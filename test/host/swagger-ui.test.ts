@@ -17,7 +17,7 @@ t.test('@fastify/swagger with its UI: the page and the document are served', asy
   t.match(page.headers['content-type'], /^text\/html/)
   t.match(page.body, /swagger-ui/)
   const document = await app.inject('/documentation/json')
-  t.equal(document.json().paths[path].post.summary, 'Update a contact')
+  t.match(document.json().paths[path].post, { operationId: 'updateContact', summary: /\w/ })
   t.match((await app.inject('/documentation/yaml')).body, 'operationId: updateContact')
   t.equal((await update({ contactId: 'maria', name: 'Maria B.' })).statusCode, 200)
 })
