@@ -4,8 +4,9 @@ import { Kysely, SqliteDialect } from 'kysely'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import omnichannelContacts from '../src/index.js'
-import { as, build, path } from './build.js'
+import { build } from './build.js'
 import { openFile } from './files.js'
+import { invalid } from './refusals.js'
 
 async function rejection (t: Test, options: unknown): Promise<{ code: string, message: string, isTypeError: boolean } | undefined> {
   const app = fastify()
@@ -17,11 +18,6 @@ async function rejection (t: Test, options: unknown): Promise<{ code: string, me
     return { code, message, isTypeError: error instanceof TypeError }
   }
   return undefined
-}
-
-function open (t: Test): Database.Database {
-  const database = openFile(t, ':memory:')
-  return database
 }
 
 function closed (): Database.Database {
@@ -174,7 +170,7 @@ t.test('an option of the wrong type rejects the registration and is named', asyn
     ['onContactUpdated', null], ['onContactUpdated', 'log'], ['onContactUpdated', {}]
   ]
   for (const [name, value] of wrong) {
-    const database = open(t)
+    const database = openFile(t)
     t.strictSame(await rejection(t, { database, [name]: value }), {
       code: 'FOC_INVALID_OPTION', message: `The option "${name}" must be ${expected[name]}`, isTypeError: true
     }, `${name}: ${value}`)
@@ -195,7 +191,7 @@ t.test('an option that is not known rejects the registration, with a hint where 
     constructor: `; known are ${known}`
   }
   for (const [name, hint] of Object.entries(hints)) {
-    const database = open(t)
+    const database = openFile(t)
     t.strictSame(await rejection(t, { database, [name]: 1 }), {
       code: 'FOC_UNKNOWN_OPTION', message: `Unknown option "${name}"${hint}`, isTypeError: true
     }, name)
@@ -210,8 +206,8 @@ t.test('no options at all: the database is asked for', async (t) => {
 t.test("options that are undefined count as absent, and Fastify's own pass", async (t) => {
   const undefinedOptions = Object.fromEntries(
     ['prefix', 'migrate', 'authenticate', 'authorize', 'lockTimeout', 'bodyLimit', 'idempotencyWindow', 'beforeCommit', 'onContactUpdated'].map((name) => [name, undefined]))
-  t.equal(await rejection(t, { database: open(t), ...undefinedOptions }), undefined)
-  t.equal(await rejection(t, { database: open(t), logLevel: 'warn', logSerializers: { user: String } }), undefined)
+  t.equal(await rejection(t, { database: openFile(t), ...undefinedOptions }), undefined)
+  t.equal(await rejection(t, { database: openFile(t), logLevel: 'warn', logSerializers: { user: String } }), undefined)
 })
 
 t.test('logLevel: holds for the route only', async (t) => {
@@ -228,15 +224,9 @@ t.test('logLevel: holds for the route only', async (t) => {
 t.test('bodyLimit: 256 KiB by default, else what was said; the answer names it', async (t) => {
   const limits: Array<[options: { bodyLimit?: number }, bytes: number]> = [[{}, 262144], [{ bodyLimit: 100 }, 100]]
   for (const [options, bytes] of limits) {
-    const { app } = await build(t, options)
-    const post = (length: number) => app.inject({
-      method: 'POST', url: path, headers: { ...as('ann'), 'content-type': 'application/json' }, payload: '{"contactId":"maria"}'.padEnd(length)
-    })
-    t.equal((await post(bytes)).statusCode, 200, `${bytes} bytes are read`)
-    const refusal = await post(bytes + 1)
-    t.equal(refusal.statusCode, 413, `${bytes + 1} are too many`)
-    t.strictSame(refusal.json(), {
-      success: false, error: `The request body is larger than ${bytes} bytes [invalid-params]`, errorType: 'invalid-params'
-    })
+    const { post } = await build(t, options)
+    t.equal((await post('{"contactId":"maria"}'.padEnd(bytes))).statusCode, 200, `${bytes} bytes are read`)
+    const refusal = await post('{"contactId":"maria"}'.padEnd(bytes + 1))
+    t.strictSame([refusal.statusCode, refusal.json()], [413, invalid(`The request body is larger than ${bytes} bytes`)])
   }
 })

@@ -275,39 +275,3 @@ t.test('a body that is nothing but escapes: answered', async (t) => {
     t.equal(reply.json().error, 'error-contact-not-found', escape)
   }
 })
-
-t.test('a lone surrogate where a value is compared: as U+FFFD, on every engine', async (t) => {
-  const { post, db } = await build(t)
-  const replaced = '\uFFFD'
-  await db.exec(`INSERT INTO omnichannel_user (id, username, name) VALUES ('${replaced}', '', '');
-    INSERT INTO omnichannel_user_role VALUES ('${replaced}', 'livechat-agent');
-    INSERT INTO omnichannel_contact (id, name) VALUES ('${replaced}', 'Replaced');
-    INSERT INTO omnichannel_custom_field (id, regexp) VALUES ('${replaced}', '^${replaced}$')`)
-  const manager = await post('{"contactId":"maria","contactManager":"\\ud800"}')
-  t.strictSame([manager.statusCode, manager.json().contact?.contactManager], [200, replaced])
-  t.equal(await db.value("SELECT contact_manager FROM omnichannel_contact WHERE id = 'maria'"), replaced)
-  const found = await post('{"contactId":"\\udfff","name":"\\ud800"}')
-  t.strictSame([found.statusCode, found.json().contact?._id, found.json().contact?.name], [200, replaced, replaced])
-  t.strictSame(await db.value(`SELECT name FROM omnichannel_contact WHERE id = '${replaced}'`), replaced)
-  const fields = await post('{"contactId":"maria","customFields":{"plan":"gold","\\ud800":"\\udc00"}}')
-  t.strictSame([fields.statusCode, fields.json().contact?.customFields[replaced]], [200, replaced])
-  const twice = await post('{"contactId":"maria","emails":["\\ud800","\\udc00"]}')
-  t.strictSame([twice.statusCode, twice.json().error], [400, 'must NOT have duplicate items (items ## 1 and 0 are identical) [invalid-params]'])
-})
-
-t.test('a lone surrogate in a form cannot be: its bytes are no UTF-8', async (t) => {
-  const { post, db } = await build(t)
-  const before = await allRows(db)
-  const reply = await post('contactId=maria&contactManager=%ed%a0%80', { 'content-type': 'application/x-www-form-urlencoded' })
-  t.strictSame([reply.statusCode, reply.json()], [400, notUtf8])
-  t.strictSame(await allRows(db), before)
-})
-
-t.test('the answer is what is stored: it is read back the same', async (t) => {
-  const { post } = await build(t)
-  const sent = '{"contactId":"maria","name":"\\ud800a\\u0000␀0␀1\\ud83d\\ude00","emails":["\\udfff","\\\\ud800"],"customFields":{"plan":"gold","note":"\\ud800"}}'
-  const written = (await post(sent)).json().contact
-  const read = (await post('{"contactId":"maria"}')).json().contact
-  t.strictSame(read, written)
-  t.match(read, { name: '\uFFFDa\0␀0␀1😀', emails: [{ address: '\uFFFD' }, { address: '\\ud800' }], customFields: { note: '\uFFFD' } })
-})

@@ -1,7 +1,7 @@
 // One update, once, however often its request is repeated (docs/contract.md, section 10).
 
 import Database from 'better-sqlite3'
-import t, { sqlite } from '../engines.js'
+import t from '../engines.js'
 import { allRows, as, build } from '../build.js'
 import { invalid } from '../refusals.js'
 
@@ -203,18 +203,6 @@ t.test('by default a key lives for 24 hours', async (t) => {
   for (const [age, etag] of [[day - minute, '"2"'], [day + minute, '"3"']] as const) {
     await db.exec('UPDATE omnichannel_idempotency_key SET created_at = $1', new Date(Date.now() - age).toISOString())
     t.equal((await update(body, key('k'))).headers.etag, etag, `${age / minute} minutes`)
-  }
-})
-
-sqlite.test('deleting the contact deletes its keys, whatever the host does about foreign keys', async (t) => {
-  for (const foreignKeys of ['ON', 'OFF']) {
-    const { update, db } = await build(t)
-    await db.exec(`PRAGMA foreign_keys = ${foreignKeys}`)
-    await update(body, key('k'))
-    await update({ contactId: 'blank' }, key('other'))
-    await db.exec("DELETE FROM omnichannel_contact WHERE id = 'maria'")
-    t.strictSame(await db.column('SELECT key FROM omnichannel_idempotency_key'), ['other'])
-    t.equal((await update(body, key('k'))).json().error, 'error-contact-not-found')
   }
 })
 

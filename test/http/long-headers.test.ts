@@ -21,6 +21,7 @@ const headers: Array<[header: string, value: string, status: number, body: objec
   ['if-match', `*${blanks}*`, 400, invalid('Invalid If-Match header')],
   ['if-match', `${blanks}x`, 400, invalid('Invalid If-Match header')],
   ['if-match', `"1"${blanks}x`, 400, invalid('Invalid If-Match header')],
+  ['if-match', ', '.repeat(size / 2), 400, invalid('Invalid If-Match header')],
   ['if-match', `"1"${', '.repeat(size / 2)}x`, 400, invalid('Invalid If-Match header')],
   ['if-match', `"1"${',\t'.repeat(size / 2)}"`, 400, invalid('Invalid If-Match header')],
   ['if-match', '"'.repeat(size + 1), 400, invalid('Invalid If-Match header')],

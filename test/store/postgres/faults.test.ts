@@ -6,6 +6,7 @@ import type { Test } from 'tap'
 import omnichannelContacts from '../../../src/index.js'
 import { allRows, as, build, fill, hold, path, type Setup } from '../../build.js'
 import { postgres as t } from '../../engines.js'
+import { observe } from '../../observed.js'
 import { backendThatWaits, openSchema } from '../../postgres.js'
 import { busy, internal } from '../../refusals.js'
 import { until } from '../../waiting.js'
@@ -13,19 +14,10 @@ import { openProxy } from '../explorer/proxy.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
 
-/** A server on a pool that the test holds. */
-async function start (t: Test, { pool: config, ...setup }: Partial<Setup> = {}) {
-  const { db, database: pool, close } = await openSchema(config)
-  const lines: string[] = []
-  const app = fastify({ logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } })
-  t.teardown(async () => {
-    await app.close()
-    await close()
-  })
-  await app.register(omnichannelContacts, { lockTimeout: 1000, ...setup, database: pool })
-  await fill(db)
-  const update = async (body: object) => await app.inject({ method: 'POST', url: path, headers: as('ann'), payload: body })
-  return { db, pool, update, lines }
+/** A world whose pool the test holds. */
+async function start (t: Test, setup: Setup = {}) {
+  const { database, ...world } = await observe(t, { lockTimeout: 1000, ...setup })
+  return { ...world, pool: database as unknown as pg.Pool }
 }
 
 t.test('all clients of the pool are taken: 503, nothing changed, and the one who comes late goes back', async (t) => {
@@ -73,11 +65,11 @@ async function endOthers (pool: pg.Pool): Promise<void> {
 }
 
 t.test('connections that are ended while nobody uses them: the log says so, and nobody notices', async (t) => {
-  const { update, pool, lines } = await start(t)
+  const { update, pool, complaints } = await start(t)
   t.equal((await update(body)).statusCode, 200)
   await endOthers(pool)
   t.equal((await update(body)).statusCode, 200)
-  t.match(lines, [/a connection to the database was lost/])
+  t.match(complaints(), [/connection to the database/])
 })
 
 t.test('connections that the server ends right behind its greeting: the registration and an update survive it', async (t) => {
@@ -152,14 +144,14 @@ t.test('a client that the host gave back in the middle of a transaction: another
 
 t.test('a trigger that refuses at COMMIT: 500, rows as before, and again as soon as it lets through', async (t) => {
   for (const pipeline of [true, false]) {
-    const { update, db, lines } = await start(t, { pool: { pipeline, max: 1 } })
+    const { update, db, complaints } = await start(t, { pool: { pipeline, max: 1 } })
     await db.exec(`
       CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$;
       CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON omnichannel_contact DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`)
     const before = await allRows(db)
     const reply = await update(body)
     t.strictSame([reply.statusCode, reply.json()], [500, internal])
-    t.match(lines, [/not today/])
+    t.match(complaints(), [/not today/])
     t.strictSame(await allRows(db), before)
     await db.exec('DROP FUNCTION refuse CASCADE')
     t.equal((await update(body)).headers.etag, '"2"')
