@@ -53,7 +53,7 @@ export async function openSchema ({ defaults = '', ...config }: PoolSettings = {
       const find = async (): Promise<Row[]> => await db.rows(`SELECT pid, state, query FROM pg_stat_activity
         WHERE application_name = current_schema() AND state <> 'idle' AND pid <> pg_backend_pid()`)
       // The server notices only after a while that a client is gone.
-      for (let times = 0; times < 100 && (await find()).length > 0; times++) await pause(10)
+      for (let times = 0; times < 1000 && (await find()).length > 0; times++) await pause(10)
       return Object.fromEntries((await find()).map((row) => [row.pid, row]))
     },
     close: async () => {
