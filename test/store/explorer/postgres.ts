@@ -12,7 +12,7 @@ import { fullName, normalize, resetSql, setUpSql, tables, type Rows } from './or
 import { openProxy, type Fault, type Fields, type Injection } from './proxy.js'
 
 /** For what lasts until then, and for all else. */
-const lockTimeouts = { brief: 600, long: 8000 }
+const lockTimeouts = { brief: 1200, long: 8000 }
 const lastTimer = catchTimer(tap)
 
 export type Host = (client: PoolClient, journal: () => Promise<unknown>) => unknown
