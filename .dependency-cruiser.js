@@ -1,6 +1,7 @@
 // Which file may import which, types included. Part of `npm run lint`.
 
-const errors = '^src/errors\\.ts$'
+// What every layer may import.
+const errors = '^src/(errors|diagnostics)\\.ts$'
 const options = '^src/options\\.ts$'
 const rules = '^src/rules/'
 const patterns = '^src/rules/patterns/'
@@ -41,7 +42,7 @@ export default {
     forbid('bench-is-for-bench', '^(test|examples|scripts)/', '^bench/'),
     forbid('examples-are-for-tests', '^(bench|scripts)/', '^examples/'),
 
-    allow('errors', { path: errors }),
+    allow('errors', { path: errors }, errors),
     allow('options', { path: options }, errors, rules, store, '^src/database-advice\\.ts$'),
     allow('rules', { path: rules }, rules, errors, '^src/store/(operation|queries|tables)\\.ts$'),
     allow('http', { path: http }, http, rules, errors, options, '^src/store/(store|operation|queries)\\.ts$'),

@@ -56,8 +56,34 @@ export const IdempotencyKeyReusedError = createError('FOC_IDEMPOTENCY_KEY_REUSED
  */
 export const UpdateRefusedError = createError<[error: string]>('FOC_UPDATE_REFUSED', '%s', 400)
 
-/** 503, and at registration: the database was locked or unreachable for longer than `lockTimeout`. Its `cause` says which. */
-export const DatabaseBusyError = createError('FOC_DATABASE_BUSY', 'error-database-busy', 503)
+/**
+ * What was in the way of an update for longer than `lockTimeout`:
+ *
+ * | obstacle | |
+ * |---|---|
+ * | `host-transaction` | the host has a transaction open on the SQLite handle |
+ * | `host-iterator` | the host is reading rows on the SQLite handle |
+ * | `other-connection` | another process, or another handle of this one, holds the lock of the SQLite file |
+ * | `full-pool` | all clients of the pool were in use |
+ * | `host-client` | a client came from the pool in a state in which it cannot be used, such as in a transaction |
+ * | `other-transaction` | another transaction of PostgreSQL holds the rows |
+ * | `full-server` | PostgreSQL takes no more connections |
+ * | `read-only-server` | PostgreSQL may not write: it is a standby, or was made read-only |
+ * | `server-away` | PostgreSQL is starting, stopping or out of reach |
+ */
+export type Obstacle = 'host-transaction' | 'host-iterator' | 'other-connection' | 'full-pool' | 'host-client' | 'other-transaction' |
+  'full-server' | 'read-only-server' | 'server-away'
+
+/** 503, and at registration: the database was locked or unreachable for longer than `lockTimeout`. Its `cause` has the details. */
+export class DatabaseBusyError extends createError('FOC_DATABASE_BUSY', 'error-database-busy', 503) {
+  /** Absent in an error that your code has made without one. */
+  readonly obstacle: Obstacle | undefined
+
+  constructor (options?: { obstacle?: Obstacle, cause: unknown }) {
+    super(...options === undefined ? [] : [options])
+    this.obstacle = options?.obstacle
+  }
+}
 
 /** 500, in the log: the connection was lost during COMMIT, so the update may or may not be committed. PostgreSQL only. */
 export const InDoubtError = createError('FOC_IN_DOUBT', 'The database was lost during COMMIT, so the update may or may not have been made', 500)

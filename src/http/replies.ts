@@ -50,7 +50,7 @@ export function sendError (error: Partial<FastifyError>, request: FastifyRequest
 
 /** Answers 500 without the host's hooks. Fastify calls it if a hook has failed while `sendError` was sending, and would fail again. */
 export function sendWithoutHooks (error: unknown, request: FastifyRequest, { raw }: FastifyReply): void {
-  request.log.error({ err: error }, 'an onSend hook failed')
+  request.log.error({ err: error, code: codeOf(error) }, 'an onSend hook failed')
   if (raw.headersSent) raw.destroy()
   else raw.writeHead(500, headers).end(JSON.stringify(internalServerError))
 }
@@ -69,6 +69,20 @@ export class UnforeseenError extends Error {
   constructor (cause: unknown) {
     super('The update failed', { cause })
   }
+}
+
+/** The code of a failure whose error and its causes have none. */
+export const UPDATE_FAILED = 'FOC_UPDATE_FAILED'
+/** A host can make an error its own cause. */
+const maxCauses = 8
+
+function codeOf (error: unknown): string {
+  for (let [each, depth] = [error, 0]; depth < maxCauses; depth++) {
+    const { code, cause } = Object(each) as { code?: unknown, cause?: unknown }
+    if (typeof code === 'string') return code
+    each = cause
+  }
+  return UPDATE_FAILED
 }
 
 interface Refusal {
@@ -90,13 +104,17 @@ function toRefusal (error: Partial<FastifyError>, request: FastifyRequest, reply
   }
   if (error instanceof errors.InvalidParamsError) return invalidParams(status, message)
   if (code.startsWith('FST_ERR_CTP_')) return invalidParams(400, unreadable[code] ?? 'The request body could not be read')
-  if (error instanceof errors.DatabaseBusyError) request.log.warn({ err: error }, 'contacts.update gave up waiting for the database')
+  if (error instanceof errors.DatabaseBusyError) {
+    request.log.warn({ err: error, code, obstacle: error.obstacle }, 'contacts.update gave up waiting for the database')
+  }
   if (isOwnError(error) && status !== 500) return { status, body: { success: false, error: message } }
   // A hook of the host has refused. Its message may hold internals.
   if ((status >= 400 && status < 500) || status === 503) {
+    if (status === 503) request.log.warn({ err: error, code: codeOf(error) }, 'a hook has refused contacts.update with 503')
     return { status, body: { success: false, error: STATUS_CODES[status] ?? 'Request refused' } }
   }
-  request.log.error({ err: error instanceof UnforeseenError ? error.cause : error }, 'contacts.update failed')
+  const cause = error instanceof UnforeseenError ? error.cause : error
+  request.log.error({ err: cause, code: codeOf(cause) }, 'contacts.update failed')
   return { status: 500, body: internalServerError }
 }
 

@@ -16,6 +16,7 @@ import { describeOperation } from './openapi.js'
 import { readIdempotencyKey, readIfMatch } from './preconditions.js'
 import { isOwnError, sendError, sendResult, toAnswer, UnforeseenError } from './replies.js'
 import { guardReply } from './reply-guard.js'
+import { runUpdate } from './trace-update.js'
 
 type UpdateRequest = FastifyRequest<{ Body: UpdateContactBody }>
 
@@ -38,7 +39,7 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
       const context = contextOf(request, settings, () => beginPatterns(({ id }, problem) => { problems.set(id, problem) }))
       const guard = guardReply(request, reply)
       try {
-        const result = await store.update(() => prepareUpdate(context), guard, settings.lockTimeout)
+        const result = await runUpdate(store, () => prepareUpdate(context), guard, settings.lockTimeout, problems)
         try {
           sendResult(reply, result)
         } finally {

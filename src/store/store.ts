@@ -1,17 +1,19 @@
+import type { Engine } from '../diagnostics.js'
 import type { Read, Update } from './operation.js'
 
 /** The reply that an update works for. */
 export interface Reply {
   /** Whether an answer is still wanted: nothing else has answered, and the client is still there. */
   isPending: () => boolean
-  /** Called right before COMMIT: from now on only the update may answer. */
-  lock: () => void
+  /** Called right before COMMIT: from now on only the update may answer. `updates` is how many updates the COMMIT has written. */
+  lock: (updates: number) => void
   /** Called when COMMIT has failed. */
   unlock: () => void
 }
 
 /** A database of the host, shared by all registrations on it. */
 export interface Store {
+  readonly engine: Engine
   /**
    * Brings the database to the schema, or with `migrate: false` only checks it.
    *

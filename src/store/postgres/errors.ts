@@ -1,5 +1,6 @@
 // What errors of the database mean. Their texts may be in any language: only codes count (PostgreSQL manual, appendix A).
 
+import type { Obstacle } from '../../errors.js'
 import type { PostgresError } from './handle.js'
 
 /** Serialization failure, deadlock, a server that is away or may not write, a statement that waited too long: try again. */
@@ -34,6 +35,18 @@ export function isTransient (error: unknown): boolean {
   // Another transaction used the same idempotency key meanwhile: `putResponse` in queries.ts.
   const isKeyTaken = code === '23502' && (Object(error) as PostgresError).table === 'omnichannel_idempotency_key'
   return transientCode.test(code) || networkCode.test(code) || isPlanStale(error) || isKeyTaken
+}
+
+/** What a transient error says is in the way. */
+export function obstacleOf (error: unknown): Obstacle {
+  const code = codeOf(error)
+  if (error instanceof UnusableClientError || code === '26000') return 'host-client'
+  if (code === '25006') return 'read-only-server'
+  if (code === '53300') return 'full-server'
+  if (networkCode.test(code) || /^(08|57P)/.test(code)) return 'server-away'
+  // The pool's own timeout, for requests that wait in its queue.
+  if (code === '') return String((Object(error) as PostgresError).message).startsWith('timeout e') ? 'full-pool' : 'server-away'
+  return 'other-transaction'
 }
 
 /** An earlier statement of the transaction has failed, and its error was swallowed or not yet seen. */

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseBusyError } from '../../errors.js'
-import { isClientSpent, isPlanStale, isTransient, UnusableClientError } from './errors.js'
+import { isClientSpent, isPlanStale, isTransient, obstacleOf, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresPool } from './handle.js'
 
 const shortestPauseMs = 2
@@ -14,7 +14,7 @@ export async function withRetry<Result> (deadline: number, attempt: () => Promis
     return await attempt()
   } catch (error) {
     if (!isTransient(error)) throw error
-    if (performance.now() + pause >= deadline) throw new DatabaseBusyError({ cause: error })
+    if (performance.now() + pause >= deadline) throw new DatabaseBusyError({ obstacle: obstacleOf(error), cause: error })
     // Every connection of the pool has the old plan: dropping them one by one needs no pause.
     if (!isPlanStale(error)) await sleep(pause)
   }
@@ -55,7 +55,9 @@ async function connect (pool: PostgresPool, deadline: number): Promise<PostgresC
     let isLate = false
     const timer = setTimeout(() => {
       isLate = true
-      reject(new DatabaseBusyError({ cause: new Error('no client of the pool was free') }))
+      const isFull = Number(pool.waitingCount) > 0
+      const cause = new Error(isFull ? 'no client of the pool was free' : 'no client of the pool was connected in time')
+      reject(new DatabaseBusyError({ obstacle: isFull ? 'full-pool' : 'server-away', cause }))
     }, Math.max(deadline - performance.now(), 0))
     pool.connect((error, client) => {
       clearTimeout(timer)

@@ -43,6 +43,7 @@ function createStore (pool: PostgresPool, report: (error: Error) => void): Store
   }
 
   return {
+    engine: 'postgres',
     migrate: async ({ migrate, lockTimeout }) => {
       const deadline = performance.now() + lockTimeout
       await withRetry(deadline, async () => {

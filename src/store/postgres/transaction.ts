@@ -2,6 +2,7 @@
 // host takes one more. The contact is locked by the first read. in-doubt.ts says what an answer to COMMIT means, and what follows
 // when there is none.
 
+import { timeCommit } from '../../diagnostics.js'
 import { RequestGoneError } from '../../errors.js'
 import type { HostCallback, Query, Update } from '../operation.js'
 import type { Reply } from '../store.js'
@@ -54,7 +55,7 @@ async function writeAndCommit (
       const doubt = await callHost(client, write, deadline)
       if (doubt !== undefined) {
         await rollBack(client, deadline)
-        reply.lock()
+        reply.lock(1)
         return doubt
       }
       // Fails when the host has ended the transaction, whatever it has begun since.
@@ -64,9 +65,13 @@ async function writeAndCommit (
     }
   }
   refuseGone(reply)
-  reply.lock()
+  const updates = writes.length > 0 ? 1 : 0
+  reply.lock(updates)
   const isConfirmed = listenForReplica(client)
-  return judgeCommit(await send(client, [...unsent, commit], performance.now() + timeoutMs), isConfirmed())
+  const publishCommit = timeCommit('postgres', updates)
+  const doubt = judgeCommit(await send(client, [...unsent, commit], performance.now() + timeoutMs), isConfirmed())
+  if (doubt === undefined) publishCommit()
+  return doubt
 }
 
 /** If a statement hangs on the connection, the time-out of this one ends it. */

@@ -4,6 +4,7 @@
 // A refused update has written nothing. When one fails after it has written, the whole transaction is rolled back and the others
 // run again; the next updates then have savepoints. An update with a `beforeCommit` always has one, so that it can be undone alone.
 
+import { timeCommit } from '../../diagnostics.js'
 import { RequestGoneError } from '../../errors.js'
 import type { Decision, Query, Update } from '../operation.js'
 import type { Reply } from '../store.js'
@@ -144,13 +145,15 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
 
   function commit (attempts: Attempt[]): void {
     const replies = attempts.filter(hasWrites).map(({ job }) => job.work.reply)
-    for (const reply of replies) reply.lock()
+    for (const reply of replies) reply.lock(replies.length)
+    const publishCommit = timeCommit('sqlite', replies.length)
     try {
       transaction.commit()
     } catch (error) {
       for (const reply of replies) reply.unlock()
       throw error
     }
+    publishCommit()
   }
 
   /** The last update has ended the transaction. What was not committed runs again, but for the last update, which fails. */

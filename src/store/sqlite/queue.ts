@@ -4,8 +4,9 @@
 // A batch never joins a transaction of the host and never lets SQLite sleep on a lock. While the handle is in use or another
 // process holds the lock, the work stays in the queue, until the deadline of each job.
 
-import { DatabaseBusyError } from '../../errors.js'
+import { DatabaseBusyError, type Obstacle } from '../../errors.js'
 import { hasAttached, isWal, withoutBusyTimeout, type Connection, type Locking } from './connection.js'
+import { saysIteratorIsOpen } from './handle.js'
 
 /** A batch ends after this time and leaves the rest of the queue to the next one. */
 export const maxBatchMs = 2
@@ -47,8 +48,6 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
   let nextDeadline = Infinity
   let isScheduled = false
   let pause = shortestPauseMs
-  /** What the database was last busy with. */
-  let obstacle: unknown
 
   function schedule (delay: number): void {
     if (isScheduled || queue.length === 0) return
@@ -67,8 +66,7 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
     try {
       // A look is cheap, and a host that runs one transaction after the other leaves short gaps.
       if (connection.inTransaction) {
-        obstacle = new Error('the host has a transaction on the handle')
-        return refuseLate(shortestPauseMs)
+        return refuseLate(shortestPauseMs, 'host-transaction', new Error('the host has a transaction on the handle'))
       }
       const inWal = isWal(connection)
       if (inWal && !hasAttached(connection)) runBatch(queue, { isWal: true, hasAttached: false })
@@ -77,23 +75,22 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
       return 0
     } catch (error) {
       if (connection.isBusy(error)) {
-        obstacle = error
         pause = Math.min(pause * 2, longestPauseMs)
-        return refuseLate(pause)
+        return refuseLate(pause, saysIteratorIsOpen(error) ? 'host-iterator' : 'other-connection', error)
       }
       for (const job of queue.splice(0, maxRefusals)) job.reject(error)
       return 0
     }
   }
 
-  /** Refuses the jobs whose deadline is over. */
-  function refuseLate (delay: number): number {
+  /** Refuses the jobs whose deadline is over. Returns the pause before the next batch. */
+  function refuseLate (delay: number, obstacle: Obstacle, cause: unknown): number {
     const now = performance.now()
     if (now < nextDeadline) return delay
     const late = new Set(queue.filter(({ deadline }) => deadline <= now).slice(0, maxRefusals))
     queue = queue.filter((job) => !late.has(job))
     nextDeadline = queue.reduce((least, { deadline }) => Math.min(least, deadline), Infinity)
-    for (const job of late) job.reject(new DatabaseBusyError({ cause: obstacle }))
+    for (const job of late) job.reject(new DatabaseBusyError({ obstacle, cause }))
     return late.size === maxRefusals ? 0 : delay
   }
 

@@ -38,6 +38,7 @@ function createStore (connection: Connection): Store {
     await reads.enqueue(read, timeoutMs) as Result
 
   return {
+    engine: 'sqlite',
     migrate: async ({ migrate, lockTimeout }) => {
       if (migrate) await readInQueue(() => { bringUpToDate(connection) }, lockTimeout)
       await readInQueue(() => { checkSchema(connection) }, lockTimeout)

@@ -1,0 +1,69 @@
+import type { FastifyError } from 'fastify'
+import { updateChannel, type UpdateMessage, type UpdateOutcome } from '../diagnostics.js'
+import { DatabaseBusyError, InDoubtError, RequestGoneError } from '../errors.js'
+import type { UpdateResult } from '../rules/prepare-update.js'
+import type { Update } from '../store/operation.js'
+import type { Reply, Store } from '../store/store.js'
+import { isOwnError, UPDATE_FAILED } from './replies.js'
+
+const { start, end, asyncStart, asyncEnd, error: errorChannel } = updateChannel
+const channels = [start, end, asyncStart, asyncEnd, errorChannel]
+
+/** Runs an update, and publishes it if anything has subscribed. */
+export function runUpdate (
+  store: Store, prepare: () => Update<UpdateResult>, reply: Reply, timeoutMs: number, problems: ReadonlyMap<string, unknown>
+): Promise<UpdateResult> {
+  return channels.some(({ hasSubscribers }) => hasSubscribers)
+    ? traceUpdate(store, prepare, reply, timeoutMs, problems)
+    : store.update(prepare, reply, timeoutMs)
+}
+
+/** Not `tracePromise`, which would publish the result and the error too: they hold the contact. */
+async function traceUpdate (...[store, prepare, reply, timeoutMs, problems]: Parameters<typeof runUpdate>): Promise<UpdateResult> {
+  const message: UpdateMessage = {
+    engine: store.engine, waitedMs: 0, attempts: 0, batchSize: 0, unansweredPatterns: 0, outcome: undefined, code: undefined, obstacle: undefined
+  }
+  const begin = performance.now()
+  const beginAttempt = (): Update<UpdateResult> => {
+    message.attempts++
+    message.waitedMs = performance.now() - begin
+    return prepare()
+  }
+  const lock = (updates: number): void => {
+    message.batchSize = updates
+    reply.lock(updates)
+  }
+  try {
+    const running = start.runStores(message, () => store.update(beginAttempt, { ...reply, lock }, timeoutMs))
+    end.publish(message)
+    const result = await running
+    message.outcome = result.replayed ? 'replayed' : result.change === undefined ? 'unchanged' : 'committed'
+    return result
+  } catch (error) {
+    message.outcome = outcomeOf(error)
+    message.code = codeOf(error)
+    if (error instanceof DatabaseBusyError) message.obstacle = error.obstacle
+    if (message.outcome !== 'refused' && message.outcome !== 'abandoned') errorChannel.publish(message)
+    throw error
+  } finally {
+    if (message.attempts === 0) message.waitedMs = performance.now() - begin
+    message.unansweredPatterns = problems.size
+    asyncStart.publish(message)
+    asyncEnd.publish(message)
+  }
+}
+
+function outcomeOf (error: unknown): UpdateOutcome {
+  if (error instanceof RequestGoneError) return 'abandoned'
+  if (error instanceof DatabaseBusyError) return 'busy'
+  if (error instanceof InDoubtError) return 'in-doubt'
+  return isOwnError(error) && (error as FastifyError).statusCode !== 500 ? 'refused' : 'failed'
+}
+
+/** Codes of the plugin, of SQLite, of PostgreSQL and of Node.js. Any other code may hold anything. */
+const knownCode = /^((FOC|SQLITE|ERR)_[A-Z_]+|[0-9A-Z]{5}|E[A-Z]+)$/
+
+function codeOf (error: unknown): string {
+  const { code } = Object(error) as { code?: unknown }
+  return knownCode.test(String(code)) ? String(code) : UPDATE_FAILED
+}
