@@ -1,12 +1,13 @@
 import type { FastifyError } from 'fastify'
 import { updateChannel, type UpdateMessage, type UpdateOutcome } from '../diagnostics.js'
-import { DatabaseBusyError, InDoubtError, RequestGoneError } from '../errors.js'
+import { DatabaseBusyError, InDoubtError, RequestGoneError, UpdateRefusedError } from '../errors.js'
 import type { UpdateResult } from '../rules/prepare-update.js'
 import type { Update } from '../store/operation.js'
 import type { Reply, Store } from '../store/store.js'
 import { isOwnError, UPDATE_FAILED } from './replies.js'
 
 const { start, end, asyncStart, asyncEnd, error: errorChannel } = updateChannel
+const { code: UPDATE_REFUSED } = new UpdateRefusedError('')
 const channels = [start, end, asyncStart, asyncEnd, errorChannel]
 
 /** Runs an update, and publishes it if anything has subscribed. */
@@ -41,7 +42,7 @@ async function traceUpdate (...[store, prepare, reply, timeoutMs, problems]: Par
     return result
   } catch (error) {
     message.outcome = outcomeOf(error)
-    message.code = codeOf(error)
+    message.code = codeOf(error, message.outcome)
     if (error instanceof DatabaseBusyError) message.obstacle = error.obstacle
     if (message.outcome !== 'refused' && message.outcome !== 'abandoned') errorChannel.publish(message)
     throw error
@@ -63,7 +64,8 @@ function outcomeOf (error: unknown): UpdateOutcome {
 /** Codes of the plugin, of SQLite, of PostgreSQL and of Node.js. Any other code may hold anything. */
 const knownCode = /^((FOC|SQLITE|ERR)_[A-Z_]+|[0-9A-Z]{5}|E[A-Z]+)$/
 
-function codeOf (error: unknown): string {
+function codeOf (error: unknown, outcome: UpdateOutcome): string {
   const { code } = Object(error) as { code?: unknown }
-  return knownCode.test(String(code)) ? String(code) : UPDATE_FAILED
+  if (typeof code === 'string' && knownCode.test(code)) return code
+  return outcome === 'refused' ? UPDATE_REFUSED : UPDATE_FAILED
 }
