@@ -1,7 +1,7 @@
 // The diagnostics channels: what is published about an update and a COMMIT, and what never is.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { channel, tracingChannel } from 'node:diagnostics_channel'
+import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel'
 import type { Test } from 'tap'
 import { UpdateRefusedError, type CommitMessage, type UpdateMessage } from '../../src/index.js'
 import { as, build, hold, path, type World } from '../build.js'
@@ -10,7 +10,8 @@ import { openProxy, type Injection } from '../store/explorer/proxy.js'
 import { known, nameOf, until } from '../waiting.js'
 
 const updates = tracingChannel<unknown, UpdateMessage>('fastify-omnichannel-contacts:update')
-const commits = channel('fastify-omnichannel-contacts:commit')
+const eventName = (event: string): string => `tracing:fastify-omnichannel-contacts:update:${event}`
+const commitName = 'fastify-omnichannel-contacts:commit'
 
 interface Heard {
   events: Array<[event: string, message: UpdateMessage]>
@@ -27,10 +28,10 @@ function hear (t: Test): Heard {
   }
   const onCommit = (message: unknown): void => { heard.commits.push(message as CommitMessage) }
   updates.subscribe(subscribers)
-  commits.subscribe(onCommit)
+  subscribe(commitName, onCommit)
   t.teardown(() => {
     updates.unsubscribe(subscribers)
-    commits.unsubscribe(onCommit)
+    unsubscribe(commitName, onCommit)
   })
   return {
     ...heard,
@@ -49,11 +50,11 @@ t.test('an update: start, end, asyncStart and asyncEnd, all with one message, an
   const heard = hear(t)
   const messages = new Set<unknown>()
   const collect = (message: unknown): void => { messages.add(message) }
-  updates.start.subscribe(collect)
-  updates.asyncEnd.subscribe(collect)
+  subscribe(eventName('start'), collect)
+  subscribe(eventName('asyncEnd'), collect)
   t.teardown(() => {
-    updates.start.unsubscribe(collect)
-    updates.asyncEnd.unsubscribe(collect)
+    unsubscribe(eventName('start'), collect)
+    unsubscribe(eventName('asyncEnd'), collect)
   })
   t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
   t.strictSame(heard.events.map(([event]) => event), ['start', 'end', 'asyncStart', 'asyncEnd'])
@@ -72,9 +73,9 @@ t.test('without a subscriber, or one channel of the five: the same answers', asy
   for (const event of ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const) {
     const outcomes: unknown[] = []
     const note = (message: unknown): void => { outcomes.push((message as UpdateMessage).outcome) }
-    updates[event].subscribe(note)
+    subscribe(eventName(event), note)
     t.match((await update({ contactId: 'maria', name: event })).json(), { contact: { name: event } })
-    updates[event].unsubscribe(note)
+    unsubscribe(eventName(event), note)
     t.strictSame(outcomes, { start: [undefined], end: [undefined], asyncStart: ['committed'], asyncEnd: ['committed'], error: [] }[event])
   }
 })
@@ -85,10 +86,10 @@ t.test('a store that is bound to start, as tracers do: holds in what the update 
   const seen: unknown[] = []
   const note = (): void => { seen.push(storage.getStore()) }
   updates.start.bindStore(storage, ({ engine }) => ({ engine }))
-  updates.start.subscribe(note)
+  subscribe(eventName('start'), note)
   t.teardown(() => {
     updates.start.unbindStore(storage)
-    updates.start.unsubscribe(note)
+    unsubscribe(eventName('start'), note)
   })
   await update({ contactId: 'maria', name: 'A' })
   t.strictSame(seen, [{ engine: engineOf(t) }])

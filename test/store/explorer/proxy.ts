@@ -120,6 +120,10 @@ function relay (client: Socket, upstream: Socket, take: (text: string) => Fault 
     if (type === '') {
       const fault = take('connect')
       if (fault?.do === 'cut-before') return cut()
+      if (fault?.do === 'hold-before') {
+        isDeaf = true
+        return
+      }
       if (fault?.do === 'refuse') return void client.end(response('E', { S: 'FATAL', M: 'refused', ...fault.fields }))
       if (fault?.do === 'farewell') atReady = 'farewell'
       return forward()

@@ -1,0 +1,150 @@
+// The log: each 500 and 503 has one line with its cause and its code, and a 503 says what was in the way.
+
+import Database from 'better-sqlite3'
+import { join } from 'node:path'
+import type { Pool, PoolClient } from 'pg'
+import type { Test } from 'tap'
+import type { Obstacle } from '../../src/index.js'
+import { hold, type Setup, type World } from '../build.js'
+import t, { engineOf, postgres, sqlite } from '../engines.js'
+import { openFile } from '../files.js'
+import { openProxy, type Fault, type Injection } from '../store/explorer/proxy.js'
+import { observe } from '../observed.js'
+import { known } from '../waiting.js'
+
+interface Line {
+  level: number
+  msg: string
+  code?: string
+  obstacle?: string
+  err: { message: string, stack: string }
+}
+
+/** The lines above `info` of one update. */
+async function linesOf (t: Test, setup: Setup, prepare: (world: World) => unknown = () => undefined, body: object = { name: 'A' }) {
+  const world = await observe(t, { ...known, lockTimeout: 100, ...setup })
+  await prepare(world)
+  const { statusCode } = await world.update({ contactId: 'maria', ...body })
+  return { statusCode, lines: (world.lines as unknown as Line[]).filter(({ level }) => level > 30) }
+}
+
+const gaveUp = 'contacts.update gave up waiting for the database'
+
+function checkBusy (t: Test, { statusCode, lines }: { statusCode: number, lines: Line[] }, obstacle: Obstacle, cause: RegExp): void {
+  t.equal(statusCode, 503)
+  t.match(lines, [{ level: 40, msg: gaveUp, code: 'FOC_DATABASE_BUSY', obstacle, err: { message: cause } }])
+  t.equal(lines.length, 1)
+}
+
+sqlite.test('SQLite is busy: one line says with what', async (t) => {
+  checkBusy(t, await linesOf(t, {}, ({ db }) => hold(db)), 'host-transaction', /the host has a transaction on the handle/)
+
+  const file = join(t.testdir(), 'contacts.db')
+  const other = openFile(t, file)
+  const locked = await linesOf(t, { database: new Database(file) }, () => { other.exec('BEGIN IMMEDIATE') })
+  checkBusy(t, locked, 'other-connection', /database is locked/)
+
+  let rows!: IterableIterator<unknown>
+  const iterating = await linesOf(t, {}, ({ database }) => {
+    rows = database.prepare('SELECT id FROM omnichannel_user').iterate()
+    rows.next()
+  })
+  rows.return?.()
+  checkBusy(t, iterating, 'host-iterator', /busy executing a query/)
+})
+
+const refuse = (code: string): Fault => ({ do: 'refuse', fields: { C: code } })
+
+/** What happens at each statement or connection. */
+const faults: Record<string, { injections: Injection[], obstacle: Obstacle, cause: RegExp }> = {
+  'a server that is away': { injections: [{ at: /^connect$/, fault: { do: 'cut-before' }, times: 1000 }], obstacle: 'server-away', cause: /terminated|ECONN|EPIPE/ },
+  'a server that does not answer': {
+    injections: [{ at: /^connect$/, fault: { do: 'hold-before' }, times: 1000 }], obstacle: 'server-away', cause: /was connected in time|terminated/
+  },
+  'a server that stops': { injections: [{ at: /^BEGIN/, fault: refuse('57P01'), times: 1000 }], obstacle: 'server-away', cause: /refused/ },
+  'a full server': { injections: [{ at: /^connect$/, fault: refuse('53300'), times: 1000 }], obstacle: 'full-server', cause: /refused/ },
+  'statements that the pooler has forgotten': { injections: [{ at: /^BEGIN/, fault: refuse('26000'), times: 1000 }], obstacle: 'host-client', cause: /refused/ }
+}
+
+for (const [name, { injections, obstacle, cause }] of Object.entries(faults)) {
+  postgres.test(`${name}: one line says ${obstacle}`, async (t) => {
+    const proxy = await openProxy()
+    t.teardown(proxy.close)
+    // Clients that were connected before go.
+    const endIdle = async ({ database }: World): Promise<void> => {
+      const pool = database as unknown as Pool
+      const clients = await Promise.all(Array.from({ length: 3 }, async () => await pool.connect()))
+      for (const client of clients) client.release(true)
+      proxy.plan.begin(injections)
+    }
+    checkBusy(t, await linesOf(t, { pool: { host: proxy.host, max: 3 } }, endIdle), obstacle, cause)
+    proxy.plan.begin([])
+  })
+}
+
+postgres.test('the pool, its clients and other transactions: one line says which', async (t) => {
+  let client!: PoolClient
+  const take = async ({ database }: World): Promise<void> => { client = await (database as unknown as Pool).connect() }
+  checkBusy(t, await linesOf(t, { pool: { max: 1 } }, take), 'full-pool', /no client of the pool was free/)
+  client.release()
+
+  checkBusy(t, await linesOf(t, { lockTimeout: 1000, pool: { max: 1, connectionTimeoutMillis: 10 } }, take), 'full-pool', /timeout exceeded/)
+  client.release()
+
+  checkBusy(t, await linesOf(t, {}, ({ db }) => hold(db)), 'other-transaction', /statement timeout/)
+
+  const readOnly = async ({ db }: World): Promise<void> => await db.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'a standby' USING ERRCODE = '25006'; END $$;
+    CREATE TRIGGER refuse BEFORE UPDATE ON omnichannel_contact FOR EACH ROW EXECUTE FUNCTION refuse()`)
+  checkBusy(t, await linesOf(t, {}, readOnly), 'read-only-server', /a standby/)
+})
+
+t.test('an error of the database: one line with its cause and code', async (t) => {
+  const { statusCode, lines } = await linesOf(t, {}, async ({ db }) => { await db.refuseUpdates('omnichannel_contact', 'the trigger says no') })
+  t.equal(statusCode, 500)
+  const code = { sqlite: 'SQLITE_CONSTRAINT_TRIGGER', postgres: 'P0001' }[engineOf(t)]
+  t.match(lines, [{ level: 50, msg: 'contacts.update failed', code, err: { message: /the trigger says no/ } }])
+  t.equal(lines.length, 1)
+})
+
+t.test('an error of beforeCommit: one line with its cause and its code, or the code of failures without one', async (t) => {
+  const endless: Error & { cause?: unknown } = new Error('in a circle')
+  endless.cause = endless
+  for (const [thrown, code, message] of [
+    [Object.assign(new Error('mine'), { code: 'E_MINE' }), 'E_MINE', /^beforeCommit failed: mine$/],
+    [new Error('no code'), 'FOC_UPDATE_FAILED', /no code/],
+    [endless, 'FOC_UPDATE_FAILED', /in a circle/],
+    ['a text', 'FOC_UPDATE_FAILED', /^beforeCommit failed/]
+  ] as const) {
+    const { statusCode, lines } = await linesOf(t, { beforeCommit: () => { throw thrown } })
+    t.equal(statusCode, 500)
+    t.match(lines, [{ level: 50, msg: 'contacts.update failed', code, err: { message } }])
+    t.equal(lines.length, 1)
+  }
+})
+
+t.test('a hook of the host that refuses with 503: one line with its cause and code', async (t) => {
+  const overload = Object.assign(new Error('too much to do'), { statusCode: 503, code: 'HOST_OVERLOAD' })
+  const { statusCode, lines } = await linesOf(t, { host: (app) => { app.addHook('preHandler', (_request, _reply, done) => { done(overload) }) } })
+  t.equal(statusCode, 503)
+  t.match(lines, [{ level: 40, msg: 'a hook has refused contacts.update with 503', code: 'HOST_OVERLOAD', err: { message: 'too much to do' } }])
+  t.equal(lines.length, 1)
+})
+
+t.test('a caller who cannot be looked up: one line with its cause and code', async (t) => {
+  const { statusCode, lines } = await linesOf(t, { authenticate: () => { throw Object.assign(new Error('no sessions'), { code: 'ECONNREFUSED' }) } })
+  t.equal(statusCode, 500)
+  t.match(lines, [{ level: 50, code: 'ECONNREFUSED', err: { message: /no sessions/ } }])
+  t.equal(lines.length, 1)
+})
+
+t.test('a pattern that does not tell: one line with the field and the reason', async (t) => {
+  for (const [regexp, reason] of [['(', /does not compile: .*Unterminated group/], ['x'.repeat(10_001), /is too large/], ['^(a+)+$', /took too long/]] as const) {
+    const { statusCode, lines } = await linesOf(t, {}, async ({ db }) => {
+      await db.exec('UPDATE omnichannel_custom_field SET regexp = $1 WHERE id = \'plan\'', regexp)
+    }, { customFields: { plan: `${'a'.repeat(50_000)}!` } })
+    t.equal(statusCode, 400)
+    t.match(lines, [{ level: 50, customField: 'plan', msg: reason }])
+    t.equal(lines.length, 1)
+  }
+})
