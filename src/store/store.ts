@@ -5,7 +5,7 @@ import type { Read, Update } from './operation.js'
 export interface Reply {
   /** Whether an answer is still wanted: nothing else has answered, and the client is still there. */
   isPending: () => boolean
-  /** Called right before COMMIT: from now on only the update may answer. `updates` is how many updates the COMMIT has written. */
+  /** Called right before COMMIT: from now on only the update may answer. `updates` is how many updates it commits. */
   lock: (updates: number) => void
   /** Called when COMMIT has failed. */
   unlock: () => void

@@ -20,7 +20,7 @@ export async function startServer (t: Test, { times = {}, ...settings }: Setup =
   const stderr = new Writable({ write: (_chunk, _encoding, done) => { done() } })
   const app = await createServer(
     { handle: database, ping: async () => await Promise.resolve(database.prepare('SELECT 1').get()) },
-    { logLevel: 'silent', rateLimit: 0, trustProxy: [], maxConnections: 0, ...settings },
+    { logLevel: 'silent', rateLimit: 0, trustProxy: [], maxConnections: 0, metrics: false, ...settings },
     { stderr, readAsset },
     { ...timeouts, ...times }
   )

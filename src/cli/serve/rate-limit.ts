@@ -4,8 +4,11 @@ import type { FastifyInstance } from 'fastify'
 const windowMs = 60_000
 const maxAddresses = 10_000
 
+/** What monitors call. */
+const uncounted = ['/health', '/metrics']
+
 /**
- * Answers 429 to more than `max` calls of an address in a minute, /health not counted. @fastify/rate-limit counts by the time of day,
+ * Answers 429 to more than `max` calls of an address in a minute, /health and /metrics not counted. @fastify/rate-limit counts by the time of day,
  * which may be set back, and its X-RateLimit-Reset is not Rocket.Chat's.
  */
 export function addRateLimit (app: FastifyInstance, max: number): void {
@@ -13,7 +16,7 @@ export function addRateLimit (app: FastifyInstance, max: number): void {
   const windows = new Map<string, { calls: number, end: number, reset: number }>()
 
   app.addHook('onRequest', (request, reply, done) => {
-    if (request.routeOptions.url === '/health') {
+    if (uncounted.includes(String(request.routeOptions.url))) {
       done()
       return
     }

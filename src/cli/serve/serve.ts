@@ -20,6 +20,7 @@ interface Options {
   rateLimit: number
   maxConnections: number
   trustProxy?: string[]
+  metrics: 'on' | 'off'
   demo?: boolean
 }
 
@@ -46,12 +47,14 @@ export function serve (parent: Command, io: Io): void {
       .argParser(wholeNumber(0, 65535)))
     .addOption(new Option('--log-level <LEVEL>', 'the lowest level that is logged; info by default, warn with --demo').env('OMNICHANNEL_LOG_LEVEL')
       .choices(logLevels))
-    .addOption(new Option('--rate-limit <CALLS>', 'calls of one address in a minute, without those of /health; 0 for no limit').env('OMNICHANNEL_RATE_LIMIT').default(0)
+    .addOption(new Option('--rate-limit <CALLS>', 'calls of one address in a minute, without /health and /metrics; 0 for no limit').env('OMNICHANNEL_RATE_LIMIT').default(0)
       .argParser(wholeNumber(0)))
     .addOption(new Option('--max-connections <NUMBER>', 'open connections, more are closed; 0 for no limit').env('OMNICHANNEL_MAX_CONNECTIONS')
       .default(2000).argParser(wholeNumber(0)))
     .addOption(new Option('--trust-proxy [ADDRESSES]', 'believe X-Forwarded-For from reverse proxies: on this machine, or at these addresses')
       .env('OMNICHANNEL_TRUST_PROXY').preset('loopback').argParser(readProxies))
+    .addOption(new Option('--metrics [SWITCH]', 'serve GET /metrics for Prometheus, without a token: keep it from the public')
+      .env('OMNICHANNEL_METRICS').choices(['on', 'off']).preset('on').default('off'))
     .option('--demo', 'fill an empty omnichannel-demo.db with a demo contact and print the curl that updates it')
     .action(async (options: Options, command: Command) => {
       const isNamed = command.getOptionValueSource('database') === 'cli'
@@ -76,7 +79,7 @@ async function serveUntil (stopped: Promise<void>, options: Options, database: O
   if ('pragma' in handle) checkWritable(handle)
   if (demo) await fillDemo(db, name)
   const { createServer } = await import('./server.js')
-  const app = await createServer(database, { logLevel, rateLimit, maxConnections, trustProxy }, io)
+  const app = await createServer(database, { logLevel, rateLimit, maxConnections, trustProxy, metrics: options.metrics === 'on' }, io)
   if ('pragma' in handle) warnOfReaders(app, name)
   const endCheckpoints = 'pragma' in handle && hasLog(handle) && io.checkpointWorker !== undefined
     ? startCheckpoints(io.checkpointWorker, handle, app.log)

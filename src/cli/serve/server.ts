@@ -19,6 +19,8 @@ export interface ServerSettings {
   trustProxy: string[]
   /** 0 for no limit. */
   maxConnections: number
+  /** Whether there is GET /metrics. */
+  metrics: boolean
 }
 
 /** In milliseconds. */
@@ -55,6 +57,7 @@ export async function createServer (
     app.server.once('drop', () => { app.log.warn('more connections than --max-connections: those that are too many are closed') })
   }
   app.setErrorHandler(sendError)
+  if (settings.metrics) (await import('./metrics.js')).addMetrics(app, database.handle)
   limitPipelining(app)
   drainOnClose(app)
   if (settings.rateLimit > 0) addRateLimit(app, settings.rateLimit)

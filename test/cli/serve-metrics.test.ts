@@ -1,0 +1,159 @@
+// GET /metrics of `serve --metrics`.
+
+import type { Test } from 'tap'
+import { join } from 'node:path'
+import { as, fill, path } from '../build.js'
+import type { Db } from '../database.js'
+import { postgres, sqlite } from '../engines.js'
+import { openFile } from '../files.js'
+import { openSchema } from '../postgres.js'
+import { sqliteDb } from '../sqlite.js'
+import { until } from '../waiting.js'
+import { cli, serve } from './io.js'
+import { talk } from './start-server.js'
+
+async function update (url: string, body: object, headers = as('ann')): Promise<number> {
+  return (await fetch(url + path, {
+    method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify({ contactId: 'maria', ...body })
+  })).status
+}
+
+/** The samples of a scrape, by name and labels. */
+async function scrape (url: string): Promise<Map<string, number>> {
+  const reply = await fetch(`${url}/metrics`)
+  return new Map((await reply.text()).split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]))
+}
+
+async function startOnFile (t: Test, ...argv: string[]) {
+  const file = join(t.testdir(), 'a.db')
+  const { url, stop, err } = await serve(t, ['--database', file, '--metrics', ...argv])
+  const database = openFile(t, file)
+  await fill(sqliteDb(database))
+  return { url, stop, err, database }
+}
+
+/** What each engine counts alike: one update of each kind. */
+async function checkCounts (t: Test, url: string, db: Db): Promise<Map<string, number>> {
+  await db.exec("UPDATE omnichannel_custom_field SET regexp = '(' WHERE id = 'plan'")
+  t.strictSame([await update(url, { name: 'A' }), await update(url, {}), await update(url, { contactId: 'none' }), await update(url, {}, as('none'))],
+    [200, 200, 400, 401])
+  t.equal(await update(url, { customFields: { plan: 'gold' } }), 400)
+  const headers = { ...as('ann'), 'idempotency-key': 'a' }
+  t.strictSame([await update(url, { name: 'B' }, headers), await update(url, { name: 'B' }, headers)], [200, 200])
+  await db.refuseUpdates('omnichannel_contact')
+  t.equal(await update(url, { name: 'C' }), 500)
+  await db.allowUpdates('omnichannel_contact')
+  const samples = await scrape(url)
+  t.match(Object.fromEntries(samples), {
+    'omnichannel_requests_total{status="200",outcome="committed"}': 2,
+    'omnichannel_requests_total{status="200",outcome="unchanged"}': 1,
+    'omnichannel_requests_total{status="200",outcome="replayed"}': 1,
+    'omnichannel_requests_total{status="400",outcome="refused"}': 2,
+    'omnichannel_requests_total{status="401",outcome="none"}': 1,
+    'omnichannel_requests_total{status="500",outcome="failed"}': 1,
+    omnichannel_request_duration_seconds_count: 8,
+    omnichannel_update_wait_seconds_count: 7,
+    omnichannel_unanswered_patterns_total: 1,
+    omnichannel_update_retries_total: 0,
+    omnichannel_queue_length: 0
+  })
+  for (const name of ['omnichannel_commit_duration_seconds_count', 'omnichannel_commit_updates_sum']) t.ok(samples.get(name)! >= 2, name)
+  for (const name of ['nodejs_eventloop_lag_p99_seconds', 'nodejs_eventloop_lag_max_seconds']) t.ok(samples.has(name), name)
+  return samples
+}
+
+sqlite.test('a file: counts each kind of answer, and the size of the write-ahead log', async (t) => {
+  const { url, database } = await startOnFile(t)
+  const samples = await checkCounts(t, url, sqliteDb(database))
+  t.ok(samples.get('omnichannel_wal_size_bytes')! > 4096)
+  t.notOk(samples.has('omnichannel_pool_waiting'))
+  const reply = await fetch(`${url}/metrics`)
+  t.strictSame([reply.status, reply.headers.get('content-type')], [200, 'text/plain; version=0.0.4; charset=utf-8'])
+  t.notMatch(await reply.text(), /maria|ann\b|token-of/)
+})
+
+sqlite.test('a database in memory: has a write-ahead log of no bytes', async (t) => {
+  const { url } = await serve(t, ['--database', ':memory:', '--metrics'])
+  t.equal((await scrape(url)).get('omnichannel_wal_size_bytes'), 0)
+})
+
+postgres.test('a server: counts each kind of answer, retries, and the clients of the pool', async (t) => {
+  const { db, url: database, close } = await openSchema()
+  t.teardown(close)
+  const { url } = await serve(t, ['--database', database, '--metrics'])
+  await fill(db)
+  const samples = await checkCounts(t, url, db)
+  t.ok(samples.get('omnichannel_pool_clients{state="idle"}')! >= 1)
+  t.strictSame([samples.get('omnichannel_pool_clients{state="in use"}'), samples.get('omnichannel_pool_waiting')], [0, 0])
+  t.notOk(samples.has('omnichannel_wal_size_bytes'))
+
+  await db.exec(`CREATE SEQUENCE times;
+    CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF nextval('times') = 1 THEN RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END IF; RETURN NEW; END $$;
+    CREATE TRIGGER once BEFORE UPDATE ON omnichannel_contact FOR EACH ROW EXECUTE FUNCTION once()`)
+  t.equal(await update(url, { name: 'D' }), 200)
+  t.equal((await scrape(url)).get('omnichannel_update_retries_total'), 1)
+})
+
+sqlite.test('a file that another process keeps locked: the queue is as long as what waits, and then 503 is counted with what was in the way', async (t) => {
+  const { url, database } = await startOnFile(t, '--log-level', 'silent')
+  database.exec('BEGIN IMMEDIATE')
+  const waiting = Promise.all([update(url, { name: 'A' }), update(url, { name: 'B' })])
+  await until(async () => (await scrape(url)).get('omnichannel_queue_length') === 2)
+  t.strictSame(await waiting, [503, 503])
+  const samples = await scrape(url)
+  t.equal(samples.get('omnichannel_queue_length'), 0)
+  t.equal(samples.get('omnichannel_busy_total{obstacle="other-connection"}'), 2)
+  t.equal(samples.get('omnichannel_requests_total{status="503",outcome="busy"}'), 2)
+  database.exec('COMMIT')
+})
+
+sqlite.test('a client that goes away while it waits: is counted without a status, as abandoned', async (t) => {
+  const { url, database } = await startOnFile(t)
+  const port = Number(new URL(url).port)
+  database.exec('BEGIN IMMEDIATE')
+  const { socket } = await talk(port)
+  const body = JSON.stringify({ contactId: 'maria', name: 'A' })
+  socket.write(`POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\n` +
+    `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+  await until(async () => (await scrape(url)).get('omnichannel_queue_length') === 1)
+  socket.destroy()
+  database.exec('COMMIT')
+  await until(async () => (await scrape(url)).get('omnichannel_queue_length') === 0)
+  t.equal((await scrape(url)).get('omnichannel_requests_total{status="none",outcome="abandoned"}'), 1)
+})
+
+sqlite.test('several servers in one process: each counts its own requests', async (t) => {
+  const [one, other] = [await startOnFile(t), await serve(t, ['--database', ':memory:', '--metrics'])]
+  t.equal(await update(one.url, { name: 'A' }), 200)
+  t.equal((await scrape(one.url)).get('omnichannel_update_wait_seconds_count'), 1)
+  t.equal((await scrape(other.url)).get('omnichannel_update_wait_seconds_count'), 0)
+  await one.stop()
+  await other.stop()
+})
+
+sqlite.test('off unless asked for: by the option, or in the environment', async (t) => {
+  const statusOf = async (argv: string[], env = {}) => {
+    const { url, stop } = await serve(t, ['--database', ':memory:', ...argv], { env })
+    const { status } = await fetch(`${url}/metrics`)
+    await stop()
+    return status
+  }
+  t.equal(await statusOf([]), 404)
+  t.equal(await statusOf(['--metrics', 'off']), 404)
+  t.equal(await statusOf(['--metrics', 'on']), 200)
+  t.equal(await statusOf([], { OMNICHANNEL_METRICS: 'on' }), 200)
+  t.equal(await statusOf([], { OMNICHANNEL_METRICS: 'off' }), 404)
+  t.match(await cli(['serve', '--metrics', 'yes']), { code: 2, err: /allowed choices are on, off/ })
+  t.match(await cli(['serve'], { env: { OMNICHANNEL_METRICS: 'yes' } }), { code: 2, err: /allowed choices are on, off/ })
+})
+
+sqlite.test('--rate-limit does not count /metrics, but where there is none', async (t) => {
+  const { url } = await serve(t, ['--database', ':memory:', '--metrics', '--rate-limit', '1'])
+  for (let call = 0; call < 3; call++) t.equal((await fetch(`${url}/metrics`)).status, 200)
+  t.strictSame([await update(url, {}), await update(url, {})], [401, 429])
+  t.equal((await scrape(url)).get('omnichannel_requests_total{status="429",outcome="none"}'), 1)
+  const without = await serve(t, ['--database', ':memory:', '--rate-limit', '1'])
+  t.strictSame([(await fetch(`${without.url}/metrics`)).status, (await fetch(`${without.url}/metrics`)).status], [404, 429])
+})
