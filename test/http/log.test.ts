@@ -102,7 +102,7 @@ postgres.test('the pool, its clients and other transactions: one line says which
 t.test('an error of the database: one line with its cause and code', async (t) => {
   const { statusCode, lines } = await linesOf(t, {}, async ({ db }) => { await db.refuseUpdates('omnichannel_contact', 'the trigger says no') })
   t.equal(statusCode, 500)
-  const code = { sqlite: 'SQLITE_CONSTRAINT_TRIGGER', postgres: 'P0001' }[engineOf(t)]
+  const code = { sqlite: 'SQLITE_CONSTRAINT_TRIGGER', 'node-sqlite': 'ERR_SQLITE_ERROR', postgres: 'P0001' }[engineOf(t)]
   t.match(lines, [{ level: 50, msg: 'contacts.update failed', code, err: { message: /the trigger says no/ } }])
   t.equal(lines.length, 1)
 })

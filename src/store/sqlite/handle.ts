@@ -51,9 +51,11 @@ export function isOpenDatabase (value: unknown): value is SqliteHandle {
   }
 }
 
-/** What better-sqlite3 says while the host has an iterator open on the same handle. */
+/** What better-sqlite3 says while the host has an iterator open on the same handle. For node:sqlite we say it. */
+export const ITERATOR_IS_OPEN = 'This database connection is busy executing a query'
+
 export function saysIteratorIsOpen (error: unknown): boolean {
-  return (Object(error) as { message?: unknown }).message === 'This database connection is busy executing a query'
+  return (Object(error) as { message?: unknown }).message === ITERATOR_IS_OPEN
 }
 
 function isBetterSqlite3 (value: Partial<SqliteDatabase>): boolean {

@@ -1,7 +1,7 @@
 // The adapter for a DatabaseSync of node:sqlite.
 
 import type { Connection } from './connection.js'
-import type { NodeSqliteDatabase, NodeSqliteStatement } from './handle.js'
+import { ITERATOR_IS_OPEN, type NodeSqliteDatabase, type NodeSqliteStatement } from './handle.js'
 
 // https://sqlite.org/rescode.html
 const SQLITE_BUSY = 5
@@ -46,7 +46,7 @@ export function connectNodeSqlite (database: NodeSqliteDatabase): Connection {
     exec: (sql) => { database.exec(sql) },
     begin: (command) => {
       // SQLite itself begins one. Its ROLLBACK would then undo an INSERT … RETURNING whose rows the host is reading.
-      if (!iteratorsIgnored && isIterating()) throw Object.assign(new Error('The host is reading rows on the handle'), { errcode: SQLITE_BUSY })
+      if (!iteratorsIgnored && isIterating()) throw Object.assign(new Error(ITERATOR_IS_OPEN), { errcode: SQLITE_BUSY })
       run(command)
     },
     hasSilentIterator: isIterating,
