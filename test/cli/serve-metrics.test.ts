@@ -118,7 +118,11 @@ sqlite.test('a client that goes away while it waits: is counted without a status
   socket.write(`POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\n` +
     `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
   await until(async () => (await scrape(url)).get('omnichannel_queue_length') === 1)
+  const openSockets = () => process.getActiveResourcesInfo().filter((type) => type === 'TCPSocketWrap').length
+  const before = openSockets()
   socket.destroy()
+  // Both ends of it.
+  await until(() => openSockets() <= before - 2)
   database.exec('COMMIT')
   await until(async () => (await scrape(url)).get('omnichannel_queue_length') === 0)
   t.equal((await scrape(url)).get('omnichannel_requests_total{status="none",outcome="abandoned"}'), 1)

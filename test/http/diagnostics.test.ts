@@ -5,7 +5,7 @@ import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel
 import type { Test } from 'tap'
 import { UpdateRefusedError, type CommitMessage, type UpdateMessage } from '../../src/index.js'
 import { as, build, hold, path, type World } from '../build.js'
-import t, { engineOf, postgres, sqlite } from '../engines.js'
+import t, { dialectOf, engineOf, postgres, sqlite } from '../engines.js'
 import { openProxy, type Injection } from '../store/explorer/proxy.js'
 import { known, nameOf, until } from '../waiting.js'
 
@@ -43,9 +43,6 @@ function hear (t: Test): Heard {
   }
 }
 
-/** As messages name it. */
-const engineIn = (t: Test): string => engineOf(t) === 'postgres' ? 'postgres' : 'sqlite'
-
 const ended = { attempts: 1, batchSize: 0, unansweredPatterns: 0, outcome: undefined, code: undefined, obstacle: undefined }
 
 t.test('an update: start, end, asyncStart and asyncEnd, all with one message, and a commit', async (t) => {
@@ -62,7 +59,7 @@ t.test('an update: start, end, asyncStart and asyncEnd, all with one message, an
   t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
   t.strictSame(heard.events.map(([event]) => event), ['start', 'end', 'asyncStart', 'asyncEnd'])
   t.equal(messages.size, 1)
-  const engine = engineIn(t)
+  const engine = dialectOf(t)
   t.strictSame(heard.events[0]![1], { engine, ...ended, waitedMs: 0, attempts: 0 }, 'at the start only the engine is known')
   t.strictSame(heard.last(), { engine, ...ended, batchSize: 1, outcome: 'committed' })
   t.match(heard.commits, [{ engine, updates: 1 }])
@@ -95,7 +92,7 @@ t.test('a store that is bound to start, as tracers do: holds in what the update 
     unsubscribe(eventName('start'), note)
   })
   await update({ contactId: 'maria', name: 'A' })
-  t.strictSame(seen, [{ engine: engineIn(t) }])
+  t.strictSame(seen, [{ engine: dialectOf(t) }])
 })
 
 /** Makes an update end in each way that both engines have. */
@@ -162,7 +159,7 @@ for (const [name, { run, statuses, last }] of Object.entries(outcomes)) {
     })
     const heard = hear(t)
     t.match(await run(world), { statusCode: statuses[0] })
-    t.strictSame(heard.last(), { engine: engineIn(t), ...ended, ...last })
+    t.strictSame(heard.last(), { engine: dialectOf(t), ...ended, ...last })
     t.strictSame(heard.events.filter(([event]) => event === 'error').length, last.outcome === 'failed' ? 1 : 0)
     t.strictSame(heard.commits.length, last.outcome === 'replayed' ? 1 : 0, 'a COMMIT that wrote nothing is not told of')
     t.notMatch(JSON.stringify([heard.events, heard.commits]), isSecret)
@@ -184,7 +181,7 @@ t.test('a database that stays locked: busy, with what was in the way, and the ti
   await hold(db)
   t.equal((await update({ contactId: 'maria', name: 'A' })).statusCode, 503)
   await db.exec('ROLLBACK')
-  const isSqlite = engineIn(t) === 'sqlite'
+  const isSqlite = dialectOf(t) === 'sqlite'
   t.match(heard.last(), {
     attempts: isSqlite ? 0 : /^[1-9]/, outcome: 'busy', code: 'FOC_DATABASE_BUSY', obstacle: isSqlite ? 'host-transaction' : 'other-transaction'
   })

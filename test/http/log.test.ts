@@ -4,7 +4,7 @@ import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import type { Pool, PoolClient } from 'pg'
 import type { Test } from 'tap'
-import type { Obstacle } from '../../src/index.js'
+import { DatabaseBusyError, type Obstacle } from '../../src/index.js'
 import { hold, type Setup, type World } from '../build.js'
 import t, { engineOf, postgres, sqlite } from '../engines.js'
 import { openFile } from '../files.js'
@@ -22,7 +22,7 @@ interface Line {
 
 /** The lines above `info` of one update. */
 async function linesOf (t: Test, setup: Setup, prepare: (world: World) => unknown = () => undefined, body: object = { name: 'A' }) {
-  const world = await observe(t, { ...known, lockTimeout: 100, ...setup })
+  const world = await observe(t, { ...known, lockTimeout: 500, ...setup })
   await prepare(world)
   const { statusCode } = await world.update({ contactId: 'maria', ...body })
   return { statusCode, lines: (world.lines as unknown as Line[]).filter(({ level }) => level > 30) }
@@ -35,6 +35,12 @@ function checkBusy (t: Test, { statusCode, lines }: { statusCode: number, lines:
   t.match(lines, [{ level: 40, msg: gaveUp, code: 'FOC_DATABASE_BUSY', obstacle, err: { message: cause } }])
   t.equal(lines.length, 1)
 }
+
+sqlite.test('a DatabaseBusyError that the host makes: has the message, and no obstacle', async (t) => {
+  const [plain, caused] = [new DatabaseBusyError(), new DatabaseBusyError({ cause: 'mine' })]
+  t.strictSame([plain.message, plain.obstacle, plain.cause], ['error-database-busy', undefined, undefined])
+  t.strictSame([caused.message, caused.obstacle, caused.cause], ['error-database-busy', undefined, 'mine'])
+})
 
 sqlite.test('SQLite is busy: one line says with what', async (t) => {
   checkBusy(t, await linesOf(t, {}, ({ db }) => hold(db)), 'host-transaction', /the host has a transaction on the handle/)
