@@ -1,0 +1,102 @@
+// The spans that a tracer gets.
+//
+//   npx tap examples/tracing.test.ts
+
+import { context, createContextKey, trace, type Context, type Span, type SpanOptions, type Tracer } from '@opentelemetry/api'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import Database from 'better-sqlite3'
+import t, { type Test } from 'tap'
+import { addDemo, buildApp } from './tracing.js'
+
+interface Recorded {
+  name: string
+  options: SpanOptions
+  attributes: object
+  status?: object
+  ended: boolean
+  /** What was active when it began. */
+  active: Context
+}
+
+const recorded: Recorded[] = []
+
+// As an SDK does, but without a package of its own.
+const tracer: Pick<Tracer, 'startSpan'> = {
+  startSpan: (name, options = {}) => {
+    const span: Recorded = { name, options, attributes: options.attributes ?? {}, ended: false, active: context.active() }
+    recorded.push(span)
+    const methods = {
+      setAttributes: (attributes: object) => {
+        span.attributes = JSON.parse(JSON.stringify({ ...span.attributes, ...attributes })) as object
+        return methods
+      },
+      setStatus: (status: object) => {
+        span.status = status
+        return methods
+      },
+      end: () => { span.ended = true }
+    }
+    return methods as unknown as Span
+  }
+}
+trace.setGlobalTracerProvider({ getTracer: () => tracer as Tracer })
+t.beforeEach(() => { recorded.length = 0 })
+
+async function open (t: Test) {
+  const database = new Database(':memory:')
+  const app = await buildApp(database)
+  t.teardown(async () => {
+    await app.close()
+    database.close()
+  })
+  addDemo(database)
+  const update = async (body: object) => await app.inject({
+    method: 'POST',
+    url: '/api/v1/omnichannel/contacts.update',
+    headers: { 'x-user-id': 'ann', 'x-auth-token': 's3cret' },
+    payload: { contactId: 'maria', ...body }
+  })
+  return { app, database, update }
+}
+
+t.test('an update: a span with its outcome, and a span of the commit', async (t) => {
+  const { update } = await open(t)
+  t.equal((await update({ name: 'Secret' })).statusCode, 200)
+  t.match(recorded, [
+    {
+      name: 'contacts.update', ended: true, status: undefined,
+      attributes: { 'db.system.name': 'sqlite', 'omnichannel.outcome': 'committed', 'omnichannel.attempts': 1, 'omnichannel.batch_size': 1 }
+    },
+    { name: 'COMMIT', ended: true, attributes: { 'omnichannel.updates': 1 }, options: { root: true, startTime: Number } }
+  ])
+  t.notMatch(JSON.stringify(recorded), /secret|maria|\bann\b/i)
+})
+
+t.test('a refusal: its code, and no error', async (t) => {
+  const { update } = await open(t)
+  await update({ contactId: 'none' })
+  t.match(recorded, [{ status: undefined, attributes: { 'omnichannel.outcome': 'refused', 'omnichannel.code': 'FOC_CONTACT_NOT_FOUND' } }])
+})
+
+t.test('a failure: an error with its code', async (t) => {
+  const { update, database } = await open(t)
+  database.exec("CREATE TRIGGER refuse BEFORE UPDATE ON omnichannel_contact BEGIN SELECT RAISE(ABORT, 'secret'); END")
+  t.equal((await update({ name: 'A' })).statusCode, 500)
+  t.match(recorded, [{ status: { code: 2, message: 'SQLITE_CONSTRAINT_TRIGGER' }, attributes: { 'omnichannel.outcome': 'failed' } }])
+})
+
+t.test('a span of the request: is active where the span of the update begins', async (t) => {
+  const storage = new AsyncLocalStorage<Context>()
+  const key = createContextKey('request')
+  context.setGlobalContextManager({
+    active: () => storage.getStore() ?? ({ getValue: () => undefined } as unknown as Context),
+    with: (active, run, self, ...args) => storage.run(active, () => run.call(self as ThisParameterType<typeof run>, ...args)),
+    bind: (_context, target) => target,
+    enable () { return this },
+    disable () { return this }
+  })
+  const { update } = await open(t)
+  const request = { getValue: (asked: symbol) => asked === key ? 'mine' : undefined } as unknown as Context
+  await context.with(request, async () => await update({ name: 'A' }))
+  t.equal(recorded[0]!.active.getValue(key), 'mine')
+})
