@@ -1,0 +1,105 @@
+// The dashboard: each of its queries asks for metrics and labels that `serve --metrics` has.
+//
+//   npx tap examples/grafana-dashboard.test.ts
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { as, fill, path } from '../test/build.js'
+import { serve } from '../test/cli/io.js'
+import type { Db } from '../test/database.js'
+import { postgres, sqlite } from '../test/engines.js'
+import { openFile } from '../test/files.js'
+import { openSchema } from '../test/postgres.js'
+import { sqliteDb } from '../test/sqlite.js'
+
+interface Dashboard {
+  panels: Array<{ title: string, targets: Array<{ expr: string }> }>
+  templating: { list: Array<{ name: string, query: string }> }
+}
+
+const { panels, templating } = JSON.parse(readFileSync('examples/grafana-dashboard.json', 'utf8')) as Dashboard
+
+/** A metric that a query asks for, with the labels that it needs. */
+interface Selector {
+  metric: string
+  labels: string[]
+}
+
+const functions = /^(sum|max|rate|by|histogram_quantile)$/
+/** Prometheus adds them when it scrapes. */
+const added = /^(job|instance)$/
+
+/** Reads the part of PromQL that the dashboard uses: the labels of a `by` are those of the selector behind it. */
+function selectorsOf (expr: string): Selector[] {
+  const selectors: Selector[] = []
+  let labels: string[] = []
+  const tokens = /by \(([^)]*)\)|([a-z_]\w*)(?:\{([^}]*)\})?|"[^"]*"|\[[^\]]*\]/g
+  for (const [, grouped, name, matchers = ''] of expr.matchAll(tokens)) {
+    if (grouped !== undefined) labels = grouped.split(', ')
+    else if (name !== undefined && !functions.test(name)) {
+      const matched = [...matchers.matchAll(/(\w+)(?==|!)/g)].map(([, label]) => label!)
+      selectors.push({ metric: name, labels: [...labels, ...matched].filter((label) => !added.test(label)) })
+      labels = []
+    }
+  }
+  return selectors
+}
+
+t.test('queries are read', async (t) => {
+  t.strictSame(selectorsOf('sum by (status, job) (rate(a_total{job=~"$job", code!="x"}[5m])) / sum(rate(b{}[$__x])) + max by (le) (c)'), [
+    { metric: 'a_total', labels: ['status', 'code'] }, { metric: 'b', labels: [] }, { metric: 'c', labels: ['le'] }
+  ])
+})
+
+const wanted = panels.flatMap(({ title, targets }) => targets.flatMap(({ expr }) => selectorsOf(expr).map((selector) => ({ title, ...selector }))))
+const isFor = (engine: 'SQLite' | 'PostgreSQL') => ({ title }: { title: string }): boolean =>
+  !/^(SQLite|PostgreSQL):/.test(title) || title.startsWith(engine)
+
+/** Names of metrics, each with the labels of its samples. */
+async function scrape (url: string): Promise<Map<string, Set<string>>> {
+  const samples = new Map<string, Set<string>>()
+  for (const [, name, labels = ''] of (await (await fetch(`${url}/metrics`)).text()).matchAll(/^([a-z_]\w*)(?:\{(.*)\})? \S+$/gm)) {
+    const known = samples.get(name!) ?? new Set()
+    for (const [, label] of labels.matchAll(/(\w+)="/g)) known.add(label!)
+    samples.set(name!, known)
+  }
+  return samples
+}
+
+async function check (t: Test, url: string, db: Db, lock: () => Promise<unknown>, unlock: () => Promise<unknown>): Promise<Map<string, Set<string>>> {
+  await fill(db)
+  const update = async (body: object) => (await fetch(url + path, {
+    method: 'POST', headers: { 'content-type': 'application/json', ...as('ann') }, body: JSON.stringify({ contactId: 'maria', ...body })
+  })).status
+  for (const body of [{ name: 'A' }, {}, { contactId: 'none' }]) await update(body)
+  await lock()
+  t.equal(await update({ name: 'B' }), 503)
+  await unlock()
+  return await scrape(url)
+}
+
+sqlite.test('a file: has what the panels ask for', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const { url } = await serve(t, ['--database', file, '--metrics', '--log-level', 'silent'])
+  const database = openFile(t, file)
+  const samples = await check(t, url, sqliteDb(database), async () => database.exec('BEGIN IMMEDIATE'), async () => database.exec('COMMIT'))
+  for (const { title, metric, labels } of wanted.filter(isFor('SQLite'))) {
+    for (const label of labels) t.ok(samples.get(metric)?.has(label), `${title}: ${metric} has ${label}`)
+    t.ok(samples.has(metric), `${title}: ${metric}`)
+  }
+  const [, asked] = /^label_values\((\w+), job\)$/.exec(templating.list.find(({ name }) => name === 'job')!.query)!
+  t.ok(samples.has(asked!))
+})
+
+postgres.test('a server: has what the panels ask for', async (t) => {
+  const { db, url: database, close } = await openSchema()
+  t.teardown(close)
+  const { url } = await serve(t, ['--database', database, '--metrics', '--log-level', 'silent'])
+  const lock = async (): Promise<void> => { await db.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'maria'") }
+  const samples = await check(t, url, db, lock, async () => { await db.exec('ROLLBACK') })
+  for (const { title, metric, labels } of wanted.filter(isFor('PostgreSQL'))) {
+    for (const label of labels) t.ok(samples.get(metric)?.has(label), `${title}: ${metric} has ${label}`)
+    t.ok(samples.has(metric), `${title}: ${metric}`)
+  }
+})
