@@ -4,6 +4,7 @@
 import { channel, tracingChannel } from 'node:diagnostics_channel'
 import type { Obstacle } from './errors.js'
 
+/** Both libraries for SQLite are `sqlite`. */
 export type Engine = 'sqlite' | 'postgres'
 
 /**
