@@ -16,9 +16,19 @@ export async function bundle(options) {
     target: 'node20.19',
     logLevel: 'error',
     metafile: true,
-    ...options
+    ...options,
+    plugins: [withoutYaml, ...options.plugins ?? []]
   })
   return metafile
+}
+
+/** @fastify/swagger can also write YAML, and brings a large library for it. The command line only asks for JSON. */
+const withoutYaml = {
+  name: 'without-yaml',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^yaml$/ }, () => ({ path: 'yaml', namespace: 'empty' }))
+    onLoad({ filter: /^/, namespace: 'empty' }, () => ({ contents: 'module.exports = {}' }))
+  }
 }
 
 /** The command line runs the plugin that the package exports, and no copy of it: dist/cli imports its neighbours. */
