@@ -1,4 +1,4 @@
-// A documentation page to try the endpoint on. @fastify/swagger makes the OpenAPI document, @fastify/swagger-ui shows it, and
+// A documentation page on which you can try the endpoint. @fastify/swagger makes the OpenAPI document, @fastify/swagger-ui shows it, and
 // @fastify/helmet forbids the page to load anything from elsewhere. The database here has the contact of the document's examples.
 //
 // In an empty folder, saved as documentation.ts:

@@ -1,5 +1,5 @@
-// One of several nodes on one PostgreSQL. All of them give the same answers, and any of them may fail. Several nodes may start at the
-// same time: one of them creates the tables.
+// One of several nodes on one PostgreSQL. All of them give the same answers. If a node fails, the others go on. Several nodes may start
+// at the same time: one of them creates the tables.
 //
 // In an empty folder, saved as several-nodes.ts:
 //   npm install fastify-omnichannel-contacts fastify pg

@@ -33,7 +33,7 @@ export const CustomFieldNotAllowedError = createError<[key: string]>(
 /** 400: the name of a contact cannot be removed. */
 export const InvalidOperationError = createError('FOC_INVALID_OPERATION', 'error-invalid-operation', 400)
 
-/** 412: no entity tag of `If-Match` is that of the contact. The answer has the current `ETag`. */
+/** 412: the contact's current entity tag is not in `If-Match`. The answer has it as `ETag`. */
 export class ContactVersionMismatchError extends createError('FOC_CONTACT_VERSION_MISMATCH', 'error-contact-version-mismatch', 412) {
   constructor (
     /** The current version of the contact. */
@@ -86,7 +86,7 @@ export class DatabaseBusyError extends createError('FOC_DATABASE_BUSY', 'error-d
 }
 
 /** 500, in the log: the connection was lost during COMMIT, so the update may or may not be committed. PostgreSQL only. */
-export const InDoubtError = createError('FOC_IN_DOUBT', 'The database was lost during COMMIT, so the update may or may not have been made', 500)
+export const InDoubtError = createError('FOC_IN_DOUBT', 'The connection was lost during COMMIT, so the update may or may not have been made', 500)
 
 /** The request was answered by something else, or its client went away, before COMMIT. Nothing was written. No caller sees it. */
 export const RequestGoneError = createError('FOC_REQUEST_GONE', 'The request was answered or its client went away before the update was committed', 503)
@@ -103,18 +103,18 @@ export const UnknownOptionError = createError<[name: string, hint: string]>(
 
 /** 500, in the log: `authenticate` returned neither a user with an `id` nor `null`. */
 export const InvalidUserError = createError(
-  'FOC_INVALID_USER', 'authenticate must return a user, an object with a non-empty string "id", or null', 500, TypeError)
+  'FOC_INVALID_USER', 'authenticate returned neither a user with a non-empty string "id" nor null', 500, TypeError)
 
 /** 500, in the log: `beforeCommit` returned a promise on SQLite, so the update was rolled back. */
 export const AsyncBeforeCommitError = createError(
-  'FOC_ASYNC_BEFORE_COMMIT', 'beforeCommit returned a promise, for which a transaction of SQLite cannot wait', 500, TypeError)
+  'FOC_ASYNC_BEFORE_COMMIT', 'beforeCommit returned a promise, and must be synchronous on SQLite', 500, TypeError)
 
 /** At registration: a table, view or column is missing that the plugin must not create. The message names it. */
 export const IncompleteSchemaError = createError<[missing: string]>(
   'FOC_INCOMPLETE_SCHEMA',
   'The database lacks %s. Register with migrate: true, run the command migrate, or give your view or table these columns', 500)
 
-/** At registration: a column of your view or table must hold text, and does not. The message says how to write it. */
+/** At registration: a column of your view or table must be text and is not. The message says how to write it. */
 export const UnsuitableColumnError = createError<[column: string, type: string, name: string]>(
   'FOC_UNSUITABLE_COLUMN',
   'The column %s has the type %s and must hold text, or one id could be taken for another. Write CAST(… AS TEXT) AS %s in your view', 500)

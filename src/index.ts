@@ -42,7 +42,7 @@ const plugin: FastifyPluginAsync<OmnichannelContactsOptions> = async (app, optio
  * })
  * ```
  */
-const omnichannelContacts = fp(plugin, { fastify: '5.x', name: 'fastify-omnichannel-contacts', encapsulate: true }) as OmnichannelContactsPlugin
+const omnichannelContacts = fp(plugin, { fastify: '^5.2.0', name: 'fastify-omnichannel-contacts', encapsulate: true }) as OmnichannelContactsPlugin
 
 export default omnichannelContacts
 

@@ -8,7 +8,7 @@ import { isOpenDatabase, type NodeSqliteDatabase, type SqliteDatabase } from './
 
 /** The calling user. Your own users may have more members. */
 export interface User {
-  /** The user's roles and idempotency keys are stored under this id. It is not empty. */
+  /** Identifies the user: roles and idempotency keys are stored under it. It is not empty. */
   id: string
 }
 
@@ -49,7 +49,7 @@ export interface ContactUpdatedEvent<U extends User = User> {
  * ```
  */
 export interface OmnichannelContactsOptions<U extends User = User> {
-  /** The host's open better-sqlite3 `Database`, its `DatabaseSync` of node:sqlite, or its `pg.Pool`. The plugin never closes it. Required. */
+  /** Your open better-sqlite3 `Database`, `DatabaseSync` of node:sqlite, or `pg.Pool`. The plugin never closes it. Required. */
   database: SqliteDatabase | NodeSqliteDatabase | PostgresPool
   /**
    * The path before `/omnichannel/contacts.update`.
@@ -65,8 +65,8 @@ export interface OmnichannelContactsOptions<U extends User = User> {
    */
   migrate?: boolean
   /**
-   * Finds the calling user. If it returns `null` or `undefined`, the answer is 401. If it throws an error with the `statusCode` 401
-   * or 403, that is the answer. Any other error is answered with 500.
+   * Returns the caller. `null` or `undefined` means unknown: 401. An error with the `statusCode` 401 or 403 is answered with that
+   * status. Any other error is answered with 500.
    *
    * @default the tokens in the database, by `X-User-Id` and `X-Auth-Token`
    */
@@ -79,7 +79,8 @@ export interface OmnichannelContactsOptions<U extends User = User> {
    */
   authorize?: (user: U, permission: string, request: FastifyRequest) => boolean | Promise<boolean>
   /**
-   * How many milliseconds the caller's look-up may wait for the database, and then the update. After that the answer is 503.
+   * How many milliseconds a request waits for the database before the answer is 503. The look-up of the caller and the update each
+   * have this time.
    *
    * @default 5000
    */
@@ -143,9 +144,9 @@ const checks: Record<string, Check> = {
   migrate: [(value) => typeof value === 'boolean', 'a boolean'],
   authenticate: func,
   authorize: func,
-  lockTimeout: [(value) => isInteger(value, 0, 2 ** 31 - 1), 'a number of milliseconds, a whole one from 0 to 2147483647'],
-  bodyLimit: [(value) => isInteger(value, 1, Number.MAX_SAFE_INTEGER), 'a number of bytes, a whole one from 1'],
-  idempotencyWindow: [(value) => isInteger(value, 1, 1e12), 'a number of milliseconds, a whole one from 1 to 1000000000000'],
+  lockTimeout: [(value) => isInteger(value, 0, 2 ** 31 - 1), 'a whole number of milliseconds from 0 to 2147483647'],
+  bodyLimit: [(value) => isInteger(value, 1, Number.MAX_SAFE_INTEGER), 'a whole number of bytes from 1'],
+  idempotencyWindow: [(value) => isInteger(value, 1, 1e12), 'a whole number of milliseconds from 1 to 1000000000000'],
   beforeCommit: func,
   onContactUpdated: func
 }

@@ -1,6 +1,7 @@
 import Database from 'better-sqlite3'
 import fastify from 'fastify'
 import { Kysely, SqliteDialect } from 'kysely'
+import { readFileSync } from 'node:fs'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import omnichannelContacts from '../src/index.js'
@@ -66,8 +67,8 @@ t.test('what is not the database: refused, with what to pass, and what it throws
   const throwing = (): never => { throw new Error('do not touch') }
 
   const scenarios: Array<[situation: string, value: unknown, advice: string]> = [
-    ['a path', 'contacts.db', `a text: ${open}, or pass a Pool of the package pg`],
-    ['a connection string', 'postgres://localhost', `a text: ${open}, or pass a Pool of the package pg`],
+    ['a path', 'contacts.db', `a string: ${open}, or pass a Pool of the package pg`],
+    ['a connection string', 'postgres://localhost', `a string: ${open}, or pass a Pool of the package pg`],
     ['a promise of a handle', Promise.resolve(like(() => statement({}))), 'a promise: await it first'],
     ['a promise that will reject', late(), 'a promise: await it first'],
     ['the class of better-sqlite3', Database, 'a function or a class: pass an open database or a Pool'],
@@ -79,10 +80,10 @@ t.test('what is not the database: refused, with what to pass, and what it throws
     ['a single client', new pg.Client(), 'a single client: pass the Pool of the package pg'],
     ['Kysely', kysely, 'a Kysely instance: pass the handle or pool that it was made with'],
     ['Drizzle', { $client: {}, ...member('select', 'run', 'all') }, 'a Drizzle database: pass the handle or pool that it was made with'],
-    ['Knex', Object.assign(() => undefined, member('queryBuilder', 'raw')), 'a Knex instance: open a better-sqlite3 database or a pg Pool beside it'],
-    ['TypeORM', member('createQueryRunner', 'query'), 'a TypeORM data source: open a better-sqlite3 database or a pg Pool beside it'],
-    ['Sequelize', member('getQueryInterface', 'query'), 'a Sequelize instance: open a better-sqlite3 database or a pg Pool beside it'],
-    ['Prisma', member('$queryRaw', '$connect'), 'a Prisma client: open a better-sqlite3 database or a pg Pool beside it'],
+    ['Knex', Object.assign(() => undefined, member('queryBuilder', 'raw')), 'a Knex instance: open a better-sqlite3 database or a pg Pool for the plugin'],
+    ['TypeORM', member('createQueryRunner', 'query'), 'a TypeORM data source: open a better-sqlite3 database or a pg Pool for the plugin'],
+    ['Sequelize', member('getQueryInterface', 'query'), 'a Sequelize instance: open a better-sqlite3 database or a pg Pool for the plugin'],
+    ['Prisma', member('$queryRaw', '$connect'), 'a Prisma client: open a better-sqlite3 database or a pg Pool for the plugin'],
     ['postgres.js', Object.assign(() => undefined, member('unsafe')), 'a client of postgres.js: pass a Pool of the package pg'],
     ['PGlite', member('execProtocolRaw', 'query'), 'a PGlite database: pass a Pool of the package pg, or a better-sqlite3 database'],
     ['@libsql/client', { ...member('execute', 'executeMultiple'), closed: false }, `a client of @libsql/client: ${open}`],
@@ -149,9 +150,9 @@ t.test('an option of the wrong type rejects the registration and is named', asyn
     migrate: 'a boolean',
     authenticate: 'a function',
     authorize: 'a function',
-    lockTimeout: 'a number of milliseconds, a whole one from 0 to 2147483647',
-    bodyLimit: 'a number of bytes, a whole one from 1',
-    idempotencyWindow: 'a number of milliseconds, a whole one from 1 to 1000000000000',
+    lockTimeout: 'a whole number of milliseconds from 0 to 2147483647',
+    bodyLimit: 'a whole number of bytes from 1',
+    idempotencyWindow: 'a whole number of milliseconds from 1 to 1000000000000',
     beforeCommit: 'a function',
     onContactUpdated: 'a function'
   }
@@ -229,4 +230,15 @@ t.test('bodyLimit: 256 KiB by default, else what was said; the answer names it',
     const refusal = await post('{"contactId":"maria"}'.padEnd(bytes + 1))
     t.strictSame([refusal.statusCode, refusal.json()], [413, invalid(`The request body is larger than ${bytes} bytes`)])
   }
+})
+
+t.test('an older Fastify than the peer dependency: refused', async (t) => {
+  const { peerDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as { peerDependencies: { fastify: string } }
+  const app = fastify()
+  t.teardown(async () => { await app.close() })
+  Object.defineProperty(app, 'version', { value: '5.1.0' })
+  await t.rejects(async () => await app.register(omnichannelContacts, { database: open(t) }), {
+    code: 'FST_ERR_PLUGIN_VERSION_MISMATCH',
+    message: `fastify-plugin: fastify-omnichannel-contacts - expected '${peerDependencies.fastify}' fastify version, '5.1.0' is installed`
+  })
 })

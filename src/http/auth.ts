@@ -1,4 +1,4 @@
-// Two hooks find out who calls, and whether they may. Both run in preParsing: after the host's onRequest hooks, so that a rate limit
+// Two hooks find the caller and check the permission. Both run in preParsing: after the host's onRequest hooks, so that a rate limit
 // counts every caller, and before the body is read. The body may arrive much later, so the transaction checks again.
 
 import { hash } from 'node:crypto'
@@ -12,7 +12,7 @@ import { isOwnError } from './replies.js'
 
 interface Caller {
   user: User
-  /** Whether the user has the permission, if the query for the token has told. */
+  /** Whether the user has the permission. Set if a token was looked up: that query reads the permission too. */
   isAllowed?: boolean
 }
 

@@ -59,7 +59,7 @@ function decode (bytes: Buffer): string {
   return bytes.toString()
 }
 
-// Matches every escape, so that the second backslash of an escaped one starts no match. Pairs of surrogates come first.
+// Matches every escape, so that the second backslash of \\ does not start a match. Pairs of surrogates come first.
 const ESCAPE = /\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(u[dD][89a-fA-F][\da-fA-F]{2})|.)/g
 
 /** Replaces lone surrogates by U+FFFD, in keys and values. UTF-8 can only hold them as escapes. */

@@ -1,4 +1,4 @@
-// Reads the headers that a client may send for safe editing. They are judged inside the transaction.
+// Reads If-Match and Idempotency-Key. They are checked inside the transaction.
 
 import type { FastifyRequest } from 'fastify'
 import { InvalidParamsError } from '../errors.js'

@@ -48,11 +48,11 @@ export function sendUnguarded (reply: FastifyReply, status: number, text: string
 }
 
 function isTimedOut (request: FastifyRequest): boolean {
-  // Without the first check, Fastify would create a signal for each request. It is also aborted once a body has been read.
+  // The first check comes first because reading `signal` creates one. A signal is also aborted when a body has been read.
   return request.routeOptions.handlerTimeout > 0 && (request.signal.reason as Partial<FastifyError> | undefined)?.code === 'FST_ERR_HANDLER_TIMEOUT'
 }
 
-/** HTTP/2 tells it of the stream. For a pipelined HTTP/1 request only the socket tells. */
+/** With HTTP/2 each request has a stream. With HTTP/1 look at the socket, because a pipelined request does not notice that it closed. */
 function isClientGone ({ raw, request }: FastifyReply): boolean {
   return raw.destroyed || ((raw as { stream?: { destroyed: boolean } }).stream ?? request.raw.socket).destroyed
 }

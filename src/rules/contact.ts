@@ -45,7 +45,7 @@ export function toContacts (updated: StoredContact, previous: StoredContact): { 
   return { contact, previous: isSame ? showContact(previous, contact.customFields) : toContact(previous) }
 }
 
-/** Custom fields that are longer are not parsed. */
+/** Longer custom fields are copied as text: to parse and write them would hold the event loop. */
 const MAX_PARSED_LENGTH = 16_384
 
 /** The contact as the API shows it, as JSON. */

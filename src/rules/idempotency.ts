@@ -32,7 +32,7 @@ export function fingerprintOf (body: UpdateContactBody, ifMatch: unknown): strin
   }
 }
 
-/** Sorts keys, and writes Infinity, for which JSON has only null, as a text. */
+/** Sorts keys. Writes Infinity as text, because JSON would make null of it. */
 function normalize (_key: string, value: unknown): unknown {
   if (typeof value === 'number') return Number.isFinite(value) ? value : String(value)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value

@@ -71,9 +71,10 @@ export function scanObject (json: string, onMember?: (key: string, text: string)
 
   function endMember (end: number): void {
     const key = keyText.includes('\\') ? JSON.parse(keyText) as string : keyText.slice(1, -1)
+    // Without blanks and escapes the text can be copied as it is.
     const hasBlanks = valueStart - keyStart > keyText.length + 1
-    const isWritten = !hasBlanks && key.length === keyText.length - 2
-    onMember?.(key, isWritten ? json.slice(keyStart, end) : `${JSON.stringify(key)}:${json.slice(valueStart, end)}`)
+    const hasEscapes = key.length !== keyText.length - 2
+    onMember?.(key, hasBlanks || hasEscapes ? `${JSON.stringify(key)}:${json.slice(valueStart, end)}` : json.slice(keyStart, end))
   }
 
   /** Reads an opening bracket. Returns false if the array or object is empty; then it has also read the closing one. */

@@ -109,10 +109,11 @@ function readOutcome (
         return { committed: isOurs ? result : { ...response, replayed: true } }
       }
       if (stored === undefined) return 'unknown'
-      const isKeyFree = idempotencyKey !== undefined && Date.now() < keyExpires
-      // The contact still has its last update, or another update has taken our version.
+      // A committed update would have stored its response.
+      const lacksResponse = idempotencyKey !== undefined && Date.now() < keyExpires
+      // The contact still has its previous update, or another update has taken our version.
       const hadNoEffect = stored.update_id === previous.row.update_id || stored.version === result.version
-      return isKeyFree || hadNoEffect ? 'rolled-back' : 'unknown'
+      return lacksResponse || hadNoEffect ? 'rolled-back' : 'unknown'
     }
   }
 }

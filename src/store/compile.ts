@@ -11,7 +11,7 @@ import type { Tables } from './tables.js'
 
 export interface Compiled {
   readonly sql: string
-  /** Makes an object of a row's cells. The names are ours: a host may have set its handle to other ones. */
+  /** Makes an object of a row's cells. The names come from the query, because the host's handle may return other ones. */
   readonly toRow: (cells: unknown) => Record<string, unknown>
   /** The parameters in their order: the values of the call, and the constants of the query. */
   readonly bind: (values: object) => unknown[]

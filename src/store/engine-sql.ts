@@ -13,7 +13,7 @@ export interface EngineSql {
   items: (list: readonly string[]) => AliasedRawBuilder<Item, 'item'>
   /** Sorts the definitions of custom fields by their insertion. */
   insertionOrder: RawBuilder<unknown>
-  /** Whether other transactions run at the same time, so that a row must be locked before it is judged. */
+  /** Whether other transactions run at the same time, so that a row must be locked before it is checked. */
   locksRows: boolean
 }
 

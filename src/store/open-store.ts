@@ -5,9 +5,9 @@ import { sqliteStore } from './sqlite/store.js'
 import type { Store } from './store.js'
 
 /**
- * The store of a host's database, by what it looks like.
+ * Makes the store for a host's database.
  *
- * @param report is told of connections that are lost while nobody uses them
+ * @param report is called if an idle connection is lost
  */
 export function openStore (database: SqliteHandle | PostgresPool, report: (error: Error) => void): Store {
   return isPool(database) ? postgresStore(database, report) : sqliteStore(database)

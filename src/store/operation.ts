@@ -8,7 +8,7 @@ import type { Tables } from './tables.js'
 /** A query as it is written down once. Each engine compiles it when it first meets it. */
 export interface QueryDefinition {
   readonly kind: 'one' | 'many' | 'write' | 'check'
-  /** It reads tables that no update writes, so its rows stay the same until another writer comes. */
+  /** It reads only tables that updates do not write. */
   readonly cacheable?: boolean
   readonly define: (db: Kysely<Tables>, values: never, engineSql: EngineSql) => Compilable
 }
@@ -19,7 +19,7 @@ export interface Query<Rows = unknown> {
   readonly values: object
   /** How many rows it must change. Any other number fails the update. */
   readonly mustChange?: number
-  /** Only a type: what the query returns. */
+  /** Never set. It carries the type of what the query returns. */
   readonly rows?: Rows
 }
 
@@ -37,29 +37,29 @@ export interface Read<Result> {
 /** What an update does: the engine writes, then commits. */
 export interface Decision<Result> {
   readonly result: Result
-  /** In their order. Empty: there is nothing to change. */
+  /** They run in this order. Empty if there is nothing to change. */
   readonly writes: ReadonlyArray<Query | HostCallback>
-  /** Finds out whether these writes were committed, when the end of the transaction was not seen. */
+  /** Finds out whether these writes were committed, if the answer to COMMIT was lost. */
   readonly findOutcome: Read<CommitOutcome<Result>>
 }
 
 export type Update<Result> = Read<Decision<Result>>
 
-/** What became of a COMMIT. `unknown`: a later update has overwritten what would tell. */
+/** What became of a COMMIT. It is `unknown` if a later update has overwritten the contact's `update_id`. */
 export type CommitOutcome<Result> = { committed: Result } | 'rolled-back' | 'unknown'
 
 type Define<Values, Row> = (db: Kysely<Tables>, values: Values, engineSql: EngineSql) => Compilable<Row>
-type Traits = Pick<QueryDefinition, 'cacheable'>
+type Options = Pick<QueryDefinition, 'cacheable'>
 
 /** A query for at most one row. */
-export function one<Values extends object, Row> (define: Define<Values, Row>, traits?: Traits): (values: Values) => Query<Row | undefined> {
-  const definition: QueryDefinition = { kind: 'one', define, ...traits }
+export function one<Values extends object, Row> (define: Define<Values, Row>, options?: Options): (values: Values) => Query<Row | undefined> {
+  const definition: QueryDefinition = { kind: 'one', define, ...options }
   return (values) => ({ definition, values })
 }
 
 /** A query for any number of rows. */
-export function many<Values extends object, Row> (define: Define<Values, Row>, traits?: Traits): (values: Values) => Query<Row[]> {
-  const definition: QueryDefinition = { kind: 'many', define, ...traits }
+export function many<Values extends object, Row> (define: Define<Values, Row>, options?: Options): (values: Values) => Query<Row[]> {
+  const definition: QueryDefinition = { kind: 'many', define, ...options }
   return (values) => ({ definition, values })
 }
 
@@ -84,12 +84,12 @@ export function read<const Queries extends readonly Query[], Result> (
   return { queries, decide: (rows) => decide(...rows as RowsOf<Queries>) }
 }
 
-/** A read that asks nothing. */
+/** A read without queries. */
 export function always<Result> (result: Result): Read<Result> {
   return { queries: [], decide: () => result }
 }
 
-/** Joins reads, so that one round trip serves all of them. They decide in their order, so the first one's refusal wins. */
+/** Joins reads, so that one round trip serves all of them. They decide in this order, and the first refusal wins. */
 export function all<const Results extends readonly unknown[]> (...reads: { [Index in keyof Results]: Read<Results[Index]> }): Read<Results> {
   return {
     queries: reads.flatMap(({ queries }) => queries),
@@ -100,5 +100,5 @@ export function all<const Results extends readonly unknown[]> (...reads: { [Inde
   }
 }
 
-/** Why a write has another number of rows than it must change, or a check is false. */
+/** The error of a write that has not changed `mustChange` rows, and of a check that is false. */
 export const DROPPED_WRITE = 'A trigger or rule has changed what was written'

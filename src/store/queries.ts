@@ -23,7 +23,7 @@ export const findCaller = one((db, caller: { userId: string, hashedToken: string
     .where('token.hashed_token', '=', caller.hashedToken)
     .where('token.user_id', '=', caller.userId)
     .where('user.active', '=', 1)
-    // PostgreSQL's -infinity has no text.
+    // PostgreSQL's -infinity would be read as NULL, which means never.
     .where((where) => where.or([where('token.expires_at', 'is', null), where('token.expires_at', '>', '1970-01-01T00:00:00.000Z')])), { cacheable: true })
 
 export const findPermission = one((db, { userId, permission }: { userId: string, permission: string }) =>
@@ -38,7 +38,7 @@ function selectGrants (db: Kysely<Tables>, userId: string, permission: string) {
     .where('grant.permission', '=', permission)
 }
 
-/** Where rows are locked, this must come before every other query, which then sees what the lock waited for. */
+/** The first query of an update. On PostgreSQL it waits for the lock, and later queries see what was committed meanwhile. */
 export const findEnabledContact = one((db, { contactId }: { contactId: string }, engineSql) =>
   db
     .selectFrom('omnichannel_contact')
@@ -50,7 +50,7 @@ export const findEnabledContact = one((db, { contactId }: { contactId: string },
     .where('enabled', '=', 1)
     .$if(engineSql.locksRows, (query) => query.forNoKeyUpdate()))
 
-/** The last update of a contact, also of one that was disabled since. Waits for a transaction that still has the contact. */
+/** The last update of a contact, also of a disabled one. On PostgreSQL it waits for a transaction that has locked the contact. */
 export const findLastUpdate = one((db, { contactId }: { contactId: string }, engineSql) =>
   db
     .selectFrom('omnichannel_contact')
@@ -124,7 +124,7 @@ export const updateContactRow = write((db, change: ContactChange) =>
     }))
     .where('id', '=', change.contactId))
 
-/** Whether the contact's row is what our update has made of it. A trigger or rule of the host may have dropped or reverted it. */
+/** Whether the contact's row has our update. A trigger or rule of the host may have dropped or reverted it. */
 export const checkLastUpdate = check((db, { contactId, updateId }: { contactId: string, updateId: string }) =>
   db.selectNoFrom((select) => select.exists(
     db.selectFrom('omnichannel_contact').select('id').where('id', '=', contactId).where('update_id', '=', updateId)

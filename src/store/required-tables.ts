@@ -28,7 +28,7 @@ export interface Part {
 export interface Found {
   /** The newest migration that is recorded; 0 for none. */
   version: number
-  /** Its tables, views, columns, indexes and triggers. A table that can be altered is a `table`; a column that holds text is a `text`. */
+  /** The kind of each table, view, column, index and trigger: `table` if it can be altered, `text` for a column that holds text. */
   kinds: ReadonlyMap<string, string>
 }
 
@@ -74,7 +74,7 @@ export function check (schema: Schema, { version, kinds }: Found): void {
   refuseMissing(findMissing(schema, kinds))
 }
 
-/** A newer version of the package has been here. */
+/** Refuses a database that a newer version of the package has migrated. */
 function refuseNewer (schema: Schema, version: number): void {
   if (version > schema.version) throw new NewerSchemaError(version, schema.version)
 }

@@ -1,7 +1,7 @@
 import type { Engine } from '../diagnostics.js'
 import type { Read, Update } from './operation.js'
 
-/** The reply that an update works for. */
+/** The reply to the request of an update. */
 export interface Reply {
   /** Whether an answer is still wanted: nothing else has answered, and the client is still there. */
   isPending: () => boolean
@@ -15,11 +15,11 @@ export interface Reply {
 export interface Store {
   readonly engine: Engine
   /**
-   * Brings the database to the schema, or with `migrate: false` only checks it.
+   * Migrates the database, or with `migrate: false` only checks its tables.
    *
    * @throws {NewerSchemaError} when a newer version of the package has migrated it
-   * @throws {IncompleteSchemaError} when something is missing that is not ours to create
-   * @throws {UnsuitableColumnError} when a column of the host's would change the ids that it holds
+   * @throws {IncompleteSchemaError} when something is missing that the plugin must not create
+   * @throws {UnsuitableColumnError} when a column of the host does not hold text, as it must
    */
   migrate: (settings: { migrate: boolean, lockTimeout: number }) => Promise<void>
   /**
@@ -31,7 +31,7 @@ export interface Store {
   /**
    * Runs an update in a transaction, and resolves after COMMIT.
    *
-   * @param prepare makes the update afresh for each attempt: a transaction that was lost to a neighbour is begun again
+   * @param prepare makes a fresh update for each attempt, because a transaction may be rolled back and begun again
    * @throws {RequestGoneError} when the reply is no longer wanted before COMMIT; nothing was written
    * @throws {DatabaseBusyError} after `timeoutMs`; nothing was written
    * @throws {InDoubtError} when it cannot be found out whether the update was committed

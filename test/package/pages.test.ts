@@ -100,6 +100,6 @@ t.test('the versions of the peers', async (t) => {
     const versions = versionsOf(range)
     const row = inInstall.find((row) => row.package === `\`${peer}\``)
     t.equal(row?.versions, ['fastify', 'pg'].includes(peer) ? `${versions[0]} or later` : versions.join(' or '), peer)
-    t.strictSame(new Set(rows.flatMap((row) => row[peer]!.split(', '))), new Set(versions), peer)
+    t.strictSame(new Set(rows.flatMap((row) => row[peer]!.replaceAll('+', '').split(', '))), new Set(versions), peer)
   }
 })

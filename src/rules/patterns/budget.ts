@@ -1,6 +1,6 @@
 /** Less than the 100 ms that are promised: a timeout may come some milliseconds late. */
 const BUDGET_MS = 75
-/** Until then, everything that runs without the clock of the processor is known to be short. */
+/** Up to this elapsed time, processor time need not be measured. */
 const MAX_UNTIMED_MS = 15
 
 /** The processor time that the patterns of one request may take together. */
