@@ -237,7 +237,7 @@ t.test('an older Fastify than the peer dependency: refused', async (t) => {
   const app = fastify()
   t.teardown(async () => { await app.close() })
   Object.defineProperty(app, 'version', { value: '5.1.0' })
-  await t.rejects(async () => await app.register(omnichannelContacts, { database: open(t) }), {
+  await t.rejects(async () => await app.register(omnichannelContacts, { database: openFile(t, ':memory:') }), {
     code: 'FST_ERR_PLUGIN_VERSION_MISMATCH',
     message: `fastify-plugin: fastify-omnichannel-contacts - expected '${peerDependencies.fastify}' fastify version, '5.1.0' is installed`
   })

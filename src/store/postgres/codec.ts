@@ -1,5 +1,5 @@
-// How values travel: as texts, so that no type parser of the host's has a say, and as SQLite would give them, so that the
-// rules see one kind of row.
+// Encodes and decodes values. They travel as texts, so that the host's type parsers do not matter. They are decoded to what SQLite
+// returns, so that the rules see one kind of row.
 
 const BOOL = 16
 /** int8, int2 and int4. */
@@ -27,7 +27,7 @@ function toItem (value: Value): string {
   return value === null ? 'NULL' : `"${encodeText(String(value)).replace(/["\\]/g, '\\$&')}"`
 }
 
-/** What reads a column of this type. */
+/** Returns the parser for columns of a type. */
 export function parserOf (oid: number): (text: string) => unknown {
   if (oid === BOOL) return (text) => text === 't' ? 1 : 0
   return INTEGERS.includes(oid) ? Number : decodeText

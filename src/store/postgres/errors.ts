@@ -1,16 +1,16 @@
-// What errors of the database mean. Their texts may be in any language: only codes count (PostgreSQL manual, appendix A).
+// What errors of the database mean. Their texts may be in any language, so only codes are compared (PostgreSQL manual, appendix A).
 
 import type { Obstacle } from '../../errors.js'
 import type { PostgresError } from './handle.js'
 
-/** Serialization failure, deadlock, a server that is away or may not write, a statement that waited too long: try again. */
+/** Serialization failure, deadlock, a server that is unreachable or read-only, a statement that waited too long. */
 const transientCode = /^(40001|40P01|25006|25P0[34]|26000|53300|55P03|57014|57P0.|08...)$/
-/** Of the network, by Node. ENOENT: the socket is not there. */
+/** Node's codes for errors of the network. ENOENT: the socket file does not exist. */
 const networkCode = /^(ECONN.*|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|ENOENT)$/
-/** node-postgres gives these no code. */
-const lostWords = /^(Connection terminated|Client (has encountered a connection error|was closed)|timeout e|Query read timeout)/
+/** Errors of node-postgres that have no code. */
+const lostMessage = /^(Connection terminated|Client (has encountered a connection error|was closed)|timeout e|Query read timeout)/
 
-/** A client of the pool that was given back in a state in which it cannot be used. Another one is taken. */
+/** The pool has given a client in a state in which it cannot be used. The attempt is repeated with another one. */
 export class UnusableClientError extends Error {
   readonly code = '08000'
 }
@@ -24,7 +24,7 @@ export function isPlanStale (error: unknown): boolean {
  * Whether the client must not go back to the pool: it is lost, or its prepared statements are. 22P02 is a failed check: a statement
  * that a rule DO INSTEAD NOTHING has emptied stays empty on its connection after the rule is dropped.
  */
-export function isClientSpent (error: unknown): boolean {
+export function isClientUnusable (error: unknown): boolean {
   return error instanceof UnusableClientError || isPlanStale(error) || /^(26000|22P02)$/.test(codeOf(error)) || isConnectionLost(error)
 }
 
@@ -60,21 +60,21 @@ export function isSavepointGone (error: unknown): boolean {
 }
 
 /**
- * Whether an error in place of an answer to COMMIT leaves open what became of it. An error of the server's does not, unless the server
- * ends with it: it is shut down, or panics because it cannot write its log.
+ * Whether the update may be committed after this error of a COMMIT. After an error of the server it is not, unless the server ended
+ * with the error: it was shut down, or could not write its log.
  */
 export function isCommitAmbiguous (error: unknown): boolean {
   const code = codeOf(error)
   return !/^(?!E)[0-9A-Z]{5}$/.test(code) || /^(57P|08|53|58|XX)/.test(code)
 }
 
-/** The SQLSTATE, or Node's code of an error of the network; empty for none. */
+/** The SQLSTATE, or Node's code for an error of the network. Empty if there is none. */
 function codeOf (error: unknown): string {
   const { code } = Object(error) as PostgresError
   return typeof code === 'string' ? code : ''
 }
 
-/** node-postgres has given the connection up, perhaps with a statement under way. */
+/** node-postgres has lost the connection, perhaps while a statement was running. */
 function isConnectionLost (error: unknown): boolean {
-  return lostWords.test(String((Object(error) as PostgresError).message))
+  return lostMessage.test(String((Object(error) as PostgresError).message))
 }

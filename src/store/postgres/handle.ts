@@ -50,7 +50,7 @@ export interface PostgresError {
   routine?: unknown
 }
 
-/** Whether a value is such a pool, and not ended; a client alone is none. */
+/** Whether a value is such a pool and has not ended. A single client is refused. */
 export function isPool (value: unknown): value is PostgresPool {
   try {
     const { totalCount, ending, connect, query, on, listenerCount, end } = value as Partial<PostgresPool & { ending: unknown }>

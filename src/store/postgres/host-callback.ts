@@ -1,4 +1,4 @@
-// Runs the host's `beforeCommit`, behind a savepoint. It may do anything to its client and to our transaction.
+// Runs the host's `beforeCommit` after a savepoint. It may do anything to its client and to our transaction.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { HostCallback } from '../operation.js'
@@ -14,9 +14,10 @@ export const releaseSavepoint = command('RELEASE SAVEPOINT omnichannel_update')
 const rollbackToSavepoint = command('ROLLBACK TO SAVEPOINT omnichannel_update')
 
 /**
- * Returns a doubt when the host may have ended our transaction. One that leaves it open is noticed when the savepoint is released.
+ * Returns a doubt if the host failed and may have ended our transaction. If it ended the transaction and did not fail, releasing the
+ * savepoint will fail.
  *
- * @throws what the host threw, when our transaction is still open
+ * @throws what the host threw, if our transaction is still open
  */
 export async function callHost (client: PostgresClient, { call }: HostCallback, deadline: number): Promise<Doubt | undefined> {
   const { release, end } = client
@@ -47,13 +48,13 @@ export async function callHost (client: PostgresClient, { call }: HostCallback, 
   }
 }
 
-/** Throws the error of the host when the savepoint is there. */
+/** Throws the error of the host if the savepoint still exists. */
 async function findSavepoint (client: PostgresClient, thrown: unknown, deadline: number): Promise<Doubt> {
   if ((await send(client, [releaseSavepoint], deadline)).error === undefined) throw thrown
-  // A statement of the host has failed. Where the same transaction may succeed later, that error counts.
+  // A statement of the host has failed. If its error is transient, the update is tried again.
   const { cause } = Object(thrown) as { cause?: unknown }
   const reason = isTransient(cause) ? cause : thrown
-  // A failed transaction releases no savepoint, but rolls back to one.
+  // A failed transaction cannot release a savepoint, but can roll back to it.
   if ((await send(client, [rollbackToSavepoint], deadline)).error === undefined) throw reason
   return { cause: reason }
 }

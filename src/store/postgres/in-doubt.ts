@@ -5,11 +5,11 @@
 // | COMMIT, and no notice from SyncRepWaitForLSN        | committed                                                      |
 // | ROLLBACK                                            | rolled back: 500, and no second attempt                        |
 // | an error of the server                              | rolled back; a second attempt if it is transient               |
-// | the connection lost, or the replica did not confirm | in doubt: ask the rows; a second attempt if it was rolled back |
-// | no such savepoint: the host ended the transaction   | in doubt: ask the rows; 500 if it was rolled back              |
+// | the connection lost, or the replica did not confirm | in doubt: look it up; a second attempt if it was rolled back   |
+// | no such savepoint: the host ended the transaction   | in doubt: look it up; 500 if it was rolled back                |
 //
-// To ask the rows, another transaction locks the contact, which waits for a transaction that still has it, and compares the id of
-// its last update. It is itself committed, so that the replica has confirmed what it saw.
+// The look-up is another transaction. It locks the contact, so it waits for a transaction that still holds the lock. Then it compares
+// the id of the contact's last update. It is committed too, so that the replica has confirmed what it read.
 
 import { IdempotencyKeyReusedError, InDoubtError } from '../../errors.js'
 import { always, type Decision, type Update } from '../operation.js'
@@ -58,11 +58,11 @@ export function judgeCommit ({ results, error, isLastInDoubt }: Answers, isConfi
 }
 
 /**
- * The result of an update that was committed after all.
+ * Looks up whether an update was committed, and returns its result.
  *
  * @param run makes one attempt at an update
- * @throws {InDoubtError} when it cannot be found out until the deadline, or never
- * @throws the cause of the doubt, when the update was rolled back
+ * @throws {InDoubtError} if this is still unknown at the deadline, or can no longer be found out
+ * @throws the cause of the doubt if the update was rolled back
  */
 export async function resolveInDoubt<Result> (
   { findOutcome }: Decision<Result>, { cause }: Doubt, reply: Reply,

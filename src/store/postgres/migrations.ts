@@ -1,5 +1,4 @@
-// Brings a host's schema up to date. The versions are those of SQLite, so that one number says what a database has; the first
-// that PostgreSQL had is 2.
+// Brings a host's schema up to date. Its version numbers are those of SQLite. PostgreSQL begins with version 2.
 
 import { postgres as schema } from '../migrations/generated.js'
 import { check, toScript, type Found } from '../required-tables.js'
@@ -10,7 +9,7 @@ import type { PostgresClient } from './handle.js'
 /** A client, or a whole pool. */
 type Queryable = Pick<PostgresClient, 'query'>
 
-/** One of all nodes that start at once does it: the number is "omni" in ASCII. */
+/** If several nodes start at once, one of them migrates and the others wait. The number is "omni" in ASCII. */
 export const lockNodes = 'SELECT pg_advisory_xact_lock(1869442665);'
 
 /**
@@ -49,7 +48,7 @@ export async function schemaVersion (client: Queryable): Promise<number> {
   return (await find(client)).version
 }
 
-// A domain has the category of the type that it is made of: S is text. `name` is no text, as it holds 63 bytes.
+// Category S is text, also for a domain over text. The type `name` is excluded, because it holds 63 bytes only.
 const findKinds = `
   WITH wanted AS (SELECT name, to_regclass(name) AS relation FROM unnest($1::text[]) AS wanted (name))
   SELECT name, CASE WHEN relkind IN ('r', 'p') THEN 'table' ELSE 'other' END FROM wanted JOIN pg_class ON pg_class.oid = relation
@@ -59,7 +58,7 @@ const findKinds = `
   UNION ALL
   SELECT tgname, 'trigger' FROM wanted JOIN pg_trigger ON tgrelid = relation`
 
-/** What search_path leads to. */
+/** Finds the tables by search_path. */
 async function find (client: Queryable): Promise<Found> {
   const names = schema.parts.flatMap(({ makes }) => makes ?? [])
   const kinds = new Map(await ask(client, findKinds, names) as Array<[string, string]>)

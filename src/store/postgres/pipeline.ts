@@ -4,13 +4,13 @@
 import { isCommitAmbiguous } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 
-/** What became of queries that were sent together. */
+/** The answers to queries that were sent together. */
 export interface Answers {
-  /** Of the queries before the first that failed. */
+  /** The results of the queries before the first that failed. */
   results: PostgresResult[]
-  /** Why a query failed; undefined when none did. */
+  /** Why a query failed. Undefined if none did. */
   error: Error | undefined
-  /** The connection was lost, perhaps after the server has done the last query. */
+  /** The connection was lost, and the server may have run the last query. */
   isLastInDoubt: boolean
 }
 
@@ -21,10 +21,10 @@ type QueryClass = new (text: string) => object
 const prepared = new WeakMap<PostgresClient, Map<string, Parser[]>>()
 const classes = new WeakMap<QueryClass, ReturnType<typeof extend>>()
 
-/** The server is given this much longer than its own timeout says, so that its error comes first. */
+/** The wait for an answer is this much longer than the server's own timeout, so that the error of the server comes first. */
 const extraMs = 250
 
-/** Sends queries in their order. After one that fails, none is done. What is not answered by `deadline` ends the connection. */
+/** Sends queries in this order. After one that fails, no other runs. If there is no answer by `deadline`, the connection is ended. */
 export async function send (client: PostgresClient, queries: readonly PostgresQuery[], deadline: number): Promise<Answers> {
   const timeoutMs = Math.max(deadline - performance.now(), 0) + extraMs
   const { Query } = client.constructor as { Query?: QueryClass }
@@ -49,17 +49,17 @@ async function sendOneByOne (client: PostgresClient, queries: readonly PostgresQ
   }
 }
 
-/** What the queries call of node-postgres' connection. */
+/** The members of node-postgres' connection that are called here. */
 type Connection = Record<'close' | 'parse' | 'bind' | 'describe' | 'execute', (message: object) => void> & {
   sync: () => void
   stream: Record<'cork' | 'uncork', () => void>
 }
 
-/** Of the client's own class, because a pipelining client takes no other. */
+/** Extends the client's own Query class, because a client in pipeline mode accepts no other. */
 function extend (Query: QueryClass) {
   return class extends Query {
     readonly answers: Promise<Answers>
-    /** Called by node-postgres when all is answered, or with what went wrong, also with its clock or the connection. */
+    /** node-postgres calls it when everything is answered, or with an error: of the server, of the connection, or after `query_timeout`. */
     callback!: (error?: Error) => void
     private readonly results: PostgresResult[] = []
     // Not `rows`, which is an option of the class.
@@ -84,7 +84,7 @@ function extend (Query: QueryClass) {
         for (const { name, text, values } of this.queries) {
           const isKnown = this.statements.has(name)
           if (!isKnown) {
-            // It may be prepared although it is not known: it failed when it was executed.
+            // The server may know it although we do not, if it was prepared and then failed.
             connection.close({ type: 'S', name })
             connection.parse({ name, text })
           }

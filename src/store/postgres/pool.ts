@@ -1,14 +1,14 @@
-// Clients of the host's pool: each is asked for, used, and given back, or dropped if it cannot be used again.
+// Takes a client from the host's pool, uses it, and gives it back. A client that cannot be used again is dropped.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseBusyError } from '../../errors.js'
-import { isClientSpent, isPlanStale, isTransient, obstacleOf, UnusableClientError } from './errors.js'
+import { isClientUnusable, isPlanStale, isTransient, obstacleOf, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresPool } from './handle.js'
 
 const shortestPauseMs = 2
 const longestPauseMs = 128
 
-/** Tries again, with growing pauses, while an error may pass. */
+/** Tries again, with growing pauses, as long as the error is transient. */
 export async function withRetry<Result> (deadline: number, attempt: () => Promise<Result>, pause = shortestPauseMs): Promise<Result> {
   try {
     return await attempt()
@@ -23,7 +23,7 @@ export async function withRetry<Result> (deadline: number, attempt: () => Promis
 
 const lost = new WeakSet<PostgresClient>()
 
-/** The client does not go back to the pool: its connection was lost, or the host still uses it. */
+/** Drops the client later, because its connection was lost, or because the host still uses it. */
 export function markLost (client: PostgresClient): void {
   lost.add(client)
 }
@@ -37,16 +37,16 @@ export async function withClient<Result> (
 ): Promise<Result> {
   const client = await connect(pool, deadline)
   const isIdle = (): boolean => client.getTransactionStatus() === 'I' && !lost.has(client)
-  let isSpent = false
+  let isUnusable = false
   try {
     if (!isIdle()) throw new UnusableClientError('a client of the pool was in a transaction')
     return await work(client)
   } catch (error) {
-    isSpent = isClientSpent(error)
+    isUnusable = isClientUnusable(error)
     throw error
   } finally {
     client.removeListener('error', onError)
-    client.release(isSpent || !isIdle())
+    client.release(isUnusable || !isIdle())
   }
 }
 
@@ -64,7 +64,7 @@ async function connect (pool: PostgresPool, deadline: number): Promise<PostgresC
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
       if (client === undefined) return reject(error)
       if (isLate) return client.release()
-      // At once: an error that comes in the same chunk as the last answer would end the process.
+      // Before anything is awaited: an error in the same chunk as the last answer would end the process.
       client.on('error', onError)
       resolve(client)
     })

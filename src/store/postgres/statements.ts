@@ -12,7 +12,7 @@ import type { Tables } from '../tables.js'
 import { parserOf, toParameter } from './codec.js'
 import type { PostgresQuery, PostgresResult } from './handle.js'
 
-/** Reads times as our texts, whatever TimeZone and DateStyle the host's session has. */
+/** Selects times as text in our format. It does not depend on the session's TimeZone and DateStyle. */
 class Compiler extends PostgresQueryCompiler {
   protected override visitSelection (node: SelectionNode): void {
     const { selection } = node
@@ -27,7 +27,7 @@ class Compiler extends PostgresQueryCompiler {
 const dialect = Object.assign(new PostgresDialect({} as PostgresDialectConfig), { createQueryCompiler: () => new Compiler() })
 const db = new Kysely<Tables>({ dialect })
 
-/** A query compiled: the statement that it sends, and what becomes of its rows. */
+/** A compiled query: makes the statement to send, and reads the rows of its result. */
 interface Prepared {
   toQuery: (query: Query) => PostgresQuery
   toRows: (result: PostgresResult) => unknown
@@ -69,13 +69,13 @@ function create (definition: QueryDefinition): Prepared {
   }
 }
 
-// COMMIT is sent together with the writes, so the server itself must fail the transaction: it makes a number of a text.
+// COMMIT is sent together with the writes, so the server itself must fail the transaction. To do so, it casts a text to a number.
 
 function failUnlessTrue (sql: string): string {
   return `select case when is_true then 0 else ('${DROPPED_WRITE}: ' || is_true)::int end from (${sql}) as checked`
 }
 
-/** Only for INSERT with ON CONFLICT, because a WITH refuses the rules that a host may have for other writes. */
+/** Only for INSERT with ON CONFLICT. PostgreSQL refuses a WITH around other writes if the host has rules for them. */
 function failUnlessChanged (sql: string): string {
   const parameters = sql.split('$').length
   return `with written as (${sql} returning 1) select case when count(*) = $${parameters}::int then 0

@@ -8,18 +8,18 @@ import { query, transact } from './transaction.js'
 
 const stores = new WeakMap<PostgresPool, Store>()
 
-/** @param report is told of connections that are lost while no one uses them */
+/** @param report is called if an idle connection is lost */
 export function postgresStore (pool: PostgresPool, report: (error: Error) => void): Store {
   let store = stores.get(pool)
   if (store === undefined) stores.set(pool, store = createStore(pool, report))
   return store
 }
 
-/** A question to the rows answers no request. */
+/** The look-up after a lost COMMIT answers no request. */
 const noReply: Reply = { isPending: () => true, lock: () => undefined, unlock: () => undefined }
 
 function createStore (pool: PostgresPool, report: (error: Error) => void): Store {
-  // An idle client whose server goes away would end the process.
+  // Without a listener an idle client that loses its server would end the process.
   if (pool.listenerCount('error') === 0) pool.on('error', report)
   const underWay = new Set<Promise<unknown>>()
 
@@ -29,7 +29,7 @@ function createStore (pool: PostgresPool, report: (error: Error) => void): Store
       const { decision, doubt } = await attempt(prepare, reply, deadline)
       if (doubt === undefined) return decision.result
       const resolveBy = performance.now() + timeoutMs
-      return await resolveInDoubt(decision, doubt, reply, async (question) => await attempt(() => question, noReply, resolveBy), resolveBy)
+      return await resolveInDoubt(decision, doubt, reply, async (lookUp) => await attempt(() => lookUp, noReply, resolveBy), resolveBy)
     })
   }
 

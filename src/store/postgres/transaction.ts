@@ -22,7 +22,7 @@ const commit = command('COMMIT')
 const rollback = command('ROLLBACK')
 
 /**
- * Any error rolls the transaction back.
+ * Makes one attempt. Any error rolls the transaction back.
  *
  * @param deadline a time of `performance.now()`
  */
@@ -58,7 +58,7 @@ async function writeAndCommit (
         reply.lock(1)
         return doubt
       }
-      // Fails when the host has ended the transaction, whatever it has begun since.
+      // Fails if the host has ended the transaction, even if it has begun another one.
       unsent = [releaseSavepoint]
     } else {
       unsent.push(toQuery(write))
@@ -74,7 +74,7 @@ async function writeAndCommit (
   return doubt
 }
 
-/** If a statement hangs on the connection, the time-out of this one ends it. */
+/** If a statement hangs, the timeout of this one ends the connection. */
 async function rollBack (client: PostgresClient, deadline: number): Promise<void> {
   await send(client, [rollback], deadline)
 }

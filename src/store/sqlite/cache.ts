@@ -1,6 +1,6 @@
-// Rows that no update writes are kept: callers, agents, custom fields. They are filled only inside our own write transaction, where
-// no other connection can change them, and where an open RETURNING iterator of the host cannot show rows that may be undone. A commit
-// of another connection, a row that anything but an update has written on this one, and a change of the schema make all invalid.
+// Caches rows that updates do not write: callers, agents, custom fields. They are loaded only inside our own write transaction, where
+// no other connection can change them, and where an open RETURNING iterator of the host cannot show rows that may be undone. The cache
+// is cleared after a commit of another connection, after any write on this one that is not an update's, and after a change of the schema.
 
 import type { Query, QueryDefinition } from '../operation.js'
 import { cacheableTables } from '../queries.js'
@@ -10,17 +10,17 @@ import type { Connection } from './connection.js'
 const capacity = 1000
 
 export interface Cache {
-  /** To be called first thing in each transaction of ours. Reads from the database. */
+  /** Must be the first call in each of our transactions. It reads from the database. */
   beginTransaction: () => void
-  /** To be called before each further update of the transaction. */
+  /** Must be called before each further update of the transaction. */
   revalidate: () => void
   /** Counts the rows that an update has written itself. */
   addOwnChanges: (changes: number) => void
-  /** The host's own code has had the connection: nothing is cached until the next transaction. */
+  /** Called when host code gets the connection. Nothing is cached until the next transaction. */
   invalidate: () => void
   /** Inside our transaction. */
   getOrLoad: (query: Query, load: (query: Query) => unknown) => unknown
-  /** Outside of it: what is kept and still valid. */
+  /** Outside of our transaction: returns a row that is cached and still valid. */
   find: (query: Query) => unknown
 }
 

@@ -1,4 +1,4 @@
-/** A host's SQLite handle, whichever library it is of. Statements are prepared once, and kept by their text. */
+/** The host's SQLite handle, of either library. Statements are prepared once, and kept by their text. */
 export interface Connection {
   /** The handle itself: what `beforeCommit` is given. */
   readonly native: object
@@ -13,7 +13,7 @@ export interface Connection {
   exec: (sql: string) => void
   /** Runs a BEGIN. Fails as busy while the host has an iterator open on the handle. */
   begin: (command: string) => void
-  /** Whether an iterator is open because of which no statement fails. To be asked outside of a transaction. */
+  /** Whether an iterator is open that makes no statement fail. Call it outside of a transaction. */
   hasSilentIterator: () => boolean
   /** Lets transactions begin and statements write although the host has an iterator open. */
   ignoreIterators: (ignored: boolean) => void
@@ -23,19 +23,22 @@ export interface Connection {
   isFull: (error: unknown) => boolean
 }
 
-/** What a transaction may meet. */
+/** How locks of other connections can affect a transaction. */
 export interface Locking {
   isWal: boolean
   hasAttached: boolean
 }
 
-/** In a WAL no writer blocks a reader. The host may leave it at any time. Takes no lock. */
+/** In WAL mode a writer does not block readers. The host may change the mode at any time. This takes no lock. */
 export function isWal (connection: Connection): boolean {
   const [mode] = connection.get('PRAGMA main.journal_mode') as [string]
   return mode === 'wal'
 }
 
-/** Triggers and a `beforeCommit` may meet the locks of attached files. Reads `main`, so it may meet its lock where there is no WAL. */
+/**
+ * Whether files are attached: then triggers and `beforeCommit` may fail on the lock of such a file. This reads `main`, so without a
+ * WAL it may itself fail as busy.
+ */
 export function hasAttached (connection: Connection): boolean {
   const [count] = connection.get('SELECT count(*) FROM pragma_database_list WHERE seq > 1') as [number]
   return count > 0
@@ -46,7 +49,7 @@ export function hasAttached (connection: Connection): boolean {
  * timeout is put back.
  */
 export function withoutBusyTimeout<Result> (connection: Connection, work: () => Result): Result {
-  // By `get`, which runs although an iterator is open.
+  // With `get`, which works while an iterator is open.
   const [timeout] = connection.get('PRAGMA busy_timeout') as [number]
   connection.get('PRAGMA busy_timeout = 0')
   try {

@@ -13,13 +13,13 @@ import { withoutBusyTimeout, type Connection, type Locking } from './connection.
 import { createQueue, maxBatchMs, type Job, type Queue } from './queue.js'
 import { Transaction } from './transaction.js'
 
-/** After an update that failed when it had written, so many updates have savepoints. */
+/** How many updates have savepoints after an update that failed when it had written. */
 const SAVEPOINTS_AFTER_FAILURE = 1000
 
 export interface UpdateWork {
   readonly prepare: () => Update<unknown>
   readonly reply: Reply
-  /** Runs alone, because it or another one has spoilt a transaction that they shared. */
+  /** Runs alone, because a transaction that it shared was ended or met a lock. */
   ownTransaction: boolean
   /** Runs once more, after a checkpoint has made room on a full disk. */
   retriedWhenFull: boolean
@@ -105,7 +105,8 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       const { writes } = attempt.decision = decide(queries.map(execute))
       refuseGone(job)
       const callsHost = writes.some((write) => 'call' in write)
-      // The first update of a transaction has no other one to spare. Nor may a host callback run again because another update fails.
+      // The first update needs no savepoint: no other update would be lost with it. After a host callback each update has one, because
+      // the callback must not run again when a later update fails.
       if (callsHost || (writes.length > 0 && !isFirst && (transaction.hostWasCalled || wantsSavepoint))) {
         transaction.beginUpdate(callsHost)
         hasSavepoint = true

@@ -42,7 +42,7 @@ export interface NodeSqliteStatement {
 
 export type SqliteHandle = SqliteDatabase | NodeSqliteDatabase
 
-/** Whether a value is an open handle of better-sqlite3 or node:sqlite. Other libraries have the same members, so it is asked once. */
+/** Whether a value is an open handle of better-sqlite3 or node:sqlite. Other libraries have the same members, so this runs a query. */
 export function isOpenDatabase (value: unknown): value is SqliteHandle {
   try {
     return isBetterSqlite3(value as Partial<SqliteDatabase>) || isNodeSqlite(value as Partial<NodeSqliteDatabase>)

@@ -26,7 +26,7 @@ export function connectNodeSqlite (database: NodeSqliteDatabase): Connection {
 
   const run: Connection['run'] = (sql, values = []) => Number(prepare(sql).run(...values).changes)
 
-  /** VACUUM INTO NULL always fails. While a statement is open, it says so. */
+  /** VACUUM INTO NULL always fails. Its message tells whether a statement is open. */
   function isIterating (): boolean {
     let reason = ''
     try {
@@ -45,7 +45,7 @@ export function connectNodeSqlite (database: NodeSqliteDatabase): Connection {
     run,
     exec: (sql) => { database.exec(sql) },
     begin: (command) => {
-      // SQLite itself begins one. Its ROLLBACK would then undo an INSERT … RETURNING whose rows the host is reading.
+      // SQLite would begin a transaction, and its ROLLBACK would undo an INSERT … RETURNING whose rows the host is reading.
       if (!iteratorsIgnored && isIterating()) throw Object.assign(new Error(ITERATOR_IS_OPEN), { errcode: SQLITE_BUSY })
       run(command)
     },

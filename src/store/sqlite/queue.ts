@@ -1,5 +1,5 @@
-// Work waits for the database in a queue and is run in batches, in the order of arrival. Between two batches the event loop goes
-// round, so it is never blocked for longer than a batch, however long the queue is.
+// Work waits for the database in a queue and runs in batches, in the order of arrival. The event loop runs between two batches, so it
+// is not blocked for longer than a batch, however long the queue is.
 //
 // A batch never joins a transaction of the host and never lets SQLite sleep on a lock. While the handle is in use or another
 // process holds the lock, the work stays in the queue, until the deadline of each job.
@@ -10,7 +10,7 @@ import { saysIteratorIsOpen } from './handle.js'
 
 /** A batch ends after this time and leaves the rest of the queue to the next one. */
 export const maxBatchMs = 2
-/** Refusing a job takes no time here, but each refusal is a reply to be written. */
+/** How many jobs are refused at once. Each refusal is a reply, which takes time to send. */
 const maxRefusals = 50
 const shortestPauseMs = 1
 const longestPauseMs = 16
@@ -27,12 +27,12 @@ function createJob<Work> (work: Work, timeoutMs: number): Job<Work> {
   let resolve!: Job<Work>['resolve']
   let reject!: Job<Work>['reject']
   const promise = new Promise((...functions) => { [resolve, reject] = functions })
-  // In one literal: V8 takes longer over a job that is put together piece by piece, a tenth of an update's time.
+  // One literal: adding the members one by one takes a tenth of an update's time.
   return { work, deadline: performance.now() + timeoutMs, promise, resolve, reject }
 }
 
 export interface Queue<Work> {
-  /** @throws {DatabaseBusyError} when the database could not be had for `timeoutMs` */
+  /** @throws {DatabaseBusyError} if the database was busy for `timeoutMs` */
   enqueue: (work: Work, timeoutMs: number) => Promise<unknown>
   isEmpty: () => boolean
   /** Resolves when everything in the queue has ended. */
@@ -40,8 +40,8 @@ export interface Queue<Work> {
 }
 
 /**
- * @param runBatch takes jobs from the queue and ends them. What it throws leaves its jobs in the queue: until later when the
- * database is busy; any other error ends them
+ * @param runBatch takes jobs from the queue and settles them. If it throws, its jobs must be in the queue again. They are tried later
+ * if the database was busy. Any other error rejects them
  */
 export function createQueue<Work> (connection: Connection, runBatch: (queue: Array<Job<Work>>, locking: Locking) => void): Queue<Work> {
   let queue: Array<Job<Work>> = []
@@ -64,7 +64,7 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
   /** Returns the pause before the next batch. */
   function runOnce (): number {
     try {
-      // A look is cheap, and a host that runs one transaction after the other leaves short gaps.
+      // Checking is cheap, and the gaps between the host's transactions may be short.
       if (connection.inTransaction) {
         return refuseLate(shortestPauseMs, 'host-transaction', new Error('the host has a transaction on the handle'))
       }

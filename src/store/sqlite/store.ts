@@ -46,7 +46,7 @@ function createStore (connection: Connection): Store {
     read: async ({ queries, decide }, timeoutMs) => {
       const read = () => decide(queries.map((query) => cache.find(query) ?? execute(query)))
       try {
-        // In a WAL a read waits for no writer. What a transaction of the host has not committed is no answer.
+        // In WAL mode a read does not wait for writers. In a transaction of the host it would see uncommitted rows.
         if (reads.isEmpty() && !connection.inTransaction && isWal(connection)) return read()
       } catch (error) {
         if (!connection.isBusy(error)) throw error
@@ -62,7 +62,7 @@ function createStore (connection: Connection): Store {
   }
 }
 
-/** Each read is answered by its own result. Only a busy database puts it back. */
+/** A read that fails does not affect the others. If the database is busy, the read goes back to the queue. */
 function readBatch (connection: Connection, queue: Array<Job<() => unknown>>): void {
   const end = performance.now() + maxBatchMs
   do {
@@ -79,14 +79,14 @@ function readBatch (connection: Connection, queue: Array<Job<() => unknown>>): v
   } while (queue.length > 0 && performance.now() < end)
 }
 
-/** Names are those of `main`: a temporary table or an attached file must not answer for it. The instance has no database, so it only compiles. */
+/** Names are qualified with `main`, because a temporary table or an attached file may have the same. Without a database it only compiles. */
 function createCompiler (): Kysely<Tables> {
   return new Kysely<Tables>({ dialect: new SqliteDialect({} as SqliteDialectConfig) }).withSchema('main')
 }
 
 type Execute = (query: Query) => unknown
 
-/** Compiles each query when it is first met. */
+/** Compiles each query when it is first used. */
 function compileQueries (connection: Connection, countChanges: (changes: number) => void): (definition: QueryDefinition) => Execute {
   const db = createCompiler()
   const compiled = new Map<QueryDefinition, Execute>()

@@ -9,8 +9,8 @@ export class Transaction {
   hostWasCalled = false
   /** A host callback has left an iterator open. It must not stop the queue. */
   private hasOrphanedIterator = false
-  // `temp.user_version` tells what a host callback committed: COMMIT keeps what was written to it, and ROLLBACK does not. Our own tables
-  // may be locked by another process at that moment.
+  // `temp.user_version` tells what a host callback committed: COMMIT keeps its value, and ROLLBACK restores the one before. Our own
+  // tables may be locked by another process at that moment.
   private markBefore = 0
   private lastMark = 0
 
@@ -90,7 +90,7 @@ export class Transaction {
     if (this.connection.inTransaction) this.runDespiteIterators('ROLLBACK')
   }
 
-  /** To be called after each transaction, also when it could not begin. */
+  /** Must be called after each transaction, also if it could not begin. */
   cleanUp (): void {
     this.connection.ignoreIterators(false)
     this.hasOrphanedIterator ||= this.hostWasCalled && this.connection.hasSilentIterator()
