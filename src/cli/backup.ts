@@ -18,14 +18,15 @@ export function backup (parent: Command, io: Io): void {
     .summary('Copy the database to a file, also while it is served')
     .description('Copy the database to a file, also while it is served.\n\n' +
       'The copy is the database as it was when the backup began. It appears when it is complete, and only its owner may ' +
-      'read it. A backup that fails or is stopped leaves nothing behind. One that is killed leaves a file .part, which the next one names.')
+      'read it. A backup that fails or is stopped leaves nothing behind. A killed backup leaves a file that ends in .part, and the next ' +
+      'backup reports it.')
     .argument('<FILE>', 'the copy', readFileName)
     .addOption(fileOption())
-    .option('--overwrite', 'replace FILE where it exists')
+    .option('--overwrite', 'replace FILE if it exists')
     .action(async (file: string, { database, overwrite = false }: Options) => {
       const handle = await openFile(database, io, 'read')
       try {
-        // Begin to read, or the copying would start again at every write of another program.
+        // Without a read transaction, each write of another program would restart the copy.
         handle.exec('BEGIN')
         handle.prepare('SELECT 1 FROM sqlite_schema').get()
         const bytes = await writeAtomically(file, () => { checkTarget(file, { source: database, overwrite }) }, overwrite, async (part) => {
@@ -47,7 +48,7 @@ async function copyDatabase (handle: Database.Database, file: string, io: Io, si
   try {
     await handle.backup(file, {
       progress: ({ totalPages, remainingPages }) => {
-        if (signal.aborted) throw new InterruptedError('Interrupted before the copy was complete: there is none', signal)
+        if (signal.aborted) throw new InterruptedError('Interrupted: there is no copy', signal)
         const percent = Math.floor((1 - remainingPages / totalPages) * 100 / step) * step
         if (percent !== shown) status.show(`backup: ${percent} %`)
         shown = percent
@@ -60,7 +61,7 @@ async function copyDatabase (handle: Database.Database, file: string, io: Io, si
 }
 
 /**
- * Has `write` fill a new file beside `file`, and renames it. Returns its size.
+ * Lets `write` fill a new file beside `file`, then renames it to `file`. Returns its size.
  *
  * @throws {CommandError}
  */
@@ -94,11 +95,11 @@ function checkTarget (file: string, { source, overwrite }: { source: string, ove
   if (target?.isDirectory()) throw new CommandError(`${file} is a folder: name a file in it`)
   if (target?.dev === dev && target.ino === ino) throw new CommandError(`${file} is the database itself: name another file for the copy`)
   if (target !== undefined && !overwrite) throw new CommandError(`${file} exists already: name another file, or replace it with --overwrite`)
-  // SQLite would take that log for the copy's.
+  // SQLite would apply this log to the copy.
   if (existsSync(`${file}-wal`)) throw new CommandError(`${file} is a database in use: name another file for the copy`)
 }
 
-/** Names what killed backups have left. It may belong to a backup that still runs, so nothing is removed. */
+/** Reports files that killed backups have left. A backup that still runs may own them, so none is removed. */
 function reportOtherParts (part: string, io: Io): void {
   const folder = dirname(part)
   const others = readdirSync(folder).filter((name) => /\.[\da-f]{8}\.part$/.test(name) && name !== basename(part))

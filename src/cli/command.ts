@@ -1,4 +1,4 @@
-// What the commands share: their process, a database, and how options are read.
+// Types and functions that the commands share: the process, a database, parsers of options.
 
 import type Database from 'better-sqlite3'
 import { InvalidArgumentError } from 'commander'
@@ -20,15 +20,15 @@ export interface Io {
   embedded?: { sqlite: object }
   /** A file of the documentation page, packed with gzip. */
   readAsset: (name: string) => Buffer
-  /** The program of the worker thread for checkpoints: its file, or its text. Without it SQLite makes them on the event loop. */
+  /** The program of the worker thread for checkpoints: its file, or its text. Without it SQLite makes checkpoints on the event loop. */
   checkpointWorker?: URL | string
-  /** Ends the process, whatever it waits for. */
+  /** Ends the process at once. */
   exit?: () => unknown
 }
 
 /**
  * What a command does with a database. `read` and `rehearse` only check the schema; the transaction of `rehearse` is rolled back.
- * `change` migrates. `create` also makes a new file, and `add-tables` also takes a file that has only tables of others.
+ * `change` migrates. `create` also makes a new file. `add-tables` also accepts a file that has only other tables.
  */
 export type Access = 'read' | 'rehearse' | 'change' | 'create' | 'add-tables'
 
@@ -42,7 +42,7 @@ export interface OpenDatabase {
   ping: () => Promise<unknown>
 }
 
-/** Returns what reads an option as a whole number. */
+/** Returns a parser for options that are whole numbers. */
 export function wholeNumber (from: number, to?: number): (text: string) => number {
   return (text) => {
     const number = Number(text)
@@ -60,9 +60,7 @@ export function collect (text: string, before: string[] = []): string[] {
 
 const signals: Signal[] = ['SIGINT', 'SIGTERM']
 
-/**
- * Calls `stop` at Ctrl-C or SIGTERM. Returns what removes the listeners; then a signal ends the process.
- */
+/** Calls `stop` at Ctrl-C or SIGTERM. Returns a function that removes the listeners. */
 export function onSignal (io: Io, stop: (name: Signal) => void): () => void {
   for (const name of signals) io.on(name, stop)
   return () => { for (const name of signals) io.off(name, stop) }
@@ -71,8 +69,8 @@ export function onSignal (io: Io, stop: (name: Signal) => void): () => void {
 const repeatMs = 500
 
 /**
- * Runs `work` with an AbortSignal for Ctrl-C and SIGTERM. A second signal ends the process at once, unless it follows immediately: npm
- * repeats the Ctrl-C that the terminal has sent already.
+ * Runs `work` with an AbortSignal for Ctrl-C and SIGTERM. A second signal ends the process at once. It is ignored if it follows within
+ * half a second, because npm repeats the terminal's Ctrl-C.
  */
 export async function withInterruption<Result> (io: Io, work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
   const controller = new AbortController()
@@ -87,7 +85,7 @@ export async function withInterruption<Result> (io: Io, work: (signal: AbortSign
   }
 }
 
-/** Whether a value is an ISO 8601 time with its zone. `Date` would take 30 February for 2 March, and a missing zone for the local one. */
+/** Whether a value is an ISO 8601 time with a zone. `Date` alone would read 30 February as 2 March, and a missing zone as the local one. */
 export function isTime (value: unknown): value is string {
   const [, day = ''] = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$/.exec(String(value)) ?? []
   const midnight = new Date(day)

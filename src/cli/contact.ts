@@ -52,12 +52,12 @@ export function listContacts (parent: Command, io: Io): void {
           _id, name, emails.map(({ address }) => address).join(', '), phones.map(({ phoneNumber }) => phoneNumber).join(', ')
         ]))
       }
-      if (ids.length > limit) report(io, `There are more; the first ${limit} are shown, see --limit and --search`)
-      if (ids.length === 0) report(io, search === undefined ? 'There is no contact yet' : `No contact is found by ${search}`)
+      if (ids.length > limit) report(io, `There are more contacts than these ${limit}; see --limit and --search`)
+      if (ids.length === 0) report(io, search === undefined ? 'There is no contact yet' : `No contact matches ${search}`)
     }))
 }
 
-/** The contact as the API shows it; undefined where there is none or it is disabled. */
+/** The contact as the API shows it. Undefined if it is unknown or disabled. */
 async function readContact (handle: OpenDatabase['handle'], id: string): Promise<Contact | undefined> {
   const [{ readContact: read, toContact }, { openStore }] = await Promise.all([
     import('../rules/contact.js'), import('../store/open-store.js')

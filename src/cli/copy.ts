@@ -12,9 +12,9 @@ export function copy (parent: Command, io: Io): void {
   parent.command('copy')
     .summary('Move a database file to a PostgreSQL server')
     .description('Copy everything in a database file to a PostgreSQL server.\n\n' +
-      'It is one transaction: all is copied or nothing. At the end both sides are compared. A server that already holds the same ' +
-      'is left as it is; one that holds other data is refused. What is written to the file meanwhile is not copied, so ' +
-      'stop its server first.')
+      'It is one transaction: all is copied or nothing. At the end both sides are compared. A server that holds the same data already ' +
+      'stays as it is. A server that holds other data is refused. Rows that are written to the file meanwhile are not copied, so stop ' +
+      'the file\'s server first.')
     .argument('<FILE>', 'the database file', readFileName)
     .argument('<SERVER>', 'as postgres://user@host/name', readServer)
     .action(async (file: string, server: string) => {
@@ -75,7 +75,7 @@ async function describeTables (): Promise<CopiedTable[]> {
 
 interface Copied {
   rows: number
-  /** False where the server already held the same. */
+  /** False if the server held the same rows already. */
   isNew: boolean
 }
 
@@ -86,7 +86,7 @@ async function copyTables (source: Database.Database, pool: Pool, name: string, 
   const client = await pool.connect()
   source.exec('BEGIN')
   try {
-    // Others who write to the server wait.
+    // Other writers wait.
     await client.query(`BEGIN; LOCK TABLE ${tables.map((table) => table.name).join(', ')} IN SHARE ROW EXCLUSIVE MODE`)
     const isNew = await isEmpty(client, tables)
     // These are the defaults of the schema.
@@ -101,7 +101,7 @@ async function copyTables (source: Database.Database, pool: Pool, name: string, 
       const stored = await readTable(client, table, signal)
       if (sent.rows !== stored.rows || sent.sum !== stored.sum) {
         throw new CommandError(isNew
-          ? `${name} has made something else of ${table.name} than was sent to it; nothing was copied`
+          ? `${name} stored other rows in ${table.name} than it was sent; nothing was copied`
           : `${name} holds other data in ${table.name}; nothing was copied`)
       }
       rows += sent.rows
@@ -150,7 +150,7 @@ async function readTable (client: PoolClient, table: CopiedTable, signal: AbortS
   return checksum
 }
 
-/** The same for the same rows in any order. */
+/** Does not depend on the order of the rows. */
 class Checksum {
   rows = 0
   sum = 0n

@@ -22,8 +22,8 @@ export function fileOption (): Option {
 /** @throws {UsageError} which does not repeat the name: it may hold a password */
 export function readFileName (name: string): string {
   if (!isServer(name)) return name
-  throw new UsageError('A server cannot be used here, it must name a file: of PostgreSQL pg_dump makes a backup, and ' +
-    'what was imported into a file is moved there by copy')
+  throw new UsageError('This command needs a file and not a server. pg_dump backs up PostgreSQL. ' +
+    'To import into PostgreSQL, import into a file, then run the command copy')
 }
 
 // Parsers trim the name, as better-sqlite3 does.
@@ -31,9 +31,9 @@ function option (description: string): Option {
   return new Option('--database <FILE>', description).env('OMNICHANNEL_DATABASE').default('omnichannel.db')
 }
 
-/** For commands that make a new file where there is none. */
+/** For commands that create a missing file. */
 export function createOption (): Option {
-  return new Option('--create', 'add the tables to a file that has only tables of others')
+  return new Option('--create', 'add the tables to a file that has only other tables')
 }
 
 export function createAccess ({ create }: { create?: boolean }): Access {
@@ -63,7 +63,7 @@ export async function withDatabase<Result> (
   }
 }
 
-/** Makes a new file where there is none. It is removed when `work` fails, unless another program has opened it. */
+/** Creates the file if it is missing. The new file is removed if `work` fails, unless another program has opened it. */
 export async function withNewFile<Result> (file: string, work: () => Promise<Result>): Promise<Result> {
   const isNew = file !== ':memory:' && createFile(file)
   try {
@@ -89,7 +89,7 @@ function createFile (file: string): boolean {
 /**
  * Opens a database file and migrates it, or only checks its schema.
  *
- * @throws {CommandError} also when the file holds something else
+ * @throws {CommandError} if it cannot be opened, or is not a database of this program
  */
 export async function openDatabase (file: string, io: Io, access: Access): Promise<Database.Database> {
   const [{ sqliteStore }, { checkOptions }] = await Promise.all([import('../store/sqlite/store.js'), import('../options.js')])
@@ -114,9 +114,9 @@ function setPragmas (database: Database.Database, file: string): void {
 }
 
 /**
- * How long the log gets before SQLite moves it into the file. 10,000 pages are 41 MB, ten times the default: a page that changes again
- * meanwhile is moved once (bench/README.md has the figures). On a small disk the log gets a quarter of the free space, because moving
- * it takes space too.
+ * How long the log gets before SQLite moves it into the file. 10,000 pages are 41 MB, ten times the default. A page that changes often
+ * is then moved once (bench/README.md has the figures). On a small disk the log gets a quarter of the free space, because moving it
+ * takes space too.
  */
 function checkpointPages (file: string): number {
   const { bavail, bsize } = statfsSync(dirname(file))
@@ -124,9 +124,9 @@ function checkpointPages (file: string): number {
 }
 
 /**
- * Opens a database file with whatever schema it has.
+ * Opens a database file of any schema version.
  *
- * @throws {CommandError} when it has no tables of ours and `access` does not make them
+ * @throws {CommandError} if it has none of our tables and `access` does not create them
  */
 export async function openFile (file: string, io: Io, access: Access): Promise<Database.Database> {
   const exists = existsSync(file)
@@ -166,7 +166,10 @@ export function tablesIn (database: Database.Database): 'ours' | 'others' | 'non
   }
 }
 
-/** With a log, SQLite would move it into the file when it closes. Without one, a read-only connection would leave a new log behind. */
+/**
+ * If the file has a log, a connection that may write would move it into the file at its end. If it has none, a read-only connection
+ * would leave a new log behind.
+ */
 export async function openReadOnly (file: string, io: Io): Promise<Database.Database> {
   return await connect(file, io, { readonly: existsSync(`${file}-wal`) })
 }
@@ -174,7 +177,7 @@ export async function openReadOnly (file: string, io: Io): Promise<Database.Data
 /** @throws {CommandError} */
 export async function connect (file: string, io: Io, options: Database.Options = {}): Promise<Database.Database> {
   const { loadNodeSqlite } = await import('./node-sqlite.js')
-  // An executable has an addon inside when its Node.js has no good node:sqlite.
+  // An executable contains the addon if its Node.js has no suitable node:sqlite.
   const openFile = (io.embedded === undefined ? loadNodeSqlite() : undefined) ?? await loadBetterSqlite3(io)
   try {
     return openFile(file, { timeout: 5000, ...options })

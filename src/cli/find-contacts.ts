@@ -1,5 +1,5 @@
-// Finds the ids of contacts. E-mail addresses and phone numbers have an index, which answers how they start. Names have none: they are
-// read page by page along the primary key.
+// Finds the ids of contacts. E-mail addresses and phone numbers have an index, which finds them by their start. Names have none: they
+// are read page by page along the primary key.
 
 import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely'
 import type { Tables } from '../store/tables.js'
@@ -39,7 +39,7 @@ function enabledContacts (db: Kysely<Tables>, limit: number) {
     .where('contact.enabled', '=', 1).orderBy('contact.id').limit(limit)
 }
 
-/** Asked so that the index answers. PostgreSQL's holds the first hundred characters. */
+/** Written so that the index is used. PostgreSQL's index holds the first hundred characters only. */
 function startsWith (column: string, start: string, engine: Engine): RawBuilder<SqlBool> {
   const highest = '\u{10FFFF}'
   if (engine === 'sqlite') return sql`${sql.ref(column)} >= ${start} and ${sql.ref(column)} < ${start + highest}`

@@ -36,7 +36,7 @@ export function migrate (parent: Command, io: Io): void {
     })
 }
 
-/** A database with whatever schema it has. */
+/** A database of any schema version. */
 interface Target {
   name: string
   handle: OmnichannelContactsOptions['database']
@@ -64,7 +64,7 @@ async function printScript ({ version, pendingScript, begin }: Target, io: Io): 
     : `-- Brings a database of schema version ${from} up to date.\n${begin}\n\n${script}\n\nCOMMIT;\n`)
 }
 
-/** Where there is no file, the script is that of a new one. */
+/** If there is no file, the script creates all tables. */
 async function openToPrint (file: string, io: Io): Promise<Database.Database> {
   return existsSync(file) ? await openReadOnly(file, io) : await connect(':memory:', io)
 }
@@ -84,8 +84,8 @@ async function onFile (name: string, handle: Database.Database, run: (target: Ta
 }
 
 async function onServer (url: string, run: (target: Target) => Promise<void>): Promise<void> {
-  const { lockNodes, pendingScript, schemaVersion } = await import('../store/postgres/migrations.js')
+  const { migrationLock, pendingScript, schemaVersion } = await import('../store/postgres/migrations.js')
   await withPool(url, (pool, name) => run({
-    name, handle: pool, version: () => schemaVersion(pool), pendingScript: () => pendingScript(pool), begin: `BEGIN;\n${lockNodes}`
+    name, handle: pool, version: () => schemaVersion(pool), pendingScript: () => pendingScript(pool), begin: `BEGIN;\n${migrationLock}`
   }))
 }

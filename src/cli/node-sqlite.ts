@@ -1,4 +1,5 @@
-// node:sqlite with the calls of better-sqlite3 that the commands use, so that neither has to be installed where Node.js has a good one.
+// node:sqlite with the methods of better-sqlite3 that the commands use. So better-sqlite3 is not needed if Node.js has a suitable
+// node:sqlite.
 
 import type Database from 'better-sqlite3'
 import { existsSync } from 'node:fs'
@@ -17,7 +18,7 @@ interface Statement extends NodeSqliteStatement {
 
 type Open = (file: string, options: Database.Options) => Database.Database
 
-/** Undefined where this Node.js has no node:sqlite, or one that the plugin refuses. */
+/** Undefined if this Node.js has no node:sqlite, or one that the plugin refuses. */
 export function loadNodeSqlite (): Open | undefined {
   const sqlite = process.getBuiltinModule('node:sqlite') as NodeSqlite | undefined
   if (sqlite === undefined) return undefined

@@ -1,4 +1,4 @@
-// Everything that commands write. Control characters are replaced: the name of a contact must not command the terminal.
+// All output of the commands. Control characters are replaced, because a stored name must not send commands to the terminal.
 
 import type { Io } from './command.js'
 import { CommandError } from './errors.js'
@@ -43,14 +43,14 @@ function printable (text: string): string {
 }
 
 /**
- * Watches for output that cannot be written. `flushed` rejects then, but not when the reader has closed its pipe, as `head` does.
+ * Notices output that cannot be written: `flushed` then rejects. It does not if the reader has closed its pipe, as `head` does.
  */
 export function watchOutput ({ stdout, stderr }: Io): { flushed: () => Promise<void> } {
   let failure: Error | undefined
   stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') failure = error
   })
-  // There is nowhere left to report it.
+  // The error cannot be reported anywhere.
   stderr.on('error', () => undefined)
   return {
     flushed: async () => {

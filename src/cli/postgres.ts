@@ -6,7 +6,7 @@ import type { Tables } from '../store/tables.js'
 import type { Access, OpenDatabase } from './command.js'
 import { CommandError, UsageError, explainOldSchema } from './errors.js'
 
-/** Whether a text names a server and not a file. True also for one that is not well written. */
+/** Whether a text names a server and not a file. Also true for a malformed name of a server. */
 export function isServer (text: string): boolean {
   return /^\s*(?:\/\/[^/]*:[^/]*@|[a-z][a-z\d+.-]*:\/\/|(?:postgres\w*|pg|socket):|(?:host(?:addr)?|port|dbname|user|password)\s*=)/i.test(text)
 }
@@ -54,7 +54,7 @@ export async function withServer<Result> (url: string, access: Access, work: (da
   }, { pipeline: false, types, max: 1 }))
 }
 
-/** Opens a server with whatever schema it has, runs `work` and closes. */
+/** Opens a server of any schema version, runs `work` and closes. */
 export async function withPool<Result> (
   url: string, work: (pool: Pool, name: string) => Promise<Result>, settings: PoolConfig & { pipeline?: boolean } = { pipeline: true }
 ): Promise<Result> {
@@ -97,7 +97,7 @@ async function inTime (answer: Promise<unknown>): Promise<unknown> {
   return await Promise.race([answer, late]).finally(() => { clearTimeout(timer) })
 }
 
-// What pg reports without a code.
+// Errors of pg that have no code.
 const connectionLost = /^Connection terminated|not queryable/
 const timedOut = /timeout|^no client of the pool was free/
 const ofDatabase = /terminated|not queryable|connect|timeout|^no client of the pool|URI malformed/

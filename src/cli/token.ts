@@ -40,7 +40,7 @@ function readExpiry (when: string): string {
   const date = `${when}T00:00Z`
   const time = new Date(isTime(date) ? date : isTime(when) ? when : Date.now() + durationMs(when))
   if (!(time.getTime() > Date.now() && time.getUTCFullYear() <= 9999)) {
-    throw new InvalidArgumentError('It must be a duration such as 90d, 12h or P90D, or a date or time to come such as 2027-01-31 or 2027-01-31T12:00:00Z')
+    throw new InvalidArgumentError('It must be a duration such as 90d, 12h or P90D, or a future date or time such as 2027-01-31 or 2027-01-31T12:00:00Z')
   }
   return time.toISOString()
 }
@@ -48,7 +48,7 @@ function readExpiry (when: string): string {
 const duration = /^(?:(\d+)d|(\d+)h|P(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?)?)$/
 const hoursOfGroups = [24, 1, 7 * 24, 24, 1, 1 / 60]
 
-/** NaN when it is no duration. */
+/** NaN if the text is not a duration. */
 function durationMs (text: string): number {
   const groups = duration.exec(text)?.slice(1)
   return groups === undefined ? NaN : groups.reduce((sum, group, i) => sum + Number(group || 0) * (hoursOfGroups[i] as number) * 3_600_000, 0)
@@ -65,10 +65,9 @@ export async function issueToken (db: Kysely<Tables>, userId: string, name: stri
   return token
 }
 
-/** How many characters of a hash are shown. */
-const shownOfHash = 12
-/** How many name a token, so that none is revoked by accident. */
-const minOfHash = 6
+const shownHashLength = 12
+/** A shorter start of a hash does not select a token, so that none is revoked by accident. */
+const minHashLength = 6
 
 export function listTokens (parent: Command, io: Io): void {
   parent.command('list')
@@ -83,7 +82,7 @@ export function listTokens (parent: Command, io: Io): void {
         .orderBy('user_id').orderBy('created_at').orderBy('name')
         .execute()
       printTable(io, ['USER', 'NAME', 'HASH', 'CREATED', 'EXPIRES'], tokens.map((token) => [
-        token.user_id, token.name, token.hashed_token.slice(0, shownOfHash), token.created_at, token.expires_at ?? 'never'
+        token.user_id, token.name, token.hashed_token.slice(0, shownHashLength), token.created_at, token.expires_at ?? 'never'
       ]))
     }))
 }
@@ -98,7 +97,7 @@ export function revokeToken (parent: Command, io: Io): void {
       await requireUser(db, userId)
       const hash = await findToken(db, userId, wanted)
       await db.deleteFrom('omnichannel_auth_token').where('hashed_token', '=', hash).execute()
-      print(io, `Revoked token ${hash.slice(0, shownOfHash)} of user ${userId}\n`)
+      print(io, `Revoked token ${hash.slice(0, shownHashLength)} of user ${userId}\n`)
     }))
 }
 
@@ -107,7 +106,7 @@ async function findToken (db: Kysely<Tables>, userId: string, wanted: string): P
     .selectFrom('omnichannel_auth_token').select(['hashed_token', 'name'])
     .where('user_id', '=', userId).execute()
   const [token, ...others] = tokens.filter(({ hashed_token: hash, name }) =>
-    name === wanted || (wanted.length >= minOfHash && hash.startsWith(wanted)))
+    name === wanted || (wanted.length >= minHashLength && hash.startsWith(wanted)))
   if (token === undefined) throw new CommandError(`User ${userId} has no token ${wanted}; see token list ${userId}`)
   if (others.length > 0) {
     throw new CommandError(`User ${userId} has ${others.length + 1} tokens ${wanted}: name one by its hash, see token list ${userId}`)

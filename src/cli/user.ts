@@ -17,8 +17,8 @@ interface AddOptions {
 
 export function addUser (parent: Command, io: Io): void {
   parent.command('add')
-    .summary('Add a user, or give one more roles or another name')
-    .description('Add a user, or give one more roles or another name.\n\n' +
+    .summary('Add a user, or add roles to a user, or change a name')
+    .description('Add a user. For a user who exists, add roles or change the name.\n\n' +
       'The roles admin, livechat-manager, livechat-monitor and livechat-agent may update contacts, unless that was changed. ' +
       'Only a livechat-agent can be the manager of a contact.')
     .argument('<ID>', 'what calls send as X-User-Id', readId)
@@ -26,7 +26,7 @@ export function addUser (parent: Command, io: Io): void {
     .addOption(createOption())
     .option('--role <ROLE>', 'a role of the user, such as livechat-agent; may be given several times', collect)
     .option('--name <NAME>', 'the full name')
-    .option('--username <NAME>', 'the name for mentions (of a new user: the ID)')
+    .option('--username <NAME>', 'the name for mentions; the ID by default')
     .action((id: string, options: AddOptions) => withDatabase(options.database, io, createAccess(options), async ({ db }) => {
       const isNew = await db.transaction().execute((transaction) => putUser(transaction, id, options))
       print(io, `${isNew ? 'Added' : 'Updated'} user ${id}\n`)
@@ -36,7 +36,7 @@ export function addUser (parent: Command, io: Io): void {
 
 function readId (id: string): string {
   if (!fitsHeader(id)) {
-    throw new InvalidArgumentError('It must be of ASCII letters, digits and signs, without a blank at its beginning or end: calls send it in a header')
+    throw new InvalidArgumentError('It must have only ASCII letters, digits and signs, and no blank at its beginning or end, because calls send it in a header')
   }
   return id
 }
@@ -81,8 +81,8 @@ export function listUsers (parent: Command, io: Io): void {
 }
 
 const activations = [
-  { name: 'deactivate', description: 'Refuse a user, whatever tokens it has', active: 0, done: 'Deactivated' },
-  { name: 'activate', description: 'Let a deactivated user in again', active: 1, done: 'Activated' }
+  { name: 'deactivate', description: 'Refuse all calls of a user, and keep its tokens', active: 0, done: 'Deactivated' },
+  { name: 'activate', description: 'Accept calls of a deactivated user again', active: 1, done: 'Activated' }
 ]
 
 export function activateUser (parent: Command, io: Io): void {

@@ -21,9 +21,9 @@ export function describeOperation (prefix: string, hasTokens: boolean): Operatio
   return {
     operationId: nameOperation(prefix),
     summary: 'Update a contact',
-    description: 'Changes the parts of a contact that are sent; a key that is absent or null leaves its part alone. All or nothing: ' +
-      'whatever is not answered with 200 has changed nothing. A request with only contactId reads the contact and its ETag without ' +
-      'writing. A form (application/x-www-form-urlencoded) is read too: it carries one text for each key, so lists and objects need JSON.',
+    description: 'Changes the parts of a contact that are sent. A part whose key is absent or null stays as it is. ' +
+      'An answer other than 200 means that nothing has changed. A request with only contactId reads the contact and its ETag, and writes ' +
+      'nothing. A form (application/x-www-form-urlencoded) is read too. It has one text for each key, so lists and objects need JSON.',
     tags: ['Omnichannel'],
     // Generated clients send no Content-Type if there are several.
     consumes: ['application/json'],
@@ -33,16 +33,16 @@ export function describeOperation (prefix: string, hasTokens: boolean): Operatio
     body: { ...UpdateContactBody, 'x-examples': bodies },
     response: {
       200: answer('The contact as it is now', UpdateContactReply, { updated: { contact, success: true } }, { ...ETag, ...Replayed }),
-      400: refusal('The body, or something it names, is wrong', {
-        'not the shape of the contract': "must have required property 'contactId' [invalid-params]",
+      400: refusal('The body or a header is wrong, or refers to something that does not exist', {
+        'invalid body': "must have required property 'contactId' [invalid-params]",
         'contact not found': 'error-contact-not-found',
         'contact manager not found': 'error-contact-manager-not-found',
         'invalid custom field': 'Invalid value for Plan field',
         'unknown custom field': 'Custom field colour is not allowed',
-        'name taken away': 'error-invalid-operation',
-        'no list of entity tags': 'Invalid If-Match header [invalid-params]',
-        'no key': 'Invalid Idempotency-Key header [invalid-params]',
-        'refused by the server, in words of its own': 'error-duplicate-email'
+        'name removed': 'error-invalid-operation',
+        'invalid If-Match': 'Invalid If-Match header [invalid-params]',
+        'invalid Idempotency-Key': 'Invalid Idempotency-Key header [invalid-params]',
+        'refused by a hook of the server': 'error-duplicate-email'
       }),
       401: answer('The caller is not known', ErrorReply, {
         unauthorized: { success: false, error: unauthorized, status: 'error', message: unauthorized }
@@ -50,16 +50,16 @@ export function describeOperation (prefix: string, hasTokens: boolean): Operatio
       403: refusal(`The caller lacks the permission ${UPDATE_PERMISSION}`, {
         forbidden: 'User does not have the permissions required for this action [error-unauthorized]'
       }),
-      412: refusal('The contact is no longer the one that If-Match names; ETag is its current one', {
+      412: refusal('The contact has another version than If-Match says. ETag has the current version', {
         'version mismatch': 'error-contact-version-mismatch'
       }, ETag),
       413: refusal('The body is too large', { 'too large': 'The request body is larger than 262144 bytes [invalid-params]' }),
       422: refusal('The Idempotency-Key came with another request before', { 'key reused': 'error-idempotency-key-reused' }),
-      429: refusal('A rate limit of the server says no', {
+      429: refusal('A rate limit of the server refused the call', {
         'too many requests': 'Error, too many requests. Please slow down. ' +
           'You must wait 42 seconds before trying this endpoint again. [error-too-many-requests]'
       }, RetryAfter),
-      500: refusal('Something unforeseen, named in the log of the server only', { 'internal error': 'Internal server error' }),
+      500: refusal('Something unforeseen. Only the log of the server has the cause', { 'internal error': 'Internal server error' }),
       503: refusal('The database stayed locked for too long', { 'database busy': 'error-database-busy' }, RetryAfter)
     }
   }
@@ -82,11 +82,11 @@ const Credentials = Type.Object({
 // The examples are in the descriptions: a documentation page would send a real example, and its entity tag would not match.
 const Preconditions = Type.Object({
   'If-Match': Type.Optional(Type.String({
-    description: 'Update only while the ETag of the contact is this one, for example "7", or one of a list, "5", "7"; * stands for any. Otherwise 412'
+    description: 'Update only if the contact has this ETag, for example "7", or one of a list, "5", "7". * stands for any. Otherwise 412'
   })),
   'Idempotency-Key': Type.Optional(Type.String({
     description: 'A text of your own for this update, 1 to 255 visible ASCII characters, for example 8e03978e-40d5-43dd-bc93-6894a57f9324. ' +
-      'Sent again with the same request, the update is done once and the answer is the first one'
+      'If the same request is sent again with it, the update is made once, and the answer is the first one'
   }))
 })
 
@@ -94,7 +94,7 @@ const ETag = { ETag: Type.String({ description: 'Version of the contact, for If-
 
 const Replayed = {
   'Idempotency-Replayed': Type.String({
-    description: 'Only where the answer is that of an earlier request with the same Idempotency-Key', enum: ['true']
+    description: 'Only if this is the stored answer to an earlier request with the same Idempotency-Key', enum: ['true']
   })
 }
 

@@ -21,7 +21,7 @@ function Always<Value extends string | boolean> (value: Value, options?: SchemaO
 /** The body of a request. If a key is absent or null, that part of the contact stays as it is. */
 export const UpdateContactBody = Type.Object({
   contactId: Type.String({ description: 'Id of the contact to update' }),
-  name: Type.Optional(Type.String({ description: 'Stored verbatim, and carried to the rooms, subscriptions and inquiries of the contact' })),
+  name: Type.Optional(Type.String({ description: 'Stored verbatim, and copied to the rooms, subscriptions and inquiries of the contact' })),
   emails: Type.Optional(UniqueTexts('Replaces all e-mail addresses, verbatim and in this order')),
   phones: Type.Optional(UniqueTexts('Replaces all phone numbers, verbatim and in this order')),
   customFields: Type.Optional(Nullable(Type.Record(Type.String(), Type.Unknown(), {
@@ -73,7 +73,7 @@ export const Contact = Type.Object({
   name: Type.String({ description: 'Name, verbatim' }),
   emails: Type.Array(Type.Object({ address: Type.String({ description: 'E-mail address, verbatim' }) }), { description: 'E-mail addresses, in order' }),
   phones: Type.Array(Type.Object({ phoneNumber: Type.String({ description: 'Phone number, verbatim' }) }), { description: 'Phone numbers, in order' }),
-  channels: Type.Array(ContactChannel, { description: 'The ways through which the contact has written' }),
+  channels: Type.Array(ContactChannel, { description: 'The channels through which the contact has written' }),
   customFields: Type.Record(Type.String(), Type.Unknown(), { description: 'Custom field id to value' }),
   unknown: Type.Boolean({ description: 'true until the contact is saved for the first time' }),
   preRegistration: Type.Boolean({ description: 'true for a contact that was made ahead of its first conversation' }),
@@ -89,16 +89,16 @@ export type Contact = Static<typeof Contact>
 /** The answer to an update. */
 export const UpdateContactReply = Type.Object({
   contact: Contact,
-  success: Always(true, { description: 'Tells it from an ErrorReply' })
+  success: Always(true, { description: 'Distinguishes it from an ErrorReply' })
 }, { title: 'UpdateContactReply' })
 export type UpdateContactReply = Static<typeof UpdateContactReply>
 
 /** The body of every answer but 200. A 401 also has `status` and `message`, and an invalid request has `errorType`. */
 export const ErrorReply = Type.Object({
-  success: Always(false, { description: 'Tells it from an UpdateContactReply' }),
-  error: Type.String({ description: 'What is wrong, in words that stay the same' }),
-  errorType: Type.Optional(Always('invalid-params', { description: 'Where the request does not have the shape of the contract' })),
+  success: Always(false, { description: 'Distinguishes it from an UpdateContactReply' }),
+  error: Type.String({ description: 'What is wrong. The text does not change between versions' }),
+  errorType: Type.Optional(Always('invalid-params', { description: 'If the body or a header has the wrong form' })),
   status: Type.Optional(Always('error', { description: 'With 401 only' })),
   message: Type.Optional(Type.String({ description: 'With 401 only: the same as error' }))
-}, { title: 'ErrorReply', description: 'Every answer but that with 200; nothing has changed' })
+}, { title: 'ErrorReply', description: 'Any answer other than 200. Nothing has changed' })
 export type ErrorReply = Static<typeof ErrorReply>

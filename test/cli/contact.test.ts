@@ -67,10 +67,10 @@ t.test('contact list --limit: says that there are more, and stops at an address 
   t.match(await list('--limit', '2'), {
     code: 0,
     out: /^ID .*\nblank\nc1 .*\n$/,
-    err: 'There are more; the first 2 are shown, see --limit and --search\n'
+    err: 'There are more contacts than these 2; see --limit and --search\n'
   })
   t.match(await list('--limit', '6'), { code: 0, err: '' })
-  t.match(await list('--limit', '1', '--search', '+49 30'), { out: /\nc1 .*\n$/, err: /^There are more; the first 1 / })
+  t.match(await list('--limit', '1', '--search', '+49 30'), { out: /\nc1 .*\n$/, err: /^There are more contacts than these 1; / })
   t.strictSame(await ids('--limit', '1', '--search', 'm'), ['maria'])
   // Each of them is found once, however many addresses fit.
   database.exec("INSERT INTO omnichannel_contact_email VALUES ('c1', 1, 'e1@x'), ('c1', 2, 'e2@x'), ('c1', 3, 'e3@x'), ('c3', 0, 'e4@x')")
@@ -85,7 +85,7 @@ t.test('contact list --json: each contact as the API shows it', async (t) => {
 
 t.test('contact list: nobody found is said, and no failure', async (t) => {
   const { database, list } = await start(t)
-  t.strictSame(await list('--search', 'nobody'), { code: 0, out: 'ID  NAME  E-MAILS  PHONES\n', err: 'No contact is found by nobody\n' })
+  t.strictSame(await list('--search', 'nobody'), { code: 0, out: 'ID  NAME  E-MAILS  PHONES\n', err: 'No contact matches nobody\n' })
   database.exec('DELETE FROM omnichannel_contact')
   t.strictSame(await list('--json'), { code: 0, out: '[]\n', err: 'There is no contact yet\n' })
 })

@@ -27,7 +27,7 @@ t.test('a reader that stalls: what waits for it is bounded, and how much it miss
   await new Promise((resolve) => setImmediate(resolve))
   t.equal(taken.filter((text) => text === line).length, 1049)
   const notice = JSON.parse(taken.at(-2)!) as { level: number, time: number, msg: string }
-  t.strictSame([notice.level, notice.msg], [40, '8951 lines of the log were dropped: nobody read them in time'])
+  t.strictSame([notice.level, notice.msg], [40, '8951 lines of the log were dropped: they were not read in time'])
   t.ok(Math.abs(notice.time - Date.now()) < 60_000)
   t.equal(taken.at(-1), 'the next\n')
 })

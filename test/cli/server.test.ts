@@ -96,7 +96,7 @@ t.test('what is done with a file only: says so', async (t) => {
   for (const argv of [['import', '--contacts', 'x'], ['backup', 'x']]) {
     const { code, err } = await cli([...argv, '--database', url])
     t.equal(code, 2)
-    t.match(err, 'it must name a file: of PostgreSQL pg_dump makes a backup, and what was imported into a file is moved there by copy')
+    t.match(err, 'needs a file and not a server. pg_dump backs up PostgreSQL. To import into PostgreSQL, import into a file, then run the command copy')
     t.notMatch(err, 's3cret')
   }
 })

@@ -139,7 +139,7 @@ t.test('user add: an id that a header cannot carry is refused with the reason', 
   for (const id of ['é', ' ann', 'ann ', '\tann', 'a\nb', 'a\tb', 'a\x7f', 'a\x9b', '漢', 'a\u202e']) {
     const { code, out, err } = await command('user', 'add', '--role', 'admin', '--', id)
     t.strictSame([code, out], [2, ''], id)
-    t.match(err, /: it must be of ASCII .*, without a blank at its beginning or end: calls send it in a header; see user add --help\n$/, id)
+    t.match(err, /: it must have only ASCII .*, and no blank at its beginning or end, because calls send it in a header; see user add --help\n$/, id)
   }
   t.strictSame(await tables(), before)
   for (const id of ['a', 'ann lee', "~!@#$%^&*()_+|'"]) t.match(await command('user', 'add', id, '--role', 'admin'), { code: 0, err: '' }, id)
@@ -180,7 +180,7 @@ t.test('refused: one sentence, and nothing stored', async (t) => {
   await command('user', 'add', 'ann')
   const before = await tables()
   const expires = (when: string) =>
-    `Option '--expires <WHEN>' argument '${when}' is invalid: it must be a duration such as 90d, 12h or P90D, or a date or time to come such as 2027-01-31 or 2027-01-31T12:00:00Z; see token create --help`
+    `Option '--expires <WHEN>' argument '${when}' is invalid: it must be a duration such as 90d, 12h or P90D, or a future date or time such as 2027-01-31 or 2027-01-31T12:00:00Z; see token create --help`
   const scenarios: Array<[argv: string[], code: number, sentence: string]> = [
     [['user', 'add', ''], 2, "Command-argument value '' is invalid for argument 'ID': it must not be blank; see user add --help"],
     [['user', 'remove', 'eve'], 1, 'There is no user eve; see user list'],

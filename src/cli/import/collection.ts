@@ -12,7 +12,7 @@ export const sources = {
   inquiries: 'rocketchat_livechat_inquiry'
 }
 
-/** What became of a document. One that has nothing to do with omnichannel contacts is ignored. */
+/** What became of a document. It is ignored if it does not concern omnichannel contacts. */
 export type Outcome = 'new' | 'updated' | 'ignored'
 
 /** Stores a document. Throws a BadLineError before it writes anything. */
@@ -21,9 +21,9 @@ export type StoreDocument = (document: Document) => Outcome
 export interface Collection {
   /** The name of its option. */
   name: keyof typeof sources
-  /** The documents that are not ignored, for the message when there is none. */
+  /** Which documents are not ignored, for the message if there are none. */
   wanted?: string
-  /** @param warn is told of a document that is stored and will not work */
+  /** @param warn is called for a document that is stored but will not work */
   prepare: (database: Database.Database, warn: (sentence: string) => void) => StoreDocument
 }
 

@@ -30,7 +30,7 @@ const customFields: Collection = {
 
 /** Why a pattern never matches, so that every update with a value for its field is refused. */
 function problemOf (regexp: string): string | undefined {
-  if (/^\/\^|\$\/[a-z]*$/.test(regexp)) return 'the slashes around it are taken for a part of it'
+  if (/^\/\^|\$\/[a-z]*$/.test(regexp)) return 'the slashes around it count as a part of it'
   try {
     RegExp(regexp)
     return undefined
@@ -103,8 +103,8 @@ function readTokens (user: Document): Token[] {
 }
 
 /**
- * Returns what gives a user the tokens of its document, in place of those of an earlier import. The imported tokens have a table of
- * their own, so that a token that was made here stays.
+ * Returns a function that replaces the tokens of a user's earlier import. A table of its own records imported tokens, so that tokens
+ * that were made here stay.
  */
 function prepareTokens (database: Database.Database): (userId: string, tokens: Token[]) => void {
   database.exec(`

@@ -1,6 +1,5 @@
-// Reads values as mongoexport writes them: MongoDB Extended JSON, canonical or relaxed. bson's EJSON reads each type wrapper. It does
-// not read the whole line, because then it takes 2026-02-30 for 2 March and "12abc" for 12, drops what stands beside a $oid, and takes
-// twice as long, for fields that are not imported.
+// Reads values as mongoexport writes them: MongoDB Extended JSON, canonical or relaxed. bson's EJSON reads single type wrappers, not
+// whole lines. For a whole line it would read 2026-02-30 as 2 March and "12abc" as 12, drop keys beside a $oid, and take twice as long.
 
 import { Decimal128, EJSON, ObjectId } from 'bson'
 import { isTime } from '../command.js'
@@ -28,7 +27,7 @@ export function plain (value: unknown, depth = 0): unknown {
   return Object.fromEntries(keys.map((key) => [key.toWellFormed(), plain(document[key], depth + 1)]))
 }
 
-/** A wrapper of a type that contacts do not have stays as it is, and so does an unknown key that begins with $. */
+/** Wrappers of other types, and unknown keys that begin with $, stay as they are. */
 function unwrap (wrapper: Document, type: string, inner: unknown): unknown {
   if (type === '$date') return toTime(inner)
   const value = deserialize(wrapper)
@@ -80,7 +79,7 @@ export function text (value: unknown, name: string): string {
 /** @throws {BadLineError} when it cannot be an id */
 export function idOf (document: Document): string {
   const { _id } = document
-  // With U+FFFD in their place, different ids would become one.
+  // If lone surrogates were replaced, different ids could become the same.
   if (typeof _id === 'string' && !_id.isWellFormed()) throw new BadLineError('_id holds half of a character')
   const id = text(_id, '_id')
   if (id === '') throw new BadLineError('_id is empty')

@@ -37,7 +37,7 @@ export const contacts: Collection = {
   }
 }
 
-/** The same collection, which also collects the ids of its documents. */
+/** Makes a collection that also collects the ids of its documents. */
 export function collectIds (collection: Collection, ids: Set<string>): Collection {
   return {
     ...collection,
@@ -115,7 +115,7 @@ function readLastChat (lastChat: unknown): Array<string | null> {
   return id === null || at === null ? [null, null] : [id, at]
 }
 
-/** Returns what replaces a list of a contact. */
+/** Returns a function that replaces a list of a contact. */
 function prepareList (database: Database.Database, table: string, columns: string[]): (contactId: string, rows: unknown[][], isNew: boolean) => void {
   const remove = database.prepare(`DELETE FROM ${table} WHERE contact_id = ?`)
   const insert = database.prepare(

@@ -106,7 +106,7 @@ async function arrivesSoon (lines: Promise<unknown>): Promise<boolean> {
 
 /**
  * Drops the indexes of contacts while the first contacts are imported: sorting once at the end is much faster than inserting in random
- * order. Returns what puts each index back; a rollback does too.
+ * order. Returns functions that each create an index again. A rollback restores all of them.
  */
 function deferIndexes (database: Database.Database): Array<() => void> {
   const indexes = database.prepare<[], { name: string, sql: string }>(`
@@ -121,7 +121,7 @@ const maxHold = 50 // ms
 // A server that waits for the write lock tries every 16 ms, and its timer may be late.
 const release = 25 // ms
 
-/** Returns what is awaited between two batches. It pauses only after `maxHold`: a pause after every small batch would take hours. */
+/** Returns a function to await between two batches. It pauses only after `maxHold`: a pause after every small batch would take hours. */
 function yieldWriteLock (signal: AbortSignal): () => Promise<void> {
   let heldSince = performance.now()
   return async () => {

@@ -14,17 +14,16 @@ Give one file for each collection, - for stdin, or a --folder that holds them by
     do mongoexport --db rocketchat --collection $c --out export/$c.json; done
   fastify-omnichannel-contacts import --folder export
 
-What is already there is replaced, so an import can be repeated. Each file is imported as a whole or not at all, unless \
---batch is given. Ctrl-C says what became of the current file; the exit code is then 130. A file of another collection is refused.
+Rows that exist are replaced, so an import can be repeated. Each file is imported as a whole or not at all, unless --batch is given. \
+After Ctrl-C the command says what was imported of the current file, and exits with 130. A file of another collection is refused.
 
-What is gone from the export stays here. A user stays, with all tokens, until user deactivate or user remove. A contact \
-stays enabled, also one that Rocket.Chat has merged into another. With --disable-missing every enabled contact that the contacts \
-of this import lack is disabled, also one that was not imported. None is disabled when a line of them was skipped, or when there \
-is no contact among them.
+Users and contacts that are missing from the export stay. Remove a user with user deactivate or user remove. With --disable-missing \
+an enabled contact is disabled if it is not among the contacts of this import, for example because Rocket.Chat has merged it into \
+another. This also concerns contacts that were made here. No contact is disabled if a line was skipped, or if there are no contacts.
 
-Users bring their personal access tokens. A token that is gone from a user's next export is removed if it was imported, \
-and kept if it was made here. A token that was revoked here and is still in the export comes back. (The table \
-omnichannel_imported_token holds which tokens were imported.)
+Personal access tokens are imported with their users. If a token is missing from a user's next export, it is removed if it was \
+imported, and kept if it was made here. A token that was revoked here and is still in the export comes back. (The table \
+omnichannel_imported_token records which tokens were imported.)
 
 A custom field whose pattern can never match a value is imported, with a warning.`
 
@@ -38,11 +37,11 @@ export function importExport (parent: Command, io: Io): void {
     ({ name, option: new Option(`--${name} <FILE>`, `the collection ${source}`).argParser(collect) }))
   for (const { option } of files) command.addOption(option)
   command
-    .option('--folder <DIR>', 'all of these that it holds, as users.json or users.jsonl; missing ones are named')
+    .option('--folder <DIR>', 'a folder with files of these names, such as users.json or users.jsonl; missing files are reported')
     .addOption(new Option('--on-error <ACTION>', 'what to do about a bad line; a skipped one is reported with its number')
       .choices(['skip', 'fail']).default('fail'))
     .option('--batch <LINES>', 'commit after so many lines, and let a running server write in between', wholeNumber(1))
-    .option('--disable-missing', 'disable the contacts that the contacts of this import lack')
+    .option('--disable-missing', 'disable contacts that are not among the contacts of this import')
     .option('--dry-run', 'report what the import would do, and write nothing')
     .action(async (options: ImportOptions) => {
       const { runImport } = await import('./run-import.js')

@@ -44,7 +44,7 @@ export async function runImport (options: ImportOptions, named: NamedFiles, io: 
       for (const file of files) {
         const input = await openInput(file.file, io, signal)
         try {
-          // Only now: an input that never arrives leaves the database alone.
+          // Only after the input has arrived, so that a missing input does not change the database.
           if (dryRun && existsSync(options.database)) reader ??= await openReadOnly(options.database, io)
           database ??= await open(options, reader, io)
           const isOfContacts = file.collection.name === 'contacts'
@@ -58,7 +58,7 @@ export async function runImport (options: ImportOptions, named: NamedFiles, io: 
       }
     } finally {
       database?.close()
-      // Last: a dry run changes no byte, but SQLite would move the log of a killed program into the file.
+      // Closed last. Otherwise SQLite would move the log of a killed program into the file, and a dry run must not change the file.
       reader?.close()
     }
   })
@@ -70,7 +70,7 @@ function disable (database: Database.Database, { ids, skipped }: { ids: Set<stri
   else print(io, `contacts: ${disableMissing(database, ids, settings.dryRun)} disabled that the export lacks${dryRunNote(settings)}\n`)
 }
 
-/** @param reader of the file, for a dry run. Where the file has no tables of ours, a dry run fills a database in memory. */
+/** @param reader reads the file in a dry run. If the file has none of our tables, a dry run fills a database in memory. */
 async function open (options: ImportOptions, reader: Database.Database | undefined, io: Io): Promise<Database.Database> {
   const { database: file, create, dryRun, onError } = options
   const tables = reader === undefined ? 'none' : tablesIn(reader)
@@ -112,7 +112,7 @@ function unreadable (file: string, error: Error): CommandError {
   return new CommandError(`The file ${file} cannot be read: ${error.message}`, { cause: error })
 }
 
-/** In the order of the collections, whatever the order of the options. */
+/** Returns the files in the order of the collections. */
 async function chooseFiles (folder: string | undefined, named: NamedFiles, io: Io): Promise<ExportFile[]> {
   const inFolder = folder === undefined ? {} : await findInFolder(folder)
   const filesOf = ({ name }: Collection): string[] => [inFolder[name] ?? [], named[name] ?? []].flat()

@@ -5,7 +5,7 @@ import { BadLineError, object, type Document } from './extended-json.js'
 import type { Line } from './lines.js'
 
 /**
- * Returns what stores a line. It throws what is wrong with a bad one, or reports and skips it. Then each line has a savepoint, because
+ * Returns a function that stores a line. With `skipsBadLines` it reports and skips a bad line. Then each line has a savepoint, because
  * the database may refuse the second row of a line.
  */
 export function prepareStore (
@@ -52,7 +52,7 @@ function isBadLine (error: unknown, database: Database.Database): error is Error
 /** @throws {BadLineError} */
 function readDocument (line: Line): Document {
   if (typeof line !== 'string') throw line
-  // A byte order mark begins a file, and a line in the middle where two files were joined.
+  // A byte order mark begins a file. If files were joined, it is also in the middle.
   const json = line.replace(/^\uFEFF/, '')
   if (json.startsWith('[')) throw new BadLineError('this is a JSON array and not JSON lines: export without --jsonArray')
   if (json.trimEnd() === '{') throw new BadLineError('this is a document over several lines: export without --pretty')
@@ -91,7 +91,7 @@ const looksLike: Record<string, (document: Document) => boolean> = {
     hasAll(document, 'rid', 'v') && hasOne(document, 'status', 'message', 'queueOrder') && !hasOne(document, 'u', 'msg')
 }
 
-/** The other collection that a document must be of, judging by its keys. */
+/** Returns the collection that a document belongs to, if it is not the expected one. */
 function detectCollection (document: Document, expected: string): string | undefined {
   if (looksLike[expected]?.(document) === true) return undefined
   return Object.keys(looksLike).find((source) => looksLike[source]?.(document))

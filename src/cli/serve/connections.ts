@@ -1,4 +1,4 @@
-// Connections: what Node.js and Fastify do not limit or answer.
+// Limits and answers of connections that Node.js and Fastify lack.
 
 import type { ConnectionError, FastifyInstance, FastifyRequest } from 'fastify'
 import { STATUS_CODES } from 'node:http'
@@ -10,7 +10,7 @@ const maxUnansweredBytes = 10_485_760
 const headerBytes = 4096
 const maxBodyBytes = 262_144 // the plugin's bodyLimit
 
-/** Ends a connection that sends faster than it is answered. Node.js would go on reading, however many of its requests wait. */
+/** Ends a connection that sends faster than it is answered. Node.js would go on reading without a limit. */
 export function limitPipelining (app: FastifyInstance): void {
   const unanswered = new WeakMap<Socket, number>()
   const add = ({ raw: { socket } }: FastifyRequest, bytes: number): number => {

@@ -1,4 +1,4 @@
-// The data of `serve --demo`: a contact with everything that can belong to one. The examples of the documentation page use its names.
+// The data of `serve --demo`: a contact with all kinds of rows. The examples of the documentation page use the same names.
 
 import type { Insertable, Kysely } from 'kysely'
 import type { Tables } from '../../store/tables.js'
@@ -35,7 +35,7 @@ function demoRows (): Rows {
 }
 
 /**
- * Fills an empty database. One that holds the demo stays as it is.
+ * Fills an empty database. A database that holds the demo stays as it is.
  *
  * @throws {CommandError} when it holds other data
  */

@@ -2,7 +2,7 @@ import type Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
 import type { OpenDatabase } from '../command.js'
 
-/** Adds GET /health. Returns what notes that an update has failed. From then on the check also writes, until that succeeds. */
+/** Adds GET /health. Returns a function to call after a failed update. From then on the check also writes, until a write succeeds. */
 export function addHealth (app: FastifyInstance, { handle, ping }: Pick<OpenDatabase, 'handle' | 'ping'>): () => void {
   let updateFailed = false
   let running: Promise<string | undefined> | undefined

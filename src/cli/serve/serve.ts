@@ -30,7 +30,7 @@ const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 
 const description = `Serve the endpoint, GET /health and a documentation page from a database file or a server.
 
-A file is created where there is none. The log goes to stderr. On SIGTERM and SIGINT (Ctrl-C) the server answers waiting requests, \
+A missing file is created. The log goes to stderr. On SIGTERM and SIGINT (Ctrl-C) the server answers waiting requests, \
 closes the database and ends with exit code 0. --rate-limit counts calls with bad tokens too; Rocket.Chat's own limit is 10.
 
 The server speaks plain HTTP, so tokens can be read on the way: for TLS put a reverse proxy such as nginx or Caddy in front. \
@@ -49,7 +49,7 @@ export function serve (parent: Command, io: Io): void {
       .choices(logLevels))
     .addOption(new Option('--rate-limit <CALLS>', 'calls of one address in a minute, without /health and /metrics; 0 for no limit').env('OMNICHANNEL_RATE_LIMIT').default(0)
       .argParser(wholeNumber(0)))
-    .addOption(new Option('--max-connections <NUMBER>', 'open connections, more are closed; 0 for no limit').env('OMNICHANNEL_MAX_CONNECTIONS')
+    .addOption(new Option('--max-connections <NUMBER>', 'how many connections may be open, new ones are closed; 0 for no limit').env('OMNICHANNEL_MAX_CONNECTIONS')
       .default(2000).argParser(wholeNumber(0)))
     .addOption(new Option('--trust-proxy [ADDRESSES]', 'believe X-Forwarded-For from reverse proxies: on this machine, or at these addresses')
       .env('OMNICHANNEL_TRUST_PROXY').preset('loopback').argParser(readProxies))
@@ -66,7 +66,7 @@ export function serve (parent: Command, io: Io): void {
         await withDatabase(file, io, createAccess(options), (database) => serveUntil(stopped, options, database, io))
       } finally {
         forget()
-        // The reader of the log may never take the rest of it.
+        // The rest of the log may never be read.
         setTimeout(() => io.exit?.(), logTimeoutMs).unref()
       }
     })

@@ -54,7 +54,7 @@ export async function createServer (
   })
   if (settings.maxConnections > 0) {
     app.server.maxConnections = settings.maxConnections
-    app.server.once('drop', () => { app.log.warn('more connections than --max-connections: those that are too many are closed') })
+    app.server.once('drop', () => { app.log.warn('more connections than --max-connections: new ones are closed') })
   }
   app.setErrorHandler(sendError)
   if (settings.metrics) (await import('./metrics.js')).addMetrics(app, database.handle)
@@ -82,7 +82,7 @@ export async function createServer (
 
 const maxUnreadBytes = 1_048_576
 
-/** Writes the log. Lines that its reader does not take in time are dropped and counted. */
+/** Writes the log. If it is not read in time, lines are dropped and counted. */
 export function openLog (stream: Io['stderr']): { write: (line: string) => void } {
   let dropped = 0
   return {
@@ -91,7 +91,7 @@ export function openLog (stream: Io['stderr']): { write: (line: string) => void 
         dropped++
         return
       }
-      if (dropped > 0) stream.write(`{"level":40,"time":${Date.now()},"msg":"${dropped} lines of the log were dropped: nobody read them in time"}\n`)
+      if (dropped > 0) stream.write(`{"level":40,"time":${Date.now()},"msg":"${dropped} lines of the log were dropped: they were not read in time"}\n`)
       dropped = 0
       stream.write(line)
     }

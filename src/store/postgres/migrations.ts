@@ -10,7 +10,7 @@ import type { PostgresClient } from './handle.js'
 type Queryable = Pick<PostgresClient, 'query'>
 
 /** If several nodes start at once, one of them migrates and the others wait. The number is "omni" in ASCII. */
-export const lockNodes = 'SELECT pg_advisory_xact_lock(1869442665);'
+export const migrationLock = 'SELECT pg_advisory_xact_lock(1869442665);'
 
 /**
  * @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError}
@@ -20,7 +20,7 @@ export async function bringUpToDate (client: PostgresClient, deadline: number): 
   await client.query('BEGIN ISOLATION LEVEL READ COMMITTED')
   try {
     await client.query(`SET LOCAL statement_timeout = ${Math.ceil(Math.max(deadline - performance.now(), 1))}`)
-    await client.query(lockNodes)
+    await client.query(migrationLock)
     await client.query(await pendingScript(client))
     await client.query('COMMIT')
   } catch (error) {
