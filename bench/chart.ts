@@ -1,4 +1,4 @@
-// Updates a second on SQLite, as an SVG: a group of bars for each target, NORMAL beside FULL. It is light or dark as its reader is.
+// Draws the updates a second on SQLite as an SVG: a group of bars for each target, NORMAL beside FULL. It has a light and a dark form.
 
 import { median, speed } from './ratios.js'
 import type { ScenarioResult } from './run.js'

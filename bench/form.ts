@@ -1,5 +1,5 @@
 // The data of a contact, and the requests that change it: what the web client's form sends, with one field changed at a time.
-// A request follows from its number alone, so every target is sent the same.
+// A request depends on its number only, so every target gets the same requests.
 
 export const caller = { id: 'caller', token: 'token-of-caller' }
 export const agents = 10

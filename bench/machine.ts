@@ -1,4 +1,4 @@
-// What the figures depend on.
+// Describes the machine on which the figures were measured.
 
 import Database from 'better-sqlite3'
 import { closeSync, fdatasyncSync, openSync, readFileSync, rmSync, statfsSync, writeSync } from 'node:fs'
@@ -32,7 +32,7 @@ function versionOf (name: string): string {
   return (JSON.parse(manifest) as { version: string }).version
 }
 
-/** The median, in microseconds: what a durable commit pays at least. */
+/** The median time of fdatasync in microseconds. A durable commit takes at least this time. */
 function syncTime (folder: string): number {
   const file = join(folder, 'fdatasync')
   const descriptor = openSync(file, 'w')

@@ -1,4 +1,4 @@
-// The rows that every database of the benchmark begins with, and what must be true of them afterwards. Both engines read this SQL.
+// The rows that every database of the benchmark begins with, and a query that checks them afterwards. Both engines read this SQL.
 
 import type Database from 'better-sqlite3'
 import fastify from 'fastify'
@@ -15,7 +15,7 @@ export async function createTables (database: Database.Database | pg.Pool): Prom
 
 const users = [caller.id, ...Array.from({ length: agents }, (_, agent) => `agent-${agent}`)]
 
-/** Inserts a contact for each row of `numbers` (n, digits), all that hangs on it, and the caller. */
+/** Inserts a contact for each row of `numbers` (n, digits), its other rows, and the caller. */
 export const rows = `
   INSERT INTO omnichannel_contact (id, name, contact_manager, custom_fields, last_chat_id, last_chat_at, created_at, updated_at)
     SELECT 'c' || digits, 'Contact ' || digits || ' 0', 'agent-' || n % ${agents},

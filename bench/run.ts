@@ -75,7 +75,7 @@ export class RunningTarget {
     return { ...result, appCpu: (after.app - before.app) / requests, databaseCpu: (after.database - before.database) / requests }
   }
 
-  /** A fixed number of requests, so that none is under way at the end; as many as this target answered in that time before. */
+  /** Sends as many requests as this target answered in that time before. A fixed number leaves none unanswered at the end. */
   async loadFor (connections: number, milliseconds: number): Promise<Run> {
     return await this.load(connections, Math.max(2 * connections, Math.round(this.#perSecond * milliseconds / 1000)))
   }

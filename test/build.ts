@@ -1,4 +1,4 @@
-// One server on one database for each test, filled with the same small world, and gone when the test is.
+// One server on one database for each test, filled with the same small world. Both are closed when the test ends.
 
 import type Database from 'better-sqlite3'
 import fastify, { type FastifyInstance, type FastifyServerOptions, type LightMyRequestResponse } from 'fastify'
@@ -20,20 +20,20 @@ export interface World {
   app: FastifyInstance
   /** Looks at the rows, on every engine. */
   db: Db
-  /** What the plugin was given: a handle of better-sqlite3 for the tests that run on it alone, or else what the engine has. */
+  /** The option `database`. The type is right for tests that run on better-sqlite3 alone; on other engines it is the engine's own. */
   database: Database.Database
-  /** Transactions that are still open, and changed settings. Empty when all is as it was. */
+  /** Transactions that are still open, and changed settings. Empty if there are none. */
   leftovers: () => Promise<object>
   /** Posts a JSON body as the agent `ann`, or with other headers. */
   update: (body: unknown, headers?: Record<string, string>) => Promise<LightMyRequestResponse>
-  /** Posts a text as it is, as `ann`, as JSON unless the headers say otherwise. */
+  /** Posts a text as the agent `ann`, as JSON unless the headers say otherwise. */
   post: (text: string | Buffer | undefined, headers?: Record<string, string>) => Promise<LightMyRequestResponse>
 }
 
 export interface Setup extends Partial<Omit<OmnichannelContactsOptions, 'database'>> {
   database?: Database.Database
   server?: FastifyServerOptions
-  /** Of the pool that the plugin is given, and of its sessions, where the engine is PostgreSQL. */
+  /** On PostgreSQL: settings of the plugin's pool and its sessions. */
   pool?: PoolSettings
   /** Runs before the plugin is registered. */
   host?: (app: FastifyInstance, world: Pick<World, 'db' | 'database'>) => void | Promise<void>
@@ -69,7 +69,7 @@ export async function build (t: Test, { server, host, late, pool, ...options }: 
   }
 }
 
-/** Begins a transaction of the host's for which an update of maria has to wait. */
+/** Begins a transaction of the host that blocks updates of maria. */
 export async function hold (db: Db): Promise<void> {
   await db.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'maria'")
 }
@@ -130,8 +130,8 @@ export async function allRows (db: Db): Promise<Record<string, Row[]>> {
 }
 
 /**
- * What differs between two calls of `allRows`: a changed row by the columns that changed, a new one whole, `gone` for one
- * that is no more. A time of an update that moved is `moved`; the id of an update is left out.
+ * The differences between two results of `allRows`: of a changed row the columns that changed, a new row as a whole, and `gone` for
+ * a deleted row. A changed `updated_at` is `moved`. `update_id` is left out.
  */
 export function changes (before: Record<string, Row[]>, after: Record<string, Row[]>): Record<string, unknown> {
   const [old, current] = [before, after].map((all) => new Map(Object.entries(all).flatMap(([table, list]) =>

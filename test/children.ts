@@ -1,5 +1,5 @@
-// Programs that tests start run as users start them. tap would load itself into each: a third of a second, exit handlers of
-// its own, and coverage that nobody reads. FORCE_COLOR would change what they print.
+// Programs that tests start run as users start them. tap would load itself into each: this takes a third of a second, adds exit
+// handlers, and collects coverage that is not used. FORCE_COLOR would change what they print.
 
 import processOnSpawn from 'process-on-spawn'
 import { existsSync } from 'node:fs'

@@ -1,5 +1,5 @@
-// Whose coverage counts: that of tests which run src as it is. The others start built, packed or bundled programs, or
-// load them in another way, and their line numbers are not those of src.
+// Only the coverage of tests that run src counts. The others start built, packed or bundled programs, whose line numbers are not those
+// of src.
 
 import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'

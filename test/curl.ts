@@ -1,4 +1,4 @@
-/** What a printed curl asks for, sent without one: for machines that have none. The jar stands for its files of cookies. */
+/** Sends what a printed curl command would send, for machines without curl. The jar holds the contents of its cookie files. */
 export async function sendCurl (curl: string, jar = new Map<string, string>()): Promise<Response> {
   const words = [...curl.matchAll(/'([^']*)'|[^\s']+/g)].map(([word, quoted]) => quoted ?? word)
   const after = (flag: string): string[] => words.flatMap((word, index) => word === flag ? [words[index + 1]!] : [])

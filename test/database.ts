@@ -1,5 +1,5 @@
-// How tests look at rows: one interface for all engines. Its SQL is what SQLite and PostgreSQL both read: `$1` for a value, TRUE and FALSE,
-// ON CONFLICT DO NOTHING. Rows are those of SQLite on every engine: a boolean is 0 or 1, a time is a text in ISO 8601.
+// One interface for all engines, through which tests look at rows. Use SQL that SQLite and PostgreSQL both read: `$1` for a value, TRUE
+// and FALSE, ON CONFLICT DO NOTHING. Every engine returns rows as SQLite does: a boolean is 0 or 1, a time is a text in ISO 8601.
 
 import type { OmnichannelContactsOptions } from '../src/index.js'
 
@@ -25,16 +25,16 @@ export interface Db {
   insertionOrder: string
 }
 
-/** A database that a test has opened, and what the plugin is given of it. */
+/** A database that a test has opened. */
 export interface Opened {
   db: Db
   database: OmnichannelContactsOptions['database']
-  /** Transactions that are still open, and changed settings. Empty when all is as it was. */
+  /** Transactions that are still open, and changed settings. Empty if there are none. */
   leftovers: () => Promise<object>
   close: () => Promise<void>
 }
 
-/** What each engine says in its own way. */
+/** What differs between the engines. */
 interface Driver {
   /** Runs one statement. */
   query: (sql: string, values: Value[]) => Promise<Row[]>

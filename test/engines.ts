@@ -25,7 +25,7 @@ export function engineOf (t: Test): Engine {
   return (t.context as { engine?: Engine }).engine ?? 'sqlite'
 }
 
-/** Whose SQL and types the engine has. */
+/** The SQL dialect of the engine. */
 export function dialectOf (t: Test): 'sqlite' | 'postgres' {
   return engineOf(t) === 'postgres' ? 'postgres' : 'sqlite'
 }
@@ -58,5 +58,5 @@ export const postgres = {
 
 export default t
 
-/** For tests of what only SQLite has. */
+/** For tests that run on SQLite only. */
 export { default as sqlite } from 'tap'

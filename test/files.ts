@@ -1,4 +1,4 @@
-// Database files that a test has beside, or instead of, the world of build.ts.
+// Database files for tests that need others than the one of build.ts.
 
 import Database from 'better-sqlite3'
 import type { Test } from 'tap'
@@ -7,7 +7,7 @@ import { sqliteDb } from './sqlite.js'
 
 type Open = (file: string, options: Database.Options) => Database.Database
 
-/** What tests do with files, by what opens them. */
+/** Helpers for files, which `open` opens. */
 export function filesOf (open: Open) {
   return {
     /** Opens a file, or a database in memory, for as long as the test runs. */

@@ -1,4 +1,4 @@
-// node:sqlite for tests, which this Node.js may lack. The types of the lowest Node.js do not know it.
+// node:sqlite for tests. This Node.js may lack it, and @types/node of the lowest Node.js does.
 
 import { isOpenDatabase, type NodeSqliteDatabase, type NodeSqliteStatement } from '../src/store/sqlite/handle.js'
 
@@ -14,7 +14,7 @@ const sqlite = process.getBuiltinModule('node:sqlite') as { DatabaseSync: new (f
 
 export const DatabaseSync = sqlite?.DatabaseSync as new (file: string, options?: object) => Handle
 
-/** Why tests of node:sqlite cannot run; false where they can. */
+/** Why tests of node:sqlite cannot run. False if they can. */
 export const skip = isGood() ? false : 'this Node.js has no node:sqlite that reads whole texts'
 
 function isGood (): boolean {

@@ -1,4 +1,4 @@
-// A world that remembers what the host was told and what was logged, and that can say whether an update has left anything open.
+// A world that records calls of the host's hooks and lines of the log.
 
 import { once } from 'node:events'
 import { request, type ClientRequest } from 'node:http'
@@ -47,7 +47,7 @@ export async function observe (t: Test, { beforeCommit, ...setup }: Setup = {}):
   }
 }
 
-/** What came back over a socket. */
+/** A reply over a socket. */
 export interface Reply {
   status: number
   headers: Record<string, unknown>

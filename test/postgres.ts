@@ -8,7 +8,7 @@ import { createDb, type Db, type Row } from './database.js'
 
 let started: Promise<string> | undefined
 
-/** The folder of the server's socket. The server is the one that runs for all tests, or else one for this file. */
+/** The folder of the server's socket. TEST_POSTGRES names a server for all tests. Without it, this file starts one. */
 export async function postgresHost (): Promise<string> {
   return process.env.TEST_POSTGRES ?? await (started ??= start())
 }
@@ -21,7 +21,7 @@ async function start (): Promise<string> {
 
 let schemas = 0
 
-/** A client that sends one query after the other, as that of pg-native does. */
+/** A client that cannot pipeline, like that of pg-native. */
 class Plain extends pg.Client {}
 Object.assign(Plain, { Query: undefined })
 
@@ -52,7 +52,7 @@ export async function openSchema ({ defaults = '', ...config }: PoolSettings = {
     leftovers: async () => {
       const find = async (): Promise<Row[]> => await db.rows(`SELECT pid, state, query FROM pg_stat_activity
         WHERE application_name = current_schema() AND state <> 'idle' AND pid <> pg_backend_pid()`)
-      // The server notices only after a while that a client is gone.
+      // The server needs some time to notice that a client is gone.
       for (let times = 0; times < 1000 && (await find()).length > 0; times++) await pause(10)
       return Object.fromEntries((await find()).map((row) => [row.pid, row]))
     },
@@ -106,10 +106,10 @@ async function connect (host: string, schema: string): Promise<{ db: Db, close: 
   return { db, close: async () => { await client.end() } }
 }
 
-/** Resolves to a process of the server as soon as `count` of them wait for a lock, of those that serve the plugin in the schema of `db`. */
+/** Waits until `count` server processes of the plugin wait for a lock, in the schema of `db`. Returns the id of one. */
 export async function backendThatWaits (db: Db, count = 1): Promise<number> {
   for (;;) {
-    // Within a transaction, the server shows what was so at the first look.
+    // Within a transaction, the server repeats what it has shown first.
     await db.value('SELECT pg_stat_clear_snapshot()')
     const pids = await db.column<number>("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = current_schema()")
     if (pids[0] !== undefined && pids.length >= count) return pids[0]

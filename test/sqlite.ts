@@ -2,7 +2,7 @@
 
 import { createDb, type Db, type Opened, type Row } from './database.js'
 
-/** What the handles of better-sqlite3 and node:sqlite have in common, and their two names for one property. */
+/** What the handles of better-sqlite3 and node:sqlite have in common. Each has one of the last two members. */
 interface Handle {
   prepare: (sql: string) => { all: (...parameters: object[]) => unknown[], run: (...parameters: object[]) => unknown, reader?: boolean }
   exec: (sql: string) => unknown
@@ -32,7 +32,7 @@ export function sqliteDb (handle: Handle): Db {
   })
 }
 
-/** @param handle is closed with the rest */
+/** @param handle `close` closes it */
 export function openSqlite<T extends Handle & Opened['database']> (handle: T): Opened & { database: T } {
   const busyTimeout = (): number => Number(Object.values(handle.prepare('PRAGMA busy_timeout').all()[0] as Row)[0])
   const before = busyTimeout()

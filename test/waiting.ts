@@ -4,25 +4,25 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { Db } from './database.js'
 
-/** Options by which the database is asked nothing before the update itself. */
+/** With these options the database is not read before the update itself. */
 export const known = { authenticate: () => ({ id: 'ann' }), authorize: () => true }
 
-/** Lets the event loop go round. */
+/** Lets the event loop run. */
 export async function turns (count: number): Promise<void> {
   for (let i = 0; i < count; i++) await pause(1)
 }
 
-/** Lets the event loop go round until something is so. */
-export async function until (isSo: () => boolean | Promise<boolean>): Promise<void> {
-  while (!await isSo()) await pause(1)
+/** Waits until a condition is true. */
+export async function until (isTrue: () => boolean | Promise<boolean>): Promise<void> {
+  while (!await isTrue()) await pause(1)
 }
 
-/** What maria is called now. */
+/** The current name of maria. */
 export async function nameOf (db: Db): Promise<string | undefined> {
   return await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'")
 }
 
-/** A promise, and what resolves it. */
+/** A promise, and the function that resolves it. */
 export function signal (): { fired: Promise<void>, fire: () => void } {
   let fire!: () => void
   const fired = new Promise<void>((resolve) => { fire = resolve })
@@ -32,7 +32,7 @@ export function signal (): { fired: Promise<void>, fire: () => void } {
 /** In milliseconds. Tests do not wait for it, but let it expire with `catchTimer`. */
 export const handlerTimeout = 123_456
 
-/** Catches the timers that Fastify sets for `handlerTimeout`. What it returns gives the last of them; a call of it lets it expire. */
+/** Catches the timers that Fastify sets for `handlerTimeout`. `catchTimer(t)()` returns a function that lets the last timer expire. */
 export function catchTimer (t: Pick<Test, 'intercept'>): () => () => void {
   const { setTimeout } = globalThis
   let last: () => void = () => undefined

@@ -1,5 +1,5 @@
-// node test/with-postgres.ts COMMAND…: runs a command while a PostgreSQL for tests is up. Where none can be had, the command
-// runs without it, and tap does not ask for the coverage of what only PostgreSQL reaches.
+// tsx test/with-postgres.ts COMMAND…: runs a command with a PostgreSQL for tests. If there is none for this machine, the command runs
+// without it, and tap accepts incomplete coverage.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -12,7 +12,7 @@ const note = server === undefined ? `PostgreSQL is not tested: ${reason}\n` : ''
 process.stdout.write(note)
 if (server === undefined && process.env.CI !== undefined && process.platform === 'linux') process.exit(1)
 
-// Settings of the program and of PostgreSQL's clients are not those of the tests.
+// Tests must not use settings of this shell for the program or for PostgreSQL's clients.
 const inherited = Object.entries(process.env).filter(([name]) => !/^(OMNICHANNEL_|PG)/.test(name))
 const child = spawn(command, args, {
   stdio: 'inherit', shell: process.platform === 'win32',

@@ -1,4 +1,4 @@
-// What the targets written here do between their queries.
+// The rules of the update for the targets by hand and with plain Kysely.
 
 import type { Contact, ContactChannel, UpdateContactBody } from '../../src/index.js'
 import { Refusal } from './route.js'

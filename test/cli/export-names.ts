@@ -12,7 +12,7 @@ export const summary = [
 /** The lines of such a summary, without the rates. */
 export const linesOf = (out: string): string[] => out.replace(/ \(\d+ lines\/s\)/g, '').trimEnd().split('\n')
 
-/** Rocket.Chat's names of the collections, by the options that take them: a second time, so that a slip in src is seen. */
+/** Rocket.Chat's names of the collections by option. They are repeated here, so that tests notice a wrong name in src. */
 export const sources: Record<string, string> = {
   'custom-fields': 'rocketchat_livechat_custom_field',
   permissions: 'rocketchat_permissions',

@@ -1,17 +1,17 @@
-// The curl that `serve --demo` prints, read and done without one.
+// Reads the curl command that `serve --demo` prints, and sends its request without curl.
 
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { sendCurl, urlOf } from '../curl.js'
 
 interface Curl {
-  /** Of the server, without the path. */
+  /** The origin of the server. */
   origin: string
-  /** With phone numbers in place of the printed one. */
+  /** Sends the request, with other phone numbers if they are given. */
   send: (phones?: string[]) => Promise<Response>
 }
 
-/** Reads the one line of a text that is to be pasted. */
+/** Finds the curl command in a text. There must be one. */
 export function readCurl (printed: string): Curl {
   const lines = printed.split('\n').filter((line) => line.startsWith('curl '))
   if (lines.length !== 1) throw new Error(`${lines.length} lines to paste`)
@@ -22,7 +22,7 @@ export function readCurl (printed: string): Curl {
   }
 }
 
-/** Waits until a program prints it. */
+/** Waits until a program prints a curl command. */
 export async function waitForCurl (stdout: Readable): Promise<Curl> {
   for await (const line of createInterface(stdout)) {
     if (line.startsWith('curl ')) return readCurl(line)

@@ -14,7 +14,7 @@ interface Setup extends Partial<ServerSettings> {
   times?: Partial<typeof timeouts>
 }
 
-/** Listens on a free port, on a database of the test's world. */
+/** Starts it on a free port, with a filled database. */
 export async function startServer (t: Test, { times = {}, ...settings }: Setup = {}) {
   const database = openDatabase(':memory:')
   const stderr = new Writable({ write: (_chunk, _encoding, done) => { done() } })
@@ -34,7 +34,7 @@ export async function startServer (t: Test, { times = {}, ...settings }: Setup =
   return { app, database, url, port: Number(new URL(url).port) }
 }
 
-/** Speaks HTTP by hand. `closed` resolves, when the server has hung up, to all that it said. */
+/** Opens a connection for raw HTTP. When the server has closed it, `closed` resolves to all that it sent. */
 export async function talk (port: number): Promise<{ socket: Socket, closed: Promise<string> }> {
   const socket = connect(port, '127.0.0.1')
   await once(socket, 'connect')

@@ -21,7 +21,7 @@ import { openStage, type Stage } from './stage.js'
 export type Kind = 'promotion' | 'restart' | 'relapse' | 'control'
 const kinds: Kind[] = ['promotion', 'promotion', 'restart', 'promotion', 'relapse']
 
-/** When what happens in a round. Times are in milliseconds. */
+/** What happens in a round, and when. Times are in milliseconds. */
 export interface Plan {
   kind: Kind
   /** The replica's link is cut before the kill. */
@@ -60,7 +60,7 @@ export interface FailoverRound extends Round {
 export async function failover ({ template, address, nodes }: Stage, plan: Plan): Promise<FailoverRound> {
   const pair = await startPair(template, plan.kind !== 'control')
   address.leadTo(pair.primary)
-  // At times long enough for any machine.
+  // Random, so that some are long enough for any machine.
   const timeoutMs = (): number => 100 + Math.round(900 * Math.random())
   const load = startLoad(nodes.map(({ port }) => port), { timeoutMs, retriedStatuses: [500, 503] })
   try {

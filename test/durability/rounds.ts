@@ -1,4 +1,4 @@
-// What both runs print of their rounds.
+// Arguments and output of both runs.
 
 import { parseArgs } from 'node:util'
 import type { Damage } from './ledger.js'

@@ -9,7 +9,7 @@ import { recordInLedger } from './ledger.js'
 import type { NodeOptions } from './nodes.js'
 
 const options = JSON.parse(process.argv[2]!) as NodeOptions
-const everybody = { authenticate: () => ({ id: 'load' }), authorize: () => true }
+const withoutAuth = { authenticate: () => ({ id: 'load' }), authorize: () => true }
 const app = fastify()
 
 if ('file' in options) {
@@ -17,7 +17,7 @@ if ('file' in options) {
   database.pragma(`journal_mode = ${options.journal}`)
   database.pragma(`synchronous = ${options.synchronous}`)
   // Without beforeCommit, so that updates share a transaction with no savepoint of their own.
-  await app.register(omnichannelContacts, { database, ...everybody })
+  await app.register(omnichannelContacts, { database, ...withoutAuth })
 } else {
   const database = new pg.Pool({ host: options.host, user: 'postgres', pipeline: true })
   // lockTimeout also limits the registration, and the first connection may take longer.
@@ -25,7 +25,7 @@ if ('file' in options) {
   await app.register(omnichannelContacts, {
     database,
     lockTimeout: options.lockTimeout,
-    ...everybody,
+    ...withoutAuth,
     beforeCommit: async ({ contact, request }, client) =>
       await recordInLedger(client as PostgresClient, contact._id, String(request.headers['idempotency-key']))
   })

@@ -1,5 +1,5 @@
-// The tarball installed in projects of their own. npm's linked strategy hoists nothing, as pnpm: a project finds what it
-// names, and a package what its package.json names, and nothing else. One installation for all, because it is what takes time.
+// Installs the tarball in projects of their own. npm's linked strategy hoists nothing, like pnpm: a project finds only the packages that
+// it names, and a package only those in its package.json. One installation serves all projects, because it takes long.
 
 import { execFile } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,7 +11,7 @@ import '../children.js'
 
 export const ownName = 'fastify-omnichannel-contacts'
 
-/** Resolves to what was printed; what fails is told with all that it has said. */
+/** Resolves to stdout. An error has stdout and stderr. */
 export async function run (file: string, args: string[], cwd?: string, env = process.env): Promise<string> {
   const { stdout } = await promisify(execFile)(file, args, { cwd, env }).catch((error: unknown) => {
     const { stdout, stderr } = error as Record<'stdout' | 'stderr', string>
@@ -24,7 +24,7 @@ export function versionOf (name: string, folder = '.'): string {
   return (JSON.parse(readFileSync(join(folder, 'node_modules', name, 'package.json'), 'utf8')) as { version: string }).version
 }
 
-/** Makes a project of each list of packages, with what npm install takes or, for a name alone, the version that is installed here. */
+/** Makes a project of each list of packages. A name without a range gets the version that is installed here. */
 export async function install (t: Test, projects: Record<string, string[]>): Promise<string> {
   // Outside of the repository, so that only what was installed can be found.
   const folder = mkdtempSync(join(tmpdir(), `${ownName}-`))
@@ -37,14 +37,14 @@ export async function install (t: Test, projects: Record<string, string[]>): Pro
     writeFileSync(join(folder, name, 'package.json'), JSON.stringify({ name, private: true, type: 'module', dependencies }))
   }
   await run('npm', ['install', '--install-strategy=linked', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'], folder)
-  // Building it again would take over a minute. Version 13 brings it along.
+  // Building the addon again would take over a minute. Version 13 contains it.
   const addon = 'node_modules/better-sqlite3/build/Release/better_sqlite3.node'
   if (!existsSync(addon)) return folder
   for (const [name, packages] of Object.entries(projects)) if (packages.some((spec) => nameOf(spec) === 'better-sqlite3')) cpSync(addon, join(folder, name, addon))
   return folder
 }
 
-/** Of name, name@range or @scope/name@range. */
+/** The name in name, name@range or @scope/name@range. */
 function nameOf (spec: string): string {
   return spec.replace(/(?<=.)@.*/, '')
 }

@@ -16,9 +16,9 @@ export interface Page {
   /** The text under a heading of any level, up to the next one of its level. */
   section: (heading: string) => string
   /**
-   * The rows of a table, each with its cells by their column, of which one may have no title.
+   * The rows of a table, as objects of cells by the title of their column. A title may be empty.
    *
-   * @param title of its first column; the first table under the heading if not given
+   * @param title the title of the table's first column; without it, the first table under the heading is read
    */
   tableOf: (heading: string, title?: string) => Row[]
 }

@@ -1,4 +1,4 @@
-// Bodies of all kinds: sound ones, bent ones, and anything at all.
+// Generates bodies: valid ones, valid ones with some wrong values, and arbitrary values.
 
 import fc from 'fast-check'
 

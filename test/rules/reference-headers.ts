@@ -12,7 +12,7 @@ export interface Asked {
   window: number
 }
 
-/** In the place of a fingerprint stands what was asked for. */
+/** The request itself is stored in place of a fingerprint. */
 export function predictWith (before: Rows, sent: unknown, { user, ifMatch, key, now, window }: Asked): Outcome {
   const refuse = (status: number, error: string, rest: object = {}): Outcome =>
     ({ status, etag: undefined, replayed: undefined, body: { success: false, error, ...rest }, rows: before })
@@ -52,7 +52,7 @@ export function predictWith (before: Rows, sent: unknown, { user, ifMatch, key, 
   const remembered = {
     user_id: user, key: name, fingerprint: request, contact_id: body.contactId, version, answer: outcome.body, created_at: now
   }
-  // All that are too old at once: no sequence has so many that a few at a time would leave some.
+  // Removes all expired keys: no sequence has more of them than one update removes.
   const others = keys.filter((row) => !isIts(row) && row.created_at > since)
   return { ...outcome, rows: { ...outcome.rows, omnichannel_idempotency_key: [...others, remembered] } }
 }

@@ -28,7 +28,7 @@ export async function within<Result> (promise: Promise<Result>, what: string): P
   return await Promise.race([promise, late]).finally(() => { clearTimeout(timer) })
 }
 
-/** What may come of a scenario. */
+/** What is allowed to happen in a scenario. */
 export interface Limits {
   /** The statuses that a request may have; 0 where its client is gone. */
   wanted: number[]
@@ -52,7 +52,7 @@ export function words ({ isHooked, isKeyed }: Partial<Mode>): string {
 /** Without and with a `beforeCommit` and a key. */
 export const modes: Mode[] = [{ isHooked: false, isKeyed: false }, { isHooked: true, isKeyed: true }]
 
-/** What is seen of a scenario, and what it is seen with. */
+/** Records what happens in a scenario. */
 export function createRecord () {
   const record = { log: [] as string[], told: [] as string[], called: [] as string[], requests: [] as Request[] }
   return {
@@ -72,7 +72,7 @@ export function createRecord () {
   }
 }
 
-/** What both explorers ask of a scenario: no more calls of `beforeCommit` than it may have, and the promises. */
+/** Returns what went wrong in a scenario: too many calls of `beforeCommit`, and broken promises. */
 export function examine (
   { log, told, called, requests }: ReturnType<typeof createRecord>, rows: { before: Rows, after: Rows },
   { isHooked = false, calls = 2, mayBeInDoubt = false, mayBeDone = false }: Partial<Mode & Limits>, names: string[]
@@ -93,7 +93,7 @@ interface Planned {
   times?: number
 }
 
-/** What is to happen at which statement. */
+/** Plans which fault happens at which statement. */
 export function createPlan<Injection extends Planned> () {
   let planned: Array<Injection & Required<Planned>> = []
   /** The statements since the plan began. */
@@ -107,7 +107,7 @@ export function createPlan<Injection extends Planned> () {
     /** What happens at this statement. */
     meet: (text: string): Injection | undefined => {
       passed.push(text)
-      // Each counts each statement, so that the first one's is not the second one's.
+      // Each injection counts every statement, also those at which another one happens.
       const [due] = planned.filter(({ at, times }) => times > 0 && at.test(text)).filter((injection) => injection.after-- <= 0)
       if (due !== undefined) due.times--
       return due

@@ -1,4 +1,4 @@
-// What must hold after an update, whatever went wrong: the promises, asked of the rows, the answers and the host's hooks.
+// Checks the promises after an update in which something may have failed: by the rows, the answers, and the calls of the host's hooks.
 
 import { isDeepStrictEqual } from 'node:util'
 
@@ -6,9 +6,9 @@ export type Row = Record<string, unknown>
 /** All rows of our tables, and of the host's `history` and `journal`, without the prefix of their names. */
 export type Rows = Record<string, Row[]>
 
-/** A request and what it was answered with; no reply where the client went away. */
+/** A request and its reply. There is no reply if the client went away. */
 export interface Request {
-  /** What it calls the contact. Nothing else in the scenario does. */
+  /** The contact's new name. Only requests with the same key and body share it. */
   name: string
   key?: string | undefined
   reply?: { statusCode: number, body: string, headers: Record<string, unknown> } | undefined
@@ -61,7 +61,7 @@ const hostTables = {
     CREATE TRIGGER history AFTER UPDATE OR DELETE ON omnichannel_contact FOR EACH ROW EXECUTE FUNCTION write_history();`
 }
 
-/** In this order they can be filled. */
+/** In an order in which foreign keys allow inserts. */
 export const tables = ['contact', 'contact_email', 'contact_phone', 'contact_channel', 'room', 'subscription', 'inquiry', 'statistic', 'idempotency_key',
   'user', 'user_role', 'auth_token', 'history', 'journal']
 
@@ -77,7 +77,7 @@ export function setUpSql (engine: 'sqlite' | 'postgres'): string {
     ${tables.map((table) => `CREATE TABLE saved_${table} AS SELECT * FROM ${fullName(table)};`).join('')}`
 }
 
-/** Makes the rows those that were saved. */
+/** Restores the saved rows. */
 export const resetSql = `BEGIN;
   ${[...tables].reverse().map((table) => `DELETE FROM ${fullName(table)};`).join('')}
   ${tables.map((table) => `INSERT INTO ${fullName(table)} SELECT * FROM saved_${table};`).join('')}
@@ -128,7 +128,7 @@ function applied (rows: Rows, { name, update_id: updateId }: Row, now: string): 
   }
 }
 
-/** The promises that were broken, in words; none is as it should be. */
+/** Returns the broken promises in words. The list is empty if all were kept. */
 export function judge ({ before, after, requests, told, called, log, mayBeInDoubt, mayBeDone }: Observation, now: string): string[] {
   const broken: string[] = []
   const check = (holds: boolean, words: () => string): void => { if (!holds) broken.push(words()) }
@@ -137,7 +137,7 @@ export function judge ({ before, after, requests, told, called, log, mayBeInDoub
   const isInDoubt = log.some((line) => line.includes('FOC_IN_DOUBT'))
   check(mayBeInDoubt || !isInDoubt, () => `in doubt: ${log.join()}`)
 
-  // What is there is what the history says, and nothing by halves.
+  // The rows must be those that the history leads to, as a whole.
   const expected = normalize(history.reduce<Rows>((rows, entry) => applied(rows, entry, now), before))
   for (const table of tables) {
     if (/^(history|journal|idempotency_key|user|user_role|auth_token)$/.test(table)) continue
