@@ -20,14 +20,14 @@ export function readContact (contactId: string): Read<StoredContact | undefined>
   return read(
     [
       queries.findEnabledContact({ contactId }),
-      queries.listEmails({ contactId }),
-      queries.listPhones({ contactId }),
+      queries.emails.list({ contactId }),
+      queries.phones.list({ contactId }),
       queries.listChannels({ contactId })
     ],
     (row, emails, phones, channels) => row && {
       row,
-      emails: emails.map((email) => email.address),
-      phones: phones.map((phone) => phone.phone_number),
+      emails: emails.map(({ item }) => item),
+      phones: phones.map(({ item }) => item),
       channels
     }
   )

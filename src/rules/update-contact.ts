@@ -72,19 +72,10 @@ export function writesOf (previous: StoredContact, { row, emails, phones, channe
     updateId,
     now
   })]
-  // Rocket.Chat's web client sends the whole form, so most lists have not changed.
-  const [changedEmails, removedEmails] = compareLists(previous.emails, emails)
-  if (changedEmails > 0) writes.push(queries.putEmails({ contactId, addresses: emails }, changedEmails))
-  if (removedEmails > 0) {
-    const removed = { contactId, position: emails.length }
-    writes.push(queries.deleteEmailsFrom(removed), queries.checkNoEmailsFrom(removed))
-  }
-  const [changedPhones, removedPhones] = compareLists(previous.phones, phones)
-  if (changedPhones > 0) writes.push(queries.putPhones({ contactId, phoneNumbers: phones }, changedPhones))
-  if (removedPhones > 0) {
-    const removed = { contactId, position: phones.length }
-    writes.push(queries.deletePhonesFrom(removed), queries.checkNoPhonesFrom(removed))
-  }
+  writes.push(
+    ...writesOfList(queries.emails, contactId, previous.emails, emails),
+    ...writesOfList(queries.phones, contactId, previous.phones, phones)
+  )
 
   if (name !== previous.row.name) {
     writes.push(queries.renameRooms({ contactId, name, now }))
@@ -100,8 +91,14 @@ export function writesOf (previous: StoredContact, { row, emails, phones, channe
   return writes
 }
 
-/** How many positions of the new list hold another item than before, and how many positions are gone. */
-function compareLists (before: string[], items: string[]): [changed: number, removed: number] {
-  const changed = items.reduce((count, item, index) => item === before[index] ? count : count + 1, 0)
-  return [changed, before.length - items.length]
+/** Rocket.Chat's web client sends the whole form, so most lists have not changed. */
+function writesOfList (
+  { put, deleteFrom, checkNoneFrom }: typeof queries.emails, contactId: string, before: string[], items: string[]
+): Query[] {
+  const changed = items.filter((item, position) => item !== before[position]).length
+  const rest = { contactId, position: items.length }
+  return [
+    ...changed > 0 ? [put({ contactId, items }, changed)] : [],
+    ...before.length > items.length ? [deleteFrom(rest), checkNoneFrom(rest)] : []
+  ]
 }

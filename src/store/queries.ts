@@ -58,20 +58,6 @@ export const findLastUpdate = one((db, { contactId }: { contactId: string }, eng
     .where('id', '=', contactId)
     .$if(engineSql.locksRows, (query) => query.forNoKeyUpdate()))
 
-export const listEmails = many((db, { contactId }: { contactId: string }) =>
-  db
-    .selectFrom('omnichannel_contact_email')
-    .select('address')
-    .where('contact_id', '=', contactId)
-    .orderBy('position'))
-
-export const listPhones = many((db, { contactId }: { contactId: string }) =>
-  db
-    .selectFrom('omnichannel_contact_phone')
-    .select('phone_number')
-    .where('contact_id', '=', contactId)
-    .orderBy('position'))
-
 export const listChannels = many((db, { contactId }: { contactId: string }) =>
   db
     .selectFrom('omnichannel_contact_channel')
@@ -130,49 +116,45 @@ export const checkLastUpdate = check((db, { contactId, updateId }: { contactId: 
     db.selectFrom('omnichannel_contact').select('id').where('id', '=', contactId).where('update_id', '=', updateId)
   ).as('is_true')))
 
-// A list arrives as one value, so that one statement is enough. Rows that stay the same are not written.
+/** E-mail addresses and phone numbers are lists of a contact, in tables that differ by their names and the name of one column. */
+function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omnichannel_contact_phone', 'phone_number']) {
+  // Kysely cannot infer the types of a union of tables.
+  const [table, column] = names as ['omnichannel_contact_email', 'address']
 
-export const putEmails = write((db, { contactId, addresses }: { contactId: string, addresses: readonly string[] }, engineSql) =>
-  db
-    .insertInto('omnichannel_contact_email')
-    .columns(['contact_id', 'position', 'address'])
-    .expression(() => selectItems(db, contactId, engineSql.items(addresses)))
-    .onConflict((conflict) => conflict
-      .columns(['contact_id', 'position'])
-      .doUpdateSet((row) => ({ address: row.ref('excluded.address') }))
-      .whereRef('omnichannel_contact_email.address', '!=', (row) => row.ref('excluded.address'))))
+  return {
+    list: many((db, { contactId }: { contactId: string }) =>
+      db
+        .selectFrom(table)
+        .select(`${column} as item`)
+        .where('contact_id', '=', contactId)
+        .orderBy('position')),
 
-export const deleteEmailsFrom = write((db, { contactId, position }: { contactId: string, position: number }) =>
-  db
-    .deleteFrom('omnichannel_contact_email')
-    .where('contact_id', '=', contactId)
-    .where('position', '>=', position))
+    /** The items arrive as one value, so that one statement is enough. Rows that stay the same are not written. */
+    put: write((db, { contactId, items }: { contactId: string, items: readonly string[] }, engineSql) =>
+      db
+        .insertInto(table)
+        .columns(['contact_id', 'position', column])
+        .expression(() => selectItems(db, contactId, engineSql.items(items)))
+        .onConflict((conflict) => conflict
+          .columns(['contact_id', 'position'])
+          .doUpdateSet((row) => ({ [column]: row.ref(`excluded.${column}`) }))
+          .whereRef(`${table}.${column}`, '!=', (row) => row.ref(`excluded.${column}`)))),
 
-export const checkNoEmailsFrom = check((db, { contactId, position }: { contactId: string, position: number }) =>
-  db.selectNoFrom((select) => select.not(select.exists(
-    db.selectFrom('omnichannel_contact_email').select('position').where('contact_id', '=', contactId).where('position', '>=', position)
-  )).as('is_true')))
+    deleteFrom: write((db, { contactId, position }: { contactId: string, position: number }) =>
+      db
+        .deleteFrom(table)
+        .where('contact_id', '=', contactId)
+        .where('position', '>=', position)),
 
-export const putPhones = write((db, { contactId, phoneNumbers }: { contactId: string, phoneNumbers: readonly string[] }, engineSql) =>
-  db
-    .insertInto('omnichannel_contact_phone')
-    .columns(['contact_id', 'position', 'phone_number'])
-    .expression(() => selectItems(db, contactId, engineSql.items(phoneNumbers)))
-    .onConflict((conflict) => conflict
-      .columns(['contact_id', 'position'])
-      .doUpdateSet((row) => ({ phone_number: row.ref('excluded.phone_number') }))
-      .whereRef('omnichannel_contact_phone.phone_number', '!=', (row) => row.ref('excluded.phone_number'))))
+    checkNoneFrom: check((db, { contactId, position }: { contactId: string, position: number }) =>
+      db.selectNoFrom((select) => select.not(select.exists(
+        db.selectFrom(table).select('position').where('contact_id', '=', contactId).where('position', '>=', position)
+      )).as('is_true')))
+  }
+}
 
-export const deletePhonesFrom = write((db, { contactId, position }: { contactId: string, position: number }) =>
-  db
-    .deleteFrom('omnichannel_contact_phone')
-    .where('contact_id', '=', contactId)
-    .where('position', '>=', position))
-
-export const checkNoPhonesFrom = check((db, { contactId, position }: { contactId: string, position: number }) =>
-  db.selectNoFrom((select) => select.not(select.exists(
-    db.selectFrom('omnichannel_contact_phone').select('position').where('contact_id', '=', contactId).where('position', '>=', position)
-  )).as('is_true')))
+export const emails = listQueries('omnichannel_contact_email', 'address')
+export const phones = listQueries('omnichannel_contact_phone', 'phone_number')
 
 function selectItems (db: Kysely<Tables>, contactId: string, items: ReturnType<EngineSql['items']>) {
   return db
