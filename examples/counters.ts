@@ -1,4 +1,4 @@
-// Counts updates by their outcome and says how long they waited, from the plugin's diagnostics channels. Needs no further package.
+// Counts updates by their outcome and records the longest wait, with the plugin's diagnostics channels. It needs no other package.
 //
 // In an empty folder, saved as counters.ts:
 //   npm install fastify-omnichannel-contacts fastify better-sqlite3

@@ -13,7 +13,7 @@ import omnichannelContacts, { hashToken, type CommitMessage, type UpdateMessage 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { fileURLToPath } from 'node:url'
 
-/** Returns what stops it. */
+/** Returns a function that stops it. */
 export function traceUpdates (): () => void {
   const tracer = trace.getTracer('fastify-omnichannel-contacts')
   const spans = new WeakMap<object, Span>()

@@ -1,5 +1,5 @@
-// What the plugin tells about its updates on channels of node:diagnostics_channel. Only numbers, and words from the lists below: no
-// message holds an id, a name, a token or the text of an error.
+// Publishes updates and commits on channels of node:diagnostics_channel. A message has only numbers, and words from the lists below: it
+// has no id, no name, no token and no text of an error.
 
 import { channel, tracingChannel } from 'node:diagnostics_channel'
 import type { Obstacle } from './errors.js'
@@ -25,7 +25,7 @@ export type UpdateOutcome = 'committed' | 'unchanged' | 'replayed' | 'refused' |
 
 /**
  * The message of the tracing channel `fastify-omnichannel-contacts:update`. All events of an update get the same object. At `start` only
- * `engine` counts, at `asyncEnd` everything. `error` is published for `busy`, `failed` and `in-doubt`.
+ * `engine` is set, at `asyncEnd` everything is. `error` is published for `busy`, `failed` and `in-doubt`.
  */
 export interface UpdateMessage {
   readonly engine: Engine
@@ -35,7 +35,7 @@ export interface UpdateMessage {
   attempts: number
   /** How many updates the COMMIT has written. 0 if none was sent, or if it wrote nothing. */
   batchSize: number
-  /** How many patterns of custom fields did not tell whether a value is valid. The log says why. */
+  /** How many patterns of custom fields could not be checked. The log says why. */
   unansweredPatterns: number
   outcome: UpdateOutcome | undefined
   /** The plugin's code of a refusal or failure, such as `FOC_CONTACT_NOT_FOUND`, or the database's. */
@@ -57,7 +57,7 @@ const commitChannel = channel('fastify-omnichannel-contacts:commit')
 
 const publishNothing = (): void => undefined
 
-/** To be called right before a COMMIT. Returns what is to be called when it has succeeded. */
+/** Must be called right before a COMMIT. Returns a function to call when it has succeeded. */
 export function timeCommit (engine: Engine, updates: number): () => void {
   if (updates === 0 || !commitChannel.hasSubscribers) return publishNothing
   const begin = performance.now()

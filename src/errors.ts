@@ -76,7 +76,7 @@ export type Obstacle = 'host-transaction' | 'host-iterator' | 'other-connection'
 
 /** 503, and at registration: the database was locked or unreachable for longer than `lockTimeout`. Its `cause` has the details. */
 export class DatabaseBusyError extends createError('FOC_DATABASE_BUSY', 'error-database-busy', 503) {
-  /** Absent in an error that your code has made without one. */
+  /** Undefined if your own code made the error without it. */
   readonly obstacle: Obstacle | undefined
 
   constructor (options?: { obstacle?: Obstacle, cause: unknown }) {

@@ -61,7 +61,7 @@ function outcomeOf (error: unknown): UpdateOutcome {
   return isOwnError(error) && (error as FastifyError).statusCode !== 500 ? 'refused' : 'failed'
 }
 
-/** Codes of the plugin, of SQLite, of PostgreSQL and of Node.js. Any other code may hold anything. */
+/** Codes of the plugin, of SQLite, of PostgreSQL and of Node.js. No other code is published, because it may be any text. */
 const knownCode = /^((FOC|SQLITE|ERR)_[A-Z_]+|[0-9A-Z]{5}|E[A-Z]+)$/
 
 function codeOf (error: unknown, outcome: UpdateOutcome): string {

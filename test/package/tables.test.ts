@@ -9,6 +9,7 @@ import t from 'tap'
 import { createProgram } from '../../src/cli/program.js'
 import * as exported from '../../src/errors.js'
 import { describeOperation } from '../../src/http/openapi.js'
+import { UPDATE_FAILED } from '../../src/http/replies.js'
 import omnichannelContacts, { UpdateContactBody, type OmnichannelContactsOptions } from '../../src/index.js'
 import { checkOptions } from '../../src/options.js'
 import { build } from '../build.js'
@@ -44,7 +45,8 @@ const classes = Object.entries(exported as object)
 t.test('errors: every class, with its status and text or with its code', async (t) => {
   const rows = doc('errors').tableOf('What a caller gets')
   const inTable = rows.flatMap((row) => codesOf(row.class!))
-  const codes = doc('errors').text.match(/\bFOC_[A-Z_]+\b/g)!
+  // The log has one code that no class has.
+  const codes = doc('errors').text.match(/\bFOC_[A-Z_]+\b/g)!.filter((code) => code !== UPDATE_FAILED)
   const classOf = (code: string) => code.slice('FOC'.length).toLowerCase().replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase()) + 'Error'
   t.strictSame(new Set([...inTable, ...codes.map(classOf)]), new Set(classes.map(([name]) => name)))
 

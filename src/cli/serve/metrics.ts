@@ -1,4 +1,4 @@
-// GET /metrics for Prometheus. What it says about updates comes from the plugin's diagnostics channels, so every host can have the same.
+// GET /metrics for Prometheus. Its metrics of updates come from the plugin's diagnostics channels, so every host can have the same.
 
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
@@ -16,7 +16,7 @@ const secondsFrom100Microseconds = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005,
 const secondsFrom1Millisecond = secondsFrom100Microseconds.filter((seconds) => seconds >= 0.001).concat(10)
 const sizes = [1, 2, 5, 10, 20, 50, 100, 200, 500]
 
-/** To be called before other hooks are added: what they refuse is counted too. */
+/** Must be called before other hooks are added, so that their refusals are counted too. */
 export function addMetrics (app: FastifyInstance, handle: Handle): void {
   const register = new Registry()
   collectDefaultMetrics({ register })
@@ -54,7 +54,7 @@ interface Updates {
 
 type Callback = (outcome: string) => void
 
-/** Counts the updates of the requests that enter. The channels belong to the whole process, which may have more servers. */
+/** Counts the updates of the requests that enter. Other servers in the process use the same channels, and are not counted. */
 function measureUpdates (app: FastifyInstance, register: Registry): Updates {
   const messages = new WeakMap<FastifyRequest, UpdateMessage>()
   const queue = new Map<unknown, Callback>()
@@ -72,7 +72,7 @@ function measureUpdates (app: FastifyInstance, register: Registry): Updates {
     name: 'omnichannel_busy_total', help: 'Updates that were answered with 503, by what was in the way.', labelNames: ['obstacle'], registers
   })
   const patterns = new Counter({
-    name: 'omnichannel_unanswered_patterns_total', help: 'Patterns of custom fields that did not tell whether a value is valid.', registers
+    name: 'omnichannel_unanswered_patterns_total', help: 'Patterns of custom fields that could not be checked.', registers
   })
   const commitDuration = new Histogram({
     name: 'omnichannel_commit_duration_seconds', help: 'Of a COMMIT that wrote updates.', buckets: secondsFrom100Microseconds, registers

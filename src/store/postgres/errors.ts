@@ -37,7 +37,7 @@ export function isTransient (error: unknown): boolean {
   return transientCode.test(code) || networkCode.test(code) || isPlanStale(error) || isKeyTaken
 }
 
-/** What a transient error says is in the way. */
+/** Which obstacle a transient error means. */
 export function obstacleOf (error: unknown): Obstacle {
   const code = codeOf(error)
   if (error instanceof UnusableClientError || code === '26000') return 'host-client'

@@ -51,7 +51,7 @@ export function isOpenDatabase (value: unknown): value is SqliteHandle {
   }
 }
 
-/** What better-sqlite3 says while the host has an iterator open on the same handle. For node:sqlite we say it. */
+/** The message of better-sqlite3 while the host has an iterator open on the handle. Our adapter for node:sqlite uses the same. */
 export const ITERATOR_IS_OPEN = 'This database connection is busy executing a query'
 
 export function saysIteratorIsOpen (error: unknown): boolean {
