@@ -9,9 +9,9 @@ import type { Line } from './lines.js'
  * the database may refuse the second row of a line.
  */
 export function prepareStore (
-  database: Database.Database, collection: Collection, tell: (sentence: string) => void, skipsBadLines: boolean
+  database: Database.Database, collection: Collection, report: (sentence: string) => void, skipsBadLines: boolean
 ): (line: Line) => Outcome | 'skipped' {
-  const storeDocument = collection.prepare(database, (sentence) => { tell(`Warning: ${sentence}`) })
+  const storeDocument = collection.prepare(database, (sentence) => { report(`Warning: ${sentence}`) })
   if (!skipsBadLines) return storeLine(collection, storeDocument)
   const store = storeLine(collection, database.transaction(storeDocument))
   return (line) => {
@@ -19,7 +19,7 @@ export function prepareStore (
       return store(line)
     } catch (error) {
       if (!isBadLine(error, database)) throw error
-      tell(`${error.message} (skipped)`)
+      report(`${error.message} (skipped)`)
       return 'skipped'
     }
   }

@@ -61,13 +61,13 @@ const findKinds = `
 /** Finds the tables by search_path. */
 async function find (client: Queryable): Promise<Found> {
   const names = schema.parts.flatMap(({ makes }) => makes ?? [])
-  const kinds = new Map(await ask(client, findKinds, names) as Array<[string, string]>)
+  const kinds = new Map(await readRows(client, findKinds, names) as Array<[string, string]>)
   if (!kinds.has('omnichannel_migration.id')) return { version: 0, kinds }
-  const [row] = await ask(client, 'SELECT coalesce(max(id), 0) FROM omnichannel_migration')
+  const [row] = await readRows(client, 'SELECT coalesce(max(id), 0) FROM omnichannel_migration')
   return { version: row?.[0] as number, kinds }
 }
 
 /** Rows as arrays, whatever the host does to its own. */
-async function ask (client: Queryable, text: string, list?: string[]): Promise<unknown[][]> {
+async function readRows (client: Queryable, text: string, list?: string[]): Promise<unknown[][]> {
   return (await client.query(statement(text)(list === undefined ? [] : [toParameter(list)]))).rows as unknown[][]
 }

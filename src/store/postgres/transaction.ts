@@ -29,12 +29,12 @@ const rollback = command('ROLLBACK')
 export async function transact<Result> (
   client: PostgresClient, prepare: () => Update<Result>, reply: Reply, deadline: number
 ): Promise<Attempt<Result>> {
-  refuseGone(reply)
+  throwIfGone(reply)
   const timeoutMs = Math.max(deadline - performance.now(), 1)
   try {
     const { queries, decide } = prepare()
     const rows = await read(client, [begin, configure([String(Math.ceil(timeoutMs))])], queries, deadline)
-    refuseGone(reply)
+    throwIfGone(reply)
     const decision = decide(rows)
     return { decision, doubt: await writeAndCommit(client, decision.writes, reply, timeoutMs, deadline) }
   } catch (error) {
@@ -64,7 +64,7 @@ async function writeAndCommit (
       unsent.push(toQuery(write))
     }
   }
-  refuseGone(reply)
+  throwIfGone(reply)
   const updates = writes.length > 0 ? 1 : 0
   reply.lock(updates)
   const isConfirmed = listenForReplica(client)
@@ -79,7 +79,7 @@ async function rollBack (client: PostgresClient, deadline: number): Promise<void
   await send(client, [rollback], deadline)
 }
 
-function refuseGone (reply: Reply): void {
+function throwIfGone (reply: Reply): void {
   if (!reply.isPending()) throw new RequestGoneError()
 }
 

@@ -30,27 +30,29 @@ export function createCache (connection: Connection): Cache {
   let cacheable = false
   let isValid = false
 
-  function ask (sql: string): number {
-    const [answer] = connection.get(sql) as [number]
-    return answer
+  function readNumber (sql: string): number {
+    const [number] = connection.get(sql) as [number]
+    return number
   }
 
   return {
     beginTransaction: () => {
-      const [data, schema, total] = [ask('PRAGMA main.data_version'), ask('PRAGMA main.schema_version'), ask('SELECT total_changes()')]
+      const data = readNumber('PRAGMA main.data_version')
+      const schema = readNumber('PRAGMA main.schema_version')
+      const total = readNumber('SELECT total_changes()')
       if (data !== dataVersion || total !== totalChanges || schema !== schemaVersion) cached.clear()
       // A view may read what an update writes, and a virtual table may change at any time.
-      if (schema !== schemaVersion) cacheable = ask(countTables) === cacheableTables.length
+      if (schema !== schemaVersion) cacheable = readNumber(countTables) === cacheableTables.length
       ;[dataVersion, schemaVersion, totalChanges, isValid] = [data, schema, total, cacheable]
     },
-    revalidate: () => { isValid &&= ask('SELECT total_changes()') === totalChanges },
+    revalidate: () => { isValid &&= readNumber('SELECT total_changes()') === totalChanges },
     addOwnChanges: (changes) => { totalChanges += changes },
     invalidate: () => {
       isValid = false
       cached.clear()
     },
     find: ({ definition, values }) => {
-      const isCurrent = cacheable && ask('PRAGMA main.data_version') === dataVersion && ask('SELECT total_changes()') === totalChanges
+      const isCurrent = cacheable && readNumber('PRAGMA main.data_version') === dataVersion && readNumber('SELECT total_changes()') === totalChanges
       return isCurrent ? cached.get(definition)?.get(keyOf(values)) : undefined
     },
     getOrLoad: (query, load) => {

@@ -99,11 +99,11 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     if (wantsSavepoint) savepointsLeft--
     let [hasWritten, hasSavepoint, hostWasCalled] = [false, false, false]
     try {
-      refuseGone(job)
+      throwIfGone(job)
       if (!isFirst) cache.revalidate()
       const { queries, decide } = job.work.prepare()
       const { writes } = attempt.decision = decide(queries.map(execute))
-      refuseGone(job)
+      throwIfGone(job)
       const callsHost = writes.some((write) => 'call' in write)
       // The first update needs no savepoint: no other update would be lost with it. After a host callback each update has one, because
       // the callback must not run again when a later update fails.
@@ -117,7 +117,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
           hostWasCalled = true
           cache.invalidate()
           transaction.callHost(write)
-          refuseGone(job)
+          throwIfGone(job)
         } else {
           execute(write)
         }
@@ -190,7 +190,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   return createQueue(connection, runBatch)
 }
 
-function refuseGone ({ work: { reply } }: UpdateJob): void {
+function throwIfGone ({ work: { reply } }: UpdateJob): void {
   if (!reply.isPending()) throw new RequestGoneError()
 }
 
