@@ -52,6 +52,7 @@ export interface CommitMessage {
   readonly updates: number
 }
 
+/** @internal */
 export const updateChannel = tracingChannel<unknown, UpdateMessage>('fastify-omnichannel-contacts:update')
 const commitChannel = channel('fastify-omnichannel-contacts:commit')
 

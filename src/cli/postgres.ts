@@ -99,7 +99,7 @@ async function inTime (answer: Promise<unknown>): Promise<unknown> {
 
 // Errors of pg that have no code.
 const connectionLost = /^Connection terminated|not queryable/
-const timedOut = /timeout|^no client of the pool was free/
+const timedOut = /timeout|^no client of the pool was/
 const ofDatabase = /terminated|not queryable|connect|timeout|^no client of the pool|URI malformed/
 
 /** Turns an error of the server into a sentence. Other errors are returned as they are. */

@@ -60,7 +60,7 @@ t.test('what a single-file build brings along: is used', async (t) => {
 t.test('a blank option or variable: is refused, and nothing listens', async (t) => {
   const { options } = createProgram({ ...process, readAsset: () => Buffer.of() }).commands.find((command) => command.name() === 'serve')!
   const withValue = options.filter(({ required, optional }) => required || optional)
-  t.equal(withValue.length, 7)
+  t.equal(withValue.length, 8)
   for (const blank of ['', ' ']) {
     for (const { long, envVar } of withValue) {
       for (const [argv, env] of [[[`${long}=${blank}`], {}], [[], { [envVar!]: blank }]] as const) {

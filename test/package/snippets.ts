@@ -43,7 +43,7 @@ export async function runPage (t: Test, page: Page, project: Project): Promise<v
   const programs = page.blocks.filter((block) => isCode(block) && !isCommonJs(block))
   for (const block of programs) writeFileSync(join(project.folder, fileOf(page, block, 'ts')), wholeOf(block))
   if (programs.length > 0) {
-    const flags = ['--strict', '--skipLibCheck', '--module', 'nodenext', '--target', 'es2023']
+    const flags = ['--strict', '--skipLibCheck', '--module', 'nodenext', '--target', 'es2023', '--types', 'node']
     const files = programs.map((block) => fileOf(page, block, 'ts'))
     t.equal(await run(process.execPath, [project.tsc, ...flags, ...files], project.folder), '', 'strict TypeScript')
   }
