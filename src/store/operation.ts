@@ -92,7 +92,8 @@ export function always<Result> (result: Result): Read<Result> {
 /** Joins reads, so that one round trip serves all of them. They decide in this order, and the first refusal wins. */
 export function all<const Results extends readonly unknown[]> (...reads: { [Index in keyof Results]: Read<Results[Index]> }): Read<Results> {
   return {
-    queries: reads.flatMap(({ queries }) => queries),
+    // flatMap is slower by more than a hundredth of an update's time.
+    queries: ([] as Query[]).concat(...reads.map(({ queries }) => queries)),
     decide: (rows) => {
       let from = 0
       return reads.map(({ queries, decide }) => decide(rows.slice(from, from += queries.length))) as unknown as Results
