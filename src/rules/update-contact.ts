@@ -63,7 +63,9 @@ export function changeContact (
 /** The queries that write the updated contact, and rename what carries its name. */
 export function writesOf (previous: StoredContact, { row, emails, phones, channels }: StoredContact, updateId: string): Query[] {
   const { id: contactId, name, updated_at: now } = row
-  const writes: Query[] = [queries.updateContactRow({
+  const changesJson = row.custom_fields !== previous.row.custom_fields || row.conflicting_fields !== previous.row.conflicting_fields
+  const updateRow = changesJson ? queries.updateContactRow : queries.updateContactRowExceptJson
+  const writes: Query[] = [updateRow({
     contactId,
     name,
     contactManager: row.contact_manager,

@@ -95,20 +95,26 @@ export interface ContactChange {
   now: string
 }
 
-export const updateContactRow = write((db, change: ContactChange) =>
-  db
-    .updateTable('omnichannel_contact')
-    .set((row) => ({
-      name: change.name,
-      contact_manager: change.contactManager,
-      custom_fields: change.customFields,
-      conflicting_fields: change.conflictingFields,
-      unknown: 0,
-      version: row('version', '+', 1),
-      updated_at: change.now,
-      update_id: change.updateId
-    }))
-    .where('id', '=', change.contactId))
+export const updateContactRow = writeContactRow((change) => ({ custom_fields: change.customFields, conflicting_fields: change.conflictingFields }))
+
+/** For a change that leaves the JSON columns as they are: SQLite would validate their text once more. */
+export const updateContactRowExceptJson = writeContactRow(() => ({}))
+
+function writeContactRow (jsonColumns: (change: ContactChange) => { custom_fields?: string, conflicting_fields?: string }) {
+  return write((db, change: ContactChange) =>
+    db
+      .updateTable('omnichannel_contact')
+      .set((row) => ({
+        name: change.name,
+        contact_manager: change.contactManager,
+        ...jsonColumns(change),
+        unknown: 0,
+        version: row('version', '+', 1),
+        updated_at: change.now,
+        update_id: change.updateId
+      }))
+      .where('id', '=', change.contactId))
+}
 
 /** Whether the contact's row has our update. A trigger or rule of the host may have dropped or reverted it. */
 export const checkLastUpdate = check((db, { contactId, updateId }: { contactId: string, updateId: string }) =>
