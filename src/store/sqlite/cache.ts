@@ -2,6 +2,7 @@
 // no other connection can change them, and where an open RETURNING iterator of the host cannot show rows that may be undone. The cache
 // is cleared after a commit of another connection, after any write on this one that is not an update's, and after a change of the schema.
 
+import { sqlite as schema } from '../migrations/generated.js'
 import type { Query, QueryDefinition } from '../operation.js'
 import { cacheableTables } from '../queries.js'
 import type { Connection } from './connection.js'
@@ -16,6 +17,8 @@ export interface Cache {
   revalidate: () => void
   /** Counts the rows that an update has written itself. */
   addOwnChanges: (changes: number) => void
+  /** Whether a trigger of the host's may undo what an update writes, so that it must be checked. */
+  mayBeUndone: () => boolean
   /** Called when host code gets the connection. Nothing is cached until the next transaction. */
   invalidate: () => void
   /** Inside our transaction. */
@@ -29,6 +32,8 @@ export function createCache (connection: Connection): Cache {
   let [dataVersion, schemaVersion, totalChanges] = [-1, -1, -1]
   let cacheable = false
   let isValid = false
+  let isSchemaOurs = false
+  let mayBeUndone = true
 
   function readNumber (sql: string): number {
     const [number] = connection.get(sql) as [number]
@@ -42,13 +47,20 @@ export function createCache (connection: Connection): Cache {
       const total = readNumber('SELECT total_changes()')
       if (data !== dataVersion || total !== totalChanges || schema !== schemaVersion) cached.clear()
       // A view may read what an update writes, and a virtual table may change at any time.
-      if (schema !== schemaVersion) cacheable = readNumber(countTables) === cacheableTables.length
+      if (schema !== schemaVersion) {
+        cacheable = readNumber(countTables(cacheableTables)) === cacheableTables.length
+        isSchemaOurs = readNumber(countCheckedTables) === checkedTables.length && readNumber(countHostTriggers) === 0
+      }
       ;[dataVersion, schemaVersion, totalChanges, isValid] = [data, schema, total, cacheable]
+      // The version of the schema does not tell of temporary triggers.
+      mayBeUndone = !isSchemaOurs || readNumber(countTemporaryTriggers) > 0
     },
     revalidate: () => { isValid &&= readNumber('SELECT total_changes()') === totalChanges },
     addOwnChanges: (changes) => { totalChanges += changes },
+    mayBeUndone: () => mayBeUndone,
     invalidate: () => {
       isValid = false
+      mayBeUndone = true
       cached.clear()
     },
     find: ({ definition, values }) => {
@@ -80,5 +92,20 @@ function keyOf (values: object): string {
   return key
 }
 
+/** The tables of queries.ts's checks. */
+const checkedTables = ['omnichannel_contact', 'omnichannel_contact_email', 'omnichannel_contact_phone']
+
 // Neither a view nor a virtual table has a page.
-const countTables = `SELECT count(*) FROM main.sqlite_schema WHERE rootpage > 0 AND name IN (${cacheableTables.map((name) => `'${name}'`).join()})`
+function countTables (names: readonly string[]): string {
+  return `SELECT count(*) FROM main.sqlite_schema WHERE rootpage > 0 AND name IN (${quote(names)})`
+}
+
+// A table of the host's own may have an ON CONFLICT clause that ignores a write.
+const countCheckedTables = `${countTables(checkedTables)} AND sql NOT LIKE '%ON CONFLICT%'`
+
+const countHostTriggers = `SELECT count(*) FROM main.sqlite_schema WHERE type = 'trigger' AND name NOT IN (${quote(schema.parts.map(({ makes = '' }) => makes))})`
+const countTemporaryTriggers = "SELECT count(*) FROM temp.sqlite_schema WHERE type = 'trigger'"
+
+function quote (names: readonly string[]): string {
+  return names.map((name) => `'${name}'`).join()
+}

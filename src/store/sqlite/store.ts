@@ -5,7 +5,7 @@ import { DROPPED_WRITE, type Query, type QueryDefinition } from '../operation.js
 import type { Reply, Store } from '../store.js'
 import type { Tables } from '../tables.js'
 import { connectBetterSqlite3 } from './better-sqlite3.js'
-import { createCache } from './cache.js'
+import { createCache, type Cache } from './cache.js'
 import { isWal, type Connection } from './connection.js'
 import { createGroupCommit, type UpdateWork } from './group-commit.js'
 import type { SqliteHandle } from './handle.js'
@@ -28,7 +28,7 @@ export function sqliteStore (database: SqliteHandle): Store {
 
 function createStore (connection: Connection): Store {
   const cache = createCache(connection)
-  const compiled = compileQueries(connection, (changes) => { cache.addOwnChanges(changes) })
+  const compiled = compileQueries(connection, cache)
   const execute = (query: Query): unknown => compiled(query.definition)(query)
   const executeCached = (query: Query): unknown => query.definition.cacheable === true ? cache.getOrLoad(query, execute) : execute(query)
   const updates = createGroupCommit(connection, cache, executeCached)
@@ -87,7 +87,7 @@ function createCompiler (): Kysely<Tables> {
 type Execute = (query: Query) => unknown
 
 /** Compiles each query when it is first used. */
-function compileQueries (connection: Connection, countChanges: (changes: number) => void): (definition: QueryDefinition) => Execute {
+function compileQueries (connection: Connection, cache: Cache): (definition: QueryDefinition) => Execute {
   const db = createCompiler()
   const compiled = new Map<QueryDefinition, Execute>()
 
@@ -101,11 +101,12 @@ function compileQueries (connection: Connection, countChanges: (changes: number)
       }
       case 'write': return (query) => {
         const changes = connection.run(sql, bind(query.values))
-        countChanges(changes)
+        cache.addOwnChanges(changes)
         const { mustChange } = query
         if (mustChange !== undefined && changes !== mustChange) throw new Error(`${DROPPED_WRITE}: ${changes} rows instead of ${mustChange} by ${sql}`)
       }
       case 'check': return ({ values }) => {
+        if (!cache.mayBeUndone()) return
         const [isTrue] = connection.get(sql, bind(values)) as unknown[]
         if (isTrue !== 1) throw new Error(`${DROPPED_WRITE}: ${sql}`)
       }

@@ -1,8 +1,11 @@
 // Triggers of the host: those that add to an update leave it one update, and those that drop a part of it fail it.
 
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { allRows, as } from '../../build.js'
-import { internal, observe } from '../../observed.js'
+import { lookInto, openFile } from '../../files.js'
+import { internal, observe, type Observed } from '../../observed.js'
 
 const body = {
   contactId: 'maria', name: 'Marie', emails: ['a@b.c'], phones: ['1', '2'], customFields: { plan: 'silver' }, wipeConflicts: true
@@ -64,6 +67,56 @@ for (const [name, sql] of Object.entries(reverting)) {
     t.equal((await update(body, keyed)).statusCode, 200)
   })
 }
+
+const revert = `AFTER UPDATE ON omnichannel_contact WHEN new.update_id IS NOT old.update_id AND new.name <> 'Host'
+  BEGIN UPDATE omnichannel_contact SET name = old.name, version = old.version, update_id = old.update_id WHERE id = new.id; END`
+
+/** How a host creates a trigger after updates without one. */
+const creators: Record<string, (world: Observed, file: string) => void> = {
+  'on the same handle': ({ database }) => { database.exec(`CREATE TRIGGER host ${revert}`) },
+  'as a temporary trigger': ({ database }) => { database.exec(`CREATE TEMP TRIGGER host ${revert.replace('ON ', 'ON main.')}`) },
+  'on another connection': (_world, file) => { lookInto(file, (other) => { other.exec(`CREATE TRIGGER host ${revert}`) }) }
+}
+for (const [name, create] of Object.entries(creators)) {
+  t.test(`a trigger that is created later, ${name}, and reverts the contact: 500, nothing written`, async (t) => {
+    const file = join(t.testdir(), 'contacts.db')
+    const world = await observe(t, { database: openFile(t, file) })
+    const { update, db } = world
+    for (const name of ['Mary', 'Mia']) t.equal((await update({ contactId: 'maria', name })).statusCode, 200)
+    create(world, file)
+    const before = await allRows(db)
+    const replies = await Promise.all([update({ contactId: 'maria', name: 'Marie' }), update({ contactId: 'blank', name: 'Blank' })])
+    t.strictSame(replies.map(({ statusCode }) => statusCode), [500, 500])
+    t.strictSame(await allRows(db), before)
+    world.database.exec('DROP TRIGGER host')
+    t.equal((await update(body)).statusCode, 200)
+  })
+}
+
+t.test('a trigger that beforeCommit creates, and that reverts the next contact of the transaction: 500, only for that', async (t) => {
+  const { update, database, db } = await observe(t, {
+    beforeCommit: ({ contact }, connection) => { if (contact.name === 'Host') connection.exec(`CREATE TRIGGER host ${revert}`) }
+  })
+  t.equal((await update({ contactId: 'maria', name: 'Mary' })).statusCode, 200)
+  const replies = await Promise.all(['Host', 'Marie'].map(async (name) => await update({ contactId: 'maria', name })))
+  t.strictSame(replies.map(({ statusCode }) => statusCode), [200, 500])
+  t.match((await allRows(db)).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Host' }])
+  database.exec('DROP TRIGGER host')
+})
+
+t.test("a table of the host's own that ignores the update of the contact: 500, nothing written", async (t) => {
+  const { update, database, db } = await observe(t, {
+    host: (_app, { database }) => {
+      const [, sql = ''] = /(CREATE TABLE IF NOT EXISTS omnichannel_contact .*?STRICT, WITHOUT ROWID;)/s.exec(readFileSync('schema.sql', 'utf8')) ?? []
+      database.exec(sql.replace(/name +TEXT +NOT NULL/, '$& UNIQUE ON CONFLICT IGNORE'))
+    }
+  })
+  t.match(database.prepare("SELECT sql FROM sqlite_schema WHERE name = 'omnichannel_contact'").pluck().get(), /UNIQUE ON CONFLICT IGNORE/)
+  t.equal((await update({ contactId: 'blank', name: 'Blank' })).statusCode, 200)
+  const before = await allRows(db)
+  t.equal((await update({ contactId: 'maria', name: 'Blank' })).statusCode, 500)
+  t.strictSame(await allRows(db), before)
+})
 
 const adding: Record<string, string> = {
   'sets updated_at': trigger('AFTER UPDATE', 'contact', "UPDATE omnichannel_contact SET updated_at = '2026-06-01T00:00:00.000Z' WHERE id = new.id"),
