@@ -89,9 +89,8 @@ function readCaller ({ headers }: FastifyRequest): Read<Caller | undefined> {
 }
 
 function isPast (time: string): boolean {
-  const now = new Date().toISOString()
-  // A year after 9999, which PostgreSQL can hold, has more digits.
-  return time.length === now.length && time <= now
+  // NaN for PostgreSQL's years after 9999 and its infinity.
+  return Date.parse(time) <= Date.now()
 }
 
 function readPermission ({ id: userId }: User): Read<boolean> {
