@@ -25,6 +25,7 @@ t.test('what it is told', async (t) => {
     t.equal(events.length, 1, 'called once')
     const { request, updateId, ...event } = events.pop()!
     t.equal(updateId, await db.value("SELECT update_id FROM omnichannel_contact WHERE id = 'maria'"))
+    t.match(updateId, /^[0-9a-f]{32}$/)
     updateIds.add(updateId)
     t.strictSame(event, { contact, previous: was, changedFields, user: { id: 'ann', username: 'ann', name: 'ann' } }, JSON.stringify(body))
     t.equal(request.server.version, app.version)
