@@ -93,14 +93,18 @@ export function writesOf (previous: StoredContact, { row, emails, phones, channe
   return writes
 }
 
-/** Rocket.Chat's web client sends the whole form, so most lists have not changed. */
+/** Rocket.Chat's web client sends the whole form, so most lists have not changed, and most others differ by one item. */
 function writesOfList (
-  { put, deleteFrom, checkNoneFrom }: typeof queries.emails, contactId: string, before: string[], items: string[]
+  { put, putItem, deleteFrom, checkNoneFrom }: typeof queries.emails, contactId: string, before: string[], items: string[]
 ): Query[] {
-  const changed = items.filter((item, position) => item !== before[position]).length
-  const rest = { contactId, position: items.length }
-  return [
-    ...changed > 0 ? [put({ contactId, items }, changed)] : [],
-    ...before.length > items.length ? [deleteFrom(rest), checkNoneFrom(rest)] : []
-  ]
+  const writes: Query[] = []
+  const changed = [...items.keys()].filter((position) => items[position] !== before[position])
+  const [position] = changed
+  if (changed.length > 1) writes.push(put({ contactId, items }, changed.length))
+  else if (position !== undefined) writes.push(putItem({ contactId, position, item: items[position] as string }, 1))
+  if (before.length > items.length) {
+    const rest = { contactId, position: items.length }
+    writes.push(deleteFrom(rest), checkNoneFrom(rest))
+  }
+  return writes
 }

@@ -146,6 +146,15 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
           .doUpdateSet((row) => ({ [column]: row.ref(`excluded.${column}`) }))
           .whereRef(`${table}.${column}`, '!=', (row) => row.ref(`excluded.${column}`)))),
 
+    /** Takes half the time of `put`. */
+    putItem: write((db, { contactId, position, item }: { contactId: string, position: number, item: string }) =>
+      db
+        .insertInto(table)
+        .values({ contact_id: contactId, position, [column as 'address']: item })
+        .onConflict((conflict) => conflict
+          .columns(['contact_id', 'position'])
+          .doUpdateSet((row) => ({ [column]: row.ref(`excluded.${column}`) })))),
+
     deleteFrom: write((db, { contactId, position }: { contactId: string, position: number }) =>
       db
         .deleteFrom(table)
