@@ -24,12 +24,7 @@ export function readContact (contactId: string): Read<StoredContact | undefined>
       queries.phones.list({ contactId }),
       queries.listChannels({ contactId })
     ],
-    (row, emails, phones, channels) => row && {
-      row,
-      emails: emails.map(({ item }) => item),
-      phones: phones.map(({ item }) => item),
-      channels
-    }
+    (row, emails, phones, channels) => row && { row, emails, phones, channels }
   )
 }
 

@@ -7,7 +7,7 @@ import type { Tables } from './tables.js'
 
 /** A query as it is written down once. Each engine compiles it when it first meets it. */
 export interface QueryDefinition {
-  readonly kind: 'one' | 'many' | 'write' | 'check'
+  readonly kind: 'one' | 'many' | 'list' | 'write' | 'check'
   /** It reads only tables that updates do not write. */
   readonly cacheable?: boolean
   readonly define: (db: Kysely<Tables>, values: never, engineSql: EngineSql) => Compilable
@@ -60,6 +60,12 @@ export function one<Values extends object, Row> (define: Define<Values, Row>, op
 /** A query for any number of rows. */
 export function many<Values extends object, Row> (define: Define<Values, Row>, options?: Options): (values: Values) => Query<Row[]> {
   const definition: QueryDefinition = { kind: 'many', define, ...options }
+  return (values) => ({ definition, values })
+}
+
+/** A query for one column of any number of rows. */
+export function list<Values extends object, Row> (define: Define<Values, Row>): (values: Values) => Query<Array<Row[keyof Row]>> {
+  const definition: QueryDefinition = { kind: 'list', define }
   return (values) => ({ definition, values })
 }
 

@@ -2,7 +2,7 @@
 
 import { sql, type Kysely } from 'kysely'
 import type { EngineSql } from './engine-sql.js'
-import { check, many, one, write } from './operation.js'
+import { check, list, many, one, write } from './operation.js'
 import type { Tables } from './tables.js'
 
 /** The tables of the cacheable queries. No update writes them. */
@@ -128,10 +128,10 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
   const [table, column] = names as ['omnichannel_contact_email', 'address']
 
   return {
-    list: many((db, { contactId }: { contactId: string }) =>
+    list: list((db, { contactId }: { contactId: string }) =>
       db
         .selectFrom(table)
-        .select(`${column} as item`)
+        .select(column)
         .where('contact_id', '=', contactId)
         .orderBy('position')),
 

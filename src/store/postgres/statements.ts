@@ -65,7 +65,13 @@ function create (definition: QueryDefinition): Prepared {
   const counted = kind === 'write' ? statement(failUnlessChanged(sql)) : query
   return {
     toQuery: ({ values, mustChange }) => mustChange === undefined ? query(bind(values)) : counted([...bind(values), String(mustChange)]),
-    toRows: ({ rows }) => kind === 'many' ? rows.map(toRow) : kind === 'one' && rows.length > 0 ? toRow(rows[0]) : undefined
+    toRows: ({ rows }) => {
+      switch (kind) {
+        case 'many': return rows.map(toRow)
+        case 'list': return (rows as unknown[][]).map(([cell]) => cell)
+        case 'one': return rows.length > 0 ? toRow(rows[0]) : undefined
+      }
+    }
   }
 }
 

@@ -8,25 +8,26 @@ const busyCode = /^SQLITE_(BUSY|LOCKED)/
 export function connectBetterSqlite3 (database: SqliteDatabase): Connection {
   const prepared = new Map<string, SqliteStatement>()
 
-  function prepare (sql: string, returnsRows: boolean): SqliteStatement {
+  /** @param rows as arrays, or only their first cells: both take half the time of better-sqlite3's own objects */
+  function prepare (sql: string, rows?: 'raw' | 'pluck'): SqliteStatement {
     let statement = prepared.get(sql)
     if (statement === undefined) {
       // The host may have made BigInt the default of its handle.
       statement = database.prepare(sql).safeIntegers(false)
-      // Rows as arrays: better-sqlite3's own objects take about twice as long.
-      if (returnsRows) statement.raw(true)
+      if (rows !== undefined) statement[rows](true)
       prepared.set(sql, statement)
     }
     return statement
   }
 
-  const run: Connection['run'] = (sql, values = []) => (prepare(sql, false).run(...values) as { changes: number }).changes
+  const run: Connection['run'] = (sql, values = []) => (prepare(sql).run(...values) as { changes: number }).changes
 
   return {
     native: database,
     get inTransaction () { return database.inTransaction },
-    get: (sql, values = []) => prepare(sql, true).get(...values) as unknown[] | undefined,
-    all: (sql, values = []) => prepare(sql, true).all(...values) as unknown[][],
+    get: (sql, values = []) => prepare(sql, 'raw').get(...values) as unknown[] | undefined,
+    all: (sql, values = []) => prepare(sql, 'raw').all(...values) as unknown[][],
+    column: (sql, values = []) => prepare(sql, 'pluck').all(...values),
     run,
     exec: (sql) => { database.exec(sql) },
     begin: run,

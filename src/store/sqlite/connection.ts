@@ -7,6 +7,8 @@ export interface Connection {
   get: (sql: string, values?: readonly unknown[]) => unknown[] | undefined
   /** The cells of all rows. */
   all: (sql: string, values?: readonly unknown[]) => unknown[][]
+  /** The first cells of all rows. */
+  column: (sql: string, values?: readonly unknown[]) => unknown[]
   /** Runs a statement that returns no rows, and returns how many rows it changed. */
   run: (sql: string, values?: readonly unknown[]) => number
   /** Runs a script. */

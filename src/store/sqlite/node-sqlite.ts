@@ -24,6 +24,7 @@ export function connectNodeSqlite (database: NodeSqliteDatabase): Connection {
     return statement
   }
 
+  const all: Connection['all'] = (sql, values = []) => prepare(sql).all(...values) as unknown[][]
   const run: Connection['run'] = (sql, values = []) => Number(prepare(sql).run(...values).changes)
 
   /** VACUUM INTO NULL always fails. Its message tells whether a statement is open. */
@@ -41,7 +42,8 @@ export function connectNodeSqlite (database: NodeSqliteDatabase): Connection {
     native: database,
     get inTransaction () { return database.isOpen && database.isTransaction },
     get: (sql, values = []) => prepare(sql).get(...values) as unknown[] | undefined,
-    all: (sql, values = []) => prepare(sql).all(...values) as unknown[][],
+    all,
+    column: (sql, values) => all(sql, values).map(([cell]) => cell),
     run,
     exec: (sql) => { database.exec(sql) },
     begin: (command) => {

@@ -94,6 +94,7 @@ function compileQueries (connection: Connection, cache: Cache): (definition: Que
   function create (definition: QueryDefinition): Execute {
     const { sql, toRow, bind } = compile(db, sqliteSql, toParameter, definition)
     switch (definition.kind) {
+      case 'list': return ({ values }) => connection.column(sql, bind(values))
       case 'many': return ({ values }) => connection.all(sql, bind(values)).map(toRow)
       case 'one': return ({ values }) => {
         const cells = connection.get(sql, bind(values))
