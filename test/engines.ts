@@ -1,23 +1,27 @@
 // The tests of what all engines must do alike: each runs once on every engine that this machine has.
 
-import Database from 'better-sqlite3'
 import tap, { type Test } from 'tap'
 import { isAvailable } from './postgres-server.js'
 import type { Opened } from './database.js'
+import { handleKind, openHandle } from './handle.js'
 import { DatabaseSync, skip } from './node-sqlite.js'
 import { openSchema, type PoolSettings } from './postgres.js'
 import { openSqlite } from './sqlite.js'
 
 /** How each engine opens an empty database. */
 const openers = {
-  sqlite: async (): Promise<Opened> => openSqlite(new Database(':memory:')),
+  sqlite: async (): Promise<Opened> => openSqlite(openHandle(':memory:')),
   'node-sqlite': async (): Promise<Opened> => openSqlite(new DatabaseSync(':memory:')),
   postgres: async (pool?: PoolSettings): Promise<Opened> => await openSchema(pool)
 }
 
 export type Engine = keyof typeof openers
 
-const missing: Partial<Record<Engine, boolean>> = { 'node-sqlite': skip !== false, postgres: !isAvailable }
+const missing: Partial<Record<Engine, boolean>> = {
+  sqlite: handleKind === 'node:sqlite',
+  'node-sqlite': skip !== false || handleKind === 'better-sqlite3',
+  postgres: !isAvailable
+}
 
 export const engines = (Object.keys(openers) as Engine[]).filter((engine) => missing[engine] !== true)
 

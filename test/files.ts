@@ -1,8 +1,9 @@
 // Database files for tests that need others than the one of build.ts.
 
-import Database from 'better-sqlite3'
+import type Database from 'better-sqlite3'
 import type { Test } from 'tap'
 import type { Db } from './database.js'
+import { openHandle } from './handle.js'
 import { sqliteDb } from './sqlite.js'
 
 type Open = (file: string, options: Database.Options) => Database.Database
@@ -37,4 +38,4 @@ export function filesOf (open: Open) {
   }
 }
 
-export const { openFile, lookInto, inFile } = filesOf((file, options) => new Database(file, options))
+export const { openFile, lookInto, inFile } = filesOf(openHandle)

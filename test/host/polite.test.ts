@@ -1,9 +1,10 @@
-import Database from 'better-sqlite3'
+import type Database from 'better-sqlite3'
 import fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import omnichannelContacts from '../../src/index.js'
 import { allRows, as, build, fill, path } from '../build.js'
 import { openFile } from '../files.js'
+import { openHandle } from '../handle.js'
 import { sqliteDb } from '../sqlite.js'
 
 const pragmas = [
@@ -144,7 +145,7 @@ t.test('prefix: the route is where the host says', async (t) => {
     ['/:tenant', { prefix: '/v2' }, '/acme/v2/omnichannel/contacts.update']
   ]
   for (const [outer, options, url] of situations) {
-    const database = new Database(':memory:')
+    const database = openHandle(':memory:')
     const app = fastify()
     t.teardown(async () => { await app.close(); database.close() })
     await app.register(async (child) => { await child.register(omnichannelContacts, { database, ...options }) }, { prefix: outer })
@@ -158,7 +159,7 @@ t.test('however the host wants its columns named, the answers are the same', asy
   const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'], customFields: { plan: 'silver' }, contactManager: 'ann', wipeConflicts: true }
   const expected = await (await build(t)).update(body)
   for (const names of [['full_column_names = ON', 'short_column_names = OFF'], ['full_column_names = ON', 'short_column_names = ON'], ['short_column_names = OFF']]) {
-    const database = new Database(':memory:')
+    const database = openHandle(':memory:')
     for (const name of names) database.pragma(name)
     const { update } = await build(t, { database })
     const reply = await update(body)

@@ -1,8 +1,9 @@
-import Database from 'better-sqlite3'
+import type Database from 'better-sqlite3'
 import fastify, { type LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { hashToken } from '../../src/index.js'
 import { as, path } from '../build.js'
+import { openHandle } from '../handle.js'
 
 // A host that has had users and conversations of its own for years.
 const host = `
@@ -39,7 +40,7 @@ const host = `
 type Update = (body: object, user: string) => Promise<LightMyRequestResponse>
 
 async function serve (t: Test): Promise<{ database: Database.Database, update: Update }> {
-  const database = new Database(':memory:')
+  const database = openHandle(':memory:')
   database.exec(host)
   const app = fastify()
   t.teardown(async () => {
@@ -90,7 +91,7 @@ t.test("a rename arrives in the host's own tables, in the same transaction", asy
 })
 
 t.test('a view that lacks a column: the registration names it', async (t) => {
-  const database = new Database(':memory:')
+  const database = openHandle(':memory:')
   database.exec('CREATE TABLE account (key TEXT); CREATE VIEW omnichannel_user AS SELECT key AS id FROM account')
   const app = fastify()
   t.teardown(async () => { await app.close() })

@@ -1,8 +1,8 @@
-import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import t, { sqlite } from '../engines.js'
 import { allRows, build } from '../build.js'
 import { openFile } from '../files.js'
+import { openHandle } from '../handle.js'
 import { observe } from '../observed.js'
 import { busy, internal } from '../refusals.js'
 
@@ -34,7 +34,7 @@ t.test('something unforeseen: 500, a fixed text, the cause in the log only', asy
 
 sqlite.test('a file that stays locked: 503 and Retry-After, and good again afterwards', async (t) => {
   const file = join(t.testdir(), 'contacts.db')
-  const { update, db } = await build(t, { database: new Database(file), lockTimeout: 30 })
+  const { update, db } = await build(t, { database: openHandle(file), lockTimeout: 30 })
   const other = openFile(t, file)
   const before = await allRows(db)
 

@@ -1,7 +1,7 @@
-import Database from 'better-sqlite3'
 import t from '../engines.js'
 import { hashToken } from '../../src/index.js'
 import { allRows, as, build } from '../build.js'
+import { openHandle } from '../handle.js'
 import { unauthorized } from '../refusals.js'
 import { turns } from '../waiting.js'
 
@@ -38,7 +38,7 @@ t.test('what is stored of a token is what Rocket.Chat stores: the standard base6
 })
 
 t.test('what the host has not committed lets nobody in, on a handle that has let many in before', async (t) => {
-  const database = new Database(`${t.testdir()}/contacts.db`)
+  const database = openHandle(`${t.testdir()}/contacts.db`)
   database.pragma('journal_mode = WAL')
   const { update, db } = await build(t, { database })
   const nick = as('nick')

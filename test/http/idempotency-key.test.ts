@@ -1,8 +1,9 @@
 // One update, once, however often its request is repeated (docs/contract.md, section 10).
 
-import Database from 'better-sqlite3'
-import t from '../engines.js'
+import type Database from 'better-sqlite3'
+import t, { sqlite } from '../engines.js'
 import { allRows, as, build } from '../build.js'
+import { openHandle } from '../handle.js'
 import { invalid } from '../refusals.js'
 
 const ann = as('ann')
@@ -133,7 +134,7 @@ t.test('whoever has lost the permission or the login gets no replay', async (t) 
 
 t.test('a thousand at the same time with one key: one is done, the others get its answer', async (t) => {
   for (const journal of ['WAL', 'DELETE']) {
-    const database = new Database(`${t.testdir()}/contacts.db`)
+    const database = openHandle(`${t.testdir()}/contacts.db`)
     database.pragma(`journal_mode = ${journal}`)
     const { update, db } = await build(t, { database })
     const replies = await Promise.all(Array.from({ length: 1000 }, async () => await update(body, key('k'))))
@@ -146,7 +147,7 @@ t.test('a thousand at the same time with one key: one is done, the others get it
 t.test('two servers on one file with one key: one is done', async (t) => {
   const file = `${t.testdir()}/contacts.db`
   const open = (): Database.Database => {
-    const database = new Database(file)
+    const database = openHandle(file)
     database.pragma('journal_mode = WAL')
     return database
   }

@@ -1,8 +1,8 @@
-import Database from 'better-sqlite3'
 import t, { sqlite } from '../engines.js'
 import type { ContactUpdatedEvent } from '../../src/index.js'
 import { allRows, as, build } from '../build.js'
 import { openFile } from '../files.js'
+import { openHandle } from '../handle.js'
 import { turns } from '../waiting.js'
 
 t.test('what it is told', async (t) => {
@@ -64,7 +64,7 @@ t.test('after COMMIT: another connection sees the change', async (t) => {
   const other = openFile(t, file)
   const seen: unknown[] = []
   const { update } = await build(t, {
-    database: new Database(file),
+    database: openHandle(file),
     onContactUpdated: ({ contact }) => { seen.push([contact.name, other.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get()]) }
   })
   // A clock that stands still: the turn does not end between them.

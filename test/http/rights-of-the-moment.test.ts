@@ -6,10 +6,10 @@ import { once } from 'node:events'
 import { request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import Database from 'better-sqlite3'
 import type { Test } from 'tap'
 import t, { engineOf, sqlite } from '../engines.js'
 import { allRows, as, build, fill, hold, path, type Setup } from '../build.js'
+import { openHandle } from '../handle.js'
 import { observe } from '../observed.js'
 import { backendThatWaits } from '../postgres.js'
 import * as refusals from '../refusals.js'
@@ -159,7 +159,7 @@ t.test('a stored answer: a caller without the permission does not get it, whatev
 for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...references })) {
   sqlite.test(`sqlite: ${name} by another connection while the update waits for the host: refused, nothing written`, async (t) => {
     const file = `${t.testdir()}/contacts.db`
-    const database = new Database(file)
+    const database = openHandle(file)
     database.pragma('journal_mode = WAL')
     const { fired: begun, fire } = signal()
     const { update, db, called, told } = await observe(t, {
@@ -173,7 +173,7 @@ for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...ref
     })
     const reply = update(body)
     await begun
-    const other = new Database(file)
+    const other = openHandle(file)
     other.exec(sql)
     other.close()
     await db.exec('COMMIT')

@@ -1,6 +1,6 @@
-import Database from 'better-sqlite3'
 import t, { sqlite } from '../engines.js'
 import { allRows, as, build, fill, type Setup } from '../build.js'
+import { openHandle } from '../handle.js'
 import { observe } from '../observed.js'
 import { internal } from '../refusals.js'
 
@@ -85,7 +85,7 @@ const within: Record<string, string> = {
 for (const [place, sql] of Object.entries(within)) {
   for (const [situation, thrown] of Object.entries(objects)) {
     sqlite.test(`sqlite: an SQL function in ${place} throws ${situation}: 500, nothing written`, async (t) => {
-      const database = new Database(':memory:')
+      const database = openHandle(':memory:')
       let isRefusing = false
       database.function('refuse', { deterministic: false }, (value) => {
         if (isRefusing) throw thrown

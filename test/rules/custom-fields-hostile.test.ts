@@ -1,6 +1,6 @@
-import Database from 'better-sqlite3'
 import t from '../engines.js'
 import { allRows, build, changes } from '../build.js'
+import { openHandle } from '../handle.js'
 import { observe } from '../observed.js'
 
 // docs/contract.md, section 6: names that JavaScript objects have anyway, and patterns that are meant to hang or are none.
@@ -119,7 +119,7 @@ t.test('more patterns than are kept compiled: each still says what it says', asy
 
 t.test('many slow patterns in one request: one budget for all of them, and each is logged with its id, after the answer', async (t) => {
   const file = `${t.testdir()}/contacts.db`
-  const database = new Database(file)
+  const database = openHandle(file)
   database.exec('CREATE TABLE log (line TEXT)')
   // A host that keeps its log in the same database, through the same handle.
   const insert = database.prepare('INSERT INTO log VALUES (?)')

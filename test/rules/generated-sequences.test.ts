@@ -1,4 +1,3 @@
-import Database from 'better-sqlite3'
 import fc from 'fast-check'
 import fastify from 'fastify'
 import assert from 'node:assert/strict'
@@ -7,6 +6,7 @@ import pg from 'pg'
 import omnichannelContacts from '../../src/index.js'
 import { allRows, as, fill, path } from '../build.js'
 import t, { engineOf } from '../engines.js'
+import { openHandle } from '../handle.js'
 import { openSchema } from '../postgres.js'
 import { DatabaseSync } from '../node-sqlite.js'
 import { sqliteDb } from '../sqlite.js'
@@ -106,7 +106,7 @@ t.test('generated sequences: the answers and the rows of the reference', async (
       }
       return { app, db: schema.db, close }
     }
-    const database = engineOf(t) === 'node-sqlite' ? new DatabaseSync(file) : new Database(file)
+    const database = engineOf(t) === 'node-sqlite' ? new DatabaseSync(file) : openHandle(file)
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF')
     const app = fastify()
     await app.register(omnichannelContacts, { database, idempotencyWindow: window })

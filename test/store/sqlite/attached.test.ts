@@ -1,10 +1,11 @@
 // Locks on attached files, and a host that leaves the WAL: SQLite never sleeps on a lock, so the event loop goes on.
 
-import Database from 'better-sqlite3'
+import type Database from 'better-sqlite3'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { allRows, type Setup } from '../../build.js'
+import { openHandle } from '../../handle.js'
 import { busy, observe } from '../../observed.js'
 import { turns } from '../../waiting.js'
 
@@ -27,9 +28,9 @@ const places: Record<string, Setup & { sql?: string }> = {
 
 async function start (t: Test, journal: string, { sql, ...setup }: Setup & { sql?: string }) {
   const folder = t.testdir()
-  const side = new Database(`${folder}/side.db`)
+  const side = openHandle(`${folder}/side.db`)
   side.exec('CREATE TABLE journal (name)')
-  const database = new Database(`${folder}/contacts.db`, { timeout })
+  const database = openHandle(`${folder}/contacts.db`, { timeout })
   database.pragma(`journal_mode = ${journal}`)
   const world = await observe(t, {
     ...setup, database,
@@ -88,13 +89,13 @@ for (const journal of ['WAL', 'DELETE']) {
 t.test('the host leaves the WAL after the registration: an update never sleeps', async (t) => {
   for (const lock of ['BEGIN IMMEDIATE', 'BEGIN EXCLUSIVE']) {
     const file = `${t.testdir()}/contacts.db`
-    const database = new Database(file, { timeout })
+    const database = openHandle(file, { timeout })
     database.pragma('journal_mode = WAL')
     const { update, told, leftovers } = await observe(t, { database, lockTimeout: 300 })
     t.equal((await update(body)).statusCode, 200)
     for (const mode of ['DELETE', 'TRUNCATE', 'PERSIST']) {
       t.equal(database.pragma(`journal_mode = ${mode}`, { simple: true }), mode.toLowerCase())
-      const other = new Database(file)
+      const other = openHandle(file)
       other.exec(lock)
       const delay = monitorEventLoopDelay({ resolution: 1 })
       delay.enable()
@@ -113,9 +114,9 @@ t.test('the host leaves the WAL after the registration: an update never sleeps',
 for (const count of [1, 3]) {
   t.test(`a reader without a WAL keeps ${count} updates away: beforeCommit is called once for each`, async (t) => {
     const file = `${t.testdir()}/contacts.db`
-    const database = new Database(file, { timeout })
+    const database = openHandle(file, { timeout })
     const { update, called, told, leftovers } = await observe(t, { database, lockTimeout: 20_000 })
-    const other = new Database(file)
+    const other = openHandle(file)
     const reading = other.prepare('SELECT id FROM omnichannel_contact').iterate()
     reading.next()
     const waiting = Array.from({ length: count }, async (_, index) => await update({ contactId: 'maria', name: `${index}` }))
@@ -129,8 +130,8 @@ for (const count of [1, 3]) {
 
   t.test(`a reader that comes and goes, without a WAL: beforeCommit is called once for each of ${count}`, async (t) => {
     const file = `${t.testdir()}/contacts.db`
-    const database = new Database(file, { timeout })
-    const other = new Database(file)
+    const database = openHandle(file, { timeout })
+    const other = openHandle(file)
     const { update, called, told } = await observe(t, {
       database, lockTimeout: 20_000,
       beforeCommit: () => {

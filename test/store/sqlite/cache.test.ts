@@ -1,11 +1,11 @@
 // Who may call, who is an agent and which custom fields there are is not asked again while nobody has written; whoever
 // writes, and however, counts at once.
 
-import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { lookInto } from '../../files.js'
 import { allRows, as, build, type Setup, type World } from '../../build.js'
+import { openHandle } from '../../handle.js'
 
 const message = 'You must be logged in to do this.'
 const unauthorized = [401, { success: false, error: message, status: 'error', message }]
@@ -22,7 +22,7 @@ interface Watched extends World {
 async function watched (t: Test, setup: Setup = {}): Promise<Watched> {
   const file = join(t.testdir(), 'contacts.db')
   const statements: string[] = []
-  const database = new Database(file, { verbose: (sql) => { statements.push(String(sql)) } })
+  const database = openHandle(file, { verbose: (sql) => { statements.push(String(sql)) } })
   database.pragma('journal_mode = WAL')
   const world = await build(t, { database, ...setup })
   return { ...world, file, asked: () => statements.splice(0).filter((sql) => steady.test(sql.replaceAll('`', '"'))) }
@@ -66,7 +66,7 @@ const situations: Record<string, [sql: string, answer: unknown]> = {
 const writers: Record<string, (world: Watched, sql: string) => void | Promise<void>> = {
   'by the host on the same handle': ({ database }, sql) => { database.exec(sql) },
   'by another connection': ({ file }, sql) => {
-    const other = new Database(file)
+    const other = openHandle(file)
     other.exec(sql)
     other.close()
   },

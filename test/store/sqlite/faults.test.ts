@@ -1,8 +1,9 @@
-import Database from 'better-sqlite3'
+import type Database from 'better-sqlite3'
 import fastify from 'fastify'
 import t from 'tap'
 import omnichannelContacts from '../../../src/index.js'
 import { allRows, as, build, fill, path, type World } from '../../build.js'
+import { openHandle } from '../../handle.js'
 import { sqliteDb } from '../../sqlite.js'
 
 const failed = { success: false, error: 'Internal server error' }
@@ -69,7 +70,7 @@ t.test('a fault is answered with 500, changes nothing, is logged, and is over wh
   for (const [name, { strike, cause, body = change }] of Object.entries(faults)) {
     for (const journal of ['WAL', 'DELETE']) {
       await t.test(`${name}, ${journal}`, async (t) => {
-        const database = new Database(`${t.testdir()}/contacts.db`)
+        const database = openHandle(`${t.testdir()}/contacts.db`)
         database.pragma(`journal_mode = ${journal}`)
         let events = 0
         const { update, db, lines } = await logged(t, { database, onContactUpdated: () => { events++ } })
@@ -111,9 +112,9 @@ t.test('a disk that is full for one: the others that came with it are saved', as
 
 t.test('a handle that only reads: serves what changes nothing, and refuses the rest', async (t) => {
   const file = `${t.testdir()}/contacts.db`
-  const first = await build(t, { database: new Database(file) })
+  const first = await build(t, { database: openHandle(file) })
   const before = await allRows(first.db)
-  const database = new Database(file, { readonly: true })
+  const database = openHandle(file, { readonly: true })
   const app = fastify()
   t.teardown(async () => { await app.close(); database.close() })
   await app.register(omnichannelContacts, { database })
@@ -130,7 +131,7 @@ t.test('a handle that is closed under us: 500, whether before the request or whi
   for (const journal of ['WAL', 'DELETE']) {
     for (const known of [{}, { authenticate: () => ({ id: 'ann' }), authorize: () => true }]) {
       const file = `${t.testdir()}/contacts.db`
-      const database = new Database(file)
+      const database = openHandle(file)
       database.pragma(`journal_mode = ${journal}`)
       const { update } = await build(t, { database, ...known })
       t.equal((await update({ contactId: 'maria' })).statusCode, 200)
@@ -141,7 +142,7 @@ t.test('a handle that is closed under us: 500, whether before the request or whi
       const replies = [...await Promise.all(waiting), await update(change)]
       for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, failed])
 
-      const again = new Database(file)
+      const again = openHandle(file)
       t.match((await allRows(sqliteDb(again))).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Maria', version: 1 }])
       again.close()
     }

@@ -1,13 +1,14 @@
-import Database from 'better-sqlite3'
+import type Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import { allRows, build, type Setup, type World } from '../../build.js'
+import { openHandle } from '../../handle.js'
 
 const failed = { success: false, error: 'Internal server error' }
 
 /** A world that keeps a list of what is executed on its handle and answered by its server, in order. */
 async function watched (t: Test, setup: Setup = {}): Promise<World & { events: string[] }> {
   const events: string[] = []
-  const database = new Database(':memory:', { verbose: (sql) => { events.push(String(sql)) } })
+  const database = openHandle(':memory:', { verbose: (sql) => { events.push(String(sql)) } })
   const host = (app: World['app']) => { app.addHook('onSend', async (_request, reply) => { events.push(`answer ${reply.statusCode}`) }) }
   const world = await build(t, { database, host, ...setup })
   database.exec(`

@@ -1,13 +1,13 @@
-import Database from 'better-sqlite3'
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { allRows, build } from '../../build.js'
+import { handleKind, openHandle } from '../../handle.js'
 import { nameOf, turns } from '../../waiting.js'
 
 /** Another process that holds a lock of the file; returns how to let go of it. */
 async function lock (t: Test, file: string, begin: string): Promise<() => Promise<void>> {
-  const child = fork('test/fixtures/lock.js', [file, begin], { execArgv: [], env: { PATH: process.env.PATH } })
+  const child = fork('test/fixtures/lock.js', [file, begin], { execArgv: [], env: { PATH: process.env.PATH, SQLITE_HANDLE: handleKind } })
   t.teardown(() => { child.kill() })
   await once(child, 'message')
   return async () => {
@@ -22,7 +22,7 @@ const locks: Array<[journal: string, begin: string]> = [
 for (const [journal, begin] of locks) {
   t.test(`another process, ${journal}, ${begin}`, async (t) => {
     const file = `${t.testdir()}/contacts.db`
-    const database = new Database(file, { timeout: 60_000 })
+    const database = openHandle(file, { timeout: 60_000 })
     database.pragma(`journal_mode = ${journal}`)
     const { update, db } = await build(t, { database, lockTimeout: 30_000 })
     await update({ contactId: 'maria', name: 'first' })
@@ -42,7 +42,7 @@ for (const [journal, begin] of locks) {
     })
 
     await t.test('longer than lockTimeout: 503, nothing changed', async (t) => {
-      const impatient = await build(t, { database: new Database(file, { timeout: 60_000 }), lockTimeout: 30 })
+      const impatient = await build(t, { database: openHandle(file, { timeout: 60_000 }), lockTimeout: 30 })
       const before = await allRows(db)
       const letGo = await lock(t, file, begin)
       const reply = await impatient.update({ contactId: 'maria', name: 'Marie' })

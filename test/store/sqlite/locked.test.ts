@@ -1,7 +1,7 @@
-import Database from 'better-sqlite3'
 import { Kysely, SqliteDialect, sql } from 'kysely'
 import t from 'tap'
 import { allRows, build } from '../../build.js'
+import { openHandle } from '../../handle.js'
 import { known, nameOf, turns } from '../../waiting.js'
 
 const busy = { success: false, error: 'error-database-busy' }
@@ -79,9 +79,9 @@ t.test('whoever came first is served first, though all found the handle in use',
 
 t.test('a reader that keeps COMMIT away, as one can without WAL: nobody is answered, and all is tried again', async (t) => {
   const file = `${t.testdir()}/contacts.db`
-  const other = new Database(file)
+  const other = openHandle(file)
   t.teardown(() => { other.close() })
-  const { update, database } = await build(t, { database: new Database(file, { timeout: 60_000 }) })
+  const { update, database } = await build(t, { database: openHandle(file, { timeout: 60_000 }) })
   const reading = other.prepare('SELECT id FROM omnichannel_contact').iterate()
   reading.next()
   let isAnswered = false

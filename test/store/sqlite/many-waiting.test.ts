@@ -1,8 +1,8 @@
 // However many wait, the event loop goes round between them, and they are served in the order of their arrival.
 
-import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import { build, type World } from '../../build.js'
+import { openHandle } from '../../handle.js'
 
 const crowd = 1000
 /** Two turns may fall between two looks: one of a timer, one of an immediate. */
@@ -56,7 +56,7 @@ for (const [name, setup] of Object.entries({
 })) {
   for (const journal of ['WAL', 'DELETE']) {
     t.test(`${name} (${journal}): let go in bounded turns, in order`, async (t) => {
-      const database = new Database(`${t.testdir()}/contacts.db`)
+      const database = openHandle(`${t.testdir()}/contacts.db`)
       database.pragma(`journal_mode = ${journal}`)
       const world = await build(t, { database, lockTimeout: 60_000, ...setup })
       await world.update({ contactId: 'maria' })

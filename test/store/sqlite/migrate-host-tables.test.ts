@@ -1,8 +1,9 @@
-import Database from 'better-sqlite3'
+import type Database from 'better-sqlite3'
 import fastify from 'fastify'
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { hashToken } from '../../../src/index.js'
+import { openHandle } from '../../handle.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')
 
@@ -35,18 +36,18 @@ function incomplete (missing: string): object {
 const tables = [...schemaSql.matchAll(/^CREATE TABLE IF NOT EXISTS (\w+)/gm)].map(([, table]) => table!)
 
 t.test('migrate: false names what is missing, and writes nothing', async (t) => {
-  const database = new Database(':memory:')
+  const database = openHandle(':memory:')
   t.strictSame(await rejection(t, database, false), incomplete(tables.join(', ')))
   t.strictSame(database.prepare('SELECT * FROM sqlite_schema').all(), [])
 
-  const partial = new Database(':memory:')
+  const partial = openHandle(':memory:')
   partial.exec(schemaSql)
   partial.exec('DROP TABLE omnichannel_room; ALTER TABLE omnichannel_user DROP COLUMN username')
   t.strictSame(await rejection(t, partial, false), incomplete('omnichannel_user.username, omnichannel_room'))
 })
 
 t.test('migrate: false is content with what schema.sql made', async (t) => {
-  const database = new Database(':memory:')
+  const database = openHandle(':memory:')
   database.exec(schemaSql)
   t.equal(await rejection(t, database, false), undefined)
   t.strictSame(database.prepare('SELECT * FROM omnichannel_role_permission').all(), [])
@@ -63,7 +64,7 @@ t.test('a table or view of the host that lacks a column is named, and nothing is
     'omnichannel_migration.id': 'CREATE TABLE omnichannel_migration (applied_at TEXT)'
   }
   for (const [missing, sql] of Object.entries(hosts)) {
-    const database = new Database(':memory:')
+    const database = openHandle(':memory:')
     database.exec(sql)
     t.strictSame(await rejection(t, database), incomplete(missing), missing)
     t.equal(database.prepare('SELECT count(*) FROM sqlite_schema WHERE sql IS NOT NULL').pluck().get(), 1, 'nothing was created')
@@ -98,7 +99,7 @@ const ownTables = `
   END;`
 
 t.test('generated columns, a virtual table and columns in capitals: as good as any', async (t) => {
-  const database = new Database(':memory:')
+  const database = openHandle(':memory:')
   database.exec(`
     CREATE TABLE omnichannel_user (
       id TEXT PRIMARY KEY, left_at TEXT, Username TEXT AS (lower(id)) VIRTUAL, NAME TEXT GENERATED ALWAYS AS (upper(id)) STORED,
@@ -129,7 +130,7 @@ const contactColumns = `'maria' AS id, 'Maria' AS name, NULL AS contact_manager,
   0 AS pre_registration, NULL AS last_chat_id, NULL AS last_chat_at, 1 AS enabled, 1 AS version, '' AS created_at, '' AS updated_at`
 
 t.test("a view in the contact's place: it must have the new column, and then stays as it is", async (t) => {
-  const database = new Database(':memory:')
+  const database = openHandle(':memory:')
   t.teardown(() => { database.close() })
   database.exec(`CREATE VIEW omnichannel_contact AS SELECT ${contactColumns}`)
   const before = database.prepare('SELECT * FROM sqlite_schema').all()
@@ -142,12 +143,12 @@ t.test("a view in the contact's place: it must have the new column, and then sta
 
 t.test("a table of the host's own in the contact's place gets the new column; a virtual one cannot", async (t) => {
   const table = (start: string): string => `${start} (${contactColumns.replace(/[^,]* AS /g, '')})`
-  const database = new Database(':memory:')
+  const database = openHandle(':memory:')
   database.exec(`${table('CREATE TABLE omnichannel_contact')}; INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')`)
   t.equal(await rejectionOf(database, true), undefined)
   t.match(database.prepare('SELECT id, name, update_id FROM omnichannel_contact').all(), [{ id: 'maria', name: 'Maria', update_id: null }])
   database.close()
-  const virtual = new Database(':memory:')
+  const virtual = openHandle(':memory:')
   virtual.exec(table('CREATE VIRTUAL TABLE omnichannel_contact USING fts5'))
   t.strictSame(await rejection(t, virtual), incomplete('omnichannel_contact.update_id'))
 })
@@ -158,7 +159,7 @@ t.test("views over the host's own tables: left as they are, and served from end 
 })
 
 async function serveOwnTables (t: Test, versions: string[]): Promise<void> {
-  const database = new Database(':memory:')
+  const database = openHandle(':memory:')
   database.exec(ownTables)
   for (const version of versions) database.exec(readFileSync(`src/store/migrations/sqlite/${version}.sql`, 'utf8'))
   const views = database.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'view' ORDER BY name")
@@ -203,7 +204,7 @@ t.test('a column that does not hold text where ours does is refused, and the mes
   }
   for (const [name, sql] of Object.entries(views)) {
     for (const migrate of [true, false]) {
-      const database = new Database(':memory:')
+      const database = openHandle(':memory:')
       database.exec('CREATE TABLE person (id INTEGER PRIMARY KEY, weight REAL, untyped)')
       database.exec(sql)
       if (!migrate) database.exec(schemaSql)
@@ -220,7 +221,7 @@ t.test('a column that does not hold text where ours does is refused, and the mes
 })
 
 t.test('large and odd integer ids behind CAST: each is only itself', async (t) => {
-  const database = new Database(':memory:')
+  const database = openHandle(':memory:')
   database.exec(`
     CREATE TABLE person (id INTEGER PRIMARY KEY, is_agent INTEGER);
     INSERT INTO person VALUES (9007199254740992, 1), (9007199254740993, 0), (8, 1);
@@ -246,7 +247,7 @@ t.test('large and odd integer ids behind CAST: each is only itself', async (t) =
 
 t.test('an attached file, or a temporary table, does not answer for what main lacks', async (t) => {
   const archive = `${t.testdir()}/archive.db`
-  const old = new Database(archive)
+  const old = openHandle(archive)
   old.exec(schemaSql)
   old.exec(`
     INSERT INTO omnichannel_migration (id) VALUES (1);
@@ -257,7 +258,7 @@ t.test('an attached file, or a temporary table, does not answer for what main la
     INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')`)
   old.close()
 
-  const database = new Database(':memory:')
+  const database = openHandle(':memory:')
   database.prepare('ATTACH ? AS archive').run(archive)
   t.strictSame(await rejectionOf(database, false), incomplete(tables.join(', ')))
 

@@ -1,4 +1,4 @@
-import Database from 'better-sqlite3'
+import type Database from 'better-sqlite3'
 import fastify from 'fastify'
 import { fork } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -8,6 +8,7 @@ import t, { type Test } from 'tap'
 import omnichannelContacts, { type OmnichannelContactsOptions } from '../../../src/index.js'
 import { generate } from '../../../scripts/generate-migrations.js'
 import { allRows, as, fill, path } from '../../build.js'
+import { openHandle } from '../../handle.js'
 import { sqliteDb } from '../../sqlite.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')
@@ -17,7 +18,7 @@ const answer = "INSERT INTO omnichannel_idempotency_key (user_id, key, fingerpri
 const granted = ['admin', 'livechat-agent', 'livechat-manager', 'livechat-monitor'].map((role) => ({ role, permission }))
 
 function open (t: Test, file = ':memory:', options: Database.Options = {}): Database.Database {
-  const database = new Database(file, options)
+  const database = openHandle(file, options)
   t.teardown(() => { database.close() })
   return database
 }
@@ -53,7 +54,7 @@ function openVersion (t: Test, version: number, file?: string, isRecorded = true
 }
 
 function grants (database: Database.Database): unknown[] {
-  return database.prepare('SELECT role, permission FROM omnichannel_role_permission ORDER BY 1, 2').all()
+  return database.prepare<[], object>('SELECT role, permission FROM omnichannel_role_permission ORDER BY 1, 2').all().map((row) => ({ ...row }))
 }
 
 t.test('a fresh database gets what schema.sql says, and the default roles', async (t) => {

@@ -1,14 +1,14 @@
-import Database from 'better-sqlite3'
 import t from 'tap'
 import * as queries from '../../../src/store/queries.js'
 import { as, build } from '../../build.js'
+import { openHandle } from '../../handle.js'
 
 /** Read whole, because all of their rows are wanted: an administrator's few definitions, and a list of the request. */
 const readWhole = /^SCAN (main\.omnichannel_custom_field|item VIRTUAL TABLE\b.*)$/
 
 t.test('every query finds its rows by a key or an index', async (t) => {
   const prepared = new Set<string>()
-  const database = new Database(':memory:')
+  const database = openHandle(':memory:')
   const prepare = database.prepare.bind(database)
   database.prepare = (sql: string) => {
     if (sql.includes('"omnichannel_')) prepared.add(sql)

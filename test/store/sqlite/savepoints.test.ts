@@ -1,11 +1,11 @@
 // Updates share a transaction without savepoints, until one fails after it has written, or the host's own code may refuse.
 
-import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
 import { allRows, as, build, type Setup, type World } from '../../build.js'
+import { openHandle } from '../../handle.js'
 
 const failed = { success: false, error: 'Internal server error' }
 
@@ -18,7 +18,7 @@ interface Watched extends World {
 
 async function watched (t: Test, setup: Setup = {}, file = ':memory:'): Promise<Watched> {
   const events: string[] = []
-  const database = new Database(file, { verbose: (sql) => { events.push(String(sql)) } })
+  const database = openHandle(file, { verbose: (sql) => { events.push(String(sql)) } })
   database.pragma('journal_mode = WAL')
   const world = await build(t, { database, ...setup })
   database.exec(`
@@ -129,12 +129,12 @@ t.test('with a WAL the busy timeout is left alone, and a commit of another conne
   const file = join(t.testdir(), 'contacts.db')
   let disturb = false
   const events: string[] = []
-  const database = new Database(file, {
+  const database = openHandle(file, {
     verbose: (sql) => {
       events.push(String(sql))
       if (!disturb || !String(sql).startsWith('DELETE FROM main.omnichannel_migration')) return
       disturb = false
-      const other = new Database(file)
+      const other = openHandle(file)
       other.exec("UPDATE omnichannel_contact SET name = 'Other', version = version + 1 WHERE id = 'maria'")
       other.close()
     }
