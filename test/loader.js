@@ -20,11 +20,12 @@ export async function load(url, context, nextLoad) {
   return blank(await nextLoad(url, context))
 }
 
+// Before Node.js 26 a loader may run in a thread, which has an environment of its own: this file sets it there too. A thread that
+// started with the variable would write a file.
+const inThread = parseInt(process.versions.node) < 26
+if (isMainThread && inThread) module.register(import.meta.url)
 process.env.NODE_V8_COVERAGE = 'set'
 if (isMainThread) {
-  // Before Node.js 26 a loader may run in a thread, which has an environment of its own: this file sets it there too.
-  const inThread = parseInt(process.versions.node) < 26
-  if (inThread) module.register(import.meta.url)
   await import('tsx')
   // The hook that comes last sees what the others have made.
   if (inThread) module.register(`${import.meta.url}?last`)
