@@ -27,8 +27,8 @@ const results = []
 for (const node of values.node ?? ['20', '22', '24', '26']) {
   for (const peers of values.peers ?? ['lowest', 'newest']) {
     for (const sqlite of values.sqlite ?? ['better-sqlite3', 'node:sqlite']) {
-      // Node.js 20 has no node:sqlite.
-      if (node !== '20' || sqlite !== 'node:sqlite') {
+      // Node.js 20 has no node:sqlite, and that of 22 cuts texts at U+0000.
+      if (sqlite !== 'node:sqlite' || !['20', '22'].includes(node)) {
         results.push([node, peers, sqlite, runRow(node, peers, sqlite) ? 'passed' : 'FAILED'])
       }
     }
