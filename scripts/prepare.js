@@ -1,13 +1,14 @@
-// npm runs this in a clone, after `npm ci` and `npm install`.
+// npm runs this in a clone, after each `npm ci` and `npm install`.
 
 import { execSync } from 'node:child_process'
 
 const run = (command) => execSync(command, { stdio: 'inherit' })
 
-// npm also runs it when it packs: the clone is prepared then.
-if (!['pack', 'publish'].includes(process.env.npm_command)) {
-  // The lock file follows today's Node.js. better-sqlite3 13 crashes on Node.js 20, and kysely 0.29 does not start there.
-  if (parseInt(process.versions.node) < 22) run('npm install --no-save --no-audit --no-fund better-sqlite3@12.11.1 kysely@0.28.19')
-  // Takes the plugins that package.json names. Otherwise the first run of tap would load TypeScript with ts-node.
-  run('tap build')
+// The lock file follows today's Node.js. better-sqlite3 13 crashes on Node.js 20, and kysely 0.29 does not start there.
+if (parseInt(process.versions.node) < 22) {
+  // With its scripts, this install would run this file again.
+  run('npm install --no-save --ignore-scripts --no-audit --no-fund better-sqlite3@12.11.1 kysely@0.28.19')
+  run('npm rebuild better-sqlite3')
 }
+// Takes the plugins that package.json names. Otherwise the first run of tap would load TypeScript with ts-node.
+run('tap build')
