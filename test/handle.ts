@@ -1,5 +1,5 @@
 // Opens SQLite for a test: with better-sqlite3, or with node:sqlite if SQLITE_HANDLE says so. Then the handle has the calls of
-// better-sqlite3, as it has for the commands.
+// better-sqlite3 that the tests use.
 
 import Database from 'better-sqlite3'
 import { loadNodeSqlite } from '../src/cli/node-sqlite.js'
@@ -11,42 +11,44 @@ export function openHandle (file: string, options: Database.Options = {}): Datab
   return handleKind === 'node:sqlite' ? openNodeSqlite(file, options) : new Database(file, options)
 }
 
-function openNodeSqlite (file: string, { verbose, ...options }: Database.Options): Database.Database {
+type Call = (...values: unknown[]) => unknown
+
+interface NodeSqlite extends Record<'close' | 'exec', Call> {
+  isOpen: boolean
+  prepare: (sql: string) => Record<'run' | 'get' | 'all' | 'setReadBigInts', Call>
+}
+
+/** Adds to the calls that the commands use: the option `verbose`, `defaultSafeIntegers`, and rows that have a prototype. */
+function openNodeSqlite (file: string, { verbose = () => undefined, ...options }: Database.Options): Database.Database {
   const open = loadNodeSqlite()
   if (open === undefined) throw new Error('This Node.js has no node:sqlite that reads whole texts')
-  const database = open(file, { timeout: 5000, ...options })
-  closeOnce(database as unknown as Closable)
-  if (verbose !== undefined) logStatements(database, verbose)
-  return database
-}
-
-interface Closable {
-  isOpen: boolean
-  close: () => void
-}
-
-/** node:sqlite fails when it is closed twice. */
-function closeOnce (database: Closable): void {
-  const close = database.close.bind(database)
-  database.close = () => { if (database.isOpen) close() }
-}
-
-/** Does what the option `verbose` of better-sqlite3 does. */
-function logStatements (database: Database.Database, verbose: (sql: string) => void): void {
-  const [prepare, exec] = [database.prepare.bind(database), database.exec.bind(database)]
-  database.exec = (sql) => {
-    verbose(sql)
-    return exec(sql)
-  }
-  database.prepare = ((sql: string) => {
-    const statement = prepare(sql)
-    for (const name of ['run', 'get', 'all'] as const) {
-      const call = statement[name].bind(statement) as (...values: unknown[]) => never
-      statement[name] = (...values: unknown[]) => {
+  const handle = open(file, { timeout: 5000, ...options })
+  const database = handle as unknown as NodeSqlite
+  const [prepare, exec, close] = [database.prepare.bind(database), database.exec.bind(database), database.close.bind(database)]
+  let readsBigInts = false
+  Object.assign(handle, {
+    // node:sqlite fails when it is closed twice.
+    close: () => { if (database.isOpen) close() },
+    defaultSafeIntegers: (enabled: boolean) => { readsBigInts = enabled },
+    exec: (sql: string) => {
+      verbose(sql)
+      exec(sql)
+    },
+    prepare: (sql: string) => {
+      const statement = prepare(sql)
+      statement.setReadBigInts(readsBigInts)
+      const logged = (call: Call): Call => (...values) => {
         verbose(sql)
-        return call(...values)
+        return call.apply(statement, values)
       }
+      const [run, get, all] = [logged(statement.run), logged(statement.get), logged(statement.all)]
+      const [getPlain, allPlain]: Call[] = [(...values) => plain(get(...values)), (...values) => (all(...values) as unknown[]).map(plain)]
+      return Object.assign(statement, { run, get: getPlain, all: allPlain })
     }
-    return statement
-  }) as typeof database.prepare
+  })
+  return handle
+}
+
+function plain (row: unknown): unknown {
+  return typeof row === 'object' && row !== null && Object.getPrototypeOf(row) === null ? { ...row } : row
 }

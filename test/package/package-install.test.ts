@@ -1,7 +1,7 @@
-import type Database from 'better-sqlite3'
 import { cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { skip } from '../node-sqlite.js'
 import { isAvailable } from '../postgres-server.js'
 import { openSchema } from '../postgres.js'
 import { install, ownName, run, versionOf } from './install.js'
@@ -53,6 +53,23 @@ app.ready().then(async () => {
 })
 `
 
+/** With types that the lowest Node.js lacks, so not in test/fixtures/consumer. */
+const nodeSqlite = `import fastify from 'fastify'
+import { DatabaseSync } from 'node:sqlite'
+import omnichannelContacts, { type OmnichannelContactsOptions } from 'fastify-omnichannel-contacts'
+
+const database = new DatabaseSync(':memory:')
+const options: OmnichannelContactsOptions = {
+  database,
+  beforeCommit: ({ contact }, connection: DatabaseSync) => { connection.prepare('INSERT INTO journal VALUES (?)').run(contact.name) }
+}
+const app = fastify()
+await app.register(omnichannelContacts, options)
+await app.register(omnichannelContacts, { database, prefix: '/x', beforeCommit: (_event, connection: DatabaseSync) => { connection.exec('SELECT 1') } })
+// @ts-expect-error: the class is not a handle
+void ((): unknown => app.register(omnichannelContacts, { database: DatabaseSync }))
+`
+
 // The sources are those of test/fixtures/consumer. To require() an ES module is known to TypeScript 5.8 and later under
 // `nodenext`, and to `preserve` always.
 const all = ['module.ts', 'import.cts', 'require.cts']
@@ -93,16 +110,6 @@ const strict = {
 const notFound = { success: false, error: 'error-contact-not-found' }
 
 t.setTimeout(300_000)
-
-/** Whether this Node.js has node:sqlite, and reads a text beyond U+0000 with it. */
-function readsWholeTexts (): boolean {
-  const sqlite = process.getBuiltinModule('node:sqlite') as { DatabaseSync: new (file: string) => Pick<Database.Database, 'prepare' | 'close'> } | undefined
-  if (sqlite === undefined) return false
-  const database = new sqlite.DatabaseSync(':memory:')
-  const { text } = database.prepare("SELECT 'a' || char(0) AS text").get() as { text: string }
-  database.close()
-  return text.length === 2
-}
 
 t.test('the tarball installed: it runs in a project of each kind, and its types are strict', async (t) => {
   const root = await install(t, {
@@ -154,11 +161,20 @@ t.test('the tarball installed: it runs in a project of each kind, and its types 
     })
   }
 
-  await t.test('README.md: the server with node:sqlite runs without better-sqlite3', { skip: !readsWholeTexts() && 'this Node.js has no good node:sqlite' }, async (t) => {
+  await t.test('strict TypeScript with node:sqlite: without better-sqlite3 and its types', async (t) => {
+    const builtin = join(root, 'builtin')
+    for (const name of ['better-sqlite3', '@types/better-sqlite3']) t.throws(() => versionOf(name, builtin))
+    writeFileSync(join(builtin, 'node-sqlite.ts'), nodeSqlite)
+    for (const compilerOptions of [{ module: 'nodenext' }, bundler]) {
+      writeFileSync(join(builtin, 'tsconfig.json'), JSON.stringify({ compilerOptions: { ...strict, ...compilerOptions }, files: ['node-sqlite.ts'] }))
+      t.equal(await run(process.execPath, [tsc], builtin), '')
+    }
+  })
+
+  await t.test('README.md: the server with node:sqlite runs without better-sqlite3', { skip }, async (t) => {
     const [, line] = /`(import \{ DatabaseSync as Database \} from 'node:sqlite')`/.exec(readme.text)!
     const server = readme.blocks.find(({ text }) => text.includes('app.listen'))!
     const blocks = [{ ...server, text: server.text.replace(/^.*\n/, `${line}\n`) }]
-    t.throws(() => versionOf('better-sqlite3', join(root, 'builtin')))
     await runPage(t, { ...readme, path: 'builtin', blocks }, { folder: join(root, 'builtin'), tsc })
   })
 

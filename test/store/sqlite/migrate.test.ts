@@ -54,7 +54,7 @@ function openVersion (t: Test, version: number, file?: string, isRecorded = true
 }
 
 function grants (database: Database.Database): unknown[] {
-  return database.prepare<[], object>('SELECT role, permission FROM omnichannel_role_permission ORDER BY 1, 2').all().map((row) => ({ ...row }))
+  return database.prepare('SELECT role, permission FROM omnichannel_role_permission ORDER BY 1, 2').all()
 }
 
 t.test('a fresh database gets what schema.sql says, and the default roles', async (t) => {
