@@ -2,13 +2,12 @@
 
 import { execSync } from 'node:child_process'
 
-const run = (command) => execSync(command, { stdio: 'inherit' })
+const run = (command) => execSync(command, { stdio: 'inherit', env: { ...process.env, IS_PREPARING: '1' } })
 
-// The lock file follows today's Node.js. better-sqlite3 13 crashes on Node.js 20, and kysely 0.29 does not start there.
-if (parseInt(process.versions.node) < 22) {
-  // With its scripts, this install would run this file again.
-  run('npm install --no-save --ignore-scripts --no-audit --no-fund better-sqlite3@12.11.1 kysely@0.28.19')
-  run('npm rebuild better-sqlite3')
+// The install below runs this file again.
+if (process.env.IS_PREPARING === undefined) {
+  // The lock file follows today's Node.js. better-sqlite3 13 crashes on Node.js 20, and kysely 0.29 does not start there.
+  if (parseInt(process.versions.node) < 22) run('npm install --no-save --no-audit --no-fund better-sqlite3@12.11.1 kysely@0.28.19')
+  // Takes the plugins that package.json names. Otherwise the first run of tap would load TypeScript with ts-node.
+  run('tap build')
 }
-// Takes the plugins that package.json names. Otherwise the first run of tap would load TypeScript with ts-node.
-run('tap build')

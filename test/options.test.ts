@@ -132,7 +132,8 @@ t.test('a handle is asked once, also through a Proxy of it, and while the host i
     }
   })
   t.equal(await rejection(t, { database: proxy, migrate: false }), undefined)
-  t.equal(prepared.filter((sql) => sql === 'SELECT 1').length, 1)
+  const probes = prepared.filter((sql) => /^SELECT (1$|'a')/.test(String(sql)))
+  t.equal(probes.length, 1)
 
   const iterating = openFile(t, ':memory:')
   const rows = iterating.prepare('SELECT 1').iterate()
