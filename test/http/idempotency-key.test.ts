@@ -1,7 +1,7 @@
 // One update, once, however often its request is repeated (docs/contract.md, section 10).
 
 import type Database from 'better-sqlite3'
-import t, { sqlite } from '../engines.js'
+import t from '../engines.js'
 import { allRows, as, build } from '../build.js'
 import { openHandle } from '../handle.js'
 import { invalid } from '../refusals.js'
