@@ -1,6 +1,5 @@
 // The log: each 500 and 503 has one line with its cause and its code, and a 503 says what was in the way.
 
-import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import type { Pool, PoolClient } from 'pg'
 import type { Test } from 'tap'
@@ -8,6 +7,7 @@ import { DatabaseBusyError, type Obstacle } from '../../src/index.js'
 import { hold, type Setup, type World } from '../build.js'
 import t, { engineOf, postgres, sqlite } from '../engines.js'
 import { openFile } from '../files.js'
+import { openHandle } from '../handle.js'
 import { openProxy, type Fault, type Injection } from '../store/explorer/proxy.js'
 import { observe } from '../observed.js'
 import { known } from '../waiting.js'
@@ -47,7 +47,7 @@ sqlite.test('SQLite is busy: one line says with what', async (t) => {
 
   const file = join(t.testdir(), 'contacts.db')
   const other = openFile(t, file)
-  const locked = await linesOf(t, { database: new Database(file) }, () => { other.exec('BEGIN IMMEDIATE') })
+  const locked = await linesOf(t, { database: openHandle(file) }, () => { other.exec('BEGIN IMMEDIATE') })
   checkBusy(t, locked, 'other-connection', /database is locked/)
 
   let rows!: IterableIterator<unknown>
