@@ -53,12 +53,16 @@ const value = fc.oneof(
 const key = fc.oneof(fc.string({ unit: 'grapheme', maxLength: 5 }), fc.constantFrom('__proto__', 'constructor', 'a\\u0062', '"', '\\', 'plan'))
 const object = fc.array(fc.tuple(key, value, fc.constantFrom('', ' ', '\n\t')), { maxLength: 5 })
 
+// After the key \ in the same place, JSON.parse of Node.js 24.21 reads the key " as \.
+JSON.parse('{"plan":1,"\\\\":1}')
+const misreadsQuote = '\\' in (JSON.parse('{"plan":1,"\\"":1}') as object)
+
 t.test('generated ones, beside a long text: answered as JavaScript would write them', async (t) => {
   const { update, db } = await build(t)
   await fc.assert(fc.asyncProperty(object, async (list) => {
     const text = `{${[...list.map(([name, value, blank]) => `${blank}${JSON.stringify(name)}${blank}:${blank}${value}${blank}`), pad].join(',')}}`
     // PostgreSQL's json takes no lone surrogate to be none, and cannot hold U+0000.
-    if (text.includes('\\u0000')) return
+    if (text.includes('\\u0000') || (misreadsQuote && text.includes('"\\""'))) return
     await db.exec("UPDATE omnichannel_contact SET custom_fields = $1 WHERE id = 'maria'", text)
     const reply = await update({ contactId: 'maria', phones: ['1'] })
     const stored = JSON.parse(text) as Record<string, unknown>
