@@ -71,8 +71,8 @@ async function openToPrint (file: string, io: Io): Promise<Database.Database> {
 
 async function onFile (name: string, handle: Database.Database, run: (target: Target) => Promise<void>): Promise<void> {
   try {
-    const [sqlite, { pendingScript, schemaVersion }] = await Promise.all([import('../store/sqlite/store.js'), import('../store/sqlite/migrations.js')])
-    const connection = sqlite.connect(handle)
+    const [{ connect }, { pendingScript, schemaVersion }] = await Promise.all([import('../store/sqlite/node-sqlite.js'), import('../store/sqlite/migrations.js')])
+    const connection = connect(handle)
     await run({
       name, handle, version: () => schemaVersion(connection), pendingScript: () => pendingScript(connection), begin: 'BEGIN IMMEDIATE;'
     })

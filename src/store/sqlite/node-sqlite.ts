@@ -1,14 +1,20 @@
 // The adapter for a DatabaseSync of node:sqlite.
 
+import { connectBetterSqlite3 } from './better-sqlite3.js'
 import type { Connection } from './connection.js'
-import { ITERATOR_IS_OPEN, type NodeSqliteDatabase, type NodeSqliteStatement } from './handle.js'
+import { ITERATOR_IS_OPEN, type NodeSqliteDatabase, type NodeSqliteStatement, type SqliteHandle } from './handle.js'
 
 // https://sqlite.org/rescode.html
 const SQLITE_BUSY = 5
 const SQLITE_LOCKED = 6
 const SQLITE_FULL = 13
 
-export function connectNodeSqlite (database: NodeSqliteDatabase): Connection {
+/** Takes a handle of either library. It is here because coverage counts this file only on a Node.js that has both. */
+export function connect (database: SqliteHandle): Connection {
+  return 'isOpen' in database ? connectNodeSqlite(database) : connectBetterSqlite3(database)
+}
+
+function connectNodeSqlite (database: NodeSqliteDatabase): Connection {
   const prepared = new Map<string, NodeSqliteStatement>()
   let iteratorsIgnored = false
 

@@ -4,20 +4,15 @@ import { sqliteSql } from '../engine-sql.js'
 import { DROPPED_WRITE, type Query, type QueryDefinition } from '../operation.js'
 import type { Reply, Store } from '../store.js'
 import type { Tables } from '../tables.js'
-import { connectBetterSqlite3 } from './better-sqlite3.js'
 import { createCache, type Cache } from './cache.js'
 import { isWal, type Connection } from './connection.js'
 import { createGroupCommit, type UpdateWork } from './group-commit.js'
 import type { SqliteHandle } from './handle.js'
 import { bringUpToDate, checkSchema } from './migrations.js'
-import { connectNodeSqlite } from './node-sqlite.js'
+import { connect } from './node-sqlite.js'
 import { createQueue, maxBatchMs, type Job } from './queue.js'
 
 const stores = new WeakMap<SqliteHandle, Store>()
-
-export function connect (database: SqliteHandle): Connection {
-  return 'isOpen' in database ? connectNodeSqlite(database) : connectBetterSqlite3(database)
-}
 
 /** One queue and one set of prepared statements for each handle, however often the plugin is registered on it. */
 export function sqliteStore (database: SqliteHandle): Store {
