@@ -3,6 +3,7 @@
 import Database from 'better-sqlite3'
 import type { Command, Option } from 'commander'
 import fastify from 'fastify'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -109,6 +110,23 @@ t.test('log lines: those of the plugin are all shown, and each is in the source'
     t.ok(shown.some(([each, start]) => each === level && message.startsWith(start)), `${level}: ${message}`)
   }
   for (const [, start] of shown) t.match(textOf(sources), start)
+})
+
+t.test('monitoring: the fields of a message, and the metrics', async (t) => {
+  const namesOf = (heading: string, title: string) => doc('monitoring').tableOf(heading, title).map((row) => codesOf(row[title]!)[0]!)
+  const channel = 'tracing:fastify-omnichannel-contacts:update:asyncEnd'
+  const messages: object[] = []
+  const keep = (message: unknown): void => { messages.push(message as object) }
+  subscribe(channel, keep)
+  t.teardown(() => unsubscribe(channel, keep))
+  const { update } = await build(t)
+  await update({ contactId: 'maria', name: 'A' })
+  t.strictSame(namesOf('Diagnostics channels', 'field').sort(), Object.keys(messages[0]!).sort())
+
+  const source = readFileSync('src/cli/serve/metrics.ts', 'utf8')
+  const metrics = new Set(Array.from(source.matchAll(/'(omnichannel_\w+)'/g), ([, name]) => name!))
+  t.ok(metrics.size > 5)
+  t.strictSame(namesOf('Metrics of `serve`', 'metric').filter((name) => name.startsWith('omnichannel_')).sort(), [...metrics].sort())
 })
 
 t.test('the body: its keys and types, and what each makes of null, "" and []', async (t) => {
