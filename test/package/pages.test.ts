@@ -15,7 +15,7 @@ const { name, scripts, engines, peerDependencies, peerDependenciesMeta } = JSON.
   peerDependenciesMeta: object
 }
 
-const others = ['CHANGELOG.md', 'SECURITY.md', 'examples/README.md', 'examples/single-binary/README.md', 'bench/README.md'].map(readPage)
+const others = ['CHANGELOG.md', '.github/SECURITY.md', 'examples/README.md', 'examples/single-binary/README.md', 'bench/README.md'].map(readPage)
 const packed = new Set((JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--ignore-scripts', '--json'], { encoding: 'utf8' })) as
   [{ files: Array<{ path: string }> }])[0].files.map(({ path }) => path))
 
