@@ -25,7 +25,8 @@ const executable = process.argv[2] ?? join(here, '..', 'dist', `fastify-omnichan
 const scratch = mkdtempSync(join(tmpdir(), 'build-binary-'))
 try {
   const main = join(scratch, 'main.cjs')
-  const external = hasNodeSqlite() ? ['better-sqlite3'] : []
+  const needsAddon = !hasNodeSqlite()
+  const external = needsAddon ? [] : ['better-sqlite3']
   const metafile = await bundle({ entryPoints: [join(here, '../src/cli/main.ts')], outfile: main, format: 'cjs', external })
   const worker = join(scratch, 'checkpoint-worker.cjs')
   await bundle({ entryPoints: [join(here, '../src/cli/serve/checkpoint-worker.ts')], outfile: worker, format: 'cjs', external: ['better-sqlite3'] })
@@ -39,7 +40,7 @@ try {
     useCodeCache: true,
     assets: {
       'checkpoint-worker.cjs': worker,
-      ...!hasNodeSqlite() && { 'better_sqlite3.node': findAddon() },
+      ...needsAddon && { 'better_sqlite3.node': findAddon() },
       ...Object.fromEntries(packDocumentation(pages).map((name) => [`documentation/${name}`, join(pages, name)]))
     }
   }))

@@ -5,9 +5,10 @@ import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { hasNodeSqlite } from '../scripts/has-node-sqlite.js'
 
-const startsPrograms = /^(binary|crash|examples|package|package-cli|package-install|readme)\.test\.ts$/
+const startsPrograms = /^(binary|crash|examples|package|package-cli|package-install)\.test\.ts$/
 // The adapters of node:sqlite run only where it reads whole texts, so only there they count.
+const countsNodeSqlite = hasNodeSqlite()
 const sources = readdirSync('src', { recursive: true })
-  .filter((file) => file.endsWith('.ts') && (hasNodeSqlite() || basename(file) !== 'node-sqlite.ts')).map((file) => join('src', file))
+  .filter((file) => file.endsWith('.ts') && (countsNodeSqlite || basename(file) !== 'node-sqlite.ts')).map((file) => join('src', file))
 
 export default (testFile) => startsPrograms.test(basename(testFile)) ? null : sources

@@ -1,6 +1,7 @@
 // node:sqlite for tests. This Node.js may lack it, and @types/node of the lowest Node.js does.
 
-import { isOpenDatabase, type NodeSqliteDatabase, type NodeSqliteStatement } from '../src/store/sqlite/handle.js'
+import { loadNodeSqlite } from '../src/cli/node-sqlite.js'
+import type { NodeSqliteDatabase, NodeSqliteStatement } from '../src/store/sqlite/handle.js'
 
 export interface Handle extends NodeSqliteDatabase {
   prepare (sql: string): NodeSqliteStatement & {
@@ -15,12 +16,4 @@ const sqlite = process.getBuiltinModule('node:sqlite') as { DatabaseSync: new (f
 export const DatabaseSync = sqlite?.DatabaseSync as new (file: string, options?: object) => Handle
 
 /** Why tests of node:sqlite cannot run. False if they can. */
-export const skip = isGood() ? false : 'this Node.js has no node:sqlite that reads whole texts'
-
-function isGood (): boolean {
-  if (sqlite === undefined) return false
-  const database = new DatabaseSync(':memory:')
-  const isGood = isOpenDatabase(database)
-  database.close()
-  return isGood
-}
+export const skip = loadNodeSqlite() !== undefined ? false : 'this Node.js has no node:sqlite that reads whole texts'

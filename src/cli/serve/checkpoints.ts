@@ -13,7 +13,6 @@ export interface LogDatabase {
   prepare: (sql: string) => { get: () => unknown }
 }
 
-/** Moves the log of a database while its other connections write. */
 export interface CheckpointSettings {
   /** Pages of a log at which SQLite makes a checkpoint itself. */
   autocheckpoint: number
@@ -27,7 +26,7 @@ export interface WorkerSettings {
   autocheckpoint: number
 }
 
-/** Returns the function that ends it. */
+/** Moves the log of a database, again and again, while other connections write. Returns the function that ends it. */
 export function checkpointRepeatedly (database: LogDatabase, { autocheckpoint, onError }: CheckpointSettings): () => void {
   // Waiting for a reader would keep writers out.
   database.prepare('PRAGMA busy_timeout = 0').get()

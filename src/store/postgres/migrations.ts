@@ -67,7 +67,7 @@ async function find (client: Queryable): Promise<Found> {
   return { version: row?.[0] as number, kinds }
 }
 
-/** Rows as arrays, whatever the host does to its own. */
+/** Rows as arrays. The host's own row parsers are not used. */
 async function readRows (client: Queryable, text: string, list?: string[]): Promise<unknown[][]> {
   return (await client.query(statement(text)(list === undefined ? [] : [toParameter(list)]))).rows as unknown[][]
 }

@@ -1,4 +1,4 @@
-// Brings a host's database up to date. Only `main` counts, whatever else is attached.
+// Brings a host's database up to date. It looks only at `main`, not at temporary tables or attached files.
 
 import { sqlite as schema } from '../migrations/generated.js'
 import { check, toScript, type Found } from '../required-tables.js'
