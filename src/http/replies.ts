@@ -1,7 +1,7 @@
-// All answers of the route (docs/contract.md, sections 3, 4 and 7). They are sent as text, so that the host's serializers and
-// preSerialization hooks leave them alone.
+// All answers of the route (docs/contract.md, sections 3, 4 and 7). The host's preSerialization hooks get a copy, for example to
+// validate it. What is sent is a text that is finished before, so that no hook or serializer of the host changes it.
 
-import { STATUS_CODES } from 'node:http'
+import { STATUS_CODES, type OutgoingHttpHeaders } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import * as errors from '../errors.js'
 import type { ErrorReply } from '../rules/wire-schemas.js'
@@ -18,9 +18,22 @@ const unreadable: Record<string, string> = {
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'The request body does not have the length that Content-Length names'
 }
 
-export function send (reply: FastifyReply, status: number, text: string): void {
+interface Answer {
+  status: number
+  text: string
+}
+
+/** Answers that the host's preSerialization hooks have, and may throw at. */
+const inPreSerialization = new WeakMap<FastifyReply, Answer>()
+
+/** @param copy what the host's preSerialization hooks get */
+function send (reply: FastifyReply, answer: Answer, copy: object): void {
+  inPreSerialization.set(reply, answer)
   // If a reply has a serializer, Fastify adds no charset to the content type.
-  sendUnguarded(reply.headers(headers).serializer(String), status, text)
+  sendUnguarded(reply.headers(headers).serializer(() => {
+    inPreSerialization.delete(reply)
+    return answer.text
+  }), answer.status, copy)
 }
 
 /** The body of a 200. */
@@ -35,24 +48,40 @@ export function sendResult (reply: FastifyReply, { answer, version, replayed }: 
   succeeded.add(reply)
   void reply.header('etag', `"${version}"`)
   if (replayed) void reply.header('idempotency-replayed', 'true')
-  send(reply, 200, answer)
+  send(reply, { status: 200, text: answer }, {
+    // Parsed only for a hook that reads it.
+    get contact (): unknown { return (JSON.parse(answer) as { contact: unknown }).contact },
+    success: true
+  })
 }
 
 /** Answers an error of the plugin, of Fastify, or of a host's hook. */
 export function sendError (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): void {
+  const answer = inPreSerialization.get(reply)
+  if (answer !== undefined) {
+    logFailedHook(error, request, 'a preSerialization')
+    return sendUnguarded(reply.headers(headers), answer.status, answer.text)
+  }
   // If a hook fails after the update, its status would be wrong: the update was made.
   const { status, body } = toRefusal(succeeded.has(reply) ? new UnforeseenError(error) : error, request, reply)
   void reply.removeHeader('etag').removeHeader('idempotency-replayed')
   if (status === 503 && !reply.hasHeader('retry-after')) void reply.header('retry-after', '1')
   if (error instanceof errors.ContactVersionMismatchError) void reply.header('etag', `"${error.version}"`)
-  send(reply, status, JSON.stringify(body))
+  send(reply, { status, text: JSON.stringify(body) }, { ...body })
 }
 
-/** Answers 500 without the host's hooks. Fastify calls it if a hook has failed while `sendError` was sending, and would fail again. */
-export function sendWithoutHooks (error: unknown, request: FastifyRequest, { raw }: FastifyReply): void {
-  request.log.error({ err: error, code: codeOf(error) }, 'an onSend hook failed')
+/** Answers without the host's hooks. Fastify calls it if a hook has failed while `sendError` was sending, and would fail again. */
+export function sendWithoutHooks (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const { raw } = reply
+  const refusal = inPreSerialization.get(reply)
+  logFailedHook(error, request, refusal === undefined ? 'an onSend' : 'a preSerialization')
   if (raw.headersSent) raw.destroy()
-  else raw.writeHead(500, headers).end(JSON.stringify(internalServerError))
+  else if (refusal === undefined) raw.writeHead(500, headers).end(JSON.stringify(internalServerError))
+  else raw.writeHead(refusal.status, { ...reply.getHeaders() as OutgoingHttpHeaders, ...headers }).end(refusal.text)
+}
+
+function logFailedHook (error: unknown, { log }: FastifyRequest, hook: string): void {
+  log.error({ err: error, code: codeOf(error) }, `${hook} hook failed`)
 }
 
 const ownErrors = Object.values(errors)

@@ -40,11 +40,11 @@ export function guardReply (request: FastifyRequest, reply: FastifyReply): Reply
 }
 
 /** Sends with the original methods of a reply. */
-export function sendUnguarded (reply: FastifyReply, status: number, text: string): void {
+export function sendUnguarded (reply: FastifyReply, status: number, payload: unknown): void {
   const { code, send } = Object.getPrototypeOf(reply) as ReplyMethods
   Reflect.deleteProperty(reply, 'sent')
   code.call(reply, status)
-  send.call(reply, text)
+  send.call(reply, payload)
 }
 
 function isTimedOut (request: FastifyRequest): boolean {

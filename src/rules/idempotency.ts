@@ -57,10 +57,10 @@ export function readResponse ({ userId, key, fingerprint, windowMs }: Idempotenc
 
 /** Stores a response, and deletes a few expired ones. */
 export function storeResponse (
-  { userId, key, fingerprint, windowMs }: IdempotencyKey, contactId: string, { version, answer }: StoredResponse, anyExpired: boolean
+  { userId, key, fingerprint, windowMs }: IdempotencyKey, contactId: string, answer: string, anyExpired: boolean
 ): Query[] {
   const since = startOf(windowMs)
-  const put = queries.putResponse({ userId, key, fingerprint, contactId, version, text: answer, now: new Date().toISOString(), since }, 1)
+  const put = queries.putResponse({ userId, key, fingerprint, contactId, text: answer, now: new Date().toISOString(), since }, 1)
   return anyExpired ? [put, queries.deleteExpiredResponses({ since })] : [put]
 }
 

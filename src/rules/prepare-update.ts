@@ -77,10 +77,10 @@ function decideWrites (
   const result: UpdateResult = { version: (updated ?? previous).row.version, answer, replayed: false }
 
   const writes: Array<Query | HostCallback> = updated === undefined ? [] : writesOf(previous, updated, updateId)
-  if (idempotencyKey !== undefined) writes.push(...storeResponse(idempotencyKey, previous.row.id, result, anyExpired))
+  if (idempotencyKey !== undefined) writes.push(...storeResponse(idempotencyKey, previous.row.id, answer, anyExpired))
   if (updated !== undefined) {
     result.change = { updateId, updated, previous }
-    writes.push(queries.checkLastUpdate({ contactId: previous.row.id, updateId }))
+    writes.push(queries.checkLastUpdate({ contactId: previous.row.id, updateId }, (version) => { result.version = version }))
     // Last, because the host may end the transaction. Then the response is stored together with the update, or not at all.
     if (beforeCommit !== undefined) writes.push(beforeCommit(result.change))
   }
@@ -101,7 +101,7 @@ function readOutcome (
     queries: [queries.findLastUpdate({ contactId: previous.row.id }), ...lookup.queries],
     decide: ([row, ...rows]) => {
       const stored = row as { update_id: string | null, version: number } | undefined
-      if (stored?.update_id === updateId) return { committed: result }
+      if (stored?.update_id === updateId) return { committed: { ...result, version: stored.version } }
       const { response } = lookup.decide(rows)
       if (response !== undefined) {
         // If another update has our version, our update was rolled back, and another node has stored an equal response.

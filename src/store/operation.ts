@@ -19,6 +19,8 @@ export interface Query<Rows = unknown> {
   readonly values: object
   /** How many rows it must change. Any other number fails the update. */
   readonly mustChange?: number
+  /** Called with the number of a check. */
+  readonly receive?: (value: number) => void
   /** Never set. It carries the type of what the query returns. */
   readonly rows?: Rows
 }
@@ -75,10 +77,15 @@ export function write<Values extends object> (define: Define<Values, unknown>): 
   return (values, mustChange) => mustChange === undefined ? { definition, values } : { definition, values, mustChange }
 }
 
-/** A query for one boolean, which must be true. Otherwise the update fails. */
-export function check<Values extends object> (define: Define<Values, unknown>): (values: Values) => Query<undefined> {
+/**
+ * A query for one `value`, a number. NULL fails the update. It is only run where a trigger or rule of the host may have changed what was
+ * written.
+ */
+export function check<Values extends object> (
+  define: Define<Values, { value: number | null }>
+): (values: Values, receive?: (value: number) => void) => Query<number> {
   const definition: QueryDefinition = { kind: 'check', define }
-  return (values) => ({ definition, values })
+  return (values, receive) => receive === undefined ? { definition, values } : { definition, values, receive }
 }
 
 type RowsOf<Queries extends readonly unknown[]> = { [Index in keyof Queries]: Queries[Index] extends Query<infer Rows> ? Rows : never }
@@ -107,5 +114,5 @@ export function all<const Results extends readonly unknown[]> (...reads: { [Inde
   }
 }
 
-/** The error of a write that has not changed `mustChange` rows, and of a check that is false. */
+/** The error of a write that has not changed `mustChange` rows, and of a check that finds NULL. */
 export const DROPPED_WRITE = 'A trigger or rule has changed what was written'

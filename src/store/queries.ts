@@ -116,11 +116,11 @@ function writeContactRow (jsonColumns: (change: ContactChange) => { custom_field
       .where('id', '=', change.contactId))
 }
 
-/** Whether the contact's row has our update. A trigger or rule of the host may have dropped or reverted it. */
+/** The version of a contact that has our update. A trigger or rule of the host may have set another, or reverted the update. */
 export const checkLastUpdate = check((db, { contactId, updateId }: { contactId: string, updateId: string }) =>
-  db.selectNoFrom((select) => select.exists(
-    db.selectFrom('omnichannel_contact').select('id').where('id', '=', contactId).where('update_id', '=', updateId)
-  ).as('is_true')))
+  db.selectNoFrom(
+    db.selectFrom('omnichannel_contact').select('version').where('id', '=', contactId).where('update_id', '=', updateId).as('value')
+  ))
 
 /** E-mail addresses and phone numbers are lists of a contact, in tables that differ by their names and the name of one column. */
 function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omnichannel_contact_phone', 'phone_number']) {
@@ -162,9 +162,10 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
         .where('position', '>=', position)),
 
     checkNoneFrom: check((db, { contactId, position }: { contactId: string, position: number }) =>
-      db.selectNoFrom((select) => select.not(select.exists(
+      db.selectNoFrom((select) => select
+        .case().when(select.not(select.exists(
         db.selectFrom(table).select('position').where('contact_id', '=', contactId).where('position', '>=', position)
-      )).as('is_true')))
+      ))).then(sql<number>`1`).end().as('value')))
   }
 }
 
@@ -219,7 +220,6 @@ export interface ResponseToStore {
   key: string
   fingerprint: string
   contactId: string
-  version: number
   text: string
   now: string
   since: string
@@ -233,7 +233,10 @@ export const putResponse = write((db, response: ResponseToStore) =>
       key: response.key,
       fingerprint: response.fingerprint,
       contact_id: response.contactId,
-      version: response.version,
+      // Not the version that we wrote: a trigger of the host may have set another.
+      version: db.selectFrom('omnichannel_contact')
+        .select((row) => row.fn.coalesce(row.fn.max('version'), sql<number>`0`).as('version'))
+        .where('id', '=', response.contactId),
       answer: response.text,
       created_at: response.now
     })

@@ -115,6 +115,18 @@ async function keepAlive (t: Test, { app }: World) {
 
 const others: Record<string, (app: FastifyInstance) => void> = {
   'a preSerialization': (app) => { app.addHook('preSerialization', async () => { throw thrown() }) },
+  'a preSerialization, later': (app) => {
+    app.addHook('preSerialization', async () => {
+      await new Promise(setImmediate)
+      throw thrown()
+    })
+  },
+  'a preSerialization that changes the answer': (app) => {
+    app.addHook('preSerialization', async (_request, _reply, payload) => {
+      Object.assign(payload as object, { success: 'bent' })
+      return { bent: true }
+    })
+  },
   'an onError': (app) => { app.addHook('onError', async () => { throw thrown() }) },
   'an onResponse': (app) => { app.addHook('onResponse', async () => { throw thrown() }) },
   'an error handler': (app) => { app.setErrorHandler(() => { throw thrown() }) },

@@ -61,7 +61,7 @@ export function command (text: string): PostgresQuery {
 function create (definition: QueryDefinition): Prepared {
   const { sql, toRow, bind } = compile(db, postgresSql, toParameter as (value: unknown) => unknown, definition)
   const { kind } = definition
-  const query = statement(kind === 'check' ? failUnlessTrue(sql) : sql)
+  const query = statement(kind === 'check' ? failIfNull(sql) : sql)
   const counted = kind === 'write' ? statement(failUnlessChanged(sql)) : query
   return {
     toQuery: ({ values, mustChange }) => mustChange === undefined ? query(bind(values)) : counted([...bind(values), String(mustChange)]),
@@ -69,6 +69,7 @@ function create (definition: QueryDefinition): Prepared {
       switch (kind) {
         case 'many': return rows.map(toRow)
         case 'list': return (rows as unknown[][]).map(([cell]) => cell)
+        case 'check': return (rows as [[number]])[0][0]
         case 'one': return rows.length > 0 ? toRow(rows[0]) : undefined
       }
     }
@@ -77,8 +78,8 @@ function create (definition: QueryDefinition): Prepared {
 
 // COMMIT is sent together with the writes, so the server itself must fail the transaction. To do so, it casts a text to a number.
 
-function failUnlessTrue (sql: string): string {
-  return `select case when is_true then 0 else ('${DROPPED_WRITE}: ' || is_true)::int end from (${sql}) as checked`
+function failIfNull (sql: string): string {
+  return `select case when value is null then ('${DROPPED_WRITE}' || coalesce(value, 0))::int else value end from (${sql}) as checked`
 }
 
 /** Only for INSERT with ON CONFLICT. PostgreSQL refuses a WITH around other writes if the host has rules for them. */

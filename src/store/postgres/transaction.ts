@@ -47,11 +47,12 @@ export async function transact<Result> (
 async function writeAndCommit (
   client: PostgresClient, writes: ReadonlyArray<Query | HostCallback>, reply: Reply, timeoutMs: number, deadline: number
 ): Promise<Doubt | undefined> {
-  let unsent: PostgresQuery[] = []
+  let [first, unsent]: [PostgresQuery[], Query[]] = [[], []]
   for (const write of writes) {
     if ('call' in write) {
-      const { error } = await send(client, [...unsent, savepoint], deadline)
+      const { results, error } = await send(client, [...first, ...unsent.map(toQuery), savepoint], deadline)
       if (error !== undefined) throw error
+      deliver(unsent, results.slice(first.length))
       const doubt = await callHost(client, write, deadline)
       if (doubt !== undefined) {
         await rollBack(client, deadline)
@@ -59,9 +60,9 @@ async function writeAndCommit (
         return doubt
       }
       // Fails if the host has ended the transaction, even if it has begun another one.
-      unsent = [releaseSavepoint]
+      ;[first, unsent] = [[releaseSavepoint], []]
     } else {
-      unsent.push(toQuery(write))
+      unsent.push(write)
     }
   }
   throwIfGone(reply)
@@ -69,9 +70,16 @@ async function writeAndCommit (
   reply.lock(updates)
   const isConfirmed = listenForReplica(client)
   const publishCommit = timeCommit('postgres', updates)
-  const doubt = judgeCommit(await send(client, [...unsent, commit], performance.now() + timeoutMs), isConfirmed())
-  if (doubt === undefined) publishCommit()
-  return doubt
+  const answers = await send(client, [...first, ...unsent.map(toQuery), commit], performance.now() + timeoutMs)
+  const doubt = judgeCommit(answers, isConfirmed())
+  if (doubt !== undefined) return doubt
+  publishCommit()
+  deliver(unsent, answers.results.slice(first.length))
+  return undefined
+}
+
+function deliver (writes: readonly Query[], results: readonly PostgresResult[]): void {
+  for (const [index, write] of writes.entries()) write.receive?.(prepare(write).toRows(results[index] as PostgresResult) as number)
 }
 
 /** If a statement hangs, the timeout of this one ends the connection. */

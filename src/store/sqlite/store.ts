@@ -101,10 +101,11 @@ function compileQueries (connection: Connection, cache: Cache): (definition: Que
         const { mustChange } = query
         if (mustChange !== undefined && changes !== mustChange) throw new Error(`${DROPPED_WRITE}: ${changes} rows instead of ${mustChange} by ${sql}`)
       }
-      case 'check': return ({ values }) => {
+      case 'check': return ({ values, receive }) => {
         if (!cache.mayBeUndone()) return
-        const [isTrue] = connection.get(sql, bind(values)) as unknown[]
-        if (isTrue !== 1) throw new Error(`${DROPPED_WRITE}: ${sql}`)
+        const [value] = connection.get(sql, bind(values)) as [number | null]
+        if (value === null) throw new Error(`${DROPPED_WRITE}: ${sql}`)
+        receive?.(value)
       }
     }
   }

@@ -77,6 +77,7 @@ for (const pipeline of [true, false]) {
         const reply = await update({ contactId: 'maria', name: 'Marie' })
         t.strictSame([reply.statusCode, reply.json().contact?.name, told.length, errorsIn(lines), left()], [200, 'Marie', 1, [], []])
         t.strictSame(await db.rows('SELECT name FROM journal'), [{ name: 'Marie' }])
+        t.equal(reply.headers.etag, `"${await db.value("SELECT version FROM omnichannel_contact WHERE id = 'maria'")}"`)
       })
     }
   }

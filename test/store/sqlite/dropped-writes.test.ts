@@ -134,6 +134,8 @@ for (const [name, sql] of Object.entries(adding)) {
     const again = await update(body, keyed)
     t.strictSame([reply.statusCode, reply.json().contact?.name, again.body, again.headers['idempotency-replayed']], [200, 'Marie', reply.body, 'true'])
     t.strictSame([called.length, told.length, complaints(), await leftovers()], [1, 1, [], {}])
-    t.match((await allRows(db)).omnichannel_contact, [{}, {}, { name: 'Marie', update_id: called[0]?.updateId }])
+    const [,, maria] = (await allRows(db)).omnichannel_contact as unknown as [unknown, unknown, { name: string, update_id: string, version: number }]
+    t.match(maria, { name: 'Marie', update_id: called[0]?.updateId })
+    t.strictSame([reply.headers.etag, again.headers.etag], [`"${maria.version}"`, `"${maria.version}"`])
   })
 }
