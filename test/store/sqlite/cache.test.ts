@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { lookInto } from '../../files.js'
 import { allRows, as, build, type Setup, type World } from '../../build.js'
 import { openHandle } from '../../handle.js'
+import { turns } from '../../waiting.js'
 
 const message = 'You must be logged in to do this.'
 const unauthorized = [401, { success: false, error: message, status: 'error', message }]
@@ -108,12 +109,13 @@ for (const [situation, [sql, answer]] of Object.entries(situations)) {
 
 t.test('a token that expires by the clock: nothing was written, and it counts', async (t) => {
   const { update, database, asked } = await watched(t)
-  const expires = new Date(Date.now() + 300).toISOString()
+  const expires = new Date(Date.now() + 60_000).toISOString()
   database.prepare("UPDATE omnichannel_auth_token SET expires_at = ? WHERE user_id = 'ann'").run(expires)
   t.equal((await update(body)).statusCode, 200)
   t.equal((await update(body)).statusCode, 200)
   asked()
-  await new Promise((resolve) => setTimeout(resolve, 310))
+  const { now } = Date
+  t.intercept(Date, 'now', { value: () => now() + 60_000 })
   t.equal((await update(body)).statusCode, 401)
   t.strictSame(asked(), [])
 })
@@ -142,7 +144,7 @@ t.test('what a transaction of the host has not committed is no answer, and what 
   for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
   database.exec("BEGIN; DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'")
   const waiting = update({ ...body, name: 'Mia' })
-  await new Promise((resolve) => setTimeout(resolve, 20))
+  await turns(5)
   database.exec('ROLLBACK')
   t.equal((await waiting).statusCode, 200)
 })
@@ -171,7 +173,7 @@ t.test('who is locked out is told so before the body is judged', async (t) => {
   database.exec("UPDATE omnichannel_user SET active = 1 WHERE id = 'ann'")
   for (let call = 0; call < 3; call++) t.equal((await update({ contactId: 'maria' })).statusCode, 200)
   lookInto(file, (other) => { other.exec(deactivate) })
-  await new Promise((resolve) => setTimeout(resolve, 5))
+  await turns(1)
   t.equal((await post('{')).statusCode, 401, 'by another connection, a turn later')
 })
 

@@ -5,6 +5,7 @@ import omnichannelContacts from '../../../src/index.js'
 import { allRows, as, build, fill, path, type World } from '../../build.js'
 import { openHandle } from '../../handle.js'
 import { sqliteDb } from '../../sqlite.js'
+import { turns } from '../../waiting.js'
 
 const failed = { success: false, error: 'Internal server error' }
 const change = { contactId: 'maria', name: 'Marie', emails: ['marie@example.com'], customFields: { plan: 'silver' }, wipeConflicts: true }
@@ -137,7 +138,7 @@ t.test('a handle that is closed under us: 500, whether before the request or whi
       t.equal((await update({ contactId: 'maria' })).statusCode, 200)
       database.exec('BEGIN')
       const waiting = [update(change), update({ contactId: 'maria', phones: [] })]
-      await new Promise((resolve) => setTimeout(resolve, 20))
+      await turns(5)
       database.close()
       const replies = [...await Promise.all(waiting), await update(change)]
       for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, failed])
@@ -154,7 +155,7 @@ t.test('a host that rolls back while an update waits does not undo it', async (t
   database.exec('BEGIN')
   await fill(db)
   const waiting = update(change)
-  await new Promise((resolve) => setTimeout(resolve, 20))
+  await turns(5)
   database.exec('ROLLBACK')
   t.equal((await waiting).statusCode, 200)
   t.match((await allRows(db)).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Marie', version: 2 }])

@@ -1,8 +1,9 @@
 // However many wait, the event loop goes round between them, and they are served in the order of their arrival.
 
 import t, { type Test } from 'tap'
-import { build, type World } from '../../build.js'
+import { build, type Setup, type World } from '../../build.js'
 import { openHandle } from '../../handle.js'
+import { turns as letTurnsPass, until } from '../../waiting.js'
 
 const crowd = 1000
 /** Two turns may fall between two looks: one of a timer, one of an immediate. */
@@ -23,7 +24,11 @@ interface Answers {
 }
 
 /** Sends all at once while the host is in a transaction, and sees them answered. */
-async function answersTo ({ database, update }: World, letGo: () => void): Promise<Answers> {
+async function answersTo (t: Test, setup: Setup, letGo: (world: World) => void): Promise<Answers> {
+  let arrived = 0
+  const world = await build(t, { ...setup, host: (app) => { app.addHook('onRequest', async () => { arrived++ }) } })
+  const { database, update } = world
+  await update({ contactId: 'maria' })
   database.exec('BEGIN')
   const turns: number[] = []
   const order: number[] = []
@@ -41,8 +46,9 @@ async function answersTo ({ database, update }: World, letGo: () => void): Promi
     statuses.add(statusCode)
   })
   count()
-  await new Promise((resolve) => setTimeout(resolve, 500))
-  letGo()
+  await until(() => arrived === crowd + 1)
+  await letTurnsPass(5)
+  letGo(world)
   await Promise.all(replies)
   isOver = true
   return { turns: turns.filter((answered) => answered > 0), order, statuses }
@@ -58,9 +64,7 @@ for (const [name, setup] of Object.entries({
     t.test(`${name} (${journal}): let go in bounded turns, in order`, async (t) => {
       const database = openHandle(`${t.testdir()}/contacts.db`)
       database.pragma(`journal_mode = ${journal}`)
-      const world = await build(t, { database, lockTimeout: 60_000, ...setup })
-      await world.update({ contactId: 'maria' })
-      const { turns, order, statuses } = await answersTo(world, () => { tick(t); database.exec('COMMIT') })
+      const { turns, order, statuses } = await answersTo(t, { database, lockTimeout: 60_000, ...setup }, () => { tick(t); database.exec('COMMIT') })
       t.strictSame([...statuses], [200])
       t.strictSame(order, inOrder)
       t.ok(Math.max(...turns) <= bound, `at most ${Math.max(...turns)} in a turn`)
@@ -69,17 +73,14 @@ for (const [name, setup] of Object.entries({
 }
 
 t.test('time is up for all of them at once: refused in bounded turns, in order', async (t) => {
-  const world = await build(t, { lockTimeout: 400 })
-  const { turns, order, statuses } = await answersTo(world, () => undefined)
-  world.database.exec('COMMIT')
+  const { turns, order, statuses } = await answersTo(t, { lockTimeout: 400 }, () => undefined)
   t.strictSame([...statuses], [503])
   t.strictSame(order, inOrder)
   t.ok(Math.max(...turns) <= bound, `at most ${Math.max(...turns)} in a turn`)
 })
 
 t.test('the handle is closed under them: refused in bounded turns, in order', async (t) => {
-  const world = await build(t, { lockTimeout: 60_000 })
-  const { turns, order, statuses } = await answersTo(world, () => { world.database.close() })
+  const { turns, order, statuses } = await answersTo(t, { lockTimeout: 60_000 }, ({ database }) => { database.close() })
   t.strictSame([...statuses], [500])
   t.strictSame(order, inOrder)
   t.ok(Math.max(...turns) <= bound, `at most ${Math.max(...turns)} in a turn`)

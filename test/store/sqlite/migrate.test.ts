@@ -10,6 +10,7 @@ import { generate } from '../../../scripts/generate-migrations.js'
 import { allRows, as, fill, path } from '../../build.js'
 import { openHandle } from '../../handle.js'
 import { sqliteDb } from '../../sqlite.js'
+import { turns } from '../../waiting.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')
 
@@ -251,7 +252,7 @@ t.test('while another connection writes, registering waits, and finds what that 
   other.exec('BEGIN IMMEDIATE')
   t.match(await start(open(t, file), { lockTimeout: 30 }), { code: 'FOC_DATABASE_BUSY' })
   const started = start(open(t, file))
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  await turns(5)
   other.exec(`${schemaSql}; INSERT INTO omnichannel_migration (id) VALUES (1), (2), (3); COMMIT`)
   t.equal(await started, undefined)
   t.strictSame(grants(other), [], 'whoever was first decides on the roles')
