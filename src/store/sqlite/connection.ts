@@ -37,13 +37,10 @@ export function isWal (connection: Connection): boolean {
   return mode === 'wal'
 }
 
-/**
- * Whether files are attached: then triggers and `beforeCommit` may fail on the lock of such a file. This reads `main`, so without a
- * WAL it may itself fail as busy.
- */
+/** Whether files are attached: then triggers and `beforeCommit` may fail on the lock of such a file. This takes no lock. */
 export function hasAttached (connection: Connection): boolean {
-  const [count] = connection.get('SELECT count(*) FROM pragma_database_list WHERE seq > 1') as [number]
-  return count > 0
+  // 0 is `main` and 1 is `temp`.
+  return connection.column('PRAGMA database_list').some((number) => number as number > 1)
 }
 
 /**

@@ -68,9 +68,9 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
       if (connection.inTransaction) {
         return refuseLate(shortestPauseMs, 'host-transaction', new Error('the host has a transaction on the handle'))
       }
-      const inWal = isWal(connection)
-      if (inWal && !hasAttached(connection)) runBatch(queue, { isWal: true, hasAttached: false })
-      else withoutBusyTimeout(connection, () => { runBatch(queue, { isWal: inWal, hasAttached: hasAttached(connection) }) })
+      const locking = { isWal: isWal(connection), hasAttached: hasAttached(connection) }
+      if (locking.isWal && !locking.hasAttached) runBatch(queue, locking)
+      else withoutBusyTimeout(connection, () => { runBatch(queue, locking) })
       pause = shortestPauseMs
       return 0
     } catch (error) {
