@@ -18,17 +18,17 @@ export interface ContactUpdatedEvent<U extends User = User> {
    * Identifies the update: 32 hexadecimal digits, different for each request. Both hooks get the same id, also if `beforeCommit` is
    * called again. The contact stores it as `update_id`.
    */
-  updateId: string
+  readonly updateId: string
   /** The contact after the update, as the API shows it. */
-  contact: Contact
+  readonly contact: Contact
   /** The contact before the update. */
-  previous: Contact
+  readonly previous: Contact
   /** The keys of the contact whose values differ, except `_updatedAt`. Empty if the same values were stored before. */
-  changedFields: Array<keyof Contact>
+  readonly changedFields: Array<keyof Contact>
   /** The caller: what `authenticate` returned, or else the user of the token, with `id`, `username` and `name`. */
-  user: U
+  readonly user: U
   /** The request of the update. */
-  request: FastifyRequest
+  readonly request: FastifyRequest
 }
 
 /**

@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import { isDeepStrictEqual } from 'node:util'
 import { UpdateRefusedError } from '../errors.js'
 import type { ContactUpdatedEvent, Settings } from '../options.js'
-import { toContacts } from '../rules/contact.js'
+import { toContact, toPrevious } from '../rules/contact.js'
 import type { Change, UpdateContext } from '../rules/prepare-update.js'
 import { Contact } from '../rules/wire-schemas.js'
 import { userOf } from './auth.js'
@@ -39,14 +39,28 @@ export function callOnContactUpdated ({ onContactUpdated }: Hooks, request: Fast
     .catch((error: unknown) => { request.log.error({ err: error }, 'onContactUpdated failed') })
 }
 
-/** Both hooks get the same contacts. */
-const contactsOf = new WeakMap<Change, ReturnType<typeof toContacts>>()
+/** Both hooks get the same event. */
+const events = new WeakMap<Change, ContactUpdatedEvent>()
 
+/** The contacts are parsed and compared when a hook asks for them: megabytes of custom fields would hold the event loop. */
 function eventOf (request: FastifyRequest, change: Change): ContactUpdatedEvent {
-  const contacts = contactsOf.get(change) ?? toContacts(change.updated, change.previous)
-  contactsOf.set(change, contacts)
-  const { contact, previous } = contacts
-  const changedFields = (Object.keys(Contact.properties) as Array<keyof Contact>).filter((field) =>
+  const { updateId, updated, previous } = change
+  let contact: Contact | undefined
+  let previousContact: Contact | undefined
+  let changedFields: Array<keyof Contact> | undefined
+  const event = events.get(change) ?? {
+    updateId,
+    get contact () { return contact ??= toContact(updated) },
+    get previous () { return previousContact ??= toPrevious(previous, updated, this.contact) },
+    get changedFields () { return changedFields ??= compare(this.contact, this.previous) },
+    user: userOf(request),
+    request
+  }
+  events.set(change, event)
+  return event
+}
+
+function compare (contact: Contact, previous: Contact): Array<keyof Contact> {
+  return (Object.keys(Contact.properties) as Array<keyof Contact>).filter((field) =>
     field !== '_updatedAt' && !isDeepStrictEqual(contact[field], previous[field]))
-  return { updateId: change.updateId, contact, previous, changedFields, user: userOf(request), request }
 }

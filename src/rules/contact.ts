@@ -33,11 +33,10 @@ export function toContact (stored: StoredContact): Contact {
   return showContact(stored, JSON.parse(stored.row.custom_fields) as Contact['customFields'])
 }
 
-/** Both states of an updated contact. Custom fields that stay the same are parsed once: there may be megabytes of them. */
-export function toContacts (updated: StoredContact, previous: StoredContact): { contact: Contact, previous: Contact } {
-  const contact = toContact(updated)
+/** The contact before an update. Custom fields that stay the same are not parsed again: there may be megabytes of them. */
+export function toPrevious (previous: StoredContact, updated: StoredContact, contact: Contact): Contact {
   const isSame = updated.row.custom_fields === previous.row.custom_fields
-  return { contact, previous: isSame ? showContact(previous, contact.customFields) : toContact(previous) }
+  return isSame ? showContact(previous, contact.customFields) : toContact(previous)
 }
 
 /** Longer custom fields are copied as text: to parse and write them would hold the event loop. */

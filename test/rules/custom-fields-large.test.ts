@@ -42,6 +42,23 @@ for (const [name, text] of Object.entries(shapes)) {
   })
 }
 
+t.test('hooks that do not read the contacts: megabytes of custom fields are not parsed', async (t) => {
+  const { parse } = JSON
+  let [longest, calls] = [0, 0]
+  const { update, db } = await build(t, { beforeCommit: () => { calls++ }, onContactUpdated: () => { calls++ } })
+  await db.exec("UPDATE omnichannel_contact SET custom_fields = $1 WHERE id = 'maria'", `{${shapes['one value']}}`)
+  const intercepted = t.intercept(JSON, 'parse', {
+    value: (text: string) => {
+      longest = Math.max(longest, text.length)
+      return parse(text) as unknown
+    }
+  })
+  t.equal((await update({ contactId: 'maria', customFields: { plan: 'gold' } })).statusCode, 200)
+  intercepted.restore()
+  t.equal(calls, 2)
+  t.ok(longest < 10_000, `the longest text has ${longest} characters`)
+})
+
 const pad = `"pad":"${'x'.repeat(20_000)}"`
 const value = fc.oneof(
   fc.json({ maxDepth: 3 }),
