@@ -1,4 +1,4 @@
-import type Database from 'better-sqlite3'
+import type { Connection } from '../../store/sqlite/connection.js'
 import type { Document } from './extended-json.js'
 
 /** Rocket.Chat's collection for each option, in the order of import. */
@@ -15,34 +15,36 @@ export const sources = {
 /** What became of a document. It is ignored if it does not concern omnichannel contacts. */
 export type Outcome = 'new' | 'updated' | 'ignored'
 
-/** Stores a document. Throws a BadLineError before it writes anything. */
-export type StoreDocument = (document: Document) => Outcome
-
 export interface Collection {
   /** The name of its option. */
   name: keyof typeof sources
   /** Which documents are not ignored, for the message if there are none. */
   wanted?: string
-  /** @param warn is called for a document that is stored but will not work */
-  prepare: (database: Database.Database, warn: (sentence: string) => void) => StoreDocument
+  /**
+   * Stores a document. Throws a BadLineError before it writes anything.
+   *
+   * @param warn is called for a document that is stored but will not work
+   */
+  store: (database: Connection, document: Document, warn: (sentence: string) => void) => Outcome
 }
 
-/** Stores a row by its first column. */
-export type Upsert = (row: unknown[]) => 'new' | 'updated'
+export type Row = Record<string, string | number | null>
+
+/** Returns how many rows were inserted. */
+export function insert (database: Connection, table: string, row: Row, onConflict = ''): number {
+  const columns = Object.keys(row)
+  const sql = `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')}) ${onConflict}`
+  return database.run(sql, Object.values(row))
+}
 
 /**
- * Two statements instead of ON CONFLICT DO UPDATE, to know whether the row is new: a new contact has no lists to delete.
- * A UNIQUE index of the host's own still refuses the row.
+ * Stores a row by its first column. Two statements instead of ON CONFLICT DO UPDATE, to know whether the row is new: a new contact has
+ * no lists to delete. A UNIQUE index of the host's own still refuses the row.
  */
-export function prepareUpsert (database: Database.Database, table: string, columns: string[], alsoSet = ''): Upsert {
-  const [key = '', ...others] = columns
-  const insert = database.prepare(
-    `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')}) ON CONFLICT (${key}) DO NOTHING`)
-  const update = database.prepare(
-    `UPDATE ${table} SET ${others.map((column) => `${column} = ?`).join(', ')}${alsoSet} WHERE ${key} = ?`)
-  return (row) => {
-    if (insert.run(row).changes === 1) return 'new'
-    update.run([...row.slice(1), row[0]])
-    return 'updated'
-  }
+export function upsert (database: Connection, table: string, row: Row, alsoSet = ''): 'new' | 'updated' {
+  const [key = '', ...others] = Object.keys(row)
+  if (insert(database, table, row, `ON CONFLICT (${key}) DO NOTHING`) === 1) return 'new'
+  const [id, ...values] = Object.values(row)
+  database.run(`UPDATE ${table} SET ${others.map((column) => `${column} = ?`).join(', ')}${alsoSet} WHERE ${key} = ?`, [...values, id])
+  return 'updated'
 }

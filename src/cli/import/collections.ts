@@ -1,30 +1,27 @@
 // How each collection of Rocket.Chat is stored. A document is read as a whole before anything of it is written.
 
-import type Database from 'better-sqlite3'
-import { prepareUpsert, type Collection } from './collection.js'
+import type { Connection } from '../../store/sqlite/connection.js'
+import { insert, upsert, type Collection } from './collection.js'
 import { flag, idOf, list, object, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
 import { contacts } from './import-contacts.js'
 
 const customFields: Collection = {
   name: 'custom-fields',
-  prepare: (database, warn) => {
-    const put = prepareUpsert(database, 'omnichannel_custom_field', ['id', 'label', 'scope', 'visibility', 'required', 'regexp'])
-    return (document) => {
-      const id = idOf(document)
-      const regexp = textOrNull(document.regexp, 'regexp') ?? ''
-      const outcome = put([
-        id,
-        textOrNull(document.label, 'label') ?? '',
-        // Rocket.Chat wants the scope 'visitor' and any visibility but 'hidden', so a missing scope is another one.
-        textOrNull(document.scope, 'scope') ?? '',
-        textOrNull(document.visibility, 'visibility') ?? 'visible',
-        flag(document.required, 'required', false),
-        regexp
-      ])
-      const problem = problemOf(regexp)
-      if (problem !== undefined) warn(`the pattern ${regexp} of the custom field ${id} fits no value: ${problem}`)
-      return outcome
-    }
+  store: (database, document, warn) => {
+    const id = idOf(document)
+    const regexp = textOrNull(document.regexp, 'regexp') ?? ''
+    const outcome = upsert(database, 'omnichannel_custom_field', {
+      id,
+      label: textOrNull(document.label, 'label') ?? '',
+      // Rocket.Chat wants the scope 'visitor' and any visibility but 'hidden', so a missing scope is another one.
+      scope: textOrNull(document.scope, 'scope') ?? '',
+      visibility: textOrNull(document.visibility, 'visibility') ?? 'visible',
+      required: flag(document.required, 'required', false),
+      regexp
+    })
+    const problem = problemOf(regexp)
+    if (problem !== undefined) warn(`the pattern ${regexp} of the custom field ${id} fits no value: ${problem}`)
+    return outcome
   }
 }
 
@@ -41,16 +38,12 @@ function problemOf (regexp: string): string | undefined {
 
 const permissions: Collection = {
   name: 'permissions',
-  prepare: (database) => {
-    const remove = database.prepare('DELETE FROM omnichannel_role_permission WHERE permission = ?')
-    const insert = database.prepare('INSERT INTO omnichannel_role_permission (permission, role) VALUES (?, ?) ON CONFLICT DO NOTHING')
-    return (document) => {
-      const permission = idOf(document)
-      const roles = readRoles(document)
-      const isNew = remove.run(permission).changes === 0
-      for (const role of roles) insert.run(permission, role)
-      return isNew ? 'new' : 'updated'
-    }
+  store: (database, document) => {
+    const permission = idOf(document)
+    const roles = readRoles(document)
+    const isNew = database.run('DELETE FROM omnichannel_role_permission WHERE permission = ?', [permission]) === 0
+    for (const role of roles) insert(database, 'omnichannel_role_permission', { permission, role }, 'ON CONFLICT DO NOTHING')
+    return isNew ? 'new' : 'updated'
   }
 }
 
@@ -60,88 +53,73 @@ function readRoles (document: Document): string[] {
 
 const users: Collection = {
   name: 'users',
-  prepare: (database) => {
-    const putUser = prepareUpsert(database, 'omnichannel_user', ['id', 'username', 'name', 'active'])
-    const removeRoles = database.prepare('DELETE FROM omnichannel_user_role WHERE user_id = ?')
-    const insertRole = database.prepare('INSERT INTO omnichannel_user_role (user_id, role) VALUES (?, ?) ON CONFLICT DO NOTHING')
-    const replaceTokens = prepareTokens(database)
-    return (document) => {
-      const id = idOf(document)
-      const username = textOrNull(document.username, 'username') ?? ''
-      const name = textOrNull(document.name, 'name') ?? ''
-      const active = flag(document.active, 'active', true)
-      const roles = readRoles(document)
-      const tokens = readTokens(document)
-
-      const outcome = putUser([id, username, name, active])
-      removeRoles.run(id)
-      for (const role of roles) insertRole.run(id, role)
-      replaceTokens(id, tokens)
-      return outcome
+  store: (database, document) => {
+    const id = idOf(document)
+    const user = {
+      id,
+      username: textOrNull(document.username, 'username') ?? '',
+      name: textOrNull(document.name, 'name') ?? '',
+      active: flag(document.active, 'active', true)
     }
+    const roles = readRoles(document)
+    const tokens = readTokens(id, document)
+
+    const outcome = upsert(database, 'omnichannel_user', user)
+    database.run('DELETE FROM omnichannel_user_role WHERE user_id = ?', [id])
+    for (const role of roles) insert(database, 'omnichannel_user_role', { user_id: id, role }, 'ON CONFLICT DO NOTHING')
+    replaceTokens(database, id, tokens)
+    return outcome
   }
 }
 
-interface Token {
-  hash: string
-  name: string
-  createdAt: string
-}
+type Token = ReturnType<typeof readTokens>[number]
 
 /** The personal access tokens, so that API clients go on working. Sessions of browsers are not imported. */
-function readTokens (user: Document): Token[] {
+function readTokens (userId: string, user: Document) {
   const { loginTokens } = object(object(user.services, 'services').resume, 'services.resume')
   return list(loginTokens, 'loginTokens')
     .map((token) => object(token, 'loginTokens'))
     .filter((token) => token.type === 'personalAccessToken')
     .map((token) => ({
-      hash: text(token.hashedToken, 'loginTokens.hashedToken'),
+      hashed_token: text(token.hashedToken, 'loginTokens.hashedToken'),
+      user_id: userId,
       name: textOrNull(token.name, 'loginTokens.name') ?? '',
       // Older versions of Rocket.Chat store no time.
-      createdAt: timeOrNull(token.when ?? token.createdAt, 'loginTokens.when') ?? new Date().toISOString()
+      created_at: timeOrNull(token.when ?? token.createdAt, 'loginTokens.when') ?? new Date().toISOString()
     }))
 }
 
-/**
- * Returns a function that replaces the tokens of a user's earlier import. A table of its own records imported tokens, so that tokens
- * that were made here stay.
- */
-function prepareTokens (database: Database.Database): (userId: string, tokens: Token[]) => void {
-  database.exec(`
+/** Replaces the tokens of a user's earlier import. A table of its own records imported tokens, so that tokens that were made here stay. */
+function replaceTokens (database: Connection, userId: string, tokens: Token[]): void {
+  database.run(`
     CREATE TABLE IF NOT EXISTS omnichannel_imported_token (
       user_id      TEXT NOT NULL,
       hashed_token TEXT NOT NULL,
       PRIMARY KEY (user_id, hashed_token)
     ) STRICT, WITHOUT ROWID`)
-  const removeGone = database.prepare(`
+  const hashes = JSON.stringify(tokens.map((token) => token.hashed_token))
+  database.run(`
     DELETE FROM omnichannel_auth_token
-    WHERE user_id = :userId
-      AND hashed_token IN (SELECT hashed_token FROM omnichannel_imported_token WHERE user_id = :userId)
-      AND hashed_token NOT IN (SELECT value FROM json_each(:hashes))`)
-  const forget = database.prepare('DELETE FROM omnichannel_imported_token WHERE user_id = ?')
-  const put = prepareUpsert(database, 'omnichannel_auth_token', ['hashed_token', 'user_id', 'name', 'created_at'])
-  const remember = database.prepare('INSERT INTO omnichannel_imported_token (user_id, hashed_token) VALUES (?, ?) ON CONFLICT DO NOTHING')
-  return (userId, tokens) => {
-    removeGone.run({ userId, hashes: JSON.stringify(tokens.map(({ hash }) => hash)) })
-    forget.run(userId)
-    for (const { hash, name, createdAt } of tokens) {
-      put([hash, userId, name, createdAt])
-      remember.run(userId, hash)
-    }
+    WHERE user_id = ?
+      AND hashed_token IN (SELECT hashed_token FROM omnichannel_imported_token WHERE user_id = ?)
+      AND hashed_token NOT IN (SELECT value FROM json_each(?))`, [userId, userId, hashes])
+  database.run('DELETE FROM omnichannel_imported_token WHERE user_id = ?', [userId])
+  for (const token of tokens) {
+    upsert(database, 'omnichannel_auth_token', token)
+    insert(database, 'omnichannel_imported_token', { user_id: userId, hashed_token: token.hashed_token }, 'ON CONFLICT DO NOTHING')
   }
 }
 
 const rooms: Collection = {
   name: 'rooms',
   wanted: "omnichannel rooms (t: 'l' with a contactId)",
-  prepare: (database) => {
-    const put = prepareUpsert(database, 'omnichannel_room', ['id', 'contact_id', 'fname', 'updated_at'])
-    return (document) => {
-      const id = idOf(document)
-      const contactId = textOrNull(document.contactId, 'contactId')
-      if (document.t !== 'l' || contactId === null) return 'ignored'
-      return put([id, contactId, textOrNull(document.fname, 'fname') ?? '', readUpdatedAt(document)])
-    }
+  store: (database, document) => {
+    const id = idOf(document)
+    const contactId = textOrNull(document.contactId, 'contactId')
+    if (document.t !== 'l' || contactId === null) return 'ignored'
+    return upsert(database, 'omnichannel_room', {
+      id, contact_id: contactId, fname: textOrNull(document.fname, 'fname') ?? '', updated_at: readUpdatedAt(document)
+    })
   }
 }
 
@@ -152,15 +130,17 @@ function ofVisitors (collection: Collection['name'], table: string, names: strin
   return {
     name: collection,
     wanted: `${collection} of omnichannel rooms (with a visitor's v._id)`,
-    prepare: (database) => {
-      const put = prepareUpsert(database, table, ['id', 'room_id', 'visitor_id', ...names, 'updated_at'])
-      return (document) => {
-        const id = idOf(document)
-        const visitorId = textOrNull(object(document.v, 'v')._id, 'v._id')
-        if (visitorId === null) return 'ignored'
-        const texts = names.map((name) => textOrNull(document[name], name) ?? '')
-        return put([id, textOrNull(document.rid, 'rid') ?? '', visitorId, ...texts, readUpdatedAt(document)])
-      }
+    store: (database, document) => {
+      const id = idOf(document)
+      const visitorId = textOrNull(object(document.v, 'v')._id, 'v._id')
+      if (visitorId === null) return 'ignored'
+      return upsert(database, table, {
+        id,
+        room_id: textOrNull(document.rid, 'rid') ?? '',
+        visitor_id: visitorId,
+        ...Object.fromEntries(names.map((name) => [name, textOrNull(document[name], name) ?? ''])),
+        updated_at: readUpdatedAt(document)
+      })
     }
   }
 }

@@ -1,15 +1,15 @@
 // Imports one file, in one transaction or in batches. The file is read as a stream while the transaction is open: nothing else uses
 // this handle.
 
-import type Database from 'better-sqlite3'
 import { addAbortSignal, type Readable } from 'node:stream'
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
+import type { Connection } from '../../store/sqlite/connection.js'
 import type { Io } from '../command.js'
 import { CommandError, InterruptedError } from '../errors.js'
 import { createProgress, print, report } from '../output.js'
 import type { Collection, Outcome } from './collection.js'
 import { readLines } from './lines.js'
-import { prepareStore } from './store-line.js'
+import { lineStore, skipBadLines } from './store-line.js'
 
 export interface ExportFile {
   collection: Collection
@@ -30,26 +30,27 @@ type Counts = Record<Outcome | 'skipped', number>
 
 /** @throws {CommandError} */
 export async function importFile (
-  database: Database.Database, { collection, file, bytes }: ExportFile, input: Readable, settings: ImportSettings, io: Io, signal: AbortSignal
+  database: Connection, { collection, file, bytes }: ExportFile, input: Readable, settings: ImportSettings, io: Io, signal: AbortSignal
 ): Promise<Counts> {
   const lines = readLines(addAbortSignal(signal, input))
   const progress = createProgress(io, collection.name, { totalBytes: bytes })
   const letOthersWrite = yieldWriteLock(signal)
   const counts: Counts = { new: 0, updated: 0, ignored: 0, skipped: 0 }
   const inBatches = settings.batch !== Infinity
-  let store: ReturnType<typeof prepareStore> | undefined
   let restoreIndexes: Array<() => void> = []
   let number = 0
   let committed = 0
 
-  const begin = (): ReturnType<typeof prepareStore> => {
-    if (!database.inTransaction) database.exec('BEGIN IMMEDIATE')
-    if (store !== undefined) return store
+  const reportLine = (sentence: string): void => {
+    progress.clear()
+    report(io, `${file}, line ${number}: ${sentence}`)
+  }
+  const storeGoodLine = lineStore(database, collection, reportLine)
+  const store = settings.skipsBadLines ? skipBadLines(database, storeGoodLine, reportLine) : storeGoodLine
+  const begin = (): void => {
+    if (database.inTransaction) return
+    database.exec('BEGIN IMMEDIATE')
     if (!inBatches) restoreIndexes = deferIndexes(database)
-    return store = prepareStore(database, collection, (sentence) => {
-      progress.clear()
-      report(io, `${file}, line ${number}: ${sentence}`)
-    }, settings.skipsBadLines)
   }
   const commit = (): void => {
     if (database.inTransaction) database.exec('COMMIT')
@@ -64,10 +65,10 @@ export async function importFile (
       const { value, done } = await next
       if (done === true) break
       for (const line of value.lines) {
-        const storeLine = begin()
+        begin()
         number++
         if (typeof line === 'string' && line.trim() === '') continue
-        counts[storeLine(line)]++
+        counts[store(line)]++
         if (number - committed >= settings.batch) {
           commit()
           await letOthersWrite()
@@ -108,13 +109,13 @@ async function arrivesSoon (lines: Promise<unknown>): Promise<boolean> {
  * Drops the indexes of contacts while the first contacts are imported: sorting once at the end is much faster than inserting in random
  * order. Returns functions that each create an index again. A rollback restores all of them.
  */
-function deferIndexes (database: Database.Database): Array<() => void> {
-  const indexes = database.prepare<[], { name: string, sql: string }>(`
+function deferIndexes (database: Connection): Array<() => void> {
+  const indexes = database.all(`
     SELECT name, sql FROM sqlite_schema
     WHERE type = 'index' AND sql IS NOT NULL AND tbl_name LIKE 'omnichannel\\_contact\\_%' ESCAPE '\\'
-      AND NOT EXISTS (SELECT 1 FROM omnichannel_contact)`).all()
-  for (const { name } of indexes) database.exec(`DROP INDEX "${name}"`)
-  return indexes.map(({ sql }) => () => { database.exec(sql) })
+      AND NOT EXISTS (SELECT 1 FROM omnichannel_contact)`) as Array<[name: string, sql: string]>
+  for (const [name] of indexes) database.exec(`DROP INDEX "${name}"`)
+  return indexes.map(([, sql]) => () => { database.exec(sql) })
 }
 
 const maxHold = 50 // ms

@@ -5,13 +5,16 @@ import { access, readdir, stat } from 'node:fs/promises'
 import { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
+import type { Connection } from '../../store/sqlite/connection.js'
+import { connect } from '../../store/sqlite/node-sqlite.js'
 import { withInterruption, type Io } from '../command.js'
 import { createAccess, openDatabase, openReadOnly, tablesIn, withNewFile } from '../database.js'
 import { CommandError, InterruptedError, UsageError } from '../errors.js'
 import { print, report } from '../output.js'
 import { sources, type Collection } from './collection.js'
 import { collections } from './collections.js'
-import { collectIds, disableMissing } from './import-contacts.js'
+import { idOf } from './extended-json.js'
+import { disableMissing } from './import-contacts.js'
 import { dryRunNote, importFile, type ExportFile, type ImportSettings } from './import-file.js'
 
 export interface ImportOptions {
@@ -49,9 +52,9 @@ export async function runImport (options: ImportOptions, named: NamedFiles, io: 
           database ??= await open(options, reader, io)
           const isOfContacts = file.collection.name === 'contacts'
           const collection = isOfContacts && options.disableMissing ? collectIds(file.collection, ids) : file.collection
-          const counts = await importFile(database, { ...file, collection }, input, settings, io, signal)
+          const counts = await importFile(connect(database), { ...file, collection }, input, settings, io, signal)
           if (isOfContacts) skipped += counts.skipped
-          if (file === lastOfContacts && options.disableMissing) disable(database, { ids, skipped }, settings, io)
+          if (file === lastOfContacts && options.disableMissing) disable(connect(database), { ids, skipped }, settings, io)
         } finally {
           input.destroy()
         }
@@ -64,7 +67,19 @@ export async function runImport (options: ImportOptions, named: NamedFiles, io: 
   })
 }
 
-function disable (database: Database.Database, { ids, skipped }: { ids: Set<string>, skipped: number }, settings: ImportSettings, io: Io): void {
+/** Makes a collection that also collects the ids of its documents. */
+function collectIds (collection: Collection, ids: Set<string>): Collection {
+  return {
+    ...collection,
+    store: (database, document, warn) => {
+      const outcome = collection.store(database, document, warn)
+      ids.add(idOf(document))
+      return outcome
+    }
+  }
+}
+
+function disable (database: Connection, { ids, skipped }: { ids: Set<string>, skipped: number }, settings: ImportSettings, io: Io): void {
   if (skipped > 0) report(io, `No contact was disabled, because ${skipped} lines of the contacts were skipped`)
   else if (ids.size === 0) report(io, 'No contact was disabled, because the export has none at all')
   else print(io, `contacts: ${disableMissing(database, ids, settings.dryRun)} disabled that the export lacks${dryRunNote(settings)}\n`)

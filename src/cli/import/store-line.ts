@@ -1,31 +1,14 @@
-import type Database from 'better-sqlite3'
+import type { Connection } from '../../store/sqlite/connection.js'
 import { CommandError } from '../errors.js'
-import { sources, type Collection, type Outcome, type StoreDocument } from './collection.js'
+import { sources, type Collection, type Outcome } from './collection.js'
 import { BadLineError, object, type Document } from './extended-json.js'
 import type { Line } from './lines.js'
 
-/**
- * Returns a function that stores a line. With `skipsBadLines` it reports and skips a bad line. Then each line has a savepoint, because
- * the database may refuse the second row of a line.
- */
-export function prepareStore (
-  database: Database.Database, collection: Collection, report: (sentence: string) => void, skipsBadLines: boolean
-): (line: Line) => Outcome | 'skipped' {
-  const storeDocument = collection.prepare(database, (sentence) => { report(`Warning: ${sentence}`) })
-  if (!skipsBadLines) return storeLine(collection, storeDocument)
-  const store = storeLine(collection, database.transaction(storeDocument))
-  return (line) => {
-    try {
-      return store(line)
-    } catch (error) {
-      if (!isBadLine(error, database)) throw error
-      report(`${error.message} (skipped)`)
-      return 'skipped'
-    }
-  }
-}
+/** Stores a line. */
+export type StoreLine = (line: Line) => Outcome | 'skipped'
 
-function storeLine ({ name }: Collection, storeDocument: StoreDocument): (line: Line) => Outcome {
+/** Returns a function that stores the lines of a file. */
+export function lineStore (database: Connection, { name, store }: Collection, report: (sentence: string) => void): StoreLine {
   let isRightFile = false
   return (line) => {
     const document = readDocument(line)
@@ -37,14 +20,31 @@ function storeLine ({ name }: Collection, storeDocument: StoreDocument): (line: 
       // A file that begins like this is the wrong one; later it is one bad line.
       throw new (isRightFile ? BadLineError : CommandError)(sentence)
     }
-    const outcome = storeDocument(document)
+    const outcome = store(database, document, (sentence) => { report(`Warning: ${sentence}`) })
     isRightFile = true
     return outcome
   }
 }
 
+/** Reports and skips bad lines. Each line has a savepoint, because the database may refuse the second row of a line. */
+export function skipBadLines (database: Connection, store: StoreLine, report: (sentence: string) => void): StoreLine {
+  return (line) => {
+    database.run('SAVEPOINT line')
+    try {
+      return store(line)
+    } catch (error) {
+      if (!isBadLine(error, database)) throw error
+      database.run('ROLLBACK TO line')
+      report(`${error.message} (skipped)`)
+      return 'skipped'
+    } finally {
+      if (database.inTransaction) database.run('RELEASE line')
+    }
+  }
+}
+
 /** Also a row that the database refuses, but not when a trigger of the host refuses it or ends the whole transaction. */
-function isBadLine (error: unknown, database: Database.Database): error is Error {
+function isBadLine (error: unknown, database: Connection): error is Error {
   const { code } = error as { code?: unknown }
   return error instanceof BadLineError || (/^SQLITE_CONSTRAINT(?!_TRIGGER)/.test(String(code)) && database.inTransaction)
 }
