@@ -2,13 +2,13 @@
 // better-sqlite3 that the tests use.
 
 import Database from 'better-sqlite3'
-import { loadNodeSqlite } from '../src/cli/node-sqlite.js'
+import { openNodeSqlite } from './node-sqlite.js'
 
 /** Which kind of handle is tested. Undefined: all that this Node.js has. */
 export const handleKind = process.env.SQLITE_HANDLE
 
 export function openHandle (file: string, options: Database.Options = {}): Database.Database {
-  return handleKind === 'node:sqlite' ? openNodeSqlite(file, options) : new Database(file, options)
+  return handleKind === 'node:sqlite' ? openLogged(file, options) : new Database(file, options)
 }
 
 type Call = (...values: unknown[]) => unknown
@@ -18,11 +18,10 @@ interface NodeSqlite extends Record<'close' | 'exec', Call> {
   prepare: (sql: string) => Record<'run' | 'get' | 'all' | 'setReadBigInts', Call>
 }
 
-/** Adds to the calls that the commands use: the option `verbose`, `defaultSafeIntegers`, and rows that have a prototype. */
-function openNodeSqlite (file: string, { verbose = () => undefined, ...options }: Database.Options): Database.Database {
-  const open = loadNodeSqlite()
-  if (open === undefined) throw new Error('This Node.js has no node:sqlite that reads whole texts')
-  const handle = open(file, { timeout: 5000, ...options })
+/** Adds the option `verbose`, `defaultSafeIntegers`, and rows that have a prototype. */
+function openLogged (file: string, { verbose = () => undefined, ...options }: Database.Options): Database.Database {
+  if (openNodeSqlite === undefined) throw new Error('This Node.js has no node:sqlite that reads whole texts')
+  const handle = openNodeSqlite(file, { timeout: 5000, ...options })
   const database = handle as unknown as NodeSqlite
   const [prepare, exec, close] = [database.prepare.bind(database), database.exec.bind(database), database.close.bind(database)]
   let readsBigInts = false

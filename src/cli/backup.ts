@@ -1,9 +1,8 @@
-import type Database from 'better-sqlite3'
 import type { Command } from 'commander'
 import { randomBytes } from 'node:crypto'
 import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import { withInterruption, type Io } from './command.js'
+import { withInterruption, type FileHandle, type Io } from './command.js'
 import { fileOption, openFile, readFileName } from './database.js'
 import { CommandError, InterruptedError } from './errors.js'
 import { createStatus, print, report } from './output.js'
@@ -41,7 +40,7 @@ export function backup (parent: Command, io: Io): void {
 }
 
 /** Copies with SQLite's online backup, and shows its progress. */
-async function copyDatabase (handle: Database.Database, file: string, io: Io, signal: AbortSignal): Promise<void> {
+async function copyDatabase (handle: FileHandle, file: string, io: Io, signal: AbortSignal): Promise<void> {
   const status = createStatus(io)
   const step = io.stderr.isTTY === true ? 1 : 10
   let shown = 0

@@ -5,6 +5,7 @@ import { InvalidArgumentError } from 'commander'
 import type { Kysely } from 'kysely'
 import type { Readable, Writable } from 'node:stream'
 import type { Pool } from 'pg'
+import type { SqliteHandle } from '../store/sqlite/handle.js'
 import type { Tables } from '../store/tables.js'
 
 type Signal = 'SIGINT' | 'SIGTERM'
@@ -32,12 +33,20 @@ export interface Io {
  */
 export type Access = 'read' | 'rehearse' | 'change' | 'create' | 'add-tables'
 
+/** An open database file, of better-sqlite3 or of node:sqlite. */
+export type FileHandle = SqliteHandle & {
+  name: string
+  pragma: (source: string, options?: { simple?: boolean }) => unknown
+  backup: (file: string, options: { progress: (info: Database.BackupMetadata) => number }) => Promise<unknown>
+  close: () => unknown
+}
+
 export interface OpenDatabase {
   /** As messages show it, without a password. */
   name: string
   db: Kysely<Tables>
   /** The plugin's option `database`. */
-  handle: Database.Database | Pool
+  handle: FileHandle | Pool
   /** Rejects when the database does not answer. */
   ping: () => Promise<unknown>
 }

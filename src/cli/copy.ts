@@ -1,9 +1,8 @@
-import type Database from 'better-sqlite3'
 import type { Command } from 'commander'
 import { hash } from 'node:crypto'
 import type { Pool, PoolClient, QueryArrayConfig, QueryConfig } from 'pg'
-import { withInterruption, type Io } from './command.js'
-import { openDatabase, readFileName } from './database.js'
+import { withInterruption, type FileHandle, type Io } from './command.js'
+import { readFileName, withDatabase } from './database.js'
 import { CommandError, InterruptedError } from './errors.js'
 import { createProgress, print } from './output.js'
 import { readServer, withServer } from './postgres.js'
@@ -17,22 +16,16 @@ export function copy (parent: Command, io: Io): void {
       'the file\'s server first.')
     .argument('<FILE>', 'the database file', readFileName)
     .argument('<SERVER>', 'as postgres://user@host/name', readServer)
-    .action(async (file: string, server: string) => {
-      const source = await openDatabase(file, io, 'read')
-      try {
-        await withInterruption(io, (signal) => withServer(server, 'create', async ({ name, handle }) => {
-          const start = performance.now()
-          const { rows, isNew } = await copyTables(source, handle as Pool, name, io, signal)
-          print(io, isNew
-            ? `Copied ${file} to ${name}: ${rows} rows in ${((performance.now() - start) / 1000).toFixed(1)} s, compared row by row\n`
-            : `${name} holds the ${rows} rows of ${file} already, compared row by row\n`)
-        }).catch((error: unknown) => {
-          throw signal.aborted ? new InterruptedError('Stopped: nothing was copied', signal) : error
-        }))
-      } finally {
-        source.close()
-      }
-    })
+    .action((file: string, server: string) => withDatabase(file, io, 'read', (source) =>
+      withInterruption(io, (signal) => withServer(server, 'create', async ({ name, handle }) => {
+        const start = performance.now()
+        const { rows, isNew } = await copyTables(source.handle as FileHandle, handle as Pool, name, io, signal)
+        print(io, isNew
+          ? `Copied ${file} to ${name}: ${rows} rows in ${((performance.now() - start) / 1000).toFixed(1)} s, compared row by row\n`
+          : `${name} holds the ${rows} rows of ${file} already, compared row by row\n`)
+      }).catch((error: unknown) => {
+        throw signal.aborted ? new InterruptedError('Stopped: nothing was copied', signal) : error
+      }))))
 }
 
 const batchRows = 1000
@@ -80,7 +73,7 @@ interface Copied {
 }
 
 /** @throws {CommandError} when the server holds other data, or stores something else than was sent */
-async function copyTables (source: Database.Database, pool: Pool, name: string, io: Io, signal: AbortSignal): Promise<Copied> {
+async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io, signal: AbortSignal): Promise<Copied> {
   const tables = await describeTables()
   const progress = createProgress(io, name, { unit: 'rows' })
   const client = await pool.connect()
@@ -124,10 +117,12 @@ async function isEmpty (client: PoolClient, tables: CopiedTable[]): Promise<bool
   return true
 }
 
-async function sendTable (source: Database.Database, table: CopiedTable, send: (rows: unknown[][]) => Promise<void>): Promise<Checksum> {
+async function sendTable (source: FileHandle, table: CopiedTable, send: (rows: unknown[][]) => Promise<void>): Promise<Checksum> {
+  const { likeBetterSqlite3 } = await import('./node-sqlite.js')
   const checksum = new Checksum()
   let batch: unknown[][] = []
-  for (const row of source.prepare(table.read).raw().iterate() as IterableIterator<unknown[]>) {
+  for (const cells of likeBetterSqlite3(source).prepare(table.read).iterate([]) as Iterable<object>) {
+    const row = Object.values(cells)
     checksum.add(row)
     batch.push(row)
     if (batch.length < batchRows) continue

@@ -6,8 +6,9 @@ import { accessSync, closeSync, constants, existsSync, openSync, rmSync, statfsS
 import { tmpdir } from 'node:os'
 import { dirname } from 'node:path'
 import type { Tables } from '../store/tables.js'
-import type { Access, Io, OpenDatabase } from './command.js'
+import type { Access, FileHandle, Io, OpenDatabase } from './command.js'
 import { CommandError, UsageError, explain, explainOldSchema } from './errors.js'
+import type { Open } from './node-sqlite.js'
 import { isServer, readServer, withServer } from './postgres.js'
 
 export function databaseOption (): Option {
@@ -48,8 +49,8 @@ export async function withDatabase<Result> (
   const run = async (): Promise<Result> => {
     const handle = await openDatabase(name, io, access)
     try {
-      const { Kysely, SqliteDialect } = await import('kysely')
-      const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: handle }) })
+      const [{ Kysely, SqliteDialect }, { likeBetterSqlite3 }] = await Promise.all([import('kysely'), import('./node-sqlite.js')])
+      const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: likeBetterSqlite3(handle) }) })
       const ping = (): Promise<unknown> => Promise.resolve(handle.prepare('SELECT max(id) FROM omnichannel_migration').get())
       return await work({ name, db, handle, ping })
     } finally {
@@ -91,7 +92,7 @@ function createFile (file: string): boolean {
  *
  * @throws {CommandError} if it cannot be opened, or is not a database of this program
  */
-export async function openDatabase (file: string, io: Io, access: Access): Promise<Database.Database> {
+export async function openDatabase (file: string, io: Io, access: Access): Promise<FileHandle> {
   const [{ sqliteStore }, { checkOptions }] = await Promise.all([import('../store/sqlite/store.js'), import('../options.js')])
   const migrate = access !== 'read' && access !== 'rehearse'
   const database = await openFile(file, io, access)
@@ -105,7 +106,7 @@ export async function openDatabase (file: string, io: Io, access: Access): Promi
   }
 }
 
-function setPragmas (database: Database.Database, file: string): void {
+function setPragmas (database: FileHandle, file: string): void {
   database.pragma('journal_mode = WAL')
   // In WAL mode, less than FULL may lose the last commits in a power failure. A 200 promises that they are kept.
   database.pragma('synchronous = FULL')
@@ -128,7 +129,7 @@ function checkpointPages (file: string): number {
  *
  * @throws {CommandError} if it has none of our tables and `access` does not create them
  */
-export async function openFile (file: string, io: Io, access: Access): Promise<Database.Database> {
+export async function openFile (file: string, io: Io, access: Access): Promise<FileHandle> {
   const exists = existsSync(file)
   if (!exists && !mayCreate(access)) throw new CommandError(`There is no database file ${file}: name it with --database`)
   const database = access === 'read' ? await openReadOnly(file, io) : await connect(file, io)
@@ -156,11 +157,11 @@ function mayCreate (access: Access): boolean {
  *
  * @throws {CommandError} when it is not a database
  */
-export function tablesIn (database: Database.Database): 'ours' | 'others' | 'none' {
+export function tablesIn (database: FileHandle): 'ours' | 'others' | 'none' {
   try {
-    const names = database.prepare<[], string>('SELECT name FROM sqlite_schema').pluck().all()
-    if (names.some((name) => name.startsWith('omnichannel_'))) return 'ours'
-    return names.length === 0 ? 'none' : 'others'
+    const objects = database.prepare('SELECT name FROM sqlite_schema').all() as Array<{ name: string }>
+    if (objects.some(({ name }) => name.startsWith('omnichannel_'))) return 'ours'
+    return objects.length === 0 ? 'none' : 'others'
   } catch (error) {
     throw explain(database.name, error as Error)
   }
@@ -170,12 +171,12 @@ export function tablesIn (database: Database.Database): 'ours' | 'others' | 'non
  * If the file has a log, a connection that may write would move it into the file at its end. If it has none, a read-only connection
  * would leave a new log behind.
  */
-export async function openReadOnly (file: string, io: Io): Promise<Database.Database> {
+export async function openReadOnly (file: string, io: Io): Promise<FileHandle> {
   return await connect(file, io, { readonly: existsSync(`${file}-wal`) })
 }
 
 /** @throws {CommandError} */
-export async function connect (file: string, io: Io, options: Database.Options = {}): Promise<Database.Database> {
+export async function connect (file: string, io: Io, options: Database.Options = {}): Promise<FileHandle> {
   const { loadNodeSqlite } = await import('./node-sqlite.js')
   // An executable contains the addon if its Node.js has no suitable node:sqlite.
   const openFile = (io.embedded === undefined ? loadNodeSqlite() : undefined) ?? await loadBetterSqlite3(io)
@@ -186,7 +187,7 @@ export async function connect (file: string, io: Io, options: Database.Options =
   }
 }
 
-async function loadBetterSqlite3 (io: Io): Promise<(file: string, options: Database.Options) => Database.Database> {
+async function loadBetterSqlite3 (io: Io): Promise<Open> {
   const { default: Sqlite } = await import('better-sqlite3')
   const addon = unpackAddon(io)
   // better-sqlite3 also takes a loaded addon; its types know only a path.

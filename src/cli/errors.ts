@@ -1,7 +1,8 @@
 // The errors of the commands, and errors of a database file as sentences.
 
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
+import { dirname } from 'node:path'
 
 /** The message is a sentence for the terminal. */
 export class CommandError extends Error {
@@ -23,6 +24,17 @@ export class InterruptedError extends CommandError {
   }
 }
 
+// https://sqlite.org/rescode.html
+const sqliteCodes: Record<number, string> = {
+  5: 'SQLITE_BUSY', 8: 'SQLITE_READONLY', 14: 'SQLITE_CANTOPEN', 19: 'SQLITE_CONSTRAINT', 26: 'SQLITE_NOTADB', 1811: 'SQLITE_CONSTRAINT_TRIGGER'
+}
+
+/** The code of an error. An error of node:sqlite has a number instead: it gets the name that better-sqlite3 uses. */
+export function codeOf (error: unknown): string {
+  const { code = '', errcode } = error as { code?: string, errcode?: number }
+  return errcode === undefined ? code : sqliteCodes[errcode] ?? sqliteCodes[errcode & 0xff] ?? 'SQLITE_ERROR'
+}
+
 const reasons: Array<[code: RegExp, reason: string]> = [
   [/^SQLITE_NOTADB/, 'is not a SQLite database'],
   [/^(SQLITE_READONLY|EACCES|EPERM|EROFS)/, 'cannot be written: it or its folder is read-only'],
@@ -36,9 +48,9 @@ export function explain (file: string, error: Error): Error {
   return sentence === undefined ? error : new CommandError(sentence, { cause: error })
 }
 
-function describe (file: string, { code = '', message }: NodeJS.ErrnoException): string | undefined {
-  // better-sqlite3 looks for the folder itself, and its error has no code.
-  if (message.includes('directory does not exist')) return `The database file ${file} cannot be created, because its folder does not exist`
+function describe (file: string, error: Error): string | undefined {
+  const [code, { message }] = [codeOf(error), error]
+  if (!existsSync(dirname(file))) return `The database file ${file} cannot be created, because its folder does not exist`
   if (code === 'ERR_DLOPEN_FAILED' || /bindings file|better_sqlite3\.node/.test(message)) {
     const [first = ''] = message.split(/\. Tried|\n/)
     return `The SQLite addon cannot be loaded (${first}): npm rebuild better-sqlite3 makes it anew`

@@ -1,8 +1,7 @@
-import type Database from 'better-sqlite3'
 import type { Command } from 'commander'
 import { existsSync } from 'node:fs'
 import type { OmnichannelContactsOptions } from '../options.js'
-import type { Io } from './command.js'
+import type { FileHandle, Io } from './command.js'
 import { connect, createAccess, createOption, databaseOption, openFile, openReadOnly, withNewFile } from './database.js'
 import { explain } from './errors.js'
 import { print } from './output.js'
@@ -65,11 +64,11 @@ async function printScript ({ version, pendingScript, begin }: Target, io: Io): 
 }
 
 /** If there is no file, the script creates all tables. */
-async function openToPrint (file: string, io: Io): Promise<Database.Database> {
+async function openToPrint (file: string, io: Io): Promise<FileHandle> {
   return existsSync(file) ? await openReadOnly(file, io) : await connect(':memory:', io)
 }
 
-async function onFile (name: string, handle: Database.Database, run: (target: Target) => Promise<void>): Promise<void> {
+async function onFile (name: string, handle: FileHandle, run: (target: Target) => Promise<void>): Promise<void> {
   try {
     const [{ connect }, { pendingScript, schemaVersion }] = await Promise.all([import('../store/sqlite/node-sqlite.js'), import('../store/sqlite/migrations.js')])
     const connection = connect(handle)

@@ -1,22 +1,16 @@
-// node:sqlite with the methods of better-sqlite3 that the commands use. So better-sqlite3 is not needed if Node.js has a suitable
-// node:sqlite.
+// Opens files with node:sqlite. So better-sqlite3 is not needed if Node.js has a suitable node:sqlite.
 
 import type Database from 'better-sqlite3'
-import { existsSync } from 'node:fs'
-import { dirname } from 'node:path'
+import type { SqliteDatabase } from 'kysely'
 import { isOpenDatabase, type NodeSqliteDatabase, type NodeSqliteStatement } from '../store/sqlite/handle.js'
+import type { FileHandle } from './command.js'
 
 interface NodeSqlite {
   DatabaseSync: new (file: string, options?: { readOnly?: boolean, timeout?: number }) => NodeSqliteDatabase & { close: () => void }
   backup: (source: object, file: string, options: { rate: number, progress: (info: Database.BackupMetadata) => void }) => Promise<unknown>
 }
 
-interface Statement extends NodeSqliteStatement {
-  iterate (...values: unknown[]): Iterable<unknown>
-  columns (): unknown[]
-}
-
-type Open = (file: string, options: Database.Options) => Database.Database
+export type Open = (file: string, options: Database.Options) => FileHandle
 
 /** Undefined if this Node.js has no node:sqlite, or one that the plugin refuses. */
 export function loadNodeSqlite (): Open | undefined {
@@ -30,16 +24,8 @@ export function loadNodeSqlite (): Open | undefined {
 
 function createOpen ({ DatabaseSync, backup }: NodeSqlite): Open {
   class File extends DatabaseSync {
-    get inTransaction (): boolean {
-      return this.isTransaction
-    }
-
-    override prepare (sql: string): NodeSqliteStatement {
-      return extend(withCode(() => super.prepare(sql)) as Statement)
-    }
-
-    override exec (sql: string): void {
-      withCode(() => super.exec(sql))
+    constructor (readonly name: string, { readonly: readOnly = false, timeout = 0 }: Database.Options) {
+      super(name, { readOnly, timeout })
     }
 
     pragma (source: string, { simple = false } = {}): unknown {
@@ -48,73 +34,31 @@ function createOpen ({ DatabaseSync, backup }: NodeSqlite): Open {
       return simple ? (statement.get() as unknown[] | undefined)?.[0] : statement.all()
     }
 
-    transaction (work: (...values: unknown[]) => unknown) {
-      const run = (begin: string, end: string, undo: string) => (...values: unknown[]): unknown => {
-        this.exec(begin)
-        try {
-          const result = work(...values)
-          this.exec(end)
-          return result
-        } catch (error) {
-          if (this.inTransaction) this.exec(undo)
-          throw error
-        }
-      }
-      const nested = run('SAVEPOINT nested', 'RELEASE nested', 'ROLLBACK TO nested; RELEASE nested')
-      return Object.assign(nested, { immediate: run('BEGIN IMMEDIATE', 'COMMIT', 'ROLLBACK') })
-    }
-
     backup (file: string, { progress }: { progress: (info: Database.BackupMetadata) => number }): Promise<unknown> {
       return backup(this, file, { rate: 1000, progress })
     }
   }
-  return (file, { readonly = false, timeout = 0 }) => {
-    if (!existsSync(dirname(file))) throw new TypeError('Cannot open database because the directory does not exist')
-    const database = withCode(() => new File(file, { readOnly: readonly, timeout }))
-    return Object.assign(database, { name: file }) as unknown as Database.Database
-  }
+  return (file, options) => new File(file, options)
 }
 
-/** Adds `raw`, `pluck` and `reader`, and takes parameters in arrays. */
-function extend (statement: Statement): NodeSqliteStatement {
-  const run = statement.run.bind(statement)
-  const get = statement.get.bind(statement)
-  const all = statement.all.bind(statement)
-  const iterate = statement.iterate.bind(statement)
-  let isPlucked = false
-  const cell = (row: unknown): unknown => isPlucked && row !== undefined ? (row as unknown[])[0] : row
-  return Object.assign(statement, {
-    run: (...values: unknown[]) => withCode(() => run(...values.flat())),
-    get: (...values: unknown[]) => cell(withCode(() => get(...values.flat()))),
-    all: (...values: unknown[]) => withCode(() => all(...values.flat())).map(cell),
-    iterate: (...values: unknown[]) => iterate(...values.flat()),
-    raw: () => {
-      statement.setReturnArrays(true)
-      return statement
-    },
-    pluck: () => {
-      isPlucked = true
-      statement.setReturnArrays(true)
-      return statement
-    },
-    reader: statement.columns().length > 0
-  })
+interface Statement extends NodeSqliteStatement {
+  columns: () => unknown[]
+  iterate: (...values: unknown[]) => IterableIterator<unknown>
 }
 
-// https://sqlite.org/rescode.html
-const names: Record<number, string> = {
-  5: 'BUSY', 6: 'LOCKED', 8: 'READONLY', 10: 'IOERR', 11: 'CORRUPT', 13: 'FULL', 14: 'CANTOPEN', 19: 'CONSTRAINT', 26: 'NOTADB'
-}
-const SQLITE_CONSTRAINT_TRIGGER = 1811
-
-/** Names an error as better-sqlite3 does. */
-function withCode<Result> (work: () => Result): Result {
-  try {
-    return work()
-  } catch (error) {
-    const { errcode } = error as { errcode?: number }
-    if (errcode === undefined) throw error
-    const name = errcode === SQLITE_CONSTRAINT_TRIGGER ? 'CONSTRAINT_TRIGGER' : names[errcode & 0xff] ?? 'ERROR'
-    throw Object.assign(error as Error, { code: `SQLITE_${name}` })
+/** A handle with statements as better-sqlite3 makes them. Kysely takes those. */
+export function likeBetterSqlite3 (handle: FileHandle): SqliteDatabase {
+  if (!('isOpen' in handle)) return handle as Database.Database
+  return {
+    close: () => undefined,
+    prepare: (sql) => {
+      const statement = handle.prepare(sql) as Statement
+      return {
+        reader: statement.columns().length > 0,
+        all: (values) => statement.all(...values),
+        run: (values) => statement.run(...values) as { changes: number, lastInsertRowid: number },
+        iterate: (values) => statement.iterate(...values)
+      }
+    }
   }
 }

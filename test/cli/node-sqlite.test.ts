@@ -1,10 +1,10 @@
 // Which library opens the file of a command, and errors of node:sqlite by the names that better-sqlite3 gives them.
 
-import type Database from 'better-sqlite3'
 import { join } from 'node:path'
 import t from 'tap'
+import { codeOf } from '../../src/cli/errors.js'
 import { loadNodeSqlite } from '../../src/cli/node-sqlite.js'
-import { skip } from '../node-sqlite.js'
+import { DatabaseSync, skip } from '../node-sqlite.js'
 
 t.test('a Node.js without node:sqlite, or with one that cuts texts at U+0000: it is not taken', async (t) => {
   let isClosed = false
@@ -23,24 +23,35 @@ t.test('a Node.js without node:sqlite, or with one that cuts texts at U+0000: it
   t.equal(isClosed, true)
 })
 
-t.test('errors have the codes of better-sqlite3', { skip }, async (t) => {
-  const open = loadNodeSqlite() as (file: string, options: Database.Options) => Database.Database
+t.test('errors get the codes of better-sqlite3', { skip }, async (t) => {
   const file = join(t.testdir(), 'a.db')
-  const [database, other] = [open(file, {}), open(file, {})]
+  const [database, other] = [new DatabaseSync(file), new DatabaseSync(file)]
   t.teardown(() => { database.close(); other.close() })
   database.exec(`CREATE TABLE a (b TEXT UNIQUE); INSERT INTO a VALUES ('c');
     CREATE TRIGGER d BEFORE DELETE ON a BEGIN SELECT RAISE(ABORT, 'no'); END`)
   const codes: Record<string, () => unknown> = {
     SQLITE_ERROR: () => database.prepare('SELEC 1'),
-    SQLITE_CONSTRAINT: () => database.prepare('INSERT INTO a VALUES (?)').run(['c']),
+    SQLITE_CONSTRAINT: () => database.prepare('INSERT INTO a VALUES (?)').run('c'),
     SQLITE_CONSTRAINT_TRIGGER: () => { database.exec('DELETE FROM a') },
     SQLITE_BUSY: () => {
       database.exec('BEGIN IMMEDIATE')
       other.exec('BEGIN IMMEDIATE')
     },
     ERR_INVALID_ARG_TYPE: () => database.prepare('SELECT ?').get(Symbol('e')),
-    SQLITE_CANTOPEN: () => open(t.testdirName, {})
+    SQLITE_CANTOPEN: () => new DatabaseSync(t.testdirName)
   }
-  for (const [code, work] of Object.entries(codes)) t.throws(work, { code })
-  t.throws(() => open(join(file, 'none', 'a.db'), {}), { message: 'Cannot open database because the directory does not exist' })
+  for (const [code, work] of Object.entries(codes)) {
+    try {
+      work()
+      t.fail(code)
+    } catch (error) {
+      t.equal(codeOf(error), code)
+    }
+  }
+})
+
+t.test('the number of an error: the code with that number, or the one that it extends', async (t) => {
+  for (const [errcode, code] of [[5, 'SQLITE_BUSY'], [517, 'SQLITE_BUSY'], [2067, 'SQLITE_CONSTRAINT'], [1811, 'SQLITE_CONSTRAINT_TRIGGER'], [1, 'SQLITE_ERROR']]) {
+    t.equal(codeOf({ errcode, code: 'ERR_SQLITE_ERROR' }), code)
+  }
 })

@@ -1,4 +1,3 @@
-import type Database from 'better-sqlite3'
 import { once } from 'node:events'
 import { constants, createReadStream, existsSync, fstatSync, openSync } from 'node:fs'
 import { access, readdir, stat } from 'node:fs/promises'
@@ -7,7 +6,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { Connection } from '../../store/sqlite/connection.js'
 import { connect } from '../../store/sqlite/node-sqlite.js'
-import { withInterruption, type Io } from '../command.js'
+import { withInterruption, type FileHandle, type Io } from '../command.js'
 import { createAccess, openDatabase, openReadOnly, tablesIn, withNewFile } from '../database.js'
 import { CommandError, InterruptedError, UsageError } from '../errors.js'
 import { print, report } from '../output.js'
@@ -40,8 +39,8 @@ export async function runImport (options: ImportOptions, named: NamedFiles, io: 
   }
   const ids = new Set<string>()
   let skipped = 0
-  let reader: Database.Database | undefined
-  let database: Database.Database | undefined
+  let reader: FileHandle | undefined
+  let database: FileHandle | undefined
   await withInterruption(io, async (signal) => {
     try {
       for (const file of files) {
@@ -86,7 +85,7 @@ function disable (database: Connection, { ids, skipped }: { ids: Set<string>, sk
 }
 
 /** @param reader reads the file in a dry run. If the file has none of our tables, a dry run fills a database in memory. */
-async function open (options: ImportOptions, reader: Database.Database | undefined, io: Io): Promise<Database.Database> {
+async function open (options: ImportOptions, reader: FileHandle | undefined, io: Io): Promise<FileHandle> {
   const { database: file, create, dryRun, onError } = options
   const tables = reader === undefined ? 'none' : tablesIn(reader)
   const inMemory = tables === 'none' || (tables === 'others' && create)

@@ -1,5 +1,5 @@
 import type { Connection } from '../../store/sqlite/connection.js'
-import { CommandError } from '../errors.js'
+import { codeOf, CommandError } from '../errors.js'
 import { sources, type Collection, type Outcome } from './collection.js'
 import { BadLineError, object, type Document } from './extended-json.js'
 import type { Line } from './lines.js'
@@ -45,8 +45,7 @@ export function skipBadLines (database: Connection, store: StoreLine, report: (s
 
 /** Also a row that the database refuses, but not when a trigger of the host refuses it or ends the whole transaction. */
 function isBadLine (error: unknown, database: Connection): error is Error {
-  const { code } = error as { code?: unknown }
-  return error instanceof BadLineError || (/^SQLITE_CONSTRAINT(?!_TRIGGER)/.test(String(code)) && database.inTransaction)
+  return error instanceof BadLineError || (/^SQLITE_CONSTRAINT(?!_TRIGGER)/.test(codeOf(error)) && database.inTransaction)
 }
 
 /** @throws {BadLineError} */

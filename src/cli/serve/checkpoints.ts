@@ -1,9 +1,9 @@
 // Moves SQLite's log (WAL) into the database file from a worker thread, so that the event loop does not wait for the disk to do it.
 // SQLite's own checkpoint stays on, for a longer log: it takes over if the worker is late or has ended.
 
-import type Database from 'better-sqlite3'
 import type { FastifyBaseLogger } from 'fastify'
 import { Worker } from 'node:worker_threads'
+import type { FileHandle } from '../command.js'
 
 const intervalMs = 10
 const pauseAfterErrorMs = 1000
@@ -64,7 +64,7 @@ function checkpointIfLong (database: LogDatabase, autocheckpoint: number): void 
  *
  * @param program the file of the worker, or its text in an executable
  */
-export function startCheckpoints (program: URL | string, handle: Database.Database, log: FastifyBaseLogger): () => Promise<void> {
+export function startCheckpoints (program: URL | string, handle: FileHandle, log: FastifyBaseLogger): () => Promise<void> {
   const workerData: WorkerSettings = {
     file: handle.name,
     usesNodeSqlite: 'isTransaction' in handle,

@@ -1,6 +1,7 @@
-import type Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
-import type { OpenDatabase } from '../command.js'
+import { withoutBusyTimeout } from '../../store/sqlite/connection.js'
+import { connect } from '../../store/sqlite/node-sqlite.js'
+import type { FileHandle, OpenDatabase } from '../command.js'
 
 /** Adds GET /health. Returns a function to call after a failed update. From then on the check also writes, until a write succeeds. */
 export function addHealth (app: FastifyInstance, { handle, ping }: Pick<OpenDatabase, 'handle' | 'ping'>): () => void {
@@ -37,7 +38,7 @@ export function addHealth (app: FastifyInstance, { handle, ping }: Pick<OpenData
 /** Commits something that changes nothing. */
 async function tryToWrite (handle: OpenDatabase['handle']): Promise<void> {
   if ('pragma' in handle) {
-    withoutWaiting(handle, () => {
+    withoutBusyTimeout(connect(handle), () => {
       // On a full disk the log may have room for this page, but not for an update.
       handle.pragma('wal_checkpoint(TRUNCATE)')
       // SQLite does not write a row that stays the same, but it always writes this.
@@ -53,21 +54,12 @@ async function tryToWrite (handle: OpenDatabase['handle']): Promise<void> {
  *
  * @throws {Error} SQLITE_READONLY
  */
-export function checkWritable (handle: Database.Database): void {
+export function checkWritable (handle: FileHandle): void {
+  const connection = connect(handle)
   try {
-    withoutWaiting(handle, () => handle.exec('DELETE FROM omnichannel_migration WHERE false'))
+    withoutBusyTimeout(connection, () => { connection.exec('DELETE FROM omnichannel_migration WHERE false') })
   } catch (error) {
     // Another program writes; this one can write later.
-    if (!(error as { code: string }).code.startsWith('SQLITE_BUSY')) throw error
-  }
-}
-
-function withoutWaiting (handle: Database.Database, work: () => void): void {
-  const timeout = Number(handle.pragma('busy_timeout', { simple: true }))
-  handle.pragma('busy_timeout = 0')
-  try {
-    work()
-  } finally {
-    handle.pragma(`busy_timeout = ${timeout}`)
+    if (!connection.isBusy(error)) throw error
   }
 }

@@ -1,9 +1,8 @@
-import type Database from 'better-sqlite3'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import type { FastifyInstance } from 'fastify'
-import { onSignal, wholeNumber, type Io, type OpenDatabase } from '../command.js'
+import { onSignal, wholeNumber, type FileHandle, type Io, type OpenDatabase } from '../command.js'
 import { createAccess, createOption, databaseOption, withDatabase } from '../database.js'
 import { CommandError } from '../errors.js'
 import { print } from '../output.js'
@@ -114,7 +113,7 @@ function isProxy (proxy: string): boolean {
 }
 
 /** A database in memory has none. */
-function hasLog (handle: Database.Database): boolean {
+function hasLog (handle: FileHandle): boolean {
   return handle.pragma('journal_mode', { simple: true }) === 'wal'
 }
 
