@@ -13,21 +13,18 @@ export function openHandle (file: string, options: Database.Options = {}): Datab
 
 type Call = (...values: unknown[]) => unknown
 
-interface NodeSqlite extends Record<'close' | 'exec', Call> {
-  isOpen: boolean
+interface NodeSqlite {
+  exec: Call
   prepare: (sql: string) => Record<'run' | 'get' | 'all' | 'setReadBigInts', Call>
 }
 
-/** Adds the option `verbose`, `defaultSafeIntegers`, and rows that have a prototype. */
+/** Adds the option `verbose` and `defaultSafeIntegers`. */
 function openLogged (file: string, { verbose = () => undefined, ...options }: Database.Options): Database.Database {
   if (openNodeSqlite === undefined) throw new Error('This Node.js has no node:sqlite that reads whole texts')
   const handle = openNodeSqlite(file, { timeout: 5000, ...options })
-  const database = handle as unknown as NodeSqlite
-  const [prepare, exec, close] = [database.prepare.bind(database), database.exec.bind(database), database.close.bind(database)]
+  const { prepare, exec } = handle as unknown as NodeSqlite
   let readsBigInts = false
-  Object.assign(handle, {
-    // node:sqlite fails when it is closed twice.
-    close: () => { if (database.isOpen) close() },
+  return Object.assign(handle, {
     defaultSafeIntegers: (enabled: boolean) => { readsBigInts = enabled },
     exec: (sql: string) => {
       verbose(sql)
@@ -38,16 +35,9 @@ function openLogged (file: string, { verbose = () => undefined, ...options }: Da
       statement.setReadBigInts(readsBigInts)
       const logged = (call: Call): Call => (...values) => {
         verbose(sql)
-        return call.apply(statement, values)
+        return call(...values)
       }
-      const [run, get, all] = [logged(statement.run), logged(statement.get), logged(statement.all)]
-      const [getPlain, allPlain]: Call[] = [(...values) => plain(get(...values)), (...values) => (all(...values) as unknown[]).map(plain)]
-      return Object.assign(statement, { run, get: getPlain, all: allPlain })
+      return Object.assign(statement, { run: logged(statement.run), get: logged(statement.get), all: logged(statement.all) })
     }
   })
-  return handle
-}
-
-function plain (row: unknown): unknown {
-  return typeof row === 'object' && row !== null && Object.getPrototypeOf(row) === null ? { ...row } : row
 }

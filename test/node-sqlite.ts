@@ -22,13 +22,17 @@ const open = loadNodeSqlite()
 export const skip = open !== undefined ? false : 'this Node.js has no node:sqlite that reads whole texts'
 
 type Call = (...values: unknown[]) => unknown
+interface Raw {
+  prepare: (sql: string) => Statement
+  isOpen: boolean
+  isTransaction: boolean
+}
 type Statement = Record<'run' | 'get' | 'all' | 'iterate', Call> & { setReturnArrays: (enabled: boolean) => void, columns: () => unknown[] }
 
 /** Opens a file as the commands do with node:sqlite, and adds the calls of better-sqlite3 that tests use. Undefined if they cannot. */
 export const openNodeSqlite = open && ((file: string, options: Database.Options): Database.Database => {
-  const handle = open(file, options) as unknown as Record<'exec', Call> & { prepare: (sql: string) => Statement, isTransaction: boolean }
-  const prepare = handle.prepare.bind(handle)
-  const exec = handle.exec.bind(handle)
+  const handle = open(file, options) as unknown as Record<'exec' | 'close', Call> & Raw
+  const [prepare, exec, close] = [handle.prepare.bind(handle), handle.exec.bind(handle), handle.close.bind(handle)]
   const run = (begin: string, end: string, undo: string, work: Call): Call => (...values) => {
     exec(begin)
     try {
@@ -44,20 +48,25 @@ export const openNodeSqlite = open && ((file: string, options: Database.Options)
   return Object.assign(handle, {
     prepare: (sql: string) => extend(withCode(() => prepare(sql))),
     exec: (sql: string) => withCode(() => exec(sql)),
+    // node:sqlite fails when it is closed twice.
+    close: () => { if (handle.isOpen) close() },
     transaction: (work: Call) => Object.assign(run('SAVEPOINT nested', 'RELEASE nested', 'ROLLBACK TO nested; RELEASE nested', work), {
       immediate: run('BEGIN IMMEDIATE', 'COMMIT', 'ROLLBACK', work)
     })
   }) as unknown as Database.Database
 })
 
-/** Adds `raw`, `pluck` and `reader`, and takes parameters in arrays. */
+/** Adds `raw`, `pluck` and `reader`, takes parameters in arrays, and gives rows a prototype. */
 function extend (statement: Statement): Statement {
   const [run, get, all, iterate] = (['run', 'get', 'all', 'iterate'] as const).map((name) => {
     const call = statement[name].bind(statement)
     return (...values: unknown[]) => withCode(() => call(...values.flat()))
   }) as [Call, Call, Call, Call]
   let isPlucked = false
-  const cell = (row: unknown): unknown => isPlucked && row !== undefined ? (row as unknown[])[0] : row
+  const cell = (row: unknown): unknown => {
+    if (typeof row !== 'object' || row === null) return row
+    return Array.isArray(row) ? isPlucked ? row[0] : row : { ...row }
+  }
   return Object.assign(statement, {
     run,
     get: (...values: unknown[]) => cell(get(...values)),

@@ -98,7 +98,7 @@ async function inTime (answer: Promise<unknown>): Promise<unknown> {
 }
 
 // Errors of pg that have no code.
-const connectionLost = /^Connection terminated|not queryable/
+const connectionLost = /^Connection terminated|not queryable|^write EPIPE$/
 const timedOut = /timeout|^no client of the pool was/
 const ofDatabase = /terminated|not queryable|connect|timeout|^no client of the pool|URI malformed/
 
