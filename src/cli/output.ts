@@ -64,23 +64,14 @@ function unwritable (error: Error): CommandError {
   return new CommandError(`The output cannot be written: ${error.message}`, { cause: error })
 }
 
-interface Status {
-  show: (text: string) => void
-  /** Removes the line from a terminal, so that other lines can be written. */
-  clear: () => void
-}
-
-/** Shows how far a command is, on stderr: one line that changes on a terminal, a new line each time elsewhere. */
-export function createStatus ({ stderr }: Pick<Io, 'stderr'>): Status {
+/**
+ * Shows how far a command is, on stderr: one line that changes on a terminal, a new line each time elsewhere. `clear` removes the line
+ * from a terminal, so that other lines can be written.
+ */
+export function createStatus ({ stderr }: Pick<Io, 'stderr'>) {
   return stderr.isTTY === true
-    ? { show: (text) => { stderr.write(`\r${text}\x1b[K`) }, clear: () => { stderr.write('\r\x1b[K') } }
-    : { show: (text) => { stderr.write(`${text}\n`) }, clear: () => undefined }
-}
-
-interface Progress {
-  advance: (units: number, bytes: number) => void
-  clear: Status['clear']
-  perSecond: () => number
+    ? { show: (text: string) => { stderr.write(`\r${text}\x1b[K`) }, clear: () => { stderr.write('\r\x1b[K') } }
+    : { show: (text: string) => { stderr.write(`${text}\n`) }, clear: () => undefined }
 }
 
 interface ProgressSettings {
@@ -93,24 +84,21 @@ interface ProgressSettings {
 /** Counts lines or other units. Shows the count every 100 ms on a terminal, and every 5 seconds elsewhere. */
 export function createProgress (
   io: Pick<Io, 'stderr'>, label: string, { totalBytes, unit = 'lines', now = () => performance.now() }: ProgressSettings
-): Progress {
-  const status = createStatus(io)
+) {
+  const { show, clear } = createStatus(io)
   const interval = io.stderr.isTTY === true ? 100 : 5000
   const start = now()
   let next = start + interval
   let units = 0
   let bytes = 0
   const perSecond = (): number => Math.round(units / Math.max(now() - start, 1) * 1000)
-  return {
-    perSecond,
-    clear: status.clear,
-    advance: (moreUnits, moreBytes) => {
-      units += moreUnits
-      bytes += moreBytes
-      if (now() < next) return
-      next = now() + interval
-      const percent = totalBytes === undefined ? '' : `${Math.min(100, Math.floor(bytes / Math.max(totalBytes, 1) * 100))} % `
-      status.show(`${label}: ${percent}${units} ${unit}, ${perSecond()} ${unit}/s`)
-    }
+  const advance = (moreUnits: number, moreBytes: number): void => {
+    units += moreUnits
+    bytes += moreBytes
+    if (now() < next) return
+    next = now() + interval
+    const percent = totalBytes === undefined ? '' : `${Math.min(100, Math.floor(bytes / Math.max(totalBytes, 1) * 100))} % `
+    show(`${label}: ${percent}${units} ${unit}, ${perSecond()} ${unit}/s`)
   }
+  return { advance, perSecond, clear }
 }
