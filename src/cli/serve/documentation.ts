@@ -2,7 +2,7 @@
 // @fastify/static would open a file for each request, and the single executable has no files.
 
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { createHash } from 'node:crypto'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import type { Io } from '../command.js'
@@ -25,11 +25,15 @@ const contentSecurityPolicy = "default-src 'self'; base-uri 'none'; form-action 
 /** @param readAsset reads what scripts/pack-documentation.js has packed */
 export function addDocumentation (app: FastifyInstance, readAsset: Io['readAsset']): void {
   const addPage = (url: string, type: string, cacheControl: string, pack: () => Buffer): void => {
-    let page: Page | undefined
-    const headers = { 'cache-control': cacheControl, 'content-security-policy': contentSecurityPolicy, vary: 'accept-encoding' }
-    app.get(url, { schema: { hide: true } }, (request, reply) => {
-      page ??= new Page(pack())
-      send(page, request, reply.type(type).headers(headers))
+    let page: ReturnType<typeof createPage> | undefined
+    app.get(url, { schema: { hide: true } }, ({ headers }, reply) => {
+      const { tag, packed, plain } = page ??= createPage(pack())
+      void reply.type(type).headers({
+        'cache-control': cacheControl, 'content-security-policy': contentSecurityPolicy, vary: 'accept-encoding', etag: tag
+      })
+      if (headers['if-none-match']?.includes(tag) === true) return reply.code(304).send()
+      if (acceptsGzip(headers['accept-encoding'] ?? '')) return reply.header('content-encoding', 'gzip').send(packed)
+      return reply.send(plain)
     })
   }
 
@@ -42,25 +46,9 @@ export function addDocumentation (app: FastifyInstance, readAsset: Io['readAsset
   }
 }
 
-class Page {
-  /** Weak, because it is the same for the packed and the plain form. */
-  readonly tag: string
-  #plain: Buffer | undefined
-
-  constructor (readonly packed: Buffer) {
-    this.tag = `W/"${createHash('sha256').update(packed).digest('base64url')}"`
-  }
-
-  get plain (): Buffer {
-    return this.#plain ??= gunzipSync(this.packed)
-  }
-}
-
-function send (page: Page, { headers }: FastifyRequest, reply: FastifyReply): void {
-  void reply.header('etag', page.tag)
-  if (headers['if-none-match']?.includes(page.tag) === true) void reply.code(304).send()
-  else if (acceptsGzip(headers['accept-encoding'] ?? '')) void reply.header('content-encoding', 'gzip').send(page.packed)
-  else void reply.send(page.plain)
+/** The tag is weak, because it is the same for the packed and the plain form. */
+function createPage (packed: Buffer) {
+  return { packed, plain: gunzipSync(packed), tag: `W/"${createHash('sha256').update(packed).digest('base64url')}"` }
 }
 
 /** RFC 9110, section 12.5.3. */
