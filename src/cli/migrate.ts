@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { existsSync } from 'node:fs'
 import type { OmnichannelContactsOptions } from '../options.js'
+import type { Pending } from '../store/required-tables.js'
 import type { FileHandle, Io } from './command.js'
 import { connect, createAccess, createOption, databaseOption, openFile, openReadOnly, withNewFile } from './database.js'
 import { explain } from './errors.js'
@@ -39,28 +40,25 @@ export function migrate (parent: Command, io: Io): void {
 interface Target {
   name: string
   handle: OmnichannelContactsOptions['database']
-  version: () => Promise<number> | number
-  pendingScript: () => Promise<string> | string
+  findPending: () => Promise<Pending> | Pending
   /** Begins the transaction of a printed script, and locks. */
   begin: string
 }
 
-async function bringUpToDate ({ name, handle, version, pendingScript }: Target, io: Io): Promise<void> {
+async function bringUpToDate ({ name, handle, findPending }: Target, io: Io): Promise<void> {
   const [{ openStore }, { checkOptions }] = await Promise.all([import('../store/open-store.js'), import('../options.js')])
-  const from = await version()
-  const isUpToDate = await pendingScript() === ''
+  const { version: from, script } = await findPending()
   await openStore(handle, () => undefined).migrate(checkOptions({ database: handle }))
-  const to = await version()
+  const { version: to } = await findPending()
   if (from < to) print(io, `Migrated ${name} from schema version ${from} to ${to}\n`)
-  else print(io, `${name} ${isUpToDate ? 'is up to date' : 'was repaired'}: schema version ${to}\n`)
+  else print(io, `${name} ${script === '' ? 'is up to date' : 'was repaired'}: schema version ${to}\n`)
 }
 
-async function printScript ({ version, pendingScript, begin }: Target, io: Io): Promise<void> {
-  const script = await pendingScript()
-  const from = await version()
+async function printScript ({ findPending, begin }: Target, io: Io): Promise<void> {
+  const { version, script } = await findPending()
   print(io, script === ''
-    ? `-- Nothing is to be done: the database has schema version ${from}.\n`
-    : `-- Brings a database of schema version ${from} up to date.\n${begin}\n\n${script}\n\nCOMMIT;\n`)
+    ? `-- Nothing is to be done: the database has schema version ${version}.\n`
+    : `-- Brings a database of schema version ${version} up to date.\n${begin}\n\n${script}\n\nCOMMIT;\n`)
 }
 
 /** If there is no file, the script creates all tables. */
@@ -70,11 +68,9 @@ async function openToPrint (file: string, io: Io): Promise<FileHandle> {
 
 async function onFile (name: string, handle: FileHandle, run: (target: Target) => Promise<void>): Promise<void> {
   try {
-    const [{ connect }, { pendingScript, schemaVersion }] = await Promise.all([import('../store/sqlite/node-sqlite.js'), import('../store/sqlite/migrations.js')])
+    const [{ connect }, { findPending }] = await Promise.all([import('../store/sqlite/node-sqlite.js'), import('../store/sqlite/migrations.js')])
     const connection = connect(handle)
-    await run({
-      name, handle, version: () => schemaVersion(connection), pendingScript: () => pendingScript(connection), begin: 'BEGIN IMMEDIATE;'
-    })
+    await run({ name, handle, findPending: () => findPending(connection), begin: 'BEGIN IMMEDIATE;' })
   } catch (error) {
     throw explain(name, error as Error)
   } finally {
@@ -83,8 +79,6 @@ async function onFile (name: string, handle: FileHandle, run: (target: Target) =
 }
 
 async function onServer (url: string, run: (target: Target) => Promise<void>): Promise<void> {
-  const { migrationLock, pendingScript, schemaVersion } = await import('../store/postgres/migrations.js')
-  await withPool(url, (pool, name) => run({
-    name, handle: pool, version: () => schemaVersion(pool), pendingScript: () => pendingScript(pool), begin: `BEGIN;\n${migrationLock}`
-  }))
+  const { findPending, migrationLock } = await import('../store/postgres/migrations.js')
+  await withPool(url, (pool, name) => run({ name, handle: pool, findPending: () => findPending(pool), begin: `BEGIN;\n${migrationLock}` }))
 }

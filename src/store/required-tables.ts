@@ -32,6 +32,14 @@ export interface Found {
   kinds: ReadonlyMap<string, string>
 }
 
+/** What is still to do. */
+export interface Pending {
+  /** The newest migration that is recorded; 0 for none. */
+  version: number
+  /** The SQL that is still to run, in one transaction. Empty when the database is up to date. */
+  script: string
+}
+
 /** Who may update contacts in a new database: Rocket.Chat's defaults. */
 const defaultRoles = ['admin', 'livechat-manager', 'livechat-monitor', 'livechat-agent']
 

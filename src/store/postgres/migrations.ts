@@ -1,7 +1,7 @@
 // Brings a host's schema up to date. Its version numbers are those of SQLite. PostgreSQL begins with version 2.
 
 import { postgres as schema } from '../migrations/generated.js'
-import { check, toScript, type Found } from '../required-tables.js'
+import { check, toScript, type Found, type Pending } from '../required-tables.js'
 import { toParameter } from './codec.js'
 import { statement } from './statements.js'
 import type { PostgresClient } from './handle.js'
@@ -16,12 +16,12 @@ export const migrationLock = 'SELECT pg_advisory_xact_lock(1869442665);'
  * @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError}
  */
 export async function bringUpToDate (client: PostgresClient, deadline: number): Promise<void> {
-  if (await pendingScript(client) === '') return
+  if ((await findPending(client)).script === '') return
   await client.query('BEGIN ISOLATION LEVEL READ COMMITTED')
   try {
     await client.query(`SET LOCAL statement_timeout = ${Math.ceil(Math.max(deadline - performance.now(), 1))}`)
     await client.query(migrationLock)
-    await client.query(await pendingScript(client))
+    await client.query((await findPending(client)).script)
     await client.query('COMMIT')
   } catch (error) {
     await Promise.allSettled([client.query('ROLLBACK')])
@@ -29,23 +29,15 @@ export async function bringUpToDate (client: PostgresClient, deadline: number): 
   }
 }
 
-/**
- * The SQL that is still to run, empty when the schema is up to date. It is for one transaction.
- *
- * @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError}
- */
-export async function pendingScript (client: Queryable): Promise<string> {
-  return toScript(schema, await find(client))
+/** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
+export async function findPending (client: Queryable): Promise<Pending> {
+  const found = await find(client)
+  return { version: found.version, script: toScript(schema, found) }
 }
 
 /** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
 export async function checkSchema (client: Queryable): Promise<void> {
   check(schema, await find(client))
-}
-
-/** The newest migration that is recorded; 0 for none. */
-export async function schemaVersion (client: Queryable): Promise<number> {
-  return (await find(client)).version
 }
 
 // Category S is text, also for a domain over text. The type `name` is excluded, because it holds 63 bytes only.

@@ -1,27 +1,24 @@
 // Brings a host's database up to date. It looks only at `main`, not at temporary tables or attached files.
 
 import { sqlite as schema } from '../migrations/generated.js'
-import { check, toScript, type Found } from '../required-tables.js'
+import { check, toScript, type Found, type Pending } from '../required-tables.js'
 import { withoutBusyTimeout, type Connection } from './connection.js'
 
 type Names = Array<[name: string, kind: string]>
 
-/**
- * The SQL that is still to run, empty when the database is up to date. It is for one transaction.
- *
- * @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError}
- */
-export function pendingScript (connection: Connection): string {
-  return toScript(schema, find(connection))
+/** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
+export function findPending (connection: Connection): Pending {
+  const found = find(connection)
+  return { version: found.version, script: toScript(schema, found) }
 }
 
 /** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
 export function bringUpToDate (connection: Connection): void {
-  if (pendingScript(connection) === '') return
+  if (findPending(connection).script === '') return
   withoutBusyTimeout(connection, () => {
     connection.begin('BEGIN IMMEDIATE')
     try {
-      connection.exec(pendingScript(connection))
+      connection.exec(findPending(connection).script)
       connection.exec('COMMIT')
     } finally {
       if (connection.inTransaction) connection.exec('ROLLBACK')
@@ -32,11 +29,6 @@ export function bringUpToDate (connection: Connection): void {
 /** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
 export function checkSchema (connection: Connection): void {
   check(schema, find(connection))
-}
-
-/** The newest migration that is recorded; 0 for none. */
-export function schemaVersion (connection: Connection): number {
-  return find(connection).version
 }
 
 function find (connection: Connection): Found {
