@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import type { Command } from '@commander-js/extra-typings'
 import { randomBytes } from 'node:crypto'
 import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
@@ -6,11 +6,6 @@ import { withInterruption, type FileHandle, type Io } from './command.js'
 import { fileOption, openFile, readFileName } from './database.js'
 import { CommandError, InterruptedError } from './errors.js'
 import { createStatus, print, report } from './output.js'
-
-interface Options {
-  database: string
-  overwrite?: boolean
-}
 
 export function backup (parent: Command, io: Io): void {
   parent.command('backup')
@@ -22,7 +17,7 @@ export function backup (parent: Command, io: Io): void {
     .argument('<FILE>', 'the copy', readFileName)
     .addOption(fileOption())
     .option('--overwrite', 'replace FILE if it exists')
-    .action(async (file: string, { database, overwrite = false }: Options) => {
+    .action(async (file, { database, overwrite = false }) => {
       const handle = await openFile(database, io, 'read')
       try {
         // Without a read transaction, each write of another program would restart the copy.

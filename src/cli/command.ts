@@ -1,7 +1,7 @@
 // Types and functions that the commands share: the process, a database, parsers of options.
 
 import type Database from 'better-sqlite3'
-import { InvalidArgumentError } from 'commander'
+import { InvalidArgumentError } from '@commander-js/extra-typings'
 import type { Kysely } from 'kysely'
 import type { Readable, Writable } from 'node:stream'
 import type { Pool } from 'pg'

@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import type { Command } from '@commander-js/extra-typings'
 import type { Contact } from '../rules/wire-schemas.js'
 import { wholeNumber, type Io, type OpenDatabase } from './command.js'
 import { databaseOption, withDatabase } from './database.js'
@@ -10,7 +10,7 @@ export function showContact (parent: Command, io: Io): void {
     .description('Show a contact as the API would, and its rooms, as JSON; the word show may be left out')
     .argument('<ID>', 'the id of the contact')
     .addOption(databaseOption())
-    .action((id: string, { database }: { database: string }) => withDatabase(database, io, 'read', async ({ db, handle }) => {
+    .action((id, { database }) => withDatabase(database, io, 'read', async ({ db, handle }) => {
       const contact = await readContact(handle, id)
       if (contact === undefined) throw new CommandError(`There is no contact ${id}, or it is disabled; contact list --search finds an id`)
       const rooms = await db
@@ -23,13 +23,6 @@ export function showContact (parent: Command, io: Io): void {
     }))
 }
 
-interface ListOptions {
-  database: string
-  search?: string
-  json?: true
-  limit: number
-}
-
 export function listContacts (parent: Command, io: Io): void {
   parent.command('list')
     .summary('List contacts, or find one by its name, an e-mail address or a phone number')
@@ -40,7 +33,7 @@ export function listContacts (parent: Command, io: Io): void {
     .option('--search <TEXT>', 'the start of an e-mail address or a phone number, or a part of a name', (text) => text.trim())
     .option('--json', 'as the API shows them, instead of a table')
     .option('--limit <COUNT>', 'how many at most', wholeNumber(1), 100)
-    .action(({ database, search, json, limit }: ListOptions) => withDatabase(database, io, 'read', async ({ db, handle }) => {
+    .action(({ database, search, json, limit }) => withDatabase(database, io, 'read', async ({ db, handle }) => {
       const { findContactIds } = await import('./find-contacts.js')
       const ids = await findContactIds(db, 'pragma' in handle ? 'sqlite' : 'postgres', search, limit + 1)
       const contacts: Contact[] = []

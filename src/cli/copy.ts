@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import type { Command } from '@commander-js/extra-typings'
 import { hash } from 'node:crypto'
 import type { Pool, PoolClient, QueryArrayConfig, QueryConfig } from 'pg'
 import { withInterruption, type FileHandle, type Io } from './command.js'
@@ -16,7 +16,7 @@ export function copy (parent: Command, io: Io): void {
       'the file\'s server first.')
     .argument('<FILE>', 'the database file', readFileName)
     .argument('<SERVER>', 'as postgres://user@host/name', readServer)
-    .action((file: string, server: string) => withDatabase(file, io, 'read', (source) =>
+    .action((file, server) => withDatabase(file, io, 'read', (source) =>
       withInterruption(io, (signal) => withServer(server, 'create', async ({ name, handle }) => {
         const start = performance.now()
         const { rows, isNew } = await copyTables(source.handle as FileHandle, handle as Pool, name, io, signal)

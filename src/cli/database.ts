@@ -1,7 +1,7 @@
 // Opens the database of a command. Libraries are imported only then: --help and --version need none.
 
 import type Database from 'better-sqlite3'
-import { Option } from 'commander'
+import { Option } from '@commander-js/extra-typings'
 import { accessSync, closeSync, constants, existsSync, openSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname } from 'node:path'
@@ -11,12 +11,12 @@ import { CommandError, UsageError, explain, explainOldSchema } from './errors.js
 import type { Open } from './node-sqlite.js'
 import { isServer, readServer, withServer } from './postgres.js'
 
-export function databaseOption (): Option {
+export function databaseOption () {
   return option('the SQLite database, or a server as postgres://user@host/name').argParser((name) => isServer(name) ? readServer(name) : name.trim())
 }
 
 /** For commands that only work with a file. */
-export function fileOption (): Option {
+export function fileOption () {
   return option('the SQLite database').argParser((name) => readFileName(name.trim()))
 }
 
@@ -28,12 +28,12 @@ export function readFileName (name: string): string {
 }
 
 // Parsers trim the name, as better-sqlite3 does.
-function option (description: string): Option {
+function option (description: string) {
   return new Option('--database <FILE>', description).env('OMNICHANNEL_DATABASE').default('omnichannel.db')
 }
 
 /** For commands that create a missing file. */
-export function createOption (): Option {
+export function createOption () {
   return new Option('--create', 'add the tables to a file that has only other tables')
 }
 

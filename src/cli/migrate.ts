@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import type { Command } from '@commander-js/extra-typings'
 import { existsSync } from 'node:fs'
 import type { OmnichannelContactsOptions } from '../options.js'
 import type { Pending } from '../store/required-tables.js'
@@ -7,12 +7,6 @@ import { connect, createAccess, createOption, databaseOption, openFile, openRead
 import { explain } from './errors.js'
 import { print } from './output.js'
 import { isServer, withPool } from './postgres.js'
-
-interface Options {
-  database: string
-  create?: boolean
-  print?: boolean
-}
 
 export function migrate (parent: Command, io: Io): void {
   parent.command('migrate')
@@ -23,7 +17,7 @@ export function migrate (parent: Command, io: Io): void {
     .addOption(databaseOption())
     .addOption(createOption())
     .option('--print', 'print the SQL that is still to run, and change nothing')
-    .action(async (options: Options) => {
+    .action(async (options) => {
       const { database } = options
       const run = options.print ? printScript : bringUpToDate
       if (isServer(database)) await onServer(database, (target) => run(target, io))

@@ -1,6 +1,6 @@
 // A PostgreSQL server as the database of a command.
 
-import { InvalidArgumentError } from 'commander'
+import { InvalidArgumentError } from '@commander-js/extra-typings'
 import type { Pool, PoolConfig } from 'pg'
 import type { Tables } from '../store/tables.js'
 import type { Access, OpenDatabase } from './command.js'

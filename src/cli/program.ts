@@ -1,4 +1,4 @@
-import { Command, CommanderError, InvalidArgumentError, type Argument, type Option } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, type Argument, type CommandUnknownOpts, type Option } from '@commander-js/extra-typings'
 import { backup } from './backup.js'
 import type { Io } from './command.js'
 import { listContacts, showContact } from './contact.js'
@@ -82,12 +82,12 @@ function refuseBlank (input: Option | Argument): void {
   })
 }
 
-function withSubcommands (command: Command): Command[] {
+function withSubcommands (command: CommandUnknownOpts): CommandUnknownOpts[] {
   return [command, ...command.commands.flatMap(withSubcommands)]
 }
 
 /** Turns commander's message into one sentence that ends with the help to read. */
-function toSentence (command: Command, { code, message }: CommanderError): string {
+function toSentence (command: CommandUnknownOpts, { code, message }: CommanderError): string {
   const names = command.commands.map((command) => command.name()).join(', ')
   const said = code === 'commander.help'
     ? `a command is missing, one of ${names}`
@@ -101,6 +101,6 @@ function toSentence (command: Command, { code, message }: CommanderError): strin
 }
 
 /** The words of a command after the name of the program. */
-function pathOf (command: Command): string[] {
+function pathOf (command: CommandUnknownOpts): string[] {
   return command.parent === null ? [] : [...pathOf(command.parent), command.name()]
 }

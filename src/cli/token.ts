@@ -1,4 +1,4 @@
-import { InvalidArgumentError, type Command } from 'commander'
+import { InvalidArgumentError, type Command } from '@commander-js/extra-typings'
 import type { Kysely } from 'kysely'
 import { randomBytes } from 'node:crypto'
 import type { Tables } from '../store/tables.js'
@@ -7,12 +7,6 @@ import { databaseOption, withDatabase } from './database.js'
 import { CommandError } from './errors.js'
 import { print, printOnce, printTable, report } from './output.js'
 import { fitsHeader, requireUser, warnAboutRoles } from './user.js'
-
-interface CreateOptions {
-  database: string
-  name?: string
-  expires?: string
-}
 
 export function createToken (parent: Command, io: Io): void {
   parent.command('create')
@@ -23,7 +17,7 @@ export function createToken (parent: Command, io: Io): void {
     .addOption(databaseOption())
     .option('--name <NAME>', 'its name in token list and token revoke')
     .option('--expires <WHEN>', 'a duration such as 90d, 12h, P90D or PT12H, a date such as 2027-01-31 (its beginning in UTC), or a time such as 2027-01-31T12:00:00Z (otherwise never)', readExpiry)
-    .action((userId: string, { database, name = '', expires }: CreateOptions) => withDatabase(database, io, 'change', async ({ db }) => {
+    .action((userId, { database, name = '', expires }) => withDatabase(database, io, 'change', async ({ db }) => {
       await requireUser(db, userId)
       // A token that cannot be printed is not stored.
       await db.transaction().execute(async (transaction) => {
@@ -74,7 +68,7 @@ export function listTokens (parent: Command, io: Io): void {
     .description('List the tokens, of one user or of all')
     .argument('[USER]', 'the id of the user')
     .addOption(databaseOption())
-    .action((userId: string | undefined, { database }: { database: string }) => withDatabase(database, io, 'read', async ({ db }) => {
+    .action((userId, { database }) => withDatabase(database, io, 'read', async ({ db }) => {
       const tokens = await db
         .selectFrom('omnichannel_auth_token')
         .selectAll()
@@ -93,7 +87,7 @@ export function revokeToken (parent: Command, io: Io): void {
     .argument('<USER>', 'the id of the user')
     .argument('<NAME|HASH>', 'as token list shows them')
     .addOption(databaseOption())
-    .action((userId: string, wanted: string, { database }: { database: string }) => withDatabase(database, io, 'change', async ({ db }) => {
+    .action((userId, wanted, { database }) => withDatabase(database, io, 'change', async ({ db }) => {
       await requireUser(db, userId)
       const hash = await findToken(db, userId, wanted)
       await db.deleteFrom('omnichannel_auth_token').where('hashed_token', '=', hash).execute()

@@ -1,4 +1,4 @@
-import { InvalidArgumentError, type Command } from 'commander'
+import { InvalidArgumentError, type Command } from '@commander-js/extra-typings'
 import type { Kysely } from 'kysely'
 import leven from 'leven'
 import type { Tables } from '../store/tables.js'
@@ -7,9 +7,7 @@ import { createAccess, createOption, databaseOption, withDatabase } from './data
 import { CommandError } from './errors.js'
 import { print, printTable, report } from './output.js'
 
-interface AddOptions {
-  database: string
-  create?: boolean
+interface UserOptions {
   role?: string[]
   name?: string
   username?: string
@@ -27,7 +25,7 @@ export function addUser (parent: Command, io: Io): void {
     .option('--role <ROLE>', 'a role of the user, such as livechat-agent; may be given several times', collect)
     .option('--name <NAME>', 'the full name')
     .option('--username <NAME>', 'the name for mentions; the ID by default')
-    .action((id: string, options: AddOptions) => withDatabase(options.database, io, createAccess(options), async ({ db }) => {
+    .action((id, options) => withDatabase(options.database, io, createAccess(options), async ({ db }) => {
       const isNew = await db.transaction().execute((transaction) => putUser(transaction, id, options))
       print(io, `${isNew ? 'Added' : 'Updated'} user ${id}\n`)
       await warnAboutRoles(db, id, options.role ?? [], io)
@@ -47,7 +45,7 @@ export function fitsHeader (id: string): boolean {
 }
 
 /** Writes first: a transaction that has read may no longer be able to write. */
-async function putUser (db: Kysely<Tables>, id: string, { role: roles = [], name, username }: AddOptions): Promise<boolean> {
+async function putUser (db: Kysely<Tables>, id: string, { role: roles = [], name, username }: UserOptions): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await db
     .insertInto('omnichannel_user')
     .values({ id, username: username ?? id, name: name ?? '', active: 1 })
@@ -68,7 +66,7 @@ export function listUsers (parent: Command, io: Io): void {
   parent.command('list')
     .description('List the users and their roles')
     .addOption(databaseOption())
-    .action(({ database }: { database: string }) => withDatabase(database, io, 'read', async ({ db }) => {
+    .action(({ database }) => withDatabase(database, io, 'read', async ({ db }) => {
       const users = await db.selectFrom('omnichannel_user').selectAll().orderBy('id').execute()
       const roles = new Map<string, string[]>(users.map(({ id }) => [id, []]))
       for (const { user_id: id, role } of await db.selectFrom('omnichannel_user_role').selectAll().orderBy('role').execute()) {
@@ -91,7 +89,7 @@ export function activateUser (parent: Command, io: Io): void {
       .description(description)
       .argument('<ID>')
       .addOption(databaseOption())
-      .action((id: string, { database }: { database: string }) => withDatabase(database, io, 'change', async ({ db }) => {
+      .action((id, { database }) => withDatabase(database, io, 'change', async ({ db }) => {
         const { numUpdatedRows } = await db.updateTable('omnichannel_user').set({ active }).where('id', '=', id).executeTakeFirstOrThrow()
         if (numUpdatedRows === 0n) throw noSuchUser(id)
         print(io, `${done} user ${id}\n`)
@@ -104,7 +102,7 @@ export function removeUser (parent: Command, io: Io): void {
     .description('Remove a user with its roles and tokens')
     .argument('<ID>')
     .addOption(databaseOption())
-    .action((id: string, { database }: { database: string }) => withDatabase(database, io, 'change', async ({ db }) => {
+    .action((id, { database }) => withDatabase(database, io, 'change', async ({ db }) => {
       await db.transaction().execute(async (transaction) => {
         const { numDeletedRows } = await transaction.deleteFrom('omnichannel_user').where('id', '=', id).executeTakeFirstOrThrow()
         if (numDeletedRows === 0n) throw noSuchUser(id)

@@ -1,7 +1,7 @@
 // What the tables of README and docs say is what the code says.
 
 import Database from 'better-sqlite3'
-import type { Command, Option } from 'commander'
+import type { CommandUnknownOpts as Command, Option } from '@commander-js/extra-typings'
 import fastify from 'fastify'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { readFileSync, readdirSync } from 'node:fs'

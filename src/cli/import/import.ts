@@ -1,4 +1,4 @@
-import { Option, type Command } from 'commander'
+import { Option, type Command } from '@commander-js/extra-typings'
 import { collect, wholeNumber, type Io } from '../command.js'
 import { createOption, fileOption } from '../database.js'
 import { sources } from './collection.js'

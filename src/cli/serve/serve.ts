@@ -1,4 +1,4 @@
-import { InvalidArgumentError, Option, type Command } from 'commander'
+import { InvalidArgumentError, Option, type Command } from '@commander-js/extra-typings'
 import { statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import type { FastifyInstance } from 'fastify'
