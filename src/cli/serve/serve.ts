@@ -8,7 +8,6 @@ import { CommandError } from '../errors.js'
 import { print } from '../output.js'
 import { startCheckpoints } from './checkpoints.js'
 import { demoCurl, demoUser, fillDemo, issueDemoToken } from './demo.js'
-import { checkWritable } from './health.js'
 
 interface Options {
   database: string
@@ -75,6 +74,7 @@ async function serveUntil (stopped: Promise<void>, options: Options, database: O
   const { demo, host, port, rateLimit, maxConnections, trustProxy = [] } = options
   const { name, db, handle } = database
   const logLevel = options.logLevel ?? (demo ? 'warn' : 'info')
+  const { checkWritable } = await import('./health.js')
   if ('pragma' in handle) checkWritable(handle)
   if (demo) await fillDemo(db, name)
   const { createServer } = await import('./server.js')
