@@ -12,7 +12,7 @@ import { CommandError, InterruptedError, UsageError } from '../errors.js'
 import { print, report } from '../output.js'
 import { sources, type Collection } from './collection.js'
 import { collections } from './collections.js'
-import { idOf } from './extended-json.js'
+import { idOf, type Document } from './extended-json.js'
 import { disableMissing } from './import-contacts.js'
 import { dryRunNote, importFile, type ExportFile, type ImportSettings } from './import-file.js'
 
@@ -50,7 +50,9 @@ export async function runImport (options: ImportOptions, named: NamedFiles, io: 
           if (dryRun && existsSync(options.database)) reader ??= await openReadOnly(options.database, io)
           database ??= await open(options, reader, io)
           const isOfContacts = file.collection.name === 'contacts'
-          const collection = isOfContacts && options.disableMissing ? collectIds(file.collection, ids) : file.collection
+          const collection = isOfContacts && options.disableMissing
+            ? { ...file.collection, onStored: (document: Document) => { ids.add(idOf(document)) } }
+            : file.collection
           const counts = await importFile(connect(database), { ...file, collection }, input, settings, io, signal)
           if (isOfContacts) skipped += counts.skipped
           if (file === lastOfContacts && options.disableMissing) disable(connect(database), { ids, skipped }, settings, io)
@@ -64,18 +66,6 @@ export async function runImport (options: ImportOptions, named: NamedFiles, io: 
       reader?.close()
     }
   })
-}
-
-/** Makes a collection that also collects the ids of its documents. */
-function collectIds (collection: Collection, ids: Set<string>): Collection {
-  return {
-    ...collection,
-    store: (database, document, warn) => {
-      const outcome = collection.store(database, document, warn)
-      ids.add(idOf(document))
-      return outcome
-    }
-  }
 }
 
 function disable (database: Connection, { ids, skipped }: { ids: Set<string>, skipped: number }, settings: ImportSettings, io: Io): void {

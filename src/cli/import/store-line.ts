@@ -8,7 +8,7 @@ import type { Line } from './lines.js'
 export type StoreLine = (line: Line) => Outcome | 'skipped'
 
 /** Returns a function that stores the lines of a file. */
-export function lineStore (database: Connection, { name, store }: Collection, report: (sentence: string) => void): StoreLine {
+export function lineStore (database: Connection, { name, store, onStored }: Collection, report: (sentence: string) => void): StoreLine {
   let isRightFile = false
   return (line) => {
     const document = readDocument(line)
@@ -21,6 +21,7 @@ export function lineStore (database: Connection, { name, store }: Collection, re
       throw new (isRightFile ? BadLineError : CommandError)(sentence)
     }
     const outcome = store(database, document, (sentence) => { report(`Warning: ${sentence}`) })
+    onStored?.(document)
     isRightFile = true
     return outcome
   }
