@@ -1,6 +1,7 @@
 // A PostgreSQL server as the database of a command.
 
 import { InvalidArgumentError } from '@commander-js/extra-typings'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Pool, PoolConfig } from 'pg'
 import type { Tables } from '../store/tables.js'
 import type { Access, OpenDatabase } from './command.js'
@@ -41,7 +42,7 @@ export async function withServer<Result> (url: string, access: Access, work: (da
   ])
   const timestamptz = 1184
   // Kysely gets a pool of its own, whose rows are like SQLite's.
-  const types = { getTypeParser: (oid: number) => oid === timestamptz ? toIsoTime : parserOf(oid) }
+  const types = { getTypeParser: (oid: number) => oid === timestamptz ? (text: string) => new Date(text).toISOString() : parserOf(oid) }
   return await withPool(url, (handle, name) => withPool(url, async (pool) => {
     if (access !== 'create' && !await hasTables(pool)) throw new CommandError(`The database ${name} has no tables of this program`)
     try {
@@ -84,17 +85,11 @@ async function hasTables (pool: Pool): Promise<boolean> {
   return found.rows.length > 0
 }
 
-function toIsoTime (text: string): string {
-  return new Date(text).toISOString()
-}
-
 const pingTimeoutMs = 2000
 
 async function inTime (answer: Promise<unknown>): Promise<unknown> {
-  answer.catch(ignore)
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise((_resolve, reject) => { timer = setTimeout(() => { reject(new Error('no answer in time')) }, pingTimeoutMs) })
-  return await Promise.race([answer, late]).finally(() => { clearTimeout(timer) })
+  const timeout = pause(pingTimeoutMs, undefined, { ref: false }).then(() => { throw new Error('no answer in time') })
+  return await Promise.race([answer, timeout])
 }
 
 // Errors of pg that have no code.
