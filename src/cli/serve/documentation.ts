@@ -88,13 +88,11 @@ export function swaggerOptions (info: NonNullable<FastifyDynamicSwaggerOptions['
 /** Moves every schema with a title to the components, and refers to it. */
 function nameSchemas ({ components, paths, ...rest }: Document): Document {
   const schemas: Record<string, object> = {}
-  const name = (value: unknown): unknown => {
-    if (Array.isArray(value)) return value.map(name)
-    if (typeof value !== 'object' || value === null) return value
-    const { title, ...others } = Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, key === 'examples' ? inner : name(inner)]))
-    if (typeof title !== 'string') return others
-    schemas[title] = others
+  const named = JSON.parse(JSON.stringify(paths), (_key, value: Record<string, unknown> | null) => {
+    if (typeof value?.title !== 'string') return value
+    const { title, ...schema } = value
+    schemas[title] = schema
     return { $ref: `#/components/schemas/${title}` }
-  }
-  return { ...rest, paths: name(paths), components: { ...components, schemas } } as Document
+  }) as Document['paths']
+  return { ...rest, paths: named, components: { ...components, schemas } } as Document
 }
