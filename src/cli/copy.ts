@@ -1,4 +1,5 @@
 import type { Command } from '@commander-js/extra-typings'
+import type { SqliteDatabase } from 'kysely'
 import { hash } from 'node:crypto'
 import type { Pool, PoolClient, QueryArrayConfig, QueryConfig } from 'pg'
 import { withInterruption, type FileHandle, type Io } from './command.js'
@@ -66,15 +67,14 @@ async function describeTables (): Promise<CopiedTable[]> {
   })
 }
 
-interface Copied {
-  rows: number
-  /** False if the server held the same rows already. */
-  isNew: boolean
-}
-
-/** @throws {CommandError} when the server holds other data, or stores something else than was sent */
-async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io, signal: AbortSignal): Promise<Copied> {
-  const tables = await describeTables()
+/**
+ * Returns how many rows there are. `isNew` is false if the server held the same rows already.
+ *
+ * @throws {CommandError} when the server holds other data, or stores something else than was sent
+ */
+async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io, signal: AbortSignal) {
+  const [tables, { likeBetterSqlite3 }] = await Promise.all([describeTables(), import('./node-sqlite.js')])
+  const file = likeBetterSqlite3(source)
   const progress = createProgress(io, name, { unit: 'rows' })
   const client = await pool.connect()
   source.exec('BEGIN')
@@ -86,12 +86,17 @@ async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io,
     if (isNew) await client.query('DELETE FROM omnichannel_role_permission')
     let rows = 0
     for (const table of tables) {
-      const sent = await sendTable(source, table, async (batch) => {
+      const [sent, stored] = [new Checksum(), new Checksum()]
+      for (const batch of batchesOfFile(file, table)) {
         signal.throwIfAborted()
         if (isNew) await client.query(table.insert(batch))
+        sent.add(batch)
         progress.advance(batch.length, 0)
-      })
-      const stored = await readTable(client, table, signal)
+      }
+      for await (const batch of batchesOfServer(client, table)) {
+        signal.throwIfAborted()
+        stored.add(batch)
+      }
       if (sent.rows !== stored.rows || sent.sum !== stored.sum) {
         throw new CommandError(isNew
           ? `${name} stored other rows in ${table.name} than it was sent; nothing was copied`
@@ -117,32 +122,20 @@ async function isEmpty (client: PoolClient, tables: CopiedTable[]): Promise<bool
   return true
 }
 
-async function sendTable (source: FileHandle, table: CopiedTable, send: (rows: unknown[][]) => Promise<void>): Promise<Checksum> {
-  const { likeBetterSqlite3 } = await import('./node-sqlite.js')
-  const checksum = new Checksum()
+function * batchesOfFile (source: SqliteDatabase, { read }: CopiedTable): Generator<unknown[][]> {
   let batch: unknown[][] = []
-  for (const cells of likeBetterSqlite3(source).prepare(table.read).iterate([]) as Iterable<object>) {
-    const row = Object.values(cells)
-    checksum.add(row)
-    batch.push(row)
-    if (batch.length < batchRows) continue
-    await send(batch)
+  for (const row of source.prepare(read).iterate([]) as Iterable<object>) {
+    if (batch.push(Object.values(row)) < batchRows) continue
+    yield batch
     batch = []
   }
-  if (batch.length > 0) await send(batch)
-  return checksum
+  if (batch.length > 0) yield batch
 }
 
-async function readTable (client: PoolClient, table: CopiedTable, signal: AbortSignal): Promise<Checksum> {
-  const checksum = new Checksum()
-  await client.query(`DECLARE copied NO SCROLL CURSOR FOR ${table.readBack}`)
-  for (let rows: unknown[][] = [[]]; rows.length > 0;) {
-    signal.throwIfAborted()
-    rows = (await client.query(table.fetch)).rows as unknown[][]
-    for (const row of rows) checksum.add(row)
-  }
+async function * batchesOfServer (client: PoolClient, { readBack, fetch }: CopiedTable): AsyncGenerator<unknown[][]> {
+  await client.query(`DECLARE copied NO SCROLL CURSOR FOR ${readBack}`)
+  for (let rows: unknown[][] = [[]]; rows.length > 0;) yield rows = (await client.query(fetch)).rows as unknown[][]
   await client.query('CLOSE copied')
-  return checksum
 }
 
 /** Does not depend on the order of the rows. */
@@ -150,8 +143,8 @@ class Checksum {
   rows = 0
   sum = 0n
 
-  add (row: unknown[]): void {
-    this.rows++
-    this.sum = BigInt.asUintN(64, this.sum + BigInt(`0x${hash('md5', JSON.stringify(row), 'hex').slice(0, 16)}`))
+  add (batch: unknown[][]): void {
+    this.rows += batch.length
+    for (const row of batch) this.sum = BigInt.asUintN(64, this.sum + BigInt(`0x${hash('md5', JSON.stringify(row), 'hex').slice(0, 16)}`))
   }
 }
