@@ -8,13 +8,12 @@ import { isOwnError, UPDATE_FAILED } from './replies.js'
 
 const { start, end, asyncStart, asyncEnd, error: errorChannel } = updateChannel
 const { code: UPDATE_REFUSED } = new UpdateRefusedError('')
-const channels = [start, end, asyncStart, asyncEnd, errorChannel]
 
 /** Runs an update, and publishes it if anything has subscribed. */
 export function runUpdate (
   store: Store, prepare: () => Update<UpdateResult>, reply: Reply, timeoutMs: number, problems: ReadonlyMap<string, unknown>
 ): Promise<UpdateResult> {
-  return channels.some(({ hasSubscribers }) => hasSubscribers)
+  return updateChannel.hasSubscribers
     ? traceUpdate(store, prepare, reply, timeoutMs, problems)
     : store.update(prepare, reply, timeoutMs)
 }
