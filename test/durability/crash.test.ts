@@ -9,6 +9,6 @@ t.test('a server that is killed under load: every acknowledged update is there, 
   for (const mode of modes) {
     const round = await crash(mode, randomKillTime(random))
     const { losses, doubles } = round
-    t.strictSame({ losses, doubles }, { losses: [], doubles: [] }, `${mode.journal}, ${mode.synchronous}, seed ${seed}: ${countsOf(round)}`)
+    t.strictSame({ losses, doubles }, { losses: [], doubles: [] }, `${mode.journal}, ${mode.synchronous}, checkpoints by ${mode.checkpoints}, seed ${seed}: ${countsOf(round)}`)
   }
 })

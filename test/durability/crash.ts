@@ -2,6 +2,8 @@
 // opened again and examined. Then the clients repeat what was not answered, with the same keys, to a second server. That one is killed
 // as soon as it has answered, and the file is examined again.
 //
+// In half of the modes with a WAL, checkpoints are made by the worker thread of `serve`. It needs `npm run build`.
+//
 //   npm run crash -- [--rounds 50] [--seed 1]
 
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -15,10 +17,12 @@ import { startNode } from './nodes.js'
 import { createRandom, printRound, printTotal, readArguments, type Round } from './rounds.js'
 
 export const modes = [
-  { journal: 'WAL', synchronous: 'NORMAL' },
-  { journal: 'WAL', synchronous: 'FULL' },
-  { journal: 'DELETE', synchronous: 'NORMAL' },
-  { journal: 'DELETE', synchronous: 'FULL' }
+  { journal: 'WAL', synchronous: 'NORMAL', checkpoints: 'SQLite' },
+  { journal: 'WAL', synchronous: 'FULL', checkpoints: 'SQLite' },
+  { journal: 'WAL', synchronous: 'NORMAL', checkpoints: 'worker' },
+  { journal: 'WAL', synchronous: 'FULL', checkpoints: 'worker' },
+  { journal: 'DELETE', synchronous: 'NORMAL', checkpoints: 'SQLite' },
+  { journal: 'DELETE', synchronous: 'FULL', checkpoints: 'SQLite' }
 ] as const
 export type Mode = typeof modes[number]
 
@@ -34,6 +38,7 @@ export async function crash (mode: Mode, killAfterMs: number): Promise<Round> {
     ports.push(server.port)
     await load.more(1)
     await pause(killAfterMs)
+    const endedEarly = server.hasEnded()
     const killed = server.kill()
     ports.length = 0
     await killed
@@ -57,6 +62,7 @@ export async function crash (mode: Mode, killAfterMs: number): Promise<Round> {
       // Both examinations may have found the same.
       losses: [...new Set([
         ...acknowledged === 0 ? ['nothing was acknowledged, so nothing was tried'] : [],
+        ...endedEarly ? ['the server has ended by itself'] : [],
         ...load.surprises, ...first.losses, ...compareAnswers(unanswered, before, after), ...last.losses
       ])],
       doubles: [...new Set([...first.doubles, ...last.doubles])]
@@ -109,7 +115,7 @@ async function main (): Promise<void> {
     const killAfterMs = randomKillTime(random)
     const round = await crash(mode, killAfterMs)
     done.push(round)
-    printRound(index, [mode.journal.padEnd(6), mode.synchronous.padEnd(6), `killed after ${killAfterMs} ms`], round)
+    printRound(index, [mode.journal.padEnd(6), mode.synchronous.padEnd(6), mode.checkpoints, `killed after ${killAfterMs} ms`], round)
   }
   printTotal(done)
 }

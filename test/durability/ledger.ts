@@ -1,9 +1,10 @@
 // The contacts before the load, and what must be true of them afterwards: every acknowledged update is there, whole and once.
 
-import Database from 'better-sqlite3'
+import type Database from 'better-sqlite3'
 import fastify from 'fastify'
 import pg from 'pg'
 import omnichannelContacts, { type PostgresClient } from '../../src/index.js'
+import { openHandle } from '../handle.js'
 import { contactIds, emailsOf, type SentUpdate } from './load.js'
 
 /** A database whose SQL both engines read. */
@@ -17,7 +18,7 @@ export interface Store {
 
 /** Its ledger are the stored idempotency keys. */
 export function openSqlite (file: string): Store {
-  const database = new Database(file)
+  const database = openHandle(file)
   return {
     database,
     ledger: 'omnichannel_idempotency_key',

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 
-export type NodeOptions = { file: string, journal: string, synchronous: string } | { host: string, lockTimeout: number }
+export type NodeOptions = { file: string, journal: string, synchronous: string, checkpoints: string } | { host: string, lockTimeout: number }
 
 export interface AppNode {
   port: number

@@ -1,10 +1,11 @@
 // An app node in a process of its own, on a SQLite file or on the PostgreSQL behind a socket. It sends its port to its parent.
 
-import Database from 'better-sqlite3'
 import fastify from 'fastify'
 import type { AddressInfo } from 'node:net'
 import pg from 'pg'
+import { startCheckpoints } from '../../src/cli/serve/checkpoints.js'
 import omnichannelContacts, { type PostgresClient } from '../../src/index.js'
+import { openHandle } from '../handle.js'
 import { recordInLedger } from './ledger.js'
 import type { NodeOptions } from './nodes.js'
 
@@ -13,9 +14,15 @@ const withoutAuth = { authenticate: () => ({ id: 'load' }), authorize: () => tru
 const app = fastify()
 
 if ('file' in options) {
-  const database = new Database(options.file)
+  const database = openHandle(options.file)
   database.pragma(`journal_mode = ${options.journal}`)
   database.pragma(`synchronous = ${options.synchronous}`)
+  if (options.checkpoints === 'worker') {
+    // So few pages that the worker makes a checkpoint most of the time.
+    database.pragma('wal_autocheckpoint = 200')
+    const warn = (problem: object): never => { throw new Error('The worker has failed', { cause: problem }) }
+    startCheckpoints(new URL('../../dist/cli/serve/checkpoint-worker.js', import.meta.url), database, { ...app.log, warn })
+  }
   // Without beforeCommit, so that updates share a transaction with no savepoint of their own.
   await app.register(omnichannelContacts, { database, ...withoutAuth })
 } else {
