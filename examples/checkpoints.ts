@@ -16,22 +16,18 @@ import { Worker } from 'node:worker_threads'
 
 /** The worker. You can also put it into a file of its own. */
 const program = `
-  const { parentPort, workerData } = require('node:worker_threads')
+  const { workerData } = require('node:worker_threads')
   const Database = require('better-sqlite3')
 
   // With a timeout of 0 it waits for no reader, and so keeps no writer waiting.
   const database = new Database(workerData.file, { timeout: 0 })
   const checkpoint = (mode) => database.pragma('wal_checkpoint(' + mode + ')')[0]
-  const timer = setInterval(() => {
+  setInterval(() => {
     // NOOP only counts the pages. RESTART makes the next write begin at the start of the log, so that it does not grow for ever.
     const { log, checkpointed } = checkpoint('NOOP')
     if (log - checkpointed >= 1000) checkpoint('PASSIVE')
     if (log >= 4000 && log > checkpointed) checkpoint('RESTART')
   }, 10)
-  parentPort.once('message', () => {
-    clearInterval(timer)
-    database.close()
-  })
 `
 
 export async function buildApp (database: Database.Database, logger = false): Promise<FastifyInstance> {
@@ -43,11 +39,7 @@ export async function buildApp (database: Database.Database, logger = false): Pr
 
   const worker = new Worker(program, { eval: true, workerData: { file: database.name } })
   worker.on('error', (error) => { app.log.warn({ err: error }, 'the worker for checkpoints has ended') })
-  const ended = new Promise((resolve) => worker.once('exit', resolve))
-  app.addHook('onClose', async () => {
-    worker.postMessage('end')
-    await ended
-  })
+  app.addHook('onClose', async () => { await worker.terminate() })
   return app
 }
 

@@ -4,6 +4,7 @@
 import processOnSpawn from 'process-on-spawn'
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 
 processOnSpawn.removeAllListeners()
 process.env.NODE_OPTIONS = ''
@@ -12,3 +13,6 @@ delete process.env.FORCE_COLOR
 /** Where the command line has been built to. */
 export const program = resolve('dist/cli/main.js')
 if (!existsSync(program)) throw new Error('dist/cli is not there: npm run build makes it')
+
+/** The worker thread of `serve`, for tests that run the command line inside the test. */
+export const checkpointWorker = pathToFileURL(resolve('dist/cli/serve/checkpoint-worker.js'))

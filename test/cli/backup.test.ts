@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { chmodSync, existsSync, linkSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { program } from '../children.js'
+import { checkpointWorker, program } from '../children.js'
 import { allRows, fill } from '../build.js'
 import { cli, serve, start as startCommand, update } from './io.js'
 import { inFile, lookInto, openFile } from './files.js'
@@ -49,7 +49,7 @@ t.test('backup: a whole copy that can be served, and nothing beside it', async (
 
 t.test('backup while serve runs: is the moment at which it began, however much is written meanwhile', async (t) => {
   const { file, database, copy } = await start(t, { large: true })
-  const { url } = await serve(t, ['--database', file])
+  const { url } = await serve(t, ['--database', file], { checkpointWorker })
   const version = () => database.prepare<[], number>("SELECT version FROM omnichannel_contact WHERE id = 'maria'").pluck().get()!
   let isOver = false
   const updates = (async () => {

@@ -3,9 +3,9 @@
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { checkpointRepeatedly, type LogDatabase, type WorkerSettings } from './checkpoints.js'
 
-async function open ({ file, usesNodeSqlite }: WorkerSettings): Promise<LogDatabase & { close: () => void }> {
+async function open ({ file, usesNodeSqlite }: WorkerSettings): Promise<LogDatabase> {
   if (usesNodeSqlite) {
-    const { DatabaseSync } = process.getBuiltinModule('node:sqlite') as { DatabaseSync: new (file: string) => LogDatabase & { close: () => void } }
+    const { DatabaseSync } = process.getBuiltinModule('node:sqlite') as { DatabaseSync: new (file: string) => LogDatabase }
     return new DatabaseSync(file)
   }
   const { default: Database } = await import('better-sqlite3')
@@ -14,11 +14,7 @@ async function open ({ file, usesNodeSqlite }: WorkerSettings): Promise<LogDatab
 
 async function run (settings: WorkerSettings, port: MessagePort): Promise<void> {
   const database = await open(settings)
-  const stop = checkpointRepeatedly(database, { autocheckpoint: settings.autocheckpoint, onError: (error) => { port.postMessage(error) } })
-  port.once('message', () => {
-    stop()
-    database.close()
-  })
+  checkpointRepeatedly(database, settings.autocheckpoint, (problem) => { port.postMessage(problem) })
 }
 
 // An executable needs CommonJS, which has no top-level await. A rejection ends the worker.

@@ -10,26 +10,33 @@ const pauseAfterErrorMs = 1000
 
 /** What both SQLite libraries have. */
 export interface LogDatabase {
+  exec: (sql: string) => unknown
   prepare: (sql: string) => { get: () => unknown }
 }
 
-export interface CheckpointSettings {
-  /** Pages of a log at which SQLite makes a checkpoint itself. */
-  autocheckpoint: number
-  onError: (error: unknown) => void
+/**
+ * What the worker tells of an error. The error itself would lose parts on its way to the main thread: that of better-sqlite3 its message,
+ * that of node:sqlite its codes.
+ */
+interface Problem {
+  message: string
+  code?: string | undefined
+  errcode?: number | undefined
 }
 
 /** What the worker is told. It uses the library of the server: two SQLite libraries in one process do not see each other's locks. */
 export interface WorkerSettings {
   file: string
   usesNodeSqlite: boolean
+  /** Pages of a log at which SQLite makes a checkpoint itself. */
   autocheckpoint: number
 }
 
 /** Moves the log of a database, again and again, while other connections write. Returns the function that ends it. */
-export function checkpointRepeatedly (database: LogDatabase, { autocheckpoint, onError }: CheckpointSettings): () => void {
-  // Waiting for a reader would keep writers out.
-  database.prepare('PRAGMA busy_timeout = 0').get()
+export function checkpointRepeatedly (database: LogDatabase, autocheckpoint: number, onError: (problem: Problem) => void): () => void {
+  // Waiting for a reader would keep writers out. A checkpoint without syncs could damage the file in a power failure, and the default
+  // depends on how the library was built.
+  database.exec('PRAGMA busy_timeout = 0; PRAGMA synchronous = FULL')
   let timer = setTimeout(run, intervalMs)
 
   function run (): void {
@@ -38,7 +45,8 @@ export function checkpointRepeatedly (database: LogDatabase, { autocheckpoint, o
       checkpointIfLong(database, autocheckpoint)
     } catch (error) {
       pauseMs = pauseAfterErrorMs
-      onError(error)
+      const { message, code, errcode } = error as Problem
+      onError({ message, code, errcode })
     }
     timer = setTimeout(run, pauseMs)
   }
@@ -72,12 +80,8 @@ export function startCheckpoints (program: URL | string, handle: FileHandle, log
   }
   const worker = new Worker(program, { workerData, eval: typeof program === 'string', execArgv: [] })
   worker.unref()
-  worker.on('message', (error) => { log.warn({ err: error }, 'a checkpoint in the worker thread failed and is repeated') })
+  worker.on('message', (problem: Problem) => { log.warn({ err: problem }, 'a checkpoint in the worker thread failed and is repeated') })
   worker.on('error', (error) => { log.warn({ err: error }, 'the worker thread for checkpoints has ended: SQLite makes them itself') })
-  const ended = new Promise<void>((resolve) => worker.once('exit', () => { resolve() }))
-  return async () => {
-    worker.ref()
-    worker.postMessage('end')
-    await ended
-  }
+  // Ends also a worker that hangs. A checkpoint under way is finished, then Node.js closes the worker's database.
+  return async () => { await worker.terminate() }
 }
