@@ -111,7 +111,10 @@ function setPragmas (database: FileHandle, file: string): void {
   // In WAL mode, less than FULL may lose the last commits in a power failure. A 200 promises that they are kept.
   database.pragma('synchronous = FULL')
   database.pragma('foreign_keys = ON')
-  database.pragma(`wal_autocheckpoint = ${checkpointPages(file)}`)
+  const pages = checkpointPages(file)
+  database.pragma(`wal_autocheckpoint = ${pages}`)
+  // A reader can make the log longer. Then it is cut when it begins anew.
+  database.pragma(`journal_size_limit = ${pages * 4096}`)
 }
 
 /**

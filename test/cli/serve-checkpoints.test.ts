@@ -90,6 +90,20 @@ t.test('writing without a pause: the log stays short, also without a worker', as
   }
 })
 
+t.test('serve: a reader lets the log grow, and it is cut when the reader has ended', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  const { url, stop } = await serve(t, ['--database', file], { checkpointWorker: worker })
+  const { database, write } = openWriter(t, file)
+  await fill(sqliteDb(database))
+  const reader = openFile(t, file)
+  reader.exec('BEGIN; SELECT count(*) FROM page')
+  for (let count = 0; count < 16; count++) write(1000)
+  t.ok(logSize(file) > 64e6)
+  reader.exec('COMMIT')
+  await until(async () => await update(url) === 200 && logSize(file) < 42e6)
+  t.equal(await stop(), 0)
+})
+
 /** Runs the first checkpoint at a limit of 100 pages, and returns the modes that it took. */
 async function runFirst (t: Test, database: Database.Database, afterPassive: () => void = () => undefined): Promise<string[]> {
   const modes: string[] = []
