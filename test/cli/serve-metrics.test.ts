@@ -109,15 +109,35 @@ sqlite.test('a file that another process keeps locked: the queue is as long as w
   database.exec('COMMIT')
 })
 
-sqlite.test('a client that goes away while it waits: is counted without a status, as abandoned', async (t) => {
+postgres.test('the caller cannot be looked up: 503 and 500 are counted, without an update', async (t) => {
+  const { db, url: database, close } = await openSchema()
+  t.teardown(close)
+  const { url } = await serve(t, ['--database', database, '--metrics', '--log-level', 'silent'])
+  await fill(db)
+  await db.exec('BEGIN; LOCK TABLE omnichannel_auth_token')
+  t.equal(await update(url, { name: 'A' }), 503)
+  await db.exec('ALTER TABLE omnichannel_auth_token RENAME TO away; COMMIT')
+  t.equal(await update(url, { name: 'A' }), 500)
+  const samples = await scrape(url)
+  t.match(Object.fromEntries(samples), {
+    'omnichannel_requests_total{status="503",outcome="none"}': 1,
+    'omnichannel_requests_total{status="500",outcome="none"}': 1,
+    omnichannel_request_duration_seconds_count: 2,
+    omnichannel_update_wait_seconds_count: 0
+  })
+  t.strictSame([...samples].flatMap(([name, count]) => name.startsWith('omnichannel_busy_total') ? [count] : []), [1])
+})
+
+sqlite.test('a client that goes away while 20 requests wait: they are counted without a status, as abandoned', async (t) => {
   const { url, database } = await startOnFile(t)
   const port = Number(new URL(url).port)
   database.exec('BEGIN IMMEDIATE')
   const { socket } = await talk(port)
   const body = JSON.stringify({ contactId: 'maria', name: 'A' })
-  socket.write(`POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\n` +
-    `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
-  await until(async () => (await scrape(url)).get('omnichannel_queue_length') === 1)
+  const request = `POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\n` +
+    `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+  socket.write(request.repeat(20))
+  await until(async () => (await scrape(url)).get('omnichannel_queue_length') === 20)
   const openSockets = () => process.getActiveResourcesInfo().filter((type) => type === 'TCPSocketWrap').length
   const before = openSockets()
   socket.destroy()
@@ -125,7 +145,7 @@ sqlite.test('a client that goes away while it waits: is counted without a status
   await until(() => openSockets() <= before - 2)
   database.exec('COMMIT')
   await until(async () => (await scrape(url)).get('omnichannel_queue_length') === 0)
-  t.equal((await scrape(url)).get('omnichannel_requests_total{status="none",outcome="abandoned"}'), 1)
+  t.equal((await scrape(url)).get('omnichannel_requests_total{status="none",outcome="abandoned"}'), 20)
 })
 
 sqlite.test('several servers in one process: each counts its own requests', async (t) => {

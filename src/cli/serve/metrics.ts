@@ -1,10 +1,10 @@
 // GET /metrics for Prometheus. Its metrics of updates come from the plugin's diagnostics channels, so every host can have the same.
 
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { statSync } from 'node:fs'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
-import type { CommitMessage, UpdateMessage } from '../../index.js'
+import { DatabaseBusyError, type CommitMessage, type UpdateMessage } from '../../index.js'
 import type { OpenDatabase } from '../command.js'
 
 const url = '/api/v1/omnichannel/contacts.update'
@@ -31,6 +31,9 @@ export function addMetrics (app: FastifyInstance, handle: Handle): void {
   const duration = new Histogram({
     name: 'omnichannel_request_duration_seconds', help: 'From the headers of a request to the end of its answer.', buckets: secondsFrom1Millisecond, registers: [register]
   })
+  const busy = new Counter({
+    name: 'omnichannel_busy_total', help: 'Requests that were answered with 503, by what was in the way.', labelNames: ['obstacle'], registers: [register]
+  })
   app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => await reply.type(register.contentType).send(await register.metrics()))
 
   app.addHook('onRequest', (request, reply, done) => {
@@ -38,11 +41,27 @@ export function addMetrics (app: FastifyInstance, handle: Handle): void {
       requests.inc({ status: reply.raw.headersSent ? reply.raw.statusCode : 'none', outcome })
       duration.observe(reply.elapsedTime / 1000)
     }
-    // Fastify calls no onResponse if the client has gone.
-    if (request.routeOptions.url === url) reply.raw.once('close', () => { updates.whenEnded(request, count) })
+    if (request.routeOptions.url === url) whenOver(reply, () => { updates.whenEnded(request, count) })
     done()
   })
   app.addHook('preHandler', (request, _reply, done) => { updates.enter(request, done) })
+  // Not from the channel: the look-up of a caller can meet a busy database, too.
+  app.addHook('onError', (_request, _reply, error, done) => {
+    if (error instanceof DatabaseBusyError) busy.inc({ obstacle: error.obstacle as string })
+    done()
+  })
+}
+
+/** Calls back when a reply was sent, or its client has gone. Fastify calls no onResponse for the latter. */
+function whenOver ({ raw, request: { raw: { socket } } }: FastifyReply, callback: () => void): void {
+  const end = (): void => {
+    raw.off('close', end)
+    socket.off('close', end)
+    callback()
+  }
+  raw.on('close', end)
+  // A pipelined reply does not notice that its connection has closed. Many may wait.
+  socket.setMaxListeners(0).on('close', end)
 }
 
 interface Updates {
@@ -68,9 +87,6 @@ function measureUpdates (app: FastifyInstance, register: Registry): Updates {
     name: 'omnichannel_update_wait_seconds', help: 'Until the last attempt of an update began.', buckets: secondsFrom1Millisecond, registers
   })
   const retries = new Counter({ name: 'omnichannel_update_retries_total', help: 'Transactions that were begun again for an update.', registers })
-  const busy = new Counter({
-    name: 'omnichannel_busy_total', help: 'Updates that were answered with 503, by what was in the way.', labelNames: ['obstacle'], registers
-  })
   const patterns = new Counter({
     name: 'omnichannel_unanswered_patterns_total', help: 'Patterns of custom fields that could not be checked.', registers
   })
@@ -90,12 +106,11 @@ function measureUpdates (app: FastifyInstance, register: Registry): Updates {
       const callback = queue.get(message)
       if (callback === undefined) return
       queue.delete(message)
-      const { waitedMs, attempts, unansweredPatterns, obstacle, outcome } = message as Ended
+      const { waitedMs, attempts, unansweredPatterns, outcome } = message as Ended
       callback(outcome)
       wait.observe(waitedMs / 1000)
       retries.inc(Math.max(attempts - 1, 0))
       patterns.inc(unansweredPatterns)
-      if (obstacle !== undefined) busy.inc({ obstacle })
     },
     'fastify-omnichannel-contacts:commit': (message) => {
       const { durationMs, updates } = message as CommitMessage
