@@ -20,8 +20,8 @@ if ('file' in options) {
   if (options.checkpoints === 'worker') {
     // So few pages that the worker makes a checkpoint most of the time.
     database.pragma('wal_autocheckpoint = 200')
-    const warn = (problem: object): never => { throw new Error('The worker has failed', { cause: problem }) }
-    startCheckpoints(new URL('../../dist/cli/serve/checkpoint-worker.js', import.meta.url), database, { ...app.log, warn })
+    app.log.warn = (problem: object) => { throw new Error('The worker has failed', { cause: problem }) }
+    startCheckpoints(new URL('../../dist/cli/serve/checkpoint-worker.js', import.meta.url), database, app)
   }
   // Without beforeCommit, so that updates share a transaction with no savepoint of their own.
   await app.register(omnichannelContacts, { database, ...withoutAuth })

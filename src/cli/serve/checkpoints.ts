@@ -1,7 +1,7 @@
 // Moves SQLite's log (WAL) into the database file from a worker thread, so that the event loop does not wait for the disk to do it.
 // SQLite's own checkpoint stays on, for a longer log: it takes over if the worker is late or has ended.
 
-import type { FastifyBaseLogger } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { Worker } from 'node:worker_threads'
 import type { FileHandle } from '../command.js'
 
@@ -68,20 +68,19 @@ function checkpointIfLong (database: LogDatabase, autocheckpoint: number): void 
 }
 
 /**
- * Starts the worker. Returns the function that ends it.
+ * Starts the worker, which ends with the server.
  *
  * @param program the file of the worker, or its text in an executable
  */
-export function startCheckpoints (program: URL | string, handle: FileHandle, log: FastifyBaseLogger): () => Promise<void> {
+export function startCheckpoints (program: URL | string, handle: FileHandle, app: FastifyInstance): void {
   const workerData: WorkerSettings = {
     file: handle.name,
     usesNodeSqlite: 'isTransaction' in handle,
     autocheckpoint: handle.pragma('wal_autocheckpoint', { simple: true }) as number
   }
   const worker = new Worker(program, { workerData, eval: typeof program === 'string', execArgv: [] })
-  worker.unref()
-  worker.on('message', (problem: Problem) => { log.warn({ err: problem }, 'a checkpoint in the worker thread failed and is repeated') })
-  worker.on('error', (error) => { log.warn({ err: error }, 'the worker thread for checkpoints has ended: SQLite makes them itself') })
+  worker.on('message', (problem: Problem) => { app.log.warn({ err: problem }, 'a checkpoint in the worker thread failed and is repeated') })
+  worker.on('error', (error) => { app.log.warn({ err: error }, 'the worker thread for checkpoints has ended: SQLite makes them itself') })
   // Ends also a worker that hangs. A checkpoint under way is finished, then Node.js closes the worker's database.
-  return async () => { await worker.terminate() }
+  app.addHook('onClose', async () => { await worker.terminate() })
 }

@@ -144,7 +144,7 @@ function measureDatabase (handle: Handle, register: Registry): void {
     const [{ file }] = handle.pragma('database_list') as [{ file: string }]
     const size = new Gauge({
       name: 'omnichannel_wal_size_bytes',
-      help: 'Size of the write-ahead log. A checkpoint lets SQLite write it from the start again, but does not make it smaller.',
+      help: 'Size of the write-ahead log. It keeps its size, up to 41 MB, when SQLite writes it from the start again.',
       registers,
       collect: () => { size.set(statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) }
     })

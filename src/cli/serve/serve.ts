@@ -80,9 +80,7 @@ async function serveUntil (stopped: Promise<void>, options: Options, database: O
   const { createServer } = await import('./server.js')
   const app = await createServer(database, { logLevel, rateLimit, maxConnections, trustProxy, metrics: options.metrics === 'on' }, io)
   if ('pragma' in handle) warnOfReaders(app, name)
-  const endCheckpoints = 'pragma' in handle && hasLog(handle) && io.checkpointWorker !== undefined
-    ? startCheckpoints(io.checkpointWorker, handle, app.log)
-    : undefined
+  if ('pragma' in handle && hasLog(handle) && io.checkpointWorker !== undefined) startCheckpoints(io.checkpointWorker, handle, app)
   try {
     const url = await listen(app, host, port)
     // After it listens: a second demo on a taken port leaves the token of the first one valid.
@@ -91,7 +89,6 @@ async function serveUntil (stopped: Promise<void>, options: Options, database: O
     await stopped
   } finally {
     await close(app)
-    await endCheckpoints?.()
   }
 }
 
