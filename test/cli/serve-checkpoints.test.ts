@@ -57,6 +57,7 @@ t.test('serve: a long log is moved into the file, whoever has written it', async
 t.test('serve: without its worker it answers as always', async (t) => {
   for (const [name, checkpointWorker, message] of [
     ['cannot start', new URL('nowhere.js', import.meta.url), 'SQLite makes them itself'],
+    ['ends', 'process.exit(1)', 'SQLite makes them itself'],
     ['dies', 'throw new Error("out of memory")', 'out of memory'],
     ['fails', 'require("worker_threads").parentPort.postMessage({ message: "disk full" }); setInterval(() => 0, 1000)', '"message":"disk full"'],
     ['hangs', 'for (;;);', '']

@@ -80,7 +80,13 @@ export function startCheckpoints (program: URL | string, handle: FileHandle, app
   }
   const worker = new Worker(program, { workerData, eval: typeof program === 'string', execArgv: [] })
   worker.on('message', (problem: Problem) => { app.log.warn({ err: problem }, 'a checkpoint in the worker thread failed and is repeated') })
-  worker.on('error', (error) => { app.log.warn({ err: error }, 'the worker thread for checkpoints has ended: SQLite makes them itself') })
-  // Ends also a worker that hangs. A checkpoint under way is finished, then Node.js closes the worker's database.
-  app.addHook('onClose', async () => { await worker.terminate() })
+  let reason: unknown
+  const warn = (): void => { app.log.warn({ err: reason }, 'the worker thread for checkpoints has ended: SQLite makes them itself') }
+  worker.on('error', (error) => { reason = error })
+  worker.on('exit', warn)
+  app.addHook('onClose', async () => {
+    worker.off('exit', warn)
+    // Ends also a worker that hangs. A checkpoint under way is finished, then Node.js closes the worker's database.
+    await worker.terminate()
+  })
 }
