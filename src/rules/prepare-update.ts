@@ -100,7 +100,7 @@ function readOutcome (
   return {
     queries: [queries.findLastUpdate({ contactId: previous.row.id }), ...lookup.queries],
     decide: ([row, ...rows]) => {
-      const stored = row as { update_id: string | null, version: number } | undefined
+      const stored = row as { update_id: string | null, version: number, created_at: string } | undefined
       if (stored?.update_id === updateId) return { committed: { ...result, version: stored.version } }
       const { response } = lookup.decide(rows)
       if (response !== undefined) {
@@ -108,7 +108,8 @@ function readOutcome (
         const isOurs = stored?.version !== result.version && response.version === result.version && response.answer === result.answer
         return { committed: isOurs ? result : { ...response, replayed: true } }
       }
-      if (stored === undefined) return 'unknown'
+      // A contact that was deleted, perhaps after our update, and made anew: it has no update_id, and its stored responses are gone.
+      if (stored?.created_at !== previous.row.created_at) return 'unknown'
       // A committed update would have stored its response.
       const lacksResponse = idempotencyKey !== undefined && Date.now() < keyExpires
       // The contact still has its previous update, or another update has taken our version.

@@ -54,7 +54,7 @@ export const findEnabledContact = one((db, { contactId }: { contactId: string },
 export const findLastUpdate = one((db, { contactId }: { contactId: string }, engineSql) =>
   db
     .selectFrom('omnichannel_contact')
-    .select(['update_id', 'version'])
+    .select(['update_id', 'version', 'created_at'])
     .where('id', '=', contactId)
     .$if(engineSql.locksRows, (query) => query.forNoKeyUpdate()))
 

@@ -1,7 +1,7 @@
 // COMMIT gets no answer, together with what the explorer of faults does not have: triggers, several neighbours, updates of nothing.
 
 import type { Test } from 'tap'
-import type { Setup } from '../../build.js'
+import { as, type Setup } from '../../build.js'
 import { postgres as t } from '../../engines.js'
 import { observe, type Observed } from '../../observed.js'
 import { backendThatWaits } from '../../postgres.js'
@@ -13,7 +13,7 @@ async function start (t: Test, fault: Fault['do'], { pool, ...setup }: Setup) {
   t.teardown(proxy.close)
   const world = await observe(t, { pool: { host: proxy.host, ...pool }, ...setup })
   proxy.plan.begin([{ at: /^COMMIT$/, fault: { do: fault } as Fault }])
-  return { ...world, left: proxy.plan.left }
+  return { ...world, left: proxy.plan.left, plan: proxy.plan }
 }
 
 const errorsIn = (lines: Observed['lines']): string[] => lines.filter(({ level }) => level > 40).map((line) => JSON.stringify(line))
@@ -78,6 +78,22 @@ for (const pipeline of [true, false]) {
         t.strictSame([reply.statusCode, reply.json().contact?.name, told.length, errorsIn(lines), left()], [200, 'Marie', 1, [], []])
         t.strictSame(await db.rows('SELECT name FROM journal'), [{ name: 'Marie' }])
         t.equal(reply.headers.etag, `"${await db.value("SELECT version FROM omnichannel_contact WHERE id = 'maria'")}"`)
+      })
+    }
+  }
+
+  for (const version of [1, 2]) {
+    for (const key of [undefined, 'k']) {
+      t.test(`the answer to COMMIT was cut off, and the contact is made anew with version ${version}${key === undefined ? '' : ', key'}: not done twice${how}`, async (t) => {
+        const { update, db, lines, called, told, left, plan } = await start(t, 'cut-after', { pool: { pipeline } })
+        const run = async (): Promise<void> => {
+          await db.exec(`DELETE FROM omnichannel_contact WHERE id = 'maria'; INSERT INTO omnichannel_contact (id, name, version) VALUES ('maria', 'Anew', ${version})`)
+        }
+        plan.begin([{ at: /^COMMIT$/, fault: { do: 'cut-after' } }, { at: /^BEGIN/, after: 1, fault: { do: 'meanwhile-before', run } }])
+        const reply = await update({ contactId: 'maria', name: 'Marie' }, { ...as('ann'), ...key !== undefined && { 'idempotency-key': key } })
+        t.strictSame([reply.statusCode, called.length, told, left()], [500, 1, [], []])
+        t.match(errorsIn(lines), [/FOC_IN_DOUBT/])
+        t.strictSame(await db.row("SELECT name, version FROM omnichannel_contact WHERE id = 'maria'"), { name: 'Anew', version })
       })
     }
   }
