@@ -6,7 +6,7 @@ import { isTransient } from './errors.js'
 import type { PostgresClient } from './handle.js'
 import type { Doubt } from './in-doubt.js'
 import { send } from './pipeline.js'
-import { markLost } from './pool.js'
+import { isReleased, markLost } from './pool.js'
 import { command } from './statements.js'
 
 export const savepoint = command('SAVEPOINT omnichannel_update')
@@ -20,13 +20,6 @@ const rollbackToSavepoint = command('ROLLBACK TO SAVEPOINT omnichannel_update')
  * @throws what the host threw, if our transaction is still open
  */
 export async function callHost (client: PostgresClient, { call }: HostCallback, deadline: number): Promise<Doubt | undefined> {
-  const { release, end } = client
-  const released = { byHost: false }
-  client.release = () => { released.byHost = true }
-  client.end = () => {
-    released.byHost = true
-    return Promise.resolve()
-  }
   const timer = new AbortController()
   try {
     const isLate = await Promise.race([
@@ -37,14 +30,13 @@ export async function callHost (client: PostgresClient, { call }: HostCallback, 
       markLost(client)
       return { cause: new Error('beforeCommit has not ended by the deadline') }
     }
-    if (released.byHost) throw new Error('beforeCommit has released its client, or ended it')
+    if (isReleased(client)) throw new Error('beforeCommit has released its client, or ended it')
     if (client.getTransactionStatus() === 'E') throw new Error('beforeCommit has let the transaction fail')
     return undefined
   } catch (error) {
     return await findSavepoint(client, error, deadline)
   } finally {
     timer.abort()
-    Object.assign(client, { release, end })
   }
 }
 

@@ -32,10 +32,25 @@ function onError (this: PostgresClient): void {
   markLost(this)
 }
 
+const released = new WeakSet<PostgresClient>()
+
+/** Whether the host has released or ended its client, which does nothing while the plugin uses it. */
+export function isReleased (client: PostgresClient): boolean {
+  return released.has(client)
+}
+
 export async function withClient<Result> (
   pool: PostgresPool, deadline: number, work: (client: PostgresClient) => Promise<Result>
 ): Promise<Result> {
   const client = await connect(pool, deadline)
+  const { release, end } = client
+  const ignore = (): Promise<void> => {
+    released.add(client)
+    return Promise.resolve()
+  }
+  released.delete(client)
+  // A `beforeCommit` may call them at any time, also after it has ended. The pool sets `release` anew each time it gives the client.
+  Object.assign(client, { release: ignore, end: ignore })
   const isIdle = (): boolean => client.getTransactionStatus() === 'I' && !lost.has(client)
   let isUnusable = false
   try {
@@ -46,7 +61,8 @@ export async function withClient<Result> (
     throw error
   } finally {
     client.removeListener('error', onError)
-    client.release(isUnusable || !isIdle())
+    client.end = end
+    release(isUnusable || !isIdle())
   }
 }
 
