@@ -21,11 +21,12 @@ export function isPlanStale (error: unknown): boolean {
 }
 
 /**
- * Whether the client must not go back to the pool: it is lost, or its prepared statements are. 22P02 is a failed check: a statement
- * that a rule DO INSTEAD NOTHING has emptied stays empty on its connection after the rule is dropped.
+ * Whether the client must not go back to the pool: it is lost, or its prepared statements are. 25006: the host has made its session
+ * read-only, or its server is a standby now. 22P02 is a failed check: a statement that a rule DO INSTEAD NOTHING has emptied stays empty
+ * on its connection after the rule is dropped.
  */
 export function isClientUnusable (error: unknown): boolean {
-  return error instanceof UnusableClientError || isPlanStale(error) || /^(26000|22P02)$/.test(codeOf(error)) || isConnectionLost(error)
+  return error instanceof UnusableClientError || isPlanStale(error) || /^(25006|26000|22P02)$/.test(codeOf(error)) || isConnectionLost(error)
 }
 
 /** Whether the same transaction may succeed later. */
@@ -33,7 +34,8 @@ export function isTransient (error: unknown): boolean {
   const code = codeOf(error)
   if (code === '') return isConnectionLost(error)
   // Another transaction used the same idempotency key meanwhile: `putResponse` in queries.ts.
-  const isKeyTaken = code === '23502' && (Object(error) as PostgresError).table === 'omnichannel_idempotency_key'
+  const { table, column } = Object(error) as PostgresError
+  const isKeyTaken = code === '23502' && table === 'omnichannel_idempotency_key' && column === 'version'
   return transientCode.test(code) || networkCode.test(code) || isPlanStale(error) || isKeyTaken
 }
 

@@ -47,6 +47,7 @@ export interface PostgresError {
   code?: unknown
   message?: unknown
   table?: unknown
+  column?: unknown
   routine?: unknown
 }
 

@@ -2,7 +2,7 @@
 //
 // | seen                                                | meaning                                                        |
 // |-----------------------------------------------------|----------------------------------------------------------------|
-// | COMMIT, and no notice from SyncRepWaitForLSN        | committed                                                      |
+// | COMMIT, and no warning                              | committed                                                      |
 // | ROLLBACK                                            | rolled back: 500, and no second attempt                        |
 // | an error of the server                              | rolled back; a second attempt if it is transient               |
 // | the connection lost, or the replica did not confirm | in doubt: look it up; a second attempt if it was rolled back   |
@@ -31,30 +31,36 @@ export interface Doubt {
   cause: unknown
 }
 
-/** Listens until the returned function is called, which tells whether a synchronous replica has confirmed. */
-export function listenForReplica (client: PostgresClient): () => boolean {
-  let isConfirmed = true
-  const listen = ({ routine }: PostgresError): void => { isConfirmed &&= routine !== 'SyncRepWaitForLSN' }
+/** Listens until the returned function is called, which tells what the server has warned of: then a COMMIT is in doubt. */
+export function listenForWarning (client: PostgresClient): () => Error | undefined {
+  let warning: Error | undefined
+  const listen = ({ routine, code }: PostgresError): void => {
+    // The code of a transaction whose resolution is unknown.
+    if (routine === 'SyncRepWaitForLSN') warning = Object.assign(new Error('the synchronous replica has not confirmed'), { code: '08007' })
+    // COMMIT without a transaction only warns. Without a pipeline, a statement that beforeCommit has not awaited may come before it.
+    else if (code === '25P01') warning = new Error(transactionEnded)
+  }
   client.on('notice', listen)
   return () => {
     client.removeListener('notice', listen)
-    return isConfirmed
+    return warning
   }
 }
+
+const transactionEnded = 'beforeCommit has ended the transaction'
 
 /**
  * @param answers to queries that end with COMMIT
  * @throws what the server refused, after which nothing is committed
  */
-export function judgeCommit ({ results, error, isLastInDoubt }: Answers, isConfirmed: boolean): Doubt | undefined {
-  if (isSavepointGone(error)) return { cause: new Error('beforeCommit has ended the transaction', { cause: error }) }
+export function judgeCommit ({ results, error, isLastInDoubt }: Answers, warning: Error | undefined): Doubt | undefined {
+  if (isSavepointGone(error)) return { cause: new Error(transactionEnded, { cause: error }) }
   if (isTransactionAborted(error)) throw new Error('beforeCommit has let the transaction fail', { cause: error })
   if (isLastInDoubt) return { cause: error }
   if (error !== undefined) throw error
   const command = results.at(-1)?.command
   if (command !== 'COMMIT') throw new Error(`COMMIT was answered by ${command}`)
-  // The code of a transaction whose resolution is unknown.
-  return isConfirmed ? undefined : { cause: Object.assign(new Error('the synchronous replica has not confirmed'), { code: '08007' }) }
+  return warning && { cause: warning }
 }
 
 /**

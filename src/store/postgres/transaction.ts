@@ -9,15 +9,21 @@ import type { Reply } from '../store.js'
 import { isTransactionAborted, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 import { callHost, releaseSavepoint, savepoint } from './host-callback.js'
-import { judgeCommit, listenForReplica, type Attempt, type Doubt } from './in-doubt.js'
+import { judgeCommit, listenForWarning, type Attempt, type Doubt } from './in-doubt.js'
 import { send } from './pipeline.js'
 import { command, prepare, statement, toQuery } from './statements.js'
 
+const session = "current_setting('client_encoding'), concat('user ', current_user, ', search_path ', current_setting('search_path'))"
 // The host may have made another isolation level the default.
 const begin = statement('BEGIN ISOLATION LEVEL READ COMMITTED')([])
-const configure = statement(`SELECT current_setting('client_encoding'), set_config('statement_timeout', $1, true),
-  set_config('lock_timeout', '0', true), set_config('client_min_messages', 'warning', true)`)
-const readEncoding = statement("SELECT current_setting('client_encoding')")([])
+// Only PostgreSQL 17 and later have a transaction_timeout.
+const configure = statement(`SELECT ${session}, set_config('statement_timeout', $1, true), set_config('lock_timeout', '0', true),
+  set_config('idle_in_transaction_session_timeout', $1, true),
+  CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL THEN set_config('transaction_timeout', '0', true) END,
+  set_config('client_min_messages', 'warning', true)`)
+const readSession = statement(`SELECT ${session}`)([])
+// The host may have turned off the warning of a COMMIT that the replica did not confirm.
+const showWarnings = command('SET LOCAL client_min_messages TO warning')
 const commit = command('COMMIT')
 const rollback = command('ROLLBACK')
 
@@ -60,7 +66,7 @@ async function writeAndCommit (
         return doubt
       }
       // Fails if the host has ended the transaction, even if it has begun another one.
-      ;[first, unsent] = [[releaseSavepoint], []]
+      ;[first, unsent] = [[releaseSavepoint, showWarnings], []]
     } else {
       unsent.push(write)
     }
@@ -68,10 +74,10 @@ async function writeAndCommit (
   throwIfGone(reply)
   const updates = writes.length > 0 ? 1 : 0
   reply.lock(updates)
-  const isConfirmed = listenForReplica(client)
+  const warning = listenForWarning(client)
   const publishCommit = timeCommit('postgres', updates)
   const answers = await send(client, [...first, ...unsent.map(toQuery), commit], performance.now() + timeoutMs)
-  const doubt = judgeCommit(answers, isConfirmed())
+  const doubt = judgeCommit(answers, warning())
   if (doubt !== undefined) return doubt
   publishCommit()
   deliver(unsent, answers.results.slice(first.length))
@@ -93,18 +99,28 @@ function throwIfGone (reply: Reply): void {
 
 /** Runs queries outside of a transaction. */
 export async function query (client: PostgresClient, queries: readonly Query[], deadline: number): Promise<unknown[]> {
-  return await read(client, [readEncoding], queries, deadline)
+  return await read(client, [readSession], queries, deadline)
 }
 
-/** @param first statements to run before the queries; the last of them selects the encoding */
+/** @param first statements to run before the queries; the last of them selects the state of the session */
 async function read (
   client: PostgresClient, first: readonly PostgresQuery[], queries: readonly Query[], deadline: number
 ): Promise<unknown[]> {
   const { results, error } = await send(client, [...first, ...queries.map(toQuery)], deadline)
+  const [state] = results[first.length - 1]?.rows as string[][] | undefined ?? []
+  if (state !== undefined) checkSession(client, state)
   if (isTransactionAborted(error)) throw new UnusableClientError('a client of the pool was in a failed transaction')
   if (error !== undefined) throw error
-  const [[encoding] = []] = results[first.length - 1]?.rows as string[][]
-  // Otherwise text would arrive as other characters.
-  if (encoding !== 'UTF8') throw new UnusableClientError(`a client of the pool has the client_encoding ${encoding}`)
   return queries.map((query, index) => prepare(query).toRows(results[first.length + index] as PostgresResult))
+}
+
+/** The user and search_path with which each client was first used. */
+const sessions = new WeakMap<PostgresClient, string>()
+
+/** @throws {UnusableClientError} if text would arrive as other characters, or the host has left the client with another user or search_path */
+function checkSession (client: PostgresClient, [encoding, session = '']: string[]): void {
+  if (encoding !== 'UTF8') throw new UnusableClientError(`a client of the pool has the client_encoding ${encoding}`)
+  const first = sessions.get(client) ?? session
+  sessions.set(client, first)
+  if (session !== first) throw new UnusableClientError(`a client of the pool has the ${session}, and had the ${first}`)
 }

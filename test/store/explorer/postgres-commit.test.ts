@@ -63,7 +63,7 @@ for (const isPipelined of [true, false]) {
   t.test(`every statement of the question to the rows, and every fault: the same${how}`, async (t) => {
     freeze(t)
     const open = await openLanes(isPipelined)
-    const question = [/^BEGIN/, /client_min_messages/, /^select "update_id", "version"/, COMMIT]
+    const question = [/^BEGIN/, /set_config/, /^select "update_id", "version"/, COMMIT]
     const scenarios = modes.flatMap((mode) => (['cut-before', 'cut-after'] as const).flatMap((loss) => question.flatMap((at, index) =>
       atEach.map(([what, fault, wanted]): Scenario => ({
         name: `COMMIT ${loss}, and at ${String(at)} of the question ${what}${words(mode)}`, ...mode,

@@ -1,5 +1,6 @@
 // The explorer of faults on PostgreSQL: every statement of an update, and everything that can happen there.
 
+import type pg from 'pg'
 import { UpdateRefusedError } from '../../../src/index.js'
 import { postgres as t } from '../../engines.js'
 import { exploreAll, freeze, modes, words } from './explore.js'
@@ -21,9 +22,10 @@ const isLock = (text: string): boolean => text.includes('from "omnichannel_conta
 const transient = [
   error('40P01'), error('25006'), error('57014'), error('53300'), error('55P03'), error('26000'), error('08006'),
   error('0A000', { R: 'RevalidateCachedQuery' }), error('57P01', { S: 'FATAL' }), error('57P02', { S: 'FATAL' }),
-  error('23502', { t: 'omnichannel_idempotency_key' })
+  error('23502', { t: 'omnichannel_idempotency_key', c: 'version' })
 ]
-const final = [error('23505'), error('P0001'), error('22P02'), error('0A000'), error('23502', { t: 'journal' }), error('42P01'), error('53100')]
+const final = [error('23505'), error('P0001'), error('22P02'), error('0A000'), error('23502', { t: 'journal' }),
+  error('23502', { t: 'omnichannel_idempotency_key', c: 'tenant' }), error('42P01'), error('53100')]
 
 /** What is tried at one statement of each kind. */
 const atSome: Happening[] = [...transient.map(retried), ...final.map(failed)]
@@ -98,10 +100,15 @@ const hosts: Record<string, [host: Host, wanted: number[], more?: Partial<Scenar
   'never ends': [async (_client, journal) => { await journal(); await new Promise(() => undefined) }, [500], { calls: 1, isBrief: true, mayBeInDoubt: true }],
   'waits for a statement that does not end': [async (client) => { await client.query('SELECT pg_sleep(5)') }, [500], { calls: 1, isBrief: true, mayBeInDoubt: true }],
   'releases its client': [(client) => { client.release() }, [500], { calls: 1 }],
+  'releases its client after a statement that it does not wait for': [(client, journal) => { void journal().finally(() => { client.release() }) }, [200], { calls: 1 }],
+  'ends its client after a statement that it does not wait for': [(client, journal) => { void journal().finally(() => { void (client as unknown as pg.Client).end() }) }, [200], { calls: 1 }],
   'destroys its client': [(client) => { client.release(true) }, [500], { calls: 1 }],
   'releases the savepoint': [async (client) => { await client.query('RELEASE SAVEPOINT omnichannel_update') }, [500], { calls: 1 }],
   'rolls back to the savepoint': [async (client, journal) => { await client.query('ROLLBACK TO SAVEPOINT omnichannel_update'); await journal() }, [200]],
   'changes the encoding': [async (client, journal) => { await journal(); await client.query("SET client_encoding = 'LATIN1'") }, [200]],
+  'changes the role for good': [async (client, journal) => { await journal(); await client.query('SET ROLE pg_read_all_data') }, [200]],
+  'changes the search path for good': [async (client, journal) => { await journal(); await client.query('SET search_path = pg_catalog') }, [200]],
+  'makes its session read-only': [async (client, journal) => { await journal(); await client.query('SET default_transaction_read_only = on') }, [200]],
   'changes the search path': [async (client, journal) => { await journal(); await client.query('SET LOCAL search_path = pg_catalog') }, [200]],
   ...Object.fromEntries(['COMMIT', 'COMMIT; BEGIN', 'COMMIT AND CHAIN', 'ROLLBACK', 'ROLLBACK; BEGIN', 'ROLLBACK AND CHAIN'].flatMap((sql) => {
     const wanted = sql.startsWith('COMMIT') ? [200] : [500]

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { postgresHost } from '../../postgres.js'
 import { createPlan } from './explore.js'
 
-/** Fields of an ErrorResponse or a NoticeResponse, by their letters: C is the SQLSTATE, R the routine, S the severity, t the table. */
+/** Fields of an ErrorResponse or a NoticeResponse, by their letters: C is the SQLSTATE, R the routine, S the severity, t the table, c the column. */
 export type Fields = Record<string, string>
 
 /** What happens at a statement. */

@@ -189,3 +189,12 @@ t.test('one key for two contacts at once: one is done, the other refused', async
   t.strictSame([reply.statusCode, (await other)?.statusCode], [200, 422])
   t.equal(await db.value("SELECT count(*) FROM omnichannel_contact WHERE name = 'A'"), 1)
 })
+
+t.test('a column of the host that an answer for a key has no value for: 500 at once, nothing changed', async (t) => {
+  const { db, update } = await build(t)
+  await db.exec('ALTER TABLE omnichannel_idempotency_key ADD COLUMN tenant text NOT NULL')
+  const before = await allRows(db)
+  const reply = await update({ contactId: 'maria', name: 'Marie' }, { ...as('ann'), 'idempotency-key': 'k' })
+  t.strictSame([reply.statusCode, reply.json()], [500, internal])
+  t.strictSame(await allRows(db), before)
+})

@@ -89,6 +89,10 @@ for (const pipeline of [true, false]) {
       await client.query('COMMIT')
       await new Promise(() => undefined)
     },
+    'COMMIT, and a query until the deadline, and release()': async (client) => {
+      await client.query('COMMIT')
+      await client.query('SELECT pg_sleep(1.1)').finally(() => { client.release() })
+    },
     'COMMIT, and then it refuses': async (client) => {
       await client.query('COMMIT')
       throw new UpdateRefusedError('error-late')
@@ -129,6 +133,14 @@ for (const pipeline of [true, false]) {
     'the transaction is read-only from now on': async (client) => await client.query('SET TRANSACTION READ ONLY'),
     'a statement_timeout of a second': async (client) => await client.query('SET LOCAL statement_timeout = 1000'),
     'listeners of its own': (client) => { client.on('error', () => undefined).on('notice', () => undefined) },
+    'release() after a query that is not awaited': (client) => { void client.query('SELECT 1').finally(() => { client.release() }) },
+    'end() after a query that is not awaited': (client) => { void client.query('SELECT 1').finally(() => { void client.end() }) },
+    'release() right after it has ended': (client) => { setImmediate(() => { client.release() }) },
+    'release() long after it has ended': (client) => { setTimeout(() => { client.release() }, 30) },
+    'another role from now on': async (client) => await client.query('SET ROLE pg_read_all_data'),
+    'another user from now on': async (client) => await client.query('SET SESSION AUTHORIZATION pg_read_all_data'),
+    'another search_path from now on': async (client) => await client.query('SET search_path TO pg_catalog'),
+    'read-only sessions from now on': async (client) => await client.query('SET default_transaction_read_only = on'),
     'a thenable': () => ({ then: (resolve: (value: unknown) => void) => { resolve(undefined) } })
   }
   for (const [name, work] of Object.entries(harmless)) {
@@ -222,6 +234,16 @@ for (const pipeline of [true, false]) {
     t.strictSame([called.length, complaints().length, await leftovers()], [1, 1, {}])
   })
 
+  t.test(`a ROLLBACK of beforeCommit that comes after it has ended: 200 means written${mode}`, async (t) => {
+    const { update, db, called, told } = await observe(t, {
+      pool: { pipeline }, beforeCommit: (_event, client: Client) => { setImmediate(() => { void client.query('ROLLBACK') }) }
+    })
+    const before = await allRows(db)
+    const reply = await update(body)
+    const { 'contact maria': contact } = changes(before, await allRows(db))
+    t.strictSame([called.length, told.length, (contact as { name?: string } | undefined)?.name], reply.statusCode === 200 ? [1, 1, 'Marie'] : [1, 0, undefined])
+  })
+
   t.test(`beforeCommit is awaited, sees the rows, and writes into the same transaction${mode}`, async (t) => {
     let seen: unknown
     const { update, db } = await build(t, {
@@ -258,6 +280,20 @@ for (const pipeline of [true, false]) {
     t.strictSame(await db.rows('SELECT * FROM journal'), [])
   })
 }
+
+t.test('a beforeCommit that hushes its session: a warning of COMMIT still arrives', async (t) => {
+  const notices: unknown[] = []
+  const { update, db } = await build(t, {
+    beforeCommit: async (_event, client: Client) => {
+      client.on('notice', ({ message }) => { notices.push(message) })
+      await client.query("SET client_min_messages TO 'error'")
+    }
+  })
+  await db.exec(`CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'at COMMIT'; RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER warn AFTER UPDATE ON omnichannel_contact DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION warn()`)
+  t.equal((await update(body)).statusCode, 200)
+  t.strictSame(notices, ['at COMMIT'])
+})
 
 t.test('the connection is lost in beforeCommit, before COMMIT is sent: the update is begun again', async (t) => {
   let calls = 0

@@ -70,6 +70,17 @@ t.test('a host whose sessions end statements early: an update waits for as long 
   t.strictSame([reply.statusCode, reply.json().contact?.name], [200, 'Held'])
 })
 
+for (const [name, pool] of Object.entries<PoolSettings>({
+  'are idle in a transaction': { idle_in_transaction_session_timeout: 100 },
+  'have long transactions': { defaults: '-c transaction_timeout=100' }
+})) {
+  t.test(`a host that ends sessions which ${name}, and a beforeCommit that takes longer: called once, 200`, async (t) => {
+    const { update, called, complaints } = await observe(t, { pool, beforeCommit: async () => { await pause(200) } })
+    const reply = await update({ contactId: 'maria', name: 'Marie' })
+    t.strictSame([reply.statusCode, reply.headers.etag, called.length, complaints()], [200, '"2"', 1, []])
+  })
+}
+
 t.test('an update takes two round trips, and the look-up of its caller one', async (t) => {
   const { update } = await build(t, { pool: { max: 1 } })
   await update({ contactId: 'maria', name: 'Warm' })
@@ -108,6 +119,12 @@ const spoiled: Record<string, [sql: string, isRefused: boolean]> = {
   'a prepared statement': ['PREPARE mine AS SELECT 1', false],
   'no prepared statements': ['DEALLOCATE ALL', true],
   'a session that is as new': ['DISCARD ALL', true],
+  'another role': ['SET ROLE pg_read_all_data', true],
+  'another user': ['SET SESSION AUTHORIZATION pg_read_all_data', true],
+  'another search_path': ['SET search_path TO pg_catalog', true],
+  'a search_path to other tables of our names': [`CREATE SCHEMA IF NOT EXISTS other; CREATE TABLE IF NOT EXISTS other.omnichannel_contact (LIKE omnichannel_contact INCLUDING ALL);
+    SELECT set_config('search_path', 'other,' || current_schema(), false)`, true],
+  'read-only transactions': ['SET default_transaction_read_only = on', true],
   'an advisory lock of its own': ['SELECT pg_advisory_lock(7)', false],
   'an open cursor': ['DECLARE mine CURSOR WITH HOLD FOR SELECT 1', false]
 }
