@@ -2,8 +2,8 @@
 // returns, so that the rules see one kind of row.
 
 const BOOL = 16
-/** int8, int2 and int4. */
-const INTEGERS = [20, 21, 23]
+/** int8, int2, int4, float4, float8 and numeric. */
+const NUMBERS = [20, 21, 23, 700, 701, 1700]
 
 // `text` cannot hold U+0000. It is stored as ␀0, and a ␀ that is followed by a 0 or 1 as ␀1.
 
@@ -30,5 +30,5 @@ function toItem (value: Value): string {
 /** Returns the parser for columns of a type. */
 export function parserOf (oid: number): (text: string) => unknown {
   if (oid === BOOL) return (text) => text === 't' ? 1 : 0
-  return INTEGERS.includes(oid) ? Number : decodeText
+  return NUMBERS.includes(oid) ? Number : decodeText
 }

@@ -21,6 +21,14 @@ export function isPlanStale (error: unknown): boolean {
 }
 
 /**
+ * An error of a statement that was prepared before: an operator or a column does not have the type of a parameter. A statement that is
+ * prepared anew has parameters of other types.
+ */
+export function isTypeStale (error: unknown): boolean {
+  return /^(42804|42883)$/.test(codeOf(error))
+}
+
+/**
  * Whether the client must not go back to the pool: it is lost, or its prepared statements are. 25006: the host has made its session
  * read-only, or its server is a standby now. 22P02 is a failed check: a statement that a rule DO INSTEAD NOTHING has emptied stays empty
  * on its connection after the rule is dropped.

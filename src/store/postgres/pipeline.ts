@@ -1,7 +1,7 @@
 // Several queries with one Sync, so that they take one round trip. node-postgres' own queries have a Sync each, even in its pipeline
 // mode, which costs a third of the processor time of an update. Made as pg-cursor is: a query that writes to the connection itself.
 
-import { isCommitAmbiguous } from './errors.js'
+import { isCommitAmbiguous, isTypeStale, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 
 /** The answers to queries that were sent together. */
@@ -28,25 +28,35 @@ const extraMs = 250
 export async function send (client: PostgresClient, queries: readonly PostgresQuery[], deadline: number): Promise<Answers> {
   const timeoutMs = Math.max(deadline - performance.now(), 0) + extraMs
   const { Query } = client.constructor as { Query?: QueryClass }
-  // The client of pg-native has none.
-  if (Query === undefined) return await sendOneByOne(client, queries, timeoutMs)
-  let Pipeline = classes.get(Query)
-  if (Pipeline === undefined) classes.set(Query, Pipeline = extend(Query))
   let statements = prepared.get(client)
   if (statements === undefined) prepared.set(client, statements = new Map<string, Parser[]>())
+  // The client of pg-native has none.
+  if (Query === undefined) return await sendOneByOne(client, queries, statements, timeoutMs)
+  let Pipeline = classes.get(Query)
+  if (Pipeline === undefined) classes.set(Query, Pipeline = extend(Query))
   const pipeline = new Pipeline(queries, statements, timeoutMs)
   void client.query(pipeline as never)
   return await pipeline.answers
 }
 
-async function sendOneByOne (client: PostgresClient, queries: readonly PostgresQuery[], timeoutMs: number): Promise<Answers> {
+async function sendOneByOne (
+  client: PostgresClient, queries: readonly PostgresQuery[], statements: Map<string, Parser[]>, timeoutMs: number
+): Promise<Answers> {
   const results: PostgresResult[] = []
-  try {
-    for (const query of queries) results.push(await client.query({ ...query, query_timeout: timeoutMs } as PostgresQuery))
-    return { results, error: undefined, isLastInDoubt: false }
-  } catch (error) {
-    return { results, error: error as Error, isLastInDoubt: results.length === queries.length - 1 && isCommitAmbiguous(error) }
+  for (const query of queries) {
+    try {
+      results.push(await client.query({ ...query, query_timeout: timeoutMs } as PostgresQuery))
+      if (query.name !== '') statements.set(query.name, [])
+    } catch (error) {
+      const isLastInDoubt = results.length === queries.length - 1 && isCommitAmbiguous(error)
+      return { results, error: explain(error as Error, statements.has(query.name)), isLastInDoubt }
+    }
   }
+  return { results, error: undefined, isLastInDoubt: false }
+}
+
+function explain (error: Error, wasPrepared: boolean): Error {
+  return wasPrepared && isTypeStale(error) ? new UnusableClientError('a statement was prepared with other types', { cause: error }) : error
 }
 
 /** The members of node-postgres' connection that are called here. */
@@ -62,6 +72,8 @@ function extend (Query: QueryClass) {
     /** node-postgres calls it when everything is answered, or with an error: of the server, of the connection, or after `query_timeout`. */
     callback!: (error?: Error) => void
     private readonly results: PostgresResult[] = []
+    /** The names of the statements that these queries prepare. */
+    private readonly parsed = new Set<string>()
     // Not `rows`, which is an option of the class.
     private received: unknown[][] = []
 
@@ -87,6 +99,7 @@ function extend (Query: QueryClass) {
             // The server may know it although we do not, if it was prepared and then failed.
             connection.close({ type: 'S', name })
             connection.parse({ name, text })
+            this.parsed.add(name)
           }
           connection.bind({ statement: name, values })
           if (!isKnown) connection.describe({ type: 'P' })
@@ -118,7 +131,9 @@ function extend (Query: QueryClass) {
     }
 
     handleError (error: Error): void {
-      this.callback(error)
+      // There is no current query if all are answered.
+      const name = this.queries[this.results.length]?.name ?? ''
+      this.callback(explain(error, this.statements.has(name) && !this.parsed.has(name)))
     }
 
     handleReadyForQuery (): void {

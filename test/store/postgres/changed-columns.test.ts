@@ -13,6 +13,10 @@ const type = (column: string, type: string): string => `ALTER COLUMN ${column} T
 const changed: Record<string, string> = {
   'the version becomes a bigint': alter('contact', type('version', 'bigint')),
   'the version becomes a smallint': alter('contact', type('version', 'smallint')),
+  'the version becomes a numeric': alter('contact', type('version', 'numeric')),
+  'the version becomes a double': alter('contact', type('version', 'double precision')),
+  'whether a contact is enabled becomes a smallint': `${alter('contact', 'ALTER COLUMN enabled DROP DEFAULT')}; ${alter('contact', type('enabled', 'smallint USING enabled::int'))}`,
+  'whether a user is active becomes an integer': `${alter('user', 'ALTER COLUMN active DROP DEFAULT')}; ${alter('user', type('active', 'integer USING active::int'))}`,
   'the name becomes a varchar': alter('contact', type('name', 'varchar(200)')),
   'several columns change at once': alter('contact', type('version', 'bigint'), type('name', 'varchar'), type('contact_manager', 'varchar'), type('update_id', 'varchar(32)')),
   'ids of users and rooms become varchar': `${alter('user', type('id', 'varchar(99)'))}; ${alter('room', type('id', 'varchar(99)'), type('contact_id', 'varchar(99)'))}`,

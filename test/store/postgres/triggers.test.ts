@@ -68,6 +68,8 @@ const dropping: Record<string, string> = {
   'a trigger that sets another update_id': trigger('contact', 'BEFORE UPDATE', "NEW.update_id := 'mine';"),
   'a trigger that takes the update_id away': trigger('contact', 'BEFORE UPDATE', 'NEW.update_id := NULL;'),
   'a trigger that deletes the contact afterwards': trigger('contact', 'AFTER UPDATE', 'DELETE FROM omnichannel_contact WHERE id = NEW.id;'),
+  'a trigger that calls a function that is not there': trigger('contact', 'BEFORE UPDATE', 'PERFORM missing(1);'),
+  'a trigger that calls a function that is not there, at COMMIT': trigger('contact', 'AFTER UPDATE', 'PERFORM missing(1);', 'CONSTRAINT'),
   'a trigger of the e-mails that reverts the contact': trigger('contact_email', 'AFTER DELETE',
     'UPDATE omnichannel_contact SET update_id = NULL WHERE id = OLD.contact_id;'),
   'a trigger that drops the deletion of phone numbers': `INSERT INTO omnichannel_contact_phone VALUES ('maria', 1, '2'), ('maria', 2, '3');
