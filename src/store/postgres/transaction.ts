@@ -39,7 +39,9 @@ export async function transact<Result> (
   const timeoutMs = Math.max(deadline - performance.now(), 1)
   try {
     const { queries, decide } = prepare()
-    const rows = await read(client, [begin, configure([String(Math.ceil(timeoutMs))])], queries, deadline)
+    let rows = await read(client, [begin, configure([String(Math.ceil(timeoutMs))])], queries, deadline)
+    // If the first query has waited for a transaction that made the contact anew, it has found neither row.
+    if (rows[0] === undefined) rows = await read(client, [readSession], queries, deadline)
     throwIfGone(reply)
     const decision = decide(rows)
     return { decision, doubt: await writeAndCommit(client, decision.writes, reply, timeoutMs, deadline) }

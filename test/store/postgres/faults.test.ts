@@ -198,3 +198,19 @@ t.test('a column of the host that an answer for a key has no value for: 500 at o
   t.strictSame([reply.statusCode, reply.json()], [500, internal])
   t.strictSame(await allRows(db), before)
 })
+
+for (const [name, sql] of Object.entries({
+  'makes the contact anew': "DELETE FROM omnichannel_contact WHERE id = 'maria'; INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Anew')",
+  'gives its id to another contact': `DELETE FROM omnichannel_contact WHERE id = 'maria'; UPDATE omnichannel_contact SET id = 'maria' WHERE id = 'blank'`
+})) {
+  t.test(`the transaction for which the update waits ${name}: the new one is updated`, async (t) => {
+    const { db, update } = await build(t)
+    await hold(db)
+    const updating = update({ contactId: 'maria', name: 'Marie', emails: ['new@example.com'] })
+    await backendThatWaits(db)
+    await db.exec(`${sql}; COMMIT`)
+    const reply = await updating
+    t.strictSame([reply.statusCode, reply.headers.etag, reply.json().contact?.phones], [200, '"2"', []])
+    t.strictSame(await db.column("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), ['Marie'])
+  })
+}
