@@ -131,8 +131,8 @@ function extend (Query: QueryClass) {
     }
 
     handleError (error: Error): void {
-      // There is no current query if all are answered.
-      const name = this.queries[this.results.length]?.name ?? ''
+      // Undefined if all queries are answered: then the connection was lost.
+      const name = this.queries[this.results.length]?.name as string
       this.callback(explain(error, this.statements.has(name) && !this.parsed.has(name)))
     }
 
