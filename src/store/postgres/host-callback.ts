@@ -1,5 +1,6 @@
 // Runs the host's `beforeCommit` after a savepoint. It may do anything to its client and to our transaction.
 
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { HostCallback } from '../operation.js'
 import { isTransient } from './errors.js'
@@ -9,9 +10,12 @@ import { send } from './pipeline.js'
 import { isReleased, markLost } from './pool.js'
 import { command } from './statements.js'
 
-export const savepoint = command('SAVEPOINT omnichannel_update')
-export const releaseSavepoint = command('RELEASE SAVEPOINT omnichannel_update')
-const rollbackToSavepoint = command('ROLLBACK TO SAVEPOINT omnichannel_update')
+// Two savepoints, because a host that ends the transaction can begin another one with a savepoint of the known name.
+const secretName = `omnichannel_${randomUUID().replaceAll('-', '')}`
+const releaseSavepoint = command(`RELEASE SAVEPOINT ${secretName}`)
+const rollbackToSavepoint = command(`ROLLBACK TO SAVEPOINT ${secretName}`)
+export const savepoints = [command(`SAVEPOINT ${secretName}`), command('SAVEPOINT omnichannel_update')]
+export const releaseSavepoints = [command('RELEASE SAVEPOINT omnichannel_update'), releaseSavepoint]
 
 /**
  * Returns a doubt if the host failed and may have ended our transaction. If it ended the transaction and did not fail, releasing the

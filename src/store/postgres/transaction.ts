@@ -8,7 +8,7 @@ import type { HostCallback, Query, Update } from '../operation.js'
 import type { Reply } from '../store.js'
 import { isTransactionAborted, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
-import { callHost, releaseSavepoint, savepoint } from './host-callback.js'
+import { callHost, releaseSavepoints, savepoints } from './host-callback.js'
 import { judgeCommit, listenForWarning, type Attempt, type Doubt } from './in-doubt.js'
 import { send } from './pipeline.js'
 import { command, prepare, statement, toQuery } from './statements.js'
@@ -58,7 +58,7 @@ async function writeAndCommit (
   let [first, unsent]: [PostgresQuery[], Query[]] = [[], []]
   for (const write of writes) {
     if ('call' in write) {
-      const { results, error } = await send(client, [...first, ...unsent.map(toQuery), savepoint], deadline)
+      const { results, error } = await send(client, [...first, ...unsent.map(toQuery), ...savepoints], deadline)
       if (error !== undefined) throw error
       deliver(unsent, results.slice(first.length))
       const doubt = await callHost(client, write, deadline)
@@ -68,7 +68,7 @@ async function writeAndCommit (
         return doubt
       }
       // Fails if the host has ended the transaction, even if it has begun another one.
-      ;[first, unsent] = [[releaseSavepoint, showWarnings], []]
+      ;[first, unsent] = [[...releaseSavepoints, showWarnings], []]
     } else {
       unsent.push(write)
     }

@@ -23,6 +23,7 @@ const harmful: Record<string, [work: (client: Client) => unknown, logged: RegExp
   'ROLLBACK and a write of its own': [async (client) => { await client.query('ROLLBACK; BEGIN; SELECT 1') }, /ended the transaction/],
   'ROLLBACK, not awaited': [(client) => { void client.query('ROLLBACK') }, /ended the transaction/],
   'ABORT; BEGIN, and a savepoint of another name': [async (client) => { await client.query('ABORT; BEGIN; SAVEPOINT mine') }, /ended the transaction/],
+  'ROLLBACK; BEGIN, and a savepoint of our name': [async (client) => { await client.query('ROLLBACK; BEGIN; SAVEPOINT omnichannel_update') }, /ended the transaction/],
   'PREPARE TRANSACTION': [async (client) => { await client.query("PREPARE TRANSACTION 'x'") }, /prepared transactions are disabled|beforeCommit/],
   'release()': [(client) => { client.release() }, /released its client/],
   'release(true)': [(client) => { client.release(true) }, /released its client/],
@@ -76,6 +77,11 @@ for (const pipeline of [true, false]) {
   const committing: Record<string, (client: Client) => Promise<unknown>> = {
     COMMIT: async (client) => await client.query('COMMIT'),
     'COMMIT; BEGIN': async (client) => await client.query('COMMIT; BEGIN'),
+    'COMMIT; BEGIN, and a savepoint of our name': async (client) => await client.query('COMMIT; BEGIN; SAVEPOINT omnichannel_update'),
+    'COMMIT; BEGIN, a savepoint of our name, and then it refuses': async (client) => {
+      await client.query('COMMIT; BEGIN; SAVEPOINT omnichannel_update')
+      throw new UpdateRefusedError('error-late')
+    },
     'COMMIT AND CHAIN': async (client) => await client.query('COMMIT AND CHAIN'),
     'COMMIT, and then it throws': async (client) => {
       await client.query('COMMIT')
