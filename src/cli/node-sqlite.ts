@@ -2,7 +2,7 @@
 
 import type Database from 'better-sqlite3'
 import type { SqliteDatabase } from 'kysely'
-import { isOpenDatabase, type NodeSqliteDatabase, type NodeSqliteStatement } from '../store/sqlite/handle.js'
+import { readsWholeTexts, type NodeSqliteDatabase, type NodeSqliteStatement } from '../store/sqlite/handle.js'
 import type { FileHandle } from './command.js'
 
 interface NodeSqlite {
@@ -16,10 +16,7 @@ export type Open = (file: string, options: Database.Options) => FileHandle
 export function loadNodeSqlite (): Open | undefined {
   const sqlite = process.getBuiltinModule('node:sqlite') as NodeSqlite | undefined
   if (sqlite === undefined) return undefined
-  const probe = new sqlite.DatabaseSync(':memory:')
-  const isGood = isOpenDatabase(probe)
-  probe.close()
-  return isGood ? createOpen(sqlite) : undefined
+  return readsWholeTexts(sqlite) ? createOpen(sqlite) : undefined
 }
 
 function createOpen ({ DatabaseSync, backup }: NodeSqlite): Open {

@@ -4,7 +4,7 @@ import t from 'tap'
 import omnichannelContacts from '../../src/index.js'
 import { allRows, as, build, fill, path } from '../build.js'
 import { openFile } from '../files.js'
-import { openHandle } from '../handle.js'
+import { handleKind, openHandle } from '../handle.js'
 import { sqliteDb } from '../sqlite.js'
 
 const pragmas = [
@@ -108,6 +108,25 @@ t.test('a host is as before after registering, serving and closing', async (t) =
 
     await app.close()
     t.strictSame(settingsOf(database), settings, `${mode}: after closing, the handle`)
+  }
+})
+
+t.test('a handle in unsafe mode stays in it, also when beforeCommit leaves an iterator open', {
+  skip: handleKind === 'node:sqlite' && 'only better-sqlite3 has it'
+}, async (t) => {
+  for (const leavesOpen of [false, true]) {
+    const opened: Array<Iterator<unknown>> = []
+    const iterate = (handle: Database.Database): void => {
+      const iterator = handle.prepare('SELECT id FROM omnichannel_contact').iterate()
+      iterator.next()
+      opened.push(iterator)
+    }
+    const { update, database } = await build(t, { beforeCommit: (_event, handle: Database.Database) => { if (leavesOpen) iterate(handle) } })
+    database.unsafeMode(true)
+    for (const name of ['Marie', 'Mary']) t.equal((await update({ contactId: 'maria', name })).statusCode, 200)
+    iterate(database)
+    t.doesNotThrow(() => { database.exec("INSERT INTO omnichannel_statistic VALUES ('host', 1)") }, 'it may write while it reads')
+    for (const iterator of opened) iterator.return!()
   }
 })
 

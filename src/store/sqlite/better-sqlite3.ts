@@ -7,6 +7,7 @@ const busyCode = /^SQLITE_(BUSY|LOCKED)/
 
 export function connectBetterSqlite3 (database: SqliteDatabase): Connection {
   const prepared = new Map<string, SqliteStatement>()
+  let iteratorsIgnored = false
 
   /** @param rows as arrays, or only their first cells: both take half the time of better-sqlite3's own objects */
   function prepare (sql: string, rows?: 'raw' | 'pluck'): SqliteStatement {
@@ -34,6 +35,10 @@ export function connectBetterSqlite3 (database: SqliteDatabase): Connection {
     hasSilentIterator: () => false,
     isBusy: (error) => saysIteratorIsOpen(error) || busyCode.test(String((Object(error) as { code?: unknown }).code)),
     isFull: (error) => (Object(error) as { code?: unknown }).code === 'SQLITE_FULL',
-    ignoreIterators: (ignored) => { database.unsafeMode?.(ignored) }
+    ignoreIterators: (ignored) => {
+      // Only if it was changed: the host may have turned the unsafe mode on itself.
+      if (ignored !== iteratorsIgnored) database.unsafeMode?.(ignored)
+      iteratorsIgnored = ignored
+    }
   }
 }

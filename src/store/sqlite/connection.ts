@@ -43,17 +43,23 @@ export function hasAttached (connection: Connection): boolean {
   return connection.column('PRAGMA database_list').some((number) => number as number > 1)
 }
 
-/**
- * Runs `work` while SQLite fails at once instead of sleeping on a lock, which would block the event loop. The handle's own
- * timeout is put back.
- */
+/** Runs `work` while SQLite fails at once instead of sleeping on a lock. */
 export function withoutBusyTimeout<Result> (connection: Connection, work: () => Result): Result {
-  // With `get`, which works while an iterator is open.
-  const [timeout] = connection.get('PRAGMA busy_timeout') as [number]
-  connection.get('PRAGMA busy_timeout = 0')
+  const restore = clearBusyTimeout(connection)
   try {
     return work()
   } finally {
-    connection.get(`PRAGMA busy_timeout = ${timeout}`)
+    restore()
   }
+}
+
+/**
+ * Makes SQLite fail at once instead of sleeping on a lock, which would block the event loop. Returns a function that puts the handle's
+ * own timeout back.
+ */
+export function clearBusyTimeout (connection: Connection): () => void {
+  // With `get`, which works while an iterator is open.
+  const [timeout] = connection.get('PRAGMA busy_timeout') as [number]
+  connection.get('PRAGMA busy_timeout = 0')
+  return () => { connection.get(`PRAGMA busy_timeout = ${timeout}`) }
 }

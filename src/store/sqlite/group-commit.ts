@@ -9,7 +9,7 @@ import { RequestGoneError } from '../../errors.js'
 import type { Decision, Query, Update } from '../operation.js'
 import type { Reply } from '../store.js'
 import type { Cache } from './cache.js'
-import { withoutBusyTimeout, type Connection, type Locking } from './connection.js'
+import { hasAttached, withoutBusyTimeout, type Connection, type Locking } from './connection.js'
 import { createQueue, maxBatchMs, type Job, type Queue } from './queue.js'
 import { Transaction } from './transaction.js'
 
@@ -35,7 +35,6 @@ interface Attempt {
 }
 
 interface Batch {
-  readonly locking: Locking
   readonly attempts: Attempt[]
   /** Set when the last update has ended the transaction. */
   endedBy?: 'us' | 'sqlite' | 'host'
@@ -47,7 +46,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   let savepointsLeft = 0
 
   function runBatch (queue: UpdateJob[], locking: Locking): void {
-    const batch: Batch = { locking, attempts: [] }
+    const batch: Batch = { attempts: [] }
     const { attempts } = batch
     const end = performance.now() + maxBatchMs
     const mayShare = (): boolean => queue[0]?.work.ownTransaction === false && attempts[0]?.job.work.ownTransaction === false
@@ -76,8 +75,15 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
         throw error
       }
       if (attempts.length === 0) throw error
-      if (mayRetry(error, attempts)) runAgain()
-      else for (const { job } of attempts) job.reject(error)
+      if (mayRetry(error, attempts)) {
+        runAgain()
+      } else if (attempts.length === 1) {
+        attempts[0]?.job.reject(error)
+      } else {
+        // COMMIT has failed, as it does for a deferred constraint. Alone, only the update that broke it fails.
+        for (const { job } of attempts) job.work.ownTransaction = true
+        runAgain()
+      }
     } finally {
       transaction.cleanUp()
     }
@@ -128,7 +134,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       const isUndone = hasSavepoint ? transaction.undoUpdate() : connection.inTransaction
       if (!isUndone) {
         batch.endedBy = hostWasCalled ? 'host' : 'sqlite'
-      } else if (batch.locking.hasAttached && isBusy(error)) {
+      } else if (isBusy(error) && hasAttached(connection)) {
         // A trigger or a host callback has met the lock of an attached file. The update waits alone, so that it holds up no other.
         job.work.ownTransaction = true
         throw (Object(error) as { cause?: unknown }).cause ?? error

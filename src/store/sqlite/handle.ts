@@ -42,6 +42,9 @@ export interface NodeSqliteStatement {
 
 export type SqliteHandle = SqliteDatabase | NodeSqliteDatabase
 
+/** Not a SELECT, for which SQLite would wait if another connection has locked the file. */
+const PROBE = 'PRAGMA foreign_keys'
+
 /** Whether a value is an open handle of better-sqlite3 or node:sqlite. Other libraries have the same members, so this runs a query. */
 export function isOpenDatabase (value: unknown): value is SqliteHandle {
   try {
@@ -62,20 +65,28 @@ function isBetterSqlite3 (value: Partial<SqliteDatabase>): boolean {
   const { open, inTransaction, pragma, exec } = value
   if (open !== true || typeof inTransaction !== 'boolean') return false
   if (typeof pragma !== 'function' || typeof exec !== 'function') return false
-  const statement = refusePromise((value as SqliteDatabase).prepare('SELECT 1')).safeIntegers(false)
+  const statement = refusePromise((value as SqliteDatabase).prepare(PROBE)).safeIntegers(false)
   const row = refusePromise(statement.raw(true).get())
-  return Array.isArray(row) && row[0] === 1 && refusePromise(statement.pluck(true).get()) === 1
+  return Array.isArray(row) && Number.isInteger(row[0]) && Number.isInteger(refusePromise(statement.pluck(true).get()))
 }
 
-/** Some versions of Node.js read a text only up to U+0000. */
 function isNodeSqlite (value: Partial<NodeSqliteDatabase>): boolean {
   const { isOpen, isTransaction, exec } = value
   if (isOpen !== true || typeof isTransaction !== 'boolean' || typeof exec !== 'function') return false
-  const statement = refusePromise((value as NodeSqliteDatabase).prepare("SELECT 'a' || char(0) || 'b'"))
+  const statement = refusePromise((value as NodeSqliteDatabase).prepare(PROBE))
   statement.setReadBigInts(false)
   statement.setReturnArrays(true)
   const row = refusePromise(statement.get())
-  return Array.isArray(row) && row[0] === 'a\0b'
+  return Array.isArray(row) && Number.isInteger(row[0]) && readsWholeTexts(process.getBuiltinModule('node:sqlite'))
+}
+
+/** Some versions of Node.js read a text only up to U+0000. The host's handle may be locked, so this opens another. */
+export function readsWholeTexts (sqlite: unknown): boolean {
+  const { DatabaseSync } = sqlite as { DatabaseSync: new (file: string) => NodeSqliteDatabase & { close: () => void } }
+  const database = new DatabaseSync(':memory:')
+  const { text } = database.prepare("SELECT 'a' || char(0) || 'b' AS text").get() as { text: string }
+  database.close()
+  return text === 'a\0b'
 }
 
 function refusePromise<Answer> (answer: Answer): Answer {

@@ -48,6 +48,7 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
   let nextDeadline = Infinity
   let isScheduled = false
   let pause = shortestPauseMs
+  let hasReadSchema = false
 
   function schedule (delay: number): void {
     if (isScheduled || queue.length === 0) return
@@ -68,8 +69,11 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
       if (connection.inTransaction) {
         return refuseLate(shortestPauseMs, 'host-transaction', new Error('the host has a transaction on the handle'))
       }
-      const locking = { isWal: isWal(connection), hasAttached: hasAttached(connection) }
-      if (locking.isWal && !locking.hasAttached) runBatch(queue, locking)
+      // The first statement of a handle reads the schema, which another connection may have locked.
+      const inWal = hasReadSchema ? isWal(connection) : withoutBusyTimeout(connection, () => isWal(connection))
+      hasReadSchema = true
+      const locking = { isWal: inWal, hasAttached: hasAttached(connection) }
+      if (inWal && !locking.hasAttached) runBatch(queue, locking)
       else withoutBusyTimeout(connection, () => { runBatch(queue, locking) })
       pause = shortestPauseMs
       return 0

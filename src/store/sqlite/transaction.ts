@@ -2,11 +2,13 @@
 
 import { AsyncBeforeCommitError } from '../../errors.js'
 import type { HostCallback } from '../operation.js'
-import type { Connection, Locking } from './connection.js'
+import { clearBusyTimeout, type Connection, type Locking } from './connection.js'
+import { saysIteratorIsOpen } from './handle.js'
 
 /** One object for all transactions of a connection, one after the other. */
 export class Transaction {
   hostWasCalled = false
+  private restoreBusyTimeout: (() => void) | undefined
   /** A host callback has left an iterator open. It must not stop the queue. */
   private hasOrphanedIterator = false
   // `temp.user_version` tells what a host callback committed: COMMIT keeps its value, and ROLLBACK restores the one before. Our own
@@ -26,7 +28,7 @@ export class Transaction {
       connection.begin(command)
       this.hasOrphanedIterator = false
     } catch (error) {
-      if (!(this.hasOrphanedIterator && connection.isBusy(error))) throw error
+      if (!(this.hasOrphanedIterator && saysIteratorIsOpen(error))) throw error
       connection.ignoreIterators(true)
       // Fails as busy while a statement that writes is open. Our ROLLBACK would undo what it wrote.
       connection.exec('SAVEPOINT omnichannel_begin; RELEASE omnichannel_begin')
@@ -37,7 +39,11 @@ export class Transaction {
   /** Sets the savepoint of an update. */
   beginUpdate (callsHost: boolean): void {
     if (callsHost) {
-      if (!this.hostWasCalled) this.markBefore = this.lastMark = this.readMark()
+      if (!this.hostWasCalled) {
+        this.markBefore = this.lastMark = this.readMark()
+        // The host may attach a file, on whose lock its statements and our COMMIT would sleep.
+        this.restoreBusyTimeout = clearBusyTimeout(this.connection)
+      }
       this.hostWasCalled = true
       this.writeMark()
     }
@@ -92,6 +98,8 @@ export class Transaction {
 
   /** Must be called after each transaction, also if it could not begin. */
   cleanUp (): void {
+    this.restoreBusyTimeout?.()
+    this.restoreBusyTimeout = undefined
     this.connection.ignoreIterators(false)
     this.hasOrphanedIterator ||= this.hostWasCalled && this.connection.hasSilentIterator()
   }
@@ -111,7 +119,7 @@ export class Transaction {
     try {
       this.connection.run(command)
     } catch (error) {
-      if (!this.connection.isBusy(error)) throw error
+      if (!saysIteratorIsOpen(error)) throw error
       this.hasOrphanedIterator = true
       this.connection.ignoreIterators(true)
       this.connection.run(command)

@@ -5,6 +5,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { allRows, type Setup } from '../../build.js'
+import { openFile } from '../../files.js'
 import { openHandle } from '../../handle.js'
 import { busy, observe } from '../../observed.js'
 import { turns } from '../../waiting.js'
@@ -83,6 +84,37 @@ for (const journal of ['WAL', 'DELETE']) {
         t.equal((await update(body)).headers.etag, '"2"')
       })
     }
+  }
+}
+
+for (const journal of ['WAL', 'DELETE']) {
+  for (const lock of ['BEGIN IMMEDIATE', 'a reader']) {
+    t.test(`beforeCommit attaches a file itself, ${journal}, and meets ${lock}: waits without sleeping, and is done once`, async (t) => {
+      const folder = t.testdir()
+      const side = openFile(t, `${folder}/side.db`)
+      side.exec('CREATE TABLE journal (name)')
+      const database = openFile(t, `${folder}/contacts.db`, { timeout })
+      database.pragma(`journal_mode = ${journal}`)
+      const { update, db, told, leftovers } = await observe(t, {
+        database, lockTimeout: 20_000,
+        beforeCommit: ({ contact }, handle: Database.Database) => {
+          if (handle.prepare("SELECT 1 FROM pragma_database_list WHERE name = 'side'").get() === undefined) handle.exec(`ATTACH '${folder}/side.db' AS side`)
+          handle.prepare('INSERT INTO side.journal VALUES (?)').run(contact.name)
+        }
+      })
+      side.exec(lock === 'a reader' ? 'BEGIN' : lock)
+      if (lock === 'a reader') side.prepare('SELECT * FROM journal').all()
+      let isAnswered = false
+      const start = performance.now()
+      const waiting = update(body).finally(() => { isAnswered = true })
+      await turns(100)
+      t.strictSame([isAnswered, performance.now() - start < longestHold], [false, true])
+      side.exec('COMMIT')
+      t.strictSame([(await waiting).statusCode, (await waiting).headers.etag], [200, '"2"'])
+      t.equal(side.prepare('SELECT count(*) FROM journal').pluck().get(), 1)
+      t.match((await allRows(db)).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
+      t.strictSame([told.length, await leftovers()], [1, {}])
+    })
   }
 }
 

@@ -2,6 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { allRows, build } from '../../build.js'
+import { openFile } from '../../files.js'
 import { handleKind, openHandle } from '../../handle.js'
 import { nameOf, turns } from '../../waiting.js'
 
@@ -53,3 +54,30 @@ for (const [journal, begin] of locks) {
     })
   })
 }
+
+t.test('another process has locked the file before the host uses its handle', async (t) => {
+  const file = `${t.testdir()}/contacts.db`
+  await build(t, { database: openHandle(file) })
+
+  await t.test('registration waits without sleeping, and serves when it lets go', async (t) => {
+    const letGo = await lock(t, file, 'BEGIN EXCLUSIVE')
+    let isRegistered = false
+    const waiting = build(t, { database: openHandle(file, { timeout: 60_000 }), lockTimeout: 30_000 }).finally(() => { isRegistered = true })
+    // Were the loop held for the handle's own minute, these turns would take longer than this test may.
+    await turns(50)
+    t.equal(isRegistered, false)
+    await letGo()
+    const { update, leftovers } = await waiting
+    t.strictSame([(await update({ contactId: 'maria', name: 'Marie' })).statusCode, await leftovers()], [200, {}])
+  })
+
+  await t.test('longer than lockTimeout: the registration says that the database is busy', async (t) => {
+    const letGo = await lock(t, file, 'BEGIN EXCLUSIVE')
+    for (const migrate of [true, false]) {
+      const database = openFile(t, file, { timeout: 60_000 })
+      await t.rejects(async () => { await build(t, { database, migrate, lockTimeout: 30 }) }, { code: 'FOC_DATABASE_BUSY' })
+      t.equal(database.pragma('busy_timeout', { simple: true }), 60_000)
+    }
+    await letGo()
+  })
+})
