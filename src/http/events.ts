@@ -8,6 +8,7 @@ import { toContact, toPrevious } from '../rules/contact.js'
 import type { Change, UpdateContext } from '../rules/prepare-update.js'
 import { Contact } from '../rules/wire-schemas.js'
 import { userOf } from './auth.js'
+import { logFailure } from './replies.js'
 
 type Hooks = Pick<Settings, 'beforeCommit' | 'onContactUpdated'>
 
@@ -36,7 +37,7 @@ function fail (thrown: unknown): never {
 export function callOnContactUpdated ({ onContactUpdated }: Hooks, request: FastifyRequest, change: Change): void {
   if (onContactUpdated === undefined) return
   new Promise((resolve) => { resolve(onContactUpdated(eventOf(request, change))) })
-    .catch((error: unknown) => { request.log.error({ err: error }, 'onContactUpdated failed') })
+    .catch((error: unknown) => { logFailure(request, () => ({ err: error }), 'onContactUpdated failed') })
 }
 
 /** Both hooks get the same event. */

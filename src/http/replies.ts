@@ -80,8 +80,21 @@ export function sendWithoutHooks (error: unknown, request: FastifyRequest, reply
   else raw.writeHead(refusal.status, { ...reply.getHeaders() as OutgoingHttpHeaders, ...headers }).end(refusal.text)
 }
 
-function logFailedHook (error: unknown, { log }: FastifyRequest, hook: string): void {
-  log.error({ err: error, code: codeOf(error) }, `${hook} hook failed`)
+function logFailedHook (error: unknown, request: FastifyRequest, hook: string): void {
+  logFailure(request, () => ({ err: error, code: codeOf(error) }), `${hook} hook failed`)
+}
+
+/** Logs a failure although the logger may fail too, for example on a getter that throws. The request must still be answered. */
+export function logFailure ({ log }: FastifyRequest, details: () => object, message: string): void {
+  try {
+    log.error(details(), message)
+  } catch {
+    try {
+      log.error(`${message}, and its details could not be logged`)
+    } catch {
+      // The logger takes nothing.
+    }
+  }
 }
 
 const ownErrors = Object.values(errors)
@@ -136,14 +149,14 @@ function toRefusal (error: Partial<FastifyError>, request: FastifyRequest, reply
   if (error instanceof errors.DatabaseBusyError) {
     request.log.warn({ err: error, code, obstacle: error.obstacle }, 'contacts.update gave up waiting for the database')
   }
-  if (isOwnError(error) && status !== 500) return { status, body: { success: false, error: message } }
+  if (isOwnError(error) && status >= 400 && status !== 500) return { status, body: { success: false, error: message } }
   // A hook of the host has refused. Its message may hold internals.
   if ((status >= 400 && status < 500) || status === 503) {
     if (status === 503) request.log.warn({ err: error, code: codeOf(error) }, 'a hook has refused contacts.update with 503')
     return { status, body: { success: false, error: STATUS_CODES[status] ?? 'Request refused' } }
   }
   const cause = error instanceof UnforeseenError ? error.cause : error
-  request.log.error({ err: cause, code: codeOf(cause) }, 'contacts.update failed')
+  logFailure(request, () => ({ err: cause, code: codeOf(cause) }), 'contacts.update failed')
   return { status: 500, body: internalServerError }
 }
 

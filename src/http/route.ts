@@ -14,7 +14,7 @@ import { addEmptyBody, refuseContentEncoding, validateBody } from './body.js'
 import { callBeforeCommit, callOnContactUpdated } from './events.js'
 import { describeOperation } from './openapi.js'
 import { readIdempotencyKey, readIfMatch } from './preconditions.js'
-import { isOwnError, sendError, sendResult, toAnswer, UnforeseenError } from './replies.js'
+import { isOwnError, logFailure, sendError, sendResult, toAnswer, UnforeseenError } from './replies.js'
 import { guardReply } from './reply-guard.js'
 import { runUpdate } from './trace-update.js'
 
@@ -90,6 +90,6 @@ function createUpdateId (): string {
 }
 
 /** Tells the administrator. The caller only learns that the value is not valid. */
-function logProblems ({ log }: UpdateRequest, problems: Map<string, PatternProblem>): void {
-  for (const [customField, problem] of problems) log.error({ customField }, `the pattern of a custom field ${problem}`)
+function logProblems (request: UpdateRequest, problems: Map<string, PatternProblem>): void {
+  for (const [customField, problem] of problems) logFailure(request, () => ({ customField }), `the pattern of a custom field ${problem}`)
 }

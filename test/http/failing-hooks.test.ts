@@ -33,6 +33,10 @@ const hooks: Record<string, Hook> = {
   'an onSend that throws null': (app, fails) => {
     app.addHook('onSend', async (_request, reply) => { if (fails(reply.statusCode)) throw null })
   },
+  'an onSend that throws what cannot be logged': (app, fails) => {
+    const error = Object.defineProperty(new Error('of the host'), 'stack', { get: () => { throw new Error('of the getter') } })
+    app.addHook('onSend', async (_request, reply) => { if (fails(reply.statusCode)) throw error })
+  },
   'an onSend that returns what cannot be sent': (app, fails) => {
     app.addHook('onSend', async (_request, reply, payload) => fails(reply.statusCode) ? { not: 'a text' } : payload)
   }

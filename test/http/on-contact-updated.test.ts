@@ -95,6 +95,28 @@ t.test('its failure is logged and changes nothing', async (t) => {
   }
 })
 
+/** What the host throws, and how the log is broken. */
+const unloggable: Record<string, [thrown: () => unknown, write?: () => void]> = {
+  'an error with a getter that throws': [() => Object.defineProperty(new Error(), 'message', { get: () => { throw new Error('of the getter') } })],
+  'a Proxy that throws': [() => new Proxy({}, { get: () => { throw new Error('of the Proxy') } })],
+  'an error while nothing can be written to the log': [() => new Error('of the host'), () => { throw new Error('no space left') }]
+}
+for (const [situation, [thrown, write]] of Object.entries(unloggable)) {
+  t.test(`it throws ${situation}: the answer is sent, and the process goes on`, async (t) => {
+    const lines: string[] = []
+    const unhandled: unknown[] = []
+    const collect = (error: unknown): void => { unhandled.push(error) }
+    process.on('unhandledRejection', collect)
+    t.teardown(() => { process.off('unhandledRejection', collect) })
+    const server = { logger: { level: 'error', stream: { write: write ?? ((line: string) => { lines.push(line) }) } } }
+    const { update } = await build(t, { server, onContactUpdated: async () => { throw thrown() } })
+    t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
+    await turns(3)
+    t.strictSame(unhandled, [])
+    if (write === undefined) t.match(lines.map((line) => JSON.parse(line)), [{ msg: /onContactUpdated failed/ }])
+  })
+}
+
 t.test('an answer does not wait for it', async (t) => {
   let finish = (): void => undefined
   const { update } = await build(t, { onContactUpdated: () => new Promise<void>((resolve) => { finish = resolve }) })
