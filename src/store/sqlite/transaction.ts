@@ -14,6 +14,7 @@ export class Transaction {
   // `temp.user_version` tells what a host callback committed: COMMIT keeps its value, and ROLLBACK restores the one before. Our own
   // tables may be locked by another process at that moment.
   private markBefore = 0
+  private updateMark = 0
   private lastMark = 0
 
   constructor (private readonly connection: Connection) {}
@@ -46,6 +47,7 @@ export class Transaction {
       }
       this.hostWasCalled = true
       this.writeMark()
+      this.updateMark = this.lastMark
     }
     this.connection.run('SAVEPOINT omnichannel_update')
   }
@@ -57,6 +59,8 @@ export class Transaction {
   /** Returns whether the savepoint was there. */
   undoUpdate (): boolean {
     try {
+      // A host callback may have rolled back, and set savepoints with our names.
+      if (this.hostWasCalled && ![this.updateMark, this.lastMark].includes(this.readMark())) return false
       this.runDespiteIterators('ROLLBACK TO omnichannel_update')
       this.endUpdate()
       return true
@@ -80,6 +84,7 @@ export class Transaction {
     } catch (error) {
       throw new Error(`beforeCommit has ${connection.isBusy(error) ? 'left an iterator open' : 'ended the transaction'}`, { cause: error })
     }
+    if (this.readMark() !== this.lastMark) throw new Error('beforeCommit has rolled back the update')
   }
 
   /** After a host callback has ended the transaction: whether it committed its own update, and the updates before it. */

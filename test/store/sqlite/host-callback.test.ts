@@ -88,10 +88,15 @@ for (const journal of ['WAL', 'DELETE', 'memory']) {
 }
 
 const leavesIteratorOpen = { 'an iterator that is left open': (database: Handle) => { kept.push(leaveOpen(database, many)) } }
+const ourSavepoints = 'SAVEPOINT omnichannel_update; SAVEPOINT omnichannel_before_commit'
 const rollingBack: Record<string, (database: Handle) => unknown> = {
   ...refusesReaders && leavesIteratorOpen,
   ROLLBACK: (database) => database.exec('ROLLBACK'),
   'ROLLBACK; BEGIN': (database) => database.exec('ROLLBACK; BEGIN'),
+  'ROLLBACK; BEGIN; savepoints of our names': (database) => database.exec(`ROLLBACK; BEGIN; ${ourSavepoints}`),
+  'ROLLBACK; BEGIN; savepoints of our names, and a throw': (database) => { database.exec(`ROLLBACK; BEGIN; ${ourSavepoints}`); fail() },
+  'ROLLBACK TO our savepoint, and a savepoint of our name': (database) =>
+    database.exec('ROLLBACK TO omnichannel_update; SAVEPOINT omnichannel_before_commit'),
   'a throw': fail,
   'a promise': async () => { await Promise.resolve() }
 }
@@ -102,6 +107,7 @@ const committing: Record<string, (database: Handle) => unknown> = {
   'COMMIT and a throw': (database) => { database.exec('COMMIT'); fail() },
   'COMMIT and a refusal': (database) => { database.exec('COMMIT'); refuse() },
   'COMMIT and a promise': async (database) => { database.exec('COMMIT'); await Promise.resolve() },
+  'COMMIT; BEGIN; savepoints of our names': (database) => database.exec(`COMMIT; BEGIN; ${ourSavepoints}`),
   'COMMIT; BEGIN; a savepoint of our name': (database) => database.exec('COMMIT; BEGIN; SAVEPOINT omnichannel_before_commit')
 }
 for (const [name, work] of Object.entries({ ...rollingBack, ...committing })) {
