@@ -17,6 +17,9 @@ const scenarios: Array<[pattern: string, problem?: string]> = [
   ['(?i)gold', 'Invalid regular expression: /(?i)gold/: Invalid group'],
   ['(?P<a>x)', 'Invalid regular expression: /(?P<a>x)/: Invalid group'],
   ['[z-a]', 'Invalid regular expression: /[z-a]/: Range out of order in character class'],
+  ['a'.repeat(10_001), 'it is too large'],
+  ['(?:(a+)+){9}'.repeat(100), 'it is too large'],
+  ['^(a+)+$'],
   ['(', 'Invalid regular expression: /(/: Unterminated group']
 ]
 

@@ -1,5 +1,6 @@
 // How each collection of Rocket.Chat is stored. A document is read as a whole before anything of it is written.
 
+import { createPatterns } from '../../rules/patterns/index.js'
 import type { Connection } from '../../store/sqlite/connection.js'
 import { insert, upsert, type Collection } from './collection.js'
 import { flag, idOf, list, object, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
@@ -28,12 +29,10 @@ const customFields: Collection = {
 /** Why a pattern never matches, so that every update with a value for its field is refused. */
 function problemOf (regexp: string): string | undefined {
   if (/^\/\^|\$\/[a-z]*$/.test(regexp)) return 'the slashes around it count as a part of it'
-  try {
-    RegExp(regexp)
-    return undefined
-  } catch (error) {
-    return (error as Error).message
-  }
+  let reason: string | undefined
+  const matches = createPatterns()((_field, problem) => { reason = problem === 'is too large' ? 'it is too large' : problem.replace(/^does not compile: /, '') })
+  matches({ id: '', label: '', required: 0, regexp }, '')
+  return reason
 }
 
 const permissions: Collection = {
