@@ -121,6 +121,16 @@ t.test('what is not the database: refused, with what to pass, and what it throws
   await late().catch(() => undefined)
 })
 
+t.test('a DatabaseSync that is right in all but its texts: refused', async (t) => {
+  class DatabaseSync {
+    prepare (): object { return { get: () => ({ text: 'a' }) } }
+    close (): void { /* it holds nothing */ }
+  }
+  t.capture(process, 'getBuiltinModule', () => ({ DatabaseSync }))
+  const refused = await rejection(t, { database: likeNodeSqlite({ get: () => [0] }) })
+  t.match(refused, { code: 'FOC_INVALID_OPTION', message: /which reads a text only up to U\+0000/ })
+})
+
 t.test('a handle is asked once, also through a Proxy of it, and while the host iterates', async (t) => {
   const database = openFile(t, ':memory:')
   await rejection(t, { database })
