@@ -118,7 +118,7 @@ t.test('the licences: of every library inside', async (t) => {
   for (const peer of [...peers, '@fastify/static']) t.notOk(inside.has(peer), peer)
 })
 
-t.test('beyond the peers: at most eight packages and nine megabytes', async (t) => {
+t.test('beyond the peers: at most eight packages and ten megabytes', async (t) => {
   const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as { packages: Record<string, { dependencies?: object }> }
 
   /** Where Node finds a package that is required from a folder. */
@@ -137,7 +137,7 @@ t.test('beyond the peers: at most eight packages and nine megabytes', async (t) 
   const added = [...reach(dependencies, '', new Set())].filter((path) => !present.has(path))
   t.ok(added.length + 1 <= 8, added.join(', '))
   const bytes = [own, ...added].reduce((sum, path) => sum + onDisk(path), 0)
-  t.ok(bytes <= 9e6, `${bytes} bytes`)
+  t.ok(bytes <= 10e6, `${bytes} bytes`)
 })
 
 /** As du counts: whole blocks. */
