@@ -59,7 +59,7 @@ export function sendResult (reply: FastifyReply, { answer, version, replayed }: 
 export function sendError (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): void {
   const answer = inPreSerialization.get(reply)
   if (answer !== undefined) {
-    logFailedHook(error, request, 'a preSerialization')
+    logFailedHook(error, request, 'a preSerialization hook failed')
     return sendUnguarded(reply.headers(headers), answer.status, answer.text)
   }
   // If a hook fails after the update, its status would be wrong: the update was made.
@@ -74,14 +74,14 @@ export function sendError (error: Partial<FastifyError>, request: FastifyRequest
 export function sendWithoutHooks (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const { raw } = reply
   const refusal = inPreSerialization.get(reply)
-  logFailedHook(error, request, refusal === undefined ? 'an onSend' : 'a preSerialization')
+  logFailedHook(error, request, refusal === undefined ? 'an onSend hook failed' : 'a preSerialization hook failed')
   if (raw.headersSent) raw.destroy()
   else if (refusal === undefined) raw.writeHead(500, headers).end(JSON.stringify(internalServerError))
   else raw.writeHead(refusal.status, { ...reply.getHeaders() as OutgoingHttpHeaders, ...headers }).end(refusal.text)
 }
 
-function logFailedHook (error: unknown, request: FastifyRequest, hook: string): void {
-  logFailure(request, () => ({ err: error, code: codeOf(error) }), `${hook} hook failed`)
+function logFailedHook (error: unknown, request: FastifyRequest, message: string): void {
+  logFailure(request, () => ({ err: error, code: codeOf(error) }), message)
 }
 
 /** Logs a failure although the logger may fail too, for example on a getter that throws. The request must still be answered. */
@@ -90,7 +90,7 @@ export function logFailure ({ log }: FastifyRequest, details: () => object, mess
     log.error(details(), message)
   } catch {
     try {
-      log.error(`${message}, and its details could not be logged`)
+      log.error(message)
     } catch {
       // The logger takes nothing.
     }

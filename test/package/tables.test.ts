@@ -103,7 +103,8 @@ t.test('log lines: those of the plugin are all shown, and each is in the source'
   const sources = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
   const textOf = (names: string[]): string => names.map((name) => readFileSync(join('src', name), 'utf8')).join('\n')
   const plugin = textOf(sources.filter((name) => !name.startsWith('cli')))
-  const logged = [...plugin.matchAll(/\.?log\.(\w+)\((?:\{.*?\}, )?['`](.*?)['`]\)/g)].map(([, level, message]) => [level!, message!] as const)
+  const calls = /(?:log\.(\w+)\((?:\{.*?\}, )?|logFail\w+\(.*?)['`]([^'`]+)['`]\)/g
+  const logged = [...plugin.matchAll(calls)].map(([, level = 'error', message]) => [level, message!] as const)
   t.ok(logged.length > 5)
   const shown = doc('operations').tableOf('Log lines').map(({ level, message }) => [level!, codesOf(message!)[0]!.split('…')[0]!] as const)
   for (const [level, message] of logged) {
