@@ -1,5 +1,5 @@
-// Each way in which a request can be over, at each point where its update can wait. Before COMMIT nothing is written; from COMMIT on the
-// update answers.
+// Ends a request in every way, at every point where its update can wait. Before COMMIT nothing is written. From COMMIT on, the update is
+// made, and its answer is sent if the connection still allows it.
 
 import type { FastifyReply } from 'fastify'
 import { once } from 'node:events'
@@ -26,7 +26,7 @@ interface Way {
   /** What the client gets before COMMIT, and from then on. */
   answers: [before: unknown, after: unknown]
 }
-/** What the host takes its time for ends when the update is over. */
+/** Ends the slow hooks of the host once the update is over. */
 let isOver = signal()
 const slow = (hook: 'onSend' | 'onError', server: Setup['server'] = {}): Setup => ({
   server, host: (app) => { app.addHook(hook as 'onSend', async () => { await isOver.fired }) }
@@ -47,7 +47,7 @@ const ways: Record<string, Way> = {
   },
   'reply.hijack': { end: (reply) => reply.hijack().raw.writeHead(503).end(text), answers: [theirs, theirs] },
   'reply.raw.destroy': { end: (reply) => { reply.raw.destroy() }, answers: [none, none] },
-  "the client's end": { end: (_reply, sent) => { sent.destroy() }, answers: [none, none] },
+  'the client disconnects': { end: (_reply, sent) => { sent.destroy() }, answers: [none, none] },
   handlerTimeout: { setup: { server: { handlerTimeout } }, end: (_reply, _sent, expire) => { expire() }, answers: [theirs, written] },
   'handlerTimeout while an onError hook of the host takes its time': {
     setup: slow('onError', { handlerTimeout }), end: (_reply, _sent, expire) => { expire() }, answers: [theirs, written]
@@ -60,9 +60,9 @@ const ways: Record<string, Way> = {
 interface Point {
   engines: Engine[]
   setup?: Setup
-  /** How often beforeCommit is called where the update is given up. */
+  /** How often beforeCommit is called. */
   calls: number
-  /** Makes the update wait, and resolves to what lets it go on. */
+  /** Resolves once the update waits, to a function that lets it go on. */
   reach: (world: Observed, engine: Engine) => Promise<() => unknown>
   isAfterCommit?: boolean
 }
@@ -106,7 +106,7 @@ const points: Record<string, Point> = {
   }
 }
 
-/** Makes the point one that will be reached. */
+/** Makes the next update wait at this point. */
 async function prepare (point: string, { db, update }: Observed): Promise<void> {
   [going, entered, isOver] = [signal(), signal(), signal()]
   if (point.startsWith('in the queue')) await db.exec('BEGIN')
@@ -138,7 +138,7 @@ async function start (t: Test, point: string, way: Way): Promise<Observed & { re
   return { ...world, replies }
 }
 
-/** Over a socket, Fastify 5.10 stops its clock when the body has been read. */
+/** Sends without a socket. Over one, Fastify 5.10 clears the timer of `handlerTimeout` once it has read the body. */
 function inject ({ update }: Observed): { sent: { destroy: () => void }, reply: Promise<Reply> } {
   const reply = update(body, { ...as('ann'), 'idempotency-key': 'k' })
     .then((answer) => ({ status: answer.statusCode, headers: answer.headers, body: answer.json<unknown>() }))
@@ -147,7 +147,7 @@ function inject ({ update }: Observed): { sent: { destroy: () => void }, reply: 
 
 for (const [point, { calls, reach, isAfterCommit = false, engines }] of Object.entries(points)) {
   for (const [name, way] of Object.entries(ways)) {
-    t.test(`${name}, while the update waits ${point}: ${isAfterCommit ? 'the update is made' : 'nothing is written'}`, async (t) => {
+    t.test(`${name} while the update waits ${point}: ${isAfterCommit ? 'the update is made' : 'nothing is written'}`, async (t) => {
       if (!engines.includes(engineOf(t))) return
       const lastTimer = catchTimer(t)
       const world = await start(t, point, way)
@@ -196,7 +196,7 @@ for (const [point, { calls, reach, isAfterCommit = false, engines }] of Object.e
   })
 }
 
-/** What makes an update wait on either engine, once its caller was looked up. */
+/** Makes an update wait on both engines, after the look-up of its caller. */
 async function holdUpdate ({ db }: Observed): Promise<() => Promise<void>> {
   await hold(db)
   return async () => {
@@ -247,7 +247,7 @@ for (const [name, reset] of Object.entries(resets)) {
   })
 }
 
-t.test('HTTP/1: several requests of one connection, which is cut: none of them is made', async (t) => {
+t.test('HTTP/1: a connection with several waiting requests is cut: none of the updates is made', async (t) => {
   const world = await observe(t, known)
   await world.app.listen({ host: '127.0.0.1', port: 0 })
   const goOn = await holdUpdate(world)
@@ -266,7 +266,7 @@ t.test('HTTP/1: several requests of one connection, which is cut: none of them i
   t.equal(world.lines.filter(({ msg }) => msg.includes('was not made')).length, 3)
 })
 
-postgres.test('a beforeCommit that never ends, and a client that is gone: the server closes', async (t) => {
+postgres.test('beforeCommit never ends and the client disconnects: the server can close', async (t) => {
   const world = await observe(t, { lockTimeout: 1000, beforeCommit: async () => await new Promise(() => undefined) })
   const before = await allRows(world.db)
   const { sent, reply } = (await listen(world))(body)
@@ -282,7 +282,7 @@ const late: Record<string, (reply: FastifyReply, expire: () => void) => void> = 
   'an answer of the host': (reply) => { void reply.code(503).send(text) }
 }
 for (const [name, end] of Object.entries(late)) {
-  t.test(`${name} comes while an onSend hook delays the answer of a written update: it is that of the update`, async (t) => {
+  t.test(`${name} comes while an onSend hook delays the answer of a written update: the answer of the update is sent`, async (t) => {
     const lastTimer = catchTimer(t)
     let isLate = false
     const { update, db } = await observe(t, {
@@ -301,7 +301,7 @@ for (const [name, end] of Object.entries(late)) {
   })
 }
 
-t.test('handlerTimeout expires while the body is still on its way: nothing is written', async (t) => {
+t.test('handlerTimeout expires before the body has arrived: nothing is written', async (t) => {
   const lastTimer = catchTimer(t)
   const begun = signal()
   const { app, db, leftovers } = await observe(t, {
@@ -323,7 +323,7 @@ t.test('handlerTimeout expires while the body is still on its way: nothing is wr
   t.strictSame([await allRows(db), await leftovers()], [before, {}])
 })
 
-t.test('within its handlerTimeout an update is answered and written as ever', async (t) => {
+t.test('an update that ends before handlerTimeout: written and answered', async (t) => {
   const world = await observe(t, { server: { handlerTimeout } })
   t.match(await (await listen(world))(body).reply, { status: 200 })
   t.equal((await world.update({ contactId: 'maria', name: 'Mia' })).statusCode, 200)

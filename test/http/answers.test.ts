@@ -6,9 +6,9 @@ import { openHandle } from '../handle.js'
 import { observe } from '../observed.js'
 import { busy, internal } from '../refusals.js'
 
-// What contract.test.ts does not show of an answer: what stands in its texts, what is logged, and that the next request is served.
+// Details that contract.test.ts leaves out: special characters in error texts, the log of a failure, and the update after a 503.
 
-t.test('labels and keys in errors: plain text, whatever is in them', async (t) => {
+t.test('labels and keys in error texts: copied without escaping', async (t) => {
   const { update, db } = await build(t)
   for (const label of ['<b>Plan & "co"</b>', '%s %d %%', '$&', '  ', 'Größe 🙂']) {
     await db.exec("UPDATE omnichannel_custom_field SET label = $1 WHERE id = 'plan'", label)
@@ -19,7 +19,7 @@ t.test('labels and keys in errors: plain text, whatever is in them', async (t) =
   }
 })
 
-t.test('something unforeseen: 500, a fixed text, the cause in the log only', async (t) => {
+t.test('an unexpected error: 500 with a fixed text, and the cause in the log only', async (t) => {
   const { update, db, lines, complaints } = await observe(t)
   await db.refuseUpdates('omnichannel_inquiry', 'the trigger says no')
   const before = await allRows(db)
@@ -32,7 +32,7 @@ t.test('something unforeseen: 500, a fixed text, the cause in the log only', asy
   t.notMatch(JSON.stringify(lines), /token-of-ann/, 'no token in the log')
 })
 
-sqlite.test('a file that stays locked: 503 and Retry-After, and good again afterwards', async (t) => {
+sqlite.test('a locked file: 503 with Retry-After, and 200 once the lock is gone', async (t) => {
   const file = join(t.testdir(), 'contacts.db')
   const { update, db } = await build(t, { database: openHandle(file), lockTimeout: 30 })
   const other = openFile(t, file)

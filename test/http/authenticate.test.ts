@@ -5,7 +5,7 @@ import { openHandle } from '../handle.js'
 import { unauthorized } from '../refusals.js'
 import { turns } from '../waiting.js'
 
-t.test('a caller who is not known is refused, whatever the reason', async (t) => {
+t.test('a caller without valid credentials: 401, and nothing is written', async (t) => {
   const { update, db } = await build(t)
   await db.exec('UPDATE omnichannel_auth_token SET expires_at = $1 WHERE user_id = $2', '2020-01-01T00:00:00.000Z', 'mia')
 
@@ -29,7 +29,7 @@ t.test('a caller who is not known is refused, whatever the reason', async (t) =>
   }
 })
 
-t.test('what is stored of a token is what Rocket.Chat stores: the standard base64 of the SHA-256 of its UTF-8 bytes', async (t) => {
+t.test('a stored token: the base64 of the SHA-256 of its UTF-8 bytes, as in Rocket.Chat', async (t) => {
   t.equal(hashToken('s3cret'), 'HsHCa1DV08WNlYMYGvgHZlX+AHVr9yhZQLo2cPmfy6A=')
   t.equal(hashToken('tökén'), 'xhpwXjKROoWJIf7APH3AJZJQeD8349gjQee9pv5+eDM=')
   const { update, db } = await build(t)
@@ -37,7 +37,7 @@ t.test('what is stored of a token is what Rocket.Chat stores: the standard base6
   t.equal((await update({ contactId: 'maria' }, { 'x-user-id': 'ann', 'x-auth-token': 's3cret' })).statusCode, 200)
 })
 
-t.test('what the host has not committed lets nobody in, on a handle that has let many in before', async (t) => {
+t.test('rights that the host has not committed: refused, also when other callers are cached', async (t) => {
   const database = openHandle(`${t.testdir()}/contacts.db`)
   database.pragma('journal_mode = WAL')
   const { update, db } = await build(t, { database })
@@ -49,7 +49,7 @@ t.test('what the host has not committed lets nobody in, on a handle that has let
   await db.exec(`BEGIN;
     INSERT INTO omnichannel_user_role VALUES ('nick', 'livechat-agent');
     INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('guest')}', 'ann')`)
-  // A body that is wrong tells at which door they were refused.
+  // The wrong bodies show that access is checked before the body.
   const waiting = [update({}, nick), update({}, guest), update({ contactId: 'maria', name: 'Nick' }, nick)]
   await turns(20)
   await db.exec('ROLLBACK')

@@ -2,9 +2,9 @@ import t from '../engines.js'
 import { allRows, as, build, changes } from '../build.js'
 import { forbidden } from '../refusals.js'
 
-// docs/contract.md, section 8: roles hang on users, the permission on roles.
+// docs/contract.md, section 8: users have roles, and roles have permissions.
 
-t.test('the default roles: each of them may update, nobody else', async (t) => {
+t.test('the default roles: each may update, other roles may not', async (t) => {
   const { update, db } = await build(t)
   const scenarios: Array<[roles: string[], status: number]> = [
     [[], 403],
@@ -28,7 +28,7 @@ t.test('the default roles: each of them may update, nobody else', async (t) => {
   }
 })
 
-t.test('an administrator takes the permission away and gives it: the very next request knows', async (t) => {
+t.test('a permission is removed and granted again: the next request follows it', async (t) => {
   const { update, db } = await build(t)
   await db.exec("DELETE FROM omnichannel_role_permission WHERE role = 'livechat-agent'")
   const refused = await update({ contactId: 'maria', name: 'X' })

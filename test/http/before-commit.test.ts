@@ -1,4 +1,4 @@
-// The host's own work in the transaction of an update: with it or not at all.
+// The host's own writes in beforeCommit are committed or rolled back together with the update.
 
 import type Database from 'better-sqlite3'
 import t from 'tap'
@@ -6,14 +6,15 @@ import { ForbiddenError, UpdateRefusedError, type ContactUpdatedEvent } from '..
 import { allRows, as, build } from '../build.js'
 import { observe } from '../observed.js'
 import { internal } from '../refusals.js'
+import { replaceClock } from '../waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'] }
 
-/** A host that keeps a journal, in a table of its own. */
+/** Creates a table of the host, in which its beforeCommit writes names. */
 const journal = (_app: unknown, { database }: { database: Database.Database }): void => { database.exec('CREATE TABLE journal (name TEXT NOT NULL UNIQUE)') }
 const namesIn = (database: Database.Database): unknown[] => database.prepare('SELECT name FROM journal ORDER BY rowid').pluck().all()
 
-t.test('it is called once for each update that writes, after the rows and before COMMIT, with the event and the handle', async (t) => {
+t.test('an update that writes: beforeCommit is called once, after the rows and before COMMIT, with the event and the handle', async (t) => {
   const calls: Array<[ContactUpdatedEvent, unknown]> = []
   const told: ContactUpdatedEvent[] = []
   const { update, database } = await build(t, {
@@ -49,7 +50,7 @@ const throwing: Record<string, [thrown: unknown, status: number, body: object]> 
 }
 
 for (const [name, [thrown, status, answer]] of Object.entries(throwing)) {
-  t.test(`it throws ${name}: ${status}, and neither side's rows are there`, async (t) => {
+  t.test(`beforeCommit throws ${name}: ${status}, and neither its rows nor ours are written`, async (t) => {
     let told = 0
     const { update, database, db } = await build(t, {
       host: journal,
@@ -75,7 +76,7 @@ const asynchronous: Record<string, () => unknown> = {
 }
 
 for (const [name, promise] of Object.entries(asynchronous)) {
-  t.test(`it returns ${name}: the update is undone, and the log says why`, async (t) => {
+  t.test(`beforeCommit returns ${name}: 500, the update is rolled back, and the log has the reason`, async (t) => {
     const { update, db, lines } = await observe(t, { beforeCommit: promise })
     const before = await allRows(db)
     const reply = await update(body)
@@ -85,7 +86,7 @@ for (const [name, promise] of Object.entries(asynchronous)) {
   })
 }
 
-t.test('updates that share a commit: a refusal undoes its own update only', async (t) => {
+t.test('updates that share a commit: a refusal rolls back its own update only', async (t) => {
   const { update, database } = await build(t, {
     host: journal,
     beforeCommit: ({ contact }) => {
@@ -95,8 +96,7 @@ t.test('updates that share a commit: a refusal undoes its own update only', asyn
     }
   })
   database.exec("INSERT INTO omnichannel_contact (id, name) SELECT 'c' || value, '' FROM json_each('[0,1,2,3,4,5,6,7]')")
-  performance.now = () => 0
-  t.teardown(() => { Reflect.deleteProperty(performance, 'now') })
+  replaceClock(t)
   const replies = await Promise.all([0, 1, 2, 3, 4, 5, 6, 7].map(async (index) => await update({ contactId: `c${index}`, name: `Name ${index}` })))
   t.strictSame(replies.map((reply) => reply.statusCode), [200, 200, 200, 400, 200, 500, 200, 200])
   const left = ['Name 0', 'Name 1', 'Name 2', 'Name 4', 'Name 6', 'Name 7']
@@ -104,7 +104,7 @@ t.test('updates that share a commit: a refusal undoes its own update only', asyn
   t.strictSame(database.prepare("SELECT name FROM omnichannel_contact WHERE name LIKE 'Name%' ORDER BY id").pluck().all(), left)
 })
 
-t.test("the host's own transaction() inside it nests, and a transaction that it ends is an error of its own", async (t) => {
+t.test("the host's own transaction() in beforeCommit: nests; a ROLLBACK there: 500, and nothing is written", async (t) => {
   const { update, database, db } = await build(t, {
     host: journal,
     beforeCommit: ({ contact }, connection) => {
@@ -121,7 +121,7 @@ t.test("the host's own transaction() inside it nests, and a transaction that it 
   t.equal((await update({ contactId: 'maria', name: 'Mia' })).statusCode, 200)
 })
 
-t.test('what it does to the event changes neither the answer nor the rows', async (t) => {
+t.test('beforeCommit changes the event: the answer and the rows stay the same', async (t) => {
   const { update, database } = await build(t, { beforeCommit: ({ contact }) => { contact.name = 'Mallory' } })
   t.equal((await update(body)).json().contact.name, 'Marie')
   t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Marie')

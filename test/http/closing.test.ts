@@ -3,7 +3,7 @@ import { build } from '../build.js'
 import { listen } from '../observed.js'
 import { known, nameOf, turns } from '../waiting.js'
 
-t.test('app.close() lets waiting updates finish, or refuses them, and leaves none without an answer', async (t) => {
+t.test('app.close() with waiting updates: each is made or refused, and each is answered', async (t) => {
   for (const options of [{}, known]) {
     for (const isFreed of [true, false]) {
       const world = await build(t, { ...options, lockTimeout: isFreed ? 10_000 : 200 })
@@ -24,7 +24,7 @@ t.test('app.close() lets waiting updates finish, or refuses them, and leaves non
   }
 })
 
-t.test('app.close() waits for what inject has sent, so that the host can close its handle then', async (t) => {
+t.test('app.close() with an injected request: waits for it, so that the host can close its handle afterwards', async (t) => {
   const { app, update, database, db } = await build(t, known)
   database.exec('BEGIN')
   const waiting = update({ contactId: 'maria', name: 'Marie' })

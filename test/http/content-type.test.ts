@@ -2,7 +2,7 @@ import t from '../engines.js'
 import { allRows, build } from '../build.js'
 import { invalid } from '../refusals.js'
 
-// docs/contract.md, sections 1 and 3: how a body travels.
+// docs/contract.md, sections 1 and 3: the content types, the syntax and the size of a body.
 
 const json = 'application/json'
 const form = 'application/x-www-form-urlencoded'
@@ -10,7 +10,7 @@ const missing = "must have required property 'contactId'"
 const notJson = 'The request body is not valid JSON'
 const unsupported = 'The content type is not supported: send application/json'
 
-t.test('a body that can be read: it is', async (t) => {
+t.test('valid JSON and valid forms: accepted', async (t) => {
   const { app, post } = await build(t)
   const scenarios: Array<[situation: string, type: string, body: string]> = [
     ['JSON', json, '{"contactId":"maria","name":"Ana"}'],
@@ -40,7 +40,7 @@ t.test('a body that can be read: it is', async (t) => {
   t.equal(stream.json().contact.name, 'Ana', 'a body of unknown length')
 })
 
-t.test('a form is flat: a space, a plus and other letters are decoded, brackets are just a name', async (t) => {
+t.test('a form: escapes are decoded, and brackets in a key have no meaning', async (t) => {
   const { post, db } = await build(t)
   const reply = await post('contactId=maria&name=J%C3%BCrgen+%2B%26&wipeConflicts=true', { 'content-type': form })
   t.equal(reply.json().contact.name, 'Jürgen +&')
@@ -61,7 +61,7 @@ t.test('a form is flat: a space, a plus and other letters are decoded, brackets 
   t.strictSame(await allRows(db), before)
 })
 
-t.test('a body that cannot be read: 400 and a sentence', async (t) => {
+t.test('an unreadable body: 400 with the reason', async (t) => {
   const { app, post, db } = await build(t)
   const deep = '['.repeat(100_000)
   const scenarios: Array<[situation: string, type: string, body: string | undefined, reason: string]> = [
@@ -79,9 +79,9 @@ t.test('a body that cannot be read: 400 and a sentence', async (t) => {
     ['JSON sent as a form', form, '{"contactId":"maria"}', missing],
     ['XML', 'text/xml', '<contactId>maria</contactId>', unsupported],
     ['plain text', 'text/plain', '{"contactId":"maria"}', unsupported],
-    ['several parts', 'multipart/form-data; boundary=x', '--x--', unsupported],
+    ['a multipart form', 'multipart/form-data; boundary=x', '--x--', unsupported],
     ['another JSON', 'application/json-patch+json', '[]', unsupported],
-    ['a content type that is none', 'json', '{"contactId":"maria"}', unsupported],
+    ['an invalid content type', 'json', '{"contactId":"maria"}', unsupported],
     ['an empty content type', '', '{"contactId":"maria"}', unsupported]
   ]
   const before = await allRows(db)
@@ -97,7 +97,7 @@ t.test('a body that cannot be read: 400 and a sentence', async (t) => {
   t.strictSame(bare.json(), invalid(missing), 'neither body nor content type')
 })
 
-t.test('deep and huge bodies', async (t) => {
+t.test('deep and huge bodies: answered as small ones, up to the limit', async (t) => {
   const { post, db } = await build(t)
   const before = await allRows(db)
   const ofSize = (bytes: number): string => `{"contactId":"maria","name":"${'x'.repeat(bytes - 31)}"}`
@@ -128,7 +128,7 @@ t.test('deep and huge bodies', async (t) => {
   t.strictSame(many.json().contact.phones, phones.map((phoneNumber) => ({ phoneNumber })), 'ten thousand phones')
 })
 
-t.test('too large for the option bodyLimit: 413 with that number, whatever the content type', async (t) => {
+t.test('JSON or a form that is larger than bodyLimit: 413 with the limit', async (t) => {
   const { post, db } = await build(t, { bodyLimit: 10 })
   const before = await allRows(db)
   for (const type of [json, form]) {

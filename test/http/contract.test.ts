@@ -4,11 +4,11 @@ import tap from 'tap'
 import t from '../engines.js'
 import { allRows, as, build, changes, hold, type Setup, type World } from '../build.js'
 
-// docs/contract.md is sent as it stands: each example of section 3, and each text of sections 3 and 4.
+// Sends each example of docs/contract.md, section 3, and provokes each error text of sections 3 and 4.
 
 const sections = readFileSync('docs/contract.md', 'utf8').split(/^## /m)
 
-/** The cells of a table, which is known by its first line; without that line. */
+/** The cells of the table with this heading line, without the headings. */
 function readTable (section: number, titles: string): string[][] {
   const lines = sections[section]!.split('\n')
   const first = lines.indexOf(titles)
@@ -17,7 +17,7 @@ function readTable (section: number, titles: string): string[][] {
   return lines.slice(first + 2, last).map((line) => line.split('|').slice(1, -1))
 }
 
-/** The answer whose text stands in a cell. */
+/** The answer with the error text of a cell. */
 function invalidIn (cell: string): object {
   return { success: false, error: codes(cell)[0], errorType: 'invalid-params' }
 }
@@ -26,7 +26,7 @@ function codes (cell: string): string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code!)
 }
 
-t.test('section 3: each example is refused in these words', async (t) => {
+t.test('section 3, refused bodies: each gets the error of its row', async (t) => {
   const { post, db } = await build(t)
   const before = await allRows(db)
   for (const [bodies, error] of readTable(3, '| body | `error` |') as Array<[string, string]>) {
@@ -39,7 +39,7 @@ t.test('section 3: each example is refused in these words', async (t) => {
   }
 })
 
-t.test('section 3: what is coerced counts as what it becomes', async (t) => {
+t.test('section 3, coerced bodies: each has the effect of the body that it counts as', async (t) => {
   const send = async (body: string): Promise<unknown> => {
     const { post, db } = await build(t)
     const before = await allRows(db)
@@ -53,12 +53,12 @@ t.test('section 3: what is coerced counts as what it becomes', async (t) => {
   }
 })
 
-/** A request that is answered with a text of the contract, and the values that stand in the text then. */
+/** A request that gets an error text of the contract, and the values of the placeholders in that text. */
 interface Provocation {
   setup?: Setup
   ask: (world: World) => Promise<LightMyRequestResponse>
   values?: Record<string, string>
-  /** Where the contract has several. */
+  /** If the contract names several for this text. */
   status?: number
 }
 
@@ -136,7 +136,7 @@ const provocations: Record<string, Provocation[]> = {
   ]
 }
 
-t.test('sections 3 and 4: each text is provoked, and is answered with this status and this body', async (t) => {
+t.test('sections 3 and 4, error texts: each is provoked, with the status and body of its row', async (t) => {
   const answers = [
     ...readTable(3, '| status | `error` | when |').map(([status, error]) => [status, JSON.stringify(invalidIn(error!))]),
     ...readTable(4, '| status | body | when |').map(([status, body]) => [status, codes(body!)[0]])

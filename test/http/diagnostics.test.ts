@@ -1,4 +1,4 @@
-// The diagnostics channels: what is published about an update and a COMMIT, and what never is.
+// The diagnostics channels: what is published about an update and a COMMIT, without personal data.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel'
@@ -67,7 +67,7 @@ t.test('an update: start, end, asyncStart and asyncEnd, all with one message, an
   t.ok(heard.commits[0]!.durationMs > 0)
 })
 
-t.test('without a subscriber, or one channel of the five: the same answers', async (t) => {
+t.test('no subscriber, or one on a single channel: the same answers', async (t) => {
   const { update } = await build(t)
   t.match((await update({ contactId: 'maria', name: 'A' })).json(), { contact: { name: 'A' } })
   for (const event of ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const) {
@@ -80,7 +80,7 @@ t.test('without a subscriber, or one channel of the five: the same answers', asy
   }
 })
 
-t.test('a store that is bound to start, as tracers do: holds in what the update calls', async (t) => {
+t.test('a store bound to the start channel, as tracers do: subscribers get it', async (t) => {
   const { update } = await build(t, {})
   const storage = new AsyncLocalStorage<{ engine: string }>()
   const seen: unknown[] = []
@@ -100,7 +100,7 @@ const outcomes: Record<string, { run: (world: World) => Promise<unknown>, status
   'nothing to change': {
     run: async ({ update }) => await update({ contactId: 'maria' }), statuses: [200], last: { outcome: 'unchanged' }
   },
-  'a key a second time': {
+  'an idempotency key used twice': {
     run: async ({ update }) => {
       const headers = { ...as('ann'), 'idempotency-key': 'secret-key' }
       await update({ contactId: 'maria', name: 'A' }, headers)
@@ -131,12 +131,12 @@ const outcomes: Record<string, { run: (world: World) => Promise<unknown>, status
   'a refusal with a code of its own': {
     run: async ({ update }) => await update({ contactId: 'maria', name: 'disguise' }), statuses: [400], last: { outcome: 'refused', code: 'FOC_UPDATE_REFUSED' }
   },
-  'an entity tag of before': {
+  'an outdated entity tag': {
     run: async ({ update }) => await update({ contactId: 'maria', name: 'A' }, { ...as('ann'), 'if-match': '"99"' }),
     statuses: [412],
     last: { outcome: 'refused', code: 'FOC_CONTACT_VERSION_MISMATCH' }
   },
-  'a pattern that is none': {
+  'an invalid pattern': {
     run: async ({ update, db }) => {
       await db.exec("UPDATE omnichannel_custom_field SET regexp = '(' WHERE id = 'plan'")
       return await update({ contactId: 'maria', customFields: { plan: 'secret-plan' } })
@@ -149,7 +149,7 @@ const outcomes: Record<string, { run: (world: World) => Promise<unknown>, status
 const isSecret = /secret|maria|ann|token|gold|plan|label/i
 
 for (const [name, { run, statuses, last }] of Object.entries(outcomes)) {
-  t.test(`${name}: ${last.outcome}${last.code === undefined ? '' : ` with ${last.code}`}, and no id, name or text`, async (t) => {
+  t.test(`${name}: ${last.outcome}${last.code === undefined ? '' : ` with ${last.code}`}, and no personal data`, async (t) => {
     const world = await build(t, {
       beforeCommit: ({ contact: { name } }) => {
         if (name === 'refuse') throw new UpdateRefusedError('secret-text')
@@ -161,7 +161,7 @@ for (const [name, { run, statuses, last }] of Object.entries(outcomes)) {
     t.match(await run(world), { statusCode: statuses[0] })
     t.strictSame(heard.last(), { engine: dialectOf(t), ...ended, ...last })
     t.strictSame(heard.events.filter(([event]) => event === 'error').length, last.outcome === 'failed' ? 1 : 0)
-    t.strictSame(heard.commits.length, last.outcome === 'replayed' ? 1 : 0, 'a COMMIT that wrote nothing is not told of')
+    t.strictSame(heard.commits.length, last.outcome === 'replayed' ? 1 : 0, 'a COMMIT that wrote nothing is not published')
     t.notMatch(JSON.stringify([heard.events, heard.commits]), isSecret)
   })
 }
@@ -175,7 +175,7 @@ t.test('an error of the database: failed, with its code', async (t) => {
   t.notMatch(JSON.stringify(heard.events), isSecret)
 })
 
-t.test('a database that stays locked: busy, with what was in the way, and the time that it waited', async (t) => {
+t.test('a locked database: busy, with the obstacle and the time waited', async (t) => {
   const { update, db } = await build(t, { ...known, lockTimeout: 200 })
   const heard = hear(t)
   await hold(db)
@@ -189,7 +189,7 @@ t.test('a database that stays locked: busy, with what was in the way, and the ti
   if (isSqlite) t.ok(heard.events.at(-1)![1].waitedMs >= 200)
 })
 
-t.test('a client that is gone before COMMIT: abandoned', async (t) => {
+t.test('a client that disconnects before COMMIT: abandoned', async (t) => {
   const { app, db } = await build(t, {
     host: (app) => {
       app.addHook('preHandler', (request, _reply, done) => {
@@ -209,7 +209,7 @@ t.test('a client that is gone before COMMIT: abandoned', async (t) => {
   t.strictSame(heard.events.filter(([event]) => event === 'error'), [])
 })
 
-sqlite.test('updates that arrive together: one commit of all of them, and each knows its size', async (t) => {
+sqlite.test('updates that arrive together: share a commit, and each message has the size of its batch', async (t) => {
   const { update } = await build(t)
   const heard = hear(t)
   await Promise.all(['a', 'b', 'c', 'd'].map(async (name) => await update({ contactId: name === 'd' ? 'unknown' : 'maria', name })))
@@ -220,7 +220,7 @@ sqlite.test('updates that arrive together: one commit of all of them, and each k
   for (const { batchSize } of written) t.ok(heard.commits.some(({ updates }) => updates === batchSize))
 })
 
-postgres.test('a transaction that PostgreSQL has ended for another: two attempts, and committed', async (t) => {
+postgres.test('a serialization failure: committed at the second attempt', async (t) => {
   const { update, db } = await build(t)
   await db.exec(`CREATE SEQUENCE times;
     CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -233,7 +233,7 @@ postgres.test('a transaction that PostgreSQL has ended for another: two attempts
   t.equal(heard.commits.length, 1)
 })
 
-postgres.test('a COMMIT without an answer: committed if the rows tell, in doubt if they cannot be asked, and no commit is published', async (t) => {
+postgres.test('a lost answer to COMMIT: committed if the rows show it, in doubt if they cannot be read, and no commit is published', async (t) => {
   const proxy = await openProxy()
   t.teardown(proxy.close)
   const { update } = await build(t, { pool: { host: proxy.host }, lockTimeout: 300 })

@@ -16,7 +16,7 @@ function bytes (text: string): Buffer {
   return Buffer.concat(text.split(/(<[\da-f ]+>)/).map((part) => part.startsWith('<') ? Buffer.from(part.replace(/[< >]/g, ''), 'hex') : Buffer.from(part)))
 }
 
-t.test('one byte from 80 to FF: 400, in JSON and in a form, as it is and escaped', async (t) => {
+t.test('a single byte from 80 to FF: 400, in JSON and in a form, raw or escaped', async (t) => {
   const { post, db } = await build(t)
   const before = await allRows(db)
   for (let byte = 0x80; byte <= 0xff; byte++) {
@@ -34,7 +34,7 @@ t.test('one byte from 80 to FF: 400, in JSON and in a form, as it is and escaped
   t.strictSame(await allRows(db), before)
 })
 
-t.test('bytes that are not UTF-8: 400 wherever they stand, whatever charset says, and nothing is written', async (t) => {
+t.test('bytes that are not UTF-8: 400 at any position and with any charset, and nothing is written', async (t) => {
   const { post, db } = await build(t)
   const before = await allRows(db)
   const charset = (name: string): object => ({ 'content-type': `application/json; charset=${name}` })
@@ -44,22 +44,22 @@ t.test('bytes that are not UTF-8: 400 wherever they stand, whatever charset says
     ['after two', name('<e2 82>')],
     ['after three', name('<f0 9f 98>x')],
     ['a longer form of a character', name('<c0 af>')],
-    ['another', name('<e0 80 af>')],
+    ['a longer form of three bytes', name('<e0 80 af>')],
     ['a surrogate', name('<ed a0 80>')],
     ['a pair of surrogates (CESU-8)', name('<ed a0 bd ed b8 80>')],
     ['above U+10FFFF', name('<f4 90 80 80>')],
     ['Shift JIS', name('<93 fa 96 7b>')],
     ['UTF-16 with a byte order mark', '<ff fe 7b 00 7d 00>'],
     ['UTF-16 the other way round', '<fe ff 00 7b 00 7d>', charset('utf-16')],
-    ['latin-1 that says so', name('M<fc>ller'), charset('iso-8859-1')],
-    ['latin-1 that says UTF-8', name('M<fc>ller'), charset('utf-8')],
-    ['a charset that nobody knows', name('M<fc>ller'), charset('x')],
+    ['latin-1 with its own charset', name('M<fc>ller'), charset('iso-8859-1')],
+    ['latin-1 with the charset UTF-8', name('M<fc>ller'), charset('utf-8')],
+    ['latin-1 with an unknown charset', name('M<fc>ller'), charset('x')],
     ['in contactId', '{"contactId":"<f6>"}'],
     ['in a list', '{"contactId":"maria","emails":["<f6>@b"]}'],
     ['in a custom field', '{"contactId":"maria","customFields":{"plan":"<f6>"}}'],
     ['in the key of a custom field', '{"contactId":"maria","customFields":{"<f6>":"x"}}'],
     ['in an unknown key', '{"contactId":"maria","<f6>":1}'],
-    ['in what is no JSON', '{<f6>'],
+    ['in invalid JSON', '{<f6>'],
     ['before the object', '<f6>{"contactId":"maria"}'],
     ['behind it', '{"contactId":"maria"}<f6>'],
     ['alone', '<f6>'],
@@ -72,7 +72,7 @@ t.test('bytes that are not UTF-8: 400 wherever they stand, whatever charset says
     ['a form: two halves in two values', 'contactId=maria&name=%C3&contactManager=%BC', form],
     ['a form: two halves with a blank between', 'contactId=maria&name=%C3+%BC', form],
     ['a form: an escaped surrogate', 'contactId=maria&name=%ED%A0%80', form],
-    ['a form: latin-1 that says so', 'contactId=maria&name=M<fc>ller', { 'content-type': `${form['content-type']}; charset=iso-8859-1` }]
+    ['a form: latin-1 with its own charset', 'contactId=maria&name=M<fc>ller', { 'content-type': `${form['content-type']}; charset=iso-8859-1` }]
   ]
   for (const [situation, body, headers = json] of scenarios) {
     const reply = await post(bytes(body), { ...headers })
@@ -81,7 +81,7 @@ t.test('bytes that are not UTF-8: 400 wherever they stand, whatever charset says
   }
 })
 
-t.test('UTF-8: stored as it was sent, whatever charset says', async (t) => {
+t.test('UTF-8: stored as sent, with any charset', async (t) => {
   const { post } = await build(t)
   const name = (text: string): string => `{"contactId":"maria","name":"${text}"}`
   const latin = (type: string): Record<string, string> => ({ 'content-type': `${type}; charset=ISO-8859-1` })
@@ -90,8 +90,8 @@ t.test('UTF-8: stored as it was sent, whatever charset says', async (t) => {
     ['two bytes', name('Jürgen'), json, 'Jürgen'],
     ['three bytes', name('日本'), json, '日本'],
     ['four bytes', name('😀'), json, '😀'],
-    ['the last character of all', name('<f4 8f bf bf>'), json, '\u{10FFFF}'],
-    ['what is no character', name('<ef bf bf>'), json, '\uFFFF'],
+    ['the highest code point', name('<f4 8f bf bf>'), json, '\u{10FFFF}'],
+    ['a noncharacter', name('<ef bf bf>'), json, '\uFFFF'],
     ['U+FFFD itself', name('<ef bf bd>'), json, '\uFFFD'],
     ['a byte order mark before it', `<ef bb bf>${name('Jürgen')}`, json, 'Jürgen'],
     ['a byte order mark in a value', name('<ef bb bf>x'), json, '\uFEFFx'],
@@ -100,10 +100,10 @@ t.test('UTF-8: stored as it was sent, whatever charset says', async (t) => {
     ['a form with a charset', 'contactId=maria&name=Jürgen', latin('application/x-www-form-urlencoded'), 'Jürgen'],
     ['a form with escapes of either case', 'contactId=maria&name=J%c3%BCrgen+%F0%9f%98%80', form, 'Jürgen 😀'],
     ['a form: U+FFFD itself', 'contactId=maria&name=%EF%BF%BD', form, '\uFFFD'],
-    ['a form: a percent sign that is none', 'contactId=maria&name=%+%zz%4%', form, '% %zz%4%'],
-    ['a form: an escape that is text', 'contactId=maria&name=%25F6', form, '%F6'],
+    ['a form: a percent sign that is no escape', 'contactId=maria&name=%+%zz%4%', form, '% %zz%4%'],
+    ['a form: an escaped percent sign', 'contactId=maria&name=%25F6', form, '%F6'],
     ['a form: plus and blank', 'contactId=maria&name=a%2Bb+c%20d', form, 'a+b c d'],
-    ['a form: what JSON escapes is text', 'contactId=maria&name=\\ud800', form, '\\ud800']
+    ['a form: an escape of JSON', 'contactId=maria&name=\\ud800', form, '\\ud800']
   ]
   for (const [situation, body, headers, stored] of scenarios) {
     const reply = await post(bytes(body), headers)
@@ -111,7 +111,7 @@ t.test('UTF-8: stored as it was sent, whatever charset says', async (t) => {
   }
 })
 
-t.test('two latin-1 bodies with one Idempotency-Key: each is refused, and the key is free', async (t) => {
+t.test('two latin-1 bodies with one Idempotency-Key: both are refused, and the key stays unused', async (t) => {
   const { post, db } = await build(t)
   const keyed = { 'idempotency-key': 'k' }
   const before = await allRows(db)
@@ -125,7 +125,7 @@ t.test('two latin-1 bodies with one Idempotency-Key: each is refused, and the ke
 
 const maria = '{"contactId":"maria","name":"Ana"}'
 
-t.test('a Content-Encoding: 400 without a look at the body, in the order of the checks', async (t) => {
+t.test('a Content-Encoding: 400 after the access checks and before the body is read', async (t) => {
   const { post, db } = await build(t, { bodyLimit: 100 })
   const before = await allRows(db)
   const bodies: Array<[situation: string, body: string | Buffer | undefined, headers?: object]> = [
@@ -150,7 +150,7 @@ t.test('a Content-Encoding: 400 without a look at the body, in the order of the 
   t.strictSame(await allRows(db), before)
 })
 
-t.test('a Content-Encoding that changes nothing: as if it were not there', async (t) => {
+t.test('Content-Encoding identity or empty: ignored', async (t) => {
   const { post } = await build(t)
   for (const [index, encoding] of ['identity', 'Identity', ' IDENTITY ', 'identity, identity', '', ' ', ','].entries()) {
     const reply = await post(`{"contactId":"maria","name":"Ana ${index}"}`, { 'content-encoding': encoding })
@@ -167,7 +167,7 @@ const decompress: preParsingHookHandler = (request, _reply, payload, done) => {
   done(null, decoded)
 }
 
-t.test('a host that decompresses, as @fastify/compress does: what it decodes is read, after credentials and permission', async (t) => {
+t.test('a host that decompresses, as @fastify/compress does: the decoded body is read, after the access checks', async (t) => {
   const { post, db } = await build(t, {
     bodyLimit: 1000,
     host: (app) => { app.addHook('onRoute', (route) => { route.preParsing = (route.preParsing as preParsingHookHandler[]).toSpliced(-1, 0, decompress) }) }
@@ -176,16 +176,16 @@ t.test('a host that decompresses, as @fastify/compress does: what it decodes is 
   const before = await allRows(db)
   t.equal((await post(gzipSync(maria), { ...gzip, 'x-auth-token': 'wrong' })).statusCode, 401)
   t.equal((await post(gzipSync(maria), { ...gzip, ...as('nick') })).statusCode, 403)
-  t.equal((await post(gzipSync('x'.repeat(100_000)), gzip)).statusCode, 413, 'a bomb')
+  t.equal((await post(gzipSync('x'.repeat(100_000)), gzip)).statusCode, 413, 'a decompression bomb')
   t.strictSame((await post(gzipSync(bytes('<f6>')), gzip)).json(), notUtf8)
-  t.equal((await post(maria, gzip)).statusCode, 400, 'what is not compressed')
-  t.strictSame((await post(maria, { 'content-encoding': 'br' })).json(), compressed, 'what the host does not decode')
+  t.equal((await post(maria, gzip)).statusCode, 400, 'a body that is not compressed')
+  t.strictSame((await post(maria, { 'content-encoding': 'br' })).json(), compressed, 'an encoding that the host does not decode')
   t.strictSame(await allRows(db), before)
   const reply = await post(gzipSync(maria), gzip)
   t.strictSame([reply.statusCode, reply.json().contact?.name], [200, 'Ana'])
 })
 
-t.test('a host that decompresses in a hook of its own, and takes the header away: what it decodes is read', async (t) => {
+t.test('a host that decompresses in its own hook and deletes the header: the decoded body is read', async (t) => {
   const { post } = await build(t, {
     host: (app) => {
       app.addHook('preParsing', (request, reply, payload, done) => {
@@ -198,7 +198,7 @@ t.test('a host that decompresses in a hook of its own, and takes the header away
   t.strictSame([reply.statusCode, reply.json().contact?.name], [200, 'Ana'])
 })
 
-t.test('a lone surrogate is U+FFFD in what is stored and answered; all else is as it was escaped', async (t) => {
+t.test('a lone surrogate: stored and answered as U+FFFD; other escapes are decoded', async (t) => {
   const { post } = await build(t)
   const scenarios: Array<[escaped: string, stored: string]> = [
     ['\\ud800', '\uFFFD'],
@@ -231,7 +231,7 @@ t.test('a lone surrogate is U+FFFD in what is stored and answered; all else is a
   t.strictSame((await post('{"contactId":"maria","name":"\\ud8"}')).json().error, 'The request body is not valid JSON [invalid-params]', 'half an escape')
 })
 
-t.test('lone surrogates: texts that are stored alike are duplicates, keys and ids are compared as they are stored', async (t) => {
+t.test('lone surrogates in lists, keys and ids: become U+FFFD before they are compared', async (t) => {
   const { post, db } = await build(t)
   await db.exec(`
     INSERT INTO omnichannel_contact (id, name) VALUES ('c\uFFFD', 'C');
@@ -257,10 +257,10 @@ t.test('lone surrogates: texts that are stored alike are duplicates, keys and id
   t.equal(reply.statusCode, 200)
   t.match(changes(before, await allRows(db)), {
     'contact c\uFFFD': { contact_manager: 'u\uFFFD', custom_fields: '{"plan":"gold","f\uFFFD":"x\uFFFD"}' }
-  }, 'of two keys that become one the last counts')
+  }, 'if two keys become equal, the last one counts')
 })
 
-t.test('lone surrogates and an Idempotency-Key: the same text is the same request', async (t) => {
+t.test('two lone surrogates with one Idempotency-Key: the same request', async (t) => {
   const { post } = await build(t)
   const send = async (name: string) => await post(`{"contactId":"maria","name":"${name}"}`, { 'idempotency-key': 'k' })
   const [first, second, other] = [await send('\\ud800'), await send('\\udfff'), await send('\\ud83d\\ude00')]
@@ -268,7 +268,7 @@ t.test('lone surrogates and an Idempotency-Key: the same text is the same reques
   t.equal(other.statusCode, 422)
 })
 
-t.test('a body that is nothing but escapes: answered', async (t) => {
+t.test('a large body of nothing but escapes: answered', async (t) => {
   const { post } = await build(t)
   for (const escape of ['\\n', '\\\\', '\\ud83d', '\\ud83d\\ude00']) {
     const reply = await post(`{"contactId":"nobody","name":"${escape.repeat(200_000 / escape.length)}"}`)

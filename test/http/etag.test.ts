@@ -1,4 +1,4 @@
-// Entity tags: no update of one who has not seen the last one (docs/contract.md, section 10).
+// Entity tags: a client that has not seen the latest version cannot update (docs/contract.md, section 10).
 
 import t from '../engines.js'
 import { allRows, as, build } from '../build.js'
@@ -8,7 +8,7 @@ const mismatch = { success: false, error: 'error-contact-version-mismatch' }
 const unreadable = invalid('Invalid If-Match header')
 const ann = as('ann')
 
-t.test('every 200 names the version of its contact, and nothing else does', async (t) => {
+t.test('ETag: each 200 has the version of its contact, and a 400 has none', async (t) => {
   const { update, db } = await build(t)
   await db.exec("UPDATE omnichannel_contact SET version = 7 WHERE id = 'maria'")
   const tag = async (body: object): Promise<unknown> => {
@@ -63,7 +63,7 @@ const scenarios: Record<string, 'passes' | 'stale' | 'invalid'> = {
   ',': 'invalid'
 }
 
-t.test('If-Match', async (t) => {
+t.test('If-Match: the update is made, or 412, or 400', async (t) => {
   for (const [header, outcome] of Object.entries(scenarios)) {
     const { update, db } = await build(t)
     await db.exec(`UPDATE omnichannel_contact SET version = ${stored} WHERE id = 'maria'`)
@@ -79,7 +79,7 @@ t.test('If-Match', async (t) => {
   }
 })
 
-t.test('the order of the checks: after body and contact, before everything else', async (t) => {
+t.test('If-Match: checked after body and contact, before everything else', async (t) => {
   const { update, db } = await build(t)
   const before = await allRows(db)
   const stale = { ...ann, 'if-match': '"99"' }
@@ -99,7 +99,7 @@ t.test('the order of the checks: after body and contact, before everything else'
   t.strictSame(await allRows(db), before)
 })
 
-t.test('a thousand clients with one tag: exactly one gets 200, the others the new tag', async (t) => {
+t.test('a thousand clients with one tag: one gets 200, the others 412 with the new tag', async (t) => {
   const { update, db } = await build(t)
   const replies = await Promise.all(Array.from({ length: 1000 }, async (_, index) =>
     await update({ contactId: 'maria', name: `Name ${index}` }, { ...ann, 'if-match': '"1"' })))

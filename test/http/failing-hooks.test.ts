@@ -1,4 +1,4 @@
-// Hooks of the host that fail at our answers: each request is answered, and the server closes.
+// Hooks of the host fail while an answer is sent: each request is answered, and the server can close.
 
 import type { FastifyInstance } from 'fastify'
 import { Agent, request } from 'node:http'
@@ -33,17 +33,17 @@ const hooks: Record<string, Hook> = {
   'an onSend that throws null': (app, fails) => {
     app.addHook('onSend', async (_request, reply) => { if (fails(reply.statusCode)) throw null })
   },
-  'an onSend that throws what cannot be logged': (app, fails) => {
+  'an onSend that throws an error that cannot be logged': (app, fails) => {
     const error = Object.defineProperty(new Error('of the host'), 'stack', { get: () => { throw new Error('of the getter') } })
     app.addHook('onSend', async (_request, reply) => { if (fails(reply.statusCode)) throw error })
   },
-  'an onSend that returns what cannot be sent': (app, fails) => {
+  'an onSend that returns an object': (app, fails) => {
     app.addHook('onSend', async (_request, reply, payload) => fails(reply.statusCode) ? { not: 'a text' } : payload)
   }
 }
 
-interface Ask { status: number, setup?: Setup, headers?: Record<string, string>, text?: string, waits?: boolean }
-const answers: Ask[] = [
+interface Scenario { status: number, setup?: Setup, headers?: Record<string, string>, text?: string, waits?: boolean }
+const answers: Scenario[] = [
   { status: 200 },
   { status: 400, text: '{"contactId":"who"}' },
   { status: 400, text: '{' },
@@ -66,7 +66,7 @@ function hasHeaders (t: Test, headers: object): void {
 for (const [name, hook] of Object.entries(hooks)) {
   for (const { status, setup, headers = {}, text = body, waits = false } of answers) {
     for (const times of ['each time', 'once']) {
-      t.test(`${name} fails ${times} at a ${status} (${text.slice(0, 20)}): 500 with our headers, and the rows as the answer was`, async (t) => {
+      t.test(`${name} fails ${times} at a ${status} (${text.slice(0, 20)}): 500 with our headers, and the rows fit the first answer`, async (t) => {
         let failures = 0
         const { app, post, db, lines } = await start(t, hook, () => times === 'each time' || failures++ === 0, setup)
         const before = await allRows(db)
@@ -84,7 +84,7 @@ for (const [name, hook] of Object.entries(hooks)) {
     }
   }
 
-  t.test(`${name} fails over a connection that is kept alive: each request is answered, and the server closes`, async (t) => {
+  t.test(`${name} fails on a keep-alive connection: each request is answered, and the server closes`, async (t) => {
     let isFailing = true
     const world = await start(t, hook, () => isFailing)
     const send = await keepAlive(t, world)
@@ -119,7 +119,7 @@ async function keepAlive (t: Test, { app }: World) {
 
 const others: Record<string, (app: FastifyInstance) => void> = {
   'a preSerialization': (app) => { app.addHook('preSerialization', async () => { throw thrown() }) },
-  'a preSerialization, later': (app) => {
+  'a preSerialization that rejects later': (app) => {
     app.addHook('preSerialization', async () => {
       await new Promise(setImmediate)
       throw thrown()
@@ -137,7 +137,7 @@ const others: Record<string, (app: FastifyInstance) => void> = {
   'a serializer': (app) => { app.setReplySerializer(() => { throw thrown() }) }
 }
 for (const [name, add] of Object.entries(others)) {
-  t.test(`${name} of the host fails: our answers stay as they are, and the server closes`, async (t) => {
+  t.test(`${name} of the host fails: our answers do not change, and the server closes`, async (t) => {
     const { app, post, db } = await start(t, (app) => { add(app) }, () => true)
     const refused = await post(body, as('nick'))
     t.strictSame([refused.statusCode, refused.json().success], [403, false])

@@ -1,4 +1,4 @@
-// One update, once, however often its request is repeated (docs/contract.md, section 10).
+// An update with an idempotency key is made once, although its request is repeated (docs/contract.md, section 10).
 
 import type Database from 'better-sqlite3'
 import t from '../engines.js'
@@ -12,7 +12,7 @@ const reused = { success: false, error: 'error-idempotency-key-reused' }
 const unreadable = invalid('Invalid Idempotency-Key header')
 const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'], customFields: { plan: 'gold', note: 'x' } }
 
-t.test('the same again: the stored answer, byte for byte, nothing written, nobody told', async (t) => {
+t.test('a repeated request: gets the stored answer byte for byte, writes nothing and calls no hook', async (t) => {
   let told = 0
   let asked = 0
   const { update, db } = await build(t, { onContactUpdated: () => { told++ }, beforeCommit: () => { asked++ } })
@@ -27,7 +27,7 @@ t.test('the same again: the stored answer, byte for byte, nothing written, nobod
   t.strictSame([told, asked], [1, 1])
 })
 
-t.test('the same request in other clothes is the same; anything else is 422', async (t) => {
+t.test('the same body in another form: a replay; another body or If-Match: 422', async (t) => {
   const { update, post, db } = await build(t)
   const first = await update({ contactId: 'maria', phones: ['1'], wipeConflicts: true, customFields: { plan: 'gold', note: 'x' } }, key('k'))
   t.equal(first.statusCode, 200)
@@ -52,7 +52,7 @@ t.test('the same request in other clothes is the same; anything else is 422', as
   t.strictSame(await allRows(db), before)
 })
 
-t.test('with If-Match: the replay does not ask for the version again', async (t) => {
+t.test('a replay with If-Match: the version is not compared again', async (t) => {
   const { update } = await build(t)
   const headers = key('k', { 'if-match': '"1"' })
   const first = await update(body, headers)
@@ -82,7 +82,7 @@ const keys: Record<string, boolean> = {
   'a\xa0': false
 }
 
-t.test('what is a key', async (t) => {
+t.test('Idempotency-Key: stored without quotes, or 400 if it is invalid', async (t) => {
   const { update, db } = await build(t)
   for (const [value, isKey] of Object.entries(keys)) {
     await db.exec('DELETE FROM omnichannel_idempotency_key')
@@ -99,7 +99,7 @@ t.test('what is a key', async (t) => {
   }
 })
 
-t.test('a key belongs to its user', async (t) => {
+t.test('one key of two users: two updates', async (t) => {
   const { update, db } = await build(t)
   t.equal((await update({ contactId: 'maria', name: 'Of Ann' }, key('k'))).json().contact.name, 'Of Ann')
   const reply = await update({ contactId: 'maria', name: 'Of Bob' }, key('k', as('bob')))
@@ -107,7 +107,7 @@ t.test('a key belongs to its user', async (t) => {
   t.strictSame(await db.column('SELECT user_id FROM omnichannel_idempotency_key ORDER BY 1'), ['ann', 'bob'])
 })
 
-t.test('whatever was refused is not remembered, and may be sent again', async (t) => {
+t.test('a refused request: its key is not stored, so it can be sent again', async (t) => {
   let refuses = true
   const { update, db } = await build(t, { beforeCommit: () => { if (refuses) throw new Error('not now') } })
   const before = await allRows(db)
@@ -121,7 +121,7 @@ t.test('whatever was refused is not remembered, and may be sent again', async (t
   t.equal((await update(body, key('k'))).statusCode, 200)
 })
 
-t.test('whoever has lost the permission or the login gets no replay', async (t) => {
+t.test('a caller who has lost the permission or the login: no replay', async (t) => {
   const { update, db } = await build(t)
   const first = await update(body, key('k'))
   await db.exec("DELETE FROM omnichannel_user_role WHERE user_id = 'ann'")
@@ -129,10 +129,10 @@ t.test('whoever has lost the permission or the login gets no replay', async (t) 
   await db.exec("INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent'); UPDATE omnichannel_user SET active = FALSE WHERE id = 'ann'")
   t.equal((await update(body, key('k'))).statusCode, 401)
   await db.exec("UPDATE omnichannel_user SET active = TRUE WHERE id = 'ann'; UPDATE omnichannel_contact SET enabled = FALSE")
-  t.equal((await update(body, key('k'))).body, first.body, 'while a replay does not look at the contact')
+  t.equal((await update(body, key('k'))).body, first.body, 'a replay does not read the contact')
 })
 
-t.test('a thousand at the same time with one key: one is done, the others get its answer', async (t) => {
+t.test('a thousand requests at once with one key: one update, and the others get its answer', async (t) => {
   for (const journal of ['WAL', 'DELETE']) {
     const database = openHandle(`${t.testdir()}/contacts.db`)
     database.pragma(`journal_mode = ${journal}`)
@@ -144,7 +144,7 @@ t.test('a thousand at the same time with one key: one is done, the others get it
   }
 })
 
-t.test('two servers on one file with one key: one is done', async (t) => {
+t.test('two servers on one file with one key: one update', async (t) => {
   const file = `${t.testdir()}/contacts.db`
   const open = (): Database.Database => {
     const database = openHandle(file)
@@ -157,7 +157,7 @@ t.test('two servers on one file with one key: one is done', async (t) => {
   t.equal(await servers[0]!.db.value("SELECT version FROM omnichannel_contact WHERE id = 'maria'"), 2)
 })
 
-t.test('reading with a key writes the key alone', async (t) => {
+t.test('a key on a request that changes nothing: only the key is written', async (t) => {
   const { update, db } = await build(t)
   const before = await allRows(db)
   t.equal((await update({ contactId: 'maria' }, key('k'))).statusCode, 200)
@@ -168,7 +168,7 @@ t.test('reading with a key writes the key alone', async (t) => {
   t.equal((await update({ contactId: 'maria' }, key('k'))).json().contact.name, 'Maria')
 })
 
-t.test('keys live as long as the window, and later updates take old ones away, a few at a time', async (t) => {
+t.test('keys: valid for the window; each later update with a key deletes a few expired ones', async (t) => {
   const { update, db } = await build(t, { idempotencyWindow: 60_000 })
   const age = async (seconds: number, where = 'true'): Promise<void> => {
     await db.exec(`UPDATE omnichannel_idempotency_key SET created_at = $1 WHERE ${where}`, new Date(Date.now() - seconds * 1000).toISOString())
@@ -179,7 +179,7 @@ t.test('keys live as long as the window, and later updates take old ones away, a
   await age(50)
   t.equal(await versionOf(), '"2"', 'still there')
   await age(70)
-  t.equal(await versionOf(), '"3"', 'forgotten, so done anew')
+  t.equal(await versionOf(), '"3"', 'expired, so the update is made again')
   t.equal(await versionOf(), '"3"')
   await age(70)
   t.equal((await update({ contactId: 'maria' }, key('k'))).statusCode, 200, 'the key is free for another request')
@@ -188,7 +188,7 @@ t.test('keys live as long as the window, and later updates take old ones away, a
   for (let index = 0; index < 50; index++) await update({ contactId: 'maria' }, key(`old-${index}`))
   await age(70)
   await update({ contactId: 'maria', name: 'Mary' })
-  t.equal(await count(), 51, 'an update without a key has nothing to do with it')
+  t.equal(await count(), 51, 'an update without a key deletes none')
   const counts = []
   for (let index = 0; index < 4; index++) {
     await update({ contactId: 'maria', name: 'Mia' }, key(`new-${index}`))
@@ -197,7 +197,7 @@ t.test('keys live as long as the window, and later updates take old ones away, a
   t.strictSame(counts, [32, 13, 3, 4])
 })
 
-t.test('by default a key lives for 24 hours', async (t) => {
+t.test('idempotencyWindow by default: 24 hours', async (t) => {
   const { update, db } = await build(t)
   const [day, minute] = [24 * 60 * 60_000, 60_000]
   await update(body, key('k'))
@@ -207,7 +207,7 @@ t.test('by default a key lives for 24 hours', async (t) => {
   }
 })
 
-t.test('a body that is nested too deeply to be compared is refused with a key, and as ever without', async (t) => {
+t.test('a body nested too deeply to be compared: refused with a key, judged as usual without one', async (t) => {
   const { post, db } = await build(t)
   const before = await allRows(db)
   const deep = `{"contactId":"maria","customFields":{"plan":"gold","x":${'['.repeat(100_000)}${']'.repeat(100_000)}}}`
@@ -216,8 +216,8 @@ t.test('a body that is nested too deeply to be compared is refused with a key, a
   t.strictSame(await allRows(db), before)
 })
 
-t.test('numbers that JSON cannot hold differ: 422, nothing written', async (t) => {
-  // As a custom field is stored: Infinity and -Infinity are texts, null removes it.
+t.test('another value of a custom field: 422, or a replay if both are stored alike', async (t) => {
+  // Numbers too large for JSON are stored as the texts Infinity and -Infinity.
   const values = ['1e400', '-1e400', 'null', '"x"', '0', '-0', '1e309', 'true', '"Infinity"', '"-Infinity"', '""', '9007199254740993', '9007199254740992']
   const pairs = ['1e400 1e309', '1e400 "Infinity"', '1e309 "Infinity"', '-1e400 "-Infinity"', '0 -0', '9007199254740993 9007199254740992']
   const alike = new Set(pairs.flatMap((pair) => [pair, pair.split(' ').reverse().join(' ')]))
@@ -237,12 +237,12 @@ t.test('numbers that JSON cannot hold differ: 422, nothing written', async (t) =
   }
 })
 
-t.test('numbers that JSON cannot hold, anywhere else in the body: 422', async (t) => {
+t.test('another phone: 422, or a replay if both are the same text after coercion', async (t) => {
   const { post, db } = await build(t)
   const phones = (value: string): string => `{"contactId":"maria","phones":[${value}]}`
   t.equal((await post(phones('1e400'), key('k'))).json().contact.phones[0].phoneNumber, 'Infinity')
   const before = await allRows(db)
-  t.equal((await post(phones('"Infinity"'), key('k'))).headers['idempotency-replayed'], 'true', 'the same once it is coerced')
+  t.equal((await post(phones('"Infinity"'), key('k'))).headers['idempotency-replayed'], 'true', 'the same after coercion')
   for (const other of ['-1e400', 'null', '0']) t.equal((await post(phones(other), key('k'))).statusCode, 422, other)
   t.strictSame(await allRows(db), before)
 })

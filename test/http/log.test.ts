@@ -1,4 +1,4 @@
-// The log: each 500 and 503 has one line with its cause and its code, and a 503 says what was in the way.
+// The log: each 500 and 503 has one line with its cause and its code, and a 503 names the obstacle.
 
 import { join } from 'node:path'
 import type { Pool, PoolClient } from 'pg'
@@ -36,13 +36,13 @@ function checkBusy (t: Test, { statusCode, lines }: { statusCode: number, lines:
   t.equal(lines.length, 1)
 }
 
-sqlite.test('a DatabaseBusyError that the host makes: has the message, and no obstacle', async (t) => {
+sqlite.test('a DatabaseBusyError made by the host: has the message, and no obstacle', async (t) => {
   const [plain, caused] = [new DatabaseBusyError(), new DatabaseBusyError({ cause: 'mine' })]
   t.strictSame([plain.message, plain.obstacle, plain.cause], ['error-database-busy', undefined, undefined])
   t.strictSame([caused.message, caused.obstacle, caused.cause], ['error-database-busy', undefined, 'mine'])
 })
 
-sqlite.test('SQLite is busy: one line says with what', async (t) => {
+sqlite.test('SQLite is busy: one line with the obstacle', async (t) => {
   checkBusy(t, await linesOf(t, {}, ({ db }) => hold(db)), 'host-transaction', /the host has a transaction on the handle/)
 
   const file = join(t.testdir(), 'contacts.db')
@@ -61,22 +61,22 @@ sqlite.test('SQLite is busy: one line says with what', async (t) => {
 
 const refuse = (code: string): Fault => ({ do: 'refuse', fields: { C: code } })
 
-/** What happens at each statement or connection. */
+/** Faults of the server or of a pooler, and the obstacle that the log names. */
 const faults: Record<string, { injections: Injection[], obstacle: Obstacle, cause: RegExp }> = {
-  'a server that is away': { injections: [{ at: /^connect$/, fault: { do: 'cut-before' }, times: 1000 }], obstacle: 'server-away', cause: /terminated|ECONN|EPIPE/ },
+  'an unreachable server': { injections: [{ at: /^connect$/, fault: { do: 'cut-before' }, times: 1000 }], obstacle: 'server-away', cause: /terminated|ECONN|EPIPE/ },
   'a server that does not answer': {
     injections: [{ at: /^connect$/, fault: { do: 'hold-before' }, times: 1000 }], obstacle: 'server-away', cause: /was connected in time|terminated/
   },
   'a server that stops': { injections: [{ at: /^BEGIN/, fault: refuse('57P01'), times: 1000 }], obstacle: 'server-away', cause: /refused/ },
-  'a full server': { injections: [{ at: /^connect$/, fault: refuse('53300'), times: 1000 }], obstacle: 'full-server', cause: /refused/ },
-  'statements that the pooler has forgotten': { injections: [{ at: /^BEGIN/, fault: refuse('26000'), times: 1000 }], obstacle: 'host-client', cause: /refused/ }
+  'a server without a free connection': { injections: [{ at: /^connect$/, fault: refuse('53300'), times: 1000 }], obstacle: 'full-server', cause: /refused/ },
+  'prepared statements that a pooler has dropped': { injections: [{ at: /^BEGIN/, fault: refuse('26000'), times: 1000 }], obstacle: 'host-client', cause: /refused/ }
 }
 
 for (const [name, { injections, obstacle, cause }] of Object.entries(faults)) {
-  postgres.test(`${name}: one line says ${obstacle}`, async (t) => {
+  postgres.test(`${name}: one line with the obstacle ${obstacle}`, async (t) => {
     const proxy = await openProxy()
     t.teardown(proxy.close)
-    // Clients that were connected before go.
+    // Ends the clients that are connected already.
     const endIdle = async ({ database }: World): Promise<void> => {
       const pool = database as unknown as Pool
       const clients = await Promise.all(Array.from({ length: 3 }, async () => await pool.connect()))
@@ -88,7 +88,7 @@ for (const [name, { injections, obstacle, cause }] of Object.entries(faults)) {
   })
 }
 
-postgres.test('the pool, its clients and other transactions: one line says which', async (t) => {
+postgres.test('a full pool, another transaction or a standby: one line names it as the obstacle', async (t) => {
   let client!: PoolClient
   const take = async ({ database }: World): Promise<void> => { client = await (database as unknown as Pool).connect() }
   checkBusy(t, await linesOf(t, { pool: { max: 1 } }, take), 'full-pool', /no client of the pool was free/)
@@ -113,7 +113,7 @@ t.test('an error of the database: one line with its cause and code', async (t) =
   t.equal(lines.length, 1)
 })
 
-t.test('an error of beforeCommit: one line with its cause and its code, or the code of failures without one', async (t) => {
+t.test('an error of beforeCommit: one line with its cause, and with its code or FOC_UPDATE_FAILED', async (t) => {
   const endless: Error & { cause?: unknown } = new Error('in a circle')
   endless.cause = endless
   for (const [thrown, code, message] of [
@@ -137,14 +137,14 @@ t.test('a hook of the host that refuses with 503: one line with its cause and co
   t.equal(lines.length, 1)
 })
 
-t.test('a caller who cannot be looked up: one line with its cause and code', async (t) => {
+t.test('authenticate fails: one line with its cause and code', async (t) => {
   const { statusCode, lines } = await linesOf(t, { authenticate: () => { throw Object.assign(new Error('no sessions'), { code: 'ECONNREFUSED' }) } })
   t.equal(statusCode, 500)
   t.match(lines, [{ level: 50, code: 'ECONNREFUSED', err: { message: /no sessions/ } }])
   t.equal(lines.length, 1)
 })
 
-t.test('a pattern that does not tell: one line with the field and the reason', async (t) => {
+t.test('a pattern without an answer: one line with the field and the reason', async (t) => {
   for (const [regexp, reason] of [['(', /does not compile: .*Unterminated group/], ['x'.repeat(10_001), /is too large/], ['^(a+)+$', /took too long/]] as const) {
     const { statusCode, lines } = await linesOf(t, {}, async ({ db }) => {
       await db.exec('UPDATE omnichannel_custom_field SET regexp = $1 WHERE id = \'plan\'', regexp)

@@ -3,9 +3,9 @@ import type { ContactUpdatedEvent } from '../../src/index.js'
 import { allRows, as, build } from '../build.js'
 import { openFile } from '../files.js'
 import { openHandle } from '../handle.js'
-import { turns } from '../waiting.js'
+import { replaceClock, turns } from '../waiting.js'
 
-t.test('what it is told', async (t) => {
+t.test('an update: onContactUpdated gets the contact before and after, the changed fields, user and request', async (t) => {
   const events: ContactUpdatedEvent[] = []
   const updateIds = new Set<string>()
   const { app, update, db } = await build(t, { onContactUpdated: (event) => { events.push(event) } })
@@ -35,7 +35,7 @@ t.test('what it is told', async (t) => {
   t.equal(updateIds.size, changes.length, 'each has an id of its own')
 })
 
-t.test('never for a refusal, nor where there is nothing to change', async (t) => {
+t.test('a refusal, or nothing to change: not called', async (t) => {
   let calls = 0
   const { update, post, db } = await build(t, { onContactUpdated: () => { calls++ } })
   await db.refuseUpdates('omnichannel_contact', 'no', "old.id = 'blank'")
@@ -49,7 +49,7 @@ t.test('never for a refusal, nor where there is nothing to change', async (t) =>
     ['an empty name', 400, () => update({ contactId: 'maria', name: '' })],
     ['validation', 400, () => update({ contactId: 'maria', name: 'X', colour: 1 })],
     ['broken JSON', 400, () => post('{')],
-    ['a stranger', 401, () => update({ contactId: 'maria', name: 'X' }, {})],
+    ['no credentials', 401, () => update({ contactId: 'maria', name: 'X' }, {})],
     ['no permission', 403, () => update({ contactId: 'maria', name: 'X' }, as('nick'))],
     ['a fault', 500, () => update({ contactId: 'blank', name: 'X' })]
   ]
@@ -59,7 +59,7 @@ t.test('never for a refusal, nor where there is nothing to change', async (t) =>
   }
 })
 
-t.test('after COMMIT: another connection sees the change', async (t) => {
+t.test('updates that share a commit: each call comes after COMMIT', async (t) => {
   const file = `${t.testdir()}/contacts.db`
   const other = openFile(t, file)
   const seen: unknown[] = []
@@ -67,15 +67,13 @@ t.test('after COMMIT: another connection sees the change', async (t) => {
     database: openHandle(file),
     onContactUpdated: ({ contact }) => { seen.push([contact.name, other.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get()]) }
   })
-  // A clock that stands still: the turn does not end between them.
-  performance.now = () => 0
-  t.teardown(() => { Reflect.deleteProperty(performance, 'now') })
+  replaceClock(t)
   await Promise.all(['a', 'b', 'c'].map((name) => update({ contactId: 'maria', name })))
   t.strictSame(seen.map((pair) => (pair as unknown[])[0]), ['a', 'b', 'c'])
   t.strictSame(seen.map((pair) => (pair as unknown[])[1]), ['c', 'c', 'c'], 'each is called after the commit that they share')
 })
 
-t.test('its failure is logged and changes nothing', async (t) => {
+t.test('onContactUpdated fails: logged, and the answer stays 200', async (t) => {
   const failures: Record<string, () => unknown> = {
     'a throw': () => { throw new Error('of the host') },
     'a rejection': async () => { throw new Error('of the host') },
@@ -95,14 +93,14 @@ t.test('its failure is logged and changes nothing', async (t) => {
   }
 })
 
-/** What the host throws, and how the log is broken. */
+/** The value that the host throws, and a stream of the log that fails. */
 const unloggable: Record<string, [thrown: () => unknown, write?: () => void]> = {
   'an error with a getter that throws': [() => Object.defineProperty(new Error(), 'message', { get: () => { throw new Error('of the getter') } })],
   'a Proxy that throws': [() => new Proxy({}, { get: () => { throw new Error('of the Proxy') } })],
   'an error while nothing can be written to the log': [() => new Error('of the host'), () => { throw new Error('no space left') }]
 }
 for (const [situation, [thrown, write]] of Object.entries(unloggable)) {
-  t.test(`it throws ${situation}: the answer is sent, and the process goes on`, async (t) => {
+  t.test(`onContactUpdated throws ${situation}: the answer is sent, and the process goes on`, async (t) => {
     const lines: string[] = []
     const unhandled: unknown[] = []
     const collect = (error: unknown): void => { unhandled.push(error) }
@@ -117,14 +115,14 @@ for (const [situation, [thrown, write]] of Object.entries(unloggable)) {
   })
 }
 
-t.test('an answer does not wait for it', async (t) => {
+t.test('onContactUpdated is pending: the answer does not wait for it', async (t) => {
   let finish = (): void => undefined
   const { update } = await build(t, { onContactUpdated: () => new Promise<void>((resolve) => { finish = resolve }) })
   t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
   finish()
 })
 
-sqlite.test('the host may use the handle in it', async (t) => {
+sqlite.test('onContactUpdated writes on the handle and sends an update: both work', async (t) => {
   const { update, database, db } = await build(t, {
     onContactUpdated: async ({ contact, request }) => {
       database.transaction(() => { database.prepare('INSERT INTO omnichannel_statistic VALUES (?, 1)').run(contact.name) })()

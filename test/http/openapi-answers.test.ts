@@ -11,7 +11,7 @@ type Loose = ReturnType<typeof JSON.parse>
 
 const ajv = new Ajv2020({ strict: false, allErrors: true })
 
-/** The same schema, but a property that it does not name is wrong. */
+/** The same schema, but without additional properties. */
 function closed (schema: Loose): Loose {
   if (typeof schema !== 'object' || schema === null) return schema
   if (Array.isArray(schema)) return schema.map(closed)
@@ -35,7 +35,7 @@ function validatorOf (responses: Loose, status: number): ValidateFunction {
   return ajv.compile(closed(responses[status].content['application/json'].schema))
 }
 
-t.test('every example fits its schema', async (t) => {
+t.test('the examples: each fits its schema', async (t) => {
   const { responses } = await setUp(t)
   for (const [status, response] of Object.entries<Loose>(responses)) {
     const validate = validatorOf(responses, Number(status))
@@ -45,7 +45,7 @@ t.test('every example fits its schema', async (t) => {
   }
 })
 
-t.test('every answer of the server fits the schema of its status', async (t) => {
+t.test('the answers of the server: each fits the schema of its status', async (t) => {
   const world = await setUp(t, {
     bodyLimit: 400,
     lockTimeout: 1000,
@@ -76,27 +76,27 @@ t.test('every answer of the server fits the schema of its status', async (t) => 
     ['nothing to change', 200, () => update(maria({}))],
     ['conflicts wiped, manager removed', 200, () => update(maria({ wipeConflicts: true, contactManager: '' }))],
     ['a contact with nothing', 200, () => update({ contactId: 'blank', name: 'Blank' })],
-    ['one with a key', 200, () => update(maria({ phones: ['1'] }), keyed)],
-    ['the same again', 200, () => update(maria({ phones: ['1'] }), keyed)],
-    ['the same key for something else', 422, () => update(maria({ phones: ['2'] }), keyed)],
-    ['no key', 400, () => update(maria({}), ann({ 'idempotency-key': '' }))],
+    ['a new key', 200, () => update(maria({ phones: ['1'] }), keyed)],
+    ['a replay', 200, () => update(maria({ phones: ['1'] }), keyed)],
+    ['the key with another body', 422, () => update(maria({ phones: ['2'] }), keyed)],
+    ['an empty key', 400, () => update(maria({}), ann({ 'idempotency-key': '' }))],
     ['any version', 200, () => update(maria({}), ann({ 'if-match': '*' }))],
     ['another version', 412, () => update(maria({ name: 'X' }), ann({ 'if-match': '"1"' }))],
-    ['no entity tag', 400, () => update(maria({}), ann({ 'if-match': '1' }))],
+    ['an invalid entity tag', 400, () => update(maria({}), ann({ 'if-match': '1' }))],
     ['refused by the host', 400, () => update(maria({ name: 'Mallory' }))],
     ['no contactId', 400, () => update({})],
     ['not JSON', 400, () => world.app.inject({ method: 'POST', url: path, headers: { ...as('ann'), 'content-type': 'application/json' }, payload: '{' })],
-    ['not of a known type', 400, () => world.app.inject({ method: 'POST', url: path, headers: { ...as('ann'), 'content-type': 'text/xml' }, payload: '<a/>' })],
+    ['an unsupported content type', 400, () => world.app.inject({ method: 'POST', url: path, headers: { ...as('ann'), 'content-type': 'text/xml' }, payload: '<a/>' })],
     ['unknown contact', 400, () => update({ contactId: 'nobody' })],
     ['unknown manager', 400, () => update(maria({ contactManager: 'nobody' }))],
     ['required custom field', 400, () => update(maria({ customFields: {} }))],
     ['custom field that is not allowed', 400, () => update(maria({ customFields: { plan: 'gold', colour: 'red' } }))],
     ['name removed', 400, () => update(maria({ name: '' }))],
-    ['nobody', 401, () => update(maria({}), {})],
+    ['no credentials', 401, () => update(maria({}), {})],
     ['no permission', 403, () => update(maria({}), as('nick'))],
     ['too large', 413, () => update(maria({ name: 'x'.repeat(500) }))],
     ['too many', 429, async () => { await limited.update(maria({})); return await limited.update(maria({})) }],
-    ['something unforeseen', 500, broken],
+    ['an error of the database', 500, broken],
     ['a host transaction that stays open', 503, inTransaction]
   ]
   for (const [situation, status, ask] of scenarios) {
@@ -106,7 +106,7 @@ t.test('every answer of the server fits the schema of its status', async (t) => 
     t.ok(validate(reply.json()), `${situation}: ${reply.body}`, { errors: validate.errors })
     for (const [name, { schema }] of Object.entries<Loose>(world.responses[status].headers ?? {})) {
       const header = reply.headers[name.toLowerCase()]
-      if (name === 'Idempotency-Replayed') t.equal(header !== undefined, situation === 'the same again', situation)
+      if (name === 'Idempotency-Replayed') t.equal(header !== undefined, situation === 'a replay', situation)
       if (header !== undefined || name !== 'Idempotency-Replayed') t.ok(ajv.validate(schema, String(header)), `${situation}: ${name}`)
     }
   }

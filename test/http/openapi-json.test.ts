@@ -8,7 +8,7 @@ import { path } from '../build.js'
 const source = readFileSync('openapi.json', 'utf8')
 const document = JSON.parse(source)
 
-t.test('openapi.json is the document that the plugin gives (npm run write-openapi)', async (t) => {
+t.test('openapi.json: equals the document of the plugin (npm run write-openapi writes it)', async (t) => {
   t.equal(source, await openapiJson())
 })
 
@@ -19,7 +19,7 @@ t.test('openapi.json: is OpenAPI 3.1, and Redocly finds no error in it', async (
   t.strictSame(await lintFromString({ source, absoluteRef: 'openapi.json', config }), [])
 })
 
-t.test('openapi.json: every schema has one name, and is referred to by it', async (t) => {
+t.test('openapi.json: schemas are named, and referred to by name', async (t) => {
   const { schemas } = document.components
   t.strictSame(Object.keys(schemas).sort(), ['Contact', 'ContactChannel', 'ErrorReply', 'UpdateContactBody', 'UpdateContactReply'])
   const refer = (name: string): object => ({ $ref: `#/components/schemas/${name}` })
@@ -34,7 +34,7 @@ t.test('openapi.json: every schema has one name, and is referred to by it', asyn
   t.notMatch(source, 'nullable')
 })
 
-t.test('openapi.json: says where, and who, in one place each, for others to replace', async (t) => {
+t.test('openapi.json: servers and security stand in one place each, so that users can replace them', async (t) => {
   t.match(document.servers, [{ url: 'http://127.0.0.1:3000', description: /\w/ }])
   t.strictSame(document.security, [{ userId: [], authToken: [] }])
   t.match(document.components.securitySchemes, {

@@ -2,9 +2,9 @@ import t from '../engines.js'
 import { allRows, as, build, path } from '../build.js'
 import { forbidden, unauthorized } from '../refusals.js'
 
-// docs/contract.md, section 2: who is asked before what, and what before how.
+// docs/contract.md, section 2: the order of the checks.
 
-t.test('several things wrong: the earlier check answers', async (t) => {
+t.test('a caller without access, any body: 401 or 403 before the body is judged', async (t) => {
   const { post, db } = await build(t, { bodyLimit: 300 })
   const stranger = { 'x-user-id': 'who', 'x-auth-token': 'wrong' }
   const bodies: Record<string, [text: string | Buffer | undefined, type?: string]> = {
@@ -20,8 +20,8 @@ t.test('several things wrong: the earlier check answers', async (t) => {
   const before = await allRows(db)
   for (const [situation, [text, type = 'application/json']] of Object.entries(bodies)) {
     const unknown = await post(text, { ...stranger, 'content-type': type })
-    t.equal(unknown.statusCode, 401, `${situation} of a stranger`)
-    t.strictSame(unknown.json(), unauthorized, `${situation} of a stranger`)
+    t.equal(unknown.statusCode, 401, `${situation} of an unknown caller`)
+    t.strictSame(unknown.json(), unauthorized, `${situation} of an unknown caller`)
 
     const refused = await post(text, { ...as('nick'), 'content-type': type })
     t.equal(refused.statusCode, 403, `${situation} without the permission`)
@@ -30,7 +30,7 @@ t.test('several things wrong: the earlier check answers', async (t) => {
   t.strictSame(await allRows(db), before)
 })
 
-t.test("a stranger's body: never parsed", async (t) => {
+t.test('a caller without access: the body is never parsed', async (t) => {
   const parse = JSON.parse
   t.teardown(() => { JSON.parse = parse })
   const { post } = await build(t)
@@ -44,7 +44,7 @@ t.test("a stranger's body: never parsed", async (t) => {
   t.equal((await post(body, as('nick'))).statusCode, 403)
   t.equal(parsed, 0)
   t.equal((await post(body)).statusCode, 200)
-  t.ok(parsed > 0, 'a known caller is: the count can move')
+  t.ok(parsed > 0, 'the body of a known caller is parsed')
 })
 
 t.test('a bad token: counted by a rate limit of the host before it is refused', async (t) => {
@@ -55,7 +55,7 @@ t.test('a bad token: counted by a rate limit of the host before it is refused', 
   t.equal(counted, 2)
 })
 
-t.test('a rate limit that says no: 429 before anything of the body', async (t) => {
+t.test('a rate limit of the host: 429 before the body is read', async (t) => {
   const { app, db } = await build(t, {
     host: (app) => {
       app.addHook('onRequest', async (_request, reply) => {
@@ -74,7 +74,7 @@ t.test('a rate limit that says no: 429 before anything of the body', async (t) =
   t.strictSame(await allRows(db), before)
 })
 
-t.test('shape, contact, manager, custom fields, rename: in this order', async (t) => {
+t.test('a body with several errors: shape, contact, manager, custom fields, rename, in this order', async (t) => {
   const { update, db } = await build(t)
   const before = await allRows(db)
   const wrong = { name: '', contactManager: 'nobody', customFields: { plan: 'iron', colour: 'red' } }

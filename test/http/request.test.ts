@@ -2,14 +2,14 @@ import t from '../engines.js'
 import { allRows, build, changes } from '../build.js'
 import { invalid } from '../refusals.js'
 
-// docs/contract.md, sections 1 and 3: what a body may be, and what is said of one that is not.
+// docs/contract.md, sections 1 and 3: the schema of a body, its errors and its coercion.
 
 const missing = "must have required property 'contactId'"
 const additional = 'must NOT have additional properties'
 const duplicate = (later: number, earlier: number): string =>
   `must NOT have duplicate items (items ## ${later} and ${earlier} are identical)`
 
-t.test('a body of the wrong shape: the first thing that is wrong, in the words of Ajv', async (t) => {
+t.test("an invalid body: 400 with Ajv's first error", async (t) => {
   const { update, db } = await build(t)
   const of = (rest: object): object => ({ contactId: 'maria', ...rest })
   const scenarios: Array<[situation: string, body: unknown, reason: string]> = [
@@ -62,12 +62,12 @@ t.test('a body of the wrong shape: the first thing that is wrong, in the words o
   }
 })
 
-t.test('several things wrong: contactId first, then unknown keys, then the keys in their order', async (t) => {
+t.test('a body with several errors: a missing contactId first, then unknown keys, then the keys in their order', async (t) => {
   const { update } = await build(t)
   const wrong = Object.entries({
     contactId: {}, name: {}, emails: 'x', phones: ['1', '1'], customFields: 'x', contactManager: {}, wipeConflicts: []
   }).reverse()
-  /** The last `count` keys of the table are wrong, and stand in the body the other way round. */
+  /** A body in which the last `count` keys are wrong, in reverse order. */
   const last = (count: number, rest: object): object => ({ ...Object.fromEntries(wrong.slice(0, count)), ...rest })
   const scenarios: Array<[situation: string, body: unknown, reason: string]> = [
     ['contactId is missing', last(6, { unknown: 1 }), missing],
@@ -86,7 +86,7 @@ t.test('several things wrong: contactId first, then unknown keys, then the keys 
   }
 })
 
-t.test('coercion: a body is read as Ajv coerces it', async (t) => {
+t.test('coercion: values are converted as Ajv does', async (t) => {
   const maria = 'contact maria'
   const written = { unknown: 0, version: 2, updated_at: 'moved' }
   const scenarios: Array<[situation: string, body: object, changed: object]> = [
@@ -121,7 +121,7 @@ t.test('coercion: a body is read as Ajv coerces it', async (t) => {
   }
 })
 
-t.test('contactId and name are coerced too: a number is its text, null is empty', async (t) => {
+t.test('coercion of contactId and name: a number becomes its text, null becomes ""', async (t) => {
   const { update, db } = await build(t)
   await db.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('7', 'Seven'), ('true', 'True')")
   t.equal((await update({ contactId: 7 })).json().contact.name, 'Seven')

@@ -1,5 +1,5 @@
-// A body may arrive long after its headers, and an update may wait for the database. What counts are the caller's rights when the update is
-// done, after the contact is locked.
+// A body may arrive long after its headers, and an update may wait for the database. The caller's rights are those at the time of the
+// update, after the contact is locked.
 
 import type { preParsingHookHandler } from 'fastify'
 import { once } from 'node:events'
@@ -25,12 +25,12 @@ const scenarios: Record<string, [sql: string, answer: unknown, setup?: Setup]> =
   'the user was deactivated': ["UPDATE omnichannel_user SET active = FALSE WHERE id = 'ann'", unauthorized],
   'the user was removed': ["DELETE FROM omnichannel_user WHERE id = 'ann'", unauthorized],
   'the token was revoked': ["DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'", unauthorized],
-  'the token was given to somebody else': ["UPDATE omnichannel_auth_token SET user_id = 'bob' WHERE user_id = 'ann'", unauthorized],
+  'the token was given to another user': ["UPDATE omnichannel_auth_token SET user_id = 'bob' WHERE user_id = 'ann'", unauthorized],
   'the token has expired': ["UPDATE omnichannel_auth_token SET expires_at = '2026-01-01T00:00:00.000Z' WHERE user_id = 'ann'", unauthorized],
-  'the token was revoked, and the host says who may': ["DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'", unauthorized, allowed],
+  'the token was revoked, and the host has its own authorize': ["DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'", unauthorized, allowed],
   'the role was taken away': ["DELETE FROM omnichannel_user_role WHERE user_id = 'ann'", forbidden],
   'the permission was withdrawn': ["DELETE FROM omnichannel_role_permission WHERE role = 'livechat-agent'", forbidden],
-  'the role was taken away, and the host says who calls': ["DELETE FROM omnichannel_user_role WHERE user_id = 'ann'", forbidden, known]
+  'the role was taken away, and the host has its own authenticate': ["DELETE FROM omnichannel_user_role WHERE user_id = 'ann'", forbidden, known]
 }
 
 for (const [name, [sql, answer, setup]] of Object.entries(scenarios)) {
@@ -61,14 +61,14 @@ for (const [name, [sql, answer, setup]] of Object.entries(scenarios)) {
   })
 }
 
-t.test('the host says who calls and who may: the database is not asked for either', async (t) => {
+t.test('the host has its own authenticate and authorize: the database is not asked', async (t) => {
   const { update, db } = await build(t, { ...known, ...allowed })
   await db.exec('DELETE FROM omnichannel_user_role; DELETE FROM omnichannel_auth_token; DELETE FROM omnichannel_user')
   t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
 })
 
 const refuse = (error: string): unknown => [400, { success: false, error }]
-/** What the update refers to, and what is looked up in the transaction like the caller. */
+/** Other rows that an update reads in its transaction. */
 const references: typeof scenarios = {
   'the user has another role': ["UPDATE omnichannel_user_role SET role = 'guest' WHERE user_id = 'ann'", forbidden],
   'the role and the token are gone': ['DELETE FROM omnichannel_user_role; DELETE FROM omnichannel_auth_token', unauthorized],
@@ -112,7 +112,7 @@ for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...ref
     t.strictSame([called, told, complaints(), await leftovers()], [[], [], [], {}])
   })
 
-  t.test(`${name}, but the transaction is rolled back: done`, async (t) => {
+  t.test(`${name}, but the transaction is rolled back: the update is made`, async (t) => {
     const { db, reply, called, told, complaints, leftovers } = await waiting(t, setup)
     await db.exec(`${sql}; ROLLBACK`)
     const { statusCode, headers, json } = await reply
@@ -138,7 +138,7 @@ t.test('the token expires by the clock while the update waits: refused, nothing 
   t.strictSame([called, told], [[], []])
 })
 
-t.test('a stored answer: a caller without the permission does not get it, whatever the key and the tag', async (t) => {
+t.test('a stored answer: a caller without the permission does not get it', async (t) => {
   const headers = { ...as('ann'), 'if-match': '"1"', 'idempotency-key': 'k' }
   let revoke = false
   const { update, db } = await build(t, {

@@ -4,7 +4,7 @@ import { openHandle } from '../handle.js'
 import { observe } from '../observed.js'
 import { internal } from '../refusals.js'
 
-// Whatever a host's function throws, nobody gets in by it, and the answer stays the contract's.
+// A function of the host throws any value: nothing is written, and the answer is one of the contract.
 
 const things: Array<[situation: string, thrown: unknown]> = [
   ['null', null],
@@ -24,13 +24,13 @@ const things: Array<[situation: string, thrown: unknown]> = [
 const places: Array<[place: string, (fail: () => never) => Setup]> = [
   ['authenticate', (fail) => ({ authenticate: fail })],
   ['authenticate, later', (fail) => ({ authenticate: async () => fail() })],
-  ['authenticate, with the host saying who may', (fail) => ({ authenticate: fail, authorize: () => true })],
+  ['authenticate, beside an authorize of the host', (fail) => ({ authenticate: fail, authorize: () => true })],
   ['authorize', (fail) => ({ authorize: fail })],
   ['authorize, later', (fail) => ({ authorize: async () => fail() })]
 ]
 
 for (const [place, setUp] of places) {
-  t.test(`${place} throws anything: 500, and nobody gets in`, async (t) => {
+  t.test(`${place} throws any value: 500, and nothing is written`, async (t) => {
     for (const [situation, thrown] of things) {
       const { update, db } = await build(t, setUp(() => { throw thrown }))
       const before = await allRows(db)
@@ -43,7 +43,7 @@ for (const [place, setUp] of places) {
   })
 }
 
-t.test('a rate limit that says when in a way of its own: still a number of seconds', async (t) => {
+t.test('a rate limit of the host with an unusual Retry-After: the answer still names seconds', async (t) => {
   const inAMinute = new Date(Date.now() + 60_000).toUTCString()
   for (const retryAfter of [inAMinute, 'soon', undefined, ['7']]) {
     const { update } = await build(t, {
@@ -79,7 +79,7 @@ const accounts = `CREATE TABLE account (id TEXT PRIMARY KEY, username TEXT, name
 const within: Record<string, string> = {
   'a view that the look-up of the caller reads': accounts,
   'a trigger of the contact': 'CREATE TRIGGER host BEFORE UPDATE ON omnichannel_contact BEGIN SELECT refuse(1); END',
-  'a trigger of the rooms, the last that is written': 'CREATE TRIGGER host AFTER UPDATE ON omnichannel_inquiry BEGIN SELECT refuse(1); END',
+  'a trigger of the inquiries, which are written last': 'CREATE TRIGGER host AFTER UPDATE ON omnichannel_inquiry BEGIN SELECT refuse(1); END',
   'a trigger of the stored answer': 'CREATE TRIGGER host BEFORE INSERT ON omnichannel_idempotency_key BEGIN SELECT refuse(1); END'
 }
 for (const [place, sql] of Object.entries(within)) {
