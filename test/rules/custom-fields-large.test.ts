@@ -1,4 +1,4 @@
-// Stored custom fields of megabytes, which are neither parsed nor written anew: the answer and the rows are as for small ones.
+// Stored custom fields of megabytes, which src does not parse: the answers and the rows are as for small ones.
 
 import fc from 'fast-check'
 import assert from 'node:assert/strict'
@@ -20,7 +20,7 @@ const shapes: Record<string, string> = {
   blanks: `"x"${' '.repeat(MB)}:${' \n\t\r'.repeat(MB / 4)}1`
 }
 for (const [name, text] of Object.entries(shapes)) {
-  t.test(`2 MB of ${name}: kept as they are, answered, and replayed`, async (t) => {
+  t.test(`2 MB of ${name}: kept character for character, answered, and replayed`, async (t) => {
     const { update, db } = await build(t)
     const read = async () => await db.value<string>("SELECT custom_fields FROM omnichannel_contact WHERE id = 'maria'")
     await db.exec("UPDATE omnichannel_contact SET custom_fields = $1 WHERE id = 'maria'", `{"plan":"silver",${text}}`)
@@ -70,15 +70,15 @@ const value = fc.oneof(
 const key = fc.oneof(fc.string({ unit: 'grapheme', maxLength: 5 }), fc.constantFrom('__proto__', 'constructor', 'a\\u0062', '"', '\\', 'plan'))
 const object = fc.array(fc.tuple(key, value, fc.constantFrom('', ' ', '\n\t')), { maxLength: 5 })
 
-// After the key \ in the same place, JSON.parse of Node.js 24.21 reads the key " as \.
+// JSON.parse of Node.js 24.21 reads the key " as \ if it has read the key \ at the same place before.
 JSON.parse('{"plan":1,"\\\\":1}')
 const misreadsQuote = '\\' in (JSON.parse('{"plan":1,"\\"":1}') as object)
 
-t.test('generated ones, beside a long text: answered as JavaScript would write them', async (t) => {
+t.test('generated custom fields beside a long text: answered as JSON.parse reads them', async (t) => {
   const { update, db } = await build(t)
   await fc.assert(fc.asyncProperty(object, async (list) => {
     const text = `{${[...list.map(([name, value, blank]) => `${blank}${JSON.stringify(name)}${blank}:${blank}${value}${blank}`), pad].join(',')}}`
-    // PostgreSQL's json takes no lone surrogate to be none, and cannot hold U+0000.
+    // PostgreSQL's json cannot hold U+0000.
     if (text.includes('\\u0000') || (misreadsQuote && text.includes('"\\""'))) return
     await db.exec("UPDATE omnichannel_contact SET custom_fields = $1 WHERE id = 'maria'", text)
     const reply = await update({ contactId: 'maria', phones: ['1'] })
@@ -92,7 +92,7 @@ t.test('generated ones, beside a long text: answered as JavaScript would write t
   }), { numRuns: 150 })
 })
 
-sqlite.test('sqlite: what is no JSON object, short or long: 500, and the row stays', async (t) => {
+sqlite.test('sqlite: stored custom fields that are no JSON object: 500, and the row stays', async (t) => {
   const { update, db } = await build(t)
   await db.exec('PRAGMA ignore_check_constraints = ON')
   const put = async (text: string) => { await db.exec("UPDATE omnichannel_contact SET custom_fields = $1 WHERE id = 'maria'", text) }

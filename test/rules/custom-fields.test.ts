@@ -2,12 +2,12 @@ import type { Test } from 'tap'
 import t from '../engines.js'
 import { allRows, build, changes, type Setup, type World } from '../build.js'
 
-// docs/contract.md, section 6. The world allows plan (required, gold or silver) and note; maria has plan gold and legacy kept.
+// docs/contract.md, section 6. `fill` defines plan (required, gold or silver) and note. maria has plan gold and legacy kept.
 
 type Fields = Record<string, unknown>
 interface Definition { label: string, required: boolean, regexp: string, visibility: string, scope: string }
 interface FieldsWorld extends World {
-  /** Sends customFields for maria; gives what is stored then, or the error, which has changed nothing. */
+  /** Sends customFields for maria. Resolves to the stored fields, or to the error, after a check that nothing has changed. */
   set: (customFields: Fields) => Promise<unknown>
   define: (id: string, definition?: Partial<Definition>) => Promise<void>
 }
@@ -40,7 +40,7 @@ async function buildFields (t: Test, setup?: Setup): Promise<FieldsWorld> {
 
 const legacy = 'kept'
 
-t.test('values: text, trimmed; empty as if absent; no scalar is an error', async (t) => {
+t.test('values: stored as trimmed texts, absent if empty, and an error if not scalar', async (t) => {
   const { set } = await buildFields(t)
   const stored = (note: unknown): Fields => ({ plan: 'gold', note, legacy })
   const without = { plan: 'gold', legacy }
@@ -66,21 +66,21 @@ t.test('values: text, trimmed; empty as if absent; no scalar is an error', async
   t.strictSame(await set({ plan: 'gold' }), without, 'an allowed field that is left out: removed')
 })
 
-t.test('required: absent, null, empty and blank are errors', async (t) => {
+t.test('a required field that is absent, null, empty or blank: an error', async (t) => {
   const { set } = await buildFields(t)
   for (const sent of [{}, { plan: null }, { plan: '' }, { plan: ' \n' }, { plan: [] }, { plan: {} }, { note: 'x' }]) {
     t.equal(await set(sent), 'Invalid value for Plan field', JSON.stringify(sent))
   }
 })
 
-t.test('{} erases all registered values where none is required', async (t) => {
+t.test('{} without required fields: removes all registered values', async (t) => {
   const { set, define } = await buildFields(t)
   await define('plan')
   await set({ plan: 'x', note: 'y' })
   t.strictSame(await set({}), { legacy })
 })
 
-t.test('patterns: without flags, unanchored, on the trimmed text', async (t) => {
+t.test('patterns: tested without flags, unanchored, on the trimmed text', async (t) => {
   const { set, define } = await buildFields(t)
   await define('plan')
   const scenarios: Array<[regexp: string, value: unknown, fits: boolean]> = [
@@ -108,7 +108,7 @@ t.test('patterns: without flags, unanchored, on the trimmed text', async (t) => 
   }
 })
 
-t.test('the order of errors: definitions as they were made, then unknown keys as they were sent', async (t) => {
+t.test('several errors: definitions in the order of insertion first, then unknown keys in the order of the body', async (t) => {
   const { set, define } = await buildFields(t)
   await define('a', { label: 'A', regexp: '^x$' })
   const scenarios: Array<[sent: Fields, error: string]> = [
@@ -121,7 +121,7 @@ t.test('the order of errors: definitions as they were made, then unknown keys as
   for (const [sent, error] of scenarios) t.equal(await set(sent), error)
 })
 
-t.test('definitions that do not count: hidden, or of rooms', async (t) => {
+t.test('hidden fields and fields of rooms: not allowed, and their stored values are kept', async (t) => {
   const { set, define } = await buildFields(t)
   t.equal(await set({ plan: 'gold', secret: 'x' }), 'Custom field secret is not allowed')
   t.equal(await set({ plan: 'gold', topic: 'x' }), 'Custom field topic is not allowed')
@@ -135,7 +135,7 @@ t.test('definitions that do not count: hidden, or of rooms', async (t) => {
   t.strictSame(await set({ plan: 'gold' }), { plan: 'gold', note: 'n', legacy }, 'allowed again')
 })
 
-t.test('without customFields nothing is checked', async (t) => {
+t.test('no customFields in the body: nothing is checked', async (t) => {
   const { update, db } = await buildFields(t)
   await db.exec("UPDATE omnichannel_contact SET custom_fields = '{}' WHERE id = 'maria'")
   for (const customFields of [undefined, null, '', 0, false]) {

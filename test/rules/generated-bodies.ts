@@ -50,10 +50,10 @@ const parts = {
   wipeConflicts: fc.boolean()
 }
 const sometimes = (part: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> => fc.option(part, { nil: undefined, freq: 2 })
-export const sound = fc.record({
+export const valid = fc.record({
   contactId, ...Object.fromEntries(Object.entries(parts).map(([key, part]) => [key, sometimes(part)]))
 }, { requiredKeys: ['contactId'] })
-const bent = fc.tuple(sound, object(fc.constantFrom('contactId', ...Object.keys(parts)), anything)).map(([good, bad]) => ({ ...good, ...bad }))
-const odd = fc.tuple(sound, object(fc.oneof(names, text), anything)).map(([good, bad]) => ({ ...good, ...bad }))
+const withWrongValues = fc.tuple(valid, object(fc.constantFrom('contactId', ...Object.keys(parts)), anything)).map(([good, bad]) => ({ ...good, ...bad }))
+const withUnknownKeys = fc.tuple(valid, object(fc.oneof(names, text), anything)).map(([good, bad]) => ({ ...good, ...bad }))
 export const body = fc.oneof(
-  { weight: 6, arbitrary: sound }, { weight: 3, arbitrary: bent }, { weight: 1, arbitrary: odd }, { weight: 1, arbitrary: anything })
+  { weight: 6, arbitrary: valid }, { weight: 3, arbitrary: withWrongValues }, withUnknownKeys, anything)

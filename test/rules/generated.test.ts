@@ -6,8 +6,8 @@ import { body, names, text } from './generated-bodies.js'
 import { read, sorted } from './reference-rows.js'
 import { predict } from './reference.js'
 
-// Bodies by the thousand, each compared with test/reference.ts: status, tag, whole body, and every row afterwards.
-// RUNS=50000 for a longer look; a failure prints its seed and the smallest body that shows it.
+// Generated bodies. Status, headers, body and all rows are compared with reference.ts. RUNS=50000 runs more of them. A failure prints its
+// seed and the smallest body that fails.
 
 const allRuns = Number(process.env.RUNS ?? 1000)
 
@@ -19,7 +19,7 @@ const definition = fc.record({
   required: fc.constantFrom(false, false, true),
   regexp: fc.constantFrom('', '', '^(gold|silver)$', '^\\d+$', 'o', '^.$', '(', '^true$')
 })
-/** As hosts and imports store it: JavaScript would write most of it in another way. */
+/** JSON as hosts and imports may store it. JSON.stringify would write most of it differently. */
 const json = fc.oneof(
   text.map((value) => JSON.stringify(value)),
   fc.constantFrom('1e400', '12345678901234567890', '-0', '1.0', '{"a" : [1E1, "}"]}', '"\\u0061\\/\\""', 'null', '[]')
@@ -30,9 +30,9 @@ const world = fc.record({
   conflicts: fc.array(fc.constantFrom('name', 'manager', 'customFields.plan').map((field) => ({ field, value: 'x' })), { maxLength: 3 })
 })
 
-t.test('generated updates: the answers and the rows of the reference', async (t) => {
+t.test('generated updates: the answers and the rows are those of the reference', async (t) => {
   const { db, update } = await build(t)
-  // The rows are looked at over a connection.
+  // Reading all rows over a connection is slow.
   const numRuns = engineOf(t) === 'postgres' ? Math.ceil(allRuns / 5) : allRuns
   const tables = Object.keys(await allRows(db)).filter((table) => !/permission|migration/.test(table)).reverse()
   const timed = ['contact', 'room', 'subscription', 'inquiry'].map((table) => `omnichannel_${table}`)
@@ -78,5 +78,5 @@ t.test('generated updates: the answers and the rows of the reference', async (t)
       }
     }
   }), { numRuns })
-  t.ok((seen[200] ?? 0) > numRuns / 5 && (seen[400] ?? 0) > numRuns / 5, `both kinds were many: ${JSON.stringify(seen)}`)
+  t.ok((seen[200] ?? 0) > numRuns / 5 && (seen[400] ?? 0) > numRuns / 5, `many of both: ${JSON.stringify(seen)}`)
 })

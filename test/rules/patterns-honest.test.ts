@@ -1,8 +1,7 @@
 import t from 'tap'
 import { createPatterns } from '../../src/rules/patterns/index.js'
 
-// Patterns as administrators find them: each is answered, and as JavaScript answers. Written as regular expressions, so that
-// they can be read.
+// Patterns as administrators use them must all be answered. They are written as regular expressions, which are easier to read than texts.
 
 /* eslint-disable @stylistic/max-len -- a regular expression cannot be broken */
 
@@ -78,11 +77,11 @@ function rangesOf (kind: RegExp): string {
   return units.flatMap((is, unit) => is && units[unit - 1] !== true ? `${escaped(unit)}-${escaped(units.indexOf(false, unit) - 1)}` : []).join('')
 }
 
-t.test('honest patterns are all answered', async (t) => {
+t.test('common patterns: all are answered, with the result of RegExp', async (t) => {
   const begin = createPatterns()
   for (const { name, regexp, fits, fails } of patterns) {
     const source = typeof regexp === 'string' ? regexp : regexp.source
-    // Again, because V8 compiles a pattern anew that is used again.
+    // Several times, because V8 compiles a pattern again when it is used again.
     for (const time of ['first', 'second', 'third']) {
       const check = begin(({ id }, problem) => { t.fail(`${id} ${problem}`) })
       const field = { id: name, label: '', required: 0, regexp: source }

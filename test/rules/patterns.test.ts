@@ -1,5 +1,5 @@
-// The engine behind custom field patterns, by itself: the route trims what it tests, and the interesting texts are blank.
-// test/rules/custom-fields.test.ts has what a caller sees.
+// Tests src/rules/patterns directly, because the route trims texts, and some of these need white space. custom-fields.test.ts tests the
+// answers.
 
 import t from 'tap'
 import { makeInterruptible } from '../../src/rules/patterns/interrupt-points.js'
@@ -7,10 +7,10 @@ import { partsOf } from '../../src/rules/patterns/parts.js'
 import { createPatterns, type PatternProblem } from '../../src/rules/patterns/index.js'
 
 const LONG = 'a'.repeat(50_000)
-// Sends the pattern past the path without a clock: 2^40 ways, on paper, through a branch that matches none of the texts.
+// Adds a branch that matches none of the texts but looks as slow as 2^40 steps, so that the clock is used.
 const hazard = (source: string): string => `(?:${source})|(?:\u0001?){40}\u0002`
 
-/** What one request makes of one pattern: its answer, or why there is none. */
+/** The result of a pattern in one request, or the problem. */
 function answerOf (source: string, text: string, begin = createPatterns()): boolean | PatternProblem {
   const problems: PatternProblem[] = []
   const fits = begin((_field, problem) => { problems.push(problem) })
@@ -20,7 +20,7 @@ function answerOf (source: string, text: string, begin = createPatterns()): bool
 
 interface Case { name: string, source: string, text: string, expected: boolean | PatternProblem }
 
-// Each of these runs natively, as it is and through hazard(), which needs the clock.
+// Each runs in RegExp, in src/rules/patterns, and there with hazard().
 const cases: Case[] = [
   { name: 'digits: match', source: '^[0-9]+$', text: '0123456789', expected: true },
   { name: 'digits and a letter: no match', source: '^[0-9]+$', text: '01234x', expected: false },
@@ -82,7 +82,7 @@ const cases: Case[] = [
   { name: '[\\w-a]: a hyphen too', source: '^[\\w-a]$', text: '-', expected: true }
 ]
 
-// Hostile pairs: each has to come back, within the budget.
+// Each must end within the budget.
 const late = 'took too long'
 const tooLarge = 'is too large'
 const hostile: Case[] = [
@@ -93,50 +93,50 @@ const hostile: Case[] = [
   { name: '(a+){10}b', source: '(a+){10}b', text: LONG, expected: late },
   { name: 'backreference', source: '^(a*)*\\1b$', text: LONG, expected: late },
   { name: 'lookahead', source: '^(?=(a+)+b)', text: LONG, expected: late },
-  { name: 'out of time before: the next pattern is not disturbed', source: '^(?=(a+)+b)a', text: 'aab', expected: true },
+  { name: 'after a timeout: the next pattern is not disturbed', source: '^(?=(a+)+b)a', text: 'aab', expected: true },
   { name: 'counts within counts', source: '(x{1000}){1000}', text: LONG, expected: false },
-  { name: 'infinite ways, not a number of steps', source: '(?:(?:a*)*)*(?=!)', text: 'aa!', expected: true },
+  { name: 'an infinite number of ways to match', source: '(?:(?:a*)*)*(?=!)', text: 'aa!', expected: true },
   { name: 'a long list of words', source: `^(?:${Array.from({ length: 400 }, (_, index) => `word${index}`).join('|')})$`, text: 'word399', expected: true },
-  { name: 'a source as long as may be', source: `a${'b'.repeat(9999)}`, text: 'a' + 'b'.repeat(9999), expected: true },
+  { name: 'the longest source that is allowed', source: `a${'b'.repeat(9999)}`, text: 'a' + 'b'.repeat(9999), expected: true },
   { name: 'a source that is too long', source: `a${'b'.repeat(10_000)}`, text: 'a' + 'b'.repeat(10_000), expected: tooLarge },
   { name: 'nested too deeply', source: '('.repeat(5000) + 'a' + ')'.repeat(5000), text: 'a', expected: tooLarge },
   { name: 'nested deeper than V8 reads', source: '('.repeat(50_000) + 'a' + ')'.repeat(50_000), text: 'a', expected: tooLarge },
-  { name: 'megabytes, of which reading alone takes a second', source: '(?:)'.repeat(5_000_000), text: 'a', expected: tooLarge },
+  { name: 'megabytes, which take a second to read', source: '(?:)'.repeat(5_000_000), text: 'a', expected: tooLarge },
   { name: 'Annex B \\uz and \\xz, often: letters, each of them to be compiled', source: `(?:${'\\uzzzz\\xzz'.repeat(500)}){2}`, text: 'a', expected: tooLarge },
   { name: 'emoji, many of them', source: '^(?:..)+$', text: '😀'.repeat(8192), expected: true },
   // Each of these takes V8 seconds, or hours, to compile as it stands.
   { name: 'optional groups within each other', source: `(?=)${'('.repeat(1363)}a${')?'.repeat(1363)}`, text: 'a', expected: tooLarge },
-  { name: 'optional groups within each other, as many as may be', source: `(?=)${'('.repeat(95)}a${')?'.repeat(95)}`, text: 'a', expected: true },
+  { name: 'optional groups within each other, as many as are allowed', source: `(?=)${'('.repeat(95)}a${')?'.repeat(95)}`, text: 'a', expected: true },
   { name: 'lists of alternatives, one after the other', source: `(?:${Array(41).fill('\\S').join('|')})`.repeat(8), text: 'abcdefgh', expected: true },
   { name: 'empty alternatives before a boundary', source: `${'(a|)'.repeat(180)}\\B(?:)(?:a?b)`, text: 'ab', expected: true },
   { name: 'boundaries within each other', source: `${'(?:\\ba?'.repeat(30)}a${'){2}'.repeat(30)}`, text: 'b', expected: false },
   { name: 'optional characters, one after the other', source: `${'a?'.repeat(80)}bbbb`, text: 'aabbbb', expected: true },
-  { name: 'counts within counts, of which each may be empty', source: `${'(?:'.repeat(9)}(?:|a)${'){100}'.repeat(9)}b`, text: 'aab', expected: late },
-  { name: 'a billion times nothing', source: '()\\1{1000000000}b', text: 'b', expected: late },
+  { name: 'counts within counts of empty groups', source: `${'(?:'.repeat(9)}(?:|a)${'){100}'.repeat(9)}b`, text: 'aab', expected: late },
+  { name: 'an empty group, a billion times', source: '()\\1{1000000000}b', text: 'b', expected: late },
   { name: 'a group that is referred to, often', source: `${'(a)?'.repeat(300)}\\1`, text: 'a', expected: tooLarge },
-  { name: 'a class as large as may be', source: `^[${Array.from({ length: 7000 }, (_, index) => String.fromCharCode(0xd000 - index)).join('')}]$`, text: '一', expected: false }
+  { name: 'the largest class that is allowed', source: `^[${Array.from({ length: 7000 }, (_, index) => String.fromCharCode(0xd000 - index)).join('')}]$`, text: '一', expected: false }
 ]
 
 const rejected = ['[b-a]', '(', ')', '*', 'a**', 'a{2,1}', '(?<n>a)\\k<m>', '(?<n>a)\\k', '(?<1>a)', '(?<=a)*', '{1}', '\\']
 
-t.test('a pattern says what JavaScript says, on every path', async (t) => {
+t.test('a pattern, with and without the clock: the result of RegExp', async (t) => {
   for (const { name, source, text, expected } of cases) {
-    t.equal(new RegExp(source).test(text), expected, `${name}, natively`)
+    t.equal(new RegExp(source).test(text), expected, `${name}, in RegExp`)
     t.equal(answerOf(source, text), expected, name)
     t.equal(answerOf(hazard(source), text), expected, `${name}, with the clock`)
   }
 })
 
-t.test('a hostile pattern comes back', async (t) => {
+t.test('a hostile pattern: ends within the budget', async (t) => {
   for (const { name, source, text, expected } of hostile) t.equal(answerOf(source, text), expected, name)
 })
 
-t.test('what is no JavaScript pattern is rejected', async (t) => {
+t.test('an invalid pattern: rejected with the reason', async (t) => {
   for (const source of rejected) t.match(answerOf(source, 'a'), /^does not compile: .*: [\w\\]/, source)
   t.equal(answerOf('(?i)a', 'a'), 'does not compile: Invalid regular expression: /(?i)a/: Invalid group')
 })
 
-t.test('one budget for all patterns of a request, and a new one for the next', async (t) => {
+t.test('slow patterns of one request: share a budget, and the next request has a new one', async (t) => {
   const begin = createPatterns()
   const problems: Array<[string, PatternProblem]> = []
   const fits = begin(({ id }, problem) => { problems.push([id, problem]) })
@@ -149,30 +149,30 @@ t.test('one budget for all patterns of a request, and a new one for the next', a
   t.equal(answerOf('^(a+)+$', 'aaa', begin), true)
 })
 
-t.test('the clock of the wall is not what counts: a pattern is tried again while others have had the processor', async (t) => {
+t.test('other threads use the processor: a pattern is tried again, until it has used its own processor time', async (t) => {
   // Each time that it is asked, this thread has used another 30 ms.
   let used = 0
   const asked = t.capture(process, 'cpuUsage', () => ({ user: (used += 30_000) - 30_000, system: 0 }))
   const start = performance.now()
   t.equal(answerOf('^(a+)+$', LONG + '!'), late)
   t.equal(asked().length, 4)
-  t.ok(performance.now() - start > 75 + 45, 'twice on the clock')
+  t.ok(performance.now() - start > 75 + 45, 'longer on the wall clock')
 })
 
-t.test('the processor is asked for its time only where something may take long', async (t) => {
+t.test('processor time: measured only before a step that may take long', async (t) => {
   const asked = t.capture(process, 'cpuUsage', () => ({ user: 0, system: 0 }))
   const begin = createPatterns()
   const calls = (source: string, text: string): number => {
     answerOf(source, text, begin)
     return asked().length
   }
-  t.equal(calls('^a+$', 'aaa'), 1, 'before a pattern is read')
-  t.equal(calls('^a+$', 'aaa'), 0, 'not for one that is known, and provably short')
+  t.equal(calls('^a+$', 'aaa'), 1, 'before a new pattern is read')
+  t.equal(calls('^a+$', 'aaa'), 0, 'not for a cached pattern that is provably fast')
   calls('^(a+)+$', LONG)
-  t.equal(calls('^(a+)+$', LONG), 1, 'before one that may take long')
+  t.equal(calls('^(a+)+$', LONG), 1, 'before a cached pattern that may take long')
 })
 
-t.test('once nothing is left of the budget, no other pattern is looked for', async (t) => {
+t.test('a used-up budget: no other pattern is tried', async (t) => {
   const problems: Array<[string, PatternProblem]> = []
   const fits = createPatterns()(({ id }, problem) => { problems.push([id, problem]) })
   let used = 0
@@ -184,7 +184,7 @@ t.test('once nothing is left of the budget, no other pattern is looked for', asy
   t.strictSame(problems, [['second', 'took too long']])
 })
 
-t.test('what others have used before anything could take long is not counted', async (t) => {
+t.test('processor time before the first slow step: not counted', async (t) => {
   const begin = createPatterns()
   answerOf('^a+$', 'aaa', begin)
   let now = -80
@@ -192,7 +192,7 @@ t.test('what others have used before anything could take long is not counted', a
   t.equal(answerOf('^a+$', 'aaa', begin), true)
 })
 
-t.test('what V8 has no room for is not tried again', async (t) => {
+t.test('a stack overflow in V8: the pattern is not tried again', async (t) => {
   const test = Reflect.get(RegExp.prototype, 'test')
   let tries = 0
   t.intercept(RegExp.prototype, 'test', {
@@ -206,7 +206,7 @@ t.test('what V8 has no room for is not tried again', async (t) => {
   t.equal(tries, 1)
 })
 
-t.test('more large patterns than are kept: the oldest are read again', async (t) => {
+t.test('more large patterns than the cache holds: each still gives its result', async (t) => {
   const begin = createPatterns()
   const sources = Array.from({ length: 120 }, (_, index) => `^(?:${'word|'.repeat(1500)}${index})$`)
   for (const source of [...sources, ...sources]) {
@@ -214,7 +214,7 @@ t.test('more large patterns than are kept: the oldest are read again', async (t)
   }
 })
 
-t.test('classes that ignore case take longer to compile, where V8 knows that', async (t) => {
+t.test('many classes that ignore case: too slow to compile', async (t) => {
   const classes = '[a-z]'.repeat(1000)
   t.not(makeInterruptible(partsOf(`(?:${classes})`)), undefined)
   t.equal(makeInterruptible(partsOf(`(?i:${classes})`)), undefined)

@@ -1,9 +1,9 @@
-// Section 10 of the contract around reference.ts: what a request with headers is answered, and what is then remembered.
+// Adds section 10 of the contract to reference.ts: the answer to a request with If-Match or Idempotency-Key, and the stored answers.
 
 import { findFault, predict, type Loose, type Outcome, type Rows } from './reference.js'
 
 export interface Asked {
-  /** Who asks. */
+  /** The caller. */
   user: string
   ifMatch: string | undefined
   key: string | undefined
@@ -12,7 +12,7 @@ export interface Asked {
   window: number
 }
 
-/** The request itself is stored in place of a fingerprint. */
+/** Stores the request itself as its fingerprint. */
 export function predictWith (before: Rows, sent: unknown, { user, ifMatch, key, now, window }: Asked): Outcome {
   const refuse = (status: number, error: string, rest: object = {}): Outcome =>
     ({ status, etag: undefined, replayed: undefined, body: { success: false, error, ...rest }, rows: before })
@@ -34,8 +34,8 @@ export function predictWith (before: Rows, sent: unknown, { user, ifMatch, key, 
   const request = JSON.stringify([inOrder(body), tags])
   const since = new Date(Date.parse(now) - window).toISOString()
   const keys = before.omnichannel_idempotency_key!
-  const isIts = (row: Loose): boolean => row.user_id === user && row.key === name
-  const stored = keys.find((row) => isIts(row) && row.created_at > since)
+  const isSameKey = (row: Loose): boolean => row.user_id === user && row.key === name
+  const stored = keys.find((row) => isSameKey(row) && row.created_at > since)
   if (stored !== undefined) {
     if (stored.fingerprint !== request) return refuse(422, 'error-idempotency-key-reused')
     return { status: 200, etag: `"${stored.version}"`, replayed: 'true', body: stored.answer, rows: before }
@@ -53,11 +53,11 @@ export function predictWith (before: Rows, sent: unknown, { user, ifMatch, key, 
     user_id: user, key: name, fingerprint: request, contact_id: body.contactId, version, answer: outcome.body, created_at: now
   }
   // Removes all expired keys: no sequence has more of them than one update removes.
-  const others = keys.filter((row) => !isIts(row) && row.created_at > since)
+  const others = keys.filter((row) => !isSameKey(row) && row.created_at > since)
   return { ...outcome, rows: { ...outcome.rows, omnichannel_idempotency_key: [...others, remembered] } }
 }
 
-/** None when one of them is no tag. A comma within a tag is not generated. */
+/** Empty if one of them is invalid. No test generates a tag with a comma. */
 function toTags (ifMatch: string): string[] {
   if (ifMatch.trim() === '*') return ['*']
   const tags = ifMatch.split(',').map((tag) => tag.trim()).filter((tag) => tag !== '')

@@ -1,11 +1,11 @@
-// The rows of a database, as the reference knows them.
+// Reads the rows of a database for the reference.
 
 import { allRows } from '../build.js'
 import type { Db } from '../database.js'
 
 export type Table = Array<Record<string, unknown>>
 
-/** The rows as the reference wants them: JSON read, and definitions in the order in which they were made. */
+/** JSON columns are parsed, and definitions are in the order of their insertion. */
 export async function read (db: Db): Promise<Record<string, Table>> {
   const definitions = await db.rows(`SELECT * FROM omnichannel_custom_field ORDER BY ${db.insertionOrder}`)
   const all = { ...await allRows(db), omnichannel_custom_field: definitions }

@@ -1,4 +1,4 @@
-// docs/contract.md as a program, written apart from src and as plainly as can be: over the rows themselves, in memory.
+// docs/contract.md as a simple program over rows in memory, written independently of src.
 
 import { Ajv2020 } from 'ajv/dist/2020.js'
 
@@ -6,11 +6,11 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 export type Loose = ReturnType<typeof JSON.parse>
 export type Rows = Record<string, Loose[]>
 
-/** What the endpoint is to answer, and the rows afterwards. */
+/** The expected answer, and the rows afterwards. */
 export interface Outcome {
   status: number
   etag: string | undefined
-  /** `Idempotency-Replayed`, of which only reference-headers.ts knows. */
+  /** `Idempotency-Replayed`, which only reference-headers.ts sets. */
   replayed: string | undefined
   body: Loose
   rows: Rows
@@ -35,7 +35,7 @@ const outline = ajv.compile<Loose>({
 })
 const parts = Object.entries(keys).map(([key, schema]) => [key, ajv.compile<Loose>({ type: 'object', properties: { [key]: schema } })] as const)
 
-/** Section 3: coerces the body, and says what is wrong with it first. Not by Ajv's uniqueItems, to which "__proto__" is always new. */
+/** Section 3: coerces the body and returns its first error. Ajv's uniqueItems is not used, because it overlooks a second "__proto__". */
 export function findFault (body: Loose): string | undefined {
   if (!outline(body)) return outline.errors![0]!.message
   for (const [key, validate] of parts) {
@@ -49,7 +49,7 @@ export function findFault (body: Loose): string | undefined {
   return undefined
 }
 
-/** Expects columns of JSON to be read already. A time that is to move becomes `now`. */
+/** Expects JSON columns to be parsed. Changed times become `now`. */
 export function predict (before: Rows, sent: unknown, now = 'moved'): Outcome {
   const refuse = (error: string, rest: object = {}): Outcome =>
     ({ status: 400, etag: undefined, replayed: undefined, body: { success: false, error, ...rest }, rows: before })
@@ -130,7 +130,7 @@ function fits (regexp: string, text: string): boolean {
   }
 }
 
-/** Section 7; what is not there is left out. */
+/** Section 7. Absent values are left out. */
 function present (rows: Rows, contact: Loose): Loose {
   const of = (table: string): Loose[] => rows[`omnichannel_contact_${table}`]!.filter((row) => row.contact_id === contact.id)
   const chat = (row: Loose): Loose => row.last_chat_id === null ? undefined : { _id: row.last_chat_id, ts: row.last_chat_at }

@@ -1,7 +1,7 @@
 import t from '../engines.js'
 import { allRows, build, changes } from '../build.js'
 
-// docs/contract.md, section 5, item 7: what carries the name of a contact.
+// docs/contract.md, section 5, item 7: the rows with a copy of the contact's name.
 
 t.test('a new name: every room of the contact, every subscription and inquiry of its visitors', async (t) => {
   const { update, db } = await build(t)
@@ -38,7 +38,7 @@ t.test('a contact without channels: only its rooms', async (t) => {
   })
 })
 
-t.test('no new name: no rename, even where a room has another name', async (t) => {
+t.test('no new name: no rename, even if a room has another name', async (t) => {
   const { update, db } = await build(t)
   await db.exec("UPDATE omnichannel_room SET fname = 'Other'; UPDATE omnichannel_inquiry SET name = 'Other'")
   for (const body of [{ name: 'Maria' }, { emails: [] }, { wipeConflicts: true }, {}]) {
@@ -49,7 +49,7 @@ t.test('no new name: no rename, even where a room has another name', async (t) =
   }
 })
 
-t.test('a name that differs only in case, in white space or in form is new', async (t) => {
+t.test('a name that differs only in case, white space or Unicode form: a new name', async (t) => {
   const { update, db } = await build(t)
   for (const name of ['maria', 'maria ', 'M\u00FCller', 'Mu\u0308ller']) {
     await update({ contactId: 'maria', name })
@@ -58,7 +58,7 @@ t.test('a name that differs only in case, in white space or in form is new', asy
   }
 })
 
-t.test('two channels with one visitor, and a visitor of two contacts', async (t) => {
+t.test('two channels with one visitor, or a visitor of two contacts: a rename changes the rows of each visitor', async (t) => {
   const { update, db } = await build(t)
   await db.exec(`
     INSERT INTO omnichannel_contact_channel (contact_id, position, name, visitor_id, source_type) VALUES

@@ -1,11 +1,11 @@
 import t from '../engines.js'
 import { allRows, build, changes } from '../build.js'
 
-// docs/contract.md, section 5, items 1 to 6: what is written, and what is not.
+// docs/contract.md, section 5, items 1 to 6: the rows that an update changes.
 
 const written = { unknown: 0, version: 2, updated_at: 'moved' }
 
-t.test('what was sent is written, and nothing else', async (t) => {
+t.test('an update: the keys of the body are written, and nothing else', async (t) => {
   const email = (position: number, address: string): object => ({ contact_id: 'maria', position, address })
   const phone = (position: number, number: string): object => ({ contact_id: 'maria', position, phone_number: number })
   const counter = (value: number): object => ({ 'statistic Resolved_Conflicts_Count': { name: 'Resolved_Conflicts_Count', value } })
@@ -75,7 +75,7 @@ t.test('what was sent is written, and nothing else', async (t) => {
   }
 })
 
-t.test('a name: verbatim, and setting it resolves no conflict', async (t) => {
+t.test('a name: stored verbatim, and setting it resolves no conflict', async (t) => {
   const { update, db } = await build(t)
   for (const name of [' Maria ', '   ', 'x\u0000y', '<b>', '\u202Eairam', '"; DROP TABLE omnichannel_contact; --', '🙂'.repeat(1000)]) {
     const reply = await update({ contactId: 'maria', name })
@@ -86,7 +86,7 @@ t.test('a name: verbatim, and setting it resolves no conflict', async (t) => {
   }
 })
 
-t.test('never touched: channels, lastChat, createdAt, preRegistration', async (t) => {
+t.test('an update of all keys: channels, lastChat, createdAt and preRegistration stay', async (t) => {
   const { update, db } = await build(t)
   await db.exec("UPDATE omnichannel_contact SET pre_registration = TRUE WHERE id = 'maria'")
   const kept = (await update({ contactId: 'maria' })).json().contact
@@ -109,7 +109,7 @@ t.test('never touched: channels, lastChat, createdAt, preRegistration', async (t
   })
 })
 
-t.test('a contact without a name: "" and null are its name, and a change', async (t) => {
+t.test('a contact without a name: "" and null are accepted, and count as a change', async (t) => {
   for (const name of ['', null]) {
     const { update, db } = await build(t)
     const before = await allRows(db)
@@ -120,7 +120,7 @@ t.test('a contact without a name: "" and null are its name, and a change', async
   }
 })
 
-t.test('resolved conflicts: added up, over contacts and updates; none is no row', async (t) => {
+t.test('resolved conflicts: added up over contacts and updates', async (t) => {
   const { update, db } = await build(t)
   const count = async (): Promise<unknown> => await db.value("SELECT value FROM omnichannel_statistic WHERE name = 'Resolved_Conflicts_Count'")
   await update({ contactId: 'blank', wipeConflicts: true })
@@ -135,7 +135,7 @@ t.test('resolved conflicts: added up, over contacts and updates; none is no row'
   t.equal(await count(), 3)
 })
 
-t.test('an agent who is no longer active can still be the manager', async (t) => {
+t.test('an agent who is no longer active: can still be the manager', async (t) => {
   const { update } = await build(t)
   t.equal((await update({ contactId: 'maria', contactManager: 'ina' })).json().contact.contactManager, 'ina')
 })
