@@ -22,6 +22,12 @@ export async function nameOf (db: Db): Promise<string | undefined> {
   return await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'")
 }
 
+/** Replaces `performance.now`. By default time stands still, so that no batch ends because of its length. */
+export function replaceClock (t: Pick<Test, 'teardown'>, now = (): number => 0): void {
+  performance.now = now
+  t.teardown(() => { Reflect.deleteProperty(performance, 'now') })
+}
+
 /** A promise, and the function that resolves it. */
 export function signal (): { fired: Promise<void>, fire: () => void } {
   let fire!: () => void

@@ -1,4 +1,4 @@
-// Answers stored for idempotency keys go when the row of their contact goes, however a host makes it go.
+// Answers stored for idempotency keys are deleted with the row of their contact, in every way in which a host may delete it.
 
 import type { Test } from 'tap'
 import { as, build } from '../build.js'
@@ -30,7 +30,7 @@ const gone = {
   'gets another id by an upsert': `${insert} ON CONFLICT (id) DO UPDATE SET id = 'other'`
 }
 for (const [event, sql] of Object.entries(gone)) {
-  both.test(`a contact that ${event}: its answers go, others stay, whatever the host does about foreign keys`, async (t) => {
+  both.test(`a contact that ${event}: its answers are deleted, others stay, with foreign keys on or off`, async (t) => {
     for (const foreignKeys of dialectOf(t) === 'sqlite' ? ['ON', 'OFF'] : ['']) {
       const { db, send } = await buildWithAnswers(t)
       if (foreignKeys !== '') await db.exec(`PRAGMA foreign_keys = ${foreignKeys}`)
@@ -65,7 +65,7 @@ const replaced = {
   'UPDATE OR REPLACE': "UPDATE OR REPLACE omnichannel_contact SET id = 'blank' WHERE id = 'gone'"
 }
 for (const [statement, sql] of Object.entries(replaced)) {
-  sqlite.test(`${statement}: the answers of the row before go, others stay`, async (t) => {
+  sqlite.test(`${statement}: the answers of the replaced row are deleted, others stay`, async (t) => {
     for (const pragma of ['recursive_triggers = OFF', 'recursive_triggers = ON', 'foreign_keys = OFF']) {
       const { db, send } = await buildWithAnswers(t)
       await db.exec(`PRAGMA ${pragma}`)
@@ -77,7 +77,7 @@ for (const [statement, sql] of Object.entries(replaced)) {
   })
 }
 
-sqlite.test('a contact that is inserted under an id whose answers were left behind: they go', async (t) => {
+sqlite.test('a contact inserted under an id with leftover answers: they are deleted', async (t) => {
   const { db } = await buildWithAnswers(t)
   await db.exec(`DROP TRIGGER omnichannel_contact_forgotten; DELETE FROM omnichannel_contact WHERE id = 'blank'`)
   t.strictSame(await answers(db), ['blank', 'maria'])
@@ -85,7 +85,7 @@ sqlite.test('a contact that is inserted under an id whose answers were left behi
   t.strictSame(await answers(db), ['maria'])
 })
 
-postgres.test('TRUNCATE CASCADE, MERGE: the answers go', async (t) => {
+postgres.test('MERGE, TRUNCATE CASCADE: the answers are deleted', async (t) => {
   const { db } = await buildWithAnswers(t)
   await db.exec(`MERGE INTO omnichannel_contact USING (SELECT 'blank' AS old, 'other' AS new) AS source ON id = old
     WHEN MATCHED THEN UPDATE SET id = new`)
@@ -94,7 +94,7 @@ postgres.test('TRUNCATE CASCADE, MERGE: the answers go', async (t) => {
   t.strictSame(await answers(db), [])
 })
 
-postgres.test('a session with another search_path that gives a contact another id: the answers go', async (t) => {
+postgres.test('a session with another search_path changes the id of a contact: the answers are deleted', async (t) => {
   const { db } = await buildWithAnswers(t)
   const schema = (await db.value<string>('SELECT current_schema()'))!
   const { database, close } = await openSchema()

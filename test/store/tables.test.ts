@@ -1,4 +1,4 @@
-// The types of our tables are what the schema and the driver make of them.
+// The exported types of our tables fit the schema and the values that the drivers return.
 
 import Database from 'better-sqlite3'
 import fastify from 'fastify'
@@ -13,7 +13,7 @@ import t, { dialectOf, engineOf, openDatabase, postgres, sqlite } from '../engin
 type RequiredKeys<Row> = { [Key in keyof Row]-?: object extends Pick<Row, Key> ? never : Key }[keyof Row]
 type Smallest<Tables> = { [Table in keyof Tables]: Pick<Insertable<Tables[Table]>, RequiredKeys<Insertable<Tables[Table]>>> }
 
-/** The smallest row of each table, with nothing that may be left out. In an order in which references lead to what is there. */
+/** The smallest row of each table. A row stands behind the rows that it references. */
 const smallest: Smallest<SqliteTables> & Smallest<PostgresTables> = {
   omnichannel_user: { id: 'ann' },
   omnichannel_user_role: { user_id: 'ann', role: 'livechat-agent' },
@@ -89,7 +89,7 @@ async function open (t: Test) {
   return { database, db }
 }
 
-t.test('the types of the tables: column by column what the schema has', async (t) => {
+t.test('the types of the tables: have the columns of the schema', async (t) => {
   const { db } = await open(t)
   const engine = dialectOf(t)
   t.strictSame(Object.keys(types[engine]!).sort(), Object.keys(smallest).sort())
@@ -100,7 +100,7 @@ t.test('the types of the tables: column by column what the schema has', async (t
   }
 })
 
-t.test('the smallest row of each table: is inserted, and read with the values that the types name', async (t) => {
+t.test('the smallest row of each table: can be inserted, and is read with values of the declared types', async (t) => {
   // Kysely has no dialect for it.
   if (engineOf(t) === 'node-sqlite') return
   const { database } = await open(t)

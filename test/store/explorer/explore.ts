@@ -1,4 +1,4 @@
-// What the explorers of both engines share.
+// Shared by the explorers of both engines. They run an update again and again, each time with another fault at another statement.
 
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
@@ -10,7 +10,7 @@ export const now = new Date().toISOString()
 
 const RealDate = Date
 
-/** The clock stands still until the test ends. */
+/** Stops the clock until the test ends. */
 export function freeze (t: Test): void {
   globalThis.Date = class extends RealDate {
     constructor (...values: []) {
@@ -32,7 +32,7 @@ export async function within<Result> (promise: Promise<Result>, what: string): P
 export interface Limits {
   /** The statuses that a request may have; 0 where its client is gone. */
   wanted: number[]
-  /** How often `beforeCommit` may be called for one request; twice unless given. */
+  /** How often `beforeCommit` may be called for one request. Default 2. */
   calls?: number
   mayBeInDoubt?: boolean
   /** Whether the update may be made although its client is gone. */
@@ -45,11 +45,11 @@ export interface Mode {
   isKeyed: boolean
 }
 
-export function words ({ isHooked, isKeyed }: Partial<Mode>): string {
+export function describeMode ({ isHooked, isKeyed }: Partial<Mode>): string {
   return `${isHooked === true ? ', beforeCommit' : ''}${isKeyed === true ? ', key' : ''}`
 }
 
-/** Without and with a `beforeCommit` and a key. */
+/** With neither a `beforeCommit` nor a key, and with both. */
 export const modes: Mode[] = [{ isHooked: false, isKeyed: false }, { isHooked: true, isKeyed: true }]
 
 /** Records what happens in a scenario. */
@@ -60,7 +60,7 @@ export function createRecord () {
     forget: (): void => { for (const list of Object.values(record)) list.length = 0 },
     logger: { level: 'warn', stream: { write: (line: string) => { record.log.push(line) } } },
     onContactUpdated: ({ contact }: { contact: { name: string } }) => { record.told.push(contact.name) },
-    /** Sends a request, and writes down its reply; a client that is gone gets none. */
+    /** Sends a request and records its reply. A client that is gone gets none. */
     post: async (app: FastifyInstance, prefix: string, name: string, key?: string): Promise<void> => {
       const request: Request = { name, key }
       record.requests.push(request)
@@ -87,9 +87,9 @@ export function examine (
 interface Planned {
   /** The text of the statement at which it happens. */
   at: RegExp
-  /** So many of these statements pass before it happens; none unless given. */
+  /** The number of these statements that pass before it happens. Default 0. */
   after?: number
-  /** How often it happens; once unless given. */
+  /** How often it happens. Default 1. */
   times?: number
 }
 
@@ -104,7 +104,7 @@ export function createPlan<Injection extends Planned> () {
       planned = injections.map((injection) => ({ after: 0, times: 1, ...injection }))
       passed.length = 0
     },
-    /** What happens at this statement. */
+    /** Returns the fault that is due at this statement. */
     meet: (text: string): Injection | undefined => {
       passed.push(text)
       // Each injection counts every statement, also those at which another one happens.
@@ -112,12 +112,12 @@ export function createPlan<Injection extends Planned> () {
       if (due !== undefined) due.times--
       return due
     },
-    /** What has not happened. */
+    /** The faults that have not happened. */
     left: (): Injection[] => planned.filter(({ times }) => times > 0 && times < Infinity)
   }
 }
 
-/** Each lane takes one scenario after the other. ONLY, a part of their names, picks some. */
+/** Runs all scenarios, one after the other in each lane. The variable ONLY picks scenarios by a part of their name. */
 export async function exploreAll<Scenario extends { name: string }, Lane> (
   t: Test, scenarios: Scenario[], lanes: Lane[], explore: (lane: Lane, scenario: Scenario) => Promise<string[]>
 ): Promise<void> {

@@ -1,4 +1,4 @@
-// Checks the promises after an update in which something may have failed: by the rows, the answers, and the calls of the host's hooks.
+// Checks after an update with a fault that the rows, the answers and the calls of the host's hooks fit each other.
 
 import { isDeepStrictEqual } from 'node:util'
 
@@ -24,13 +24,13 @@ export interface Observation {
   /** The names that `beforeCommit` was called with, if the requests have one that writes into `journal`. */
   called: string[] | undefined
   log: string[]
-  /** Whether FOC_IN_DOUBT may be the answer to the first. */
+  /** Whether FOC_IN_DOUBT may be the answer to the first request. */
   mayBeInDoubt: boolean
-  /** Whether the first may be done although its client is gone. */
+  /** Whether the first update may be made although its client is gone. */
   mayBeDone: boolean
 }
 
-/** What the requests of a scenario ask for. */
+/** The body of a request. */
 export function bodyOf (name: string): Row {
   return {
     contactId: 'maria', name, emails: [`${name}@exämple.com`], phones: ['1', name], wipeConflicts: true, contactManager: 'bob',
@@ -38,7 +38,7 @@ export function bodyOf (name: string): Row {
   }
 }
 
-/** The two tables of a host: each update of a contact, written by a trigger, and the names that `beforeCommit` wrote. */
+/** Two tables of a host: a trigger writes each update of a contact into `history`, and `beforeCommit` writes into `journal`. */
 const hostTables = {
   sqlite: `
     CREATE TABLE history (seq INTEGER PRIMARY KEY, name TEXT, update_id TEXT);
@@ -61,7 +61,7 @@ const hostTables = {
     CREATE TRIGGER history AFTER UPDATE OR DELETE ON omnichannel_contact FOR EACH ROW EXECUTE FUNCTION write_history();`
 }
 
-/** In an order in which foreign keys allow inserts. */
+/** In the order in which foreign keys allow inserts. */
 export const tables = ['contact', 'contact_email', 'contact_phone', 'contact_channel', 'room', 'subscription', 'inquiry', 'statistic', 'idempotency_key',
   'user', 'user_role', 'auth_token', 'history', 'journal']
 
@@ -102,7 +102,7 @@ function inOrder (table: string, list: Row[]): Row[] {
   return list.sort((a, b) => text.get(a)! < text.get(b)! ? -1 : 1)
 }
 
-/** The rows after one more update, at a time at which the clock stands still. */
+/** The rows after one more update at the time `now`. */
 function applied (rows: Rows, { name, update_id: updateId }: Row, now: string): Rows {
   const ours = (row: Row): boolean => row.contact_id === 'maria' || /^visitor-[12]$/.test(String(row.visitor_id))
   const change = (table: string, values: Row): Row[] => rows[table]!.map((row) => ours(row) ? { ...row, ...values } : row)
@@ -137,7 +137,7 @@ export function judge ({ before, after, requests, told, called, log, mayBeInDoub
   const isInDoubt = log.some((line) => line.includes('FOC_IN_DOUBT'))
   check(mayBeInDoubt || !isInDoubt, () => `in doubt: ${log.join()}`)
 
-  // The rows must be those that the history leads to, as a whole.
+  // The rows must be the result of the updates in the history.
   const expected = normalize(history.reduce<Rows>((rows, entry) => applied(rows, entry, now), before))
   for (const table of tables) {
     if (/^(history|journal|idempotency_key|user|user_role|auth_token)$/.test(table)) continue
@@ -152,7 +152,7 @@ export function judge ({ before, after, requests, told, called, log, mayBeInDoub
   for (const [index, { name, key, reply }] of requests.entries()) {
     const done = count(names, name)
     const status = reply?.statusCode ?? 0
-    // Of two requests with one key and one body, one is done and the other replayed.
+    // Of two requests with one key and one body, one is made and the other is a replay.
     const twins = requests.filter((other) => other.name === name)
     const isReplay = reply?.headers['idempotency-replayed'] === 'true'
     const isUnknown = index === 0 && isInDoubt && status === 500

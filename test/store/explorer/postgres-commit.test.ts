@@ -1,12 +1,12 @@
-// The explorer of faults on PostgreSQL: every end of COMMIT, the question what became of it, and faults that last.
+// Explores faults on PostgreSQL: every outcome of COMMIT, the look-up of that outcome, and permanent faults.
 
 import { postgres as t } from '../../engines.js'
 import { until } from '../../waiting.js'
-import { exploreAll, freeze, modes, within, words } from './explore.js'
+import { exploreAll, freeze, describeMode, modes, within } from './explore.js'
 import { atEach, COMMIT, error, explore, meanwhile, openLanes, refusal, type Lane, type Scenario } from './postgres.js'
 import type { Fault, Injection } from './proxy.js'
 
-/** A COMMIT whose answer does not come, and what can happen until the rows are asked. */
+/** The outcomes of COMMIT. */
 const losses: Record<string, Fault> = {
   'not arrived': { do: 'cut-before' },
   'done and not answered': { do: 'cut-after' },
@@ -26,17 +26,17 @@ const losses: Record<string, Fault> = {
 for (const isPipelined of [true, false]) {
   const how = isPipelined ? '' : ', without pipelining'
 
-  t.test(`every end of COMMIT: what became of it is found out${how}`, async (t) => {
+  t.test(`every outcome of COMMIT: it is found out, and the answer fits${how}`, async (t) => {
     freeze(t)
     const open = await openLanes(isPipelined)
     const scenarios: Scenario[] = []
     for (const mode of modes) {
       for (const at of [/omnichannel_auth_token/, /^BEGIN/, COMMIT]) {
-        scenarios.push({ name: `a farewell with the answer to ${String(at)}${words(mode)}`, ...mode, wanted: [200], injections: () => [{ at, fault: { do: 'farewell' } }], calls: 1 })
+        scenarios.push({ name: `a farewell with the answer to ${String(at)}${describeMode(mode)}`, ...mode, wanted: [200], injections: () => [{ at, fault: { do: 'farewell' } }], calls: 1 })
       }
       for (const [loss, fault] of Object.entries(losses)) {
         const add = (what: string, wanted: number[], injections: (lane: Lane) => Injection[], more: Partial<Scenario> = {}): void => {
-          scenarios.push({ name: `COMMIT ${loss}${what}${words(mode)}`, ...mode, wanted, injections, ...more })
+          scenarios.push({ name: `COMMIT ${loss}${what}${describeMode(mode)}`, ...mode, wanted, injections, ...more })
         }
         const isDone = /^(done|not confirmed|not answered)/.test(loss)
         const isRefused = /^(refused|refused by a full disk|answered by ROLLBACK)$/.test(loss)
@@ -44,7 +44,7 @@ for (const isPipelined of [true, false]) {
         const wanted = isRefused ? [500] : isSilent ? [isDone ? 200 : 503, 500] : [200]
         const lost: Injection = { at: COMMIT, fault }
         add('', wanted, () => [lost], { mayBeInDoubt: isSilent, ...isRefused && { calls: 1 } })
-        // Another commits between the end of COMMIT and the question to the rows; it may wait for the lock until then.
+        // Another update commits between COMMIT and the look-up. It may wait for the lock until then.
         for (const [what, run] of Object.entries(meanwhile)) {
           if ((what.includes('same key') && !mode.isKeyed) || isSilent) continue
           const status = refusal[what]
@@ -60,15 +60,15 @@ for (const isPipelined of [true, false]) {
     await exploreAll(t, scenarios, open, explore)
   })
 
-  t.test(`every statement of the question to the rows, and every fault: the same${how}`, async (t) => {
+  t.test(`every fault at every statement of the look-up: the outcome is found out, or in doubt${how}`, async (t) => {
     freeze(t)
     const open = await openLanes(isPipelined)
-    const question = [/^BEGIN/, /set_config/, /^select "update_id", "version"/, COMMIT]
-    const scenarios = modes.flatMap((mode) => (['cut-before', 'cut-after'] as const).flatMap((loss) => question.flatMap((at, index) =>
+    const lookUp = [/^BEGIN/, /set_config/, /^select "update_id", "version"/, COMMIT]
+    const scenarios = modes.flatMap((mode) => (['cut-before', 'cut-after'] as const).flatMap((loss) => lookUp.flatMap((at, index) =>
       atEach.map(([what, fault, wanted]): Scenario => ({
-        name: `COMMIT ${loss}, and at ${String(at)} of the question ${what}${words(mode)}`, ...mode,
+        name: `COMMIT ${loss}, and at ${String(at)} of the look-up ${what}${describeMode(mode)}`, ...mode,
         wanted: !fault.do.startsWith('hold') ? wanted : loss === 'cut-before' ? [200, 503, 500] : [200, 500],
-        // What cannot be asked cannot be known.
+        // In doubt if the rows cannot be read.
         mayBeInDoubt: wanted[0] !== 200 || fault.do === 'hold-after',
         injections: () => [{ at: COMMIT, fault: { do: loss } }, { at, after: index === 2 ? 0 : 1, fault }]
       })))))
@@ -78,7 +78,7 @@ for (const isPipelined of [true, false]) {
 
 const busy = [503]
 
-t.test('what lasts: an answer by the deadline, and the log says why', async (t) => {
+t.test('permanent faults: an answer by the deadline, and the log has the reason', async (t) => {
   freeze(t)
   const open = await openLanes()
   const always = (at: RegExp, fault: Fault) => () => [{ at, fault, times: Infinity }]
@@ -110,7 +110,7 @@ t.test('what lasts: an answer by the deadline, and the log says why', async (t) 
     { name: 'handlerTimeout during COMMIT, which is lost', wanted: [200, 503], injections: (lane) => [
       { at: COMMIT, fault: { do: 'cut-before' } }, { at: /^select "update_id", "version"/, fault: expire(lane) }] }
   ]
-  await exploreAll(t, scenarios.flatMap((scenario) => modes.map((mode) => ({ ...scenario, ...mode, name: `${scenario.name}${words(mode)}` }))), open, explore)
+  await exploreAll(t, scenarios.flatMap((scenario) => modes.map((mode) => ({ ...scenario, ...mode, name: `${scenario.name}${describeMode(mode)}` }))), open, explore)
 })
 
 /** Gives a column another type, after all its statements are prepared. */
@@ -128,7 +128,7 @@ async function endIdle ({ pool }: Lane): Promise<undefined> {
   await within(until(() => pool.totalCount === 0), 'the last client')
 }
 
-/** Leaves all clients of the pool as SQL has left them. */
+/** Runs SQL on all clients of the pool. */
 function leaveBehind (sql: string): NonNullable<Scenario['prepare']> {
   return async ({ pool }) => {
     const clients = await Promise.all(Array.from({ length: 3 }, async () => await pool.connect()))

@@ -1,13 +1,13 @@
-// The explorer of faults on PostgreSQL: every statement of an update, and everything that can happen there.
+// Explores faults on PostgreSQL: every fault at every statement of an update, and every kind of beforeCommit.
 
 import type pg from 'pg'
 import { UpdateRefusedError } from '../../../src/index.js'
 import { postgres as t } from '../../engines.js'
-import { exploreAll, freeze, modes, words } from './explore.js'
+import { exploreAll, freeze, describeMode, modes } from './explore.js'
 import { atEach, error, explore, failed, meanwhile, openLanes, refusal, retried, type Happening, type Host, type Lane, type Scenario } from './postgres.js'
 import type { Fault } from './proxy.js'
 
-/** Every statement, as it passes in an update that nothing happens to. */
+/** The statements of an update without a fault. */
 async function stepsOf (lane: Lane, isHooked: boolean, isKeyed: boolean): Promise<string[]> {
   await explore(lane, { name: '', wanted: [200], isHooked, isKeyed })
   await lane.reset()
@@ -18,7 +18,7 @@ async function stepsOf (lane: Lane, isHooked: boolean, isKeyed: boolean): Promis
 
 const isLock = (text: string): boolean => text.includes('from "omnichannel_contact"') && text.includes('for no key update')
 
-/** SQLSTATEs after which the same transaction may succeed, and others. */
+/** SQLSTATEs after which the update is tried again, and others. */
 const transient = [
   error('40P01'), error('25006'), error('57014'), error('53300'), error('55P03'), error('26000'), error('08006'),
   error('0A000', { R: 'RevalidateCachedQuery' }), error('57P01', { S: 'FATAL' }), error('57P02', { S: 'FATAL' }),
@@ -27,10 +27,10 @@ const transient = [
 const final = [error('23505'), error('P0001'), error('22P02'), error('0A000'), error('23502', { t: 'journal' }),
   error('23502', { t: 'omnichannel_idempotency_key', c: 'tenant' }), error('42P01'), error('53100')]
 
-/** What is tried at one statement of each kind. */
+/** Faults for one statement of each kind. */
 const atSome: Happening[] = [...transient.map(retried), ...final.map(failed)]
 
-/** What can become of the reply meanwhile. */
+/** What can happen to the reply meanwhile. */
 const replies: Record<string, [act: (lane: Lane) => unknown, status: number]> = {
   'the client gone': [({ reply }) => reply!.raw.destroy(), 0],
   'the reply hijacked': [({ reply }) => { if (!reply!.sent && reply!.hijack().sent) reply!.raw.writeHead(504).end() }, 504],
@@ -38,7 +38,7 @@ const replies: Record<string, [act: (lane: Lane) => unknown, status: number]> = 
   'an answer of the host': [({ reply }) => { void reply!.code(504).send({}) }, 504]
 }
 
-t.test('every statement and every fault: done once or not at all, and the answer says which', async (t) => {
+t.test('every fault at every statement: the update is made once or not at all, and the answer fits', async (t) => {
   freeze(t)
   const open = await openLanes()
   const scenarios: Scenario[] = []
@@ -58,7 +58,7 @@ t.test('every statement and every fault: done once or not at all, and the answer
     for (const [index, text] of [...steps.entries()].filter(([index]) => mode.isHooked || index > recheck)) {
       const add = (what: string, fault: (lane: Lane) => Fault, wanted: number[], more: Partial<Scenario> = {}): void => {
         scenarios.push({
-          name: `${index} ${short(text)}: ${what}${words(mode)}`, ...mode, wanted, injections: (lane) => [{ at: /^/, after: index, fault: fault(lane) }], ...more
+          name: `${index} ${short(text)}: ${what}${describeMode(mode)}`, ...mode, wanted, injections: (lane) => [{ at: /^/, after: index, fault: fault(lane) }], ...more
         })
       }
       const isOfHost = text.startsWith('INSERT INTO journal')
@@ -66,7 +66,7 @@ t.test('every statement and every fault: done once or not at all, and the answer
       const isFirstOfItsKind = isOfHost || isCommit || index === begin || index === lock || text.includes('update "omnichannel_contact"') ||
         text.includes('insert into "omnichannel_idempotency_key"')
       for (const [what, fault, wanted] of isFirstOfItsKind ? [...atEach, ...atSome] : atEach) {
-        // A silence at a host's own statement is a callback that does not end.
+        // Without an answer to its own statement, the host's callback does not end.
         add(what, () => fault, isOfHost && fault.do.startsWith('hold') ? [500] : wanted, { mayBeInDoubt: fault.do.startsWith('hold') })
       }
       for (const [what, run] of Object.entries(meanwhile)) {
@@ -125,10 +125,10 @@ const hosts: Record<string, [host: Host, wanted: number[], more?: Partial<Scenar
   }))
 }
 
-t.test('every beforeCommit: what is answered is what is written', async (t) => {
+t.test('every kind of beforeCommit: the answer fits the rows', async (t) => {
   freeze(t)
   const open = await openLanes()
   await exploreAll(t, Object.entries(hosts).flatMap(([what, [host, wanted, more]]) => [false, true].map((isKeyed) => ({
-    name: `beforeCommit ${what}${words({ isKeyed })}`, wanted, host, isHooked: true, isKeyed, ...more
+    name: `beforeCommit ${what}${describeMode({ isKeyed })}`, wanted, host, isHooked: true, isKeyed, ...more
   }))), open, explore)
 })

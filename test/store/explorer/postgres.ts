@@ -1,4 +1,4 @@
-// The explorer of faults on PostgreSQL: the databases in which its scenarios take place, and what can happen there.
+// Databases and faults for the explorer on PostgreSQL.
 
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import pg, { type PoolClient } from 'pg'
@@ -11,7 +11,7 @@ import { createRecord, examine, within, type Limits, type Mode } from './explore
 import { fullName, normalize, resetSql, setUpSql, tables, type Rows } from './oracle.js'
 import { openProxy, type Fault, type Fields, type Injection } from './proxy.js'
 
-/** For what lasts until then, and for all else. */
+/** `brief` is for faults that last until the deadline. */
 const lockTimeouts = { brief: 1200, long: 8000 }
 const lastTimer = catchTimer(tap)
 
@@ -24,7 +24,7 @@ export interface Scenario extends Partial<Mode>, Limits {
   host?: Host
   /** Runs before the request. What it returns runs after. */
   prepare?: (lane: Lane) => Promise<(() => Promise<unknown>) | undefined>
-  /** Whether the deadline is near. It is where a fault lasts. */
+  /** Whether the deadline is near. By default it is if a fault is permanent. */
   isBrief?: boolean
 }
 
@@ -38,7 +38,7 @@ async function openLane (isPipelined: boolean) {
   direct.options.application_name = `${settings.application_name}_direct`
   const record = createRecord()
   const lane = {
-    ...record, proxy, pool, direct, under: [] as Array<Promise<unknown>>,
+    ...record, proxy, pool, direct, others: [] as Array<Promise<unknown>>,
     /** The clients of calls of `beforeCommit` that have not ended. */
     held: new Set<PoolClient>(),
     isHooked: false, isBrief: false, host: undefined as Host | undefined, reply: undefined as FastifyReply | undefined,
@@ -58,7 +58,7 @@ async function openLane (isPipelined: boolean) {
     reset: async () => {
       await lane.sql(resetSql)
       record.forget()
-      lane.under.length = 0
+      lane.others.length = 0
       lane.held.clear()
       lane.host = lane.reply = undefined
     }
@@ -124,7 +124,7 @@ export async function explore (lane: Lane, { wanted, injections, isHooked = fals
   try {
     await within(lane.send(lane.apps.near, isHooked, 'Ours', isKeyed ? 'key' : undefined), 'the request')
     await tidyUp?.()
-    await within(Promise.all(lane.under), 'the others')
+    await within(Promise.all(lane.others), 'the others')
     await within(until(() => pool.idleCount === pool.totalCount && pool.waitingCount === 0), 'the use of the pool')
     const open = `SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in%' AND application_name = '${pool.options.application_name}'`
     await within(until(async () => (await lane.sql(open)).rows.length === 0), 'a transaction')
@@ -139,7 +139,7 @@ export async function explore (lane: Lane, { wanted, injections, isHooked = fals
   const left = proxy.plan.left()
   if (left.length > 0) broken.push(`${left.map(({ fault, at }) => `${fault.do} at ${String(at)}`).join()} did not happen`)
   broken.push(...examine(lane, { before, after }, { ...scenario, isHooked }, ['Ours']))
-  // That the next one is served is what the next scenario shows.
+  // The next scenario shows that the next update works.
   return broken
 }
 
@@ -161,7 +161,7 @@ export const atEach: Happening[] = [
   retried(error('40001')),
   failed(error('XX000'))
 ]
-/** What another can do meanwhile. */
+/** What another client can do meanwhile. */
 export const meanwhile: Record<string, (lane: Lane) => Promise<unknown>> = {
   'another update': async (lane) => await another(lane, 'Other'),
   'the same request with the same key': async (lane) => await another(lane, 'Ours', 'key'),
@@ -177,10 +177,10 @@ async function another (lane: Lane, name: string, key?: string): Promise<void> {
   await aside(lane, lane.send(lane.apps.far, lane.isHooked, name, key))
 }
 
-/** Resolves when the work is done, or waits for a lock. */
+/** Resolves once the work is done or waits for a lock. */
 async function aside (lane: Lane, work: Promise<unknown>): Promise<void> {
   let isDone = false
-  lane.under.push(work.finally(() => { isDone = true }))
+  lane.others.push(work.finally(() => { isDone = true }))
   const waiting = `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = '${lane.direct.options.application_name}'`
   await within(until(async () => isDone || (await lane.sql(waiting)).rows.length > 0), 'the other')
 }

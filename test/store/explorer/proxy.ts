@@ -1,4 +1,4 @@
-// Stands between a pool and its server, reads their messages, and does at one statement what networks, servers and failovers do.
+// A proxy between a pool and its server. At chosen statements it injects the faults of networks, servers and failovers.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
@@ -14,15 +14,15 @@ export type Fields = Record<string, string>
 export type Fault =
   /** The connection is lost before the statement arrives, or after the server has done all that came with it. */
   | { do: 'cut-before' | 'cut-after' } |
-  /** The statement does not arrive, or its answer does not: there is silence. */
+  /** From this statement on, nothing arrives at the server, or no answer at the client. */
   { do: 'hold-before' | 'hold-after' } |
-  /** The server fails at the statement. Where that is COMMIT, the transaction is rolled back. */
+  /** The server refuses the statement. A refused COMMIT rolls the transaction back. */
   { do: 'refuse', fields: Fields } |
-  /** The server has done the statement, and then says this and goes away. */
+  /** The server runs the statement, then sends this error and ends the connection. */
   { do: 'refuse-after', fields: Fields } |
   /** A NoticeResponse comes with the answer. */
   { do: 'notice', fields: Fields } |
-  /** The answer, and a farewell of the server in the same chunk. */
+  /** The answer, and in the same chunk the message that the server ends the connection. */
   { do: 'farewell' } |
   /** COMMIT rolls back, and its answer says so. */
   { do: 'tag-rollback' } |
@@ -74,7 +74,7 @@ function relay (client: Socket, upstream: Socket, take: (text: string) => Fault 
   const statements = new Map<string, string>()
   /** What the server has yet to answer. */
   const pending: Array<Step | 'sync'> = []
-  let [isDeaf, isSkipping, isSilent] = [false, false, false]
+  let [ignoresClient, isSkipping, ignoresServer] = [false, false, false]
   let parsesToHide = 0
   let atReady: 'cut' | 'farewell' | undefined
   let answered: () => void = () => undefined
@@ -94,13 +94,13 @@ function relay (client: Socket, upstream: Socket, take: (text: string) => Fault 
     const { fault } = step
     switch (fault?.do) {
       case 'cut-before': return cut()
-      case 'hold-before': isDeaf = true; return
+      case 'hold-before': ignoresClient = true; return
       case 'meanwhile-before':
         await flush()
         await fault.run()
         break
       case 'refuse': case 'tag-rollback': {
-        // The server really fails, so that its transaction does.
+        // The statement fails in the server too, so that its transaction is aborted.
         const isCommit = step.text === 'COMMIT'
         const text = isCommit ? 'ROLLBACK' : "DO $$ BEGIN RAISE EXCEPTION 'the explorer' USING ERRCODE = 'XX000'; END $$"
         parsesToHide++
@@ -115,13 +115,13 @@ function relay (client: Socket, upstream: Socket, take: (text: string) => Fault 
   }
 
   async function fromClient (type: string, data: Buffer): Promise<void> {
-    if (isDeaf) return
+    if (ignoresClient) return
     const forward = (): void => { upstream.write(data) }
     if (type === '') {
       const fault = take('connect')
       if (fault?.do === 'cut-before') return cut()
       if (fault?.do === 'hold-before') {
-        isDeaf = true
+        ignoresClient = true
         return
       }
       if (fault?.do === 'refuse') return void client.end(response('E', { S: 'FATAL', M: 'refused', ...fault.fields }))
@@ -150,22 +150,22 @@ function relay (client: Socket, upstream: Socket, take: (text: string) => Fault 
   }
 
   async function fromServer (type: string, data: Buffer): Promise<void> {
-    const send = (answer: Buffer = data): void => { if (!isSilent) client.write(answer) }
+    const send = (answer: Buffer = data): void => { if (!ignoresServer) client.write(answer) }
     if (type === '1' && parsesToHide > 0) { parsesToHide--; return }
     if (type === 'C' || type === 'I') {
-      // A script has more answers than one.
+      // A query of several statements has several answers.
       const fault = pending[0] === 'sync' ? undefined : (pending.shift() as Step).fault
       answered()
       switch (fault?.do) {
-        case 'cut-after': [isSilent, atReady] = [true, 'cut']; break
-        case 'hold-after': isSilent = true; break
+        case 'cut-after': [ignoresServer, atReady] = [true, 'cut']; break
+        case 'hold-after': ignoresServer = true; break
         case 'meanwhile-after': await fault.run(); break
         case 'notice': send(response('N', { S: 'WARNING', M: 'a notice', ...fault.fields })); break
         case 'farewell': atReady = 'farewell'; break
         case 'refuse': send(response('E', { S: 'ERROR', M: 'refused', ...fault.fields })); return
         case 'refuse-after':
           client.end(response('E', { S: 'FATAL', M: 'gone', ...fault.fields }))
-          isSilent = true
+          ignoresServer = true
           return
       }
       return send()
@@ -185,7 +185,7 @@ function relay (client: Socket, upstream: Socket, take: (text: string) => Fault 
       if (pending[0] === 'sync') pending.shift()
       if (atReady === 'farewell') {
         client.end(Buffer.concat([data, response('E', { S: 'FATAL', C: '57P01', M: 'terminating connection due to administrator command' })]))
-        isSilent = true
+        ignoresServer = true
         return
       }
       if (atReady === 'cut') return cut()

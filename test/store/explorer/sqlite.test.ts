@@ -1,4 +1,4 @@
-// The explorer of faults on SQLite: every statement of an update, alone and among neighbours, and everything that can happen there.
+// Explores faults on SQLite: every fault at every statement of an update, alone and in a batch, and every kind of beforeCommit.
 
 import Database from 'better-sqlite3'
 import fastify, { type FastifyReply } from 'fastify'
@@ -9,12 +9,13 @@ import t, { type Test } from 'tap'
 import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
 import { fill } from '../../build.js'
 import { sqliteDb } from '../../sqlite.js'
-import { createPlan, createRecord, examine, exploreAll, freeze, modes, now, within, words, type Limits, type Mode } from './explore.js'
+import { replaceClock } from '../../waiting.js'
+import { createPlan, createRecord, describeMode, examine, exploreAll, freeze, modes, now, within, type Limits, type Mode } from './explore.js'
 import { fullName, normalize, resetSql, setUpSql, tables, type Row } from './oracle.js'
 
 const lockTimeout = 300
 
-/** What happens before a statement is run; an error that it throws is the statement's. */
+/** A fault that runs before a statement. If it throws, the statement fails. */
 interface Injection {
   at: RegExp
   after?: number
@@ -24,16 +25,16 @@ interface Injection {
 
 interface Scenario extends Partial<Mode>, Limits {
   name: string
-  /** How many requests may have another status than 200; one unless given. */
+  /** How many requests may have another status than 200. Default 1. */
   failing?: number
   injections?: Injection[]
-  /** Who comes with the request, in this order; the request itself is called Ours. */
+  /** The names of the requests that are sent together, in this order. The one under test is `Ours`. */
   together?: string[]
   /** What `beforeCommit` does for Ours. Unless given, it writes into the journal. */
   host?: Host
 }
 
-/** What a `beforeCommit` has left open. */
+/** Iterators that a `beforeCommit` has left open. */
 const iterators: Array<IterableIterator<unknown>> = []
 
 function iterate (database: Database.Database, sql: string): void {
@@ -59,7 +60,7 @@ async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
       lane.plan.begin(injections)
       lane.isWatched = true
     },
-    /** Runs SQL that no fault meets. */
+    /** Runs SQL without faults. */
     quietly: <Result>(work: () => Result): Result => {
       const { isWatched } = lane
       lane.isWatched = false
@@ -103,7 +104,7 @@ async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
   return lane
 }
 
-/** Lets the plan of a lane meet every statement of its handle. */
+/** Asks the plan before every statement of the handle. */
 function watch (lane: Pick<Lane, 'database' | 'plan' | 'isWatched'>): void {
   const meet = (sql: string): void => {
     if (lane.isWatched) lane.plan.meet(sql)?.run(lane as Lane)
@@ -151,7 +152,7 @@ async function explore (lane: Lane, { wanted, injections = [], together = ['Ours
   database.unsafeMode(false)
   if (timeout !== 1234) broken.push(`the busy timeout is ${String(timeout)}`)
 
-  // The next one is served, also while an iterator is open that only reads. It would not see a commit from elsewhere.
+  // The next update must work, also while a reading iterator is open. Then the rows are not reset, because the handle would not see it.
   if (scenario.name.includes('writing iterator')) for (const iterator of iterators.splice(0)) iterator.return?.()
   if (iterators.length === 0) lane.reset()
   try {
@@ -166,24 +167,23 @@ async function explore (lane: Lane, { wanted, injections = [], together = ['Ours
   return broken
 }
 
-/** Within a turn the clock stands still as well, so that a batch does not end by it. */
+/** Also stops `performance.now` within a turn of the event loop, so that no batch ends by its time. */
 function freezeTurns (t: Test): void {
   freeze(t)
   let time: number | undefined
-  performance.now = () => {
+  replaceClock(t, () => {
     if (time === undefined) setImmediate(() => { time = undefined })
     return time ??= process.uptime() * 1000
-  }
-  t.teardown(() => { Reflect.deleteProperty(performance, 'now') })
+  })
 }
 
 const fail = (code: string): Injection['run'] => () => { throw new Database.SqliteError('the explorer', code) }
-/** As SQLite does after some errors. */
+/** After some errors, SQLite rolls back by itself. */
 const failAndRollBack = (code: string): Injection['run'] => (lane) => {
   lane.quietly(() => { if (lane.database.inTransaction) lane.database.exec('ROLLBACK') })
   throw new Database.SqliteError('the explorer', code)
 }
-/** What another connection does, unless it is locked out. */
+/** Another connection runs SQL, unless it is locked out. */
 const elsewhere = (sql: string): Injection['run'] => (lane) => {
   try {
     lane.elsewhere.exec(sql)
@@ -208,7 +208,7 @@ type Happening = [what: string, run: Injection['run'], wanted: number[]]
 const atEach: Happening[] = [
   ...['SQLITE_IOERR', 'SQLITE_CORRUPT', 'SQLITE_READONLY', 'SQLITE_CONSTRAINT_TRIGGER'].map((code): Happening => [code, fail(code), [200, 500]]),
   ...['SQLITE_IOERR_WRITE', 'SQLITE_NOMEM', 'SQLITE_CONSTRAINT_TRIGGER'].map((code): Happening => [`${code}, rolled back`, failAndRollBack(code), [200, 500]]),
-  // As a function of the host's that SQL calls may.
+  // SQL can call a function of the host that throws this.
   ['an error with a status', () => { throw Object.assign(new Error('of the host'), { statusCode: 404, code: 'FST_ERR_NOT_FOUND' }) }, [200, 500]],
   ['SQLITE_FULL', fail('SQLITE_FULL'), [200, 500]],
   ['SQLITE_FULL, rolled back', failAndRollBack('SQLITE_FULL'), [200, 500]],
@@ -223,7 +223,7 @@ const atEach: Happening[] = [
 
 const three = ['Left', 'Ours', 'Right']
 
-/** What is tried where others share the transaction. */
+/** Faults for updates in a batch. */
 const amongOthers = /^(SQLITE_IOERR|SQLITE_FULL.*|SQLITE_CONSTRAINT_TRIGGER, rolled back|another update|the token revoked|the client gone)$/
 
 /** Every statement of an update, or of several together, and every fault. */
@@ -231,8 +231,8 @@ async function scenariosOf (lane: Lane, mode: Mode, together: string[], faults: 
   const steps = await stepsOf(lane, mode, together)
   // Setting the busy timeout never fails.
   return steps.flatMap((sql, index) => sql.includes('busy_timeout') ? [] : faults.map(([what, run, wanted]) => ({
-    name: `${index} of ${together.length}, ${sql.replace(/\s+/g, ' ').slice(0, 50)}: ${what}${words(mode)}`, ...mode, together, wanted,
-    // A fault of the transaction is one of all who share it.
+    name: `${index} of ${together.length}, ${sql.replace(/\s+/g, ' ').slice(0, 50)}: ${what}${describeMode(mode)}`, ...mode, together, wanted,
+    // A fault of the transaction fails all updates that share it.
     failing: /^(BEGIN|COMMIT|PRAGMA|SELECT (count|total)|DELETE FROM main.omnichannel_migration)/.test(sql) ||
       /deleted|revoked|taken/.test(what) ? 3 : 1,
     injections: [{ at: /^/, after: index, run }], mayBeDone: sql === 'COMMIT'
@@ -240,7 +240,7 @@ async function scenariosOf (lane: Lane, mode: Mode, together: string[], faults: 
 }
 
 for (const journalMode of ['WAL', 'DELETE'] as const) {
-  t.test(`${journalMode}: every statement and every fault: done once or not at all, and the answer says which`, async (t) => {
+  t.test(`${journalMode}, every fault at every statement: the update is made once or not at all, and the answer fits`, async (t) => {
     freezeTurns(t)
     const lane = await openLane(t, journalMode)
     // From now on updates have savepoints.
@@ -255,17 +255,17 @@ for (const journalMode of ['WAL', 'DELETE'] as const) {
   })
 }
 
-t.test('without a WAL no statement may sleep on a lock', async (t) => {
+t.test('without a WAL: no statement sleeps on a lock', async (t) => {
   freezeTurns(t)
   const lane = await openLane(t, 'DELETE')
   const run: Injection['run'] = ({ database, quietly }) => {
     if (quietly(() => database.pragma('busy_timeout', { simple: true })) !== 0) throw new Error('it may sleep')
   }
   const injections = [{ at: /^(?!PRAGMA)/, times: Infinity, run }]
-  await exploreAll(t, modes.map((mode) => ({ name: words(mode), ...mode, wanted: [200], injections })), [lane], explore)
+  await exploreAll(t, modes.map((mode) => ({ name: describeMode(mode), ...mode, wanted: [200], injections })), [lane], explore)
 })
 
-t.test('without a WAL a reader that would block COMMIT: beforeCommit is called once', async (t) => {
+t.test('without a WAL, a reader that would block COMMIT: beforeCommit is called once', async (t) => {
   freezeTurns(t)
   const lane = await openLane(t, 'DELETE')
   const run: Injection['run'] = ({ elsewhere }) => {
@@ -281,14 +281,14 @@ t.test('a trigger that drops the write of the contact: nothing is written', asyn
   const lane = await openLane(t, 'WAL')
   lane.database.exec(`CREATE TRIGGER swallow BEFORE UPDATE ON omnichannel_contact WHEN new.name = 'Ours' BEGIN SELECT RAISE(IGNORE); END`)
   await exploreAll(t, modes.flatMap((mode) => [['Ours'], three].map((together) => ({
-    name: `${together.length}${words(mode)}`, ...mode, together, wanted: together.length === 1 ? [500] : [200, 500]
+    name: `${together.length}${describeMode(mode)}`, ...mode, together, wanted: together.length === 1 ? [500] : [200, 500]
   }))), [lane], explore)
 })
 
-t.test('updates without savepoints, of which one fails: the others are done once', async (t) => {
+t.test('one update fails in a batch without savepoints: the others are made once', async (t) => {
   freezeTurns(t)
   const scenarios = await scenariosOf(await openLane(t, 'WAL'), modes[0]!, three, atEach.filter(([what]) => /^SQLITE_(IOERR|FULL, rolled back)$/.test(what)))
-  // Each on a handle of its own: after a failure updates have savepoints.
+  // Each scenario has a handle of its own, because updates have savepoints after a failure.
   for (const scenario of scenarios.filter(({ name }) => /, (update|insert|delete|COMMIT)/.test(name))) {
     const lane = await openLane(t, 'WAL')
     await stepsOf(lane, modes[0]!, three)
@@ -297,7 +297,7 @@ t.test('updates without savepoints, of which one fails: the others are done once
 })
 
 async function stepsOf (lane: Lane, { isHooked, isKeyed }: Mode, together: string[]): Promise<string[]> {
-  // Once before, so that what is cached is.
+  // Fills the cache.
   await explore(lane, { name: '', wanted: [200], together, isHooked, isKeyed })
   lane.reset()
   lane.begin([])
@@ -334,16 +334,16 @@ const hosts: Record<string, [host: Host, wanted: number, failing?: number]> = {
   }))
 }
 
-t.test('every beforeCommit, alone and among neighbours: what is answered is what is written', async (t) => {
+t.test('every kind of beforeCommit, alone and in a batch: the answer fits the rows', async (t) => {
   freezeTurns(t)
   const lane = await openLane(t, 'WAL')
   const scenarios = Object.entries(hosts).flatMap(([what, [host, wanted, failing = 1]]) => [['Ours'], three].flatMap((together) => [false, true].map((isKeyed): Scenario => ({
-    name: `beforeCommit ${what}${words({ isKeyed })}, ${together.length}`, wanted: [wanted, ...together.length > 1 ? [200] : [], ...failing > 1 ? [503] : []], failing, host, together, isHooked: true, isKeyed
+    name: `beforeCommit ${what}${describeMode({ isKeyed })}, ${together.length}`, wanted: [wanted, ...together.length > 1 ? [200] : [], ...failing > 1 ? [503] : []], failing, host, together, isHooked: true, isKeyed
   }))))
   await exploreAll(t, scenarios, [lane], explore)
 })
 
-t.test('a second fault while the first is mended: the same', async (t) => {
+t.test('a second fault during the recovery from the first: the update is made once or not at all', async (t) => {
   freezeTurns(t)
   const lane = await openLane(t, 'WAL')
   const scenarios: Scenario[] = []
@@ -355,7 +355,7 @@ t.test('a second fault while the first is mended: the same', async (t) => {
             for (const code of ['SQLITE_FULL', 'SQLITE_IOERR', 'SQLITE_BUSY']) {
               for (const second of [/wal_checkpoint/, /^(BEGIN|ROLLBACK TO|SAVEPOINT)/]) {
                 scenarios.push({
-                  name: `${after} ${at.source} of ${together.length}: SQLITE_FULL${first.length > 0 ? ', rolled back' : ''}, and ${code} at ${second.source}${words(mode)}`,
+                  name: `${after} ${at.source} of ${together.length}: SQLITE_FULL${first.length > 0 ? ', rolled back' : ''}, and ${code} at ${second.source}${describeMode(mode)}`,
                   ...mode, together, wanted: [200, 500, 503], failing: 3, calls: 3,
                   injections: [{ at, after, run: first }, { at: second, times: Infinity, after: second.source.includes('BEGIN') ? 1 : 0, run: fail(code) }]
                 })

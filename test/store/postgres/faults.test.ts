@@ -1,4 +1,4 @@
-// What stands in the way of an update: a pool that is full, a server that is away or may not write, clients that are lost.
+// Obstacles to an update: a full pool, an unreachable or read-only server, lost clients, locks.
 
 import fastify from 'fastify'
 import pg from 'pg'
@@ -14,13 +14,13 @@ import { openProxy } from '../explorer/proxy.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
 
-/** A world whose pool the test holds. */
+/** A test server and its pool. */
 async function start (t: Test, setup: Setup = {}) {
   const { database, ...world } = await observe(t, { lockTimeout: 1000, ...setup })
   return { ...world, pool: database as unknown as pg.Pool }
 }
 
-t.test('all clients of the pool are taken: 503, nothing changed, and the one who comes late goes back', async (t) => {
+t.test('all clients of the pool are in use: 503, nothing changed, and a client that is free too late goes back', async (t) => {
   const { update, db, pool } = await start(t, { pool: { max: 1 } })
   const before = await allRows(db)
   const client = await pool.connect()
@@ -32,7 +32,7 @@ t.test('all clients of the pool are taken: 503, nothing changed, and the one who
   t.strictSame([pool.totalCount, pool.idleCount, pool.waitingCount], [1, 1, 0])
 })
 
-t.test('the row is locked by somebody else for too long: 503, nothing changed', async (t) => {
+t.test('another transaction locks the row for too long: 503, nothing changed', async (t) => {
   for (const pipeline of [true, false]) {
     const { update, db } = await start(t, { pool: { pipeline } })
     const before = await allRows(db)
@@ -45,7 +45,7 @@ t.test('the row is locked by somebody else for too long: 503, nothing changed', 
   }
 })
 
-t.test('no server: 503 for a caller, and a registration is refused', async (t) => {
+t.test('no server: 503, and a registration is refused', async (t) => {
   const { update, pool } = await start(t)
   await pool.query('SELECT 1')
   for (const client of (pool as unknown as { _clients: pg.Client[] })._clients) client.host = '/nowhere'
@@ -64,7 +64,7 @@ async function endOthers (pool: pg.Pool): Promise<void> {
   await until(() => pool.totalCount === 0)
 }
 
-t.test('connections that are ended while nobody uses them: the log says so, and nobody notices', async (t) => {
+t.test('idle connections that are ended: logged, and the next update works', async (t) => {
   const { update, pool, complaints } = await start(t)
   t.equal((await update(body)).statusCode, 200)
   await endOthers(pool)
@@ -72,7 +72,7 @@ t.test('connections that are ended while nobody uses them: the log says so, and 
   t.match(complaints(), [/connection to the database/])
 })
 
-t.test('connections that the server ends right behind its greeting: the registration and an update survive it', async (t) => {
+t.test('connections that the server ends as soon as they are ready: the registration and an update try again', async (t) => {
   const proxy = await openProxy()
   t.teardown(proxy.close)
   proxy.plan.begin([{ at: /^connect$/, times: 3, fault: { do: 'farewell' } }])
@@ -80,7 +80,7 @@ t.test('connections that the server ends right behind its greeting: the registra
   t.strictSame([(await update(body)).headers.etag, proxy.plan.left()], ['"2"', []])
 })
 
-t.test('a host that listens to its pool is the only one who is told', async (t) => {
+t.test('the error listener of the pool: added once, and only if the host has none', async (t) => {
   const { database: pool, close, settings } = await openSchema()
   t.teardown(close)
   const listened = new pg.Pool(settings)
@@ -92,7 +92,7 @@ t.test('a host that listens to its pool is the only one who is told', async (t) 
   await listened.end()
 })
 
-t.test('the server ends the connection of an update that waits: it is begun again', async (t) => {
+t.test('the server ends the connection of an update that waits: the update is tried again', async (t) => {
   const { update, db } = await start(t, { lockTimeout: 5000 })
   await hold(db)
   const updating = update(body)
@@ -103,7 +103,7 @@ t.test('the server ends the connection of an update that waits: it is begun agai
   t.strictSame([(await updating).statusCode, (await updating).headers.etag], [200, '"2"'])
 })
 
-t.test('a backend that stands still: 503, and the next request has another', async (t) => {
+t.test('a backend that hangs: 503, and the next request gets another', async (t) => {
   for (const pipeline of [true, false]) {
     const { update, db, pool } = await start(t, { pool: { pipeline, max: 1 } })
     const { rows: [{ pid } = { pid: 0 }] } = await pool.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
@@ -116,7 +116,7 @@ t.test('a backend that stands still: 503, and the next request has another', asy
   }
 })
 
-t.test('a server that may not write: 503, nothing changed', async (t) => {
+t.test('a read-only server: 503, nothing changed', async (t) => {
   const { db, database, close, settings } = await openSchema()
   await fastify().register(omnichannelContacts, { database })
   await fill(db)
@@ -133,7 +133,7 @@ t.test('a server that may not write: 503, nothing changed', async (t) => {
   t.strictSame(await allRows(db), before)
 })
 
-t.test('a client that the host gave back in the middle of a transaction: another is used, and the host\'s work is undone', async (t) => {
+t.test('a client that the host gave back inside a transaction: another is used, and the host\'s writes are rolled back', async (t) => {
   const { update, db, pool } = await start(t, { pool: { max: 1 } })
   const client = await pool.connect()
   await client.query("BEGIN; UPDATE omnichannel_contact SET name = 'left open' WHERE id = 'blank'")
@@ -142,7 +142,7 @@ t.test('a client that the host gave back in the middle of a transaction: another
   t.strictSame(await db.column('SELECT name FROM omnichannel_contact ORDER BY id'), ['', 'Gone', 'Marie'])
 })
 
-t.test('a trigger that refuses at COMMIT: 500, rows as before, and again as soon as it lets through', async (t) => {
+t.test('a trigger that fails at COMMIT: 500, nothing changed, and 200 once it is dropped', async (t) => {
   for (const pipeline of [true, false]) {
     const { update, db, complaints } = await start(t, { pool: { pipeline, max: 1 } })
     await db.exec(`
@@ -158,7 +158,7 @@ t.test('a trigger that refuses at COMMIT: 500, rows as before, and again as soon
   }
 })
 
-t.test('renames that cross each other: all are done', async (t) => {
+t.test('renames of contacts with the same visitors in other orders: no deadlock, all are made', async (t) => {
   const { update, db } = await start(t, { lockTimeout: 10_000, pool: { max: 12 } })
   const channel = (contact: string, visitor: number): string =>
     `('${contact}', ${visitor}, '', 'v${visitor}', 'widget')`
@@ -174,11 +174,11 @@ t.test('renames that cross each other: all are done', async (t) => {
   t.strictSame(await db.value("SELECT sum(version) FROM omnichannel_contact WHERE id LIKE 'c_'"), 8 * 4)
 })
 
-t.test('one key for two contacts at once: one is done, the other refused', async (t) => {
+t.test('one key for two contacts at once: one update is made, the other gets 422', async (t) => {
   const keyed = { ...as('ann'), 'idempotency-key': 'k' }
   let other: Promise<{ statusCode: number }> | undefined
   const { update, db } = await build(t, {
-    // The other has looked for the key, and waits until it can store its answer.
+    // The other update has not found the key, and waits until it can store its answer.
     beforeCommit: async () => {
       if (other !== undefined) return
       other = update({ contactId: 'blank', name: 'A' }, keyed)

@@ -1,5 +1,5 @@
-// What a beforeCommit of the host may do to its client, to its transaction and to the clock. Whatever it is: 200 means written, and anything
-// else means that nothing was.
+// A beforeCommit of the host misuses its client or its transaction, or takes too long: 200 still means written, and any other answer means
+// that nothing was written.
 
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,7 +16,7 @@ const body = { contactId: 'maria', name: 'Marie' }
 const keyed = { ...as('ann'), 'idempotency-key': 'k' }
 type Client = PoolClient & { end: () => Promise<void>, connection: { stream: { destroy: () => void } } }
 
-/** What the callback does, and what of it the log says. */
+/** What the callback does, and the message in the log. */
 const harmful: Record<string, [work: (client: Client) => unknown, logged: RegExp]> = {
   ROLLBACK: [async (client) => { await client.query('ROLLBACK') }, /ended the transaction/],
   'ROLLBACK; BEGIN': [async (client) => { await client.query('ROLLBACK; BEGIN') }, /ended the transaction/],
@@ -43,7 +43,7 @@ const harmful: Record<string, [work: (client: Client) => unknown, logged: RegExp
   ])),
   'a file that is not there': [async () => { await readFile('/no/such/file') }, /ENOENT/],
   'a fetch that fails': [async () => { await fetch('http://127.0.0.1:1/') }, /fetch failed/],
-  "words of node-postgres's": [() => { throw new Error('Connection terminated unexpectedly') }, /Connection terminated unexpectedly/],
+  'an error with a message of node-postgres': [() => { throw new Error('Connection terminated unexpectedly') }, /Connection terminated unexpectedly/],
   'a rejection without a reason': [async () => { await Promise.reject(undefined) }, /beforeCommit failed/], // eslint-disable-line @typescript-eslint/prefer-promise-reject-errors
   'an error with a status': [() => { throw Object.assign(new Error('mine'), { statusCode: 404, code: 'FOC_CONTACT_NOT_FOUND' }) }, /mine/]
 }
@@ -106,7 +106,7 @@ for (const pipeline of [true, false]) {
     }
   }
   for (const [name, work] of Object.entries(committing)) {
-    t.test(`beforeCommit: ${name}: what it has committed is answered with 200, and with a key again${mode}`, async (t) => {
+    t.test(`beforeCommit: ${name}: 200, because it has committed, and a replay for the same key${mode}`, async (t) => {
       const { update, db, called, told, leftovers } = await observe(t, {
         lockTimeout: 1000, pool: { pipeline, max: 1 }, beforeCommit: async (_event, client: Client) => { await work(client) }
       })
@@ -213,7 +213,7 @@ for (const pipeline of [true, false]) {
     })
   }
 
-  t.test(`a beforeCommit that ends after its deadline, with an error: nobody is told twice, and the process lives${mode}`, async (t) => {
+  t.test(`a beforeCommit that ends after its deadline, with an error: answered once, and the process goes on${mode}`, async (t) => {
     const [late, ended] = [signal(), signal()]
     const { update, db, complaints } = await observe(t, {
       lockTimeout: 1000, pool: { pipeline },
@@ -271,7 +271,7 @@ for (const pipeline of [true, false]) {
     t.equal(await db.value('SELECT answer FROM omnichannel_idempotency_key'), reply.body)
   })
 
-  t.test(`beforeCommit refuses: 400, and neither side's rows are there${mode}`, async (t) => {
+  t.test(`beforeCommit refuses: 400, and neither its rows nor ours are written${mode}`, async (t) => {
     const { update, db } = await build(t, {
       host,
       pool: { pipeline, max: 1 },
@@ -291,7 +291,7 @@ for (const pipeline of [true, false]) {
   })
 }
 
-t.test('a beforeCommit that hushes its session: a warning of COMMIT still arrives', async (t) => {
+t.test('beforeCommit sets client_min_messages to error: a warning of COMMIT still arrives', async (t) => {
   const notices: unknown[] = []
   const { update, db } = await build(t, {
     beforeCommit: async (_event, client: Client) => {
@@ -305,7 +305,7 @@ t.test('a beforeCommit that hushes its session: a warning of COMMIT still arrive
   t.strictSame(notices, ['at COMMIT'])
 })
 
-t.test('the connection is lost in beforeCommit, before COMMIT is sent: the update is begun again', async (t) => {
+t.test('the connection is lost in beforeCommit: the update is tried again', async (t) => {
   let calls = 0
   const { update, db } = await build(t, {
     pool: { pipeline: false }, beforeCommit: (_event, client: Client) => { if (++calls === 1) client.connection.stream.destroy() }
@@ -331,7 +331,7 @@ t.test('a beforeCommit that answers the request by itself: its answer, and nothi
   t.strictSame([world.told, await world.leftovers(), world.complaints()], [[], {}, []])
 })
 
-t.test('a transaction of the host that waits for the contact at the deadline of beforeCommit goes on', async (t) => {
+t.test('after the deadline of beforeCommit: the contact is not locked any more', async (t) => {
   const { update, db } = await observe(t, { lockTimeout: 1000, beforeCommit: async () => await new Promise(() => undefined) })
   t.equal((await update(body)).statusCode, 500)
   await hold(db)

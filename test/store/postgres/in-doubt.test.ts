@@ -1,4 +1,4 @@
-// COMMIT gets no answer, together with what the explorer of faults does not have: triggers, several neighbours, updates of nothing.
+// The answer to COMMIT is lost, together with what the explorer does not have: triggers, several other updates, requests without a change.
 
 import type { Test } from 'tap'
 import { as, type Setup } from '../../build.js'
@@ -7,7 +7,7 @@ import { observe, type Observed } from '../../observed.js'
 import { backendThatWaits } from '../../postgres.js'
 import { openProxy, type Fault } from '../explorer/proxy.js'
 
-/** A world in which `fault` happens to the first COMMIT. */
+/** A test server in which `fault` happens to the first COMMIT. */
 async function start (t: Test, fault: Fault['do'], { pool, ...setup }: Setup) {
   const proxy = await openProxy()
   t.teardown(proxy.close)
@@ -27,7 +27,7 @@ for (const pipeline of [true, false]) {
   const how = pipeline ? '' : ', without pipelining'
 
   for (const addresses of [['second'], ['second', 'third']]) {
-    t.test(`${addresses.length} neighbours take the lost version in the same millisecond: each tag is given once, no 200 is lost${how}`, async (t) => {
+    t.test(`the lost version is taken by ${addresses.length} others in the same millisecond: each tag is given once, no 200 is lost${how}`, async (t) => {
       const others: Array<Promise<Answer>> = []
       const { update, db, lines, told, left } = await start(t, 'cut-before', {
         pool: { pipeline },
@@ -47,7 +47,7 @@ for (const pipeline of [true, false]) {
         name: done.includes(lost) ? 'First' : 'Maria', version: done.length + 1
       })
       t.strictSame([told.length, new Set(told.map(({ updateId }) => updateId)).size, left()], [done.length, done.length, []])
-      // Once two others have written, the lost one cannot know what became of it.
+      // After two other updates, the lost one is in doubt.
       t.ok(done.length === addresses.length + 1 || (done.length === 2 && addresses.length === 2))
       t.match(errorsIn(lines), done.includes(lost) ? [] : [/FOC_IN_DOUBT/])
     })
@@ -56,7 +56,7 @@ for (const pipeline of [true, false]) {
   for (const fault of ['cut-before', 'cut-after'] as const) {
     const what = fault === 'cut-before' ? 'COMMIT did not arrive' : 'the answer to COMMIT was cut off'
 
-    t.test(`${what}, and nothing was sent that changes the contact: 200${how}`, async (t) => {
+    t.test(`${what}, for a request that changes nothing: 200${how}`, async (t) => {
       const { update, db, left } = await start(t, fault, { pool: { pipeline } })
       const reply = await update({ contactId: 'maria' })
       t.strictSame([reply.statusCode, reply.json().contact?.name, reply.headers.etag, left()], [200, 'Maria', '"1"', []])
@@ -69,7 +69,7 @@ for (const pipeline of [true, false]) {
       'version, which stays': 'NEW.version := OLD.version; NEW.updated_at := OLD.updated_at'
     }
     for (const [column, work] of Object.entries(triggers)) {
-      t.test(`${what}, and a trigger sets ${column}: done once${how}`, async (t) => {
+      t.test(`${what}, and a trigger sets ${column}: made once${how}`, async (t) => {
         const { update, db, lines, told, left } = await start(t, fault, { pool: { pipeline } })
         await db.exec(`CREATE TABLE journal (name text);
           CREATE FUNCTION host_work() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${work}; INSERT INTO journal VALUES (NEW.name); RETURN NEW; END $$;

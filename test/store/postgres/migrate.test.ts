@@ -1,4 +1,4 @@
-// The host's schema is brought to schema.postgres.sql, by one node of however many start at once.
+// Migrations bring the host's schema to schema.postgres.sql, once, although several nodes start together.
 
 import { readFileSync } from 'node:fs'
 import fastify from 'fastify'
@@ -28,7 +28,7 @@ async function register (database: pg.Pool, options: Partial<OmnichannelContacts
 
 const defaults = ['admin', 'livechat-agent', 'livechat-manager', 'livechat-monitor']
 
-t.test('an empty schema: all that is in schema.postgres.sql, and nothing twice', async (t) => {
+t.test('an empty schema: gets all of schema.postgres.sql, and a second registration adds nothing', async (t) => {
   const { database, db, roles } = await open(t)
   await register(database)
   await register(database)
@@ -47,11 +47,11 @@ function describe (sql: string): Record<string, { comment: string, columns: stri
   }]))
 }
 
-t.test('both scripts describe the same tables and columns, with the same comments on them', async (t) => {
+t.test('schema.sql and schema.postgres.sql: the same tables, columns and comments', async (t) => {
   const [sqlite, postgres] = [describe(readFileSync('schema.sql', 'utf8')), describe(script)]
   t.equal(Object.keys(sqlite).length, 15)
   t.strictSame(Object.keys(postgres), Object.keys(sqlite))
-  // What is rowid in SQLite.
+  // SQLite has the rowid for this.
   t.equal(postgres.omnichannel_custom_field!.columns.pop(), 'position')
   for (const [table, { comment, columns }] of Object.entries(sqlite)) {
     t.strictSame(postgres[table]!.columns, columns, table)
@@ -59,7 +59,7 @@ t.test('both scripts describe the same tables and columns, with the same comment
   }
 })
 
-t.test('the script alone is enough, and may run again', async (t) => {
+t.test('the script alone: is enough, and may run twice', async (t) => {
   const { database, db, roles } = await open(t)
   await db.exec(script)
   await db.exec(script)
@@ -79,7 +79,7 @@ async function openNewest (t: Test): Promise<unknown[]> {
   return await schemaOf(db)
 }
 
-t.test('version 2 with rows comes to the newest, loses nothing, and is like a new one and like the script', async (t) => {
+t.test('a database of version 2: keeps its rows, and gets the schema of a new database and of the script', async (t) => {
   for (const isRecorded of [true, false]) {
     const { database, db, roles } = await open(t)
     await db.exec(readFileSync('src/store/migrations/postgres/000002.sql', 'utf8'))
@@ -106,7 +106,7 @@ t.test('version 2 with rows comes to the newest, loses nothing, and is like a ne
   t.strictSame(await schemaOf(db), await openNewest(t))
 })
 
-t.test('a migration that fails, or waits too long for a lock: nothing of it stays', async (t) => {
+t.test('a migration that fails, or waits too long for a lock: rolled back', async (t) => {
   const { database, db } = await open(t)
   await db.exec(readFileSync('src/store/migrations/postgres/000002.sql', 'utf8'))
   const before = await schemaOf(db)
@@ -121,7 +121,7 @@ t.test('a migration that fails, or waits too long for a lock: nothing of it stay
   t.strictSame(await db.column('SELECT id FROM omnichannel_migration'), [2, 3])
 })
 
-t.test('six nodes at once: one does it', async (t) => {
+t.test('six nodes at once: one migrates', async (t) => {
   for (const before of ['', readFileSync('src/store/migrations/postgres/000002.sql', 'utf8')]) await startTogether(t, before)
 })
 
@@ -135,7 +135,7 @@ async function startTogether (t: Test, before: string): Promise<void> {
   await Promise.all(pools.map(async (pool) => { await pool.end() }))
 }
 
-t.test('a newer version has been here: refused, with or without migrating', async (t) => {
+t.test('a database of a newer version: refused, with or without migrating', async (t) => {
   const { database, db } = await open(t)
   await register(database)
   await db.exec('INSERT INTO omnichannel_migration (id) VALUES (4)')
@@ -144,7 +144,7 @@ t.test('a newer version has been here: refused, with or without migrating', asyn
   }
 })
 
-t.test('migrate: false names what is missing, and creates nothing', async (t) => {
+t.test('migrate: false: the error names what is missing, and nothing is created', async (t) => {
   const { database, db } = await open(t)
   await t.rejects(register(database, { migrate: false }), { code: 'FOC_INCOMPLETE_SCHEMA', message: /lacks omnichannel_user, omnichannel_user_role, / })
   t.strictSame(await db.tables(), [])
@@ -155,7 +155,7 @@ t.test('migrate: false names what is missing, and creates nothing', async (t) =>
   }
 })
 
-t.test('what was dropped comes back, and what an administrator did stays', async (t) => {
+t.test('dropped tables, columns, indexes and triggers: created again; revoked permissions stay revoked', async (t) => {
   const { database, db, roles } = await open(t)
   await register(database)
   const before = await schemaOf(db)
@@ -178,7 +178,7 @@ const hostTables = `
   CREATE VIEW omnichannel_role_permission AS SELECT 'livechat-agent' AS role, '${permission}' AS permission;
   CREATE VIEW omnichannel_room AS SELECT number::text AS id, customer AS contact_id, title AS fname, changed AS updated_at FROM conversation;`
 
-t.test("views over the host's tables: read, and renamed through", async (t) => {
+t.test('views over tables of the host: read, and a rename is written through them', async (t) => {
   const { database, db } = await open(t)
   await db.exec(hostTables)
   const app = await register(database)
@@ -189,7 +189,7 @@ t.test("views over the host's tables: read, and renamed through", async (t) => {
   t.strictSame(await db.column('SELECT title FROM conversation ORDER BY number'), ['Marie', 'Other'])
 })
 
-t.test("tables of the host's of every kind: read, and left alone", async (t) => {
+t.test('tables of the host of every kind: read, and not changed', async (t) => {
   const { database, db } = await open(t)
   await db.exec(`
     CREATE DOMAIN label AS text CHECK (VALUE <> ''); CREATE DOMAIN short_label AS label; CREATE DOMAIN flag AS boolean;
@@ -212,7 +212,7 @@ t.test("tables of the host's of every kind: read, and left alone", async (t) => 
   t.strictSame([await ask('ann', { phones: ['1'], contactManager: 'ann' }), await ask('bob', {})], [200, 401])
 })
 
-t.test('a view, or another relation that has no rows of its own, in the place of the contact: it must have the new column', async (t) => {
+t.test('a view or materialized view as omnichannel_contact: refused until it has the new column', async (t) => {
   for (const kind of ['VIEW', 'MATERIALIZED VIEW']) {
     const { database, db } = await open(t)
     await db.exec(readFileSync('src/store/migrations/postgres/000002.sql', 'utf8'))
@@ -227,7 +227,7 @@ t.test('a view, or another relation that has no rows of its own, in the place of
   }
 })
 
-t.test("ids of the host's that are no text: refused, with the cast that helps", async (t) => {
+t.test('ids of the host that are no text: refused, and the error names the cast', async (t) => {
   for (const type of ['uuid', 'integer', 'bigint', 'name', 'text[]', 'number']) {
     const { database, db } = await open(t)
     await db.exec(`CREATE DOMAIN number AS integer; CREATE TABLE account (key ${type}); CREATE VIEW omnichannel_user AS SELECT key AS id, ''::text AS username, ''::text AS name, true AS active FROM account`)
@@ -238,7 +238,7 @@ t.test("ids of the host's that are no text: refused, with the cast that helps", 
   }
 })
 
-t.test("the host's search_path says which schema it is", async (t) => {
+t.test("the host's search_path: tables of a later schema in it are used", async (t) => {
   const { settings, db } = await open(t)
   const name = (await db.value<string>('SELECT current_schema()'))!
   await db.exec(`CREATE SCHEMA ${name}_b`)
@@ -246,7 +246,7 @@ t.test("the host's search_path says which schema it is", async (t) => {
   const first = new pg.Pool(settings)
   await register(first)
   await fill(db)
-  // The second finds what is there already.
+  // The second registration finds the tables of the first.
   const app = await register(other)
   const reply = await app.inject({ method: 'POST', url: path, headers: as('ann'), payload: { contactId: 'maria', name: 'Marie' } })
   t.equal(reply.statusCode, 200)

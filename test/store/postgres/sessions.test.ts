@@ -1,4 +1,4 @@
-// Whatever the host's pool and its sessions are set to, the answers and the rows are the same.
+// The answers and the rows are the same with all settings of the host's pool and its sessions.
 
 import fc from 'fast-check'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -17,7 +17,7 @@ const sessions: Record<string, PoolSettings> = {
   'one query after the other': { pipeline: false },
   'one client, one query after the other': { max: 1, pipeline: false },
   'hostile defaults': {
-    // What parses or shows a value in another way, for whoever asks it.
+    // Settings that parse or print values in another way.
     types: { getTypeParser: () => () => 'parsed by the host' },
     defaults: set({
       default_transaction_isolation: 'serializable',
@@ -36,7 +36,7 @@ const sessions: Record<string, PoolSettings> = {
 }
 
 for (const [name, pool] of Object.entries(sessions)) {
-  t.test(`${name}: generated updates are answered and written as in the usual session`, async (t) => {
+  t.test(`${name}: generated updates are answered and written as in a default session`, async (t) => {
     const [usual, other] = [await build(t), await build(t, { pool })]
     const tables = Object.keys(await allRows(usual.db)).filter((table) => !/permission|migration/.test(table)).reverse()
     await fc.assert(fc.asyncProperty(fc.array(body, { minLength: 1, maxLength: 3 }), fc.boolean(), async (bodies, isKeyed) => {
@@ -58,7 +58,7 @@ for (const [name, pool] of Object.entries(sessions)) {
   })
 }
 
-t.test('a host whose sessions end statements early: an update waits for as long as lockTimeout says', async (t) => {
+t.test('a host whose sessions end statements early: an update still waits until lockTimeout', async (t) => {
   const { update, db } = await build(t, { pool: sessions['hostile defaults']! })
   await db.exec("BEGIN; UPDATE omnichannel_contact SET name = 'Held' WHERE id = 'maria'")
   const updating = update({ contactId: 'maria', emails: ['x@y'] })
@@ -81,7 +81,7 @@ for (const [name, pool] of Object.entries<PoolSettings>({
   })
 }
 
-t.test('an update takes two round trips, and the look-up of its caller one', async (t) => {
+t.test('an update: takes two round trips, and one for the look-up of its caller', async (t) => {
   const { update } = await build(t, { pool: { max: 1 } })
   await update({ contactId: 'maria', name: 'Warm' })
   interface Sending { _sentQueryQueue: unknown[], _activeQuery: unknown }
@@ -89,7 +89,7 @@ t.test('an update takes two round trips, and the look-up of its caller one', asy
   let trips = 0
   t.intercept(pg.Client.prototype, 'query', {
     value (this: Sending, ...args: unknown[]) {
-      // What is sent while nothing is under way begins a trip.
+      // A query that is sent while no other is pending begins a round trip.
       if (this._sentQueryQueue.length === 0 && this._activeQuery === null) trips++
       return query.apply(this, args)
     }
@@ -109,8 +109,8 @@ const spoiled: Record<string, [sql: string, isRefused: boolean]> = {
   'an open transaction': ['BEGIN', true],
   'an aborted transaction': ['BEGIN; SELECT 1/0', true],
   'time-outs': ['SET statement_timeout = 1; SET lock_timeout = 1', false],
-  'another time zone and other words for times': ["SET timezone TO 'Asia/Kolkata'; SET datestyle TO 'German, DMY'; SET lc_time TO 'C'", false],
-  'other words for numbers and arrays': ["SET extra_float_digits = -15; SET array_nulls = off; SET bytea_output = 'escape'", false],
+  'another time zone and other formats of times': ["SET timezone TO 'Asia/Kolkata'; SET datestyle TO 'German, DMY'; SET lc_time TO 'C'", false],
+  'other formats of numbers and arrays': ["SET extra_float_digits = -15; SET array_nulls = off; SET bytea_output = 'escape'", false],
   'no escapes in strings': ['SET standard_conforming_strings = off; SET backslash_quote = on', false],
   'no notices': ["SET client_min_messages TO 'error'; SET log_min_messages TO 'panic'", false],
   'another isolation level': ["SET default_transaction_isolation = 'serializable'; SET default_transaction_deferrable = on", false],
@@ -137,7 +137,7 @@ for (const pipeline of [true, false]) {
       })
       const sent = { contactId: 'maria', name: 'Größe ␀0 \0 🙂', emails: ['ä\\"{},@ü'], customFields: { plan: 'gold', note: 'Ж\n' } }
       t.equal((await update({ contactId: 'maria', name: 'Warm' })).statusCode, 200)
-      // As the host does it: with a client of the pool, which is then given back.
+      // The host uses the client of the pool.
       await clients[0]!.query(sql).catch(() => undefined)
       const reply = await update(sent, { ...as('ann'), 'idempotency-key': 'k' })
       const again = await update(sent, { ...as('ann'), 'idempotency-key': 'k' })
@@ -197,18 +197,18 @@ t.test('times of a contact in the year 10000: answered with all their digits', a
   })
 })
 
-/** Says that no transaction is open, as a client does between an error of the server and the word after it. */
-class Hasty extends pg.Client {
+/** Reports no open transaction, as a client does between an error of the server and the ReadyForQuery after it. */
+class OutdatedStatus extends pg.Client {
   override getTransactionStatus (): 'I' {
     return 'I'
   }
 }
 
 for (const pipeline of [true, false]) {
-  t.test(`a client that was given back before the server said that its transaction is aborted: another is used${pipeline ? '' : ', without pipelining'}`, async (t) => {
+  t.test(`a client given back before it knows that its transaction is aborted: another is used${pipeline ? '' : ', without pipelining'}`, async (t) => {
     let first: pg.PoolClient | undefined
     const { update, db } = await build(t, {
-      pool: { max: 1, pipeline, Client: Hasty }, beforeCommit: (_event, client: pg.PoolClient) => { first ??= client }
+      pool: { max: 1, pipeline, Client: OutdatedStatus }, beforeCommit: (_event, client: pg.PoolClient) => { first ??= client }
     })
     t.equal((await update({ contactId: 'maria', name: 'Warm' })).headers.etag, '"2"')
     await first!.query('BEGIN; SELECT 1/0').catch(() => undefined)

@@ -1,4 +1,4 @@
-// Triggers and rules of the host: those that add to an update leave it one update, and those that drop a part of it fail it.
+// Triggers and rules of the host: an update stays one update if they add to it, and fails if they drop a part of it.
 
 import { UpdateRefusedError } from '../../../src/index.js'
 import { allRows, as, build, changes } from '../../build.js'
@@ -25,14 +25,14 @@ const adding: Record<string, string> = {
     'IF pg_trigger_depth() = 1 THEN UPDATE omnichannel_contact SET version = version + 5, updated_at = now() WHERE id = NEW.id; END IF;'),
   'sets them at COMMIT': trigger('contact', 'AFTER UPDATE',
     'UPDATE omnichannel_contact SET version = version + 5, updated_at = now() WHERE id = NEW.id AND version < 5;', 'CONSTRAINT'),
-  'enables and disables columns of its own': `ALTER TABLE omnichannel_contact ADD COLUMN touched integer NOT NULL DEFAULT 0;
+  'counts in a column of its own': `ALTER TABLE omnichannel_contact ADD COLUMN touched integer NOT NULL DEFAULT 0;
     ${trigger('contact', 'BEFORE UPDATE', 'NEW.touched := OLD.touched + 1;')}`,
   'sends a message to listeners': trigger('contact', 'AFTER UPDATE', "PERFORM pg_notify('contacts', NEW.id);"),
   ...Object.fromEntries(['DEBUG', 'LOG', 'INFO', 'NOTICE', 'WARNING'].flatMap((level) => [
     [`raises a ${level}`, trigger('contact', 'BEFORE UPDATE', `RAISE ${level} 'of the host';`)],
     [`raises a ${level} at COMMIT`, trigger('contact', 'AFTER UPDATE', `RAISE ${level} 'of the host';`, 'CONSTRAINT')]
   ])),
-  'raises a WARNING as a replica that is late would': trigger('contact', 'AFTER UPDATE',
+  'raises the WARNING of a replica that is late': trigger('contact', 'AFTER UPDATE',
     "RAISE WARNING 'canceling wait for synchronous replication due to user request' USING ERRCODE = '01000';", 'CONSTRAINT'),
   'is a rule that adds to the update of the contact': `CREATE TABLE journal (name text);
     CREATE RULE host AS ON UPDATE TO omnichannel_contact DO ALSO INSERT INTO journal VALUES (NEW.name)`,
@@ -44,7 +44,7 @@ const adding: Record<string, string> = {
 }
 for (const [name, sql] of Object.entries(adding)) {
   for (const pipeline of [true, false]) {
-    t.test(`a trigger that ${name}: done once${pipeline ? '' : ', without pipelining'}`, async (t) => {
+    t.test(`a trigger that ${name}: made once${pipeline ? '' : ', without pipelining'}`, async (t) => {
       const { update, db, called, told, complaints, leftovers } = await observe(t, { pool: { pipeline } })
       await db.exec(sql)
       const reply = await update(body, keyed)
@@ -107,7 +107,7 @@ for (const [name, sql] of Object.entries(dropping)) {
   }
 }
 
-t.test('a trigger that drops the renames of rooms: they are not part of the contact', async (t) => {
+t.test('a trigger that drops the renames of rooms: 200, because they are not part of the contact', async (t) => {
   const { update, db } = await build(t)
   await db.exec(trigger('room', 'BEFORE UPDATE', drop))
   const before = await allRows(db)
@@ -115,7 +115,7 @@ t.test('a trigger that drops the renames of rooms: they are not part of the cont
   t.strictSame(changes(before, await allRows(db)), { 'contact blank': { name: 'Blank', unknown: 0, version: 2, updated_at: 'moved' } })
 })
 
-t.test('a trigger that raises a refusal of the host as an error: 500, not the text', async (t) => {
+t.test('a trigger that raises an error with the code of a refusal: 500', async (t) => {
   const { update, db } = await observe(t)
   await db.exec(trigger('contact', 'BEFORE UPDATE', `RAISE EXCEPTION '${new UpdateRefusedError('error-mine').code}' USING ERRCODE = 'P0404';`))
   const before = await allRows(db)

@@ -1,4 +1,4 @@
-// Locks on attached files, and a host that leaves the WAL: SQLite never sleeps on a lock, so the event loop goes on.
+// Locks on attached files, and a host that leaves the WAL: SQLite never sleeps on a lock, so the event loop is not held.
 
 import type Database from 'better-sqlite3'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -54,7 +54,7 @@ async function start (t: Test, journal: string, { sql, ...setup }: Setup & { sql
 for (const journal of ['WAL', 'DELETE']) {
   for (const [place, setup] of Object.entries(places)) {
     for (const lock of ['BEGIN EXCLUSIVE', ...place.includes('read') ? [] : ['BEGIN IMMEDIATE']]) {
-      t.test(`${place} meets ${lock} of an attached file, ${journal}: waits until it is gone, and is done once`, async (t) => {
+      t.test(`${place} meets ${lock} of an attached file, ${journal}: the update waits for the lock, and is made once`, async (t) => {
         const { update, db, side, held, told, leftovers } = await start(t, journal, { ...setup, lockTimeout: 20_000 })
         side.exec(lock)
         let isAnswered = false
@@ -144,7 +144,7 @@ t.test('the host leaves the WAL after the registration: an update never sleeps',
 })
 
 for (const count of [1, 3]) {
-  t.test(`a reader without a WAL keeps ${count} updates away: beforeCommit is called once for each`, async (t) => {
+  t.test(`without a WAL, a reader blocks ${count} updates: beforeCommit is called once for each`, async (t) => {
     const file = `${t.testdir()}/contacts.db`
     const database = openHandle(file, { timeout })
     const { update, called, told, leftovers } = await observe(t, { database, lockTimeout: 20_000 })
@@ -160,7 +160,7 @@ for (const count of [1, 3]) {
     other.close()
   })
 
-  t.test(`a reader that comes and goes, without a WAL: beforeCommit is called once for each of ${count}`, async (t) => {
+  t.test(`without a WAL, a reader comes during beforeCommit of ${count} updates: it is locked out, and beforeCommit is called once for each`, async (t) => {
     const file = `${t.testdir()}/contacts.db`
     const database = openHandle(file, { timeout })
     const other = openHandle(file)

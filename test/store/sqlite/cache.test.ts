@@ -1,22 +1,21 @@
-// Who may call, who is an agent and which custom fields there are is not asked again while nobody has written; whoever
-// writes, and however, counts at once.
+// Callers, agents and custom fields are cached. Any write, by any connection, is seen by the next update.
 
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { lookInto } from '../../files.js'
 import { allRows, as, build, type Setup, type World } from '../../build.js'
 import { openHandle } from '../../handle.js'
+import * as refusals from '../../refusals.js'
 import { turns } from '../../waiting.js'
 
-const message = 'You must be logged in to do this.'
-const unauthorized = [401, { success: false, error: message, status: 'error', message }]
-const forbidden = [403, { success: false, error: 'User does not have the permissions required for this action [error-unauthorized]' }]
+const unauthorized = [401, refusals.unauthorized]
+const forbidden = [403, refusals.forbidden]
 const body = { contactId: 'maria', name: 'Marie', customFields: { plan: 'gold' }, contactManager: 'bob' }
-const steady = /FROM "?main"?\."omnichannel_(?:auth_token|user|user_role|custom_field)"/i
+const ofCachedTables = /FROM "?main"?\."omnichannel_(?:auth_token|user|user_role|custom_field)"/i
 
 interface Watched extends World {
   file: string
-  /** What was asked of the database since the last call. */
+  /** The queries of cached tables since the last call. */
   asked: () => string[]
 }
 
@@ -26,10 +25,10 @@ async function watched (t: Test, setup: Setup = {}): Promise<Watched> {
   const database = openHandle(file, { verbose: (sql) => { statements.push(String(sql)) } })
   database.pragma('journal_mode = WAL')
   const world = await build(t, { database, ...setup })
-  return { ...world, file, asked: () => statements.splice(0).filter((sql) => steady.test(sql.replaceAll('`', '"'))) }
+  return { ...world, file, asked: () => statements.splice(0).filter((sql) => ofCachedTables.test(sql.replaceAll('`', '"'))) }
 }
 
-t.test('what nobody has changed is asked once', async (t) => {
+t.test('unchanged rows: read once', async (t) => {
   const { update, asked } = await watched(t)
   for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
   t.not(asked().length, 0)
@@ -37,7 +36,7 @@ t.test('what nobody has changed is asked once', async (t) => {
   t.strictSame(asked(), [])
 })
 
-t.test('whoever is not known is asked for each time, and may be known the next', async (t) => {
+t.test('an unknown caller: looked up each time, and accepted as soon as the rows are there', async (t) => {
   const { update, database, asked } = await watched(t)
   const headers = { 'x-user-id': 'zoe', 'x-auth-token': 'token-of-ann' }
   await update(body)
@@ -58,12 +57,12 @@ const situations: Record<string, [sql: string, answer: unknown]> = {
   'a token that expires': ["UPDATE omnichannel_auth_token SET expires_at = '2026-01-01T00:00:00.000Z'", unauthorized],
   'a role that is taken away': ["DELETE FROM omnichannel_user_role WHERE user_id = 'ann'", forbidden],
   'a permission that is withdrawn': ['DELETE FROM omnichannel_role_permission', forbidden],
-  'an agent who is none any more': ["DELETE FROM omnichannel_user_role WHERE user_id = 'bob'", [400, { success: false, error: 'error-contact-manager-not-found' }]],
+  'an agent who loses the role': ["DELETE FROM omnichannel_user_role WHERE user_id = 'bob'", [400, { success: false, error: 'error-contact-manager-not-found' }]],
   'a pattern that is changed': ["UPDATE omnichannel_custom_field SET regexp = '^silver$' WHERE id = 'plan'", [400, { success: false, error: 'Invalid value for Plan field' }]],
   'a table that becomes a view': ['ALTER TABLE omnichannel_role_permission RENAME TO old; CREATE VIEW omnichannel_role_permission AS SELECT * FROM old WHERE 0', forbidden]
 }
 
-/** Who makes the change, after an update has been done, and before the next. */
+/** How the change is made between two updates. */
 const writers: Record<string, (world: Watched, sql: string) => void | Promise<void>> = {
   'by the host on the same handle': ({ database }, sql) => { database.exec(sql) },
   'by another connection': ({ file }, sql) => {
@@ -81,7 +80,7 @@ const writers: Record<string, (world: Watched, sql: string) => void | Promise<vo
 
 for (const [writer, change] of Object.entries(writers)) {
   for (const [situation, [sql, answer]] of Object.entries(situations)) {
-    t.test(`${situation}, ${writer}: counts at once`, async (t) => {
+    t.test(`${situation}, ${writer}: the next update sees it`, async (t) => {
       const world = await watched(t)
       for (const name of ['Marie', 'Mary']) t.equal((await world.update({ ...body, name })).statusCode, 200)
       await change(world, sql)
@@ -94,7 +93,7 @@ for (const [writer, change] of Object.entries(writers)) {
 }
 
 for (const [situation, [sql, answer]] of Object.entries(situations)) {
-  t.test(`${situation}, by what the host does with the update before in the same transaction: counts at once`, async (t) => {
+  t.test(`${situation}, by beforeCommit of the update before in the same transaction: the next update sees it`, async (t) => {
     const { update, database, asked } = await watched(t, {
       beforeCommit: ({ contact }, connection) => { if (contact.name === 'Host') connection.exec(sql) }
     })
@@ -107,7 +106,7 @@ for (const [situation, [sql, answer]] of Object.entries(situations)) {
   })
 }
 
-t.test('a token that expires by the clock: nothing was written, and it counts', async (t) => {
+t.test('a cached token that expires: 401 without a query', async (t) => {
   const { update, database, asked } = await watched(t)
   const expires = new Date(Date.now() + 60_000).toISOString()
   database.prepare("UPDATE omnichannel_auth_token SET expires_at = ? WHERE user_id = 'ann'").run(expires)
@@ -120,7 +119,7 @@ t.test('a token that expires by the clock: nothing was written, and it counts', 
   t.strictSame(asked(), [])
 })
 
-t.test('views of the host are asked each time: what they say may depend on anything', async (t) => {
+t.test('views of the host: read each time, because their rows can depend on anything', async (t) => {
   let active = 1
   const { update, asked } = await watched(t, {
     host: (_app, { database }) => {
@@ -139,7 +138,7 @@ t.test('views of the host are asked each time: what they say may depend on anyth
   t.equal((await update(body)).statusCode, 401)
 })
 
-t.test('what a transaction of the host has not committed is no answer, and what it took back was none', async (t) => {
+t.test('a token that is deleted by a transaction of the host, which is rolled back: the update waits, and is made', async (t) => {
   const { update, database } = await watched(t)
   for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
   database.exec("BEGIN; DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'")
@@ -149,7 +148,7 @@ t.test('what a transaction of the host has not committed is no answer, and what 
   t.equal((await waiting).statusCode, 200)
 })
 
-t.test('by a trigger of the update before, in the same transaction: counts at once', async (t) => {
+t.test('a change by a trigger of the update before, in the same transaction: the next update sees it', async (t) => {
   for (const [situation, [sql, answer]] of Object.entries(situations)) {
     if (sql.startsWith('ALTER')) continue
     await t.test(situation, async (t) => {
@@ -163,7 +162,7 @@ t.test('by a trigger of the update before, in the same transaction: counts at on
   }
 })
 
-t.test('who is locked out is told so before the body is judged', async (t) => {
+t.test('a user who is deactivated, and a body that is not JSON: 401', async (t) => {
   const { update, post, database, file } = await watched(t)
   const deactivate = "UPDATE omnichannel_user SET active = 0 WHERE id = 'ann'"
   for (let call = 0; call < 3; call++) t.equal((await update({ contactId: 'maria' })).statusCode, 200)
@@ -177,7 +176,7 @@ t.test('who is locked out is told so before the body is judged', async (t) => {
   t.equal((await post('{')).statusCode, 401, 'by another connection, a turn later')
 })
 
-t.test('no more are remembered than work at once, and no strangers', async (t) => {
+t.test('the cache: holds the last agents only, and no unknown callers', async (t) => {
   const { update, post, database, asked } = await watched(t)
   database.exec(`
     INSERT INTO omnichannel_user (id) WITH RECURSIVE next (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM next WHERE n < 1010) SELECT 'agent' || n FROM next;
@@ -195,7 +194,7 @@ t.test('no more are remembered than work at once, and no strangers', async (t) =
   await update({ contactId: 'maria', contactManager: 'agent1010' })
   t.equal(asked().length, 0)
   await update({ contactId: 'maria', contactManager: 'agent1' })
-  t.equal(asked().length, 1, 'the first are forgotten')
+  t.equal(asked().length, 1, 'the first agents are not cached any more')
 
   t.strictSame(await inTens(async (n) => await post('{}', { 'x-auth-token': `stranger ${n}` })), new Set([401]))
   asked()
@@ -209,7 +208,7 @@ const seen: Record<string, string> = {
 }
 for (const journal of ['WAL', 'DELETE']) {
   for (const [name, sql] of Object.entries(seen)) {
-    t.test(`${name} that was only seen through an open RETURNING iterator, which is undone at its end, ${journal}: 403, each time`, async (t) => {
+    t.test(`${name} inserted by an open RETURNING iterator, which is rolled back at its end, ${journal}: 403 each time`, async (t) => {
       const { update, database, db } = await watched(t)
       database.pragma(`journal_mode = ${journal}`)
       database.pragma('foreign_keys = ON')
@@ -220,15 +219,15 @@ for (const journal of ['WAL', 'DELETE']) {
         CREATE TRIGGER another AFTER INSERT ON omnichannel_role_permission BEGIN INSERT INTO child VALUES (1); END`)
       t.equal((await update(body)).statusCode, 200)
       const before = await allRows(db)
-      // A transaction of its own, of which `inTransaction` knows nothing. Its COMMIT will fail.
+      // The iterator has a transaction of its own, which `inTransaction` does not show. Its COMMIT will fail.
       const iterator = database.prepare(sql).iterate()
       iterator.next()
-      // Only the look-up before the body is checked.
+      // The wrong key ends the request right after the first look-up of the caller.
       await update({ contactId: 'maria', unknown: 1 }, as('nick'))
       try {
         iterator.return!()
       } catch {}
-      t.equal(database.prepare('SELECT count(*) FROM child').pluck().get(), 0, 'it is undone')
+      t.equal(database.prepare('SELECT count(*) FROM child').pluck().get(), 0, 'the insert is rolled back')
       for (let time = 0; time < 2; time++) {
         const reply = await update({ contactId: 'maria', name: 'Mallory' }, as('nick'))
         t.strictSame([reply.statusCode, reply.json()], forbidden)

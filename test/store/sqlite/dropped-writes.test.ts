@@ -1,4 +1,4 @@
-// Triggers of the host: those that add to an update leave it one update, and those that drop a part of it fail it.
+// Triggers of the host: an update stays one update if they add to it, and fails if they drop a part of it.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -40,7 +40,7 @@ for (const [name, sql] of Object.entries(dropping)) {
     t.strictSame([await allRows(db), told, await leftovers()], [before, [], {}])
     const [dropped, other] = await Promise.all([update(body, keyed), update({ contactId: 'blank', name: 'Blank' })])
     t.equal(dropped.statusCode, 500)
-    t.equal(other.statusCode, name.startsWith('the update of the contact') ? 500 : 200, 'its neighbour in the transaction')
+    t.equal(other.statusCode, name.startsWith('the update of the contact') ? 500 : 200, 'another update of the batch')
     database.exec('DROP TRIGGER host')
     t.equal((await update(body, keyed)).statusCode, 200)
   })
@@ -93,7 +93,7 @@ for (const [name, create] of Object.entries(creators)) {
   })
 }
 
-t.test('a trigger that beforeCommit creates, and that reverts the next contact of the transaction: 500, only for that', async (t) => {
+t.test('beforeCommit creates a trigger that reverts the next update of the batch: 500 for that one only', async (t) => {
   const { update, database, db } = await observe(t, {
     beforeCommit: ({ contact }, connection) => { if (contact.name === 'Host') connection.exec(`CREATE TRIGGER host ${revert}`) }
   })
@@ -104,7 +104,7 @@ t.test('a trigger that beforeCommit creates, and that reverts the next contact o
   database.exec('DROP TRIGGER host')
 })
 
-t.test("a table of the host's own that ignores the update of the contact: 500, nothing written", async (t) => {
+t.test('a table of the host that ignores the update of the contact: 500, nothing written', async (t) => {
   const { update, database, db } = await observe(t, {
     host: (_app, { database }) => {
       const [, sql = ''] = /(CREATE TABLE IF NOT EXISTS omnichannel_contact .*?STRICT, WITHOUT ROWID;)/s.exec(readFileSync('schema.sql', 'utf8')) ?? []
@@ -127,7 +127,7 @@ const adding: Record<string, string> = {
   'writes for each e-mail': `CREATE TABLE journal (name); ${trigger('AFTER INSERT', 'contact_email', 'INSERT INTO journal VALUES (new.address)')}`
 }
 for (const [name, sql] of Object.entries(adding)) {
-  t.test(`a trigger that ${name}: done once`, async (t) => {
+  t.test(`a trigger that ${name}: made once`, async (t) => {
     const { update, database, db, called, told, complaints, leftovers } = await observe(t)
     database.exec(sql)
     const reply = await update(body, keyed)

@@ -4,57 +4,57 @@ import t from 'tap'
 import omnichannelContacts from '../../../src/index.js'
 import { allRows, as, build, fill, path, type World } from '../../build.js'
 import { openHandle } from '../../handle.js'
+import { internal } from '../../refusals.js'
 import { sqliteDb } from '../../sqlite.js'
 import { turns } from '../../waiting.js'
 
-const failed = { success: false, error: 'Internal server error' }
 const change = { contactId: 'maria', name: 'Marie', emails: ['marie@example.com'], customFields: { plan: 'silver' }, wipeConflicts: true }
 
 interface Fault {
-  /** Breaks the database; returns how to mend it. */
-  strike: (database: Database.Database) => () => void
-  /** What of it stands in the log. */
+  /** Breaks the database, and returns a function that repairs it. */
+  inject: (database: Database.Database) => () => void
+  /** A part of the message in the log. */
   cause: string
   body?: object
 }
 
-function exec (breaks: string, mends: string): Fault['strike'] {
+function exec (breakSql: string, repairSql: string): Fault['inject'] {
   return (database) => {
-    database.exec(breaks)
-    return () => { database.exec(mends) }
+    database.exec(breakSql)
+    return () => { database.exec(repairSql) }
   }
 }
 
 const faults: Record<string, Fault> = {
   'disk full': {
-    strike: (database) => {
+    inject: (database) => {
       database.pragma(`max_page_count = ${String(database.pragma('page_count', { simple: true }))}`)
       return () => { database.pragma('max_page_count = 1000000') }
     },
     cause: 'SQLITE_FULL',
     body: { ...change, emails: Array.from({ length: 1000 }, (_, index) => `${index}-${'x'.repeat(100)}@example.com`) }
   },
-  'no write allowed': { strike: exec('PRAGMA query_only = ON', 'PRAGMA query_only = OFF'), cause: 'SQLITE_READONLY' },
+  'no write allowed': { inject: exec('PRAGMA query_only = ON', 'PRAGMA query_only = OFF'), cause: 'SQLITE_READONLY' },
   'a trigger that raises at the last write': {
-    strike: exec(
+    inject: exec(
       "CREATE TRIGGER t BEFORE UPDATE ON omnichannel_inquiry BEGIN SELECT RAISE(ABORT, 'guarded'); END", 'DROP TRIGGER t'),
     cause: 'guarded'
   },
   'a trigger that rolls back': {
-    strike: exec(
+    inject: exec(
       "CREATE TRIGGER t AFTER UPDATE ON omnichannel_inquiry BEGIN SELECT RAISE(ROLLBACK, 'guarded'); END", 'DROP TRIGGER t'),
     cause: 'guarded'
   },
   'a constraint of the host': {
-    strike: exec("CREATE UNIQUE INDEX i ON omnichannel_subscription (name) WHERE name = 'Marie'", 'DROP INDEX i'),
+    inject: exec("CREATE UNIQUE INDEX i ON omnichannel_subscription (name) WHERE name = 'Marie'", 'DROP INDEX i'),
     cause: 'UNIQUE constraint failed'
   },
   'a table that has gone': {
-    strike: exec('ALTER TABLE omnichannel_inquiry RENAME TO hidden', 'ALTER TABLE hidden RENAME TO omnichannel_inquiry'),
+    inject: exec('ALTER TABLE omnichannel_inquiry RENAME TO hidden', 'ALTER TABLE hidden RENAME TO omnichannel_inquiry'),
     cause: 'no such table'
   },
   'customFields that are not JSON': {
-    strike: exec(
+    inject: exec(
       "PRAGMA ignore_check_constraints = ON; UPDATE omnichannel_contact SET custom_fields = '{' WHERE id = 'maria'",
       `UPDATE omnichannel_contact SET custom_fields = '{}'; PRAGMA ignore_check_constraints = OFF`),
     cause: 'JSON'
@@ -67,27 +67,27 @@ async function logged (t: Parameters<typeof build>[0], setup: Parameters<typeof 
   return { ...await build(t, { server, ...setup }), lines }
 }
 
-t.test('a fault is answered with 500, changes nothing, is logged, and is over when it is mended:', async (t) => {
-  for (const [name, { strike, cause, body = change }] of Object.entries(faults)) {
+t.test('a fault of the database: 500, logged, nothing changed, and 200 after the repair', async (t) => {
+  for (const [name, { inject, cause, body = change }] of Object.entries(faults)) {
     for (const journal of ['WAL', 'DELETE']) {
       await t.test(`${name}, ${journal}`, async (t) => {
         const database = openHandle(`${t.testdir()}/contacts.db`)
         database.pragma(`journal_mode = ${journal}`)
         let events = 0
         const { update, db, lines } = await logged(t, { database, onContactUpdated: () => { events++ } })
-        const mend = strike(database)
+        const repair = inject(database)
         const before = await allRows(db)
         for (const attempt of ['first', 'second']) {
           const reply = await update(body)
           t.equal(reply.statusCode, 500, attempt)
-          t.strictSame(reply.json(), failed, attempt)
+          t.strictSame(reply.json(), internal, attempt)
         }
         t.strictSame(await allRows(db), before, 'nothing changed')
         t.equal(database.inTransaction, false)
         t.equal(events, 0)
         t.equal(lines.filter((line) => line.includes(cause)).length, 2, lines[0] ?? 'nothing is logged')
 
-        mend()
+        repair()
         const reply = await update(body)
         t.equal(reply.statusCode, 200)
         t.equal(reply.json().contact.name, 'Marie')
@@ -98,10 +98,10 @@ t.test('a fault is answered with 500, changes nothing, is logged, and is over wh
   }
 })
 
-t.test('a disk that is full for one: the others that came with it are saved', async (t) => {
+t.test('a disk that is full for one update: the others of its batch are made', async (t) => {
   const { update, database, db } = await build(t)
-  const { strike, body } = faults['disk full']!
-  strike(database)
+  const { inject, body } = faults['disk full']!
+  inject(database)
   const replies = await Promise.all([
     update({ contactId: 'maria', name: 'Marie' }),
     update({ ...body, contactId: 'blank', customFields: null }),
@@ -111,7 +111,7 @@ t.test('a disk that is full for one: the others that came with it are saved', as
   t.match((await allRows(db)).omnichannel_contact, [{ id: 'blank', name: '', version: 1 }, {}, { id: 'maria', name: 'Marie', version: 3 }])
 })
 
-t.test('a handle that only reads: serves what changes nothing, and refuses the rest', async (t) => {
+t.test('a read-only handle: 500 for an update, 403 without the permission', async (t) => {
   const file = `${t.testdir()}/contacts.db`
   const first = await build(t, { database: openHandle(file) })
   const before = await allRows(first.db)
@@ -122,13 +122,13 @@ t.test('a handle that only reads: serves what changes nothing, and refuses the r
 
   const replies = await Promise.all([change, { contactId: 'maria', name: 'Marie' }].map((payload) =>
     app.inject({ method: 'POST', url: path, headers: as('ann'), payload })))
-  for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, failed])
+  for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, internal])
   t.equal((await app.inject({ method: 'POST', url: path, headers: as('nick'), payload: change })).statusCode, 403)
   t.strictSame(await allRows(first.db), before)
   t.equal((await first.update(change)).statusCode, 200, 'another handle can still write')
 })
 
-t.test('a handle that is closed under us: 500, whether before the request or while it waits', async (t) => {
+t.test('a handle that is closed before the request, or while it waits: 500', async (t) => {
   for (const journal of ['WAL', 'DELETE']) {
     for (const known of [{}, { authenticate: () => ({ id: 'ann' }), authorize: () => true }]) {
       const file = `${t.testdir()}/contacts.db`
@@ -141,7 +141,7 @@ t.test('a handle that is closed under us: 500, whether before the request or whi
       await turns(5)
       database.close()
       const replies = [...await Promise.all(waiting), await update(change)]
-      for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, failed])
+      for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, internal])
 
       const again = openHandle(file)
       t.match((await allRows(sqliteDb(again))).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Maria', version: 1 }])
@@ -150,7 +150,7 @@ t.test('a handle that is closed under us: 500, whether before the request or whi
   }
 })
 
-t.test('a host that rolls back while an update waits does not undo it', async (t) => {
+t.test('the host rolls back a transaction while an update waits: the update is made', async (t) => {
   const { update, database, db } = await build(t)
   database.exec('BEGIN')
   await fill(db)
@@ -161,13 +161,13 @@ t.test('a host that rolls back while an update waits does not undo it', async (t
   t.match((await allRows(db)).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Marie', version: 2 }])
 })
 
-t.test('a row that cannot be shown: the update is undone', async (t) => {
+t.test('a row that cannot be parsed: 500, and the update is rolled back', async (t) => {
   const { update, database, db } = await build(t)
-  // SQLite reads no further than the NUL, JavaScript does.
+  // The check of the column reads up to the NUL only, so it passes. JSON.parse reads all of it.
   database.exec("UPDATE omnichannel_contact SET conflicting_fields = '[]' || char(0) WHERE id = 'maria'")
   const before = await allRows(db)
   const reply = await update({ contactId: 'maria', name: 'Renamed' })
   t.equal(reply.statusCode, 500)
-  t.strictSame(reply.json(), { success: false, error: 'Internal server error' })
+  t.strictSame(reply.json(), internal)
   t.strictSame(await allRows(db), before)
 })

@@ -2,10 +2,10 @@ import type Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import { allRows, build, type Setup, type World } from '../../build.js'
 import { openHandle } from '../../handle.js'
+import { internal } from '../../refusals.js'
+import { replaceClock } from '../../waiting.js'
 
-const failed = { success: false, error: 'Internal server error' }
-
-/** A world that keeps a list of what is executed on its handle and answered by its server, in order. */
+/** A test server that records the SQL on its handle and the statuses of its answers, in order. */
 async function watched (t: Test, setup: Setup = {}): Promise<World & { events: string[] }> {
   const events: string[] = []
   const database = openHandle(':memory:', { verbose: (sql) => { events.push(String(sql)) } })
@@ -21,9 +21,7 @@ async function watched (t: Test, setup: Setup = {}): Promise<World & { events: s
       SELECT RAISE(ROLLBACK, 'no') WHERE new.name = 'ROLLBACK';
       INSERT INTO child SELECT 1 WHERE new.name = 'ORPHAN';
     END`)
-  // A clock that stands still: how many share a turn does not depend on the speed of the machine.
-  performance.now = () => 0
-  t.teardown(() => { Reflect.deleteProperty(performance, 'now') })
+  replaceClock(t)
   events.length = 0
   return { ...world, events }
 }
@@ -36,27 +34,27 @@ function names (database: Database.Database): Record<string, unknown> {
   return Object.fromEntries(database.prepare('SELECT id, name FROM omnichannel_contact WHERE length(id) = 1 ORDER BY id').raw().all() as Array<[string, string]>)
 }
 
-/** Sends all at once: a name for each contact. */
+/** Sends a name for each contact, all at once. */
 async function send ({ update }: World, wanted: Record<string, string>): Promise<Array<[status: number, body: unknown]>> {
   const replies = await Promise.all(Object.entries(wanted).map(([contactId, name]) => update({ contactId, name })))
   return replies.map((reply) => [reply.statusCode, reply.statusCode === 200 ? reply.json().contact.name : reply.json()])
 }
 
-t.test('updates that arrive together share one commit, and nobody is answered before it', async (t) => {
+t.test('updates that arrive together: share one commit, and are answered after it', async (t) => {
   const world = await watched(t)
   t.strictSame(await send(world, { a: '1', b: '2', c: '3', d: '4', e: '5' }), [[200, '1'], [200, '2'], [200, '3'], [200, '4'], [200, '5']])
   t.strictSame(commands(world.events), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'answer 200', 'answer 200', 'answer 200', 'answer 200'])
   t.strictSame(names(world.database), { a: '1', b: '2', c: '3', d: '4', e: '5' })
 })
 
-t.test('a single update waits for nobody, and the next has a commit of its own', async (t) => {
+t.test('a single update: committed at once, and the next has a commit of its own', async (t) => {
   const world = await watched(t)
   await send(world, { a: '1' })
   await send(world, { a: '2' })
   t.strictSame(commands(world.events), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'BEGIN EXCLUSIVE', 'COMMIT', 'answer 200'])
 })
 
-t.test('a turn is bounded: what takes longer is spread over several commits', async (t) => {
+t.test('updates that take longer than a batch may: spread over several commits', async (t) => {
   const world = await watched(t)
   let now = 0
   performance.now = () => now += 5
@@ -66,7 +64,7 @@ t.test('a turn is bounded: what takes longer is spread over several commits', as
   t.strictSame(names(world.database), { a: '1', b: '2', c: '3', d: '4', e: '5' })
 })
 
-t.test('updates of one contact are run in the order of their arrival', async (t) => {
+t.test('updates of one contact: made in the order of their arrival', async (t) => {
   const { update, database } = await watched(t)
   const replies = await Promise.all(['1', '2', '3'].map((name) => update({ contactId: 'a', name })))
   t.strictSame(replies.map((reply) => reply.json().contact.name), ['1', '2', '3'])
@@ -74,7 +72,7 @@ t.test('updates of one contact are run in the order of their arrival', async (t)
   t.equal(database.prepare("SELECT version FROM omnichannel_contact WHERE id = 'a'").pluck().get(), 4)
 })
 
-t.test('a refusal in the middle undoes only itself', async (t) => {
+t.test('a refusal in a batch: the other updates are made', async (t) => {
   const world = await watched(t)
   t.strictSame(await send(world, { a: '1', b: '', c: '3', who: '4', e: '5' }), [
     [200, '1'],
@@ -88,7 +86,7 @@ t.test('a refusal in the middle undoes only itself', async (t) => {
 })
 
 for (const fault of ['ABORT', 'FAIL', 'ROLLBACK']) {
-  t.test(`a trigger that raises ${fault} for one contact: it alone fails`, async (t) => {
+  t.test(`a trigger that raises ${fault} for one contact: only its update fails`, async (t) => {
     const situations: Array<Record<string, string>> = [
       { a: fault }, { a: fault, b: '2', c: '3' }, { a: '1', b: fault, c: '3' }, { a: '1', b: '2', c: fault },
       { a: fault, b: fault, c: '3' }, { a: '1', b: fault, c: fault, d: '4', e: fault }
@@ -96,7 +94,7 @@ for (const fault of ['ABORT', 'FAIL', 'ROLLBACK']) {
     for (const wanted of situations) {
       const world = await watched(t)
       const before = await allRows(world.db)
-      const answers = Object.values(wanted).map((name) => name === fault ? [500, failed] : [200, name])
+      const answers = Object.values(wanted).map((name) => name === fault ? [500, internal] : [200, name])
       t.strictSame(await send(world, wanted), answers, Object.values(wanted).join())
       const changed = Object.entries(wanted).filter(([, name]) => name !== fault)
       t.strictSame(names(world.database), { a: 'A', b: 'B', c: 'C', d: 'D', e: 'E', ...Object.fromEntries(changed) })
@@ -104,24 +102,24 @@ for (const fault of ['ABORT', 'FAIL', 'ROLLBACK']) {
       const versions = world.database.prepare('SELECT sum(version - 1) FROM omnichannel_contact').pluck().get()
       t.equal(versions, changed.length, 'each is written once')
       const firstAnswer = world.events.findIndex((event) => event === 'answer 200')
-      if (changed.length > 0) t.ok(world.events.indexOf('COMMIT') < firstAnswer, 'nobody is answered before a COMMIT')
+      if (changed.length > 0) t.ok(world.events.indexOf('COMMIT') < firstAnswer, 'no answer before a COMMIT')
     }
   })
 }
 
-t.test('a COMMIT that is refused: only the update that broke it fails, and the others are done once', async (t) => {
+t.test('a COMMIT that fails because of one update: 500 for that update, and the others are made once', async (t) => {
   const lines: string[] = []
   const world = await watched(t, { server: { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } } })
   world.database.pragma('foreign_keys = ON')
   const before = await allRows(world.db)
-  t.strictSame(await send(world, { b: 'ORPHAN' }), [[500, failed]])
+  t.strictSame(await send(world, { b: 'ORPHAN' }), [[500, internal]])
   t.strictSame(await allRows(world.db), before)
-  t.strictSame(await send(world, { a: '1', b: 'ORPHAN', c: '3' }), [[200, '1'], [500, failed], [200, '3']])
+  t.strictSame(await send(world, { a: '1', b: 'ORPHAN', c: '3' }), [[200, '1'], [500, internal], [200, '3']])
   t.strictSame(names(world.database), { a: '1', b: 'B', c: '3', d: 'D', e: 'E' })
   t.strictSame(world.database.prepare("SELECT version FROM omnichannel_contact WHERE id IN ('a', 'b', 'c') ORDER BY id").pluck().all(), [2, 1, 2])
   t.equal(world.database.prepare('SELECT count(*) FROM child').pluck().get(), 0)
   t.equal(world.database.inTransaction, false)
   t.equal(lines.filter((line) => line.includes('FOREIGN KEY constraint failed')).length, 2, 'the cause is logged')
 
-  t.strictSame(await send(world, { a: '2', c: '4' }), [[200, '2'], [200, '4']], 'and the next are served')
+  t.strictSame(await send(world, { a: '2', c: '4' }), [[200, '2'], [200, '4']], 'the next updates')
 })

@@ -1,5 +1,5 @@
-// What a beforeCommit of the host may do to its handle and to its transaction. Whatever it is: 200 means written, anything else means that
-// nothing was, and the next update is served.
+// A beforeCommit of the host misuses its handle or its transaction: 200 still means written, any other answer means that nothing was
+// written, and the next update is made.
 
 import type Database from 'better-sqlite3'
 import t from 'tap'
@@ -7,7 +7,7 @@ import { UpdateRefusedError } from '../../../src/index.js'
 import { allRows, as, changes, type Setup } from '../../build.js'
 import { handleKind, openHandle } from '../../handle.js'
 import { internal, observe } from '../../observed.js'
-import { turns } from '../../waiting.js'
+import { replaceClock, turns } from '../../waiting.js'
 
 const host: Setup['host'] = (_app, { database }) => { database.exec('CREATE TABLE journal (name TEXT UNIQUE)') }
 const body = { contactId: 'maria', name: 'Marie' }
@@ -55,7 +55,7 @@ const harmful: Record<string, [work: (database: Handle) => unknown, status?: num
 }
 for (const journal of ['WAL', 'DELETE', 'memory']) {
   for (const [name, [work, status = 500, answer = internal]] of Object.entries(harmful)) {
-    t.test(`beforeCommit ${name}, ${journal}: ${status}, nothing written, and the next is served`, async (t) => {
+    t.test(`beforeCommit ${name}, ${journal}: ${status}, nothing written, and the next update is made`, async (t) => {
       let isHarmful = true
       const database = openHandle(journal === 'memory' ? ':memory:' : `${t.testdir()}/contacts.db`)
       if (journal !== 'memory') database.pragma(`journal_mode = ${journal}`)
@@ -73,10 +73,10 @@ for (const journal of ['WAL', 'DELETE', 'memory']) {
       t.strictSame([called.length, told], [1, []])
       t.equal(complaints().length, status === 500 ? 1 : 0)
       isHarmful = false
-      // A statement that writes keeps COMMIT away until it is closed or collected.
+      // An open statement that writes blocks COMMIT.
       if (name.includes('RETURNING')) closeAll()
       const next = await update({ contactId: 'blank', name: 'Blank' })
-      t.equal(next.headers.etag, '"2"', 'the next is done')
+      t.equal(next.headers.etag, '"2"', 'the next update')
       t.strictSame(changes(before, await allRows(db)), {
         'contact blank': { name: 'Blank', unknown: 0, version: 2, updated_at: 'moved' }, 'room room-3': { fname: 'Blank', updated_at: 'moved' }
       })
@@ -114,9 +114,8 @@ for (const [name, work] of Object.entries({ ...rollingBack, ...committing })) {
   const isCommitted = name in committing
   for (const at of [0, 2, 4]) {
     for (const isSame of [false, true]) {
-      t.test(`${name} in the beforeCommit of number ${at} of five that share a transaction${isSame ? ' and a contact' : ''}: each is done once`, async (t) => {
-        performance.now = () => 0
-        t.teardown(() => { Reflect.deleteProperty(performance, 'now') })
+      t.test(`${name} in beforeCommit of update ${at} of five in a batch${isSame ? ' for one contact' : ''}: the others are made once`, async (t) => {
+        replaceClock(t)
         const { update, database, called, told, leftovers } = await observe(t, {
           host,
           beforeCommit: ({ contact }, handle: Handle) => {
@@ -145,7 +144,7 @@ for (const [name, work] of Object.entries({ ...rollingBack, ...committing })) {
   }
 }
 
-t.test('an iterator of the host that was opened before, and is still open: the update waits for it, and is done', async (t) => {
+t.test('an open iterator of the host: the update waits for it, and is made', async (t) => {
   for (const sql of ['SELECT * FROM omnichannel_contact', "INSERT INTO omnichannel_statistic VALUES ('a', 1), ('b', 2) RETURNING name"]) {
     const { update, database, called, leftovers } = await observe(t)
     const iterator = database.prepare(sql).iterate()
@@ -159,20 +158,20 @@ t.test('an iterator of the host that was opened before, and is still open: the u
   }
 })
 
-t.test('an iterator of the host that stays open past the deadline: 503, nothing written, and the handle is as it was', async (t) => {
+t.test('an iterator of the host that is open past the deadline: 503, and nothing is written', async (t) => {
   const { update, database, db, told, leftovers } = await observe(t, { lockTimeout: 100 })
   const before = await allRows(db)
   const iterator = database.prepare('SELECT id FROM omnichannel_contact').iterate()
   iterator.next()
   const reply = await update(body)
   t.strictSame([reply.statusCode, reply.json()], [503, { success: false, error: 'error-database-busy' }])
-  if (refusesReaders) t.throws(() => { database.exec("INSERT INTO omnichannel_statistic VALUES ('x', 1)") }, /busy executing a query/, 'it is guarded as before')
+  if (refusesReaders) t.throws(() => { database.exec("INSERT INTO omnichannel_statistic VALUES ('x', 1)") }, /busy executing a query/, 'better-sqlite3 still refuses writes')
   iterator.return!()
   t.strictSame([await allRows(db), told, await leftovers()], [before, [], {}])
   t.equal((await update(body)).headers.etag, '"2"')
 })
 
-t.test("an iterator that beforeCommit has left open does not unguard the host's own", { skip: !refusesReaders && 'node:sqlite guards nothing' }, async (t) => {
+t.test("beforeCommit leaves an iterator open: better-sqlite3 still refuses writes during the host's own", { skip: !refusesReaders && 'node:sqlite does not refuse them' }, async (t) => {
   let isHarmful = true
   const { update, database } = await observe(t, { beforeCommit: (_event, handle: Handle) => { if (isHarmful) kept.push(leaveOpen(handle, many)) } })
   t.equal((await update(body)).statusCode, 500)
@@ -186,9 +185,8 @@ t.test("an iterator that beforeCommit has left open does not unguard the host's 
 })
 
 for (const [end, status] of [['COMMIT', 200], ['ROLLBACK', 500], ['ROLLBACK TO omnichannel_update; COMMIT', 500]] as const) {
-  t.test(`${end} in a beforeCommit, after which another connection has the lock at once: each update is done once`, async (t) => {
-    performance.now = () => 0
-    t.teardown(() => { Reflect.deleteProperty(performance, 'now') })
+  t.test(`${end} in beforeCommit, then another connection takes the lock: each update is made once`, async (t) => {
+    replaceClock(t)
     const file = `${t.testdir()}/contacts.db`
     const other = openHandle(file)
     t.teardown(() => { other.close() })
@@ -203,7 +201,7 @@ for (const [end, status] of [['COMMIT', 200], ['ROLLBACK', 500], ['ROLLBACK TO o
     })
     const replies = Promise.all([update({ contactId: 'blank', name: 'First' }), update({ contactId: 'maria', name: 'Last' })])
     await turns(20)
-    // Overwrites what the updates have left.
+    // Overwrites the rows of the updates.
     other.exec("UPDATE omnichannel_contact SET name = name || ' and more', version = version + 1, update_id = NULL; COMMIT")
     t.strictSame((await replies).map(({ statusCode }) => statusCode), [200, status])
     const isFirstBefore = end !== 'ROLLBACK'

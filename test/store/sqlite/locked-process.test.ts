@@ -6,7 +6,7 @@ import { openFile } from '../../files.js'
 import { handleKind, openHandle } from '../../handle.js'
 import { nameOf, turns } from '../../waiting.js'
 
-/** Another process that holds a lock of the file; returns how to let go of it. */
+/** Starts another process that locks the file. Returns a function that ends the lock. */
 async function lock (t: Test, file: string, begin: string): Promise<() => Promise<void>> {
   const child = fork('test/fixtures/lock.js', [file, begin], { execArgv: [], env: { PATH: process.env.PATH, SQLITE_HANDLE: handleKind } })
   t.teardown(() => { child.kill() })
@@ -21,35 +21,35 @@ const locks: Array<[journal: string, begin: string]> = [
   ['WAL', 'BEGIN IMMEDIATE'], ['WAL', 'BEGIN EXCLUSIVE'], ['DELETE', 'BEGIN IMMEDIATE'], ['DELETE', 'BEGIN EXCLUSIVE']
 ]
 for (const [journal, begin] of locks) {
-  t.test(`another process, ${journal}, ${begin}`, async (t) => {
+  t.test(`another process has a lock, ${journal}, ${begin}`, async (t) => {
     const file = `${t.testdir()}/contacts.db`
     const database = openHandle(file, { timeout: 60_000 })
     database.pragma(`journal_mode = ${journal}`)
     const { update, db } = await build(t, { database, lockTimeout: 30_000 })
     await update({ contactId: 'maria', name: 'first' })
 
-    await t.test('the loop keeps turning while updates wait, and they go through in order when it lets go', async (t) => {
-      const letGo = await lock(t, file, begin)
+    await t.test('the event loop runs while updates wait, and they are made in order after the lock', async (t) => {
+      const unlock = await lock(t, file, begin)
       let isAnswered = false
       const waiting = ['second', 'third', 'fourth'].map((name) => update({ contactId: 'maria', name }).finally(() => { isAnswered = true }))
-      // Were the loop held for the handle's own minute, these turns would take longer than this test may.
+      // If SQLite slept for its busy timeout of a minute, these turns would exceed the limit of the test.
       await turns(50)
       t.equal(isAnswered, false)
       t.equal(database.pragma('busy_timeout', { simple: true }), 60_000)
-      await letGo()
+      await unlock()
       t.strictSame((await Promise.all(waiting)).map((reply) => reply.json().contact?.name), ['second', 'third', 'fourth'])
       t.equal(await nameOf(db), 'fourth')
       t.equal(database.pragma('busy_timeout', { simple: true }), 60_000)
     })
 
-    await t.test('longer than lockTimeout: 503, nothing changed', async (t) => {
+    await t.test('a lock for longer than lockTimeout: 503, nothing changed', async (t) => {
       const impatient = await build(t, { database: openHandle(file, { timeout: 60_000 }), lockTimeout: 30 })
       const before = await allRows(db)
-      const letGo = await lock(t, file, begin)
+      const unlock = await lock(t, file, begin)
       const reply = await impatient.update({ contactId: 'maria', name: 'Marie' })
       t.equal(reply.statusCode, 503)
       t.strictSame(reply.json(), { success: false, error: 'error-database-busy' })
-      await letGo()
+      await unlock()
       t.strictSame(await allRows(db), before)
     })
   })

@@ -2,10 +2,10 @@ import { Kysely, SqliteDialect, sql } from 'kysely'
 import t from 'tap'
 import { allRows, build } from '../../build.js'
 import { openHandle } from '../../handle.js'
+import { busy } from '../../refusals.js'
 import { known, nameOf, turns } from '../../waiting.js'
 
-const busy = { success: false, error: 'error-database-busy' }
-t.test('a transaction of the host: an update waits until it has ended, however it ends', async (t) => {
+t.test('a transaction of the host, committed or rolled back: an update waits for its end', async (t) => {
   for (const options of [{}, known]) {
     for (const end of ['COMMIT', 'ROLLBACK']) {
       const { update, database, db } = await build(t, options)
@@ -14,16 +14,16 @@ t.test('a transaction of the host: an update waits until it has ended, however i
       const waiting = update({ contactId: 'maria', name: 'Marie' }).finally(() => { isAnswered = true })
       await turns(40)
       t.equal(isAnswered, false)
-      t.equal(await nameOf(db), 'Maria', 'it has not joined')
+      t.equal(await nameOf(db), 'Maria', 'the update is not part of it')
       database.exec(end)
       t.equal((await waiting).json().contact.name, 'Marie', end)
       t.equal(await nameOf(db), 'Marie')
-      t.equal((await allRows(db)).omnichannel_statistic!.length, end === 'COMMIT' ? 1 : 0, "the host's row is as the host wanted")
+      t.equal((await allRows(db)).omnichannel_statistic!.length, end === 'COMMIT' ? 1 : 0, "the host's row")
     }
   }
 })
 
-t.test('asynchronous Kysely transactions of the host on the same handle', async (t) => {
+t.test('asynchronous Kysely transactions of the host on the same handle: updates run between them', async (t) => {
   const { update, database } = await build(t)
   const kysely = new Kysely<Record<string, Record<string, unknown>>>({ dialect: new SqliteDialect({ database }) })
   const host = async (name: string, fails: boolean): Promise<void> => {
@@ -42,10 +42,10 @@ t.test('asynchronous Kysely transactions of the host on the same handle', async 
   }
   await Promise.all(all)
   t.equal(database.prepare("SELECT version FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 21, 'each update is there')
-  t.strictSame(database.prepare('SELECT count(*), sum(value) FROM omnichannel_statistic').raw().get(), [10, 20], 'so is what the host committed, alone')
+  t.strictSame(database.prepare('SELECT count(*), sum(value) FROM omnichannel_statistic').raw().get(), [10, 20], "and the host's committed rows only")
 })
 
-t.test('longer than lockTimeout: 503, nothing changed, and the next update goes through', async (t) => {
+t.test('a transaction of the host that is longer than lockTimeout: 503, nothing changed, and the next update is made', async (t) => {
   for (const options of [{}, known]) {
     const { update, database, db } = await build(t, { ...options, lockTimeout: 30 })
     const before = await allRows(db)
@@ -62,7 +62,7 @@ t.test('longer than lockTimeout: 503, nothing changed, and the next update goes 
   }
 })
 
-t.test('whoever came first is served first, though all found the handle in use', async (t) => {
+t.test('updates that wait for the handle: made in the order of their arrival', async (t) => {
   for (const options of [{}, known]) {
     const { update, database, db } = await build(t, options)
     database.exec('BEGIN')
@@ -77,7 +77,7 @@ t.test('whoever came first is served first, though all found the handle in use',
   }
 })
 
-t.test('a reader that keeps COMMIT away, as one can without WAL: nobody is answered, and all is tried again', async (t) => {
+t.test('without a WAL, a reader that blocks COMMIT: the updates wait, and are made once', async (t) => {
   const file = `${t.testdir()}/contacts.db`
   const other = openHandle(file)
   t.teardown(() => { other.close() })
@@ -90,5 +90,5 @@ t.test('a reader that keeps COMMIT away, as one can without WAL: nobody is answe
   t.equal(isAnswered, false)
   reading.return!()
   t.strictSame((await Promise.all(waiting)).map((reply) => reply.statusCode), [200, 200, 400])
-  t.strictSame(database.prepare("SELECT name, version FROM omnichannel_contact WHERE id = 'maria'").raw().get(), ['third', 3], 'each is done once')
+  t.strictSame(database.prepare("SELECT name, version FROM omnichannel_contact WHERE id = 'maria'").raw().get(), ['third', 3], 'each is made once')
 })

@@ -35,7 +35,7 @@ function incomplete (missing: string): object {
 
 const tables = [...schemaSql.matchAll(/^CREATE TABLE IF NOT EXISTS (\w+)/gm)].map(([, table]) => table!)
 
-t.test('migrate: false names what is missing, and writes nothing', async (t) => {
+t.test('migrate: false on an incomplete database: the error names what is missing, and nothing is written', async (t) => {
   const database = openHandle(':memory:')
   t.strictSame(await rejection(t, database, false), incomplete(tables.join(', ')))
   t.strictSame(database.prepare('SELECT * FROM sqlite_schema').all(), [])
@@ -46,7 +46,7 @@ t.test('migrate: false names what is missing, and writes nothing', async (t) => 
   t.strictSame(await rejection(t, partial, false), incomplete('omnichannel_user.username, omnichannel_room'))
 })
 
-t.test('migrate: false is content with what schema.sql made', async (t) => {
+t.test('migrate: false on a database made with schema.sql: accepted', async (t) => {
   const database = openHandle(':memory:')
   database.exec(schemaSql)
   t.equal(await rejection(t, database, false), undefined)
@@ -54,7 +54,7 @@ t.test('migrate: false is content with what schema.sql made', async (t) => {
   t.strictSame(database.prepare('SELECT * FROM omnichannel_migration').all(), [])
 })
 
-t.test('a table or view of the host that lacks a column is named, and nothing is created around it', async (t) => {
+t.test('a table or view of the host that lacks a column: the error names the column, and nothing is created', async (t) => {
   const hosts: Record<string, string> = {
     'omnichannel_user.active': 'CREATE TABLE omnichannel_user (id TEXT PRIMARY KEY, username TEXT, name TEXT)',
     'omnichannel_user.username, omnichannel_user.active': "CREATE VIEW omnichannel_user AS SELECT 'x' AS id, 'x' AS name",
@@ -98,7 +98,7 @@ const ownTables = `
     UPDATE ticket SET title = new.name, touched = new.updated_at WHERE key = old.id;
   END;`
 
-t.test('generated columns, a virtual table and columns in capitals: as good as any', async (t) => {
+t.test('generated columns, a virtual table and columns in capitals: accepted', async (t) => {
   const database = openHandle(':memory:')
   database.exec(`
     CREATE TABLE omnichannel_user (
@@ -129,7 +129,7 @@ t.test('generated columns, a virtual table and columns in capitals: as good as a
 const contactColumns = `'maria' AS id, 'Maria' AS name, NULL AS contact_manager, '{}' AS custom_fields, '[]' AS conflicting_fields, 0 AS unknown,
   0 AS pre_registration, NULL AS last_chat_id, NULL AS last_chat_at, 1 AS enabled, 1 AS version, '' AS created_at, '' AS updated_at`
 
-t.test("a view in the contact's place: it must have the new column, and then stays as it is", async (t) => {
+t.test('a view as omnichannel_contact: refused until it has the new column, then not changed', async (t) => {
   const database = openHandle(':memory:')
   t.teardown(() => { database.close() })
   database.exec(`CREATE VIEW omnichannel_contact AS SELECT ${contactColumns}`)
@@ -141,7 +141,7 @@ t.test("a view in the contact's place: it must have the new column, and then sta
   t.equal(database.prepare("SELECT count(*) FROM sqlite_schema WHERE tbl_name = 'omnichannel_contact'").pluck().get(), 1, 'no trigger of ours')
 })
 
-t.test("a table of the host's own in the contact's place gets the new column; a virtual one cannot", async (t) => {
+t.test('a table of the host as omnichannel_contact: gets the new column; a virtual table is refused', async (t) => {
   const table = (start: string): string => `${start} (${contactColumns.replace(/[^,]* AS /g, '')})`
   const database = openHandle(':memory:')
   database.exec(`${table('CREATE TABLE omnichannel_contact')}; INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')`)
@@ -153,7 +153,7 @@ t.test("a table of the host's own in the contact's place gets the new column; a 
   t.strictSame(await rejection(t, virtual), incomplete('omnichannel_contact.update_id'))
 })
 
-t.test("views over the host's own tables: left as they are, and served from end to end", async (t) => {
+t.test('views over tables of the host: not changed, and used for access, managers and renames', async (t) => {
   // In a new database, and in one of version 2.
   for (const versions of [[], ['000001', '000002']]) await serveOwnTables(t, versions)
 })
@@ -178,8 +178,8 @@ async function serveOwnTables (t: Test, versions: string[]): Promise<void> {
   const update = (user: string, payload: object) => app.inject({
     method: 'POST', url: '/api/v1/omnichannel/contacts.update', headers: { 'x-user-id': user, 'x-auth-token': user }, payload
   })
-  t.equal((await update('u2', { contactId: 'maria', name: 'X' })).statusCode, 401, 'who has left')
-  t.equal((await update('u3', { contactId: 'maria', name: 'X' })).statusCode, 403, 'the cook')
+  t.equal((await update('u2', { contactId: 'maria', name: 'X' })).statusCode, 401, 'an inactive user')
+  t.equal((await update('u3', { contactId: 'maria', name: 'X' })).statusCode, 403, 'a user without the role')
   t.equal((await update('u1', { contactId: 'maria', name: 'X', contactManager: 'u3' })).json().error, 'error-contact-manager-not-found')
 
   const { contact } = (await update('u1', { contactId: 'maria', name: 'Marie', contactManager: 'u1' })).json()
@@ -192,7 +192,7 @@ async function serveOwnTables (t: Test, versions: string[]): Promise<void> {
   ])
 }
 
-t.test('a column that does not hold text where ours does is refused, and the message says what to write', async (t) => {
+t.test('a column of the host that must hold text but has another type: refused, and the error names the cast', async (t) => {
   const views: Record<string, string> = {
     'omnichannel_user.id INTEGER': "CREATE VIEW omnichannel_user AS SELECT id, '' AS username, '' AS name, 1 AS active FROM person",
     'omnichannel_user.id REAL': "CREATE VIEW omnichannel_user AS SELECT weight AS id, '' AS username, '' AS name, 1 AS active FROM person",
@@ -220,7 +220,7 @@ t.test('a column that does not hold text where ours does is refused, and the mes
   }
 })
 
-t.test('large and odd integer ids behind CAST: each is only itself', async (t) => {
+t.test('integer ids behind CAST: similar ids are different users', async (t) => {
   const database = openHandle(':memory:')
   database.exec(`
     CREATE TABLE person (id INTEGER PRIMARY KEY, is_agent INTEGER);
@@ -245,7 +245,7 @@ t.test('large and odd integer ids behind CAST: each is only itself', async (t) =
   t.strictSame(users, ['9007199254740992', '8'])
 })
 
-t.test('an attached file, or a temporary table, does not answer for what main lacks', async (t) => {
+t.test('tables of an attached file, and temporary tables: never used in place of those of main', async (t) => {
   const archive = `${t.testdir()}/archive.db`
   const old = openHandle(archive)
   old.exec(schemaSql)

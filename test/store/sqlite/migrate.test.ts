@@ -8,7 +8,7 @@ import t, { type Test } from 'tap'
 import omnichannelContacts, { type OmnichannelContactsOptions } from '../../../src/index.js'
 import { generate } from '../../../scripts/generate-migrations.js'
 import { allRows, as, fill, path } from '../../build.js'
-import { openHandle } from '../../handle.js'
+import { openFile } from '../../files.js'
 import { sqliteDb } from '../../sqlite.js'
 import { turns } from '../../waiting.js'
 
@@ -18,13 +18,7 @@ const permission = 'update-livechat-contact'
 const answer = "INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer) VALUES ('ann', 'k', 'f', 'maria', 1, '{}')"
 const granted = ['admin', 'livechat-agent', 'livechat-manager', 'livechat-monitor'].map((role) => ({ role, permission }))
 
-function open (t: Test, file = ':memory:', options: Database.Options = {}): Database.Database {
-  const database = openHandle(file, options)
-  t.teardown(() => { database.close() })
-  return database
-}
-
-/** Registers the plugin as a server does that starts; resolves to what it was rejected with. */
+/** Registers the plugin as a starting server does. Resolves to the error of a failed registration. */
 async function start (database: Database.Database, options: Partial<OmnichannelContactsOptions> = {}): Promise<unknown> {
   const app = fastify()
   try {
@@ -37,7 +31,7 @@ async function start (database: Database.Database, options: Partial<OmnichannelC
   }
 }
 
-/** Without comments and layout, which ALTER TABLE does not bring. */
+/** Without comments and layout, which ALTER TABLE does not keep. */
 function schemaOf (database: Database.Database): unknown[] {
   const bare = (sql: string | null): string | undefined => sql?.replace(/--.*$/gm, '').replace(/\s+/g, ' ')
   return database.prepare<[], { name: string, sql: string | null }>('SELECT name, sql FROM sqlite_schema ORDER BY name').all()
@@ -46,7 +40,7 @@ function schemaOf (database: Database.Database): unknown[] {
 
 /** A database as an earlier version of the package left it. */
 function openVersion (t: Test, version: number, file?: string, isRecorded = true): Database.Database {
-  const database = open(t, file)
+  const database = openFile(t, file)
   for (let id = 1; id <= version; id++) {
     database.exec(readFileSync(`src/store/migrations/sqlite/00000${id}.sql`, 'utf8'))
     if (isRecorded) database.prepare('INSERT INTO omnichannel_migration (id) VALUES (?)').run(id)
@@ -58,11 +52,11 @@ function grants (database: Database.Database): unknown[] {
   return database.prepare('SELECT role, permission FROM omnichannel_role_permission ORDER BY 1, 2').all()
 }
 
-t.test('a fresh database gets what schema.sql says, and the default roles', async (t) => {
-  const database = open(t)
+t.test('a new database: gets the schema of schema.sql, and the default roles', async (t) => {
+  const database = openFile(t)
   database.pragma('user_version = 77')
   t.equal(await start(database), undefined)
-  const byHand = open(t)
+  const byHand = openFile(t)
   byHand.exec(schemaSql)
   t.strictSame(schemaOf(database), schemaOf(byHand))
   t.strictSame(grants(database), granted)
@@ -71,7 +65,7 @@ t.test('a fresh database gets what schema.sql says, and the default roles', asyn
   t.equal(database.pragma('user_version', { simple: true }), 77)
 })
 
-t.test('a file of version 1 or 2 with rows comes to the newest, and loses nothing', async (t) => {
+t.test('a file of version 1 or 2: upgraded, and keeps its rows', async (t) => {
   for (const [version, isRecorded] of [[1, true], [1, false], [2, true], [2, false]] as const) {
     const file = `${t.testdir()}/contacts.db`
     const old = openVersion(t, version, file, isRecorded)
@@ -80,12 +74,12 @@ t.test('a file of version 1 or 2 with rows comes to the newest, and loses nothin
     if (version === 2) old.exec(answer)
     const before = await allRows(sqliteDb(old))
     const missing = ['omnichannel_contact.update_id', ...version === 1 ? ['omnichannel_idempotency_key'] : []].join(', ')
-    t.match(await start(open(t, file), { migrate: false }), {
+    t.match(await start(openFile(t, file), { migrate: false }), {
       code: 'FOC_INCOMPLETE_SCHEMA', message: `The database lacks ${missing}. Register with migrate: true, run the command migrate, or`
     })
     t.strictSame(await allRows(sqliteDb(old)), before)
 
-    const database = open(t, file)
+    const database = openFile(t, file)
     t.equal(await start(database), undefined)
     const after = await allRows(sqliteDb(database))
     t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [1, 2, 3])
@@ -94,7 +88,7 @@ t.test('a file of version 1 or 2 with rows comes to the newest, and loses nothin
       ...before,
       omnichannel_contact: (before.omnichannel_contact as object[]).map((contact) => ({ ...contact, update_id: null }))
     })
-    const byHand = open(t)
+    const byHand = openFile(t)
     byHand.exec(schemaSql)
     t.strictSame(schemaOf(database), schemaOf(byHand))
 
@@ -104,7 +98,7 @@ t.test('a file of version 1 or 2 with rows comes to the newest, and loses nothin
   }
 })
 
-t.test('a migration that fails: nothing of it stays', async (t) => {
+t.test('a migration that fails: rolled back', async (t) => {
   const database = openVersion(t, 2)
   const before = database.prepare('SELECT * FROM sqlite_schema').all()
   database.exec("CREATE TRIGGER refuse BEFORE INSERT ON omnichannel_migration BEGIN SELECT RAISE(ABORT, 'no'); END")
@@ -114,11 +108,11 @@ t.test('a migration that fails: nothing of it stays', async (t) => {
   t.equal(await start(database), undefined)
 })
 
-t.test('a column that a host has added before its migration, or dropped after it: there once', async (t) => {
+t.test('a column that the host has added before its migration, or dropped after it: exists once', async (t) => {
   const early = openVersion(t, 2)
   early.exec('ALTER TABLE omnichannel_contact ADD COLUMN update_id TEXT')
   t.equal(await start(early), undefined)
-  const late = open(t)
+  const late = openFile(t)
   await start(late)
   const before = schemaOf(late)
   await fill(sqliteDb(late))
@@ -140,12 +134,12 @@ t.test('published migrations: the text never changes', async (t) => {
   }
 })
 
-t.test('what is generated from the migrations is up to date: npm run generate', async (t) => {
+t.test('the files generated from the migrations: up to date (npm run generate writes them)', async (t) => {
   for (const [path, text] of Object.entries(generate())) t.equal(readFileSync(path, 'utf8'), text, path)
 })
 
-t.test('an index or trigger that was dropped comes back, and the rows stay', async (t) => {
-  const database = open(t)
+t.test('a dropped index or trigger: created again, and the rows stay', async (t) => {
+  const database = openFile(t)
   await start(database)
   const before = schemaOf(database)
   await fill(sqliteDb(database))
@@ -155,29 +149,29 @@ t.test('an index or trigger that was dropped comes back, and the rows stay', asy
   for (const { type, name: index } of indexes) {
     database.exec(`DROP ${type} ${index}`)
     const filled = await allRows(sqliteDb(database))
-    t.equal(await start(database, { migrate: false }), undefined, 'slow is not wrong')
+    t.equal(await start(database, { migrate: false }), undefined, 'a missing index is no error')
     t.equal(await start(database), undefined)
     t.strictSame(schemaOf(database), before, index)
     t.strictSame(await allRows(sqliteDb(database)), filled)
   }
 })
 
-t.test('a second run writes nothing', async (t) => {
+t.test('a second registration: writes nothing', async (t) => {
   for (const journal of ['WAL', 'DELETE']) {
     const file = `${t.testdir()}/contacts.db`
-    const observer = open(t, file)
+    const observer = openFile(t, file)
     observer.pragma(`journal_mode = ${journal}`)
-    t.equal(await start(open(t, file)), undefined)
+    t.equal(await start(openFile(t, file)), undefined)
     const version = observer.pragma('data_version', { simple: true })
     for (const migrate of [true, false]) {
-      t.equal(await start(open(t, file), { migrate }), undefined)
-      t.equal(await start(open(t, file, { readonly: true }), { migrate }), undefined, 'not even a handle that could')
+      t.equal(await start(openFile(t, file), { migrate }), undefined)
+      t.equal(await start(openFile(t, file, { readonly: true }), { migrate }), undefined, 'also on a read-only handle')
     }
     t.equal(observer.pragma('data_version', { simple: true }), version)
   }
 })
 
-t.test('two processes at once do it once', async (t) => {
+t.test('two processes at once: one migrates', async (t) => {
   const folder = t.testdir()
   const databases = ['WAL', 'DELETE'].flatMap((journal) => [0, 2].map((version) => {
     const database = openVersion(t, version, `${folder}/${journal}-${version}.db`)
@@ -196,14 +190,14 @@ t.test('two processes at once do it once', async (t) => {
   }
 })
 
-t.test('what an administrator did to the roles is not undone by a restart', async (t) => {
+t.test('permissions changed by an administrator: kept after a restart', async (t) => {
   const edits: Record<string, unknown[]> = {
     'DELETE FROM omnichannel_role_permission': [],
     "DELETE FROM omnichannel_role_permission WHERE role <> 'admin'": [{ role: 'admin', permission }],
     "UPDATE omnichannel_role_permission SET permission = 'other' WHERE role = 'admin'": [{ role: 'admin', permission: 'other' }, ...granted.slice(1)]
   }
   for (const [edit, left] of Object.entries(edits)) {
-    const database = open(t)
+    const database = openFile(t)
     await start(database)
     database.exec(edit)
     t.equal(await start(database), undefined)
@@ -211,16 +205,16 @@ t.test('what an administrator did to the roles is not undone by a restart', asyn
   }
 })
 
-t.test('roles that were there first stand', async (t) => {
-  const database = open(t)
+t.test('permissions in the database before the first registration: kept, without the defaults', async (t) => {
+  const database = openFile(t)
   database.exec(schemaSql)
   database.exec(`INSERT INTO omnichannel_role_permission VALUES ('my-role', '${permission}'), ('admin', 'other')`)
   t.equal(await start(database), undefined)
   t.strictSame(grants(database), [{ role: 'admin', permission: 'other' }, { role: 'my-role', permission }])
 })
 
-t.test('a table that was dropped is created again', async (t) => {
-  const database = open(t)
+t.test('a dropped table: created again', async (t) => {
+  const database = openFile(t)
   await start(database)
   const before = schemaOf(database)
   await fill(sqliteDb(database))
@@ -232,9 +226,9 @@ t.test('a table that was dropped is created again', async (t) => {
   t.match(await allRows(sqliteDb(database)), { omnichannel_migration: [{ id: 1 }, { id: 2 }, { id: 3 }] })
 })
 
-t.test('a database of a newer version is refused with what to do, and left alone', async (t) => {
+t.test('a database of a newer version: refused with advice, and not changed', async (t) => {
   for (const migrate of [true, false]) {
-    const database = open(t)
+    const database = openFile(t)
     await start(database)
     database.exec('INSERT INTO omnichannel_migration (id) VALUES (7); DROP TABLE omnichannel_inquiry')
     const before = schemaOf(database)
@@ -246,32 +240,32 @@ t.test('a database of a newer version is refused with what to do, and left alone
   }
 })
 
-t.test('while another connection writes, registering waits, and finds what that one did', async (t) => {
+t.test('another connection migrates: the registration waits for it, and adds nothing', async (t) => {
   const file = `${t.testdir()}/contacts.db`
-  const other = open(t, file)
+  const other = openFile(t, file)
   other.exec('BEGIN IMMEDIATE')
-  t.match(await start(open(t, file), { lockTimeout: 30 }), { code: 'FOC_DATABASE_BUSY' })
-  const started = start(open(t, file))
+  t.match(await start(openFile(t, file), { lockTimeout: 30 }), { code: 'FOC_DATABASE_BUSY' })
+  const started = start(openFile(t, file))
   await turns(5)
   other.exec(`${schemaSql}; INSERT INTO omnichannel_migration (id) VALUES (1), (2), (3); COMMIT`)
   t.equal(await started, undefined)
-  t.strictSame(grants(other), [], 'whoever was first decides on the roles')
+  t.strictSame(grants(other), [], 'no default permissions')
 })
 
-t.test('a database that is up to date is registered while another connection holds the write lock', async (t) => {
+t.test('an up-to-date database with a write lock of another connection: registered at once', async (t) => {
   for (const journal of ['WAL', 'DELETE']) {
     const file = `${t.testdir()}/contacts.db`
-    const other = open(t, file)
+    const other = openFile(t, file)
     other.pragma(`journal_mode = ${journal}`)
-    t.equal(await start(open(t, file)), undefined)
+    t.equal(await start(openFile(t, file)), undefined)
     other.exec('BEGIN IMMEDIATE')
-    t.equal(await start(open(t, file), { lockTimeout: 0 }), undefined, journal)
+    t.equal(await start(openFile(t, file), { lockTimeout: 0 }), undefined, journal)
     other.exec('ROLLBACK')
   }
 })
 
-t.test('a failed registration leaves the handle usable', async (t) => {
-  const database = open(t)
+t.test('a failed registration: the handle stays usable', async (t) => {
+  const database = openFile(t)
   t.match(await start(database, { migrate: false }), { code: 'FOC_INCOMPLETE_SCHEMA' })
   const app = fastify()
   t.teardown(async () => { await app.close() })

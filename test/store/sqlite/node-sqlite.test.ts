@@ -1,4 +1,4 @@
-// What is particular to a DatabaseSync of node:sqlite. What all handles must do alike is in the tests of engines.ts.
+// What is special about a DatabaseSync of node:sqlite. Tests with engines.ts run on each kind of handle.
 
 import fastify from 'fastify'
 import { spawn } from 'node:child_process'
@@ -8,10 +8,10 @@ import t, { type Test } from 'tap'
 import omnichannelContacts, { type ContactUpdatedEvent, type OmnichannelContactsOptions } from '../../../src/index.js'
 import { as, fill, path } from '../../build.js'
 import { DatabaseSync, skip, type Handle } from '../../node-sqlite.js'
+import { internal } from '../../refusals.js'
 import { sqliteDb } from '../../sqlite.js'
 import { turns } from '../../waiting.js'
 
-const failed = { success: false, error: 'Internal server error' }
 const body = { contactId: 'maria', name: 'Marie' }
 
 interface Setup extends Partial<Omit<OmnichannelContactsOptions, 'database'>> {
@@ -32,7 +32,7 @@ async function build (t: Test, { file = ':memory:', handle, ...options }: Setup 
   return { database, update, name: () => one(database, "SELECT name FROM omnichannel_contact WHERE id = 'maria'") }
 }
 
-/** The handle as tests read it, whatever its own defaults are. */
+/** The handle with the rows that tests expect, for all options of the handle. */
 function withUsualRows (database: Handle): Parameters<typeof sqliteDb>[0] {
   const prepare = (sql: string) => {
     const statement = database.prepare(sql)
@@ -43,7 +43,7 @@ function withUsualRows (database: Handle): Parameters<typeof sqliteDb>[0] {
   return { prepare, exec: (sql) => database.exec(sql), close: () => { database.close() } }
 }
 
-/** The first cell, whatever the handle's own defaults are. */
+/** The first cell, for all options of the handle. */
 function one (database: Handle, sql: string): unknown {
   const statement = database.prepare(sql)
   statement.setReturnArrays(true)
@@ -60,7 +60,7 @@ function iterate (database: Handle, sql: string): Iterator<unknown> {
 
 const returning = "INSERT INTO omnichannel_statistic VALUES ('a', 1), ('b', 2), ('c', 3) RETURNING name"
 
-t.test('whatever the handle was opened with: the same answer, and the handle stays as it is', { skip }, async (t) => {
+t.test('a handle with other options: the same answer, and its settings stay', { skip }, async (t) => {
   const handles: object[] = [
     {}, { readBigInts: true, returnArrays: true }, { enableForeignKeyConstraints: false, timeout: 1234 }, { defensive: true },
     { enableDoubleQuotedStringLiterals: true, allowBareNamedParameters: false }, { allowUnknownNamedParameters: true }
@@ -86,7 +86,7 @@ t.test('whatever the handle was opened with: the same answer, and the handle sta
   }
 })
 
-t.test('an iterator of the host is open: the update waits for it, and its rows are as the host wants', { skip }, async (t) => {
+t.test('an open iterator of the host: the update waits for it, and its rows stay', { skip }, async (t) => {
   for (const journal of ['WAL', 'DELETE']) {
     for (const sql of ['SELECT id FROM omnichannel_contact', "SELECT value FROM json_each('[1,2,3]')", returning]) {
       await t.test(`${journal}: ${sql}`, async (t) => {
@@ -105,7 +105,7 @@ t.test('an iterator of the host is open: the update waits for it, and its rows a
   }
 })
 
-t.test('an iterator that stays open past the deadline: 503, also at registration, and nothing of either side is undone', { skip }, async (t) => {
+t.test('an iterator that is open past the deadline: 503, also at registration, and its rows stay', { skip }, async (t) => {
   const { database, update, name } = await build(t, { lockTimeout: 50 })
   const iterator = iterate(database, returning)
   t.strictSame((await update(body)).json(), { success: false, error: 'error-database-busy' })
@@ -122,7 +122,7 @@ t.test('an iterator that stays open past the deadline: 503, also at registration
   empty.close()
 })
 
-t.test('beforeCommit leaves an iterator that reads open: SQLite commits all the same, and the next are served', { skip }, async (t) => {
+t.test('beforeCommit leaves a reading iterator open: the update is committed, and so are the next ones', { skip }, async (t) => {
   const kept: Array<Iterator<unknown>> = []
   const { database, update } = await build(t, {
     beforeCommit: ({ contact }, handle: Handle) => { if (contact.name === 'Marie') kept.push(iterate(handle, 'SELECT id FROM omnichannel_contact')) }
@@ -130,7 +130,7 @@ t.test('beforeCommit leaves an iterator that reads open: SQLite commits all the 
   t.equal((await update(body)).headers.etag, '"2"')
   t.equal((await update({ contactId: 'maria', name: 'Mia' })).headers.etag, '"3"')
 
-  // Now a statement of the host's own that writes is open as well: it must not be undone.
+  // Now a writing statement of the host is open as well. It must not be rolled back.
   const iterator = iterate(database, returning)
   let isAnswered = false
   const reply = update({ contactId: 'maria', name: 'Mary' }).finally(() => { isAnswered = true })
@@ -146,19 +146,19 @@ t.test('beforeCommit leaves an iterator that reads open: SQLite commits all the 
   isAnswered = false
   const last = update({ contactId: 'maria', phones: ['1'] }).finally(() => { isAnswered = true })
   await turns(30)
-  t.equal(isAnswered, false, "the host's own counts again")
+  t.equal(isAnswered, false, "the update waits for the host's own iterator again")
   own.return!()
   t.equal((await last).headers.etag, '"6"')
 })
 
-t.test('beforeCommit leaves a statement that writes open: 500, undone, and the next wait until it is closed', { skip }, async (t) => {
+t.test('beforeCommit leaves a writing statement open: 500, rolled back, and the next updates wait until it is closed', { skip }, async (t) => {
   const kept: Array<Iterator<unknown>> = []
   let isHarmful = true
   const { database, update, name } = await build(t, {
     lockTimeout: 100, beforeCommit: (_event, handle: Handle) => { if (isHarmful) kept.push(iterate(handle, returning)) }
   })
   const reply = await update(body)
-  t.strictSame([reply.statusCode, reply.json(), name()], [500, failed, 'Maria'])
+  t.strictSame([reply.statusCode, reply.json(), name()], [500, internal, 'Maria'])
   isHarmful = false
   t.equal((await update(body)).statusCode, 503)
   for (const iterator of kept) iterator.return!()
@@ -166,18 +166,18 @@ t.test('beforeCommit leaves a statement that writes open: 500, undone, and the n
   t.equal(one(database, 'SELECT count(*) FROM omnichannel_statistic'), 0)
 })
 
-t.test('a handle that is closed: 500, whether before the request, while it waits or in beforeCommit', { skip }, async (t) => {
+t.test('a handle that is closed before the request, while it waits or in beforeCommit: 500', { skip }, async (t) => {
   for (const file of [':memory:', join(t.testdir(), 'contacts.db')]) {
     const { database, update } = await build(t, { file })
     database.exec('BEGIN')
     const waiting = update(body)
     await turns(5)
     database.close()
-    for (const reply of [await waiting, await update(body)]) t.strictSame([reply.statusCode, reply.json()], [500, failed])
+    for (const reply of [await waiting, await update(body)]) t.strictSame([reply.statusCode, reply.json()], [500, internal])
 
     const closing = await build(t, { beforeCommit: (_event, handle: Handle) => { handle.close() } })
     const reply = await closing.update(body)
-    t.strictSame([reply.statusCode, reply.json()], [500, failed])
+    t.strictSame([reply.statusCode, reply.json()], [500, internal])
   }
 })
 
@@ -205,12 +205,12 @@ t.test('another process has the lock: the update waits without sleeping, or is 5
   }
 })
 
-t.test('the disk is full: 500, nothing written, and the next is served when there is room', { skip }, async (t) => {
+t.test('the disk is full: 500, nothing written, and 200 once there is room', { skip }, async (t) => {
   const { database, update, name } = await build(t)
   const pages = one(database, 'PRAGMA page_count') as number
   database.exec(`PRAGMA max_page_count = ${pages}`)
   const large = { ...body, emails: Array.from({ length: 2000 }, (_, index) => `${index}@example.com`.repeat(3)) }
-  t.strictSame((await update(large)).json(), failed)
+  t.strictSame((await update(large)).json(), internal)
   t.equal(name(), 'Maria')
   database.exec('PRAGMA max_page_count = 100000')
   t.equal((await update(large)).headers.etag, '"2"')

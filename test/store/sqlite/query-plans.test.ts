@@ -3,10 +3,10 @@ import * as queries from '../../../src/store/queries.js'
 import { as, build } from '../../build.js'
 import { openHandle } from '../../handle.js'
 
-/** Read whole, because all of their rows are wanted: an administrator's few definitions, and a list of the request. */
+/** All rows of these are wanted: the few definitions of custom fields, and a list of the request. */
 const readWhole = /^SCAN (main\.omnichannel_custom_field|item VIRTUAL TABLE\b.*)$/
 
-t.test('every query finds its rows by a key or an index', async (t) => {
+t.test('every query: finds its rows by a key or an index', async (t) => {
   const prepared = new Set<string>()
   const database = openHandle(':memory:')
   const prepare = database.prepare.bind(database)
@@ -20,7 +20,7 @@ t.test('every query finds its rows by a key or an index', async (t) => {
   const everything = {
     contactId: 'maria', name: 'Marie', emails: ['a@b'], phones: ['1'], customFields: { plan: 'gold' }, contactManager: 'ann', wipeConflicts: true
   }
-  // Checks are only made where a host has triggers.
+  // Some queries run only if the host has triggers.
   database.exec('CREATE TRIGGER host AFTER UPDATE ON omnichannel_contact BEGIN SELECT 1; END')
   t.equal((await update(everything)).statusCode, 200)
   t.equal((await update({ contactId: 'maria', emails: ['c', 'd'], phones: ['2', '3'] })).statusCode, 200)
@@ -31,7 +31,7 @@ t.test('every query finds its rows by a key or an index', async (t) => {
   database.exec("UPDATE omnichannel_idempotency_key SET created_at = '2026-01-01T00:00:00.000Z'")
   t.equal((await update({ contactId: 'maria' }, { ...keyed, 'idempotency-key': 'k-2' })).statusCode, 200)
 
-  // Only PostgreSQL is asked for the last update, when a COMMIT was not answered.
+  // findLastUpdate runs on PostgreSQL only, after a lost COMMIT.
   const known = [queries, queries.emails, queries.phones].flatMap((group) => Object.values<unknown>(group)).filter((query) => typeof query === 'function' && query !== queries.findLastUpdate)
   t.ok(prepared.size >= known.length, `${prepared.size} statements of ${known.length} queries were seen`)
   for (const sql of prepared) {

@@ -1,4 +1,4 @@
-// Updates share a transaction without savepoints, until one fails after it has written, or the host's own code may refuse.
+// The updates of a batch have savepoints after one has failed after a write, or if the host has a beforeCommit.
 
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -6,8 +6,8 @@ import t, { type Test } from 'tap'
 import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
 import { allRows, as, build, type Setup, type World } from '../../build.js'
 import { openHandle } from '../../handle.js'
-
-const failed = { success: false, error: 'Internal server error' }
+import { internal } from '../../refusals.js'
+import { replaceClock } from '../../waiting.js'
 
 interface Watched extends World {
   /** The commands since the last call. */
@@ -24,9 +24,7 @@ async function watched (t: Test, setup: Setup = {}, file = ':memory:'): Promise<
   database.exec(`
     INSERT INTO omnichannel_contact (id, name) VALUES ('a', 'A'), ('b', 'B'), ('c', 'C'), ('d', 'D');
     CREATE TRIGGER guard AFTER UPDATE OF name ON omnichannel_contact WHEN new.name = 'BAD' BEGIN SELECT RAISE(ABORT, 'no'); END`)
-  // A clock that stands still: how many share a turn does not depend on the speed of the machine.
-  performance.now = () => 0
-  t.teardown(() => { Reflect.deleteProperty(performance, 'now') })
+  replaceClock(t)
   events.length = 0
   return {
     ...world,
@@ -41,13 +39,13 @@ async function watched (t: Test, setup: Setup = {}, file = ':memory:'): Promise<
   }
 }
 
-t.test('updates that are done, and those that are refused before they write, need none', async (t) => {
+t.test('updates that succeed, or are refused before a write: no savepoints', async (t) => {
   const { send, commands } = await watched(t)
   t.strictSame(await send({ a: '1', b: '', c: '3' }), [[200, '1'], [400, 'B'], [200, '3']])
   t.strictSame(commands(), ['BEGIN EXCLUSIVE', 'COMMIT'])
 })
 
-t.test('one that fails after it has written: the others are run again, and each is done once', async (t) => {
+t.test('an update that fails after a write: the others run again, and are made once', async (t) => {
   const { send, commands, database } = await watched(t)
   t.strictSame(await send({ a: '1', b: 'BAD', c: '3', d: 'BAD' }), [[200, '1'], [500, 'B'], [200, '3'], [500, 'D']])
   t.strictSame(commands(), [
@@ -57,7 +55,7 @@ t.test('one that fails after it has written: the others are run again, and each 
   t.strictSame(database.prepare("SELECT version FROM omnichannel_contact WHERE id IN ('a', 'b', 'c', 'd')").pluck().all(), [2, 1, 2, 1])
 })
 
-t.test('after such a one the next thousand have savepoints, and then none', async (t) => {
+t.test('after such a failure: the next thousand updates have savepoints, later ones have none', async (t) => {
   const { send, commands } = await watched(t)
   await send({ a: 'BAD' })
   commands()
@@ -69,16 +67,16 @@ t.test('after such a one the next thousand have savepoints, and then none', asyn
   t.strictSame(commands(), ['BEGIN EXCLUSIVE', 'COMMIT'])
 })
 
-t.test('the only one that fails: nothing is left of it', async (t) => {
+t.test('a single update that fails after a write: rolled back', async (t) => {
   const { update, commands, db } = await watched(t)
   const before = await allRows(db)
   const reply = await update({ contactId: 'a', name: 'BAD', emails: ['a@example.com'] })
-  t.strictSame([reply.statusCode, reply.json()], [500, failed])
+  t.strictSame([reply.statusCode, reply.json()], [500, internal])
   t.strictSame(await allRows(db), before)
   t.strictSame(commands(), ['BEGIN EXCLUSIVE', 'ROLLBACK'])
 })
 
-t.test('beforeCommit is called once for each update, whichever of them fails', async (t) => {
+t.test('beforeCommit in a batch with failures: called once for each update', async (t) => {
   const called: string[] = []
   const { send, commands } = await watched(t, {
     beforeCommit: ({ contact }) => {
@@ -91,14 +89,14 @@ t.test('beforeCommit is called once for each update, whichever of them fails', a
   t.strictSame(commands().filter((command) => /^(BEGIN|COMMIT)/.test(command)), ['BEGIN EXCLUSIVE', 'COMMIT'])
 })
 
-t.test('nor is it called again for an update of another registration that fails', async (t) => {
+t.test('an update of another registration fails in the same batch: beforeCommit is not called again', async (t) => {
   const called: string[] = []
   const { app, send, update, commands, database } = await watched(t, {
     late: async (app, { database }) => {
       await app.register(omnichannelContacts, { database, prefix: '/hooked', beforeCommit: ({ contact }) => { called.push(contact.name) } })
     }
   })
-  // Both stand in line behind the host, in this order.
+  // Both wait for the host's transaction, in this order.
   database.exec('BEGIN')
   const hooked = app.inject({
     method: 'POST', url: '/hooked/omnichannel/contacts.update', headers: as('ann'), payload: { contactId: 'd', name: 'Hooked' }
@@ -113,19 +111,7 @@ t.test('nor is it called again for an update of another registration that fails'
   t.strictSame(await send({ c: '3' }), [[200, '3']])
 })
 
-t.test('a beforeCommit that ends the transaction and begins another is found out', async (t) => {
-  const { update, database, db } = await watched(t, {
-    beforeCommit: ({ contact }, connection) => { if (contact.name === 'Ended') connection.exec('ROLLBACK; BEGIN') }
-  })
-  const before = await allRows(db)
-  const reply = await update({ contactId: 'a', name: 'Ended' })
-  t.strictSame([reply.statusCode, reply.json()], [500, failed])
-  t.strictSame(await allRows(db), before)
-  t.equal(database.inTransaction, false)
-  t.equal((await update({ contactId: 'a', name: '1' })).statusCode, 200)
-})
-
-t.test('with a WAL the busy timeout is left alone, and a commit of another connection at the last moment is seen', async (t) => {
+t.test('with a WAL, another connection commits right after BEGIN: the update sees it, and the busy timeout is not changed', async (t) => {
   const file = join(t.testdir(), 'contacts.db')
   let disturb = false
   const events: string[] = []
