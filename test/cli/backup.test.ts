@@ -16,7 +16,7 @@ async function start (t: Test, { large = false } = {}) {
   await cli(['user', 'add', 'ann', '--role', 'livechat-agent', '--database', file])
   const database = openFile(t, file)
   await fill(sqliteDb(database))
-  // Several times as many pages as are copied at once.
+  // Much larger than the pages that are copied at once.
   if (large) {
     database.exec(`
       WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 4000)
@@ -29,11 +29,11 @@ async function start (t: Test, { large = false } = {}) {
 
 const read = async (file: string) => await inFile(file, allRows)
 
-t.test('backup: a whole copy that can be served, and nothing beside it', async (t) => {
+t.test('backup: a complete copy that can be served, and no other file', async (t) => {
   const { file, database, copies, copy, backup } = await start(t)
   const before = await allRows(sqliteDb(database))
   chmodSync(file, 0o640)
-  // A tighter one takes more away.
+  // A stricter umask would remove more permissions.
   process.umask(0o022)
   t.match(await backup(copy), { code: 0, out: new RegExp(`^Copied .*a\\.db to .*copy\\.db, \\d+\\.\\d MB\\n$`), err: '' })
   t.strictSame(readdirSync(copies), ['copy.db'])
@@ -47,7 +47,7 @@ t.test('backup: a whole copy that can be served, and nothing beside it', async (
   t.strictSame(await allRows(sqliteDb(database)), before, 'the original does not change with it')
 })
 
-t.test('backup while serve runs: is the moment at which it began, however much is written meanwhile', async (t) => {
+t.test('backup while serve runs: a consistent copy, although updates are written meanwhile', async (t) => {
   const { file, database, copy } = await start(t, { large: true })
   const { url } = await serve(t, ['--database', file], { checkpointWorker })
   const version = () => database.prepare<[], number>("SELECT version FROM omnichannel_contact WHERE id = 'maria'").pluck().get()!
@@ -68,14 +68,14 @@ t.test('backup while serve runs: is the moment at which it began, however much i
   t.ok(kept >= before && kept <= version())
 })
 
-t.test('on a terminal: a line that counts up, and is gone in the end', async (t) => {
+t.test('on a terminal: a progress line, which is cleared at the end', async (t) => {
   const { file, copy } = await start(t, { large: true })
   const { code, err } = await cli(['backup', copy, '--database', file], { onTerminal: true })
   t.equal(code, 0)
   t.match(err, /^(\rbackup: \d+ %\x1b\[K)+\r\x1b\[K$/)
 })
 
-t.test('a file that is there: is replaced when that is wanted', async (t) => {
+t.test('an existing file: replaced with --overwrite only', async (t) => {
   const { copies, copy, backup, database } = await start(t)
   writeFileSync(copy, 'something else')
   t.match(await backup(copy), { code: 1, out: '', err: `${copy} exists already: name another file, or replace it with --overwrite\n` })
@@ -85,7 +85,7 @@ t.test('a file that is there: is replaced when that is wanted', async (t) => {
   t.strictSame(readdirSync(copies), ['copy.db'])
 })
 
-t.test('what cannot be: one sentence, and nothing left behind', async (t) => {
+t.test('a copy that cannot be made: one sentence, and no file is left', async (t) => {
   const { folder, file, copies, copy, backup } = await start(t)
   linkSync(file, join(copies, 'same.db'))
   const used = openFile(t, join(copies, 'used.db'))
@@ -100,9 +100,9 @@ t.test('what cannot be: one sentence, and nothing left behind', async (t) => {
     ['no such folder', [join(copies, 'none', 'a.db')], `The file ${copies}/none/a.db cannot be written: ENOENT: no such file or directory`],
     ['below a file', [join(file, 'a.db')], `The file ${file}/a.db cannot be written: ENOTDIR: not a directory`],
     ['a database in use', [join(copies, 'used.db'), '--overwrite'], `${copies}/used.db is a database in use: name another file for the copy`],
-    ['of nothing', [copy, '--database', 'none.db'], 'There is no database file none.db: name it with --database'],
-    ['of a folder', [copy, '--database', folder], `The database file ${folder} is a folder`],
-    ['of no database', [copy, '--database', join(folder, 'text.db')], `The database file ${folder}/text.db is not a SQLite database`]
+    ['a source that does not exist', [copy, '--database', 'none.db'], 'There is no database file none.db: name it with --database'],
+    ['a source that is a folder', [copy, '--database', folder], `The database file ${folder} is a folder`],
+    ['a source that is no database', [copy, '--database', join(folder, 'text.db')], `The database file ${folder}/text.db is not a SQLite database`]
   ]
   for (const [situation, argv, sentence] of scenarios) {
     // The last --database counts.
@@ -112,7 +112,7 @@ t.test('what cannot be: one sentence, and nothing left behind', async (t) => {
   }
 })
 
-t.test('Ctrl-C: stops it, and nothing is left behind', async (t) => {
+t.test('Ctrl-C: stops the backup, and no file is left', async (t) => {
   const { file, copies, copy } = await start(t, { large: true })
   const { signal, ended } = startCommand(['backup', copy, '--database', file])
   while (!readdirSync(copies).some((name) => name.endsWith('.part'))) await new Promise((resolve) => setImmediate(resolve))
@@ -121,7 +121,7 @@ t.test('Ctrl-C: stops it, and nothing is left behind', async (t) => {
   t.strictSame(readdirSync(copies), [])
 })
 
-t.test('a database of an older version: is copied as it is', async (t) => {
+t.test('a database of an older version: copied without migration', async (t) => {
   const folder = t.testdir()
   const file = join(folder, 'old.db')
   const tables = (name: string) => lookInto(join(folder, name), (copy) => copy.prepare('SELECT name, sql FROM sqlite_schema').all())
@@ -132,7 +132,7 @@ t.test('a database of an older version: is copied as it is', async (t) => {
   t.notOk(existsSync(`${file}-wal`))
 })
 
-t.test('a file that appears while it is copied: is never overwritten', async (t) => {
+t.test('a file that appears during the backup: never overwritten', async (t) => {
   const { file, copies, copy } = await start(t, { large: true })
   for (const [name, sentence] of [['copy.db', 'exists already: name another file, or replace it with --overwrite'], ['copy.db-wal', 'is a database in use: name another file for the copy']]) {
     const { ended } = startCommand(['backup', copy, '--database', file])
@@ -145,7 +145,7 @@ t.test('a file that appears while it is copied: is never overwritten', async (t)
   }
 })
 
-t.test('a link that leads nowhere: is not overwritten either', { skip: process.platform === 'win32' && 'no links' }, async (t) => {
+t.test('a dangling link: not overwritten either', { skip: process.platform === 'win32' && 'no links' }, async (t) => {
   const { copies, copy, backup } = await start(t)
   symlinkSync('nowhere', copy)
   t.match(await backup(copy), { code: 1, err: `The file ${copy} cannot be written: EEXIST: file already exists\n` })
@@ -153,7 +153,7 @@ t.test('a link that leads nowhere: is not overwritten either', { skip: process.p
   t.equal(readlinkSync(copy), 'nowhere')
 })
 
-t.test('a backup that is killed: the next one names what it has left', async (t) => {
+t.test('a backup that is killed: the next one names the unfinished copy', async (t) => {
   const { file, copies, copy, backup } = await start(t, { large: true })
   const child = spawn(process.execPath, [program, 'backup', copy, '--database', file])
   const parts = () => readdirSync(copies).filter((name) => name.endsWith('.part'))

@@ -1,4 +1,4 @@
-// Builds the executable and uses it as somebody would who has nothing else: alone, in an empty folder.
+// Builds the executable and runs it alone, in an empty folder.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -11,11 +11,11 @@ import { skip } from '../node-sqlite.js'
 import { waitForCurl } from './printed-curl.js'
 
 const run = promisify(execFile)
-/** Where this Node.js has a good node:sqlite, the executable has no addon. */
+/** If this Node.js has a good node:sqlite, the executable has no addon. */
 const hasAddon = skip !== false
 const name = process.platform === 'win32' ? 'omnichannel.exe' : 'omnichannel'
 
-t.test('one binary', async (t) => {
+t.test('the executable', async (t) => {
   const folder = t.testdir({ build: {}, empty: {}, tmp: {} })
   const alone = join(folder, 'empty', name)
   const env = { ...process.env, TMPDIR: join(folder, 'tmp'), PATH: '' }
@@ -48,14 +48,14 @@ t.test('one binary', async (t) => {
     t.strictSame(readdirSync(env.TMPDIR), [], 'the addon is gone')
   })
 
-  await t.test('without an addon inside: needs no temporary folder', { skip: hasAddon }, async (t) => {
+  await t.test('without an addon: needs no temporary folder', { skip: hasAddon }, async (t) => {
     const options = { cwd: join(folder, 'empty'), env: { ...env, TMPDIR: '/nowhere' } }
     await run(alone, ['user', 'add', 'ann', '--role', 'admin', '--database', 'new.db'], options)
     t.match((await run(alone, ['user', 'list', '--database', 'new.db'], options)).stdout, 'ann')
     rmSync(join(folder, 'empty', 'new.db'))
   })
 
-  await t.test('a temporary folder that is mounted noexec, or is none: one sentence', { skip: !hasAddon }, async (t) => {
+  await t.test('a temporary folder that is mounted noexec, or does not exist: one sentence', { skip: !hasAddon }, async (t) => {
     const start = async (tmp: string) => await run(alone, ['serve', '--database', 'new.db'], { cwd: join(folder, 'empty'), env: { ...env, TMPDIR: tmp } })
     const refused = (tmp: string, reason: RegExp) => ({
       code: 1, stdout: '', stderr: new RegExp(`^The SQLite addon cannot be loaded from the temporary folder ${tmp.replace(/\W/g, '\\$&')} \\(.*${reason.source}.*\\): name another in the variable TMPDIR\n$`)

@@ -24,7 +24,7 @@ async function start (t: Test) {
   return { database, list, ids }
 }
 
-t.test('contact list: all that are enabled, by id', async (t) => {
+t.test('contact list: all enabled contacts, sorted by id', async (t) => {
   const { list } = await start(t)
   t.strictSame(await list(), {
     code: 0,
@@ -47,7 +47,7 @@ t.test('contact list --search: by the start of an address or a number, and by an
   const scenarios: Array<[situation: string, search: string, found: string[]]> = [
     ['a whole address', 'ivan@example.com', ['c2']],
     ['the start of an address, and not that of a disabled contact', 'maria@exam', ['maria']],
-    ['an address that was written otherwise', 'IVAN@Example.COM', ['c2']],
+    ['an address in other letter case', 'IVAN@Example.COM', ['c2']],
     ['an address as it is stored', 'Eva@E', ['c1']],
     ['the end of an address', 'example.org', []],
     ['the start of a number', '+49 30', ['c1', 'maria']],
@@ -55,14 +55,14 @@ t.test('contact list --search: by the start of an address or a number, and by an
     ['a part of a name', 'üll', ['c1']],
     ['a name in capitals', 'ÉVA', ['c1', 'c3']],
     ['a name in small letters', 'иван петров', ['c2']],
-    ['signs that mean something elsewhere', '%_\\', ['c4']],
+    ['special characters of LIKE', '%_\\', ['c4']],
     ['an address, then names', 'm', ['maria', 'c1']],
-    ['nobody', 'nobody', []]
+    ['no match', 'nobody', []]
   ]
   for (const [situation, search, found] of scenarios) t.strictSame(await ids('--search', search), found, situation)
 })
 
-t.test('contact list --limit: says that there are more, and stops at an address that was found', async (t) => {
+t.test('contact list --limit: says that there are more, and does not search names once addresses suffice', async (t) => {
   const { database, list, ids } = await start(t)
   t.match(await list('--limit', '2'), {
     code: 0,
@@ -72,7 +72,7 @@ t.test('contact list --limit: says that there are more, and stops at an address 
   t.match(await list('--limit', '6'), { code: 0, err: '' })
   t.match(await list('--limit', '1', '--search', '+49 30'), { out: /\nc1 .*\n$/, err: /^There are more contacts than these 1; / })
   t.strictSame(await ids('--limit', '1', '--search', 'm'), ['maria'])
-  // Each of them is found once, however many addresses fit.
+  // Each contact is found once, although several of its addresses fit.
   database.exec("INSERT INTO omnichannel_contact_email VALUES ('c1', 1, 'e1@x'), ('c1', 2, 'e2@x'), ('c1', 3, 'e3@x'), ('c3', 0, 'e4@x')")
   t.strictSame(await ids('--limit', '2', '--search', 'e'), ['c1', 'c3'])
 })
@@ -83,14 +83,14 @@ t.test('contact list --json: each contact as the API shows it', async (t) => {
   t.match(contact, { _id: 'maria', emails: [{ address: 'maria@example.com' }, { address: 'm@example.org' }], customFields: { plan: 'gold', legacy: 'kept' } })
 })
 
-t.test('contact list: nobody found is said, and no failure', async (t) => {
+t.test('contact list without a match: a message, and exit code 0', async (t) => {
   const { database, list } = await start(t)
   t.strictSame(await list('--search', 'nobody'), { code: 0, out: 'ID  NAME  E-MAILS  PHONES\n', err: 'No contact matches nobody\n' })
   database.exec('DELETE FROM omnichannel_contact')
   t.strictSame(await list('--json'), { code: 0, out: '[]\n', err: 'There is no contact yet\n' })
 })
 
-t.test('contact list: goes on after a page', async (t) => {
+t.test('contact list: reads more than one page', async (t) => {
   const { database, ids } = await start(t)
   database.exec(`
     WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 5001)
@@ -99,7 +99,7 @@ t.test('contact list: goes on after a page', async (t) => {
   t.equal((await ids('--limit', '9999')).length, 5007)
 })
 
-t.test('contact show: is what contact alone does', async (t) => {
+t.test('contact show: the same as contact alone', async (t) => {
   const { database } = await start(t)
   const show = async (...argv: string[]) => JSON.parse((await cli(['contact', ...argv, '--database', database.name])).out) as object
   t.strictSame(await show('show', 'maria'), await show('maria'))
@@ -108,7 +108,7 @@ t.test('contact show: is what contact alone does', async (t) => {
   })
 })
 
-t.test('the plans: addresses and numbers by their indexes, names along the primary key', async (t) => {
+t.test('query plans: addresses and numbers by their indexes, names by the primary key', async (t) => {
   const { database } = await start(t)
   const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })
   const plan = (query: { compile: () => { sql: string, parameters: readonly unknown[] } }) => {

@@ -1,4 +1,4 @@
-// A database file is moved to a server: all of it, or nothing.
+// The command copy moves a database file to a server, all of it or nothing.
 
 import { join } from 'node:path'
 import type { Test } from 'tap'
@@ -29,10 +29,10 @@ async function open (t: Test) {
 }
 
 const without = ({ omnichannel_migration: _, ...tables }: Record<string, unknown[]>) => tables
-/** The order of insertion, which is rowid in the file. */
+/** Without the position of custom fields, which is the rowid in the file. */
 const alike = (all: Record<string, unknown[]>) => JSON.parse(JSON.stringify(without(all), (key, value: unknown) => key === 'position' && typeof value === 'number' ? undefined : value)) as object
 
-t.test('everything arrives, is compared, and is not copied again', async (t) => {
+t.test('copy: copies and compares all rows, and copies nothing the second time', async (t) => {
   const { file, source, db, url } = await open(t)
   const name = url.replace(':s3cret', '')
   const count = Object.values(without(await allRows(sqliteDb(source)))).flat().length
@@ -46,7 +46,7 @@ t.test('everything arrives, is compared, and is not copied again', async (t) => 
   t.strictSame(alike(await allRows(db)), alike(await allRows(sqliteDb(source))))
 })
 
-t.test('the server holds other data: refused, and it keeps them', async (t) => {
+t.test('a server with other data: refused, and not changed', async (t) => {
   const { file, db, url } = await open(t)
   await cli(['user', 'add', 'eve', '--database', url])
   const before = await allRows(db)
@@ -54,7 +54,7 @@ t.test('the server holds other data: refused, and it keeps them', async (t) => {
   t.strictSame(await allRows(db), before)
 })
 
-t.test('the server makes something else of it: nothing is copied', async (t) => {
+t.test('a server that stores other values than it was sent: nothing is copied', async (t) => {
   const { file, db, url } = await open(t)
   for (const action of ['add', 'remove']) await cli(['user', action, 'eve', '--database', url])
   await db.exec(`
@@ -65,7 +65,7 @@ t.test('the server makes something else of it: nothing is copied', async (t) => 
   t.strictSame(await allRows(db), before)
 })
 
-t.test('stopped: nothing is copied', async (t) => {
+t.test('SIGINT: nothing is copied', async (t) => {
   const { file, source, db, url } = await open(t)
   source.exec("INSERT INTO omnichannel_room (id, contact_id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT 'r' || i, 'x' FROM n")
   for (const action of ['add', 'remove']) await cli(['user', action, 'eve', '--database', url])
@@ -78,7 +78,7 @@ t.test('stopped: nothing is copied', async (t) => {
   t.match(await cli(['copy', file, url]), { code: 0 })
 })
 
-t.test('no file, or no server: said at once', async (t) => {
+t.test('no file, or no server: one sentence', async (t) => {
   const folder = t.testdir()
   t.match(await cli(['copy', join(folder, 'none.db'), 'postgres://localhost/a']), { code: 1, err: /^There is no database file .*none\.db: name it with --database\n$/ })
   t.match(await cli(['copy', 'a.db', 'b.db']), { code: 2, err: /must be as postgres:\/\/user@host\/name; see copy --help\n$/ })

@@ -10,7 +10,7 @@ import { sqliteDb } from '../sqlite.js'
 
 const paste = async (printed: string) => await readCurl(printed).send()
 
-t.test('serve --demo: the printed curl updates the contact and all that carries its name', async (t) => {
+t.test('serve --demo: the printed curl updates the contact and the copies of its name', async (t) => {
   const file = join(t.testdir(), 'demo.db')
   const { out, err, stop } = await serve(t, ['--demo', '--database', file])
   t.equal(err(), '', 'no line of the log stands before the curl')
@@ -33,7 +33,7 @@ t.test('serve --demo: the printed curl updates the contact and all that carries 
     [{ required: 0, pattern: 1 }, { required: 1, pattern: 1 }])
 })
 
-t.test('the documentation page: its examples are those of the demo, which needs the printed user and token only', async (t) => {
+t.test('the documentation page: its examples work with the printed user and token', async (t) => {
   const { url, out } = await serve(t, ['--demo', '--database', join(t.testdir(), 'demo.db')])
   const { paths, components } = await (await fetch(`${url}/documentation/json`)).json() as Described
   const [[path, { post }]] = Object.entries(paths) as [[string, Described['paths'][string]]]
@@ -73,7 +73,7 @@ t.test('a second start: keeps the contact, and its new token replaces the old on
   t.equal(database.prepare('SELECT version FROM omnichannel_contact').pluck().get(), 3)
 })
 
-t.test('a port that is taken: the token of the running demo stays good', async (t) => {
+t.test('a port that is taken: the token of the running demo stays valid', async (t) => {
   const file = join(t.testdir(), 'demo.db')
   const running = await serve(t, ['--demo', '--database', file])
   const taken = createServer().listen(0, '127.0.0.1')
@@ -84,7 +84,7 @@ t.test('a port that is taken: the token of the running demo stays good', async (
   t.equal((await paste(running.out())).status, 200)
 })
 
-t.test("somebody else's data: is left alone, a Maria and an Ann too", async (t) => {
+t.test('a database with other data: refused, also if it has a maria and an ann', async (t) => {
   const file = join(t.testdir(), 'own.db')
   await (await serve(t, ['--database', file])).stop()
   const database = openFile(t, file)
@@ -103,7 +103,7 @@ t.test("somebody else's data: is left alone, a Maria and an Ann too", async (t) 
   }
 })
 
-t.test('without --database: the file is omnichannel-demo.db in the current folder', async (t) => {
+t.test('no --database: the file is omnichannel-demo.db in the current folder', async (t) => {
   const folder = t.testdir({ 'omnichannel-demo.db': 'no database at all, to be seen in the sentence '.repeat(50) })
   const before = process.cwd()
   t.teardown(() => process.chdir(before))

@@ -1,4 +1,4 @@
-/** What an import of test/fixtures/export says. */
+/** The output of an import of test/fixtures/export. */
 export const summary = [
   'custom-fields: 3 new, 0 updated, 0 ignored, 0 skipped',
   'permissions: 2 new, 1 updated, 0 ignored, 0 skipped',

@@ -1,4 +1,4 @@
-// What the commands do to a database file that they only read, that is not theirs, or that they make.
+// What the commands do to a database file: one that they only read, one of another program, or a new one.
 
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
@@ -31,7 +31,7 @@ const reading = (file: string, copy: string) => [
 
 const printing = (file: string) => ['migrate', '--print', '--database', file]
 
-/** As a program leaves it that is killed. */
+/** Runs SQL in a program that is then killed, so that its log stays. */
 function kill (file: string, sql: string): void {
   spawnSync(process.execPath, ['-e', `
     const database = new (require('better-sqlite3'))(${JSON.stringify(file)})
@@ -39,7 +39,7 @@ function kill (file: string, sql: string): void {
     process.kill(process.pid, 'SIGKILL')`])
 }
 
-t.test('commands that read, and a dry run: no byte changes, and no file is left', async (t) => {
+t.test('commands that read, and a dry run: no byte changes, and no file is added', async (t) => {
   const journals: Array<[situation: string, prepare: (file: string) => void]> = [
     ['closed in WAL mode', () => undefined],
     ['in another mode', (file) => { lookInto(file, (database) => database.pragma('journal_mode = DELETE')) }],
@@ -48,7 +48,7 @@ t.test('commands that read, and a dry run: no byte changes, and no file is left'
   for (const [situation, prepare] of journals) {
     const { folder, file, copy } = await start(t)
     prepare(file)
-    // The index of the log, -shm, is where readers note themselves.
+    // Readers write into the index of the log, -shm, so only its existence is compared.
     const look = () => ({ ...bytes(folder), 'a.db-shm': existsSync(`${file}-shm`) })
     const before = look()
     for (const argv of [...reading(file, copy), printing(file)]) {
@@ -60,7 +60,7 @@ t.test('commands that read, and a dry run: no byte changes, and no file is left'
   }
 })
 
-t.test('a dry run of a large import: says what the import says then', async (t) => {
+t.test('a dry run of a large import: the same summary as the import', async (t) => {
   const { folder, file } = await start(t)
   const stdin = Array.from({ length: 30_000 }, (_, i) => `{"_id":"c${i}","name":"${'x'.repeat(3000)}"}\n`).join('')
   const run = async (...argv: string[]) => (await cli(['import', '--contacts', '-', '--database', file, ...argv], { stdin })).out.replace(/ \(.*/, '')
@@ -70,7 +70,7 @@ t.test('a dry run of a large import: says what the import says then', async (t) 
   t.equal(said, await run())
 })
 
-t.test('an older schema: commands that read say how it is brought up to date, and change nothing', async (t) => {
+t.test('an older schema: commands that read name the command migrate, and change nothing', async (t) => {
   const { folder, file, copy } = await start(t)
   lookInto(file, (database) => database.exec('DROP TABLE omnichannel_inquiry'))
   const before = bytes(folder)
@@ -98,7 +98,7 @@ const creating = (file: string) => [
   ['serve', '--port', '0', '--database', file]
 ]
 
-t.test('a newer schema: refused by every command but backup, and as it was', async (t) => {
+t.test('a newer schema: refused by every command but backup, and not changed', async (t) => {
   const { folder, file, copy } = await start(t)
   lookInto(file, (database) => database.exec('INSERT INTO omnichannel_migration (id) VALUES (1000)'))
   const before = bytes(folder)
@@ -110,7 +110,7 @@ t.test('a newer schema: refused by every command but backup, and as it was', asy
   }
 })
 
-t.test('a file of another program: refused by every command, and as it was', async (t) => {
+t.test('a file of another program: refused by every command, and not changed', async (t) => {
   const folder = t.testdir({ data: {} })
   const [file, copy] = [join(folder, 'data', 'a.db'), join(folder, 'copy.db')]
   lookInto(file, (database) => { database.exec('CREATE TABLE theirs (id INTEGER)') })
@@ -125,7 +125,7 @@ t.test('a file of another program: refused by every command, and as it was', asy
   t.notOk(existsSync(copy))
 })
 
-t.test('no SQLite database at all: refused by every command, and as it was', async (t) => {
+t.test('a file that is no SQLite database: refused by every command, and not changed', async (t) => {
   for (const content of ['hello', 'this is no database, and long enough to show it '.repeat(50)]) {
     const folder = t.testdir({ data: { 'a.db': content } })
     const [file, copy] = [join(folder, 'data', 'a.db'), join(folder, 'copy.db')]
@@ -138,7 +138,7 @@ t.test('no SQLite database at all: refused by every command, and as it was', asy
   }
 })
 
-t.test('an empty file: filled by the commands that make one', async (t) => {
+t.test('an empty file: filled by the commands that create a database, refused by the others', async (t) => {
   const folder = t.testdir({ data: { 'a.db': '' } })
   const [file, copy] = [join(folder, 'data', 'a.db'), join(folder, 'copy.db')]
   const isDryRun = (argv: string[]) => argv.includes('--dry-run')
@@ -170,7 +170,7 @@ t.test('--create: adds the tables to a file of another program', async (t) => {
   }
 })
 
-t.test('a new database, its log and a copy: for their owner only', { skip: process.platform === 'win32' && 'no permissions' }, async (t) => {
+t.test('a new database, its log and a copy: only their owner can read them', { skip: process.platform === 'win32' && 'no permissions' }, async (t) => {
   const before = process.umask(0)
   t.teardown(() => { process.umask(before) })
   const folder = t.testdir()
@@ -189,12 +189,12 @@ t.test('a new database, its log and a copy: for their owner only', { skip: proce
   }
 })
 
-t.test('a database in memory: no file has its name', async (t) => {
+t.test('a database in memory: no file of that name is made', async (t) => {
   t.match(await cli(['user', 'add', 'ann', '--role', 'admin', '--database', ':memory:']), { code: 0, out: 'Added user ann\n' })
   t.notOk(existsSync(':memory:'))
 })
 
-t.test('a new database that cannot be brought up to date: is not left behind', async (t) => {
+t.test('a new database that cannot be migrated: its file is removed', async (t) => {
   const file = join(t.testdir({ data: {} }), 'data', 'a.db')
   const embedded = { get sqlite (): object { throw new Error('no addon') } }
   for (const argv of creating(file)) {
@@ -203,7 +203,7 @@ t.test('a new database that cannot be brought up to date: is not left behind', a
   }
 })
 
-t.test('a read-only copy of a running database: is read', async (t) => {
+t.test('a running database, and a copy of its file: can be read', async (t) => {
   const { file, copy } = await start(t)
   const database = openFile(t, file)
   database.exec('BEGIN IMMEDIATE')

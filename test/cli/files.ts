@@ -1,4 +1,4 @@
-// Files as the commands open them. Two libraries of SQLite in one process do not see each other's locks.
+// Opens files with the same SQLite library as the commands. Two libraries in one process do not see each other's locks.
 
 import Database from 'better-sqlite3'
 import { filesOf } from '../files.js'

@@ -56,7 +56,7 @@ t.test('--version: is the one of the package', async (t) => {
 })
 
 t.test('--version and --help: load no server, no database and no query builder', async (t) => {
-  // A module that is looked up leaves a line.
+  // Prints a line for each module that is loaded.
   const folder = t.testdir({
     'trace.mjs': "import { register } from 'node:module'; register('./hooks.mjs', import.meta.url)",
     'hooks.mjs': `import { writeSync } from 'node:fs'
@@ -70,7 +70,7 @@ t.test('--version and --help: load no server, no database and no query builder',
   }
 })
 
-t.test('a wrong command line: one sentence with where to read on, and 2', async (t) => {
+t.test('a wrong command line: one sentence that names the help, and exit code 2', async (t) => {
   const scenarios: Array<[argv: string[], sentence: string]> = [
     [[], `A command is missing, one of ${names.join(', ')}; see --help`],
     [['srve'], "Unknown command 'srve', did you mean serve?; see --help"],
@@ -97,7 +97,7 @@ t.test('a wrong command line: one sentence with where to read on, and 2', async 
   }
 })
 
-t.test('a variable: is read, is named when it is wrong, and is wrong when it is blank', async (t) => {
+t.test('an environment variable: used, named if it is invalid, and invalid if it is blank', async (t) => {
   t.strictSame(await cli(['serve'], { env: { OMNICHANNEL_PORT: 'http' } }), {
     code: 2,
     out: '',

@@ -66,14 +66,14 @@ const badLines: Array<[line: string | Buffer, reason: string]> = [
   ['{"_id":"a","emails":[{"address":"a"}],"phones":[{"phoneNumber":"never"}]}', "CHECK constraint failed: phone_number <> 'never'"]
 ]
 
-/** A host's own rules, which the second row of a line may break. */
+/** Constraints of a host, which the second row of a line may break. */
 const rulesOfTheHost = `
   INSERT INTO omnichannel_contact (id, name) VALUES ('0', 'Older');
   INSERT INTO omnichannel_contact_phone VALUES ('0', 0, 'taken');
   CREATE UNIQUE INDEX one_phone ON omnichannel_contact_phone (phone_number);
   ALTER TABLE omnichannel_contact_phone ADD COLUMN checked INTEGER CHECK (phone_number <> 'never')`
 
-t.test('a bad line: its number and the reason, nothing of the file is kept', async (t) => {
+t.test('a bad line: its number and the reason, and nothing of the file is imported', async (t) => {
   for (const [line, reason] of badLines) {
     const { run, ids, file } = start(t, Buffer.concat([good(1), line, `\n${good(2)}`].map((part) => Buffer.from(part))))
     await cli(['user', 'add', 'ann', '--database', file])
@@ -100,7 +100,7 @@ t.test('--on-error skip: reports each bad line and imports the others', async (t
   t.equal(lookInto(file, (database) => database.prepare('SELECT count(*) FROM omnichannel_contact_email').pluck().get()), 0)
 })
 
-t.test('a line that is too long: a bad line like the others, from stdin too', async (t) => {
+t.test('a line that is too long: a bad line like others, also from stdin', async (t) => {
   const content = Buffer.concat([Buffer.from(`${good(1)}{"_id":"`), Buffer.alloc(longestLine, 'x'), Buffer.from(`"}\n${good(2)}bad\n`)])
   const { run, file, folder, ids } = start(t, content)
   t.match(await run(), { code: 1, err: /line 2: this is a line that is too long, of more than 64 MiB: is it really JSON lines\?; nothing/ })
@@ -112,7 +112,7 @@ t.test('a line that is too long: a bad line like the others, from stdin too', as
   t.strictSame(ids(), ['1', '2'])
 })
 
-t.test('what looks odd and is fine', async (t) => {
+t.test('byte order marks, blank lines, U+0000 and repeated ids: imported', async (t) => {
   const { run, ids, file } = start(t,
     `\uFEFF${good(1)}\r\n  \n\uFEFF${good(2)}{"_id":"3","name":"nul \\u0000"}\n${good(2)}${good(4).trimEnd()}`)
   t.match(await run(), { code: 0, out: /^contacts: 4 new, 1 updated, 0 ignored, 0 skipped/ })
@@ -120,7 +120,7 @@ t.test('what looks odd and is fine', async (t) => {
   t.equal(lookInto(file, (database) => database.prepare("SELECT name FROM omnichannel_contact WHERE id = '3'").pluck().get()), 'nul \0')
 })
 
-t.test('--batch: what was committed before the bad line stays', async (t) => {
+t.test('--batch: the batches before a bad line stay', async (t) => {
   const { run, ids } = start(t, `${[1, 2, 3, 4, 5].map(good).join('')}bad\n`)
   const { code, err } = await run(['--batch', '2'])
   t.equal(code, 1)
@@ -128,7 +128,7 @@ t.test('--batch: what was committed before the bad line stays', async (t) => {
   t.strictSame(ids(), ['1', '2', '3', '4'])
 })
 
-t.test('--dry-run: says what it would do, and writes nothing', async (t) => {
+t.test('--dry-run: prints the summary, and writes nothing', async (t) => {
   const { run, ids, file, folder } = start(t, good(1) + good(2))
   const { code, out } = await run(['--dry-run', '--batch', '1'])
   t.equal(code, 0)
@@ -140,7 +140,7 @@ t.test('--dry-run: says what it would do, and writes nothing', async (t) => {
   t.match(await cli(['import', '--dry-run', '--database', file, '--contacts', folder]), { code: 1, err: /cannot be read: it is a folder/ })
 })
 
-t.test('- is stdin, once', async (t) => {
+t.test('the file -: stdin, for one collection only', async (t) => {
   const { file, ids } = start(t, '')
   t.match(await cli(['import', '--database', file, '--contacts', '-'], { stdin: `\uFEFF${good(1)}\r\n${good(2)}`.trimEnd() }),
     { code: 0, out: /^contacts: 2 new/ })
@@ -156,7 +156,7 @@ t.test('wrong settings: a sentence, and no new database', async (t) => {
   t.notOk(existsSync(file))
 })
 
-t.test('a database that refuses: the file is undone even where bad lines are skipped', async (t) => {
+t.test('a trigger that refuses a row: nothing of the file is imported, also with --on-error skip', async (t) => {
   const { run, ids, file } = start(t, good(1) + good('evil'))
   await cli(['user', 'add', 'ann', '--database', file])
   const database = openDatabase(file)
@@ -171,7 +171,7 @@ t.test('a database that refuses: the file is undone even where bad lines are ski
   database.close()
 })
 
-t.test('a table of the host whose rule ends the transaction: the file is undone too', async (t) => {
+t.test('a constraint of the host that ends the transaction: nothing of the file is imported', async (t) => {
   const { run, ids, file } = start(t, `${good(1)}{"_id":"2","phones":[{"phoneNumber":"1"},{"phoneNumber":"1"}]}\n`)
   lookInto(file, (database) => database.exec(
     'CREATE TABLE omnichannel_contact_phone (contact_id TEXT, position INTEGER, phone_number TEXT UNIQUE ON CONFLICT ROLLBACK)'))

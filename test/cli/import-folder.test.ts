@@ -8,7 +8,7 @@ const kinds = Object.keys(sources)
 const read = (kind: string) => readFileSync(`test/fixtures/export/${kind}.jsonl`, 'utf8')
 const files = (kinds: string[], ending: string) => Object.fromEntries(kinds.map((kind) => [`${sources[kind]}${ending}`, read(kind)]))
 
-t.test('--folder: all seven files, in their order, whatever else lies there', async (t) => {
+t.test('--folder: imports all seven files in their order, and ignores others', async (t) => {
   for (const ending of ['.json', '.jsonl']) {
     const folder = t.testdir({ ...files(kinds, ending), 'rocketchat_settings.json': 'bad', 'contacts.csv': 'bad' })
     const { code, out, err } = await cli(['import', '--database', join(folder, 'a.db'), '--folder', folder])
@@ -16,7 +16,7 @@ t.test('--folder: all seven files, in their order, whatever else lies there', as
   }
 })
 
-t.test('files that are missing: named, and the others imported', async (t) => {
+t.test('missing files: named, and the others are imported', async (t) => {
   const folder = t.testdir(files(['users', 'contacts'], '.json'))
   const { code, out, err } = await cli(['import', '--database', join(folder, 'a.db'), '--folder', folder])
   t.equal(code, 0)
@@ -25,13 +25,13 @@ t.test('files that are missing: named, and the others imported', async (t) => {
   'rocketchat_subscription, rocketchat_livechat_inquiry; the others are imported\n')
 })
 
-t.test('another file for one of them: belongs to it', async (t) => {
+t.test('--folder with another file for one collection: both are imported', async (t) => {
   const folder = t.testdir({ export: files(kinds.filter((kind) => kind !== 'contacts'), '.json'), 'more.jsonl': read('contacts') })
   const { code, out, err } = await cli(['import', '--database', join(folder, 'a.db'), '--contacts', join(folder, 'more.jsonl'), '--folder', join(folder, 'export')])
   t.strictSame([code, linesOf(out), err], [0, summary, ''])
 })
 
-t.test('no folder of an export: a sentence, and no new database', async (t) => {
+t.test('a folder without an export: one sentence, and no new database', async (t) => {
   const folder = t.testdir({ empty: {}, both: { 'users.json': '', 'users.jsonl': '' }, file: '', inside: { 'users.json': {} } })
   const scenarios: Array<[name: string, sentence: RegExp]> = [
     ['none', /^The folder .*none cannot be read: ENOENT/],

@@ -1,4 +1,4 @@
-// Where an import reads from: a named pipe, a folder that is stdin, an input that waits.
+// The input of an import: named pipes, stdin, an input that pauses, lone surrogates.
 
 import { execFileSync, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
@@ -13,18 +13,18 @@ import { turns, until } from '../waiting.js'
 import { cli, start } from './io.js'
 
 const good = (id: number) => `{"_id":"c${id}","name":"Contact ${id}"}\n`
-const skip = process.platform !== 'linux' && 'pipes are read otherwise'
+const skip = process.platform !== 'linux' && 'needs /proc'
 
 function holdsOpen (pid: number, file: string): boolean {
   try {
     return readdirSync(`/proc/${pid}/fd`).some((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === file)
   } catch {
-    // It has closed one meanwhile.
+    // A file was closed meanwhile.
     return false
   }
 }
 
-t.test('a named pipe that no program writes to: nothing is touched, and a signal ends it', { skip }, async (t) => {
+t.test('a named pipe without a writer: a signal ends the import, and no file is made', { skip }, async (t) => {
   for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143]] as const) {
     const folder = t.testdir()
     const pipe = join(folder, 'pipe')
@@ -40,7 +40,7 @@ t.test('a named pipe that no program writes to: nothing is touched, and a signal
   }
 })
 
-t.test('a named pipe: is waited for and read to its end', { skip }, async (t) => {
+t.test('a named pipe: the import waits for its writer and reads to its end', { skip }, async (t) => {
   const folder = t.testdir({ 'rooms.jsonl': '{"_id":"r","t":"l","contactId":"c1"}' })
   const [pipe, file] = [join(folder, 'pipe'), join(folder, 'a.db')]
   execFileSync('mkfifo', [pipe])
@@ -51,18 +51,18 @@ t.test('a named pipe: is waited for and read to its end', { skip }, async (t) =>
   t.equal(writer.exitCode ?? (await once(writer, 'exit'))[0], 0)
 })
 
-t.test('a second signal: ends the process as the system does, but not one that follows at once', async (t) => {
+t.test('a second signal: ends the process at once, unless it follows the first immediately', async (t) => {
   const streams = { stdin: Readable.from([]), stdout: new PassThrough(), stderr: new PassThrough() }
   const io = Object.assign(new EventEmitter(), streams) as unknown as Io & EventEmitter
   await withInterruption(io, async (signal) => {
     io.emit('SIGINT', 'SIGINT')
     t.equal(signal.reason, 'SIGINT')
-    t.strictSame(io.eventNames(), ['SIGINT', 'SIGTERM'], 'npm passes on what the terminal has sent already')
+    t.strictSame(io.eventNames(), ['SIGINT', 'SIGTERM'], 'npm sends each signal of the terminal twice')
     await until(() => io.eventNames().length === 0)
   })
 })
 
-t.test('stdin that is a folder, or a file that cannot be read: a sentence, and no new database', async (t) => {
+t.test('stdin that is a folder, or cannot be read: one sentence, and no new database', async (t) => {
   const folder = t.testdir({ data: {} })
   const file = join(folder, 'a.db')
   const fd = openSync(join(folder, 'data'), 'r')
@@ -74,7 +74,7 @@ t.test('stdin that is a folder, or a file that cannot be read: a sentence, and n
   t.notOk(existsSync(file))
 })
 
-t.test('stdin that is a file: as that file', async (t) => {
+t.test('stdin that is a file: imported', async (t) => {
   const folder = t.testdir({ 'contacts.jsonl': good(1) })
   const fd = openSync(join(folder, 'contacts.jsonl'), 'r')
   t.teardown(() => { closeSync(fd) })
@@ -82,7 +82,7 @@ t.test('stdin that is a file: as that file', async (t) => {
   t.match(await cli(['import', '--contacts', '-', '--database', join(folder, 'a.db')], { stdin }), { code: 0, out: /^contacts: 1 new/ })
 })
 
-t.test('--batch, and an input that waits: others can write meanwhile', async (t) => {
+t.test('--batch with an input that pauses: other connections can write meanwhile', async (t) => {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
   const other = openDatabase(file, { timeout: 0 })
@@ -102,7 +102,7 @@ t.test('--batch, and an input that waits: others can write meanwhile', async (t)
   t.equal(count.get(), 1)
 })
 
-t.test('without --batch: the lock is taken with the first line', async (t) => {
+t.test('no --batch: the database is locked from the first line on', async (t) => {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
   const other = openFile(t, file, { timeout: 0 })
@@ -119,7 +119,7 @@ t.test('without --batch: the lock is taken with the first line', async (t) => {
   t.match(await ended, { code: 0, out: /^contacts: 1 new/ })
 })
 
-t.test('half a surrogate pair: U+FFFD, as over HTTP, in whatever is stored', async (t) => {
+t.test('a lone surrogate: stored as U+FFFD in every column, as over HTTP', async (t) => {
   const folder = t.testdir()
   const file = join(folder, 'a.db')
   const half = '\\ud83d'

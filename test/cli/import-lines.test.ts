@@ -22,7 +22,7 @@ const scenarios: Array<[name: string, bytes: Buffer, lines: string[]]> = [
   ['UTF-16', Buffer.from('\uFEFFa\nb', 'utf16le'), [notUtf8, '\0b\0']]
 ]
 
-t.test('whatever the chunks: the same lines', async (t) => {
+t.test('chunks of any size: the same lines', async (t) => {
   for (const [name, bytes, lines] of scenarios) {
     for (const size of [1, 2, 3, 7, 100]) t.strictSame(await linesOf(inPieces(bytes, size)), lines, `${name}, in chunks of ${size}`)
   }
@@ -32,7 +32,7 @@ const tooLong = '(this is a line that is too long, of more than 64 MiB: is it re
 const longest = Buffer.alloc(longestLine, 'x')
 const more = Buffer.alloc(1024 * 1024, 'x')
 
-t.test('a line that is too long: one error in its place, and the others', async (t) => {
+t.test('a line that is too long: an error in its place, and the other lines', async (t) => {
   const text = Buffer.concat([Buffer.from('a\n'), longest, more, Buffer.from('\nb\n'), longest, Buffer.from('\nc\n'), longest, Buffer.from('yz')])
   for (const size of [256 * 1024, 100 * 1024 * 1024, text.length]) {
     t.strictSame((await linesOf(inPieces(text, size))).map((line) => line.length === longestLine ? '(the longest)' : line),
@@ -40,7 +40,7 @@ t.test('a line that is too long: one error in its place, and the others', async 
   }
 })
 
-t.test('a line without an end: the error comes at once, and nothing more of it is kept', async (t) => {
+t.test('an endless line: the error comes at once, and no more is kept in memory', async (t) => {
   const endless = async function * () { for (;;) yield Buffer.alloc(longestLine / 4, 'x') }
   const { value } = await readLines(endless()).next() as { value: { lines: Line[] } }
   t.strictSame(value.lines.map((line) => (line as Error).message), [tooLong.slice(1, -1)])

@@ -1,4 +1,4 @@
-// What an import does to contacts that are gone from the export.
+// What an import does to contacts that the export lacks.
 
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -20,13 +20,13 @@ async function start (t: Test) {
 
 const before = [['a', 1, 1], ['b', 1, 1], ['c', 1, 1], ['d', 1, 1], ['e', 0, 1]]
 
-t.test('without --disable-missing: they stay', async (t) => {
+t.test('no --disable-missing: they stay', async (t) => {
   const { run, contacts, named } = await start(t)
   t.match(await run(named('first.jsonl')), { code: 0 })
   t.strictSame(contacts(), [['a', 1, 2], ['b', 1, 2], ...before.slice(2)])
 })
 
-t.test('--disable-missing: disables the enabled ones that no file of the contacts has', async (t) => {
+t.test('--disable-missing: disables the contacts that no file has', async (t) => {
   for (const batch of [[], ['--batch', '1'], ['--on-error', 'skip']]) {
     const { folder, file, run, contacts, named } = await start(t)
     const began = new Date().toISOString()
@@ -36,7 +36,7 @@ t.test('--disable-missing: disables the enabled ones that no file of the contact
     t.strictSame(contacts(), [['a', 1, 2], ['b', 1, 2], ['c', 1, 2], ['d', 0, 2], ['e', 0, 1]])
     t.ok(lookInto(file, (database) => database.prepare("SELECT updated_at FROM omnichannel_contact WHERE id = 'd'").pluck().get() as string) >= began)
     t.match(await run([...named('first.jsonl', 'second.jsonl'), '--disable-missing']), { out: /\ncontacts: 0 disabled/ })
-    // One that comes back is enabled again.
+    // A contact that comes back is enabled again.
     await run(['--contacts', '-'], line('d'))
     t.strictSame(contacts()[3], ['d', 1, 3])
   }
@@ -48,7 +48,7 @@ t.test('--disable-missing --dry-run: says how many, and disables none', async (t
   t.strictSame(contacts(), before)
 })
 
-t.test('contacts that were not all read, or none at all: none is disabled', async (t) => {
+t.test('an export with skipped contacts, or without contacts: none is disabled', async (t) => {
   const { run, contacts, named } = await start(t)
   t.match(await run([...named('bad.jsonl', 'second.jsonl'), '--disable-missing', '--on-error', 'skip']),
     { code: 0, err: /\nNo contact was disabled, because 1 lines of the contacts were skipped\n$/ })
@@ -57,7 +57,7 @@ t.test('contacts that were not all read, or none at all: none is disabled', asyn
   t.strictSame(contacts().map((row) => (row as unknown[])[1]), [1, 1, 1, 1, 0])
 })
 
-t.test('--disable-missing without contacts: called wrongly', async (t) => {
+t.test('--disable-missing without a file of contacts: exit code 2', async (t) => {
   const { folder, run, contacts } = await start(t)
   t.strictSame(await run(['--users', join(folder, 'users.jsonl'), '--disable-missing']),
     { code: 2, out: '', err: '--disable-missing needs the contacts: name their file with --contacts or --folder; see import --help\n' })

@@ -1,4 +1,4 @@
-// What an import does to others, and others to it, while it runs.
+// An import while other programs use the database, and signals to an import.
 
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ import { lookInto, openDatabase, openFile } from './files.js'
 
 const good = (id: number) => `{"_id":"c${id}","name":"Contact ${id}"}\n`
 
-/** Lines for as long as somebody wants some, with pauses for others. */
+/** Lines until the test is over, with pauses for other work. */
 function endless (isOver: () => boolean): Readable {
   return Readable.from((async function * () {
     for (let i = 0; !isOver(); i += 100) {
@@ -30,7 +30,7 @@ function stuck (): Readable {
 
 const count = (file: string) => lookInto(file, (database) => database.prepare('SELECT count(*) FROM omnichannel_contact').pluck().get())
 
-t.test('--batch: a running server writes in between, whatever the size', async (t) => {
+t.test('--batch of any size: a running server can write between two batches', async (t) => {
   for (const batch of ['1', '1000']) {
     const file = join(t.testdir(), 'a.db')
     const database = openDatabase(file)
@@ -48,7 +48,7 @@ t.test('--batch: a running server writes in between, whatever the size', async (
   }
 })
 
-t.test('a signal: says what became of the file, and leaves nothing behind', async (t) => {
+t.test('a signal: a message about the imported lines, and no file is left', async (t) => {
   const scenarios: Array<[signal: 'SIGINT' | 'SIGTERM', argv: string[], code: number, kept: string, rows: number]> = [
     ['SIGINT', [], 130, 'nothing of this file was imported', 0],
     ['SIGTERM', [], 143, 'nothing of this file was imported', 0],
@@ -72,7 +72,7 @@ t.test('a signal: says what became of the file, and leaves nothing behind', asyn
   }
 })
 
-t.test('a signal before the first line', async (t) => {
+t.test('a signal before the first line: nothing is imported', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const { ended, signal: send, listeners } = start(['import', '--database', file, '--contacts', '-'], { stdin: new Readable({ read: () => undefined }) })
   await until(() => listeners().length > 0)
@@ -80,7 +80,7 @@ t.test('a signal before the first line', async (t) => {
   t.strictSame(await ended, { code: 130, out: '', err: '-: interrupted; nothing of this file was imported\n' })
 })
 
-t.test('a signal while the indexes are made: the file is undone too', async (t) => {
+t.test('a signal while the indexes are made: nothing of the file is imported', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const stdin = Readable.from([Buffer.from(good(1))])
   const { ended, signal: send } = start(['import', '--database', file, '--contacts', '-'], { stdin })
@@ -89,7 +89,7 @@ t.test('a signal while the indexes are made: the file is undone too', async (t) 
   t.equal(count(file), 0)
 })
 
-t.test('a database that somebody else writes to: a sentence', async (t) => {
+t.test('a database that another program writes to: one sentence', async (t) => {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--database', file])
   const other = openFile(t, file)

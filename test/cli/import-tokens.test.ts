@@ -56,7 +56,7 @@ t.test('a user who is gone from the export: stays, with all tokens', async (t) =
   t.strictSame(tokens(), ['ann one'])
 })
 
-t.test('a token that went to another user: is that one\'s, in either order', async (t) => {
+t.test('a token that moved to another user: belongs to that user, in either order', async (t) => {
   const { importUsers, tokens } = start(t)
   await importUsers({ ann: ['one'], bob: [] })
   await importUsers({ ann: [], bob: ['one'] })

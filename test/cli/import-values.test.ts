@@ -1,4 +1,4 @@
-// What becomes of the types of MongoDB, in a custom field and in a time.
+// How the types of MongoDB are stored, in custom fields and in times.
 
 import { join } from 'node:path'
 import t from 'tap'
@@ -22,7 +22,7 @@ const values: Array<[written: string, stored: string]> = [
   ['{"$minKey":1}', '{"$minKey":1}'],
   ['{"$binary":{"base64":"AAEC","subType":"00"}}', '{"$binary":{"base64":"AAEC","subType":"00"}}'],
   ['{"$timestamp":{"t":1,"i":2}}', '{"$timestamp":{"t":1,"i":2}}'],
-  // What begins with a dollar and is no type is a key like others.
+  // An object whose key begins with a dollar but is no type: an ordinary object.
   ['{"$price":{"$numberInt":"5"}}', '{"$price":5}'],
   ['{"$oid":"66f0a1b2c3d4e5f601234567","plan":"gold"}', '{"$oid":"66f0a1b2c3d4e5f601234567","plan":"gold"}'],
   ['{"$undefined":false}', '{"$undefined":false}'],
@@ -46,7 +46,7 @@ const times: Array<[written: string, stored: string]> = [
   ['{"$date":"9999-12-31T23:59:59.999Z"}', '9999-12-31T23:59:59.999Z']
 ]
 
-t.test('values', async (t) => {
+t.test('values and times of MongoDB: stored as JSON and ISO 8601', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const document = (i: number, field: string) => `{"_id":"${i}","name":"",${field}}\n`
   const lines = [

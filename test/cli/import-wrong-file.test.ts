@@ -11,7 +11,7 @@ const strangers: Record<string, object> = {
   rocketchat_message: { _id: 'm', rid: 'r', msg: 'hello', u: { _id: 'ann', username: 'ann' }, mentions: [], channels: [] }
 }
 
-t.test('the file of another collection: refused, even where bad lines are skipped', async (t) => {
+t.test('the file of another collection: refused, also with --on-error skip', async (t) => {
   for (const given of kinds) {
     const database = join(t.testdir(), 'a.db')
     for (const kind of kinds.filter((kind) => kind !== given)) {
@@ -32,7 +32,7 @@ t.test('the file of another collection: refused, even where bad lines are skippe
   }
 })
 
-t.test('bad lines first: the file is refused all the same', async (t) => {
+t.test('bad lines before: the file of another collection is still refused', async (t) => {
   const { code, err } = await cli(['import', '--database', join(t.testdir(), 'a.db'), '--users', '-', '--on-error', 'skip'],
     { stdin: 'bad\n{"_id":"c","name":"C","unknown":false}\n' })
   t.equal(code, 1)
@@ -47,7 +47,7 @@ t.test('a single document of another collection: a bad line like others', async 
     { code: 0, out: /^users: 2 new, 0 updated, 0 ignored, 1 skipped/, err: /line 2: this is not one of the users .* \(skipped\)\n$/ })
 })
 
-t.test('documents with little in them: taken at the word of the option', async (t) => {
+t.test('documents with few keys: accepted as documents of the named collection', async (t) => {
   const documents: Record<string, object> = {
     'custom-fields': { _id: 'plan', label: 'Plan' },
     permissions: { _id: 'p', roles: ['admin'] },
@@ -64,7 +64,7 @@ t.test('documents with little in them: taken at the word of the option', async (
   }
 })
 
-t.test('nothing but ignored: the reason', async (t) => {
+t.test('a file with only ignored documents: the summary has the reason', async (t) => {
   const scenarios: Array<[kind: string, document: (i: number) => object, reason: string]> = [
     ['rooms', (i) => ({ _id: i.toString(), t: 'c' }), "no omnichannel rooms (t: 'l' with a contactId) among 3"],
     ['subscriptions', (i) => ({ _id: i.toString(), rid: 'GENERAL', u: { _id: 'ann' } }),

@@ -16,7 +16,7 @@ const expected = JSON.parse(readFileSync(join(fixtures, 'expected.json'), 'utf8'
 const without = (tables: Record<string, unknown[]>) =>
   Object.fromEntries(Object.entries(tables).filter(([table]) => table !== 'omnichannel_migration'))
 
-t.test('a whole export: every row, in extended JSON of both kinds', async (t) => {
+t.test('a complete export, in both kinds of extended JSON: all rows are stored', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const { code, out, err } = await cli(['import', '--database', file, ...everything])
   t.equal(code, 0)
@@ -25,7 +25,7 @@ t.test('a whole export: every row, in extended JSON of both kinds', async (t) =>
   t.strictSame(without(await read(file)), expected)
 })
 
-t.test('the indexes: are there again, also after an import that failed', async (t) => {
+t.test('the indexes: created again, also after an import that failed', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const indexes = () => lookInto(file, (database) =>
     database.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'index' ORDER BY name").all())
@@ -49,7 +49,7 @@ t.test('the same export again: no duplicates', async (t) => {
   t.strictSame(again, expected)
 })
 
-t.test('a contact that changed: its lists are replaced, and a room follows it', async (t) => {
+t.test('a changed contact: its lists are replaced, and its room moves with it', async (t) => {
   const folder = t.testdir({
     'contacts.jsonl': '{"_id":"blank","name":"Now","emails":[{"address":"now@example.com"}]}',
     'rooms.jsonl': '{"_id":"room-1","t":"l","contactId":"blank","fname":"Now"}'
@@ -64,7 +64,7 @@ t.test('a contact that changed: its lists are replaced, and a room follows it', 
   t.match(rooms, [{ _id: 'room-1', fname: 'Now' }])
 })
 
-t.test('a personal access token without a time: is as old as the import', async (t) => {
+t.test('a personal access token without a time: gets the time of the import', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const user = { _id: 'ann', services: { resume: { loginTokens: [{ hashedToken: 'h', type: 'personalAccessToken' }] } } }
   t.equal((await cli(['import', '--database', file, '--users', '-'], { stdin: JSON.stringify(user) })).code, 0)
@@ -72,7 +72,7 @@ t.test('a personal access token without a time: is as old as the import', async 
   t.ok(Math.abs(Date.parse(token!.created_at) - Date.now()) < 60_000)
 })
 
-t.test('contact: is shown as the API would show it', async (t) => {
+t.test('contact: printed as the API returns it', async (t) => {
   const file = join(t.testdir(), 'a.db')
   await cli(['import', '--database', file, ...everything])
   const { out } = await cli(['contact', '66f0a1b2c3d4e5f601234567', '--database', file])

@@ -44,7 +44,7 @@ function createIo ({ stdin = '', onTerminal = false, embedded, checkpointWorker,
   return { io: io satisfies Io, stdout, stderr }
 }
 
-/** The environment is read before anything is waited for. */
+/** Sets the environment while `run` starts. It reads the variables before its first await. */
 function runWith (argv: string[], io: Io, env: Setup['env']): Promise<number> {
   const before = { ...process.env }
   Object.assign(process.env, env)
@@ -81,7 +81,7 @@ export function start (argv: string[], setup: Setup = {}) {
 /** Starts `serve` on a free port and waits until it listens. */
 export async function serve (t: Test, argv: string[], setup: Setup = {}) {
   const { io, stdout, stderr } = createIo(setup)
-  // A demo has a level of its own.
+  // A demo has its own log level.
   const quiet = argv.includes('--demo') ? [] : ['--log-level', 'warn']
   const code = runWith(['serve', '--port', '0', ...quiet, ...argv], io, setup.env)
   const stop = async (signal: 'SIGINT' | 'SIGTERM' = 'SIGTERM') => {
@@ -99,7 +99,7 @@ export async function update (url: string, body: object, headers = as('ann')): P
   return await fetch(url + path, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) })
 }
 
-/** Resolves when a server that logs at level info has begun with so many requests. */
+/** Resolves when a server with the log level info has received `count` requests. */
 export async function received ({ err }: { err: () => string }, count: number): Promise<void> {
   await until(() => err().split('incoming request').length > count)
 }

@@ -1,4 +1,4 @@
-// A database is brought up to date from the command line, or by the SQL that the command prints.
+// The command migrate: it migrates a database, or prints the SQL for it.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
@@ -14,12 +14,12 @@ import { cli } from './io.js'
 
 interface Opened {
   name: string
-  /** As messages name it. */
+  /** The name in messages. */
   shown: string
   db: Db
 }
 
-/** A database as an earlier version of the package left it; 0 for an empty one. */
+/** A database of an earlier schema version. 0: an empty one. */
 async function open (t: Test, version: number): Promise<Opened> {
   const opened = dialectOf(t) === 'sqlite' ? openFile(t) : await openServer(t)
   for (let id = dialectOf(t) === 'sqlite' ? 1 : 2; id <= version; id++) {
@@ -47,7 +47,7 @@ async function openServer (t: Test): Promise<Opened> {
   return { name: url, shown: url.replace(':s3cret', ''), db }
 }
 
-/** What the database is made of, and what was recorded and granted. */
+/** The schema, the recorded migrations and the permissions. */
 async function stateOf (t: Test, db: Db): Promise<unknown> {
   if (!(await db.tables()).includes('omnichannel_migration')) return undefined
   const recorded = await db.column('SELECT id FROM omnichannel_migration ORDER BY 1')
@@ -57,7 +57,7 @@ async function stateOf (t: Test, db: Db): Promise<unknown> {
 }
 
 for (const version of [0, 1, 2]) {
-  t.test(`migrate, version ${version}: comes up to date once, keeps its rows, and says from which to which`, async (t) => {
+  t.test(`migrate, version ${version}: migrates once, keeps the rows, and prints both versions`, async (t) => {
     const { name, shown, db } = await open(t, version)
     const from = dialectOf(t) === 'postgres' && version === 1 ? 0 : version
     if (version === 2) await fill(db)
@@ -70,7 +70,7 @@ for (const version of [0, 1, 2]) {
     t.strictSame(await migrate(), { code: 0, out: `${shown} is up to date: schema version 3\n`, err: '' })
   })
 
-  t.test(`migrate --print, version ${version}: changes nothing, and its script does what migrate does`, async (t) => {
+  t.test(`migrate --print, version ${version}: changes nothing, and its script does the same as migrate`, async (t) => {
     const [printed, migrated] = [await open(t, version), await open(t, version)]
     const file = dialectOf(t) === 'sqlite' ? readFileSync(printed.name) : undefined
     const before = await stateOf(t, printed.db)
@@ -90,7 +90,7 @@ for (const version of [0, 1, 2]) {
   })
 }
 
-sqlite.test('no file yet: migrate makes it, --print only prints', async (t) => {
+sqlite.test('no file: migrate creates it, --print only prints', async (t) => {
   const file = join(t.testdir(), 'new.db')
   const { code, out } = await cli(['migrate', '--print', '--database', file])
   t.equal(code, 0)
@@ -100,10 +100,10 @@ sqlite.test('no file yet: migrate makes it, --print only prints', async (t) => {
   t.teardown(() => { migrated.close(); printed.close() })
   printed.exec(out)
   t.strictSame(await stateOf(t, sqliteDb(printed)), await stateOf(t, sqliteDb(migrated)))
-  t.equal(migrated.pragma('journal_mode', { simple: true }), 'delete', "the journal is the host's affair")
+  t.equal(migrated.pragma('journal_mode', { simple: true }), 'delete', 'the journal mode is left to the host')
 })
 
-sqlite.test("a file with only another program's tables: --print prints all, --create adds the tables", async (t) => {
+sqlite.test('a file of another program: --print prints all, --create adds the tables', async (t) => {
   const { name, db } = await open(t, 0)
   await db.exec('CREATE TABLE theirs (id INTEGER)')
   const before = readFileSync(name)
@@ -123,7 +123,7 @@ sqlite.test('a printed script in another program: sqlite3 runs it', { skip: !has
   t.strictSame(await db.column('SELECT id FROM omnichannel_migration'), [1, 2, 3])
 })
 
-t.test('a database that cannot be brought up to date: said why, and left alone', async (t) => {
+t.test('a database that cannot be migrated: one sentence with the reason', async (t) => {
   const { name, shown, db } = await open(t, 2)
   await db.exec('ALTER TABLE omnichannel_contact RENAME TO person; CREATE VIEW omnichannel_contact AS SELECT * FROM person')
   for (const flag of [[], ['--print']]) {

@@ -1,4 +1,4 @@
-// Which library opens the file of a command, and errors of node:sqlite by the names that better-sqlite3 gives them.
+// When the commands use node:sqlite, and the codes of its errors, which are those of better-sqlite3.
 
 import { join } from 'node:path'
 import t from 'tap'
@@ -6,7 +6,7 @@ import { codeOf } from '../../src/cli/errors.js'
 import { loadNodeSqlite } from '../../src/cli/node-sqlite.js'
 import { DatabaseSync, skip } from '../node-sqlite.js'
 
-t.test('a Node.js without node:sqlite, or with one that cuts texts at U+0000: it is not taken', async (t) => {
+t.test('no node:sqlite, or one that cuts texts at U+0000: not used', async (t) => {
   let isClosed = false
   class DatabaseSync {
     isOpen = true
@@ -23,7 +23,7 @@ t.test('a Node.js without node:sqlite, or with one that cuts texts at U+0000: it
   t.equal(isClosed, true)
 })
 
-t.test('errors get the codes of better-sqlite3', { skip }, async (t) => {
+t.test('errors of node:sqlite: have the codes of better-sqlite3', { skip }, async (t) => {
   const file = join(t.testdir(), 'a.db')
   const [database, other] = [new DatabaseSync(file), new DatabaseSync(file)]
   t.teardown(() => { database.close(); other.close() })

@@ -9,7 +9,7 @@ import { run } from '../../src/cli/program.js'
 import { program } from '../children.js'
 import { cli } from './io.js'
 
-/** A stdout whose reader has gone, or whose disk is full. */
+/** A stdout whose writes fail with a code. */
 function createIo (code: string) {
   let said = ''
   const failing = new Writable({
@@ -20,19 +20,19 @@ function createIo (code: string) {
   return { io, err: () => said }
 }
 
-t.test('a reader that has read enough: is no failure', async (t) => {
+t.test('a reader that closes stdout early: no failure', async (t) => {
   const { io, err } = createIo('EPIPE')
   t.equal(await run(['--version'], io), 0)
   t.equal(err(), '')
 })
 
-t.test('an output that cannot be written: one sentence, and 1', async (t) => {
+t.test('a stdout that cannot be written: one sentence, and exit code 1', async (t) => {
   const { io, err } = createIo('ENOSPC')
   t.equal(await run(['--version'], io), 1)
   t.equal(err(), 'The output cannot be written: ENOSPC: no\n')
 })
 
-t.test('a stderr that cannot be written: nobody to tell, and the exit code all the same', async (t) => {
+t.test('a stderr that cannot be written: the exit code stays', async (t) => {
   const { io } = createIo('EPIPE')
   t.equal(await run(['srve'], Object.assign(io, { stderr: createIo('EPIPE').io.stdout })), 2)
 })

@@ -1,4 +1,4 @@
-// No message repeats a password, however the server was written and wherever on the command line it stands.
+// No message shows the password of a server, in any notation and at any place of the command line.
 
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
@@ -10,7 +10,7 @@ import { cli } from './io.js'
 const usage = 'A server must be written as postgres://user@host/name, and / ? # @ in a password as %2F %3F %23 %40\n'
 const refused = { code: 2, out: '', err: usage }
 
-/** A server that lets no client in, so that a command ends at once. */
+/** A server that refuses all clients, so that commands end at once. */
 const fields = ['SFATAL', 'C28P01', 'Mthe password is wrong', ''].map((field) => `${field}\0`).join('')
 const answer = Buffer.concat([Buffer.from('E\0\0\0'), Buffer.from([fields.length + 4]), Buffer.from(fields)])
 const server = createServer((socket) => { socket.on('error', () => undefined).once('data', () => socket.end(answer)) }).listen(0, 'localhost')
@@ -50,7 +50,7 @@ const written: Array<[server: string, answer: object]> = [
 ]
 const scenarios = written.map(([server, answer]) => [server.replace('localhost:1/', `localhost:${port}/`), answer] as const)
 
-t.test('--database, and the variable: the server without its password', async (t) => {
+t.test('--database, and the variable: the message has the server without its password', async (t) => {
   for (const [server, answer] of scenarios) {
     t.match(await cli(['user', 'list', '--database', server]), answer, server)
     t.match(await cli(['user', 'list', `--database=${server}`]), answer, server)
@@ -58,7 +58,7 @@ t.test('--database, and the variable: the server without its password', async (t
   }
 })
 
-t.test('a socket, or an address of six: the server without its password too', async (t) => {
+t.test('a socket, or an IPv6 address: the message has the server without its password', async (t) => {
   await Promise.all(Object.entries({
     'socket:/nowhere?db=a&user=ann&password=s3cret': 'socket:/nowhere?db=a&user=ann&password=***',
     'socket://ann:s3cret@/nowhere?db=a': 'socket://ann@/nowhere?db=a',
@@ -70,7 +70,7 @@ t.test('a socket, or an address of six: the server without its password too', as
   }))
 })
 
-t.test('in any other place: no password either', async (t) => {
+t.test('any other place of the command line: no password in the output', async (t) => {
   const folder = t.testdir({ 'a.jsonl': '' })
   const file = join(folder, 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
@@ -99,7 +99,7 @@ t.test('in any other place: no password either', async (t) => {
   t.strictSame(readdirSync(folder).sort(), ['a.db', 'a.jsonl'])
 })
 
-t.test('a server that does not answer: said after five seconds', async (t) => {
+t.test('a server that does not answer: one sentence after five seconds', async (t) => {
   const silent = createServer().listen(0, '127.0.0.1')
   await once(silent, 'listening')
   t.teardown(() => { silent.close() })

@@ -9,7 +9,7 @@ function start (isTTY: boolean, totalBytes: number | undefined) {
   return { progress, wait: (ms: number) => { time += ms }, written: () => to.read() as string | null }
 }
 
-t.test('on a terminal: a line that moves, with a rate, ten times a second at most, and gone in the end', async (t) => {
+t.test('on a terminal: a line with percentage and rate, at most ten times a second, cleared at the end', async (t) => {
   const { progress, wait, written } = start(true, 1000)
   wait(50)
   progress.advance(10, 100)
@@ -25,7 +25,7 @@ t.test('on a terminal: a line that moves, with a rate, ten times a second at mos
   t.equal(progress.perSecond(), 500)
 })
 
-t.test('elsewhere: a plain line every five seconds', async (t) => {
+t.test('not on a terminal: a plain line every five seconds', async (t) => {
   const { progress, wait, written } = start(false, 1000)
   wait(4999)
   progress.advance(10, 100)
@@ -37,7 +37,7 @@ t.test('elsewhere: a plain line every five seconds', async (t) => {
   t.equal(written(), null)
 })
 
-t.test('stdin, whose length nobody knows: no percentage', async (t) => {
+t.test('an input of unknown length: no percentage', async (t) => {
   const terminal = start(true, undefined)
   terminal.wait(100)
   terminal.progress.advance(10, 100)

@@ -1,4 +1,4 @@
-// `serve` moves SQLite's log into the database file from a worker thread.
+// The worker thread of `serve` that moves SQLite's log into the database file.
 
 import type Database from 'better-sqlite3'
 import fastify from 'fastify'
@@ -7,14 +7,14 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { checkpointRepeatedly, startCheckpoints } from '../../src/cli/serve/checkpoints.js'
-import { as, fill, path } from '../build.js'
+import { fill } from '../build.js'
 import { checkpointWorker as worker } from '../children.js'
 import { sqliteDb } from '../sqlite.js'
 import { signal, until } from '../waiting.js'
 import { openFile } from './files.js'
-import { serve } from './io.js'
+import { serve, update } from './io.js'
 
-/** Pages of the log, and how many of them are in the database file. */
+/** The number of pages in the log, and how many of them are in the database file. */
 function logOf (database: Database.Database): { log: number, checkpointed: number } {
   return database.prepare('PRAGMA wal_checkpoint(NOOP)').get() as { log: number, checkpointed: number }
 }
@@ -37,24 +37,23 @@ function openWriter (t: Test, file: string) {
   return { database, write }
 }
 
-async function update (url: string): Promise<number> {
-  const headers = { 'content-type': 'application/json', ...as('ann') }
-  return (await fetch(url + path, { method: 'POST', headers, body: '{"contactId":"maria","name":"Maria B"}' })).status
+async function rename (url: string): Promise<number> {
+  return (await update(url, { contactId: 'maria', name: 'Maria B' })).status
 }
 
-t.test('serve: a long log is moved into the file, whoever has written it', async (t) => {
+t.test('a long log that another connection has written: moved into the file', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const { url, stop, err } = await serve(t, ['--database', file], { checkpointWorker: worker })
   const { database, write } = openWriter(t, file)
   await fill(sqliteDb(database))
   write(1000)
   await until(() => logOf(database).checkpointed >= 1000)
-  t.equal(await update(url), 200)
+  t.equal(await rename(url), 200)
   t.equal(await stop(), 0)
   t.equal(err(), '')
 })
 
-t.test('serve: without its worker it answers as always', async (t) => {
+t.test('no worker: serve still answers', async (t) => {
   for (const [name, checkpointWorker, message] of [
     ['cannot start', new URL('nowhere.js', import.meta.url), 'SQLite makes them itself'],
     ['ends', 'process.exit(1)', 'SQLite makes them itself'],
@@ -67,7 +66,7 @@ t.test('serve: without its worker it answers as always', async (t) => {
       const { url, stop, err } = await serve(t, ['--database', file], { checkpointWorker })
       await fill(sqliteDb(openFile(t, file)))
       await until(() => err().includes(message))
-      t.equal(await update(url), 200)
+      t.equal(await rename(url), 200)
       t.equal(await stop(), 0)
       t.equal(err().trimEnd().split('\n').length, 1)
     })
@@ -102,7 +101,7 @@ t.test('serve: a reader lets the log grow, and it is cut when the reader has end
   for (let count = 0; count < 16; count++) write(1000)
   t.ok(logSize(file) > 64e6)
   reader.exec('COMMIT')
-  await until(async () => await update(url) === 200 && logSize(file) < 42e6)
+  await until(async () => await rename(url) === 200 && logSize(file) < 42e6)
   t.equal(await stop(), 0)
 })
 
@@ -130,7 +129,7 @@ async function runFirst (t: Test, database: Database.Database, afterPassive: () 
   return modes
 }
 
-t.test('a short log is left alone, a longer one is moved, and a long one begins anew', async (t) => {
+t.test('checkpoints: none for a short log, PASSIVE for a longer one, then RESTART for a long one', async (t) => {
   for (const [pages, modes] of [[1, ['NOOP']], [15, ['NOOP', 'PASSIVE']], [60, ['NOOP', 'PASSIVE', 'RESTART']]] as const) {
     const file = join(t.testdir(), `${pages}.db`)
     const { database, write } = openWriter(t, file)
@@ -140,7 +139,7 @@ t.test('a short log is left alone, a longer one is moved, and a long one begins 
   }
 })
 
-t.test('a log that is written to during each checkpoint: begins anew all the same', async (t) => {
+t.test('a log that is written to during each checkpoint: still restarted', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const { database, write } = openWriter(t, file)
   write(60)
@@ -149,7 +148,7 @@ t.test('a log that is written to during each checkpoint: begins anew all the sam
   t.ok(logOf(database).log < 10)
 })
 
-t.test('a reader keeps the log: no writer waits, and it is moved later', async (t) => {
+t.test('a reader blocks the checkpoint: no writer waits, and the log is moved later', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const { database, write } = openWriter(t, file)
   write(1)
@@ -165,14 +164,14 @@ t.test('a reader keeps the log: no writer waits, and it is moved later', async (
   t.equal(logOf(database).checkpointed, logOf(database).log)
 })
 
-t.test('checkpoints are synced, whatever the default of the library is', async (t) => {
+t.test('synchronous = OFF: checkpoints are synced all the same', async (t) => {
   const database = openFile(t, join(t.testdir(), 'a.db'))
   database.pragma('synchronous = OFF')
   checkpointRepeatedly(database, 100, () => undefined)()
   t.equal(database.pragma('synchronous', { simple: true }), 2)
 })
 
-t.test('a checkpoint that fails: it is told with its code', async (t) => {
+t.test('a checkpoint that fails: the error is reported with its code', async (t) => {
   const error = Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' })
   const { fired, fire } = signal()
   let problem

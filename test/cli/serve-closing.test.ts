@@ -1,4 +1,4 @@
-// SIGTERM while clients go on sending.
+// SIGTERM while clients are connected.
 
 import { Agent, request } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -11,7 +11,7 @@ import { sqliteDb } from '../sqlite.js'
 import { until } from '../waiting.js'
 import { talk } from './start-server.js'
 
-/** One update on a connection that is kept; resolves to the answer's status and to what it says of the connection. */
+/** Sends an update over a keep-alive connection. Resolves to the status and the header Connection. */
 async function update (url: string, agent: Agent): Promise<{ status: number | undefined, connection: string | undefined }> {
   return await new Promise((resolve, reject) => {
     const call = request(url + path, { method: 'POST', agent, headers: { 'content-type': 'application/json', ...as('ann') } }, (reply) => {
@@ -22,7 +22,7 @@ async function update (url: string, agent: Agent): Promise<{ status: number | un
   })
 }
 
-t.test('50 connections that are kept and go on sending: each is told, and none is reset', async (t) => {
+t.test('50 keep-alive connections that go on sending: each gets Connection: close, and none is reset', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const { url, stop } = await serve(t, ['--database', file])
   await fill(sqliteDb(openFile(t, file)))
@@ -34,7 +34,7 @@ t.test('50 connections that are kept and go on sending: each is told, and none i
       t.equal(status, 200)
       answered++
       if (connection === 'close') return
-      // Each client at a time of its own.
+      // The clients send at different times.
       await pause(number * 4)
     }
   })
@@ -44,7 +44,7 @@ t.test('50 connections that are kept and go on sending: each is told, and none i
   t.equal(await code, 0)
 })
 
-t.test('a connection that stays idle: is closed a second later, and the server ends', async (t) => {
+t.test('an idle connection: closed a second later, and the server ends', async (t) => {
   const { url, stop } = await serve(t, ['--database', join(t.testdir(), 'a.db')])
   const { socket, closed } = await talk(Number(new URL(url).port))
   socket.write('GET /health HTTP/1.1\r\nHost: a\r\n\r\n')
@@ -53,7 +53,7 @@ t.test('a connection that stays idle: is closed a second later, and the server e
   t.match(await closed, /^HTTP\/1\.1 200 OK\r\n.*\r\nConnection: keep-alive\r\n/s)
 })
 
-t.test('requests that were sent one behind the other: are all answered, and the last says close', async (t) => {
+t.test('pipelined requests: all are answered, and the last has Connection: close', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const server = await serve(t, ['--database', file, '--log-level', 'info'])
   const { url, stop } = server

@@ -1,4 +1,4 @@
-// What the documentation page costs: each file is read once, and its answers share one buffer.
+// The files of the documentation page: read once, compressed, cached by browsers.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -16,7 +16,7 @@ const bundle = '/documentation/static/swagger-ui-bundle.js'
 const pages = ['/documentation', '/documentation/', '/documentation/json', '/documentation/static/swagger-initializer.js', bundle,
   '/documentation/static/swagger-ui.css', '/documentation/static/favicon-16x16.png', '/documentation/static/favicon-32x32.png']
 
-t.test('a page asked for twice: both answers are the same bytes in memory, packed and plain', async (t) => {
+t.test('a file requested twice: the same bytes, compressed and plain', async (t) => {
   const { app } = await startServer(t)
   for (const url of pages) {
     for (const encoding of ['gzip', 'identity']) {
@@ -31,25 +31,25 @@ t.test('a page asked for twice: both answers are the same bytes in memory, packe
   t.strictSame(gunzipSync((await app.inject({ url: bundle, headers: { 'accept-encoding': 'gzip' } })).rawPayload), plain)
 })
 
-t.test('Accept-Encoding: packed where gzip may be sent, plain where not', async (t) => {
+t.test('Accept-Encoding: compressed if gzip is accepted, else plain', async (t) => {
   const { app } = await startServer(t)
-  const scenarios: Array<[header: string | undefined, isPacked: boolean]> = [
+  const scenarios: Array<[header: string | undefined, isCompressed: boolean]> = [
     [undefined, false], ['', false], ['identity', false], ['gzip', true], ['br, GZip', true], ['*', true], ['gzip;q=0', false], ['gzip; q=0.000', false],
     ['gzip;q=0, *', false], ['*;q=0', false], ['*;q=0, gzip;q=0.1', true], ['deflate, gzip;q=1.0, *;q=0.5', true], ['xgzip', false], ['gzip;q=none', false]
   ]
   for (const method of ['GET', 'HEAD'] as const) {
-    for (const [header, isPacked] of scenarios) {
+    for (const [header, isCompressed] of scenarios) {
       const reply = await app.inject({ method, url: bundle, headers: header === undefined ? {} : { 'accept-encoding': header } })
       t.equal(reply.statusCode, 200)
-      t.equal(reply.headers['content-encoding'], isPacked ? 'gzip' : undefined, `${method} ${header}`)
+      t.equal(reply.headers['content-encoding'], isCompressed ? 'gzip' : undefined, `${method} ${header}`)
       t.equal(reply.headers.vary, 'accept-encoding')
-      const length = isPacked ? readAsset('swagger-ui-bundle.js').length : gunzipSync(readAsset('swagger-ui-bundle.js')).length
+      const length = isCompressed ? readAsset('swagger-ui-bundle.js').length : gunzipSync(readAsset('swagger-ui-bundle.js')).length
       t.equal(reply.headers['content-length'], String(length), `${method} ${header}`)
     }
   }
 })
 
-t.test('a browser that has a page: is told that it still has it', async (t) => {
+t.test('If-None-Match with the ETag of a file: 304', async (t) => {
   const { app } = await startServer(t)
   for (const url of pages) {
     const first = await app.inject(url)
@@ -65,7 +65,7 @@ t.test('a browser that has a page: is told that it still has it', async (t) => {
   }
 })
 
-t.test('970 requests at once of which no answer is read: cost next to nothing', { skip: process.platform !== 'linux' && 'no /proc' }, async (t) => {
+t.test('970 requests at once whose answers are not read: use little memory', { skip: process.platform !== 'linux' && 'no /proc' }, async (t) => {
   const server = spawn(process.execPath, [program, 'serve', '--demo', '--port', '0', '--database', join(t.testdir(), 'a.db')])
   t.teardown(async () => {
     server.kill('SIGKILL')

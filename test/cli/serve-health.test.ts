@@ -1,4 +1,4 @@
-// GET /health: whether updates can be answered, and why not.
+// GET /health: whether the database can be read and written.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -28,7 +28,7 @@ async function health (url: string): Promise<unknown[]> {
 
 const setEmails = async (url: string, emails: string[]) => (await update(url, { contactId: 'maria', emails })).status
 
-t.test('an update that fails by itself: the database can be written, so all is well', async (t) => {
+t.test('an update that fails although the database can be written: healthy', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const { url } = await serve(t, ['--database', file, '--log-level', 'silent'])
   const database = openFile(t, file)
@@ -37,10 +37,10 @@ t.test('an update that fails by itself: the database can be written, so all is w
   database.pragma('user_version = 7')
   t.equal(await setEmails(url, ['a@example.com']), 500)
   t.strictSame(await health(url), ok)
-  t.equal(database.pragma('user_version', { simple: true }), 7, 'and is what it was')
+  t.equal(database.pragma('user_version', { simple: true }), 7, 'not changed')
 })
 
-t.test('a database that another program keeps locked: 503 after an update was refused, and well again without one', async (t) => {
+t.test('a database that another program locks: 503 after a refused update, and healthy once it is unlocked', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const { url, err } = await serve(t, ['--database', file])
   const database = openFile(t, file)
@@ -55,7 +55,7 @@ t.test('a database that another program keeps locked: 503 after an update was re
   t.equal(await setEmails(url, ['b@example.com']), 200)
 })
 
-t.test('many that ask at once: the database is asked once', async (t) => {
+t.test('many requests at once: the database is queried once', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const { url, err } = await serve(t, ['--database', file])
   openFile(t, file).exec('DROP TABLE omnichannel_migration')
@@ -92,7 +92,7 @@ async function startOnSmallDisk (t: Test) {
   return { origin, file, send: async (phones?: string[]) => (await send(phones)).status, fillUp, makeRoom: () => { rmSync(filler) } }
 }
 
-t.test('a full disk: 503 while updates fail, and well again as soon as there is room', async (t) => {
+t.test('a full disk: 503 while updates fail, and healthy once there is room', async (t) => {
   const started = await startOnSmallDisk(t)
   if (started === undefined) return t.pass('nothing can be mounted here')
   const { origin, file, send, fillUp, makeRoom } = started
@@ -101,7 +101,7 @@ t.test('a full disk: 503 while updates fail, and well again as soon as there is 
   const reader = openFile(t, file)
   reader.exec('BEGIN; SELECT count(*) FROM omnichannel_contact')
   fillUp()
-  // What is free inside the log does for some.
+  // Some updates fit into free pages of the log.
   await until(async () => await send() === 500 && (await health(origin))[0] === 503)
   t.strictSame(await health(origin), failing('write-failed'))
   t.equal(await send(), 500)
@@ -122,7 +122,7 @@ t.test('a disk that is smaller than the usual log: updates go on', async (t) => 
   t.strictSame(await health(started.origin), ok)
 })
 
-postgres.test('a server that has become read-only: 503 after an update has failed, and not where one fails by itself', async (t) => {
+postgres.test('PostgreSQL: healthy after an update that fails by a constraint, 503 after one that fails because the server is read-only', async (t) => {
   const { db, url, close } = await openSchema()
   t.teardown(close)
   const first = await serve(t, ['--database', url, '--log-level', 'silent'])
@@ -139,7 +139,7 @@ postgres.test('a server that has become read-only: 503 after an update has faile
   t.strictSame(await health(origin), failing('write-failed'))
 })
 
-t.test('a database file that others can read: is warned about, once', { skip: process.platform === 'win32' && 'no permissions' }, async (t) => {
+t.test('a database file that other users can read: one warning', { skip: process.platform === 'win32' && 'no permissions' }, async (t) => {
   const folder = t.testdir()
   for (const [mode, count] of [[0o600, 0], [0o640, 1], [0o604, 1], [0o622, 1]] as const) {
     const file = join(folder, `${mode}.db`)

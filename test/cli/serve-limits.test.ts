@@ -1,4 +1,4 @@
-// What one client, or all of them together, can take of a server: calls, connections, time and memory.
+// Limits of `serve`: requests, connections, time and memory.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,12 +12,12 @@ import { until } from '../waiting.js'
 import { timeouts } from '../../src/cli/serve/server.js'
 import { startServer, talk } from './start-server.js'
 
-t.test('docs/operations.md: names the times that are set', async (t) => {
+t.test('docs/operations.md: names the timeouts', async (t) => {
   const text = readFileSync('docs/operations.md', 'utf8')
   for (const time of Object.values(timeouts)) t.match(text, new RegExp(`\\b${time / 1000} seconds`))
 })
 
-t.test('--rate-limit: counts pages, files, updates and wrong paths, and says when it ends as Rocket.Chat does', async (t) => {
+t.test('--rate-limit: counts pages, files, updates and wrong paths, and answers with the headers of Rocket.Chat', async (t) => {
   const { app } = await startServer(t, { rateLimit: 4 })
   const before = Date.now()
   const calls = [
@@ -30,7 +30,7 @@ t.test('--rate-limit: counts pages, files, updates and wrong paths, and says whe
   t.strictSame(calls.map(({ headers }) => [headers['x-ratelimit-limit'], headers['x-ratelimit-remaining']]), [['4', '3'], ['4', '2'], ['4', '1'], ['4', '0']])
   const resets = calls.map(({ headers }) => Number(headers['x-ratelimit-reset']))
   t.ok(resets[0]! >= before + 60_000 && resets[0]! <= Date.now() + 60_000, `${resets[0]}`)
-  t.equal(new Set(resets).size, 1, 'one moment for all')
+  t.equal(new Set(resets).size, 1, 'the same reset time')
 
   for (const url of ['/documentation', '/documentation/static/swagger-ui.css', '/nothing', path]) {
     const reply = await app.inject({ method: url === path ? 'POST' : 'GET', url, headers: as('ann') })
@@ -50,7 +50,7 @@ t.test('--rate-limit: counts pages, files, updates and wrong paths, and says whe
   t.notOk('x-ratelimit-limit' in health.headers)
 })
 
-t.test('--rate-limit, and the clock is set back or forth: the window is a minute all the same', async (t) => {
+t.test('--rate-limit while the clock is changed: the window stays a minute', async (t) => {
   const { app } = await startServer(t, { rateLimit: 1 })
   const call = async () => await app.inject('/nothing')
   t.equal((await call()).statusCode, 404)
@@ -70,7 +70,7 @@ t.test('--rate-limit, and the clock is set back or forth: the window is a minute
   t.equal((await call()).statusCode, 404, 'a minute later')
 })
 
-t.test('--rate-limit: remembers ten thousand addresses, and forgets the one that was silent longest', async (t) => {
+t.test('--rate-limit: keeps ten thousand addresses, and drops the least recently seen', async (t) => {
   const { app } = await startServer(t, { rateLimit: 1 })
   const from = async (remoteAddress: string) => (await app.inject({ url: '/nothing', remoteAddress })).statusCode
   t.equal(await from('192.0.2.1'), 404)
@@ -81,7 +81,7 @@ t.test('--rate-limit: remembers ten thousand addresses, and forgets the one that
   t.equal(await from('192.0.2.2'), 404)
 })
 
-t.test('--max-connections: one more is closed, which the log says once', async (t) => {
+t.test('--max-connections: more connections are closed, with one line in the log', async (t) => {
   const { url, err } = await serve(t, ['--database', join(t.testdir(), 'a.db'), '--max-connections', '2'])
   const port = Number(new URL(url).port)
   const [one] = [await talk(port), await talk(port)]
@@ -94,7 +94,7 @@ t.test('--max-connections: one more is closed, which the log says once', async (
   t.match(await closed, '{"status":"ok"}')
 })
 
-t.test('a client that does not come to the end: is told 408 and cut off', async (t) => {
+t.test('a client that does not finish its request: 408, and the connection is closed', async (t) => {
   const { port } = await startServer(t, { times: { headers: 200, request: 600, check: 50 } })
   const headers = `POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\nContent-Type: application/json\r\nContent-Length: 9\r\n`
   const scenarios: Array<[situation: string, text: string, drip: string, from: number]> = [
@@ -113,7 +113,7 @@ t.test('a client that does not come to the end: is told 408 and cut off', async 
   }))
 })
 
-t.test('a connection without a request, or without a reader: is closed', async (t) => {
+t.test('an idle connection, or one whose client does not read: closed', async (t) => {
   const { app, port } = await startServer(t, { times: { keepAlive: 100, idle: 300 } })
   const kept = await talk(port)
   kept.socket.write('GET /health HTTP/1.1\r\nHost: a\r\n\r\n')
@@ -128,7 +128,7 @@ t.test('a connection without a request, or without a reader: is closed', async (
   t.ok((await unread.closed).length < 40 * 1_684_244)
 })
 
-t.test('a thousand connections that say nothing: are closed, and the server answers all the while', async (t) => {
+t.test('a thousand silent connections: closed, and the server answers meanwhile', async (t) => {
   const { url, port } = await startServer(t, { times: { headers: 1000, check: 50 } })
   const all = await Promise.all(Array.from({ length: 1000 }, async () => await talk(port)))
   t.equal((await fetch(`${url}/health`)).status, 200)
@@ -136,7 +136,7 @@ t.test('a thousand connections that say nothing: are closed, and the server answ
   t.equal((await fetch(`${url}/health`)).status, 200)
 })
 
-t.test('a connection that sends faster than it is answered: is ended, and what waited is not done', async (t) => {
+t.test('a client that sends faster than it is answered: disconnected, and its waiting updates are not made', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const { url } = await serve(t, ['--database', file, '--log-level', 'silent'])
   const database = openFile(t, file)
@@ -158,7 +158,7 @@ t.test('a connection that sends faster than it is answered: is ended, and what w
   t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Maria')
 })
 
-t.test('as many requests at once as fit into one packet: are answered in order', async (t) => {
+t.test('a thousand pipelined requests: answered in order', async (t) => {
   const { port } = await startServer(t)
   const { socket, closed } = await talk(port)
   socket.write('GET /health HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(1000) + 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')

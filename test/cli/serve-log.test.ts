@@ -1,4 +1,4 @@
-// The log of a reader that has stalled.
+// The log of `serve` while its reader stalls.
 
 import { spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
@@ -10,7 +10,7 @@ import { program } from '../children.js'
 import { waitForCurl } from './printed-curl.js'
 import { start } from './io.js'
 
-t.test('a reader that stalls: what waits for it is bounded, and how much it missed is said', async (t) => {
+t.test('a reader that stalls: the buffer is bounded, and a line says how many were dropped', async (t) => {
   const taken: string[] = []
   let release: () => void = () => undefined
   const stream = new Writable({ write: (chunk, _encoding, done) => { taken.push(String(chunk)); release = done } })
@@ -32,7 +32,7 @@ t.test('a reader that stalls: what waits for it is bounded, and how much it miss
   t.equal(taken.at(-1), 'the next\n')
 })
 
-t.test('serve whose log nobody reads: answers, and ends on SIGTERM', { skip: process.platform === 'win32' && 'no signals' }, async (t) => {
+t.test('a log without a reader: serve answers, and ends on SIGTERM', { skip: process.platform === 'win32' && 'no signals' }, async (t) => {
   const server = spawn(process.execPath, [program, 'serve', '--demo', '--port', '0', '--log-level', 'info', '--database', join(t.testdir(), 'a.db')])
   t.teardown(() => server.kill('SIGKILL'))
   const { origin, send } = await waitForCurl(server.stdout)
@@ -44,12 +44,12 @@ t.test('serve whose log nobody reads: answers, and ends on SIGTERM', { skip: pro
   t.strictSame(await once(server, 'exit'), [0, null])
 })
 
-t.test('a server that has ended: the process is not left waiting', async (t) => {
+t.test('a server that has ended: the process exits, although a timer is left', async (t) => {
   const events = new EventEmitter()
   const exit = () => events.emit('exit')
   const { ended, signal } = start(['serve', '--port', '0', '--log-level', 'silent', '--database', join(t.testdir(), 'a.db')], { exit, stdin: Readable.from([]) })
   const exited = once(events, 'exit')
-  // Before it listens, too.
+  // Also before it listens.
   signal('SIGTERM')
   t.match(await ended, { code: 0 })
   const keeping = setInterval(() => undefined, 1000)

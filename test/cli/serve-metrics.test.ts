@@ -9,13 +9,11 @@ import { openFile } from '../files.js'
 import { openSchema } from '../postgres.js'
 import { sqliteDb } from '../sqlite.js'
 import { until } from '../waiting.js'
-import { cli, serve } from './io.js'
+import { cli, serve, update as send } from './io.js'
 import { talk } from './start-server.js'
 
-async function update (url: string, body: object, headers = as('ann')): Promise<number> {
-  return (await fetch(url + path, {
-    method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify({ contactId: 'maria', ...body })
-  })).status
+async function update (url: string, body: object, headers?: Record<string, string>): Promise<number> {
+  return (await send(url, { contactId: 'maria', ...body }, headers)).status
 }
 
 /** The samples of a scrape, by name and labels. */
@@ -33,7 +31,7 @@ async function startOnFile (t: Test, ...argv: string[]) {
   return { url, stop, err, database }
 }
 
-/** What each engine counts alike: one update of each kind. */
+/** The counts that both engines share, after updates of each kind. */
 async function checkCounts (t: Test, url: string, db: Db): Promise<Map<string, number>> {
   await db.exec("UPDATE omnichannel_custom_field SET regexp = '(' WHERE id = 'plan'")
   t.strictSame([await update(url, { name: 'A' }), await update(url, {}), await update(url, { contactId: 'none' }), await update(url, {}, as('none'))],
@@ -96,7 +94,7 @@ postgres.test('a server: counts each kind of answer, retries, and the clients of
   t.equal((await scrape(url)).get('omnichannel_update_retries_total'), 1)
 })
 
-sqlite.test('a file that another process keeps locked: the queue is as long as what waits, and then 503 is counted with what was in the way', async (t) => {
+sqlite.test('a file that another connection locks: the queue has the waiting updates, and each 503 is counted with its obstacle', async (t) => {
   const { url, database } = await startOnFile(t, '--log-level', 'silent')
   database.exec('BEGIN IMMEDIATE')
   const waiting = Promise.all([update(url, { name: 'A' }), update(url, { name: 'B' })])
@@ -128,7 +126,7 @@ postgres.test('the caller cannot be looked up: 503 and 500 are counted, without 
   t.strictSame([...samples].flatMap(([name, count]) => name.startsWith('omnichannel_busy_total') ? [count] : []), [1])
 })
 
-sqlite.test('a client that goes away while 20 requests wait: they are counted without a status, as abandoned', async (t) => {
+sqlite.test('a client that disconnects while 20 requests wait: they are counted as abandoned, without a status', async (t) => {
   const { url, database } = await startOnFile(t)
   const port = Number(new URL(url).port)
   database.exec('BEGIN IMMEDIATE')
@@ -141,7 +139,7 @@ sqlite.test('a client that goes away while 20 requests wait: they are counted wi
   const openSockets = () => process.getActiveResourcesInfo().filter((type) => type === 'TCPSocketWrap').length
   const before = openSockets()
   socket.destroy()
-  // Both ends of it.
+  // Both ends of the connection.
   await until(() => openSockets() <= before - 2)
   database.exec('COMMIT')
   await until(async () => (await scrape(url)).get('omnichannel_queue_length') === 0)
@@ -157,7 +155,7 @@ sqlite.test('several servers in one process: each counts its own requests', asyn
   await other.stop()
 })
 
-sqlite.test('off unless asked for: by the option, or in the environment', async (t) => {
+sqlite.test('/metrics: 404 unless the option or the variable is on', async (t) => {
   const statusOf = async (argv: string[], env = {}) => {
     const { url, stop } = await serve(t, ['--database', ':memory:', ...argv], { env })
     const { status } = await fetch(`${url}/metrics`)
@@ -173,7 +171,7 @@ sqlite.test('off unless asked for: by the option, or in the environment', async 
   t.match(await cli(['serve'], { env: { OMNICHANNEL_METRICS: 'yes' } }), { code: 2, err: /allowed choices are on, off/ })
 })
 
-sqlite.test('--rate-limit does not count /metrics, but where there is none', async (t) => {
+sqlite.test('--rate-limit: does not count /metrics, unless it is off', async (t) => {
   const { url } = await serve(t, ['--database', ':memory:', '--metrics', '--rate-limit', '1'])
   for (let call = 0; call < 3; call++) t.equal((await fetch(`${url}/metrics`)).status, 200)
   t.strictSame([await update(url, {}), await update(url, {})], [401, 429])

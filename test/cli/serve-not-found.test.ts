@@ -1,11 +1,11 @@
-// What is no request of the endpoint: answered in the words of the contract, and never in Fastify's.
+// Requests to other paths, and invalid HTTP: answered in the form of the contract, not of Fastify.
 
 import type { InjectOptions } from 'fastify'
 import t from 'tap'
 import { path } from '../build.js'
 import { startServer, talk } from './start-server.js'
 
-t.test('a wrong path or method: 404 as JSON, whatever the body is', async (t) => {
+t.test('a wrong path or method, with any body: 404 as JSON', async (t) => {
   const { app } = await startServer(t)
   const json = { 'content-type': 'application/json' }
   const requests: InjectOptions[] = [
@@ -24,12 +24,12 @@ t.test('a wrong path or method: 404 as JSON, whatever the body is', async (t) =>
   }
 })
 
-t.test('a request that is none: the words of HTTP', async (t) => {
+t.test('invalid HTTP: the reason phrase of the status as JSON', async (t) => {
   const { port } = await startServer(t)
   const scenarios: Array<[situation: string, text: string, status: RegExp]> = [
     ['a path that cannot be decoded', 'GET /%zz HTTP/1.1\r\nHost: a\r\n', /^400 Bad Request$/],
     ['an unknown method', 'FETCH / HTTP/1.1\r\nHost: a\r\n', /^400 Bad Request$/],
-    ['a version to come', 'GET / HTTP/3.0\r\nHost: a\r\n', /^400 Bad Request$/],
+    ['an unknown version', 'GET / HTTP/3.0\r\nHost: a\r\n', /^400 Bad Request$/],
     ['two lengths', `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n`, /^400 Bad Request$/],
     ['a path without end', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: a\r\n`, /^431 Request Header Fields Too Large$/],
     ['a method that Fastify does not know', 'PROPFIND / HTTP/1.1\r\nHost: a\r\n', /^404 Not Found$/],

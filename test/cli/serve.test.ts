@@ -11,7 +11,7 @@ import { talk } from './start-server.js'
 import { lookInto, openFile } from './files.js'
 import { sqliteDb } from '../sqlite.js'
 
-t.test('a new file: is created, served, and reported healthy', async (t) => {
+t.test('a new file: created, served, and healthy', async (t) => {
   const file = join(t.testdir(), 'new.db')
   const { url, stop } = await serve(t, ['--database', file])
   t.strictSame(await (await fetch(`${url}/health`)).json(), { status: 'ok' })
@@ -24,7 +24,7 @@ t.test('a new file: is created, served, and reported healthy', async (t) => {
   t.equal(await stop(), 0)
 })
 
-t.test('a database that fails: /health says so', async (t) => {
+t.test('a database that fails: /health answers 503', async (t) => {
   const file = join(t.testdir(), 'broken.db')
   const { url, err } = await serve(t, ['--database', file])
   const database = openFile(t, file)
@@ -35,7 +35,7 @@ t.test('a database that fails: /health says so', async (t) => {
   t.match(err(), 'the database does not answer')
 })
 
-t.test('the documentation page: shows the operation, and / leads there', async (t) => {
+t.test('the documentation page: shows the operation, and / redirects to it', async (t) => {
   const { url } = await serve(t, ['--database', join(t.testdir(), 'a.db')])
   const page = await fetch(url)
   t.equal(page.url, `${url}/documentation`)
@@ -46,8 +46,8 @@ t.test('the documentation page: shows the operation, and / leads there', async (
   t.strictSame(Object.keys(document.paths), [path])
 })
 
-t.test('what a single-file build brings along: is used', async (t) => {
-  // Loaded as better-sqlite3 does itself, from wherever this version has it.
+t.test('the addon of a single-file build: used', async (t) => {
+  // This version of better-sqlite3 has its addon in one of these places.
   const require = createRequire(import.meta.url)
   const folder = dirname(require.resolve('better-sqlite3/package.json'))
   const addon = ['build/Release/better_sqlite3.node', `prebuilds/${process.platform}-${process.arch}.node`]
@@ -57,7 +57,7 @@ t.test('what a single-file build brings along: is used', async (t) => {
   t.equal((await (await fetch(`${url}/health`)).text()), '{"status":"ok"}')
 })
 
-t.test('a blank option or variable: is refused, and nothing listens', async (t) => {
+t.test('a blank option or variable: refused, and nothing listens', async (t) => {
   const { options } = createProgram({ ...process, readAsset: () => Buffer.of() }).commands.find((command) => command.name() === 'serve')!
   const withValue = options.filter(({ required, optional }) => required || optional)
   t.equal(withValue.length, 8)
@@ -73,7 +73,7 @@ t.test('a blank option or variable: is refused, and nothing listens', async (t) 
   t.notOk(existsSync('omnichannel.db'))
 })
 
-t.test('--rate-limit: counts bad tokens too, and leaves the health route alone', async (t) => {
+t.test('--rate-limit: counts bad tokens too, but not /health', async (t) => {
   const { url } = await serve(t, ['--database', join(t.testdir(), 'a.db')], { env: { OMNICHANNEL_RATE_LIMIT: '2' } })
   const statuses = []
   for (let call = 0; call < 3; call++) statuses.push((await update(url, {})).status)
@@ -81,24 +81,24 @@ t.test('--rate-limit: counts bad tokens too, and leaves the health route alone',
   t.equal(await (await fetch(`${url}/health`)).text(), '{"status":"ok"}')
 })
 
-t.test('--trust-proxy: the limit counts whom a trusted proxy names', async (t) => {
+t.test('--trust-proxy: the limit counts the address that a trusted proxy names', async (t) => {
   const statuses = async (argv: string[], ...forwarded: string[]) => {
     const { url } = await serve(t, ['--database', join(t.testdir(), 'a.db'), '--rate-limit', '1', ...argv])
     const all = []
     for (const address of forwarded) all.push((await update(url, {}, { ...as('ann'), 'x-forwarded-for': address })).status)
     return all
   }
-  t.strictSame(await statuses([], '192.0.2.1', '192.0.2.2'), [401, 429], 'without it: the proxy is the caller')
+  t.strictSame(await statuses([], '192.0.2.1', '192.0.2.2'), [401, 429], 'no --trust-proxy: the proxy is the caller')
   t.strictSame(await statuses(['--trust-proxy'], '192.0.2.1', '192.0.2.2', '192.0.2.1'), [401, 401, 429])
-  t.strictSame(await statuses(['--trust-proxy'], '198.51.100.1, 192.0.2.1', '198.51.100.2, 192.0.2.1'), [401, 429], 'what the caller made up')
+  t.strictSame(await statuses(['--trust-proxy'], '198.51.100.1, 192.0.2.1', '198.51.100.2, 192.0.2.1'), [401, 429], 'an address that the caller has added')
   t.strictSame(await statuses(['--trust-proxy', '10.0.0.1,127.0.0.0/8'], '192.0.2.1', '192.0.2.2'), [401, 401])
-  t.strictSame(await statuses(['--trust-proxy', '10.0.0.1,fd00::/8'], '192.0.2.1', '192.0.2.2'), [401, 429], 'somebody else')
+  t.strictSame(await statuses(['--trust-proxy', '10.0.0.1,fd00::/8'], '192.0.2.1', '192.0.2.2'), [401, 429], 'a proxy that is not trusted')
 })
 
 const request = (body: string, headers = '') => `POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\n` +
   `Content-Type: application/json\r\n${headers}Content-Length: ${body.length}\r\n\r\n${body}`
 
-t.test('while it closes: who comes on an open connection is answered in the words of the contract', async (t) => {
+t.test('a request on an open connection while the server closes: answered as usual', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const server = await serve(t, ['--database', file, '--log-level', 'info'])
   const { url, stop } = server
@@ -118,10 +118,10 @@ t.test('while it closes: who comes on an open connection is answered in the word
   t.equal(await code, 0)
 })
 
-t.test('what is no HTTP: is refused, and at level trace logged without its bytes', async (t) => {
+t.test('invalid HTTP: refused, and logged without its bytes at level trace', async (t) => {
   const { url, err } = await serve(t, ['--database', join(t.testdir(), 'a.db'), '--log-level', 'trace'])
   const scenarios: Array<[situation: string, text: string, answer: RegExp]> = [
-    ['a header that is none', request('{}', 'No Header\x00\r\n'), /^HTTP\/1\.1 400 Bad Request\r\n.*\{"success":false,"error":"Bad Request"\}$/s],
+    ['an invalid header', request('{}', 'No Header\x00\r\n'), /^HTTP\/1\.1 400 Bad Request\r\n.*\{"success":false,"error":"Bad Request"\}$/s],
     ['headers without end', request('{}', `X-Long: ${'x'.repeat(20_000)}\r\n`), /^HTTP\/1\.1 431 .*"error":"Request Header Fields Too Large"\}$/s]
   ]
   for (const [situation, text, answer] of scenarios) {
@@ -134,7 +134,7 @@ t.test('what is no HTTP: is refused, and at level trace logged without its bytes
   for (const form of [token, Buffer.from(token).join(), Buffer.from(token).toString('hex')]) t.notMatch(err(), form)
 })
 
-t.test('a connection that is gone: has nothing to be told', async (t) => {
+t.test('a connection that is reset: not logged as a client error', async (t) => {
   const { url, err } = await serve(t, ['--database', join(t.testdir(), 'a.db'), '--log-level', 'trace'])
   const { socket } = await talk(Number(new URL(url).port))
   socket.write('POST / HTTP/1.1\r\n')
@@ -145,7 +145,7 @@ t.test('a connection that is gone: has nothing to be told', async (t) => {
   t.notMatch(err(), 'client error')
 })
 
-t.test('a signal: what waits is answered first, and the process is left as it was', async (t) => {
+t.test('a signal: waiting updates are answered first, and the listeners are removed', async (t) => {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     const file = join(t.testdir(), `${signal}.db`)
     const server = await serve(t, ['--database', file, '--log-level', 'info'])
@@ -160,13 +160,13 @@ t.test('a signal: what waits is answered first, and the process is left as it wa
     database.exec('COMMIT')
     t.equal((await reply).status, 200)
     t.equal(await code, 0)
-    t.ok(performance.now() - start < 5000, 'without waiting for the kept connection')
+    t.ok(performance.now() - start < 5000, 'without waiting for the keep-alive connection')
     t.equal(database.prepare("SELECT address FROM omnichannel_contact_email WHERE contact_id = 'maria'").pluck().get(), 'waited@example.com')
     t.strictSame(listeners(), [])
   }
 })
 
-t.test('cannot be served: one sentence, and the exit code', async (t) => {
+t.test('a server that cannot start: one sentence, and the exit code', async (t) => {
   const folder = t.testdir({ 'text.db': 'this is no database, and long enough to show it '.repeat(50), folder: {} })
   lookInto(join(folder, 'newer.db'), (newer) => newer.exec(
     'CREATE TABLE omnichannel_migration (id INTEGER PRIMARY KEY, applied_at TEXT); INSERT INTO omnichannel_migration VALUES (99, NULL)'))
@@ -178,7 +178,7 @@ t.test('cannot be served: one sentence, and the exit code', async (t) => {
 
   const scenarios: Array<[situation: string, argv: string[], code: number, sentence: RegExp]> = [
     ['port taken', ['--database', 'empty.db', '--port', `${port}`], 1, /^Port \d+ of 127\.0\.0\.1 is taken: choose another with --port$/],
-    ['address of somebody else', ['--database', 'empty.db', '--host', '203.0.113.1'], 1, /^Cannot listen on port 0 of 203\.0\.113\.1: /],
+    ['address of another machine', ['--database', 'empty.db', '--host', '203.0.113.1'], 1, /^Cannot listen on port 0 of 203\.0\.113\.1: /],
     ['not a database', ['--database', 'text.db'], 1, /^The database file .*text\.db is not a SQLite database$/],
     ['a folder', ['--database', 'folder'], 1, /^The database file .*folder is a folder$/],
     ['no such folder', ['--database', 'none/a.db'], 1, /^The database file .*a\.db cannot be created, because its folder does not exist$/],
@@ -201,7 +201,7 @@ t.test('cannot be served: one sentence, and the exit code', async (t) => {
   }
 })
 
-t.test('a failed start: leaves no new file behind, and every other file as it was', async (t) => {
+t.test('a failed start: a new file is removed, other files stay', async (t) => {
   const folder = t.testdir({ 'empty.db': '' })
   const start = async (file: string) => await cli(['serve', '--host', '203.0.113.1', '--log-level', 'silent', '--database', join(folder, file)])
   t.match(await start('new.db'), { code: 1, err: /^Cannot listen/ })
@@ -211,9 +211,9 @@ t.test('a failed start: leaves no new file behind, and every other file as it wa
 
   const failing = start('used.db')
   while (!existsSync(join(folder, 'used.db'))) await new Promise((resolve) => setImmediate(resolve))
-  const somebody = openFile(t, join(folder, 'used.db'))
-  somebody.pragma('journal_mode = WAL')
-  somebody.exec('CREATE TABLE theirs (id INTEGER)')
+  const other = openFile(t, join(folder, 'used.db'))
+  other.pragma('journal_mode = WAL')
+  other.exec('CREATE TABLE theirs (id INTEGER)')
   t.match(await failing, { code: 1 })
   t.strictSame(readdirSync(folder).filter((file) => file.endsWith('.db')), ['empty.db', 'used.db'])
 })

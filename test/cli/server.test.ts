@@ -1,4 +1,4 @@
-// The commands on a PostgreSQL server instead of a file.
+// The commands with a PostgreSQL server instead of a file.
 
 import type { Test } from 'tap'
 import { fill } from '../build.js'
@@ -13,7 +13,7 @@ async function open (t: Test) {
   return { db, url, on }
 }
 
-t.test('user, token and contact: as on a file', async (t) => {
+t.test('user, token and contact: work as with a file', async (t) => {
   const { db, on } = await open(t)
   t.strictSame(await on('user', 'add', 'eve', '--role', 'livechat-agent', '--name', 'Eve'), { code: 0, out: 'Added user eve\n', err: '' })
   t.strictSame(await on('user', 'add', 'eve', '--username', 'e'), { code: 0, out: 'Updated user eve\n', err: '' })
@@ -37,7 +37,7 @@ t.test('user, token and contact: as on a file', async (t) => {
   t.match(JSON.parse((await on('contact', 'maria')).out), { contact: { _id: 'maria', channels: [{}, {}] }, rooms: [{ _id: 'room-1', _updatedAt: '2026-01-01T00:00:00.000Z' }, {}] })
 })
 
-t.test('searches are answered by the indexes', async (t) => {
+t.test('searches: use the indexes', async (t) => {
   const { db, on } = await open(t)
   await on('user', 'add', 'ann')
   const plan = async (sql: string): Promise<string> => {
@@ -50,7 +50,7 @@ t.test('searches are answered by the indexes', async (t) => {
     'omnichannel_contact_phone_number')
 })
 
-t.test('serve: answers, and its name shows no password', async (t) => {
+t.test('serve: answers, and prints no password', async (t) => {
   const { db, url } = await open(t)
   const server = await serve(t, ['--database', url])
   await fill(db)
@@ -68,7 +68,7 @@ t.test('serve --demo: fills an empty schema', async (t) => {
   t.match(out(), /curl -i -X POST .* -H 'X-User-Id: ann'/)
 })
 
-t.test('a server that does not answer, or wrongly: /health says so', async (t) => {
+t.test('a server that does not answer, or lacks a table: /health answers 503', async (t) => {
   const { db, url } = await open(t)
   const server = await serve(t, ['--database', url])
   await db.exec('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = current_schema()')
@@ -80,7 +80,7 @@ t.test('a server that does not answer, or wrongly: /health says so', async (t) =
   t.equal((await fetch(`${server.url}/health`)).status, 503)
 })
 
-t.test('a server that is not there, or refuses: one sentence, without the password', async (t) => {
+t.test('a server that cannot be reached, or refuses: one sentence without the password', async (t) => {
   const { url } = await open(t)
   t.strictSame(await cli(['user', 'list', '--database', url.replace('/postgres?', '/none?')]), {
     code: 1, out: '', err: `The database ${url.replace(':s3cret', '').replace('/postgres?', '/none?')} cannot be used: database "none" does not exist\n`
@@ -91,7 +91,7 @@ t.test('a server that is not there, or refuses: one sentence, without the passwo
   t.match(await cli(['user', 'list', '--database', url.replace('search_path', 'nothing')]), { code: 1, err: /cannot be used: .*nothing/ })
 })
 
-t.test('what is done with a file only: says so', async (t) => {
+t.test('commands for files only: say so', async (t) => {
   const { url } = await open(t)
   for (const argv of [['import', '--contacts', 'x'], ['backup', 'x']]) {
     const { code, err } = await cli([...argv, '--database', url])
@@ -101,7 +101,7 @@ t.test('what is done with a file only: says so', async (t) => {
   }
 })
 
-t.test('commands that read: say what is missing, and create nothing', async (t) => {
+t.test('commands that read: name what is missing, and create nothing', async (t) => {
   const { db, url, on } = await open(t)
   const name = url.replace(':s3cret', '')
   for (const argv of [['user', 'list'], ['token', 'list'], ['contact', 'list'], ['contact', 'maria']]) {
@@ -117,7 +117,7 @@ t.test('commands that read: say what is missing, and create nothing', async (t) 
   t.ok((await db.tables()).includes('omnichannel_inquiry'))
 })
 
-t.test('commands that change something: refuse a database without our tables', async (t) => {
+t.test('commands that write: refuse a database without our tables', async (t) => {
   const { db, url, on } = await open(t)
   const name = url.replace(':s3cret', '')
   for (const argv of [['user', 'remove', 'ann'], ['user', 'activate', 'ann'], ['token', 'create', 'ann'], ['token', 'revoke', 'ann', 'crm']]) {

@@ -1,4 +1,4 @@
-// The server of `serve` itself, with settings that the command line does not have.
+// Starts the server of `serve` with settings that the command line does not have.
 
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
@@ -14,7 +14,7 @@ interface Setup extends Partial<ServerSettings> {
   times?: Partial<typeof timeouts>
 }
 
-/** Starts it on a free port, with a filled database. */
+/** Starts the server on a free port, with a filled database. */
 export async function startServer (t: Test, { times = {}, ...settings }: Setup = {}) {
   const database = openDatabase(':memory:')
   const stderr = new Writable({ write: (_chunk, _encoding, done) => { done() } })

@@ -1,4 +1,4 @@
-// What others chose, as the name of a contact, and the caller's own words: neither commands the terminal.
+// Control characters in stored texts and in arguments do not reach the terminal.
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,11 +9,11 @@ import { cli } from './io.js'
 const controls = [...Array.from({ length: 32 }, (_, i) => i), ...Array.from({ length: 33 }, (_, i) => 0x7f + i)]
 const overrides = [0x202a, 0x202b, 0x202c, 0x202d, 0x202e, 0x2066, 0x2067, 0x2068, 0x2069]
 const evil = `a${[...controls, ...overrides].map((code) => String.fromCharCode(code)).join('b')}c`
-/** Without what no argument can carry. */
+/** Arguments cannot have U+0000. */
 const word = evil.replaceAll('\0', '')
 const commands = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/
 
-t.test('contact, user and token: JSON is escaped and the same, tables show U+FFFD', async (t) => {
+t.test('contact, user and token: control characters are escaped in JSON, and U+FFFD in tables', async (t) => {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
   lookInto(file, (database) => {
@@ -38,7 +38,7 @@ t.test('contact, user and token: JSON is escaped and the same, tables show U+FFF
   t.notMatch(show.out + list.out, commands)
 })
 
-t.test('import: neither what it says of a line nor of a file', async (t) => {
+t.test('import: no control characters in messages about lines and files', async (t) => {
   const folder = join(t.testdir(), word.replaceAll('/', ''))
   mkdirSync(folder)
   const file = join(folder, 'a.db')
@@ -64,7 +64,7 @@ t.test('import: neither what it says of a line nor of a file', async (t) => {
   }
 })
 
-t.test("the caller's own words: shown without their commands", async (t) => {
+t.test('arguments: no control characters in messages', async (t) => {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
   const scenarios = [

@@ -1,4 +1,4 @@
-// Databases that cannot be served or written to: said at the start, in one sentence that is true.
+// Databases that cannot be written, or served: one sentence at the start.
 
 import { execFile } from 'node:child_process'
 import { chmodSync, closeSync, openSync, readdirSync, writeSync } from 'node:fs'
@@ -8,18 +8,18 @@ import { program } from '../children.js'
 import { cli, serve } from './io.js'
 import { lookInto, openFile } from './files.js'
 
-// Permissions bind root only when it has given up the capability to ignore them.
+// Permissions apply to root only without the capability to ignore them.
 const [starter, ...starterArguments] = process.geteuid?.() === 0 ? ['setpriv', '--bounding-set=-dac_override', process.execPath] : [process.execPath]
 
-/** Runs the command line as a program that permissions bind. */
-async function bound (...argv: string[]) {
+/** Runs the command line as a process to which permissions apply. */
+async function runRestricted (...argv: string[]) {
   return await new Promise<{ code: unknown, out: string, err: string }>((resolve) => {
     execFile(starter, [...starterArguments, program, ...argv], (error, out, err) => { resolve({ code: error?.code ?? 0, out, err }) })
   })
 }
 
-const isBound = process.platform !== 'win32' && (await bound('--version')).code === 0
-const skip = !isBound && 'permissions bind no program here'
+const canRestrict = process.platform !== 'win32' && (await runRestricted('--version')).code === 0
+const skip = !canRestrict && 'permissions cannot be tested here'
 
 /** A folder with a closed database in it. */
 async function start (t: Test) {
@@ -28,12 +28,12 @@ async function start (t: Test) {
   const { stop } = await serve(t, ['--database', file])
   await stop()
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
-  return { folder, file, run: async (...argv: string[]) => await bound(...argv, '--database', file) }
+  return { folder, file, run: async (...argv: string[]) => await runRestricted(...argv, '--database', file) }
 }
 
 const readOnly = (file: string) => ({ code: 1, out: '', err: `The database file ${file} cannot be written: it or its folder is read-only\n` })
 
-t.test('a read-only file: is not served, no file is made beside it, and it can be read', { skip }, async (t) => {
+t.test('a read-only file: not served, no file is made beside it, and it can be read', { skip }, async (t) => {
   const { folder, file, run } = await start(t)
   chmodSync(file, 0o444)
   t.strictSame(await run('serve', '--port', '0'), readOnly(file))
@@ -43,25 +43,25 @@ t.test('a read-only file: is not served, no file is made beside it, and it can b
   t.match(await run('user', 'list'), { code: 0, out: /\nann /, err: '' })
 })
 
-t.test('a read-only file in another journal mode: is not served', { skip }, async (t) => {
+t.test('a read-only file in another journal mode: not served', { skip }, async (t) => {
   const { file, run } = await start(t)
   lookInto(file, (database) => database.pragma('journal_mode = DELETE'))
   chmodSync(file, 0o444)
   t.strictSame(await run('serve', '--port', '0'), readOnly(file))
 })
 
-t.test('a read-only folder: is said, and no file is made in it', { skip }, async (t) => {
+t.test('a read-only folder: one sentence, and no file is made in it', { skip }, async (t) => {
   const { folder, file, run } = await start(t)
   chmodSync(folder, 0o555)
   t.strictSame(await run('serve', '--port', '0'), readOnly(file))
   const other = join(folder, 'new.db')
-  t.strictSame(await bound('serve', '--port', '0', '--database', other),
+  t.strictSame(await runRestricted('serve', '--port', '0', '--database', other),
     { code: 1, out: '', err: `The database file ${other} cannot be opened for reading and writing\n` })
   t.strictSame(readdirSync(folder), ['a.db'])
   chmodSync(folder, 0o755)
 })
 
-t.test('a file whose format a later SQLite has made read-only: is not served, and can be read', async (t) => {
+t.test('a file of a later SQLite format that is read-only for this one: not served, and can be read', async (t) => {
   const { file } = await start(t)
   // Byte 18 of the header is the version that a writer must know, byte 19 that of a reader.
   const descriptor = openSync(file, 'r+')
@@ -72,7 +72,7 @@ t.test('a file whose format a later SQLite has made read-only: is not served, an
   t.match(await cli(['user', 'list', '--database', file]), { code: 0, out: /\nann /, err: '' })
 })
 
-t.test('a database that somebody else writes to: is served, and waited for', async (t) => {
+t.test('a database that another program writes to: served', async (t) => {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
   const database = openFile(t, file)
@@ -84,7 +84,7 @@ t.test('a database that somebody else writes to: is served, and waited for', asy
   t.equal(await stop(), 0)
 })
 
-t.test('a database that somebody else keeps locked: is said after five seconds', async (t) => {
+t.test('a database that another program locks: one sentence after five seconds', async (t) => {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
   const database = openFile(t, file)
@@ -93,7 +93,7 @@ t.test('a database that somebody else keeps locked: is said after five seconds',
     { code: 1, out: '', err: `The database file ${file} is locked by another program\n` })
 })
 
-t.test('an addon that cannot be loaded: is blamed, and not the file', async (t) => {
+t.test('an addon that cannot be loaded: the message names the addon, not the file', async (t) => {
   const folder = t.testdir({ 'wrong.node': 'no addon', empty: {} })
   const file = join(folder, 'empty', 'a.db')
   const scenarios: Array<[situation: string, sqlite: () => unknown, sentence: RegExp]> = [

@@ -15,7 +15,7 @@ function start (t: Test) {
   }
 }
 
-t.test('user: added, changed, listed, deactivated, activated, removed', async (t) => {
+t.test('user add, list, deactivate, activate and remove: change the rows', async (t) => {
   const { command, tables } = start(t)
   t.strictSame(await command('user', 'add', 'ann', '--role', 'livechat-agent', '--role', 'admin', '--name', 'Ann Lee'),
     { code: 0, out: 'Added user ann\n', err: '' })
@@ -38,7 +38,7 @@ t.test('user: added, changed, listed, deactivated, activated, removed', async (t
   t.strictSame([users, roles, tokens], [[{ id: 'bob', username: 'bob', name: '', active: 1 }], [], []])
 })
 
-t.test('user add: says what will happen to a user that may do nothing', async (t) => {
+t.test('user add without a role that helps: a warning about the coming 403', async (t) => {
   const { command } = start(t)
   const none = 'so its calls will be answered with 403; user add bob --role ROLE helps, with one of ' +
     'admin, livechat-agent, livechat-manager, livechat-monitor\n'
@@ -54,7 +54,7 @@ t.test('user add: says what will happen to a user that may do nothing', async (t
     { code: 0, out: 'Updated user bob\n', err: 'Warning: no permission names the role owner\n' })
 })
 
-t.test('user add: the roles that help are those of the database', async (t) => {
+t.test('user add: the warning names the roles of the database', async (t) => {
   const { file, command } = start(t)
   await command('user', 'add', 'ann', '--role', 'admin')
   const database = openFile(t, file)
@@ -67,13 +67,13 @@ t.test('user add: the roles that help are those of the database', async (t) => {
     /^Warning: user ann has no role that may .* \(only admin, desk\), .*; no role has the permission update-livechat-contact\n$/)
 })
 
-t.test('a table: a cell that would break a line or command the terminal does neither', async (t) => {
+t.test('a table: line breaks and control characters of a cell become U+FFFD', async (t) => {
   const { command } = start(t)
   await command('user', 'add', 'eve', '--role', 'admin', '--name', 'Eve\n\x1b[2J\x9b1m')
   t.equal((await command('user', 'list')).out.split('\n')[1], 'eve  eve       Eve\uFFFD\uFFFD[2J\uFFFD1m  yes     admin')
 })
 
-t.test('token: printed once, stored hashed, good for a call until it is revoked', async (t) => {
+t.test('token create: printed once, stored as a hash, valid until it is revoked', async (t) => {
   const { file, command, tables } = start(t)
   await command('user', 'add', 'ann', '--role', 'livechat-agent')
   const { code, out, err } = await command('token', 'create', 'ann', '--name', 'crm', '--expires', '30d')
@@ -91,7 +91,7 @@ t.test('token: printed once, stored hashed, good for a call until it is revoked'
   t.equal(await call(), 401)
 })
 
-t.test('token list and revoke: by user, by the start of the hash, never more than one', async (t) => {
+t.test('token list and revoke: by user, by the start of the hash, one token only', async (t) => {
   const { command, tables } = start(t)
   for (const user of ['ann', 'bob']) await command('user', 'add', user)
   await command('token', 'create', 'ann', '--name', 'one', '--expires', '2999-01-31T12:00:00Z')
@@ -111,7 +111,7 @@ t.test('token list and revoke: by user, by the start of the hash, never more tha
   t.equal((await command('token', 'list', 'ann')).out.trimEnd().split('\n').length, 2)
 })
 
-t.test('token create --expires: a duration, a date or a time, and stderr says what was understood', async (t) => {
+t.test('token create --expires: a duration, a date or a time, and stderr has the resulting time', async (t) => {
   const { command, tables } = start(t)
   await command('user', 'add', 'ann', '--role', 'admin')
   const day = 86_400_000
@@ -132,7 +132,7 @@ t.test('token create --expires: a duration, a date or a time, and stderr says wh
   t.match(await command('token', 'create', 'ann'), { err: /^The token does not expire\n/ })
 })
 
-t.test('user add: an id that a header cannot carry is refused with the reason', async (t) => {
+t.test('user add with an id that a header cannot carry: refused with the reason', async (t) => {
   const { command, tables } = start(t)
   await command('user', 'add', 'ann', '--role', 'admin')
   const before = await tables()
@@ -152,7 +152,7 @@ t.test('token create for a user whose id a header cannot carry: a warning', asyn
   t.match(await command('token', 'create', 'é'), { code: 0, err: /\nWarning: a header cannot carry this id, so its calls will be answered with 401\n$/ })
 })
 
-t.test('blank values and operands: called wrongly', async (t) => {
+t.test('blank values and operands: exit code 2', async (t) => {
   const { command, tables } = start(t)
   await command('user', 'add', 'ann', '--role', 'admin')
   const before = await tables()
@@ -174,7 +174,7 @@ t.test('blank values and operands: called wrongly', async (t) => {
   t.strictSame(await tables(), before)
 })
 
-t.test('refused: one sentence, and nothing stored', async (t) => {
+t.test('a refused command: one sentence, and nothing is stored', async (t) => {
   const { command, tables } = start(t)
   t.match(await command('user', 'list'), { code: 1, err: /^There is no database file .*users\.db: name it with --database\n$/ })
   await command('user', 'add', 'ann')
