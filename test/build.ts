@@ -1,4 +1,4 @@
-// One server on one database for each test, filled with the same small world. Both are closed when the test ends.
+// Gives each test a server with a database, filled with the same users and contacts. Both are closed when the test ends.
 
 import type Database from 'better-sqlite3'
 import fastify, { type FastifyInstance, type FastifyServerOptions, type LightMyRequestResponse } from 'fastify'
@@ -11,7 +11,7 @@ import { openSqlite } from './sqlite.js'
 
 export const path = '/api/v1/omnichannel/contacts.update'
 
-/** The headers of a user of the world: its id, and a token that is `token-of-<id>`. */
+/** The credentials of a user of `fill`: its id, and the token `token-of-<id>`. */
 export function as (userId: string): Record<string, string> {
   return { 'x-user-id': userId, 'x-auth-token': `token-of-${userId}` }
 }

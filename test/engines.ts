@@ -1,4 +1,4 @@
-// The tests of what all engines must do alike: each runs once on every engine that this machine has.
+// Runs a test once on every engine that this machine has.
 
 import tap, { type Test } from 'tap'
 import { isAvailable } from './postgres-server.js'

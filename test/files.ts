@@ -1,4 +1,4 @@
-// Database files for tests that need others than the one of build.ts.
+// Opens database files for tests that need more than the database of build.ts.
 
 import type Database from 'better-sqlite3'
 import type { Test } from 'tap'
@@ -8,7 +8,7 @@ import { sqliteDb } from './sqlite.js'
 
 type Open = (file: string, options: Database.Options) => Database.Database
 
-/** Helpers for files, which `open` opens. */
+/** Helpers that open files with `open`. */
 export function filesOf (open: Open) {
   return {
     /** Opens a file, or a database in memory, for as long as the test runs. */

@@ -1,4 +1,4 @@
-// node:sqlite for tests. This Node.js may lack it, and @types/node of the lowest Node.js does.
+// node:sqlite for tests, if this Node.js has it. The types are our own, because @types/node of the lowest Node.js has none.
 
 import type Database from 'better-sqlite3'
 import { loadNodeSqlite } from '../src/cli/node-sqlite.js'

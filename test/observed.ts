@@ -1,4 +1,4 @@
-// A world that records calls of the host's hooks and lines of the log.
+// A test server that records the calls of the host's hooks and the lines of the log.
 
 import { once } from 'node:events'
 import { request, type ClientRequest } from 'node:http'

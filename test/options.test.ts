@@ -29,34 +29,34 @@ function closed (): Database.Database {
 
 const expectedDatabase = 'an open better-sqlite3 database, a DatabaseSync of node:sqlite or a pg Pool'
 
-/** What better-sqlite3 is known by, with a statement that another library gives. */
+/** An object that looks like a better-sqlite3 handle, with the `prepare` of another library. */
 function like (prepare: (sql: string) => unknown): object {
   return { open: true, inTransaction: false, readonly: false, pragma () { /* not asked */ }, exec () { /* not asked */ }, prepare }
 }
 
-/** A statement as better-sqlite3's, but for what `overrides` says. */
+/** A statement like that of better-sqlite3, with overrides. */
 function statement (overrides: object): object {
   const fluent = { safeIntegers: () => fluent, raw: () => fluent, pluck: () => ({ get: () => 1 }), get: () => [1], ...overrides }
   return fluent
 }
 
-/** What node:sqlite is known by. */
+/** An object that looks like a DatabaseSync of node:sqlite. */
 function likeNodeSqlite (statement: object): object {
   const prepare = (): object => ({ setReadBigInts () { /* always off */ }, setReturnArrays () { /* always on */ }, ...statement })
   return { [Symbol.for('sqlite-type')]: 'node:sqlite', isOpen: true, isTransaction: false, exec () { /* not asked */ }, prepare }
 }
 
-/** What rejects a moment later, as the look-ups of a promise library do. */
+/** Rejects in the next turn of the event loop, as a library with promises does. */
 async function late (): Promise<never> {
   await new Promise((resolve) => setImmediate(resolve))
-  throw new Error('nobody has awaited this')
+  throw new Error('not awaited')
 }
 
 function member (...names: string[]): object {
   return Object.fromEntries(names.map((name) => [name, () => undefined]))
 }
 
-t.test('what is not the database: refused, with what to pass, and what it throws or rejects later ends nothing', async (t) => {
+t.test('a wrong value for database: refused with advice, and its later rejection does not end the process', async (t) => {
   const open = 'open the file with better-sqlite3'
   const other = `another library's database: ${open}`
   const kysely = new Kysely({ dialect: new SqliteDialect({ database: openFile(t, ':memory:') }) })
@@ -73,7 +73,7 @@ t.test('what is not the database: refused, with what to pass, and what it throws
     ['a promise that will reject', late(), 'a promise: await it first'],
     ['the class of better-sqlite3', Database, 'a function or a class: pass an open database or a Pool'],
     ['the class of a pool', pg.Pool, 'a function or a class: pass an open database or a Pool'],
-    ['what returns a handle', () => new Database(':memory:'), 'a function or a class: pass an open database or a Pool'],
+    ['a function that returns a handle', () => new Database(':memory:'), 'a function or a class: pass an open database or a Pool'],
     ['a closed handle', closed(), `a database that is not open: ${open}`],
     ['sqlite3, while it opens', { ...member('prepare', 'each', 'parallelize'), open: false }, `a database that is not open: ${open}`],
     ['a Pool that has ended', ended, 'a Pool that has ended: pass a Pool of the package pg'],
@@ -95,12 +95,12 @@ t.test('what is not the database: refused, with what to pass, and what it throws
     ['bun:sqlite', { inTransaction: false, ...member('prepare', 'query', 'run', 'exec') }, other],
     ['sqlite3', { ...member('prepare', 'each', 'parallelize'), open: true }, other],
     ['D1', member('prepare', 'batch', 'exec', 'dump'), other],
-    ['libsql, whose statements know no pluck', like(() => statement({ pluck: () => ({ get: () => ({ 1: 1 }) }) })), other],
+    ['libsql, whose statements have no pluck', like(() => statement({ pluck: () => ({ get: () => ({ 1: 1 }) }) })), other],
     ['libsql/promise, which prepares later', like(late), other],
     ['@tursodatabase/database, which answers later', like(() => statement({ get: late })), other],
     ['objects for rows', like(() => statement({ get: () => ({ 1: 1 }) })), other],
     ['BigInt for integers', like(() => statement({ get: () => [1n] })), other],
-    ['a statement that has nothing', like(() => ({})), other],
+    ['a statement without methods', like(() => ({})), other],
     ['no statement', like(() => undefined), other],
     ['prepare throws', like(throwing), other],
     ['another type in a getter', { ...like(() => statement({})), inTransaction: () => false }, other],
@@ -121,17 +121,17 @@ t.test('what is not the database: refused, with what to pass, and what it throws
   await late().catch(() => undefined)
 })
 
-t.test('a DatabaseSync that is right in all but its texts: refused', async (t) => {
+t.test('a DatabaseSync that reads a text only up to U+0000: refused', async (t) => {
   class DatabaseSync {
     prepare (): object { return { get: () => ({ text: 'a' }) } }
-    close (): void { /* it holds nothing */ }
+    close (): void { /* nothing to close */ }
   }
   t.capture(process, 'getBuiltinModule', () => ({ DatabaseSync }))
   const refused = await rejection(t, { database: likeNodeSqlite({ get: () => [0] }) })
   t.match(refused, { code: 'FOC_INVALID_OPTION', message: /which reads a text only up to U\+0000/ })
 })
 
-t.test('a handle is asked once, also through a Proxy of it, and while the host iterates', async (t) => {
+t.test('a handle behind a Proxy, or one with an open iterator: accepted, after a single probe', async (t) => {
   const database = openFile(t, ':memory:')
   await rejection(t, { database })
   const prepared: unknown[] = []
@@ -154,7 +154,7 @@ t.test('a handle is asked once, also through a Proxy of it, and while the host i
   t.equal(await registered, undefined)
 })
 
-t.test('an option of the wrong type rejects the registration and is named', async (t) => {
+t.test('an option of the wrong type: the registration is rejected, and the error names the option', async (t) => {
   const expected = {
     database: expectedDatabase,
     prefix: 'a string',
@@ -190,7 +190,7 @@ t.test('an option of the wrong type rejects the registration and is named', asyn
   }
 })
 
-t.test('an option that is not known rejects the registration, with a hint where one is likely', async (t) => {
+t.test('an unknown option: the registration is rejected, with a hint if the name is similar to a known one', async (t) => {
   const known = 'database, prefix, migrate, authenticate, authorize, lockTimeout, bodyLimit, idempotencyWindow, beforeCommit, onContactUpdated'
   const hints = {
     lockTimout: '; did you mean "lockTimeout"?',
@@ -211,18 +211,18 @@ t.test('an option that is not known rejects the registration, with a hint where 
   }
 })
 
-t.test('no options at all: the database is asked for', async (t) => {
+t.test('no options at all: the error names the option database', async (t) => {
   t.match(await rejection(t, undefined), { code: 'FOC_INVALID_OPTION', message: 'The option "database" must be an open better-sqlite3 database' })
 })
 
-t.test("options that are undefined count as absent, and Fastify's own pass", async (t) => {
+t.test("undefined options and Fastify's own options: accepted", async (t) => {
   const undefinedOptions = Object.fromEntries(
     ['prefix', 'migrate', 'authenticate', 'authorize', 'lockTimeout', 'bodyLimit', 'idempotencyWindow', 'beforeCommit', 'onContactUpdated'].map((name) => [name, undefined]))
   t.equal(await rejection(t, { database: openFile(t), ...undefinedOptions }), undefined)
   t.equal(await rejection(t, { database: openFile(t), logLevel: 'warn', logSerializers: { user: String } }), undefined)
 })
 
-t.test('logLevel: holds for the route only', async (t) => {
+t.test('logLevel: applies to the route only', async (t) => {
   const lines: string[] = []
   const server = { logger: { level: 'info', stream: { write: (line: string) => { lines.push(line) } } } }
   const { app, update } = await build(t, { ...{ logLevel: 'error' }, server, host: (app) => { app.get('/own', async () => 'own') } })
@@ -233,7 +233,7 @@ t.test('logLevel: holds for the route only', async (t) => {
   t.equal(lines.length, 2)
 })
 
-t.test('bodyLimit: 256 KiB by default, else what was said; the answer names it', async (t) => {
+t.test('bodyLimit: 256 KiB by default, and the 413 names the limit', async (t) => {
   const limits: Array<[options: { bodyLimit?: number }, bytes: number]> = [[{}, 262144], [{ bodyLimit: 100 }, 100]]
   for (const [options, bytes] of limits) {
     const { post } = await build(t, options)

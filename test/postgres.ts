@@ -1,4 +1,4 @@
-// A schema of its own for each test, on one PostgreSQL for all.
+// Gives each test a schema of its own, on one PostgreSQL server.
 
 import pg, { type PoolConfig } from 'pg'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -117,7 +117,7 @@ export async function backendThatWaits (db: Db, count = 1): Promise<number> {
   }
 }
 
-/** All that is of ours in the schema, as the server describes it. */
+/** Our tables, constraints, indexes, triggers and functions in the schema, as the server describes them. */
 export async function schemaOf (db: Db): Promise<unknown[]> {
   const schema = (await db.value<string>('SELECT current_schema()'))!
   const ours = "current_schema()::regnamespace AND relname LIKE 'omnichannel_%'"

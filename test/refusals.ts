@@ -1,4 +1,4 @@
-// Refusals of the contract that many tests await (test/contract.md, sections 3 and 4).
+// Refusals of the contract that many tests expect (docs/contract.md, sections 3 and 4).
 
 const message = 'You must be logged in to do this.'
 export const unauthorized = { success: false, error: message, status: 'error', message }

@@ -1,4 +1,4 @@
-// A SQLite handle as the tests of all engines use it.
+// The interface of database.ts for a SQLite handle.
 
 import { createDb, type Db, type Opened, type Row } from './database.js'
 
@@ -32,7 +32,7 @@ export function sqliteDb (handle: Handle): Db {
   })
 }
 
-/** @param handle `close` closes it */
+/** `close` closes the handle. */
 export function openSqlite<T extends Handle & Opened['database']> (handle: T): Opened & { database: T } {
   const busyTimeout = (): number => Number(Object.values(handle.prepare('PRAGMA busy_timeout').all()[0] as Row)[0])
   const before = busyTimeout()
