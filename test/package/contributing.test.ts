@@ -1,4 +1,4 @@
-// What .github tells a contributor to open, run or know is there.
+// The files, scripts and reasons that .github names exist.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, normalize } from 'node:path'
@@ -11,14 +11,14 @@ const { scripts, dependencies, peerDependencies, devDependencies, overrides = {}
 
 const all = (pattern: RegExp, text = page): string[] => [...text.matchAll(pattern)].map(([, found]) => found!)
 
-t.test('every file that is named is there', async (t) => {
+t.test('files named in CONTRIBUTING: exist', async (t) => {
   const linked = all(/\]\((?!https?:)([^)#]+)\)/g).map((link) => normalize(join('.github', link)))
   const named = all(/`((?:src|test|scripts|\.ci)\/[\w./-]+)`/g)
   t.ok(linked.length > 10 && named.length > 10)
   for (const path of [...linked, ...named]) t.ok(existsSync(path), path)
 })
 
-t.test('every script and test file that is to be run is there', async (t) => {
+t.test('scripts and test files named in CONTRIBUTING and the workflows: exist', async (t) => {
   const named = [page, ...workflows].flatMap((text) => all(/npm run ([\w:-]+)/g, text))
   t.ok(named.includes('test:matrix') && named.includes('bench'))
   for (const name of named) t.hasOwnProp(scripts!, name)
@@ -26,7 +26,7 @@ t.test('every script and test file that is to be run is there', async (t) => {
   for (const file of workflows.flatMap((text) => all(/run: (\.\S+)/g, text))) t.ok(existsSync(file), file)
 })
 
-t.test('every dependency and every override has its reason', async (t) => {
+t.test('dependencies and overrides: each has its reason in CONTRIBUTING', async (t) => {
   const reasons = page.slice(page.indexOf('## Dependencies'))
   for (const name of Object.keys({ ...dependencies, ...peerDependencies, ...devDependencies, ...overrides })) {
     t.ok(reasons.includes(`\`${name}\``), name)

@@ -11,11 +11,11 @@ import { doc, docs, readme } from './pages.js'
 const { text: page, blocks } = doc('database')
 const [views, erase] = blocks.filter(({ language }) => language === 'sql').map(({ text }) => text) as [string, string]
 
-t.test('there is no other SQL in README and docs', async (t) => {
+t.test('the SQL in README and docs: two blocks, both in docs/database.md', async (t) => {
   t.equal([readme, ...docs].flatMap(({ blocks }) => blocks).filter(({ language }) => language === 'sql').length, 2)
 })
 
-sqlite.test('the views: own users call, and only an agent may', async (t) => {
+sqlite.test('the views: users of the host call, and only agents may update', async (t) => {
   const database = new Database(':memory:')
   t.teardown(() => { database.close() })
   for (const sql of [views, views, "INSERT INTO account VALUES (7, 'ann', 1), (8, 'nick', 0)"]) database.exec(sql)
@@ -30,14 +30,14 @@ sqlite.test('the views: own users call, and only an agent may', async (t) => {
   }
 })
 
-/** Texts by which a row of the world is known as one of maria's. */
+/** Texts that only rows of maria have. */
 const ofMaria = /maria|Mara|\+49 30|visitor-[12]|room-[12]|sub-[12]|inq-1/i
 
-t.test('a contact is erased from every table', async (t) => {
+t.test('the SQL that erases a contact: removes it from every table', async (t) => {
   await checkErase(t, await build(t))
 })
 
-sqlite.test('without foreign keys, as in the sqlite3 shell: a contact is erased from every table', async (t) => {
+sqlite.test('the SQL that erases a contact, without foreign keys as in the sqlite3 shell: removes it from every table', async (t) => {
   const world = await build(t)
   world.database.pragma('foreign_keys = OFF')
   await checkErase(t, world)
@@ -56,12 +56,12 @@ async function checkErase (t: Test, { update, db }: World): Promise<void> {
   t.strictSame(holding, [
     'omnichannel_contact', 'omnichannel_contact_channel', 'omnichannel_contact_email', 'omnichannel_contact_phone',
     'omnichannel_idempotency_key', 'omnichannel_inquiry', 'omnichannel_room', 'omnichannel_subscription'
-  ], 'these tables hold something of her, and the page names them')
+  ], 'the tables with rows of maria')
   for (const table of holding) t.match(page, `\`${table}\``)
 
   await db.exec(erase)
   const expected = Object.entries(before).map(([table, list]) => [table, list.filter((row) => !isOfMaria(row))])
-  t.strictSame(await allRows(db), Object.fromEntries(expected), 'hers are gone, and all others are as they were')
+  t.strictSame(await allRows(db), Object.fromEntries(expected), 'only rows of maria are gone')
 
   const again = await update({ contactId: 'maria', name: 'Mara' }, { ...as('ann'), 'idempotency-key': 'maria' })
   t.strictSame(again.json(), { success: false, error: 'error-contact-not-found' }, 'her stored answer is not replayed')

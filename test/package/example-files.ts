@@ -1,4 +1,4 @@
-// The examples that are one file each, and what their first lines say.
+// The examples of one file each, and the packages that their first lines name.
 
 import { readdirSync, readFileSync } from 'node:fs'
 

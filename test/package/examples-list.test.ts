@@ -1,11 +1,11 @@
-// What the examples and their list say, against each other and the imports.
+// The examples agree with their list and with their own imports.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { examples, installs, own, sourceOf } from './example-files.js'
 
-t.test('every example installs exactly what it imports, with the types of that', async (t) => {
+t.test('examples: install exactly what they import, with its types', async (t) => {
   for (const example of examples) {
     const imports = [...sourceOf(example).matchAll(/^import .* from '([^']+)'$/gm)].map(([, name]) => name!).filter((name) => !name.startsWith('node:'))
     const types = ['node', ...imports].map((name) => `@types/${name.replace(/^@(.*)\//, '$1__')}`).filter((name) => existsSync(join('node_modules', name)))
@@ -15,7 +15,7 @@ t.test('every example installs exactly what it imports, with the types of that',
   }
 })
 
-t.test('every example says how it is saved and run, has a test, and stands in the list with what it needs', async (t) => {
+t.test('examples: say how they are saved and run, have a test, and are in the list with what they need', async (t) => {
   const list = readFileSync('examples/README.md', 'utf8')
   for (const example of examples) {
     const text = sourceOf(example)

@@ -1,5 +1,5 @@
-// Each example as a reader has it: alone in a folder, with the packages that its first lines name and no other, and the
-// package as it is packed. Linked from here, as pnpm would, so that nothing is asked of a registry.
+// Runs each example alone in a folder, with the packed package and only the packages that its first lines name. They are linked from
+// here, so that no registry is needed.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -15,10 +15,10 @@ import { sendCurl } from '../curl.js'
 import { openSchema } from '../postgres.js'
 import { examples, installs, own } from './example-files.js'
 
-// Without a PostgreSQL there are no several nodes.
+// several-nodes needs PostgreSQL.
 const started = examples.filter((example) => isAvailable || example !== 'several-nodes')
 
-// What is printed answers 200, but for what an example shows to be refused.
+// The statuses of the printed commands, if they are not all 200.
 const statuses: Record<string, number[]> = { duplicates: [200, 400] }
 
 const scratch = mkdtempSync(join(tmpdir(), 'examples-'))
@@ -31,8 +31,8 @@ function link (from: string, name: string, folder: string): void {
   symlinkSync(join(from, name), join(folder, name), 'junction')
 }
 
-// Starts one example after the other in one process, each as if it were the program, because to load Fastify takes longer
-// than all that they do; tells its parent what each says to do next. Those before it go on, and may print as well.
+// Starts one example after the other in one process, because loading Fastify takes longer than all that they do. Each is started as if
+// it were the program. The parent gets the first text with a curl command that each prints.
 const runner = `
 import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -50,7 +50,7 @@ t.before(async () => {
   await run('npm', ['pack', '--ignore-scripts', '--pack-destination', scratch])
   await run('tar', ['xzf', readdirSync(scratch).find((name) => name.endsWith('.tgz'))!, '-C', join(store, own), '--strip-components', '1'], { cwd: scratch })
   const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as { dependencies: object }
-  // Kysely comes with it, as its peer.
+  // npm installs Kysely as well, which is a peer of the package.
   for (const name of [...Object.keys(dependencies), 'kysely']) link(resolve('node_modules'), name, store)
   for (const example of examples) {
     const folder = join(scratch, example)
@@ -65,7 +65,7 @@ t.before(async () => {
   env.DATABASE_URL = url
 })
 
-/** Starts all; resolves to what each says to do next. */
+/** Starts all examples. Resolves to the curl commands that each prints. */
 async function startAll (t: Test): Promise<string[][]> {
   const files = started.map((example) => join(scratch, example, `${example}.ts`))
   const child = spawn(process.execPath, ['--import', 'tsx', join(scratch, 'runner.mjs'), ...files], {
@@ -96,19 +96,19 @@ async function paste (curl: string, jar?: Map<string, string>): Promise<number> 
 }
 
 for (const time of ['first', 'second']) {
-  t.test(`the ${time} start in a folder: what each example prints works`, async (t) => {
+  t.test(`the ${time} start in a folder: the printed commands of each example work`, async (t) => {
     const said = await startAll(t)
     for (const [index, example] of started.entries()) {
       const jar = new Map<string, string>()
       const answers = []
       for (const curl of said[index]!) answers.push(await paste(curl, jar))
-      t.ok(answers.length > 0, `${example} says what to do next`)
+      t.ok(answers.length > 0, `${example} prints a command`)
       t.strictSame(answers, statuses[example] ?? answers.map(() => 200), example)
     }
   })
 }
 
-t.test('tsx itself, and the example as the program: the same', async (t) => {
+t.test('an example that is run with tsx: its printed command works', async (t) => {
   const child = spawn(process.execPath, ['node_modules/tsx/dist/cli.mjs', 'smallest.ts'], { cwd: join(scratch, 'smallest'), env, stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = once(child, 'exit')
   t.teardown(async () => {

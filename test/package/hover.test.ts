@@ -1,5 +1,4 @@
-// What an editor shows on a public name and on a field: asked of TypeScript's language service, in a file of a consumer, about
-// the types that npm test has built.
+// The documentation that an editor shows for public names and fields of the built types. TypeScript's language service returns it.
 
 import { resolve } from 'node:path'
 import { inspect } from 'node:util'
@@ -42,7 +41,7 @@ function write (content: string): { checker: ts.TypeChecker, source: ts.SourceFi
 
 interface Hover { documentation: string, tags: Record<string, string> }
 
-/** Hovers over the last word of each line, or over the name of what it calls. */
+/** Hovers over the last word of each line, or over the called function. */
 function hover (t: Test, lines: string[], head: string): Hover[] {
   write([head, ...lines].join('\n'))
   t.strictSame(service.getSemanticDiagnostics(file).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n')), [], 'the lines compile')
@@ -55,7 +54,7 @@ function hover (t: Test, lines: string[], head: string): Hover[] {
   })
 }
 
-/** The public names: those that are types only, and those that are values. */
+/** The public names, as types and values. */
 function publicNames (): { types: string[], values: string[] } {
   const { checker, source } = write(`import * as everything from '${packageName}'\nvoid everything`)
   const { moduleSpecifier } = source.statements[0] as ts.ImportDeclaration
@@ -68,7 +67,7 @@ function publicNames (): { types: string[], values: string[] } {
   }
 }
 
-/** Expressions that lead to every field of a type that the package declares, however deep. */
+/** Expressions for all fields of a public type, at every depth. */
 function fieldsOf (type: string): string[] {
   const { checker, source } = write(`import type { ${type} } from '${packageName}'\ndeclare const value: ${type}`)
   const { declarationList } = source.statements[1] as ts.VariableStatement
@@ -93,7 +92,7 @@ function hoverFields (t: Test, type: string): Array<[field: string, hover: Hover
   return fields.map((field, index) => [field, hovers[index]!])
 }
 
-t.test('every public name has its documentation', async (t) => {
+t.test('public names: each has documentation', async (t) => {
   const { types, values } = publicNames()
   t.ok(types.includes('OmnichannelContactsOptions') && values.includes('default') && values.includes('DatabaseBusyError'))
   const named = values.filter((name) => name !== 'default')
@@ -102,14 +101,14 @@ t.test('every public name has its documentation', async (t) => {
   for (const [index, { documentation }] of hover(t, lines, head).entries()) t.match(documentation, /\w/, lines[index]!)
 })
 
-t.test('an error that is made has the documentation of its class', async (t) => {
+t.test('the constructor of an error: has the documentation of its class', async (t) => {
   const lines = ['void new UnauthorizedError()', "void new UpdateRefusedError('')", 'void new ContactVersionMismatchError(1)', 'void mismatch.version']
   const head = `import { ContactVersionMismatchError, UnauthorizedError, UpdateRefusedError } from '${packageName}'\ndeclare const mismatch: ContactVersionMismatchError`
   const hovers = hover(t, lines, head)
   t.match(hovers.map(({ documentation }) => documentation), [/^401: /, /^400: .*beforeCommit/, /^412: /, /version/])
 })
 
-t.test('every field of bodies, contacts, events and users has its documentation', async (t) => {
+t.test('fields of bodies, contacts, events and users: each has documentation', async (t) => {
   const wanted = {
     UpdateContactBody: 'value.contactId',
     UpdateContactReply: 'value.contact!.channels![0]!.visitor!.source!.id',
@@ -126,7 +125,7 @@ t.test('every field of bodies, contacts, events and users has its documentation'
   }
 })
 
-t.test('every option has its documentation, and its default as it is', async (t) => {
+t.test('options: each has documentation, and its real default', async (t) => {
   const database = openFile(t, ':memory:')
   const settings: Record<string, unknown> = { ...checkOptions({ database }) }
   const hovers = hoverFields(t, 'OmnichannelContactsOptions')

@@ -1,5 +1,5 @@
-// The command line of the packed package, with nothing beside it but what an installation brings: the peers and the
-// package's own dependencies. Linked from here, so that nothing is asked of a registry.
+// Runs the command line of the packed package beside its dependencies and peers only. They are linked from here, so that no registry is
+// needed.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -16,7 +16,7 @@ const run = promisify(execFile)
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Record<'dependencies' | 'peerDependencies' | 'peerDependenciesMeta', object>
 const dependencies = Object.keys(manifest.dependencies)
 const peers = Object.keys(manifest.peerDependencies)
-// Who has no PostgreSQL need not have its driver.
+// Without the optional peers, such as pg.
 const installed = peers.filter((peer) => !(peer in manifest.peerDependenciesMeta))
 
 // Outside of the repository, so that only what was installed can be found.
@@ -40,7 +40,7 @@ t.before(async () => {
   for (const name of [...dependencies, ...installed, 'better-sqlite3']) link(name)
 })
 
-t.test('serve --demo: answers the printed curl, and shows the whole page', async (t) => {
+t.test('serve --demo: answers the printed curl, and serves all files of the page', async (t) => {
   const server = spawn(process.execPath, [join(own, 'dist/cli/main.js'), 'serve', '--demo', '--port', '0'], { cwd: scratch })
   t.teardown(() => server.kill('SIGKILL'))
   let err = ''
@@ -74,7 +74,7 @@ t.test('every command: finds what it needs', async (t) => {
   t.match((await command('backup', 'copy.db')).stdout, 'Copied omnichannel.db to copy.db')
 })
 
-t.test('without better-sqlite3: node:sqlite serves where it can, and else the package is named', async (t) => {
+t.test('no better-sqlite3: node:sqlite is used if it is good, or the error names the package', async (t) => {
   const sqlite = join(scratch, 'node_modules/better-sqlite3')
   rmSync(sqlite, { recursive: true })
   t.teardown(() => {
@@ -95,13 +95,13 @@ t.test('without better-sqlite3: node:sqlite serves where it can, and else the pa
   t.notOk(readdirSync(scratch).includes('new.db'))
 })
 
-t.test('without pg: the package is named', async (t) => {
+t.test('no pg: the error names the package', async (t) => {
   await t.rejects(command('user', 'list', '--database', 'postgres://localhost/a'), {
     code: 1, stdout: '', stderr: 'The package pg is missing: npm install pg\n'
   })
 })
 
-t.test('the licences: of every library inside', async (t) => {
+t.test('LICENSES.txt: has every bundled library', async (t) => {
   const text = readFileSync(join(own, 'dist/cli/LICENSES.txt'), 'utf8')
   const titles = [...text.matchAll(/^(\S+ \S+ \(.*\))\n=+$/gm)].map(([, title]) => title!)
   for (const name of ['commander', '@fastify/rate-limit', '@fastify/swagger', 'swagger-ui', 'prom-client']) {
@@ -118,7 +118,7 @@ t.test('the licences: of every library inside', async (t) => {
   for (const peer of [...peers, '@fastify/static']) t.notOk(inside.has(peer), peer)
 })
 
-t.test('beyond the peers: at most eight packages and ten megabytes', async (t) => {
+t.test('an installation: at most eight packages and ten megabytes beside the peers', async (t) => {
   const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as { packages: Record<string, { dependencies?: object }> }
 
   /** Where Node finds a package that is required from a folder. */

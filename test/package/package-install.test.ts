@@ -70,13 +70,13 @@ await app.register(omnichannelContacts, { database, prefix: '/x', beforeCommit: 
 void ((): unknown => app.register(omnichannelContacts, { database: DatabaseSync }))
 `
 
-// The sources are those of test/fixtures/consumer. To require() an ES module is known to TypeScript 5.8 and later under
-// `nodenext`, and to `preserve` always.
+// The sources are in test/fixtures/consumer. TypeScript accepts require() of an ES module under `preserve`, and under `nodenext` from
+// version 5.8 on.
 const all = ['module.ts', 'import.cts', 'require.cts']
 const withoutRequire = ['module.ts', 'import.cts']
 const bundler = { module: 'preserve', moduleResolution: 'bundler' }
 const compilers: Record<string, { flags: string[], projects: Record<string, [compilerOptions: object, files: string[]]> }> = {
-  // It takes seconds of processor time to check the libraries: once, while the newest does it each time.
+  // Checking the libraries takes seconds, so only `bundler` does it here.
   'typescript-5.5': {
     flags: [],
     projects: {
@@ -106,12 +106,12 @@ const strict = {
   noEmit: true
 }
 
-/** The answer for a database that has the caller and not the contact. */
+/** The answer for a database with the caller but without the contact. */
 const notFound = { success: false, error: 'error-contact-not-found' }
 
 t.setTimeout(300_000)
 
-t.test('the tarball installed: it runs in a project of each kind, and its types are strict', async (t) => {
+t.test('the installed tarball: runs in each kind of project, and its types compile strictly', async (t) => {
   const root = await install(t, {
     consumer: [ownName, 'fastify', 'better-sqlite3', 'kysely', '@types/better-sqlite3', '@types/node', 'typescript@^7', 'typescript-5.5@npm:typescript@~5.5'],
     readme: [...packagesFor('Node.js 22'), ...types],
@@ -120,12 +120,12 @@ t.test('the tarball installed: it runs in a project of each kind, and its types 
   })
   const folder = join(root, 'consumer')
 
-  await t.test('an ES module', async (t) => {
+  await t.test('an ES module: runs', async (t) => {
     writeFileSync(join(folder, 'main.mjs'), esm)
     t.equal(await run(process.execPath, ['main.mjs'], folder), printed)
   })
 
-  await t.test('a CommonJS module: require() gives what register takes', async (t) => {
+  await t.test('a CommonJS module: require() returns the plugin', async (t) => {
     writeFileSync(join(folder, 'main.cjs'), cjs)
     t.equal(await run(process.execPath, ['main.cjs'], folder), printed)
   })
@@ -143,7 +143,7 @@ t.test('the tarball installed: it runs in a project of each kind, and its types 
     })
   }
 
-  await t.test('what TypeScript has made of it runs', async (t) => {
+  await t.test('the compiled files: run', async (t) => {
     t.equal(await run(process.execPath, ['module.js'], folder), printed)
     t.equal(await run(process.execPath, ['import.cjs'], folder), 'ready\n')
     t.equal(await run(process.execPath, ['require.cjs'], folder), 'ready\n')
@@ -154,7 +154,7 @@ t.test('the tarball installed: it runs in a project of each kind, and its types 
   const answers: Record<string, object> = { 'docs/command-line.md': notFound }
   cpSync('test/fixtures/export', join(project.folder, 'export'), { recursive: true })
   const languages = new Set([readme, ...docs].flatMap(({ blocks }) => blocks.map(({ language }) => language)))
-  t.strictSame(languages, new Set(['js', 'sh', 'json', 'sql', 'ts']), 'every snippet is of a language that is run here, or is SQL: database.test.ts')
+  t.strictSame(languages, new Set(['js', 'sh', 'json', 'sql', 'ts']), 'all languages are run here, but SQL in database.test.ts')
   for (const page of [readme, ...docs.filter(({ path, blocks }) => path !== 'docs/postgresql.md' && blocks.some(({ language }) => language !== 'sql'))]) {
     await t.test(`${page.path}: every snippet runs after the README's Install`, async (t) => {
       await runPage(t, page, { ...project, ...page.path in answers && { answer: answers[page.path]! } })

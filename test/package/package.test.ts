@@ -6,7 +6,7 @@ import { publint } from 'publint'
 import t from 'tap'
 import '../children.js'
 
-// Of what npm test has built: another build would pull dist away under the other tests.
+// Packs the dist that npm test has built. Another build would remove dist while other tests use it.
 const run = promisify(execFile)
 
 interface Packed {
@@ -24,7 +24,7 @@ async function pack (): Promise<Packed & { tarball: string, paths: string[] }> {
 
 const packed = pack()
 
-t.test('the tarball: what a user needs, and nothing else', async (t) => {
+t.test('the tarball: has what a user needs, and nothing else', async (t) => {
   const { size, paths } = await packed
   const beside = [
     'CHANGELOG.md', 'LICENSE', 'README.md', '.github/CONTRIBUTING.md', '.github/SECURITY.md', 'bench/README.md', 'bench/chart.svg',
@@ -47,7 +47,7 @@ t.test('the tarball: what a user needs, and nothing else', async (t) => {
   for (const target of targets) t.ok(paths.includes(posix.normalize(target)), target)
 })
 
-t.test('publint and are-the-types-wrong have nothing to say', async (t) => {
+t.test('publint and are-the-types-wrong: find no problem', async (t) => {
   const { tarball } = await packed
   const file = readFileSync(tarball)
   const { messages } = await publint({
@@ -56,14 +56,14 @@ t.test('publint and are-the-types-wrong have nothing to say', async (t) => {
   })
   t.strictSame(messages, [])
 
-  // .attw.json leaves out the one export that is no code, and a rule from before Node could require() a module.
+  // .attw.json excludes exports that are no code, and a rule that is outdated since Node.js can require() ES modules.
   const { stdout } = await run('npx', ['--no-install', 'attw', tarball, '--format', 'json']).catch((error: unknown) => error as { stdout: string })
   const { analysis, problems } = JSON.parse(stdout)
   t.strictSame(Object.keys(analysis.entrypoints), ['.', './openapi.json', './package.json'])
   t.strictSame(Object.keys(problems ?? {}).filter((kind) => kind !== 'CJSResolvesToESM'), [])
 })
 
-t.test("the plugin's entry reaches only what the plugin needs", async (t) => {
+t.test("the plugin's entry: reaches neither the command line nor undeclared packages", async (t) => {
   const seen = new Set<string>()
   const packages = new Set<string>()
   const visit = (path: string): void => {
@@ -84,7 +84,7 @@ t.test("the plugin's entry reaches only what the plugin needs", async (t) => {
   for (const name of packages) t.ok(name.startsWith('node:') || isDeclared(name), `${name} is declared`)
 })
 
-t.test('the types name only packages that a consumer has', async (t) => {
+t.test('the types: import declared packages only', async (t) => {
   const { paths } = await packed
   const packages = new Set(paths.filter((path) => path.endsWith('.d.ts')).flatMap((path) =>
     [...readFileSync(path, 'utf8').matchAll(/\b(?:from |import\(|types=)['"]([^.'"][^'"]*)['"]/g)].map(([, name]) => name!)))

@@ -19,13 +19,13 @@ const others = ['CHANGELOG.md', '.github/SECURITY.md', 'examples/README.md', 'ex
 const packed = new Set((JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--ignore-scripts', '--json'], { encoding: 'utf8' })) as
   [{ files: Array<{ path: string }> }])[0].files.map(({ path }) => path))
 
-t.test('they can be read in one go', async (t) => {
+t.test('README and docs: have a bounded length', async (t) => {
   t.ok(readme.text.split('\n').length <= 161, 'the README has at most 160 lines')
   for (const line of readme.text.split('\n')) t.ok(line.length <= 120, line)
   for (const { path, text } of docs) t.ok(text.split('\n').length <= 121, `${path} has at most 120 lines`)
 })
 
-t.test('every npm script that is named exists', async (t) => {
+t.test('npm scripts named in the pages: exist', async (t) => {
   const named = [readme, ...docs, ...others].flatMap(({ text }) => [...text.matchAll(/npm run ([\w:-]+)/g)].map(([, script]) => script!))
   t.ok(named.includes('demo'))
   for (const script of named) t.hasOwnProp(scripts, script)
@@ -38,7 +38,7 @@ function linksOf ({ path, text }: Page): Array<[target: string, anchor: string |
     .map(([, file = '', anchor]) => [file === '' ? path : normalize(join(dirname(path), file)), anchor])
 }
 
-t.test('every link leads to a file, and to a heading where it names one', async (t) => {
+t.test('links: their files and headings exist', async (t) => {
   for (const page of [readme, ...docs, ...others]) {
     for (const [target, anchor] of linksOf(page)) {
       t.ok(existsSync(target), `${page.path}: ${target}`)
@@ -47,7 +47,7 @@ t.test('every link leads to a file, and to a heading where it names one', async 
   }
 })
 
-t.test('what README and docs link is in the package', async (t) => {
+t.test('files that README and docs link: are in the package', async (t) => {
   for (const page of [readme, ...docs]) {
     for (const [target] of linksOf(page)) {
       const isPacked = packed.has(target) || (statSync(target).isDirectory() && [...packed].some((path) => path.startsWith(`${target}/`)))
@@ -56,13 +56,13 @@ t.test('what README and docs link is in the package', async (t) => {
   }
 })
 
-t.test('every file and folder of the source that is named exists', async (t) => {
+t.test('source files and folders named in docs: exist', async (t) => {
   const named = docs.flatMap(({ text }) => codesOf(text)).filter((code) => /^src\/[\w./-]+$/.test(code))
   t.ok(named.length > 10)
   for (const path of named) t.ok(existsSync(path), path)
 })
 
-t.test('every page and every picture of docs is linked', async (t) => {
+t.test('pages and pictures of docs: each is linked', async (t) => {
   const linked = new Set([readme, ...docs].flatMap(linksOf).map(([target]) => target))
   for (const file of readdirSync('docs', { recursive: true, encoding: 'utf8' })) {
     if (statSync(join('docs', file)).isFile()) t.ok(linked.has(join('docs', file)), file)
@@ -93,7 +93,7 @@ t.test('docs/install.md: the same packages for each package manager and Node.js'
 /** `^12.0.0 || ^13.0.0` as "12 or 13". */
 const versionsOf = (range: string): string[] => range.split(' || ').map((each) => each.replace(/^\^/, '').replace(/(\.0)+$/, ''))
 
-t.test('the versions of the peers', async (t) => {
+t.test('versions of the peers: those of package.json', async (t) => {
   const inInstall = doc('install').tableOf('What you need')
   const rows = readme.tableOf('Compatibility')
   for (const [peer, range] of Object.entries(peerDependencies)) {

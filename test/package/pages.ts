@@ -1,4 +1,4 @@
-// README and docs as tests look at them: their sections, tables and blocks of code.
+// Reads the sections, tables and code blocks of README and docs.
 
 import { readFileSync, readdirSync } from 'node:fs'
 
@@ -61,7 +61,7 @@ export function codesOf (text: string): string[] {
   return [...text.replaceAll(/^ *```.*?^ *```$/gms, '').matchAll(/`([^`]+)`/g)].map(([, code]) => code!.replaceAll('\\|', '|'))
 }
 
-/** The packages that the commands of a text install, one list a command. */
+/** The packages that the commands of a text install, as one list for each command. */
 export function installsOf (text: string): string[][] {
   return [...text.matchAll(/(?<=^|`)(?:npm install|pnpm add|yarn add) ([^`\n]*)/gm)]
     .map(([, words]) => words!.trim().split(' ').filter((word) => !word.startsWith('-')))
@@ -76,7 +76,7 @@ export function packagesFor (start: string): string[] {
 /** The types that docs/install.md names. */
 export const types = installsOf(doc('install').section('TypeScript'))[0]!
 
-/** An anchor as GitHub makes it of a heading. */
+/** The anchors that GitHub makes of the headings of a page. */
 export function anchorsOf (text: string): string[] {
   return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) => heading!.toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-'))
 }

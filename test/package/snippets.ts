@@ -1,5 +1,5 @@
-// Runs the blocks of code of a page as a reader would, from the top to the bottom and all in one folder: a server goes on until the
-// next one starts, and requests are sent to it. Blocks of SQL, and lines that install something, have tests of their own.
+// Runs the code blocks of a page in order and in one folder, as a reader would. A server runs until the next one starts. Other tests run
+// the blocks of SQL and the commands that install packages.
 
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,12 +14,12 @@ import { readme, type Block, type Page } from './pages.js'
 export const hasShell = ['sh', 'curl'].every((command) => spawnSync(command, ['--version']).error === undefined)
 
 export interface Project {
-  /** Has what the page says to install. */
+  /** Has the packages that the page tells its reader to install. */
   folder: string
   /** TypeScript's compiler. */
   tsc: string
   env?: NodeJS.ProcessEnv
-  /** What a server of the page answers to the README's request; 200 and the contact if not given. */
+  /** The answer of the page's servers to the README's request. Default: the updated contact. */
   answer?: object
 }
 
@@ -31,7 +31,7 @@ const server = readme.blocks.find(({ text }) => text.includes('app.listen'))!.te
 const request = readme.blocks.find(({ text }) => text.startsWith('curl '))!.text
 const register = /^await app\.register\(.*\n/m
 
-/** A part of a program stands in the README's server, which imports what it needs. */
+/** Completes a block that is only a part of a program: puts it into the README's server. */
 function wholeOf (block: Block): string {
   if (block.text.includes('import ') || !register.test(block.text)) return block.text
   const errors = [...new Set(block.text.match(/\b[A-Z]\w+Error\b/g))].map((name) => `, ${name}`).join('')
@@ -108,7 +108,7 @@ async function runBlocks (t: Test, page: Page, { folder, env: own, answer: expec
   }
 }
 
-/** One a line, unless a line ends in a backslash. */
+/** One command a line, unless a line ends in a backslash. */
 function commandsOf (text: string): string[] {
   return text.trimEnd().split(/(?<!\\)\n/)
 }
@@ -118,13 +118,13 @@ interface Server {
 }
 
 async function start (command: string, args: string[], cwd: string, env: NodeJS.ProcessEnv, isReady: RegExp): Promise<Server> {
-  // In a group of its own, as npx has children.
+  // npx starts children, so the command gets a process group of its own.
   const child = spawn(command, args, { cwd, detached: true, env, stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = once(child, 'exit')
   const kill = (): void => {
     if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid!, 'SIGTERM')
   }
-  // A group is not ended with this process.
+  // The group does not end with this process.
   process.once('exit', kill)
   const stop = async (): Promise<void> => {
     process.off('exit', kill)

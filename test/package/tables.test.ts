@@ -1,4 +1,4 @@
-// What the tables of README and docs say is what the code says.
+// The tables of README and docs agree with the code.
 
 import Database from 'better-sqlite3'
 import type { CommandUnknownOpts as Command, Option } from '@commander-js/extra-typings'
@@ -16,7 +16,7 @@ import { checkOptions } from '../../src/options.js'
 import { build } from '../build.js'
 import { codesOf, doc, readme, type Row } from './pages.js'
 
-t.test('options: the same, with the same defaults', async (t) => {
+t.test('options in the README: those of the code, with their defaults', async (t) => {
   const database = new Database(':memory:')
   t.teardown(() => { database.close() })
   const register = async (options: object) => {
@@ -43,7 +43,7 @@ interface CodedError extends Error { code: string, statusCode: number }
 const classes = Object.entries(exported as object)
   .filter((entry): entry is [string, new (...values: unknown[]) => CodedError] => /^[A-Z].*Error$/.test(entry[0]))
 
-t.test('errors: every class, with its status and text or with its code', async (t) => {
+t.test('errors in docs/errors.md: every class, with status and text or with its code', async (t) => {
   const rows = doc('errors').tableOf('What a caller gets')
   const inTable = rows.flatMap((row) => codesOf(row.class!))
   // The log has one code that no class has.
@@ -57,13 +57,13 @@ t.test('errors: every class, with its status and text or with its code', async (
     const row = rows.find((row) => codesOf(row.class!).includes(name))
     if (row === undefined) continue
     t.equal(row.status, String(error.statusCode), name)
-    // What a message has no place for is appended to it.
+    // Arguments without a placeholder are appended to the message.
     const message = error.message.replace(/(?: …)*$/, '')
     t.equal(codesOf(row.error!)[0]!.replace(/ \[[\w-]+\]$/, '').replace(/<\w+>/, '…'), message, name)
   }
 })
 
-t.test('errors: every status, and the texts that are of no class', async (t) => {
+t.test('errors in docs/errors.md: every status, and the texts without a class', async (t) => {
   const rows = doc('errors').tableOf('What a caller gets')
   const { response } = describeOperation('/', true) as unknown as { response: object }
   t.strictSame([...new Set(rows.map((row) => row.status))], Object.keys(response).filter((status) => status !== '200'))
@@ -86,7 +86,7 @@ t.test('errors: every status, and the texts that are of no class', async (t) => 
   }
 })
 
-t.test('errors: those of Troubleshooting are among them', async (t) => {
+t.test('errors in the tables Troubleshooting: are in docs/errors.md', async (t) => {
   const texts = [...doc('errors').tableOf('What a caller gets'), ...doc('errors').tableOf('Common causes of 400')].map((row) => codesOf(row.error!)[0]!)
   for (const { path, rows } of [
     { path: 'README.md', rows: readme.tableOf('Troubleshooting').map(({ answer }) => answer!) },
@@ -99,7 +99,7 @@ t.test('errors: those of Troubleshooting are among them', async (t) => {
   }
 })
 
-t.test('log lines: those of the plugin are all shown, and each is in the source', async (t) => {
+t.test('log lines in docs/operations.md: all lines of the plugin, and each is in the source', async (t) => {
   const sources = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
   const textOf = (names: string[]): string => names.map((name) => readFileSync(join('src', name), 'utf8')).join('\n')
   const plugin = textOf(sources.filter((name) => !name.startsWith('cli')))
@@ -113,7 +113,7 @@ t.test('log lines: those of the plugin are all shown, and each is in the source'
   for (const [, start] of shown) t.match(textOf(sources), start)
 })
 
-t.test('monitoring: the fields of a message, and the metrics', async (t) => {
+t.test('docs/monitoring.md: the fields of a message, and the metrics', async (t) => {
   const namesOf = (heading: string, title: string) => doc('monitoring').tableOf(heading, title).map((row) => codesOf(row[title]!)[0]!)
   const channel = 'tracing:fastify-omnichannel-contacts:update:asyncEnd'
   const messages: object[] = []
@@ -130,7 +130,7 @@ t.test('monitoring: the fields of a message, and the metrics', async (t) => {
   t.strictSame(namesOf('Metrics of `serve`', 'metric').filter((name) => name.startsWith('omnichannel_')).sort(), [...metrics].sort())
 })
 
-t.test('the body: its keys and types, and what each makes of null, "" and []', async (t) => {
+t.test('the body in README and contract: its keys and types, and the effect of null, "" and []', async (t) => {
   const { update } = await build(t)
   await update({ contactId: 'maria', customFields: { plan: 'gold' } })
   const rows = doc('contract').tableOf('1. The request', 'key').flatMap((row) => codesOf(row.key!).map((key): Row & { key: string } => ({ ...row, key })))
@@ -157,7 +157,7 @@ t.test('the body: its keys and types, and what each makes of null, "" and []', a
   }
 })
 
-t.test('commands: the same, with the same options', async (t) => {
+t.test('commands in docs/command-line.md: those of the program, with their options', async (t) => {
   const inDocs = doc('command-line').tableOf('Commands').map((row) => {
     const [name = '', subcommands = ''] = codesOf(row.command!)[0]!.split(' ')
     return { name, subcommands, options: codesOf(row.options!) }
