@@ -1,4 +1,4 @@
-// An address that moves, as that of a managed database does: a Unix socket in front of a server's own.
+// A Unix socket that forwards to one server or another, like the address of a managed database.
 
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
@@ -10,8 +10,8 @@ const name = '.s.PGSQL.5432'
 export interface Address {
   /** The folder of its socket. */
   folder: string
-  /** Closes all connections. New ones lead to the server in that folder, or are refused. */
-  leadTo: (folder: string | undefined) => void
+  /** Closes all connections. New ones are forwarded to the server in that folder, or refused. */
+  forwardTo: (folder: string | undefined) => void
   /** Also done when the process exits. */
   close: () => void
 }
@@ -36,16 +36,16 @@ export async function openAddress (): Promise<Address> {
     }
   })
   await new Promise<void>((resolve) => server.listen({ path: join(folder, name), readableAll: true, writableAll: true }, resolve))
-  const leadTo = (folder: string | undefined): void => {
+  const forwardTo = (folder: string | undefined): void => {
     target = folder
     for (const socket of sockets) socket.destroy()
   }
   const close = (): void => {
     process.off('exit', close)
-    leadTo(undefined)
+    forwardTo(undefined)
     server.close()
     rmSync(folder, { recursive: true, force: true })
   }
   process.once('exit', close)
-  return { folder, leadTo, close }
+  return { folder, forwardTo, close }
 }

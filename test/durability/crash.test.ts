@@ -3,7 +3,7 @@ import '../children.js'
 import { crash, modes, randomKillTime } from './crash.js'
 import { countsOf, createRandom, newSeed } from './rounds.js'
 
-t.test('a server that is killed under load: every acknowledged update is there, and a repeated one is done once', async (t) => {
+t.test('a server that is killed under load: every acknowledged update is there, and a repeated one is made once', async (t) => {
   const seed = newSeed()
   const random = createRandom(seed)
   for (const mode of modes) {

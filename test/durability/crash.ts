@@ -61,7 +61,7 @@ export async function crash (mode: Mode, killAfterMs: number): Promise<Round> {
       foundDone: unanswered.filter(({ key }) => before.has(key)).length,
       // Both examinations may have found the same.
       losses: [...new Set([
-        ...acknowledged === 0 ? ['nothing was acknowledged, so nothing was tried'] : [],
+        ...acknowledged === 0 ? ['nothing was acknowledged, so nothing was tested'] : [],
         ...endedEarly ? ['the server has ended by itself'] : [],
         ...load.surprises, ...first.losses, ...compareAnswers(unanswered, before, after), ...last.losses
       ])],

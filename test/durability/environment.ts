@@ -1,4 +1,4 @@
-// What lasts from round to round: two app nodes, their address of the database, and the data that every round begins with.
+// What all rounds of a failover run share: two app nodes, the address of their database, and the data of its beginning.
 
 import { once } from 'node:events'
 import { createCluster, forgetful, type Cluster } from '../postgres-server.js'
@@ -6,10 +6,10 @@ import { openAddress, type Address } from './address.js'
 import { fill, openPostgres } from './ledger.js'
 import { startNode, type AppNode } from './nodes.js'
 
-/** One of the nodes soon gives up. */
+/** One of the nodes has a short deadline. */
 const lockTimeouts = [5000, 400]
 
-export interface Stage {
+export interface Environment {
   /** Where the nodes look for their database. */
   address: Address
   /** A cluster that does not run. */
@@ -18,7 +18,7 @@ export interface Stage {
   close: () => void
 }
 
-export async function openStage (): Promise<Stage> {
+export async function openEnvironment (): Promise<Environment> {
   const [template, address] = [await createCluster(), await openAddress()]
   const nodes: AppNode[] = []
   const server = await template.start(5432, forgetful)
@@ -37,7 +37,7 @@ export async function openStage (): Promise<Stage> {
   try {
     const store = openPostgres(template.folder)
     await fill(store).finally(store.close)
-    address.leadTo(template.folder)
+    address.forwardTo(template.folder)
     for (const lockTimeout of lockTimeouts) nodes.push(await startNode({ host: address.folder, lockTimeout }))
     server.kill('SIGINT')
     await once(server, 'exit')

@@ -12,7 +12,7 @@ import { examine, openPostgres } from './ledger.js'
 import { clients, startLoad } from './load.js'
 import { startPair, type Pair } from './postgres-pair.js'
 import { createRandom, printRound, printTotal, readArguments, type Round } from './rounds.js'
-import { openStage, type Stage } from './stage.js'
+import { openEnvironment, type Environment } from './environment.js'
 
 /**
  * What follows the death of the primary. `promotion`: the replica is promoted. `restart`: the primary comes back. `relapse`: it comes
@@ -53,24 +53,24 @@ export function plan (kind: Kind, cuts: boolean, random: () => number, pace = 1)
 }
 
 export interface FailoverRound extends Round {
-  /** Milliseconds from the moment when there was a primary again to the first 200. */
+  /** Milliseconds from the return of a primary to the first 200. */
   firstAfter: number
 }
 
-export async function failover ({ template, address, nodes }: Stage, plan: Plan): Promise<FailoverRound> {
+export async function failover ({ template, address, nodes }: Environment, plan: Plan): Promise<FailoverRound> {
   const pair = await startPair(template, plan.kind !== 'control')
-  address.leadTo(pair.primary)
+  address.forwardTo(pair.primary)
   // Random, so that some are long enough for any machine.
   const timeoutMs = (): number => 100 + Math.round(900 * Math.random())
   const load = startLoad(nodes.map(({ port }) => port), { timeoutMs, retriedStatuses: [500, 503] })
   try {
     await load.more(1)
     await pause(plan.cutAfter)
-    if (plan.isCut) pair.link.leadTo(undefined)
+    if (plan.isCut) pair.link.forwardTo(undefined)
     await pause(plan.killedAfter / 2)
     if (plan.isCancelled) await pair.cancelWaits()
     await pause(plan.killedAfter / 2)
-    // More than were under way when the link was cut, however slow the machine is.
+    // More than were in flight when the link was cut, also on a slow machine.
     if (plan.kind === 'control') await load.more(2 * clients)
     await pair.kill()
     const recoveredAt = await recover(pair, address, plan)
@@ -92,15 +92,15 @@ export async function failover ({ template, address, nodes }: Stage, plan: Plan)
     }
   } finally {
     load.abandon()
-    address.leadTo(undefined)
+    address.forwardTo(undefined)
     await pair.remove()
   }
 }
 
-/** Returns when there was a primary again, by `performance.now()`. */
+/** Returns the time at which there was a primary again, by `performance.now()`. */
 async function recover (pair: Pair, address: Address, { kind, relapsedAfter, movesFirst }: Plan): Promise<number> {
   if (kind === 'restart') {
-    pair.link.leadTo(pair.primary)
+    pair.link.forwardTo(pair.primary)
     return await pair.restart()
   }
   if (kind === 'relapse') {
@@ -108,9 +108,9 @@ async function recover (pair: Pair, address: Address, { kind, relapsedAfter, mov
     await pause(relapsedAfter)
     await pair.kill()
   }
-  if (movesFirst) address.leadTo(pair.replica)
+  if (movesFirst) address.forwardTo(pair.replica)
   const promotedAt = await pair.promote()
-  if (!movesFirst) address.leadTo(pair.replica)
+  if (!movesFirst) address.forwardTo(pair.replica)
   return promotedAt
 }
 
@@ -119,22 +119,22 @@ async function main (): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
   console.log(`${rounds} rounds and a control, seed ${seed}`)
   const random = createRandom(seed)
-  const stage = await openStage()
-  const play = async (index: number, kind: Kind): Promise<FailoverRound> => {
+  const environment = await openEnvironment()
+  const runRound = async (index: number, kind: Kind): Promise<FailoverRound> => {
     const planned = plan(kind, index % 2 === 1, random)
-    const round = await failover(stage, planned)
+    const round = await failover(environment, planned)
     const cut = planned.isCut ? `cut ${Math.round(planned.killedAfter)} ms before${planned.isCancelled ? ', cancelled' : ''}` : 'not cut'
     printRound(index, [kind.padEnd(9), cut, `first 200 after ${round.firstAfter} ms`], round, ...kind === 'control' ? [`${round.losses.length} losses seen`] : [])
     return round
   }
   try {
     const done: FailoverRound[] = []
-    for (let index = 0; index < rounds; index++) done.push(await play(index, kinds[index % kinds.length]!))
-    const control = await play(rounds, 'control')
-    if (control.losses.length === 0) throw new Error('the control has lost nothing, so nothing is known')
+    for (let index = 0; index < rounds; index++) done.push(await runRound(index, kinds[index % kinds.length]!))
+    const control = await runRound(rounds, 'control')
+    if (control.losses.length === 0) throw new Error('the control has lost nothing, so this run cannot find losses')
     printTotal(done)
   } finally {
-    stage.close()
+    environment.close()
   }
 }
 

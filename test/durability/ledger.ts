@@ -1,4 +1,4 @@
-// The contacts before the load, and what must be true of them afterwards: every acknowledged update is there, whole and once.
+// The contacts before the load, and the check afterwards: every acknowledged update is there, complete and once.
 
 import type Database from 'better-sqlite3'
 import fastify from 'fastify'
@@ -16,7 +16,7 @@ export interface Store {
   close: () => Promise<void>
 }
 
-/** Its ledger are the stored idempotency keys. */
+/** The ledger is the table of idempotency keys. */
 export function openSqlite (file: string): Store {
   const database = openHandle(file)
   return {
@@ -32,7 +32,7 @@ export function openSqlite (file: string): Store {
   }
 }
 
-/** Its ledger is a table that `beforeCommit` fills. */
+/** The ledger is a table that `beforeCommit` fills. */
 export function openPostgres (host: string): Store {
   const database = new pg.Pool({ host, user: 'postgres', max: 1 })
   return {
@@ -43,12 +43,12 @@ export function openPostgres (host: string): Store {
   }
 }
 
-/** Creates the tables, and the contacts with all that carries their names. */
+/** Creates the tables, and contacts with rooms, subscriptions and inquiries. */
 export async function fill ({ database, query }: Store): Promise<void> {
   const app = fastify()
   await app.register(omnichannelContacts, { database })
   await app.close()
-  // Without a constraint: an update that was done twice shall have two rows.
+  // No constraint, so that an update that is made twice has two rows.
   await query('CREATE TABLE ledger (key text, contact_id text, version integer)')
   for (const id of contactIds) {
     const insert = async (table: string, columns: string, values: string): Promise<unknown> =>
@@ -71,7 +71,7 @@ export async function recordInLedger (client: PostgresClient, contactId: string,
 export interface Damage {
   /** What was lost, torn or broken. */
   losses: string[]
-  /** What was done more than once. */
+  /** Updates that were made more than once. */
   doubles: string[]
 }
 
@@ -97,7 +97,7 @@ export async function examine ({ query, ledger }: Store, updates: readonly SentU
       if (versions.has(key)) doubles.push(`${key} made the versions ${versions.get(key)} and ${version} of ${id}`)
       versions.set(key, version)
     }
-    // An update that was done twice and recorded once shows in the version.
+    // The version shows an update that was made twice and recorded once.
     if (Number(version) > done.length + 1) doubles.push(`${id} has version ${version} after ${done.length} updates`)
     if (Number(version) < done.length + 1) losses.push(`${id} has version ${version} after ${done.length} updates`)
     const parts: Array<[what: string, is: unknown, expected: unknown]> = [

@@ -1,3 +1,5 @@
+// Starts app nodes, each in a process of its own.
+
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 

@@ -16,7 +16,7 @@ const settings = ['fsync=off', 'shared_buffers=32MB', 'autovacuum=off', 'dynamic
 export interface Pair {
   primary: string
   replica: string
-  /** The replica's way to the primary. */
+  /** The replica's connection to the primary. */
   link: Address
   /** Cancels the waits for the replica. Those transactions are committed and not confirmed. */
   cancelWaits: () => Promise<unknown>
@@ -45,7 +45,7 @@ export async function startPair (template: Cluster, isSynchronous: boolean): Pro
     link.close()
   }
   try {
-    link.leadTo(primary.folder)
+    link.forwardTo(primary.folder)
     writeFileSync(join(replica.data, 'standby.signal'), '')
 
     const start = async (cluster: Cluster, more: string[]): Promise<ChildProcess> => {
