@@ -10,7 +10,7 @@ import { as, build, hold, path, type Setup } from '../build.js'
 const exposedHeaders = ['ETag', 'Idempotency-Replayed', 'Retry-After']
 const origin = 'https://desk.example.com'
 
-/** An answer of each kind. */
+/** Answers of all kinds. */
 async function answers (t: Test, setup: Setup): Promise<LightMyRequestResponse[]> {
   const { app, db, update } = await build(t, { ...setup, bodyLimit: 200, lockTimeout: 1000 })
   const ask = async (body: unknown, headers: Record<string, string> = as('ann')): Promise<LightMyRequestResponse> =>
@@ -34,7 +34,7 @@ async function answers (t: Test, setup: Setup): Promise<LightMyRequestResponse[]
   return replies
 }
 
-t.test('@fastify/cors: a page of the allowed origin may ask, and reads every answer', async (t) => {
+t.test('@fastify/cors: a page of the allowed origin can send requests and read every answer', async (t) => {
   const host: Setup['host'] = async (app) => { await app.register(cors, { origin: [origin], exposedHeaders }) }
   const { app, update } = await build(t, { host })
   const asked = 'content-type, idempotency-key, if-match, x-auth-token, x-user-id'
@@ -66,7 +66,7 @@ t.test('@fastify/cors: a page of the allowed origin may ask, and reads every ans
   t.match(again.headers, { 'access-control-expose-headers': /ETag, Idempotency-Replayed/, etag: '"2"', 'idempotency-replayed': 'true' })
 })
 
-t.test('the example exposes the same headers', async (t) => {
+t.test('examples/browser.ts: exposes the same headers', async (t) => {
   t.match(readFileSync('examples/browser.ts', 'utf8'), `exposedHeaders: [${exposedHeaders.map((header) => `'${header}'`).join(', ')}]`)
 })
 

@@ -20,7 +20,7 @@ const executablePath = [
 interface Documentation {
   page: Page
   policy: string | undefined
-  /** Of the browser, so far. */
+  /** Errors and warnings of the browser so far. */
   complaints: string[]
 }
 
@@ -54,7 +54,7 @@ async function textsOf (page: Page, selector: string, count: number): Promise<st
 }
 
 const bodyOf = '.opblock-section-request-body'
-/** What a page has of the DOM; the compiler knows none here. */
+/** A DOM element. The compiler has no types of the DOM here. */
 type Loose = ReturnType<typeof JSON.parse>
 
 const width = async (image: Loose): Promise<number> => {
@@ -77,8 +77,8 @@ async function startDemo (t: Test): Promise<{ url: string, token: string }> {
   return { url: /Documentation: (\S+)/.exec(printed)![1]!, token: token() }
 }
 
-t.test('in a browser', { skip: executablePath === undefined && 'no Chromium or Chrome was found: install one, and this is tested' }, async (t) => {
-  // It would leave its settings in the home of whoever runs this.
+t.test('documentation pages in a browser', { skip: executablePath === undefined && 'no Chromium or Chrome was found: install one, and this is tested' }, async (t) => {
+  // Keeps the settings of the browser out of the user's home.
   const home = t.testdir()
   const env = { ...process.env as Record<string, string>, HOME: home, XDG_CONFIG_HOME: home, XDG_CACHE_HOME: home }
   const browser = await chromium.launch({ executablePath: executablePath!, env })
@@ -110,7 +110,7 @@ t.test('in a browser', { skip: executablePath === undefined && 'no Chromium or C
     t.strictSame(complaints, [])
   })
 
-  await t.test('the page of a host with helmet: has its fields filled in, but for the token, and the same answer', async (t) => {
+  await t.test('the page of a host with helmet: all fields but the token are filled in, and "Try it out" answers 200', async (t) => {
     const { app } = await build(t, {
       host: async (app) => {
         await app.register(helmet)

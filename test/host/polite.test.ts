@@ -29,7 +29,7 @@ function namesOf (value: object): unknown[] {
   return [...Reflect.ownKeys(value), ...Reflect.ownKeys(Object.getPrototypeOf(value) as object)].map(String).sort()
 }
 
-/** The server, and the requests and replies of its own routes, as far as they can be seen from outside. */
+/** What is visible of a server, its requests and its replies. */
 function surfaceOf (app: FastifyInstance): Record<string, unknown> {
   const ofFastify = Object.fromEntries(Object.getOwnPropertySymbols(app).map((symbol) => [symbol.description, symbol]))
   const classOf = (name: string) => Reflect.get(app, ofFastify[name]) as { prototype: object, props: unknown }
@@ -49,7 +49,7 @@ function surfaceOf (app: FastifyInstance): Record<string, unknown> {
   }
 }
 
-/** A host with its own ways. */
+/** A host with decorators, a parser, an error handler and routes of its own. */
 function hostOf (database: Database.Database): FastifyInstance {
   const app = fastify()
   app.decorateRequest('mine', null)
@@ -77,7 +77,7 @@ async function visitOwnRoutes (app: FastifyInstance): Promise<unknown[]> {
   return answers
 }
 
-t.test('a host is as before after registering, serving and closing', async (t) => {
+t.test('a host after registering, serving and closing: its handle, server and routes are unchanged', async (t) => {
   for (const mode of ['WAL', 'DELETE']) {
     const file = `${t.testdir()}/contacts.db`
     const database = openFile(t, file, { timeout: 1234 })
@@ -111,8 +111,8 @@ t.test('a host is as before after registering, serving and closing', async (t) =
   }
 })
 
-t.test('a handle in unsafe mode stays in it, also when beforeCommit leaves an iterator open', {
-  skip: handleKind === 'node:sqlite' && 'only better-sqlite3 has it'
+t.test('a handle in unsafe mode: stays in it, also if beforeCommit leaves an iterator open', {
+  skip: handleKind === 'node:sqlite' && 'only better-sqlite3 has an unsafe mode'
 }, async (t) => {
   for (const leavesOpen of [false, true]) {
     const opened: Array<Iterator<unknown>> = []
@@ -125,17 +125,17 @@ t.test('a handle in unsafe mode stays in it, also when beforeCommit leaves an it
     database.unsafeMode(true)
     for (const name of ['Marie', 'Mary']) t.equal((await update({ contactId: 'maria', name })).statusCode, 200)
     iterate(database)
-    t.doesNotThrow(() => { database.exec("INSERT INTO omnichannel_statistic VALUES ('host', 1)") }, 'it may write while it reads')
+    t.doesNotThrow(() => { database.exec("INSERT INTO omnichannel_statistic VALUES ('host', 1)") }, 'the host can write while its iterator is open')
     for (const iterator of opened) iterator.return!()
   }
 })
 
-t.test('a host knows the plugin by its name, for the dependencies of its own', async (t) => {
+t.test('app.hasPlugin: knows the plugin by its name', async (t) => {
   const { app } = await build(t)
   t.equal(app.hasPlugin('fastify-omnichannel-contacts'), true)
 })
 
-t.test('two registrations on one handle: both serve, each by its own rules', async (t) => {
+t.test('two registrations on one handle: both work, each with its own options', async (t) => {
   const { app, db, update } = await build(t, {
     late: async (app, { database }) => {
       await app.register(omnichannelContacts, { database, prefix: '/other', authenticate: () => ({ id: 'ann' }), bodyLimit: 100 })
@@ -151,7 +151,7 @@ t.test('two registrations on one handle: both serve, each by its own rules', asy
   t.match((await allRows(db)).omnichannel_contact, [{}, {}, { id: 'maria', version: 11 }])
 })
 
-t.test('prefix: the route is where the host says', async (t) => {
+t.test('prefix, alone and below a prefix of the host: the path of the route', async (t) => {
   const situations: Array<[outer: string, options: { prefix?: string }, url: string]> = [
     ['', {}, '/api/v1/omnichannel/contacts.update'],
     ['', { prefix: '' }, '/omnichannel/contacts.update'],
@@ -174,7 +174,7 @@ t.test('prefix: the route is where the host says', async (t) => {
   }
 })
 
-t.test('however the host wants its columns named, the answers are the same', async (t) => {
+t.test('pragmas that change the names of columns: the same answers', async (t) => {
   const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'], customFields: { plan: 'silver' }, contactManager: 'ann', wipeConflicts: true }
   const expected = await (await build(t)).update(body)
   for (const names of [['full_column_names = ON', 'short_column_names = OFF'], ['full_column_names = ON', 'short_column_names = ON'], ['short_column_names = OFF']]) {

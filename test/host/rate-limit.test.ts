@@ -5,7 +5,7 @@ import { allRows, as, build } from '../build.js'
 const text = (seconds: number): string => 'Error, too many requests. Please slow down. ' +
   `You must wait ${seconds} seconds before trying this endpoint again. [error-too-many-requests]`
 
-t.test('ten calls a minute: the eleventh is refused in the words of the contract, with the seconds that are left', async (t) => {
+t.test('ten calls a minute: the eleventh gets 429 with the text of the contract and the seconds left', async (t) => {
   const { update, db } = await build(t, {
     host: async (app) => { await app.register(rateLimit, { max: 10, timeWindow: '1 minute' }) }
   })
@@ -22,7 +22,7 @@ t.test('ten calls a minute: the eleventh is refused in the words of the contract
   t.strictSame(await allRows(db), before, 'nothing changed')
 })
 
-t.test('a caller who is refused is counted too', async (t) => {
+t.test('refused callers: counted too', async (t) => {
   const callers: Record<string, [headers: Record<string, string>, status: number]> = {
     'a wrong token': [{ ...as('ann'), 'x-auth-token': 'guess' }, 401],
     'no token': [{}, 401],
@@ -33,11 +33,11 @@ t.test('a caller who is refused is counted too', async (t) => {
     const statuses: number[] = []
     for (let call = 0; call < 5; call++) statuses.push((await update({ contactId: 'maria' }, headers)).statusCode)
     t.strictSame(statuses, [status, status, status, 429, 429], situation)
-    t.equal((await update({ contactId: 'maria' })).statusCode, 429, `${situation}: and then nobody gets in from there`)
+    t.equal((await update({ contactId: 'maria' })).statusCode, 429, `${situation}: then a good call is limited too`)
   }
 })
 
-t.test('a limit by caller: one does not use up what another has', async (t) => {
+t.test('a limit by caller: each has a count of its own', async (t) => {
   const { update } = await build(t, {
     host: async (app) => {
       await app.register(rateLimit, { max: 1, timeWindow: '1 minute', keyGenerator: ({ headers }) => String(headers['x-user-id']) })

@@ -30,7 +30,7 @@ const scenarios: Array<[situation: string, status: number, body: object, headers
   ['a contact with nothing', 200, { contactId: 'blank' }],
   ['a wrong shape', 400, {}],
   ['an unknown contact', 400, { contactId: 'nobody' }],
-  ['a stranger', 401, {}, {}],
+  ['no credentials', 401, {}, {}],
   ['without the permission', 403, {}, as('nick')],
   ['another version', 412, { contactId: 'maria' }, { ...as('ann'), 'if-match': '"99"' }]
 ]
@@ -43,7 +43,7 @@ t.test('a host with @fastify/response-validation: each answer passes', async (t)
   t.strictSame(complaints(), [])
 })
 
-t.test('a host whose schema no answer fits: each is validated and logged, and is sent as it is', async (t) => {
+t.test('a host whose schema fits no answer: each failure is logged, and the answer is sent unchanged', async (t) => {
   const expected = await observe(t)
   const { update, lines } = await observe(t, validating(({ properties }) => { properties.success = { const: 'yes' } }))
   for (const [situation, status, body, headers] of scenarios) {
@@ -57,7 +57,7 @@ t.test('a host whose schema no answer fits: each is validated and logged, and is
   }
 })
 
-t.test('the times of the schema', async (t) => {
+t.test('times in the schema: ISO 8601 in UTC with milliseconds only', async (t) => {
   let schema: AnySchema = {}
   const { update } = await observe(t, validating((each) => { if ('contact' in each.properties) schema = each }))
   const validate = new Ajv({ allErrors: true }).compile(schema)

@@ -3,7 +3,7 @@ import t from '../engines.js'
 import { allRows, as, build } from '../build.js'
 import { unauthorized } from '../refusals.js'
 
-t.test('@fastify/jwt: the token says who calls, the roles in the database what they may', async (t) => {
+t.test('@fastify/jwt: the token names the user, whose roles are in the database', async (t) => {
   const { app, db, update } = await build(t, {
     host: async (app) => { await app.register(jwt, { secret: 'a secret of the host' }) },
     authenticate: async (request) => ({ id: (await request.jwtVerify<{ sub: string }>()).sub })
@@ -36,7 +36,7 @@ interface Session {
   userId: string
 }
 
-t.test("a session of the host's own: found by a hook that ran before, and gone with it", async (t) => {
+t.test('a session that an earlier hook of the host finds: 200, and 401 once it is deleted', async (t) => {
   const sessions = new Map<string, Session>([['s-1', { userId: 'ann' }], ['s-2', { userId: 'nick' }]])
   const { db, update } = await build(t, {
     host: (app) => {

@@ -3,7 +3,7 @@ import t from '../engines.js'
 import { allRows, build } from '../build.js'
 import { until } from '../waiting.js'
 
-t.test('@fastify/under-pressure: its 503 and its Retry-After stay, its words do not get out', async (t) => {
+t.test('@fastify/under-pressure: its 503 and Retry-After are kept, its message is not shown', async (t) => {
   let isHealthy = false
   const { db, update } = await build(t, {
     host: async (app) => {
@@ -24,5 +24,5 @@ t.test('@fastify/under-pressure: its 503 and its Retry-After stay, its words do 
 
   isHealthy = true
   await until(async () => (await update({ contactId: 'maria', name: 'X' })).statusCode === 200)
-  t.equal((await update({ contactId: 'maria', name: 'Y' })).statusCode, 200, 'and afterwards it is as before')
+  t.equal((await update({ contactId: 'maria', name: 'Y' })).statusCode, 200, 'the next update')
 })

@@ -1,4 +1,3 @@
-import { Kysely, SqliteDialect, sql } from 'kysely'
 import t from 'tap'
 import { allRows, build } from '../../build.js'
 import { openHandle } from '../../handle.js'
@@ -21,28 +20,6 @@ t.test('a transaction of the host, committed or rolled back: an update waits for
       t.equal((await allRows(db)).omnichannel_statistic!.length, end === 'COMMIT' ? 1 : 0, "the host's row")
     }
   }
-})
-
-t.test('asynchronous Kysely transactions of the host on the same handle: updates run between them', async (t) => {
-  const { update, database } = await build(t)
-  const kysely = new Kysely<Record<string, Record<string, unknown>>>({ dialect: new SqliteDialect({ database }) })
-  const host = async (name: string, fails: boolean): Promise<void> => {
-    await kysely.transaction().execute(async (transaction) => {
-      await transaction.insertInto('omnichannel_statistic').values({ name, value: 1 }).execute()
-      await turns(3)
-      if (fails) throw new Error('of the host')
-      await sql`UPDATE omnichannel_statistic SET value = 2 WHERE name = ${name}`.execute(transaction)
-    })
-  }
-  const all: Array<Promise<unknown>> = []
-  for (let i = 0; i < 20; i++) {
-    all.push(host(`host ${i}`, i % 2 === 1).catch((error: unknown) => { t.match(error, { message: 'of the host' }) }))
-    all.push(update({ contactId: 'maria', name: `name ${i}` }).then((reply) => { t.equal(reply.statusCode, 200) }))
-    await turns(2)
-  }
-  await Promise.all(all)
-  t.equal(database.prepare("SELECT version FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 21, 'each update is there')
-  t.strictSame(database.prepare('SELECT count(*), sum(value) FROM omnichannel_statistic').raw().get(), [10, 20], "and the host's committed rows only")
 })
 
 t.test('a transaction of the host that is longer than lockTimeout: 503, nothing changed, and the next update is made', async (t) => {

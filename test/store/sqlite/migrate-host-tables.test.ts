@@ -190,6 +190,14 @@ async function serveOwnTables (t: Test, versions: string[]): Promise<void> {
     [['s1', 'Marie/Marie', touched], ['s2', 'Other', '']],
     [['t1', 'Marie', touched], ['t2', 'Other', '']]
   ])
+
+  database.exec("CREATE TRIGGER refuse BEFORE UPDATE OF title ON ticket WHEN new.title = 'no' BEGIN SELECT RAISE(ABORT, 'no'); END")
+  const rows = (): unknown[] => ['omnichannel_contact', 'chat', 'seat', 'ticket'].map((table) => database.prepare(`SELECT * FROM ${table}`).all())
+  const stored = rows()
+  t.equal((await update('u1', { contactId: 'maria', name: 'no' })).statusCode, 500)
+  t.strictSame(rows(), stored, 'a refusal by a table of the host changes nothing')
+  database.exec("UPDATE person SET left_at = '2026-02-01' WHERE key = 'u1'")
+  t.equal((await update('u1', { contactId: 'maria' })).statusCode, 401, 'a user who has become inactive')
 }
 
 t.test('a column of the host that must hold text but has another type: refused, and the error names the cast', async (t) => {
