@@ -1,4 +1,4 @@
-// What a page of the allowed origin may do, as a browser would ask.
+// Sends the requests that a browser sends for a page of the allowed origin and for another page.
 //
 //   npx tap examples/browser.test.ts
 
@@ -35,7 +35,7 @@ async function open (t: Test) {
   }
 }
 
-t.test('a page of the desk may ask, with all headers of the endpoint; another may not', async (t) => {
+t.test('a preflight: allowed for a page of the desk with all headers of the endpoint, not for another page', async (t) => {
   const { preflight } = await open(t)
   const { headers } = await preflight(origin)
   t.equal(headers['access-control-allow-origin'], origin)
@@ -46,7 +46,7 @@ t.test('a page of the desk may ask, with all headers of the endpoint; another ma
   t.equal((await preflight('https://elsewhere.example.com')).headers['access-control-allow-origin'], undefined)
 })
 
-t.test('it reads the answer, its tag, and also why it was refused', async (t) => {
+t.test('answers and refusals: a page of the desk can read them and their headers', async (t) => {
   const { database, update } = await open(t)
   const done = await update(known, 'Maria Silva')
   const stale = await update({ ...known, 'if-match': '"1"' }, 'Marie')

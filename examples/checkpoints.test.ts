@@ -8,7 +8,7 @@ import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { addDemo, buildApp } from './checkpoints.js'
 
-t.test('a long log is moved by the worker', async (t) => {
+t.test('a long log: moved by the worker, and the server answers', async (t) => {
   const database = new Database(join(t.testdir(), 'contacts.db'))
   const app = await buildApp(database)
   t.teardown(async () => {

@@ -1,4 +1,4 @@
-// What is counted.
+// The counters after updates, and after the server is closed.
 //
 //   npx tap examples/counters.test.ts
 
@@ -23,7 +23,7 @@ async function open (t: Test) {
   return { app, database, update }
 }
 
-t.test('updates are counted by their outcome or code, and commits with their updates', async (t) => {
+t.test('updates: counted by outcome or code, and commits with the number of their updates', async (t) => {
   const { app, update } = await open(t)
   await Promise.all(['A', 'B', 'C'].map(async (name) => await update({ name })))
   for (const body of [{}, { contactId: 'none' }, { contactId: 'none' }]) await update(body)
@@ -33,7 +33,7 @@ t.test('updates are counted by their outcome or code, and commits with their upd
   t.ok(counters.longestWait > 0)
 })
 
-t.test('after the server is closed: nothing is counted', async (t) => {
+t.test('a closed server: counts nothing', async (t) => {
   const [first, second] = [await open(t), await open(t)]
   await first.update({ name: 'A' })
   await first.app.close()

@@ -1,4 +1,4 @@
-// What a browser would load, and what "Try it out" would send.
+// Loads what a browser would load, and sends what "Try it out" would send.
 //
 //   npx tap examples/documentation.test.ts
 
@@ -19,7 +19,7 @@ async function open (t: Test) {
   return { app, database }
 }
 
-t.test('the page: all that it loads is there, and its policy lets it load that', async (t) => {
+t.test('the page: all files that it loads exist, and its policy allows them', async (t) => {
   const { app } = await open(t)
   const page = await app.inject('/documentation/')
   t.equal(page.statusCode, 200)
@@ -27,7 +27,7 @@ t.test('the page: all that it loads is there, and its policy lets it load that',
   t.match(policy, /(^|;)script-src 'self'(;|$)/)
   t.match(policy, /(^|;)img-src 'self' data:(;|$)/)
   t.notMatch(policy, 'upgrade-insecure-requests')
-  t.notMatch(page.body, /<script(?![^>]* src=)|\son\w+=/, 'no script stands in the page itself')
+  t.notMatch(page.body, /<script(?![^>]* src=)|\son\w+=/, 'no inline script')
   const files = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, file]) => new URL(file!, 'http://localhost/documentation/'))
   t.ok(files.length >= 5)
   for (const { host, pathname } of files) {
@@ -39,7 +39,7 @@ t.test('the page: all that it loads is there, and its policy lets it load that',
   t.match(Buffer.from(logo, 'base64').toString(), '>Desk</text>')
 })
 
-t.test('each body that the document shows updates Maria, for ann with her token', async (t) => {
+t.test('the example bodies of the document: each updates Maria', async (t) => {
   const { app, database } = await open(t)
   const document = (await app.inject('/documentation/json')).json()
   t.equal(document.openapi, '3.1.0')

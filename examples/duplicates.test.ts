@@ -1,4 +1,4 @@
-// What the check lets through and what it refuses, one after another and at once.
+// The values that the check accepts and refuses, in single and in simultaneous updates.
 //
 //   npx tap examples/duplicates.test.ts
 
@@ -8,7 +8,7 @@ import { addDemo, buildApp, findEmail, findPhone } from './duplicates.js'
 
 interface Desk {
   database: Database.Database
-  /** Updates as ann and returns the status, and the error where there is one. */
+  /** Updates as ann and returns the status, and the error if there is one. */
   update: (payload: object) => Promise<[status: number, error?: string]>
 }
 
@@ -40,18 +40,18 @@ async function openDesk (t: Test): Promise<Desk> {
 const takenEmail = [400, 'error-duplicate-email']
 const takenPhone = [400, 'error-duplicate-phone']
 const scenarios: Record<string, [change: object, answer: unknown[]]> = {
-  'an address of somebody else: refused': [{ emails: ['maria@example.com'] }, takenEmail],
-  'the same in other letters: refused': [{ emails: ['info@example.com', 'MARIA@Example.com'] }, takenEmail],
-  'an address of nobody: stored': [{ emails: ['joao@example.com'] }, [200]],
+  'an address of another contact: refused': [{ emails: ['maria@example.com'] }, takenEmail],
+  'the same address in another letter case: refused': [{ emails: ['info@example.com', 'MARIA@Example.com'] }, takenEmail],
+  'a new address: stored': [{ emails: ['joao@example.com'] }, [200]],
   'an address of a contact that is not enabled: stored': [{ emails: ['gone@example.com'] }, [200]],
-  'a duplicate of old beside something new: left alone': [{ emails: ['joao@example.com', 'info@example.com'], phones: ['+49 30 9'] }, [200]],
-  'a duplicate of old in other letters: left alone': [{ emails: ['INFO@example.com'] }, [200]],
-  'a duplicate of old and no list sent: left alone': [{ name: 'João B.' }, [200]],
-  'one address twice on one contact: its own affair': [{ emails: ['j@example.com', 'J@example.com'] }, [200]],
-  'a phone number of somebody else: refused': [{ phones: ['+49 30 1'] }, takenPhone],
-  'a phone number of somebody else, beside a good address: refused': [{ emails: ['joao@example.com'], phones: ['+49 30 1'] }, takenPhone],
+  'an old duplicate beside a new address: stored': [{ emails: ['joao@example.com', 'info@example.com'], phones: ['+49 30 9'] }, [200]],
+  'an old duplicate in another letter case: stored': [{ emails: ['INFO@example.com'] }, [200]],
+  'an old duplicate, and no list in the body: stored': [{ name: 'João B.' }, [200]],
+  'one address twice on the same contact: stored': [{ emails: ['j@example.com', 'J@example.com'] }, [200]],
+  'a phone number of another contact: refused': [{ phones: ['+49 30 1'] }, takenPhone],
+  'a phone number of another contact, beside a new address: refused': [{ emails: ['joao@example.com'], phones: ['+49 30 1'] }, takenPhone],
   'a phone number of a contact that is not enabled: stored': [{ phones: ['+49 30 2', '+49 30 9'] }, [200]],
-  'a phone number that is written in another way: another one': [{ phones: ['+49301'] }, [200]]
+  'a phone number in another notation: another number, stored': [{ phones: ['+49301'] }, [200]]
 }
 
 for (const [name, [change, answer]] of Object.entries(scenarios)) {
@@ -66,23 +66,23 @@ for (const [name, [change, answer]] of Object.entries(scenarios)) {
   })
 }
 
-t.test('a duplicate that was given up is a duplicate when it is added again', async (t) => {
+t.test('an old duplicate that is removed and added again: refused', async (t) => {
   const { update } = await openDesk(t)
   t.strictSame(await update({ contactId: 'joao', emails: [], phones: [] }), [200])
   t.strictSame(await update({ contactId: 'joao', emails: ['info@example.com'] }), takenEmail)
   t.strictSame(await update({ contactId: 'joao', phones: ['+49 30 9'] }), takenPhone)
 })
 
-t.test('case beyond ASCII is not folded, as the file says', async (t) => {
+t.test('letter case outside ASCII: not folded', async (t) => {
   const { update } = await openDesk(t)
   t.strictSame(await update({ contactId: 'maria', emails: ['é@example.com'] }), [200])
   t.strictSame(await update({ contactId: 'joao', emails: ['É@example.com'] }), [200])
-  t.strictSame(await update({ contactId: 'joao', emails: ['é@EXAMPLE.com'] }), takenEmail, 'what stood there does not hide it')
+  t.strictSame(await update({ contactId: 'joao', emails: ['é@EXAMPLE.com'] }), takenEmail, 'the previous address does not hide the duplicate')
 })
 
 for (const change of [{ emails: ['new@example.com'] }, { phones: ['+49 30 7'] }]) {
   const [field] = Object.keys(change) as [string]
-  t.test(`fifty contacts get the same at once: one has it (${field})`, async (t) => {
+  t.test(`fifty contacts get the same ${field} at once: one update is made, the others are refused`, async (t) => {
     const { database, update } = await openDesk(t)
     const add = database.prepare("INSERT INTO omnichannel_contact (id, name) VALUES (?, '')")
     const contacts = Array.from({ length: 50 }, (_, index) => `c${index}`)
@@ -99,7 +99,7 @@ for (const change of [{ emails: ['new@example.com'] }, { phones: ['+49 30 7'] }]
   })
 }
 
-t.test('both look-ups search by an index', async (t) => {
+t.test('both look-ups: use an index', async (t) => {
   const { database } = await openDesk(t)
   const plan = (sql: string): string => (database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all('x', 'y') as Array<{ detail: string }>)
     .map(({ detail }) => detail).join('; ')

@@ -1,12 +1,12 @@
-// The dashboard: each of its queries asks for metrics and labels that `serve --metrics` has.
+// Each query of the dashboard uses metrics and labels that `serve --metrics` has.
 //
 //   npx tap examples/grafana-dashboard.test.ts
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { as, fill, path } from '../test/build.js'
-import { serve } from '../test/cli/io.js'
+import { fill } from '../test/build.js'
+import { serve, update as send } from '../test/cli/io.js'
 import type { Db } from '../test/database.js'
 import { postgres, sqlite } from '../test/engines.js'
 import { openFile } from '../test/files.js'
@@ -46,7 +46,7 @@ function selectorsOf (expr: string): Selector[] {
   return selectors
 }
 
-t.test('queries are read', async (t) => {
+t.test('selectorsOf: reads the metrics and labels of a query', async (t) => {
   t.strictSame(selectorsOf('sum by (status, job) (rate(a_total{job=~"$job", code!="x"}[5m])) / sum(rate(b{}[$__x])) + max by (le) (c)'), [
     { metric: 'a_total', labels: ['status', 'code'] }, { metric: 'b', labels: [] }, { metric: 'c', labels: ['le'] }
   ])
@@ -69,9 +69,7 @@ async function scrape (url: string): Promise<Map<string, Set<string>>> {
 
 async function check (t: Test, url: string, db: Db, lock: () => Promise<unknown>, unlock: () => Promise<unknown>): Promise<Map<string, Set<string>>> {
   await fill(db)
-  const update = async (body: object) => (await fetch(url + path, {
-    method: 'POST', headers: { 'content-type': 'application/json', ...as('ann') }, body: JSON.stringify({ contactId: 'maria', ...body })
-  })).status
+  const update = async (body: object) => (await send(url, { contactId: 'maria', ...body })).status
   for (const body of [{ name: 'A' }, {}, { contactId: 'none' }]) await update(body)
   await lock()
   t.equal(await update({ name: 'B' }), 503)
@@ -79,7 +77,7 @@ async function check (t: Test, url: string, db: Db, lock: () => Promise<unknown>
   return await scrape(url)
 }
 
-sqlite.test('a file: has what the panels ask for', async (t) => {
+sqlite.test('a file: serve has the metrics of the panels', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const { url } = await serve(t, ['--database', file, '--metrics', '--log-level', 'silent'])
   const database = openFile(t, file)
@@ -92,7 +90,7 @@ sqlite.test('a file: has what the panels ask for', async (t) => {
   t.ok(samples.has(asked!))
 })
 
-postgres.test('a server: has what the panels ask for', async (t) => {
+postgres.test('a PostgreSQL server: serve has the metrics of the panels', async (t) => {
   const { db, url: database, close } = await openSchema()
   t.teardown(close)
   const { url } = await serve(t, ['--database', database, '--metrics', '--log-level', 'silent'])

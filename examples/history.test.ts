@@ -1,4 +1,4 @@
-// What the history says, and what an undo may do.
+// The entries of the history, and the undo of an entry.
 //
 //   npx tap examples/history.test.ts
 
@@ -44,7 +44,7 @@ async function openDesk (t: Test): Promise<Desk> {
   }
 }
 
-t.test('each changed field has an entry, by whom and when; what was refused or stayed the same has none', async (t) => {
+t.test('an update: an entry for each changed field, with user and time; none for a refusal or an equal value', async (t) => {
   const { database, update, entries } = await openDesk(t)
   const reply = await update('ann', { name: 'Marie', emails: ['m@example.com'], contactManager: 'bob', wipeConflicts: true })
   t.equal(reply.statusCode, 200)
@@ -64,7 +64,7 @@ t.test('each changed field has an entry, by whom and when; what was refused or s
   t.strictSame(entries(), expected)
 
   database.exec("DELETE FROM omnichannel_contact WHERE id = 'maria'")
-  t.strictSame(entries(), [], 'gone with the contact')
+  t.strictSame(entries(), [], 'deleted with the contact')
 })
 
 const undoable: Record<string, [change: object, previous: unknown]> = {
@@ -76,7 +76,7 @@ const undoable: Record<string, [change: object, previous: unknown]> = {
 }
 
 for (const [field, [change, previous]] of Object.entries(undoable)) {
-  t.test(`${field}: undone, and the undo undone`, async (t) => {
+  t.test(`${field}: can be undone, and so can the undo`, async (t) => {
     const { database, update, undo, entries } = await openDesk(t)
     database.exec("UPDATE omnichannel_contact SET unknown = 0 WHERE id = 'maria'")
     const changed = await update('ann', change)
@@ -90,14 +90,14 @@ for (const [field, [change, previous]] of Object.entries(undoable)) {
   })
 }
 
-t.test('a later change of another field stays', async (t) => {
+t.test('an undo after a change of another field: that change stays', async (t) => {
   const { update, undo } = await openDesk(t)
   await update('ann', { name: 'Marie' })
   await update('bob', { phones: ['+49 30 1'] })
   t.match((await undo('ann', 1)).json(), { contact: { name: 'Maria', phones: [{ phoneNumber: '+49 30 1' }] }, success: true })
 })
 
-t.test('a later change of the same field is not undone blindly', async (t) => {
+t.test('an undo after a change of the same field: 409', async (t) => {
   const { database, update, undo, entries } = await openDesk(t)
   await update('ann', { name: 'Marie' })
   await update('bob', { name: 'Mia' })
@@ -108,10 +108,10 @@ t.test('a later change of the same field is not undone blindly', async (t) => {
   t.equal(database.prepare('SELECT name FROM omnichannel_contact').pluck().get(), 'Mia')
 })
 
-t.test('a neighbour who comes between the look and the undo is not undone either', async (t) => {
+t.test('two undos at once: one gets 200, the other 412', async (t) => {
   const { database, update, undo } = await openDesk(t)
   await update('ann', { name: 'Marie' })
-  // With the clock stopped both look before either writes, however slow the machine is.
+  // With a stopped clock, both read before either writes.
   performance.now = () => 0
   t.teardown(() => { Reflect.deleteProperty(performance, 'now') })
   const replies = await Promise.all([undo('ann', 1), undo('bob', 1)])
@@ -120,18 +120,18 @@ t.test('a neighbour who comes between the look and the undo is not undone either
   t.equal(database.prepare("SELECT count(*) FROM history WHERE field = 'name'").pluck().get(), 2)
 })
 
-t.test('the rules of the endpoint hold for an undo', async (t) => {
+t.test('the rules of the endpoint: apply to an undo too', async (t) => {
   const { database, update, undo, entries } = await openDesk(t)
   database.exec("UPDATE omnichannel_contact SET name = '', contact_manager = 'bob' WHERE id = 'maria'")
   await update('ann', { name: 'Marie', contactManager: '' })
   t.match(entries(), [[1, 'name'], [2, 'unknown'], [3, 'contactManager']])
   database.exec("DELETE FROM omnichannel_user_role WHERE user_id = 'bob'")
   const refused: Array<[situation: string, user: string, id: number, status: number, error: string]> = [
-    ['a name is not taken away', 'ann', 1, 400, 'error-invalid-operation'],
-    ['that a contact is known stays so', 'ann', 2, 400, 'error-cannot-be-undone'],
-    ['who is no agent is no manager', 'ann', 3, 400, 'error-contact-manager-not-found'],
+    ['a name cannot be removed', 'ann', 1, 400, 'error-invalid-operation'],
+    ['the field unknown cannot be undone', 'ann', 2, 400, 'error-cannot-be-undone'],
+    ['the old manager is no agent', 'ann', 3, 400, 'error-contact-manager-not-found'],
     ['no such entry', 'ann', 9, 404, 'error-entry-not-found'],
-    ['nobody', 'eve', 1, 401, 'You must be logged in to do this.'],
+    ['an unknown user', 'eve', 1, 401, 'You must be logged in to do this.'],
     ['no permission', 'bob', 1, 403, 'User does not have the permissions required for this action [error-unauthorized]']
   ]
   for (const [situation, user, id, status, error] of refused) {

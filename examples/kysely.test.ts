@@ -6,7 +6,7 @@ import Database from 'better-sqlite3'
 import t from 'tap'
 import { addDemo, buildApp, importPeople, type Person } from './kysely.js'
 
-t.test('an update during an import: done before the import ends, and both are kept; a second import adds nobody', async (t) => {
+t.test('an update during an import: made before the import ends, and all rows are kept; a second import adds none', async (t) => {
   const database = new Database(':memory:')
   const app = await buildApp(database)
   t.teardown(async () => {
@@ -32,6 +32,6 @@ t.test('an update during an import: done before the import ends, and both are ke
   t.strictSame(count.get(), [201, 200])
   t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Maria Silva')
 
-  await importPeople(database, [{ id: 'p7', name: 'Somebody else', email: 'else@example.com' }])
+  await importPeople(database, [{ id: 'p7', name: 'Another name', email: 'else@example.com' }])
   t.strictSame(count.get(), [201, 200])
 })

@@ -1,4 +1,4 @@
-// Nothing is lost and nothing is overtaken, whoever dies when.
+// Messages are sent in order and at least once, also if the server or the receiver fails.
 //
 //   npx tap examples/outbox.test.ts
 
@@ -35,14 +35,14 @@ async function rename (app: FastifyInstance, name: string): Promise<number> {
   return (await app.inject({ method: 'POST', url, headers, payload: { contactId: 'maria', name } })).statusCode
 }
 
-async function until (isSo: () => boolean): Promise<void> {
-  while (!isSo()) await setTimeout(10)
+async function until (isTrue: () => boolean): Promise<void> {
+  while (!isTrue()) await setTimeout(10)
 }
 
 const nameIn = ({ message }: Pick<Row, 'message'>): string => JSON.parse(message).contact.name as string
 const left = (database: Database.Database): unknown => database.prepare('SELECT count(*) FROM outbox').pluck().get()
 
-t.test('what was updated is sent in order, once, with who and what; what was refused is not', async (t) => {
+t.test('updates: sent once and in order, with contact and user; a refused update is not sent', async (t) => {
   const sent: Row[] = []
   const { app, database } = await open(t, ':memory:', async (row) => { sent.push(row) })
   const statuses = await Promise.all(['A', 'B', '', 'C'].map(async (name) => await rename(app, name)))
@@ -52,10 +52,10 @@ t.test('what was updated is sent in order, once, with who and what; what was ref
   t.match(JSON.parse(sent[0]!.message), { contact: { _id: 'maria', name: 'A' }, changedFields: ['name'], by: 'ann' })
   await rename(app, 'D')
   await until(() => left(database) === 0)
-  t.strictSame(sent.map(({ id }) => id), [1, 2, 3, 4], 'an id does not come again, though the outbox was empty')
+  t.strictSame(sent.map(({ id }) => id), [1, 2, 3, 4], 'ids are not used again after the outbox was empty')
 })
 
-t.test('a receiver that fails for a while: all arrives, in order', async (t) => {
+t.test('a receiver that fails for a while: all messages arrive in order', async (t) => {
   const tried: string[] = []
   let failures = 2
   const { app, database } = await open(t, ':memory:', async (row) => {
@@ -65,10 +65,10 @@ t.test('a receiver that fails for a while: all arrives, in order', async (t) => 
   for (const name of ['A', 'B', 'C']) t.equal(await rename(app, name), 200, 'the update does not wait for the receiver')
   await until(() => left(database) === 0)
   t.strictSame(tried.slice(-3), ['A', 'B', 'C'])
-  t.strictSame([...new Set(tried)], ['A', 'B', 'C'], 'nobody overtook A')
+  t.strictSame([...new Set(tried)], ['A', 'B', 'C'], 'A came first')
 })
 
-t.test('stopped before it could send: the next one sends it', async (t) => {
+t.test('a server that stops before it sends: the next server sends the message', async (t) => {
   const file = join(t.testdir(), 'outbox.db')
   const first = await open(t, file, async () => { throw new Error('not now') })
   await rename(first.app, 'A')
@@ -92,7 +92,7 @@ async function start (t: Test, folder: string, receiver: string): Promise<{ chil
   throw new Error('it ended before it listened')
 }
 
-t.test('killed between sending and deleting: nothing is lost, and the receiver drops the double by its id', async (t) => {
+t.test('a server killed between sending and deleting: no message is lost, and the receiver recognises the repeated one by its id', async (t) => {
   const keys: string[] = []
   const kept = new Map<string, string>()
   let victim: ChildProcess | undefined
@@ -103,7 +103,7 @@ t.test('killed between sending and deleting: nothing is lost, and the receiver d
       const key = String(request.headers['idempotency-key'])
       keys.push(key)
       if (!kept.has(key)) kept.set(key, nameIn({ message }))
-      // The message has arrived, its sender never hears of it.
+      // The message has arrived, but its sender gets no answer.
       if (kept.size === 2 && victim?.exitCode === null) victim.kill('SIGKILL')
       else reply.end()
     })()
@@ -138,10 +138,10 @@ t.test('killed between sending and deleting: nothing is lost, and the receiver d
   t.equal(keys.length, kept.size + 1)
   const names = [...kept.values()]
   t.strictSame(names, ['A', 'B', 'C', 'D'].slice(0, names.length), 'in order')
-  t.strictSame(acknowledged.filter((name) => !names.includes(name)), [], 'whatever was acknowledged has arrived')
+  t.strictSame(acknowledged.filter((name) => !names.includes(name)), [], 'all acknowledged updates have arrived')
 })
 
-t.test('a web hook that says no was not reached', async (t) => {
+t.test('postTo, an answer of 500: rejects', async (t) => {
   const receiver = createServer((_request, reply) => { reply.writeHead(500).end() }).listen(0, '127.0.0.1')
   await once(receiver, 'listening')
   t.teardown(() => { receiver.close() })

@@ -34,7 +34,7 @@ async function openDesk (t: Test): Promise<Desk> {
   }
 }
 
-t.test('an agent who has logged in renames a contact and manages it', async (t) => {
+t.test('an agent who has logged in: can rename a contact and manage it', async (t) => {
   const { database, logIn, update } = await openDesk(t)
   const reply = await update(await logIn('ann', 's3cret'), { contactId: 'maria', name: 'Maria Silva', contactManager: 'ann' })
   t.equal(reply.statusCode, 200)
@@ -42,7 +42,7 @@ t.test('an agent who has logged in renames a contact and manages it', async (t) 
   t.strictSame(database.prepare('SELECT name, contact_manager FROM omnichannel_contact').raw().all(), [['Maria Silva', 'ann']])
 })
 
-t.test('who is not known, locked or no agent changes nothing', async (t) => {
+t.test('an unknown or locked caller, or one who is no agent: refused, and nothing changes', async (t) => {
   const { database, logIn, update } = await openDesk(t)
   const ann = await logIn('ann', 's3cret')
   const rename = { contactId: 'maria', name: 'Mallory' }
@@ -54,7 +54,7 @@ t.test('who is not known, locked or no agent changes nothing', async (t) => {
   t.strictSame(database.prepare('SELECT name, version FROM omnichannel_contact').raw().all(), [['Maria', 1]])
 })
 
-t.test('a contact manager is an agent of the desk', async (t) => {
+t.test('a contact manager who is no agent: refused', async (t) => {
   const { logIn, update } = await openDesk(t)
   const reply = await update(await logIn('ann', 's3cret'), { contactId: 'maria', contactManager: 'otto' })
   t.equal(reply.statusCode, 400)

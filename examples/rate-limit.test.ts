@@ -1,4 +1,4 @@
-// Who is counted as whom.
+// The address that a call counts for.
 //
 //   npx tap examples/rate-limit.test.ts
 
@@ -36,21 +36,21 @@ const ten = (status: number): number[] => Array.from({ length: 10 }, () => statu
 
 const scenarios: Record<string, [callOf: (index: number) => Call, statuses: number[], name: string]> = {
   'one address, through the proxy: ten calls': [() => ({ from: '203.0.113.7' }), [...ten(200), 429], 'Maria 10'],
-  'eleven addresses, through the proxy: each has its own': [(index) => ({ from: `203.0.113.${index}` }), [...ten(200), 200], 'Maria 11'],
-  'who made up addresses before the proxy added the true one: ten calls':
+  'eleven addresses, through the proxy: each has its own limit': [(index) => ({ from: `203.0.113.${index}` }), [...ten(200), 200], 'Maria 11'],
+  'invented addresses before the one that the proxy adds: ten calls':
     [(index) => ({ from: `198.51.100.${index}, 203.0.113.7` }), [...ten(200), 429], 'Maria 10'],
-  'who comes past the proxy, and makes up addresses: ten calls':
+  'invented addresses, past the proxy: ten calls':
     [(index) => ({ remote: '203.0.113.7', from: `198.51.100.${index}` }), [...ten(200), 429], 'Maria 10'],
-  'who guesses tokens: ten guesses': [(index) => ({ from: '203.0.113.7', token: `guess ${index}` }), [...ten(401), 429], 'Maria'],
-  'who guesses users too: ten guesses': [(index) => ({ from: '203.0.113.7', user: `user ${index}` }), [...ten(401), 429], 'Maria'],
-  'one house with many IPv6 addresses: ten calls': [(index) => ({ from: `2001:db8::${index}` }), [...ten(200), 429], 'Maria 10']
+  'guessed tokens: ten calls': [(index) => ({ from: '203.0.113.7', token: `guess ${index}` }), [...ten(401), 429], 'Maria'],
+  'guessed users: ten calls': [(index) => ({ from: '203.0.113.7', user: `user ${index}` }), [...ten(401), 429], 'Maria'],
+  'many addresses of one IPv6 network: ten calls': [(index) => ({ from: `2001:db8::${index}` }), [...ten(200), 429], 'Maria 10']
 }
 
 for (const [name, [callOf, statuses, last]] of Object.entries(scenarios)) {
   t.test(name, async (t) => { t.strictSame(await call(t, callOf), { statuses, names: [last] }) })
 }
 
-t.test('X-RateLimit-Reset: the time in milliseconds, of every call of the minute and of one too many', async (t) => {
+t.test('X-RateLimit-Reset: the time in milliseconds, on each call and on the 429', async (t) => {
   const app = await buildApp(new Database(':memory:'))
   t.teardown(async () => { await app.close() })
   const start = Date.now()
@@ -64,7 +64,7 @@ t.test('X-RateLimit-Reset: the time in milliseconds, of every call of the minute
   }
 })
 
-t.test('other routes have no limit; how late the event loop is, is watched', async (t) => {
+t.test('other routes: no limit, and the server is not under pressure', async (t) => {
   const app = await buildApp(new Database(':memory:'))
   t.teardown(async () => { await app.close() })
   const statuses = await Promise.all(Array.from({ length: 20 }, async () => (await app.inject('/elsewhere')).statusCode))

@@ -1,6 +1,6 @@
 // npx tap examples/several-nodes.test.ts
 //
-// Two nodes as processes of their own, as the compose file starts them, on a PostgreSQL of the tests.
+// Starts two nodes in processes of their own, as the compose file does, on a PostgreSQL of the tests.
 
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -24,7 +24,7 @@ async function start (t: Test, url: string): Promise<{ child: ChildProcess, addr
   throw new Error('it ended before it listened')
 }
 
-t.test('two nodes: each answers for what the other did, and for its loss', { skip: !isAvailable }, async (t) => {
+t.test('two nodes: each sees the updates of the other, and replays its answers after it is killed', { skip: !isAvailable }, async (t) => {
   const { db, url, close } = await openSchema()
   t.teardown(close)
   // Both make the schema at once, and both add ann and Maria.
@@ -41,7 +41,7 @@ t.test('two nodes: each answers for what the other did, and for its loss', { ski
   t.equal(stale.status, 412)
   a.child.kill('SIGKILL')
   await once(a.child, 'exit')
-  // Its client never saw the answer, and asks the other.
+  // A client that got no answer repeats its request at the other node.
   const again = await update(b.address, { name: 'Maria Silva' }, { 'idempotency-key': 'k' })
   t.strictSame([again.status, again.headers.get('etag'), again.headers.get('idempotency-replayed')], [200, '"2"', 'true'])
   t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), 'Maria Silva')

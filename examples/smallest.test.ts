@@ -1,4 +1,4 @@
-// What the smallest server does, through inject: no port, no file.
+// Tests the smallest server through inject, without a port or a file.
 //
 //   npx tap examples/smallest.test.ts
 
@@ -6,7 +6,7 @@ import Database from 'better-sqlite3'
 import t from 'tap'
 import { addDemo, buildApp } from './smallest.js'
 
-t.test('ann renames Maria; who has no token of hers does not', async (t) => {
+t.test('a rename by ann: 200 with her token, 401 with another', async (t) => {
   const database = new Database(':memory:')
   const app = await buildApp(database)
   t.teardown(async () => {

@@ -14,13 +14,13 @@ interface Recorded {
   attributes: object
   status?: object
   ended: boolean
-  /** What was active when it began. */
+  /** The active context when it began. */
   active: Context
 }
 
 const recorded: Recorded[] = []
 
-// As an SDK does, but without a package of its own.
+// Records spans as an SDK does, without its package.
 const tracer: Pick<Tracer, 'startSpan'> = {
   startSpan: (name, options = {}) => {
     const span: Recorded = { name, options, attributes: options.attributes ?? {}, ended: false, active: context.active() }
@@ -85,7 +85,7 @@ t.test('a failure: an error with its code', async (t) => {
   t.match(recorded, [{ status: { code: 2, message: 'SQLITE_CONSTRAINT_TRIGGER' }, attributes: { 'omnichannel.outcome': 'failed' } }])
 })
 
-t.test('a span of the request: is active where the span of the update begins', async (t) => {
+t.test('the span of the request: active when the span of the update begins', async (t) => {
   const storage = new AsyncLocalStorage<Context>()
   const key = createContextKey('request')
   context.setGlobalContextManager({

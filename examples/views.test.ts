@@ -1,4 +1,4 @@
-// A rename arrives in the desk's own tables, with the update or not at all.
+// A rename changes the desk's own tables in the transaction of the update.
 //
 //   npx tap examples/views.test.ts
 
@@ -26,7 +26,7 @@ async function openDesk (t: Test) {
   }
 }
 
-t.test('a renamed contact: its conversations and tabs have the name, and the time of the update; others stay', async (t) => {
+t.test('a renamed contact: its conversations and tabs get the name and the time of the update, others stay', async (t) => {
   const { database, conversations, rename } = await openDesk(t)
   const reply = await rename('Maria Silva')
   t.equal(reply.statusCode, 200)
@@ -39,7 +39,7 @@ t.test('a renamed contact: its conversations and tabs have the name, and the tim
   t.strictSame(times.all(), [reply.json().contact._updatedAt])
 })
 
-t.test("a table of the desk's that refuses the name: the contact keeps its own", async (t) => {
+t.test('a table of the desk that refuses the name: the contact keeps its old name', async (t) => {
   const { database, conversations, rename } = await openDesk(t)
   const before = await conversations()
   database.exec("CREATE TRIGGER refuse BEFORE UPDATE OF label ON tab BEGIN SELECT RAISE(ABORT, 'no'); END")
@@ -48,7 +48,7 @@ t.test("a table of the desk's that refuses the name: the contact keeps its own",
   t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Maria')
 })
 
-t.test('a rename searches each table by an index', async (t) => {
+t.test('a rename: finds the rows of each table by an index', async (t) => {
   const { database } = await openDesk(t)
   const plan = (sql: string): string => (database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all() as Array<{ detail: string }>)
     .map(({ detail }) => detail).join('; ')

@@ -1,5 +1,5 @@
-// What the unit, the Dockerfile and the page beside them say, done with the program in a folder of the test. That the binary is the
-// same program is what test/cli/binary.test.ts shows.
+// Follows the unit, the Dockerfile and the README beside them, with the command line in place of the binary. test/cli/binary.test.ts tests
+// the binary.
 //
 //   npx tap examples/single-binary/single-binary.test.ts
 
@@ -64,10 +64,10 @@ async function follow (t: Test, { env, command, where, calls }: (typeof scenario
 }
 
 for (const [name, scenario] of Object.entries(scenarios)) {
-  t.test(`${name}: started as it says, with a user and a token as the page says, it serves`, async (t) => { await follow(t, scenario) })
+  t.test(`${name}: its server works, and so do the commands for a user and a token`, async (t) => { await follow(t, scenario) })
 }
 
-t.test('the unit: systemd finds next to nothing exposed', async (t) => {
+t.test('the unit: systemd-analyze finds an exposure of at most 2.0', async (t) => {
   try {
     await run('systemd-analyze', ['--version'])
   } catch {
@@ -77,7 +77,7 @@ t.test('the unit: systemd finds next to nothing exposed', async (t) => {
   await t.resolves(run('systemd-analyze', ['security', '--offline=true', '--threshold=20', 'examples/single-binary/omnichannel-contacts.service']))
 })
 
-t.test('all that is named is there, and both images are used alike', async (t) => {
+t.test('variables, scripts and files: exist, and both images are used in the same way', async (t) => {
   const { out } = await cli(['serve', '--help'])
   for (const variable of all(unit + dockerfile + page, /\b(OMNICHANNEL_[A-Z_]+)/g)) t.match(out, variable)
   const { scripts, name } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string>, name: string }
