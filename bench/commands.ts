@@ -1,7 +1,7 @@
-/** Answers the questions of the parent process, first with the port. After `stop` this process ends. */
-export function answerQuestions (port: number, answers: Record<string, (...values: never[]) => unknown>): void {
-  process.on('message', async ([question, ...values]: [string, ...never[]]) => {
-    process.send!(await answers[question]!(...values) ?? null, () => { if (question === 'stop') process.disconnect() })
+/** Sends the port to the parent process, then runs its commands and sends their results. After `stop` this process ends. */
+export function runCommands (port: number, commands: Record<string, (...values: never[]) => unknown>): void {
+  process.on('message', async ([command, ...values]: [string, ...never[]]) => {
+    process.send!(await commands[command]!(...values) ?? null, () => { if (command === 'stop') process.disconnect() })
   })
   // No server outlives the benchmark.
   process.on('disconnect', () => process.exit())

@@ -34,14 +34,14 @@ const context: Context = options.quick
   : { folder, warmUp: 4000, rounds: 7, milliseconds: 1000 }
 
 async function measureOnPostgres (): Promise<Report> {
-  // Durable, and without a checkpoint of one target's pages in the turn of another.
+  // Durable. No checkpoint writes pages of one target while another is measured.
   const settings = ['fsync=on', 'synchronous_commit=on', 'full_page_writes=on', 'max_wal_size=8GB', 'checkpoint_timeout=1h']
   const { host, pid: postmaster, stop } = await startServer(settings, options.folder)
   const proxy = await startProcess('proxy', { server: host, folder, latency: 1 })
   try {
     return await benchPostgres({ ...context, postgres: { host, distant: folder, postmaster } }, say)
   } finally {
-    await proxy.ask('stop')
+    await proxy.call('stop')
     await stop()
   }
 }

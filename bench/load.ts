@@ -1,13 +1,15 @@
+// Sends the load of a run, and checks the answers.
+
 import autocannon from 'autocannon'
 import { caller, formRequests } from './form.js'
 
 export interface Load {
-  /** Of the servers. The connections are shared out among them. */
+  /** The ports of the servers, which share the connections. */
   ports: number[]
   contacts: number
   connections: number
   requests: number
-  /** The number of the first request: where the last load of this target ended. */
+  /** The number of the first request. The loads of a target continue each other. */
   from: number
 }
 

@@ -4,7 +4,7 @@ import { createTables, rows } from './rows.js'
 
 let copies = 0
 
-/** Copies a database of so many contacts, numbered from 0, and returns its name. */
+/** Copies a database with this number of contacts, and returns its name. */
 export async function createDatabase (host: string, contacts: number): Promise<string> {
   const template = `contacts_${contacts}`
   const name = `copy_${copies++}`

@@ -1,4 +1,4 @@
-// Servers are bundled to plain JavaScript first. tsx, which runs this process, wraps functions to keep their names, and would slow them down.
+// Bundles the servers to plain JavaScript, and starts them. tsx wraps functions to keep their names, which would slow the servers down.
 
 import { build } from 'esbuild'
 import { fork, type ChildProcess } from 'node:child_process'
@@ -26,18 +26,18 @@ export async function bundle (): Promise<void> {
 
 export interface Server {
   port: number
-  ask: <Answer>(question: string, ...values: unknown[]) => Promise<Answer>
+  call: <Answer>(command: string, ...values: unknown[]) => Promise<Answer>
 }
 
-/** Starts a bundle that answers questions. */
+/** Starts a bundle that runs the commands of this process. */
 export async function startProcess (name: 'server' | 'proxy', options: object): Promise<Server> {
   const child = fork(`${bundles}/${name}.mjs`, [JSON.stringify(options)], { execArgv: ['--expose-gc'] })
   const port = await answerOf<number>(child)
   return {
     port,
-    ask: async (question, ...values) => {
-      const exited = question === 'stop' ? once(child, 'exit') : undefined
-      child.send([question, ...values])
+    call: async (command, ...values) => {
+      const exited = command === 'stop' ? once(child, 'exit') : undefined
+      child.send([command, ...values])
       const answer = await answerOf<never>(child)
       await exited
       return answer

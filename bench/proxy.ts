@@ -1,7 +1,7 @@
-// A network between a pool and its server. What goes through arrives later, in order, in both directions.
+// A proxy between a pool and its server that delays all data in both directions.
 
 import { connect, createServer, type Socket } from 'node:net'
-import { answerQuestions } from './questions.js'
+import { runCommands } from './commands.js'
 
 export interface ProxyOptions {
   /** The folders of the server's socket and of the proxy's. */
@@ -25,4 +25,4 @@ const proxy = createServer((near) => {
   delay(near, far)
   delay(far, near)
 })
-proxy.listen(`${folder}/${socketName}`, () => answerQuestions(0, { stop: () => undefined }))
+proxy.listen(`${folder}/${socketName}`, () => runCommands(0, { stop: () => undefined }))

@@ -1,4 +1,4 @@
-// What a run measured: as a table, and as raw figures in results.json. The README shows the newest results of both engines.
+// Writes what a run has measured: a table, and raw figures in results.json. The README shows the newest results of both engines.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { drawChart } from './chart.js'
@@ -56,7 +56,7 @@ export function writeReport (engine: Engine, report: Report): void {
   if (normal !== undefined && full !== undefined) writeFileSync(new URL('chart.svg', import.meta.url), drawChart(normal, full))
 }
 
-/** Four digits are more than a figure is worth. */
+/** No figure is more exact than four digits. */
 function shorten (_key: string, value: unknown): unknown {
   return typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(4)) : value
 }

@@ -6,7 +6,7 @@ import type pg from 'pg'
 import omnichannelContacts, { hashToken } from '../src/index.js'
 import { agents, caller } from './form.js'
 
-/** As the plugin creates them, with the permissions that it grants. */
+/** Creates the tables of the plugin, with its default permissions. */
 export async function createTables (database: Database.Database | pg.Pool): Promise<void> {
   const app = fastify()
   await app.register(omnichannelContacts, { database })
@@ -49,7 +49,7 @@ const misnamed = (table: string, condition: string): string => `
   (SELECT count(*) FROM omnichannel_contact AS contact CROSS JOIN omnichannel_${table} AS copy WHERE contact.version > 1 AND ${condition})`
 const ofVisitor = "copy.visitor_id = 'v' || substr(contact.id, 2)"
 
-/** Counts the updates, and the rows that do not carry the name of their contact. */
+/** Counts the updates, and the rows that do not have the name of their contact. */
 export const countUpdates = `SELECT sum(version) - count(*) AS updates,
   ${misnamed('room', 'copy.contact_id = contact.id AND copy.fname <> contact.name')} +
   ${misnamed('inquiry', `${ofVisitor} AND copy.name <> contact.name`)} +

@@ -1,4 +1,4 @@
-// A scenario: some targets under the same load, in turns, round by round.
+// Runs a scenario: sends the same load to some targets, one after the other, in several rounds.
 
 import { runLoad, type LoadResult } from './load.js'
 import { createDatabase, query } from './postgres-database.js'
@@ -25,10 +25,10 @@ export interface Context {
   folder: string
   /** The folders of PostgreSQL's socket and of the proxy's that adds latency, and the process id of the server. */
   postgres?: { host: string, distant: string, postmaster: number }
-  /** How many requests each server has first: V8 compiles for some thousands. */
+  /** How many requests each server gets first. V8 optimises code during some thousands of them. */
   warmUp: number
   rounds: number
-  /** How long a round of a target is, about. */
+  /** The approximate length of a round of one target. */
   milliseconds: number
 }
 
@@ -39,7 +39,7 @@ export type Run = LoadResult & {
 }
 
 export interface ScenarioResult extends Scenario {
-  /** Of each target, in their order. */
+  /** The runs of each target, in the order of the targets. */
   runs: Run[][]
 }
 
@@ -87,14 +87,14 @@ export class RunningTarget {
     await this.load(connections, 10 * connections)
   }
 
-  async ask<Answer> (question: string, ...values: unknown[]): Promise<Answer> {
-    return await this.servers[0]!.ask<Answer>(question, ...values)
+  async call<Answer> (command: string, ...values: unknown[]): Promise<Answer> {
+    return await this.servers[0]!.call<Answer>(command, ...values)
   }
 
-  /** Stops the servers. Throws unless every acknowledged update is in the database, once and whole. */
+  /** Stops the servers. Throws unless every acknowledged update is in the database, once and complete. */
   async stop (): Promise<void> {
     const { target, database, context } = this
-    for (const server of this.servers) await server.ask('stop')
+    for (const server of this.servers) await server.call('stop')
     if (target.name !== 'empty route') {
       const counts = 'synchronous' in target ? queryFile(database, countUpdates) : (await query(context.postgres!.host, database, countUpdates))[0]
       const { updates, torn } = counts as { updates: unknown, torn: unknown }
@@ -111,7 +111,7 @@ export class RunningTarget {
 
   async #cpu (): Promise<{ app: number, database: number }> {
     let app = 0
-    for (const server of this.servers) app += await server.ask<number>('cpu')
+    for (const server of this.servers) app += await server.call<number>('cpu')
     return { app, database: 'synchronous' in this.target ? 0 : processorTime(this.context.postgres!.postmaster) }
   }
 }

@@ -1,4 +1,4 @@
-// What is measured on one target: its event loop, its memory, and an update without HTTP.
+// Measures one target: its event loop, its memory, and an update without HTTP.
 
 import Database from 'better-sqlite3'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -6,22 +6,22 @@ import { median } from './ratios.js'
 import { RunningTarget, type Context, type Target } from './run.js'
 import type { Turns } from './targets/event-loop.js'
 
-/** Every turn of the event loop under load. */
+/** Measures the turns of the event loop under load. */
 export async function measureTurns (context: Context, target: Target, connections: number, milliseconds: number): Promise<Turns> {
   const running = await RunningTarget.start(context, target)
   await running.warmUp(connections)
-  await running.ask('watch')
+  await running.call('watch')
   await running.loadFor(connections, milliseconds)
-  const turns = await running.ask<Turns>('turns')
+  const turns = await running.call<Turns>('turns')
   await running.stop()
   return turns
 }
 
-/** The same while another process, which is this one, holds the write lock. */
+/** The same while this process holds the write lock. */
 export async function measureLockedTurns (context: Context, target: Target, milliseconds: number): Promise<Turns> {
   const running = await RunningTarget.start(context, target)
   await running.warmUp(32)
-  await running.ask('watch')
+  await running.call('watch')
   const database = new Database(running.database)
   database.exec('BEGIN IMMEDIATE')
   const loaded = running.loadFor(32, 500)
@@ -29,7 +29,7 @@ export async function measureLockedTurns (context: Context, target: Target, mill
   database.exec('COMMIT')
   database.close()
   await loaded
-  const turns = await running.ask<Turns>('turns')
+  const turns = await running.call<Turns>('turns')
   await running.stop()
   return turns
 }
@@ -37,10 +37,10 @@ export async function measureLockedTurns (context: Context, target: Target, mill
 /** Microseconds of processor time of an update without HTTP: the median of some rounds. */
 export async function measureInProcess (context: Context, target: Target, updates: number): Promise<number> {
   const running = await RunningTarget.start(context, target)
-  await running.ask('inProcess', 2 * updates)
+  await running.call('inProcess', 2 * updates)
   const rounds: number[] = []
-  for (let round = 0; round < 9; round++) rounds.push(await running.ask<number>('inProcess', updates))
-  await running.ask('stop')
+  for (let round = 0; round < 9; round++) rounds.push(await running.call<number>('inProcess', updates))
+  await running.call('stop')
   running.remove()
   return median(rounds)
 }
@@ -55,9 +55,9 @@ export interface Memory {
 export async function measureMemory (context: Context, target: Target, few: number, many: number): Promise<{ few: Memory, many: Memory }> {
   const running = await RunningTarget.start(context, target)
   await running.load(32, few)
-  const first = await running.ask<Memory>('memory')
+  const first = await running.call<Memory>('memory')
   await running.load(32, many - few)
-  const second = await running.ask<Memory>('memory')
+  const second = await running.call<Memory>('memory')
   await running.stop()
   return { few: first, many: second }
 }

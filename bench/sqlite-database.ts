@@ -6,7 +6,7 @@ import { createTables, rows } from './rows.js'
 
 let copies = 0
 
-/** Copies a file of so many contacts, numbered from 0, and returns its path. */
+/** Copies a file with this number of contacts, and returns its path. */
 export async function createFile (folder: string, contacts: number): Promise<string> {
   const template = join(folder, `${contacts}.db`)
   const file = join(folder, `copy-${copies++}.db`)
@@ -37,7 +37,7 @@ async function fill (file: string, contacts: number): Promise<void> {
   flush(file)
 }
 
-/** So that nothing is measured while the disk still writes this file. */
+/** Waits until the file is on the disk, so that no measurement runs meanwhile. */
 function flush (file: string): void {
   const descriptor = openSync(file, 'r+')
   fsyncSync(descriptor)

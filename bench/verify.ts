@@ -7,11 +7,11 @@ import { RunningTarget, type Context, type Target } from './run.js'
 const known = { 'x-user-id': caller.id, 'x-auth-token': caller.token }
 const contactId = 'c0000001'
 
-type Question = [headers: Record<string, string>, body: string]
+type Request = [headers: Record<string, string>, body: string]
 
-function questionsFor (contacts: number): Question[] {
+function requestsFor (contacts: number): Request[] {
   return [
-    ...[0, 1, contacts, contacts + 1, 2 * contacts].map((index): Question => [known, formRequests(contacts)(index).body]),
+    ...[0, 1, contacts, contacts + 1, 2 * contacts].map((index): Request => [known, formRequests(contacts)(index).body]),
     [{}, '{}'],
     [{ ...known, 'x-auth-token': 'wrong' }, '{}'],
     ...[
@@ -27,31 +27,31 @@ function questionsFor (contacts: number): Question[] {
       { contactId, customFields: { plan: 'gold', colour: 'red' } },
       { contactId, name: '' },
       { contactId, emails: [], phones: ['1', '2', '3'], wipeConflicts: true }
-    ].map((body): Question => [known, JSON.stringify(body)])
+    ].map((body): Request => [known, JSON.stringify(body)])
   ]
 }
 
-/** Throws if an answer differs, and returns how many questions each target was asked. */
+/** Throws if an answer differs, and returns how many requests each target got. */
 export async function verify (context: Context, targets: Target[]): Promise<number> {
-  const questions = questionsFor(targets[0]!.contacts)
+  const requests = requestsFor(targets[0]!.contacts)
   const answers: string[][] = []
   for (const target of targets) {
     const running = await RunningTarget.start(context, target)
     const { port } = running.servers[0]!
     const given: string[] = []
-    for (const [headers, body] of questions) given.push(await ask(port, headers, body))
+    for (const [headers, body] of requests) given.push(await post(port, headers, body))
     answers.push(given)
-    await running.ask('stop')
+    await running.call('stop')
     running.remove()
   }
-  for (const [index, [, body]] of questions.entries()) {
+  for (const [index, [, body]] of requests.entries()) {
     const given = new Set(answers.map((all) => all[index]))
     if (given.size > 1) throw new Error(`the targets answer differently to ${body}:\n${[...given].join('\n')}`)
   }
-  return questions.length
+  return requests.length
 }
 
-async function ask (port: number, headers: Record<string, string>, body: string): Promise<string> {
+async function post (port: number, headers: Record<string, string>, body: string): Promise<string> {
   const answer = await fetch(`http://127.0.0.1:${port}/api/v1/omnichannel/contacts.update`, {
     method: 'POST', headers: { ...headers, 'content-type': 'application/json' }, body
   })

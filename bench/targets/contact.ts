@@ -101,7 +101,7 @@ function merge (fields: CustomField[], stored: Record<string, unknown>, sent: Re
   return merged
 }
 
-/** If so, the list need not be written. */
+/** An equal list need not be written. */
 export function isSame (a: string[], b: string[]): boolean {
   return a.length === b.length && a.every((item, index) => item === b[index])
 }

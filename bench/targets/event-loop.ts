@@ -13,7 +13,7 @@ export interface Turns {
   longest: number
 }
 
-/** Returns a function that ends the watch. */
+/** Returns a function that stops it and returns the turns. */
 export function watchTurns (): () => Turns {
   const histogram = createHistogram({ figures: 3 })
   let last = process.hrtime.bigint()

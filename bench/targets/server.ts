@@ -5,7 +5,7 @@ import fastify from 'fastify'
 import type { AddressInfo } from 'node:net'
 import pg from 'pg'
 import omnichannelContacts from '../../src/index.js'
-import { answerQuestions } from '../questions.js'
+import { runCommands } from '../commands.js'
 import { addByHandPostgres } from './by-hand-postgres.js'
 import { addByHandSqlite } from './by-hand-sqlite.js'
 import { addEmptyRoute } from './empty-route.js'
@@ -35,7 +35,7 @@ async function addSqlite ({ name, file, synchronous, contacts }: Extract<ServerO
   const database = new Database(file)
   database.pragma('journal_mode = WAL')
   database.pragma(`synchronous = ${synchronous}`)
-  // As `serve` has it: fewer pages are written twice.
+  // Like `serve`. Fewer pages are written twice.
   database.pragma('wal_autocheckpoint = 10000')
   if (name === 'plugin') await app.register(omnichannelContacts, { database })
   else if (name === 'plain Kysely') addPlainKysely(app, database)
@@ -45,7 +45,7 @@ async function addSqlite ({ name, file, synchronous, contacts }: Extract<ServerO
 }
 
 async function addPostgres ({ name, host, database }: Extract<ServerOptions, { host: string }>): Promise<Added> {
-  // The pool keeps its connections while other targets have their turn.
+  // The pool keeps its connections while other targets are measured.
   const pool = new pg.Pool({ host, database, user: 'postgres', max: 10, idleTimeoutMillis: 0, pipeline: name !== 'by hand' })
   if (name === 'plugin') await app.register(omnichannelContacts, { database: pool })
   else if (name === 'empty route') addEmptyRoute(app)
@@ -55,7 +55,7 @@ async function addPostgres ({ name, host, database }: Extract<ServerOptions, { h
 
 let stopWatching: ReturnType<typeof watchTurns> | undefined
 
-answerQuestions((app.server.address() as AddressInfo).port, {
+runCommands((app.server.address() as AddressInfo).port, {
   cpu: () => {
     const { user, system } = process.cpuUsage()
     return user + system
