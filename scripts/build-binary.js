@@ -62,14 +62,14 @@ try {
 }
 console.log(executable)
 
-// Built here, or from better-sqlite3 13 on shipped ready.
+// better-sqlite3 12 builds its addon when it is installed, 13 brings it.
 function findAddon() {
   const sqlite = dirname(require.resolve('better-sqlite3/package.json'))
   return ['build/Release/better_sqlite3.node', `prebuilds/${process.platform}-${process.arch}.node`]
     .map((file) => join(sqlite, file)).find(existsSync)
 }
 
-// These tools warn about much that is harmless; when one fails, the error holds all that it wrote.
+// Hides the harmless warnings of these tools. If one fails, the error has all its output.
 function quietly(file, args) {
   execFileSync(file, args, { stdio: 'pipe' })
 }

@@ -1,5 +1,5 @@
-// Writes dist/cli, after tsc has written the plugin to dist: the command line with its libraries inside, so that whoever
-// installs the package for the plugin installs none of them.
+// Writes dist/cli, after tsc has written the plugin to dist: the command line with its libraries inside, so that users of the plugin do
+// not install them.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { bundle, pluginStaysOutside } from './bundle.js'
@@ -17,7 +17,7 @@ const metafile = await bundle({
   splitting: true,
   external: Object.keys(peerDependencies),
   plugins: [pluginStaysOutside],
-  // What CommonJS modules among the libraries expect around them.
+  // Variables that the bundled CommonJS modules expect.
   banner: {
     js: `import { createRequire as createRequireHere } from 'node:module'
 const require = createRequireHere(import.meta.url)

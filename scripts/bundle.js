@@ -1,5 +1,4 @@
-// The command line as one program: for dist/cli, where the plugin and the peers stay outside, and for the executable,
-// where nothing does.
+// Bundles the command line: for dist/cli without the plugin and the peers, for the executable with everything.
 
 import { build } from 'esbuild'
 import { relative, resolve, sep } from 'node:path'

@@ -1,5 +1,5 @@
 // node scripts/describe-types.js, after tsc: writes the descriptions of the schemas into dist/rules/wire-schemas.d.ts as comments, so that
-// an editor shows on a field of a Contact what a documentation page shows. TypeBox's Static hands such comments on, and each
+// an editor shows on a field of a Contact what a documentation page shows. TypeBox's Static keeps such comments, so each
 // sentence is written once.
 
 import { readFileSync, writeFileSync } from 'node:fs'

@@ -1,12 +1,12 @@
-// Writes what is made of src/store/migrations/*/*.sql: the module that carries them, schema.sql and schema.postgres.sql. A test
-// compares the files.
+// Generates files from src/store/migrations/*/*.sql: the module with their SQL, schema.sql and schema.postgres.sql. A test compares the
+// files.
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Part, Schema } from '../src/store/required-tables.js'
 
 const root = new URL('../', import.meta.url)
-// Names are those of main on SQLite: a temporary table must not answer for it.
+// On SQLite, names have the prefix main, so that no temporary table is used instead.
 const engines = [
   { engine: 'sqlite', file: 'schema.sql', prefix: 'main.' },
   { engine: 'postgres', file: 'schema.postgres.sql', prefix: '' }
@@ -33,7 +33,7 @@ function readParts (engine: string): Part[] {
   const folder = new URL(`src/store/migrations/${engine}/`, root)
   const parts = readdirSync(folder).sort().flatMap((file) =>
     readFileSync(new URL(file, folder), 'utf8').trimEnd().split('\n\n').map((sql): Part => ({ migration: parseInt(file), sql, ...read(sql) })))
-  // The newest definition of a name is the one that repairs.
+  // A repair uses the newest definition of a name.
   return parts.map(({ makes, ...part }, index) =>
     makes === undefined || parts.slice(index + 1).some((later) => later.makes === makes) ? part : { ...part, makes })
 }
@@ -47,7 +47,7 @@ function read (sql: string): Pick<Part, 'makes' | 'on'> {
   return { ...makes !== undefined && { makes }, ...on !== undefined && { on } }
 }
 
-/** One script that makes an empty database what the migrations make it, with each added column in its table. */
+/** One script with the result of all migrations. Added columns stand in their tables. */
 function fold (parts: Part[]): string {
   const script = parts.filter(({ sql, makes }) => makes !== undefined ? !makes.includes('.') : /^(--.*\n?)+$/.test(sql)).map(({ sql }) => sql).join('\n\n')
   return parts.filter(({ makes }) => makes?.includes('.')).reduce(addColumn, `${script}\n`)

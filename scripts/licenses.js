@@ -1,4 +1,4 @@
-// The licences of what a bundle holds, in one text.
+// Collects the licences of all bundled packages in one text.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -13,7 +13,7 @@ const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'))
  */
 export function licensesOf(metafile, others = []) {
   const folders = new Set(Object.keys(metafile.inputs).flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? []))
-  // A package may be there twice, and be the same.
+  // The map drops a package that is there twice.
   return [...new Map([...[...folders].map(ofPackage), ofDocumentationPage(), ...others])]
     .sort(([one], [other]) => one < other ? -1 : 1)
     .map(([title, text]) => `${title}\n${'='.repeat(title.length)}\n\n${text.trim()}\n`)
@@ -27,13 +27,13 @@ function ofPackage(folder) {
   return [`${name} ${version} (${license})`, text]
 }
 
-/** Built into @fastify/swagger-ui, which does not bring its licence: a new version needs a new file here. */
+/** @fastify/swagger-ui contains swagger-ui without its licence. A new version needs a new file here. */
 function ofDocumentationPage() {
   const version = readJson(resolve('@fastify/swagger-ui/package.json')).devDependencies['swagger-ui-dist']
   return [`swagger-ui ${version} (Apache-2.0)`, readFileSync(new URL(`swagger-ui-${version}-license.txt`, import.meta.url), 'utf8')]
 }
 
-/** Lies beside or above node where it comes from nodejs.org. */
+/** Node.js from nodejs.org has its licence beside or above the executable. */
 export function ofNode() {
   const { version, execPath } = process
   const file = ['LICENSE', '../LICENSE'].map((file) => join(dirname(execPath), file)).find(existsSync)

@@ -1,4 +1,4 @@
-// The files of the documentation page, packed: they are most of the command line.
+// Compresses the files of the documentation page, which are most of the command line.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
