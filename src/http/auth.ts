@@ -63,7 +63,7 @@ function hook (callsHost: boolean, check: (request: FastifyRequest) => Promise<v
   }
 }
 
-/** Reads the rights that are stored in the database again. `decide` throws what the hooks would throw now. */
+/** Reads the rights that are stored in the database again. `decide` throws the same errors as the hooks. */
 export function recheckAccess (request: FastifyRequest, { authenticate, authorize }: Settings): Read<void> {
   if (authenticate === undefined) {
     return checked(readCaller(request), (caller) => {

@@ -43,7 +43,7 @@ export function callOnContactUpdated ({ onContactUpdated }: Hooks, request: Fast
 /** Both hooks get the same event. */
 const events = new WeakMap<Change, ContactUpdatedEvent>()
 
-/** The contacts are parsed and compared when a hook asks for them: megabytes of custom fields would hold the event loop. */
+/** The contacts are parsed and compared when a hook asks for them: megabytes of custom fields would block the event loop. */
 function eventOf (request: FastifyRequest, change: Change): ContactUpdatedEvent {
   const { updateId, updated, previous } = change
   let contact: Contact | undefined

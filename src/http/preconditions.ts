@@ -25,7 +25,7 @@ export function readIfMatch ({ headers }: FastifyRequest): '*' | string[] | unde
   return tags
 }
 
-/** With the quotes of the draft, which are not part of the key, or without. `""` is an empty key. */
+/** A key, with or without the quotes that the draft requires. They are not part of the key. `""` is an empty key, which is invalid. */
 const idempotencyKey = /^[ \t]*(?:"([\x21-\x7e]{1,255})"|(?!""[ \t]*$)([\x21-\x7e]{1,255}))[ \t]*$/
 
 /** @throws {InvalidParamsError} if the key is not 1 to 255 visible ASCII characters */

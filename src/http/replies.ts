@@ -1,5 +1,5 @@
 // All answers of the route (docs/contract.md, sections 3, 4 and 7). The host's preSerialization hooks get a copy, for example to
-// validate it. What is sent is a text that is finished before, so that no hook or serializer of the host changes it.
+// validate it. The text that is sent is made before that, so no hook or serializer of the host can change it.
 
 import { STATUS_CODES, type OutgoingHttpHeaders } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
@@ -23,7 +23,7 @@ interface Answer {
   text: string
 }
 
-/** Answers that the host's preSerialization hooks have, and may throw at. */
+/** Answers that are in the host's preSerialization hooks now, which may throw. */
 const inPreSerialization = new WeakMap<FastifyReply, Answer>()
 
 /** @param copy what the host's preSerialization hooks get */
@@ -70,7 +70,7 @@ export function sendError (error: Partial<FastifyError>, request: FastifyRequest
   send(reply, { status, text: JSON.stringify(body) }, { ...body })
 }
 
-/** Answers without the host's hooks. Fastify calls it if a hook has failed while `sendError` was sending, and would fail again. */
+/** Answers without the host's hooks. Fastify calls it if a hook has failed while `sendError` was sending: it would fail again. */
 export function sendWithoutHooks (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const { raw } = reply
   const refusal = inPreSerialization.get(reply)

@@ -10,7 +10,7 @@ interface ReplyMethods {
   hijack: (this: FastifyReply) => FastifyReply
 }
 
-/** Wraps the methods of a reply, to notice or refuse what others send. {@link sendUnguarded} bypasses them. */
+/** Wraps a reply's methods, to notice that other code answers, and to ignore it after `lock`. {@link sendUnguarded} bypasses them. */
 export function guardReply (request: FastifyRequest, reply: FastifyReply): Reply {
   const original = Object.getPrototypeOf(reply) as ReplyMethods
   // `reply.sent` is set later, when the host's onSend hooks are done.
@@ -48,7 +48,7 @@ export function sendUnguarded (reply: FastifyReply, status: number, payload: unk
 }
 
 function isTimedOut (request: FastifyRequest): boolean {
-  // The first check comes first because reading `signal` creates one. A signal is also aborted when a body has been read.
+  // The first check saves the cost of `signal`, which is created when it is read. It is also aborted when a body has been read.
   return request.routeOptions.handlerTimeout > 0 && (request.signal.reason as Partial<FastifyError> | undefined)?.code === 'FST_ERR_HANDLER_TIMEOUT'
 }
 

@@ -75,7 +75,7 @@ function contextOf (request: UpdateRequest, settings: Settings, beginPatterns: U
   }
 }
 
-// Drawn for many updates at once: a draw takes a microsecond, however few bytes it is for.
+// Filled for 256 updates at once, because each call of randomFillSync takes a microsecond.
 const randomBytes = Buffer.alloc(4096)
 let usedBytes = randomBytes.length
 

@@ -39,7 +39,7 @@ export function toPrevious (previous: StoredContact, updated: StoredContact, con
   return isSame ? showContact(previous, contact.customFields) : toContact(previous)
 }
 
-/** Longer custom fields are copied as text: to parse and write them would hold the event loop. */
+/** Longer custom fields are copied as text: to parse and write them would block the event loop. */
 const MAX_PARSED_LENGTH = 16_384
 
 /** The contact as the API shows it, as JSON. */

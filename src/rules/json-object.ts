@@ -1,10 +1,10 @@
-// Scans the text of a JSON object without making values of it. To parse and write a hundred thousand members would hold the event loop
+// Scans the text of a JSON object without making values of it. To parse and write a hundred thousand members would block the event loop
 // for 70 ms.
 
 const [QUOTE, COMMA, COLON, BACKSLASH, LOWER_U, OPEN_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [34, 44, 58, 92, 117, 91, 123, 125]
 /** The distance from the code of an opening bracket to that of its closing one. */
 const TO_CLOSING = 2
-/** Literals, and numbers that JavaScript keeps. It makes null of 1e400 and 0 of -0. */
+/** Literals, and numbers that stay the same after JSON.parse and JSON.stringify. 1e400 becomes null, and -0 becomes 0. */
 const keptScalar = /(?:0|-?[1-9]\d{0,99})(?:\.\d+)?(?![\d.eE])|true|false|null/y
 const number = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 const hexDigits = /^[\da-fA-F]{4}$/

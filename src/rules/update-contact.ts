@@ -60,7 +60,7 @@ export function changeContact (
   }
 }
 
-/** The queries that write the updated contact, and rename what carries its name. */
+/** The queries that write the updated contact, and the copies of its name in rooms, subscriptions and inquiries. */
 export function writesOf (previous: StoredContact, { row, emails, phones, channels }: StoredContact, updateId: string): Query[] {
   const { id: contactId, name, updated_at: now } = row
   const changesJson = row.custom_fields !== previous.row.custom_fields || row.conflicting_fields !== previous.row.conflicting_fields

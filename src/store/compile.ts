@@ -1,5 +1,5 @@
-// Kysely builds, the driver executes. Each engine compiles a query once, with a marker in the place of every parameter;
-// a request only brings values.
+// Compiles a query to SQL with Kysely. Each engine does this once per query, with a marker in the place of every parameter.
+// A request only binds its values.
 
 import {
   AliasNode, ColumnNode, ReferenceNode, SelectQueryNode,
@@ -23,7 +23,7 @@ class Marker {
 
 const markers = new Proxy({}, { get: (_target, name) => new Marker(String(name)) })
 
-/** @param toParameter a value as the driver takes it */
+/** @param toParameter converts a value for the driver */
 export function compile (
   db: Kysely<Tables>, engineSql: EngineSql, toParameter: (value: unknown) => unknown, { define }: QueryDefinition
 ): Compiled {

@@ -1,4 +1,4 @@
-// The few things that SQLite and PostgreSQL spell differently.
+// SQL that differs between SQLite and PostgreSQL.
 
 import { sql, type AliasedRawBuilder, type RawBuilder } from 'kysely'
 
@@ -20,7 +20,7 @@ export interface EngineSql {
 export const sqliteSql: EngineSql = {
   items: (list) => sql<Item>`json_each(${list})`.as('item'),
   insertionOrder: sql`rowid`,
-  // A transaction has the whole database.
+  // A transaction locks the whole database.
   locksRows: false
 }
 

@@ -1,11 +1,11 @@
-// What the rules and the engines agree on: an operation reads once, decides, and writes once. The rules name the queries and
-// decide without waiting; an engine runs the queries, at once or over a network.
+// The interface between the rules and the engines. An operation reads once, decides, and writes once. The rules name the queries and
+// decide synchronously. An engine runs the queries, SQLite synchronously and PostgreSQL over a network.
 
 import type { Compilable, Kysely } from 'kysely'
 import type { EngineSql } from './engine-sql.js'
 import type { Tables } from './tables.js'
 
-/** A query as it is written down once. Each engine compiles it when it first meets it. */
+/** The definition of a query, without values. Each engine compiles it at its first use. */
 export interface QueryDefinition {
   readonly kind: 'one' | 'many' | 'list' | 'write' | 'check'
   /** It reads only tables that updates do not write. */
@@ -30,7 +30,7 @@ export interface HostCallback {
   readonly call: (connection: never) => unknown
 }
 
-/** All queries of an operation, and what it makes of their rows. `decide` throws to refuse. */
+/** The queries of an operation, and the function that makes its result of their rows. `decide` throws to refuse. */
 export interface Read<Result> {
   readonly queries: readonly Query[]
   readonly decide: (rows: readonly unknown[]) => Result
@@ -78,7 +78,7 @@ export function write<Values extends object> (define: Define<Values, unknown>): 
 }
 
 /**
- * A query for one `value`, a number. NULL fails the update. It is only run where a trigger or rule of the host may have changed what was
+ * A query for one `value`, a number. NULL fails the update. It is only run if a trigger or rule of the host may have changed what was
  * written.
  */
 export function check<Values extends object> (

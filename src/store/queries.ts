@@ -1,4 +1,4 @@
-// Every query of the plugin, in the words of the domain.
+// All queries of the plugin.
 
 import { sql, type Kysely } from 'kysely'
 import type { EngineSql } from './engine-sql.js'
@@ -76,7 +76,7 @@ export const findAgent = one((db, { userId }: { userId: string }) =>
     .where('user.id', '=', userId)
     .where('held.role', '=', 'livechat-agent'), { cacheable: true })
 
-/** In the order of insertion, which decides what is reported first. */
+/** In the order of insertion, which decides which error is reported first. */
 export const listAllowedCustomFields = many((db, _: object, engineSql) =>
   db
     .selectFrom('omnichannel_custom_field')

@@ -1,4 +1,4 @@
-// What the plugin needs of a database, what a database lacks of it, and the SQL that adds it. The same for both engines.
+// Finds the tables and columns that a database lacks, and makes the SQL that adds them. Both engines use it.
 
 import { IncompleteSchemaError, NewerSchemaError, UnsuitableColumnError } from '../errors.js'
 import { UPDATE_PERMISSION as permission } from './queries.js'
@@ -7,7 +7,7 @@ import { UPDATE_PERMISSION as permission } from './queries.js'
 export interface Schema {
   /** The number of the newest migration. */
   version: number
-  /** What goes before the name of a table. */
+  /** The prefix of table names. */
   prefix: '' | 'main.'
   /** The columns of each table with their types, after the newest migration. */
   tables: Record<string, Record<string, string>>

@@ -145,7 +145,7 @@ t.test('a Content-Encoding: 400 after the access checks and before the body is r
       t.strictSame([reply.statusCode, reply.json()], [400, compressed], `${encoding}: ${situation}`)
     }
   }
-  t.equal((await post(maria, { 'x-auth-token': 'wrong', 'content-encoding': 'gzip' })).statusCode, 401, 'a stranger')
+  t.equal((await post(maria, { 'x-auth-token': 'wrong', 'content-encoding': 'gzip' })).statusCode, 401, 'a wrong token')
   t.equal((await post(maria, { ...as('nick'), 'content-encoding': 'gzip' })).statusCode, 403, 'without the permission')
   t.strictSame(await allRows(db), before)
 })

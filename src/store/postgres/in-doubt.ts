@@ -27,7 +27,7 @@ export interface Attempt<Result> {
 
 /** It is not known whether an update was committed. */
 export interface Doubt {
-  /** What fails the update if it was rolled back. */
+  /** The error of the update if it was rolled back. */
   cause: unknown
 }
 

@@ -96,7 +96,7 @@ function extend (Query: QueryClass) {
         for (const { name, text, values } of this.queries) {
           const isKnown = this.statements.has(name)
           if (!isKnown) {
-            // The server may know it although we do not, if it was prepared and then failed.
+            // If it was prepared earlier and its execution failed, the server has it, but `statements` does not.
             connection.close({ type: 'S', name })
             connection.parse({ name, text })
             this.parsed.add(name)

@@ -7,7 +7,7 @@ import type { Query, QueryDefinition } from '../operation.js'
 import { cacheableTables } from '../queries.js'
 import type { Connection } from './connection.js'
 
-/** Per query. Enough for all agents who work at one time. */
+/** The most rows that are cached of one query. Enough for all agents who work at the same time. */
 const capacity = 1000
 
 export interface Cache {
@@ -52,7 +52,7 @@ export function createCache (connection: Connection): Cache {
         isSchemaOurs = readNumber(countCheckedTables) === checkedTables.length && readNumber(countHostTriggers) === 0
       }
       ;[dataVersion, schemaVersion, totalChanges, isValid] = [data, schema, total, cacheable]
-      // The version of the schema does not tell of temporary triggers.
+      // A temporary trigger does not change `schema_version`.
       mayBeUndone = !isSchemaOurs || readNumber(countTemporaryTriggers) > 0
     },
     revalidate: () => { isValid &&= readNumber('SELECT total_changes()') === totalChanges },
@@ -76,7 +76,7 @@ export function createCache (connection: Connection): Cache {
       const known = rows.get(key)
       if (known !== undefined) return known
       const loaded = load(query)
-      // Do not cache misses: their keys come from strangers.
+      // Do not cache misses: a client without a token could fill the cache with invented keys.
       if (loaded === undefined) return undefined
       if (rows.size === capacity) rows.clear()
       rows.set(key, loaded)
@@ -92,7 +92,7 @@ function keyOf (values: object): string {
   return key
 }
 
-/** The tables of queries.ts's checks. */
+/** The tables that the checks of queries.ts read. */
 const checkedTables = ['omnichannel_contact', 'omnichannel_contact_email', 'omnichannel_contact_phone']
 
 // Neither a view nor a virtual table has a page.

@@ -15,7 +15,7 @@ export interface Connection {
   exec: (sql: string) => void
   /** Runs a BEGIN. Fails as busy while the host has an iterator open on the handle. */
   begin: (command: string) => void
-  /** Whether an iterator is open that makes no statement fail. Call it outside of a transaction. */
+  /** Whether the host has an iterator open that does not make other statements fail. Call it outside of a transaction. */
   hasSilentIterator: () => boolean
   /** Lets transactions begin and statements write although the host has an iterator open. */
   ignoreIterators: (ignored: boolean) => void

@@ -96,7 +96,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     if (locking.isWal || locking.hasAttached) connection.run('DELETE FROM main.omnichannel_migration WHERE 0')
   }
 
-  /** Runs the last update of the batch. What it fails with is kept, unless it may run again. */
+  /** Runs the last update of the batch. Its error becomes `attempt.failure`, unless the update waits for a lock and runs again. */
   function runLast (batch: Batch): void {
     const attempt = batch.attempts.at(-1) as Attempt
     const { job } = attempt
@@ -135,7 +135,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       if (!isUndone) {
         batch.endedBy = hostWasCalled ? 'host' : 'sqlite'
       } else if (isBusy(error) && hasAttached(connection)) {
-        // A trigger or a host callback has met the lock of an attached file. The update waits alone, so that it holds up no other.
+        // A trigger or a host callback has met the lock of an attached file. The update waits alone, so that no other update waits with it.
         job.work.ownTransaction = true
         throw (Object(error) as { cause?: unknown }).cause ?? error
       } else if (hasWritten && !hasSavepoint) {
@@ -163,7 +163,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     publishCommit()
   }
 
-  /** The last update has ended the transaction. What was not committed runs again, but for the last update, which fails. */
+  /** The last update has ended the transaction. The others are answered if they were committed, and run again if not. */
   function settle (queue: UpdateJob[], { attempts, endedBy }: Batch): void {
     transaction.rollBack()
     const committed = endedBy === 'host' ? transaction.findCommitted() : { others: false, last: false }

@@ -34,7 +34,7 @@ export function checkSchema (connection: Connection): void {
 function find (connection: Connection): Found {
   const objects = connection.all(
     "SELECT lower(name), CASE WHEN type = 'table' AND rootpage = 0 THEN 'virtual table' ELSE type END FROM main.sqlite_schema") as Names
-  // A hidden column of 1 is a virtual table's; 2 and 3 are generated columns.
+  // `hidden` is 1 for a hidden column of a virtual table, and 2 or 3 for a generated column.
   const columns = connection.all(`
     SELECT wanted.value || '.' || lower(present.name), present.type
     FROM json_each(?) AS wanted JOIN pragma_table_xinfo(wanted.value, 'main') AS present WHERE present.hidden <> 1`,

@@ -14,7 +14,7 @@ import { createQueue, maxBatchMs, type Job } from './queue.js'
 
 const stores = new WeakMap<SqliteHandle, Store>()
 
-/** One queue and one set of prepared statements for each handle, however often the plugin is registered on it. */
+/** One queue and one set of prepared statements for each handle. All registrations of the plugin on it share them. */
 export function sqliteStore (database: SqliteHandle): Store {
   let store = stores.get(database)
   if (store === undefined) stores.set(database, store = createStore(connect(database)))
