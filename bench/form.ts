@@ -43,7 +43,7 @@ export function formRequests (contacts: number): (index: number) => FormRequest 
   }
 }
 
-/** A stride that visits every contact once a pass, far from its neighbours. */
+/** The step from the contact of one request to that of the next. With it, each pass visits every contact once, in a shuffled order. */
 function strideOf (contacts: number): number {
   let stride = Math.floor(contacts * 0.618) | 1
   while (greatestCommonDivisor(stride, contacts) > 1) stride += 2

@@ -9,7 +9,7 @@ const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'))
 
 /**
  * @param metafile esbuild's list of what went into the bundle
- * @param others more of `[title, text]`
+ * @param others more licences, each as `[title, text]`
  */
 export function licensesOf(metafile, others = []) {
   const folders = new Set(Object.keys(metafile.inputs).flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? []))

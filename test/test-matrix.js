@@ -20,7 +20,7 @@ const { values } = parseArgs({
 })
 const root = fileURLToPath(new URL('..', import.meta.url))
 const { peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-// Run by npm, this is its own script; on its own, the one in the PATH.
+// The path of npm's script: of the npm that runs this file, or else of the one in the PATH.
 const npmScript = process.env.npm_execpath ?? execFileSync('npm', ['exec', '-c', 'echo $npm_execpath'], { encoding: 'utf8' }).trim()
 
 const results = []
@@ -60,7 +60,7 @@ function runRow(node, peers, sqlite) {
   }
 }
 
-/** Fastify stays the locked one, because the tests use what came with 5.8. */
+/** Fastify keeps its locked version, because the tests use features of 5.8. */
 function specsOf(peers, node) {
   return Object.entries(peerDependencies).filter(([name]) => name !== 'fastify').map(([name, ranges]) => {
     const usable = rangesOf(name, ranges.split(' || '), node)
@@ -88,10 +88,10 @@ function findNode(version, folder) {
   return { bin, headers }
 }
 
-/** Runs npm under a Node.js, which all that it starts then finds first. */
+/** Runs npm with the Node.js `bin`, and puts that first into the PATH of its children. */
 function npm(bin, cwd, args, env = {}) {
   console.log(`\n$ npm ${args.join(' ')}`)
-  // The npm that runs this script tells it about another folder and other headers.
+  // If npm runs this file, its variables name another folder and other headers.
   const inherited = Object.entries(process.env).filter(([name]) => !/^npm_(package|lifecycle|config_local_prefix|config_nodedir)/.test(name))
   const given = Object.entries(env).filter(([, value]) => value !== undefined)
   const all = { ...Object.fromEntries([...inherited, ...given]), PATH: `${dirname(bin)}${delimiter}${process.env.PATH}` }

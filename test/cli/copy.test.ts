@@ -99,7 +99,7 @@ t.test('a connection that is cut: one sentence, and nothing is copied', async (t
   t.strictSame(await allRows(db), before)
 })
 
-/** The same server, until it is sent a certain statement: then the connection is cut. */
+/** A proxy for the server that cuts the connection when a statement with this text is sent. */
 async function cutAt (t: Test, url: string, text: string): Promise<string> {
   const proxy = await openProxy()
   t.teardown(proxy.close)

@@ -24,7 +24,7 @@ interface Documentation {
   complaints: string[]
 }
 
-/** Opens a documentation page, and on it the one operation. */
+/** Opens a documentation page, and unfolds its only operation. */
 async function open (t: Test, browser: Browser, url: string): Promise<Documentation> {
   const page = await browser.newPage()
   t.teardown(async () => { await page.close() })
@@ -47,7 +47,7 @@ async function execute (page: Page): Promise<string> {
   return await page.innerText('.live-responses-table tbody .response-col_status')
 }
 
-/** The texts of `count` elements, once they are there. */
+/** Waits for `count` elements, and returns their texts. */
 async function textsOf (page: Page, selector: string, count: number): Promise<string[]> {
   await page.locator(selector).nth(count - 1).waitFor({ state: 'attached' })
   return await page.locator(selector).allInnerTexts()
@@ -61,7 +61,7 @@ const width = async (image: Loose): Promise<number> => {
   await image.decode()
   return image.naturalWidth
 }
-/** How wide a text of an SVG image is, as this browser draws it. */
+/** The width of a text of an SVG image in this browser. */
 const textWidth = (text: Loose): number => text.getBBox().width
 
 async function startDemo (t: Test): Promise<{ url: string, token: string }> {

@@ -23,7 +23,7 @@ const none = undefined
 interface Way {
   setup?: Setup
   end: (reply: FastifyReply, sent: { destroy: () => void }, expire: () => void) => unknown
-  /** What the client gets before COMMIT, and from then on. */
+  /** The answer if the request is ended before COMMIT, and if it is ended later. */
   answers: [before: unknown, after: unknown]
 }
 /** Ends the slow hooks of the host once the update is over. */

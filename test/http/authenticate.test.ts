@@ -43,7 +43,7 @@ t.test('rights that the host has not committed: refused, also when other callers
   const { update, db } = await build(t, { database })
   const nick = as('nick')
   const guest = { 'x-user-id': 'ann', 'x-auth-token': 'guest' }
-  // From the second on, a caller is looked up at once.
+  // From the second call on, the caller is cached.
   for (let call = 0; call < 3; call++) t.equal((await update({ contactId: 'maria' })).statusCode, 200)
   const before = await allRows(db)
   await db.exec(`BEGIN;

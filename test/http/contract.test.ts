@@ -58,7 +58,7 @@ interface Provocation {
   setup?: Setup
   ask: (world: World) => Promise<LightMyRequestResponse>
   values?: Record<string, string>
-  /** If the contract names several for this text. */
+  /** Needed if the contract has several statuses for this text. */
   status?: number
 }
 

@@ -39,7 +39,7 @@ for (const [name, [sql, answer, setup]] of Object.entries(scenarios)) {
     const { app, db } = await build(t, {
       ...setup,
       host: (app) => {
-        // Behind our own hooks, which look the caller up before the body is read.
+        // Runs after the plugin's own hooks, which look the caller up before the body is read.
         app.addHook('onRoute', (route) => { route.preParsing = [...route.preParsing as preParsingHookHandler[], async () => { checked.fire() }] })
       }
     })

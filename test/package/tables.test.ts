@@ -46,7 +46,7 @@ const classes = Object.entries(exported as object)
 t.test('errors in docs/errors.md: every class, with status and text or with its code', async (t) => {
   const rows = doc('errors').tableOf('What a caller gets')
   const inTable = rows.flatMap((row) => codesOf(row.class!))
-  // The log has one code that no class has.
+  // This code is only in the log, so it has no class.
   const codes = doc('errors').text.match(/\bFOC_[A-Z_]+\b/g)!.filter((code) => code !== UPDATE_FAILED)
   const classOf = (code: string) => code.slice('FOC'.length).toLowerCase().replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase()) + 'Error'
   t.strictSame(new Set([...inTable, ...codes.map(classOf)]), new Set(classes.map(([name]) => name)))

@@ -143,14 +143,14 @@ t.test('slow patterns of one request: share a budget, and the next request has a
   const check = (id: string, regexp: string, text: string): boolean => fits({ id, label: '', required: 0, regexp }, text)
   t.equal(check('quick', '^a+$', 'aaa'), true)
   t.equal(check('slow', '^(a+)+$', `${'a'.repeat(50)}!`), false)
-  // The same pattern: a cheaper one may still fit into the fraction of a millisecond that is too short for this one.
+  // A cheaper pattern might still run in the small rest of the budget, so this is the same pattern again.
   t.equal(check('after', '^(a+)+$', 'aaa'), false)
   t.strictSame(problems, [['slow', 'took too long'], ['after', 'took too long']])
   t.equal(answerOf('^(a+)+$', 'aaa', begin), true)
 })
 
 t.test('other threads use the processor: a pattern is tried again, until it has used its own processor time', async (t) => {
-  // Each time that it is asked, this thread has used another 30 ms.
+  // At each call, the processor time of this thread is 30 ms longer.
   let used = 0
   const asked = t.capture(process, 'cpuUsage', () => ({ user: (used += 30_000) - 30_000, system: 0 }))
   const start = performance.now()

@@ -52,19 +52,19 @@ export function predictWith (before: Rows, sent: unknown, { user, ifMatch, key, 
   const remembered = {
     user_id: user, key: name, fingerprint: request, contact_id: body.contactId, version, answer: outcome.body, created_at: now
   }
-  // Removes all expired keys: no sequence has more of them than one update removes.
+  // An update removes a limited number of expired keys. No sequence has more, so all are removed here.
   const others = keys.filter((row) => !isSameKey(row) && row.created_at > since)
   return { ...outcome, rows: { ...outcome.rows, omnichannel_idempotency_key: [...others, remembered] } }
 }
 
-/** Empty if one of them is invalid. No test generates a tag with a comma. */
+/** The tags of If-Match. Empty if one of them is invalid. No test generates a tag with a comma. */
 function toTags (ifMatch: string): string[] {
   if (ifMatch.trim() === '*') return ['*']
   const tags = ifMatch.split(',').map((tag) => tag.trim()).filter((tag) => tag !== '')
   return tags.every((tag) => /^(W\/)?"[^"\s]*"$/.test(tag)) ? tags : []
 }
 
-/** The keys of all objects sorted. */
+/** A copy in which the keys of all objects are sorted. */
 function inOrder (value: Loose): Loose {
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map(inOrder)

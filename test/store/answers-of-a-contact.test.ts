@@ -6,7 +6,7 @@ import type { Db } from '../database.js'
 import both, { dialectOf, postgres, sqlite } from '../engines.js'
 import { openSchema } from '../postgres.js'
 
-/** A database in which ann has an answer for `blank`, who has no lists, and bob one for `maria`. */
+/** A database with stored answers: one of ann's updates of `blank`, a contact without lists, and one of bob's updates of `maria`. */
 async function buildWithAnswers (t: Test) {
   const { update, db } = await build(t)
   const send = async (user: string, contactId: string) => {

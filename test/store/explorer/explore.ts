@@ -30,7 +30,7 @@ export async function within<Result> (promise: Promise<Result>, what: string): P
 
 /** What is allowed to happen in a scenario. */
 export interface Limits {
-  /** The statuses that a request may have; 0 where its client is gone. */
+  /** The statuses that a request may have. 0 stands for a client that is gone. */
   wanted: number[]
   /** How often `beforeCommit` may be called for one request. Default 2. */
   calls?: number
@@ -72,7 +72,7 @@ export function createRecord () {
   }
 }
 
-/** Returns what went wrong in a scenario: too many calls of `beforeCommit`, and broken promises. */
+/** Returns what went wrong in a scenario: too many calls of `beforeCommit`, and what `judge` finds. */
 export function examine (
   { log, told, called, requests }: ReturnType<typeof createRecord>, rows: { before: Rows, after: Rows },
   { isHooked = false, calls = 2, mayBeInDoubt = false, mayBeDone = false }: Partial<Mode & Limits>, names: string[]

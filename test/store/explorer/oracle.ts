@@ -19,7 +19,7 @@ export interface Observation {
   after: Rows
   /** The requests of the scenario, the one under test first. */
   requests: Request[]
-  /** The names that `onContactUpdated` was told. */
+  /** The names that `onContactUpdated` was called with. */
   told: string[]
   /** The names that `beforeCommit` was called with, if the requests have one that writes into `journal`. */
   called: string[] | undefined
@@ -128,10 +128,10 @@ function applied (rows: Rows, { name, update_id: updateId }: Row, now: string): 
   }
 }
 
-/** Returns the broken promises in words. The list is empty if all were kept. */
+/** Returns a sentence for each rule of the contract that is broken. The list is empty if none is. */
 export function judge ({ before, after, requests, told, called, log, mayBeInDoubt, mayBeDone }: Observation, now: string): string[] {
   const broken: string[] = []
-  const check = (holds: boolean, words: () => string): void => { if (!holds) broken.push(words()) }
+  const check = (holds: boolean, describe: () => string): void => { if (!holds) broken.push(describe()) }
   const history = after.history!
   const count = (list: unknown[], item: unknown): number => list.filter((one) => one === item).length
   const isInDoubt = log.some((line) => line.includes('FOC_IN_DOUBT'))
@@ -168,7 +168,7 @@ export function judge ({ before, after, requests, told, called, log, mayBeInDoub
       check(!isReplay, () => `${name} was answered with a replay`)
       if (!isUnknown && status !== 0) check((status === 200) === (done === 1), () => `${name} was answered with ${status} and done ${done} times`)
     }
-    check(count(told, name) === (isUnknown ? 0 : done), () => `onContactUpdated was told ${name} ${count(told, name)} times`)
+    check(count(told, name) === (isUnknown ? 0 : done), () => `onContactUpdated was called with ${name} ${count(told, name)} times`)
     if (key !== undefined && !names.includes('deleted')) {
       const stored = after.idempotency_key!.filter((row) => row.key === key)
       const isStored = status === 200 ? stored.length === 1 && stored[0]!.answer === reply?.body
@@ -191,7 +191,7 @@ export function judge ({ before, after, requests, told, called, log, mayBeInDoub
   return broken
 }
 
-/** The rows of the one that are not in the other. */
+/** The elements of `rows` that are not in `others`. */
 function difference (rows: Row[], others: Row[]): string {
   return JSON.stringify(rows.filter((row) => !others.some((other) => isDeepStrictEqual(row, other))))
 }

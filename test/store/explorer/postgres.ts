@@ -24,7 +24,7 @@ export interface Scenario extends Partial<Mode>, Limits {
   host?: Host
   /** Runs before the request. What it returns runs after. */
   prepare?: (lane: Lane) => Promise<(() => Promise<unknown>) | undefined>
-  /** Whether the deadline is near. By default it is if a fault is permanent. */
+  /** Whether the server has a short lockTimeout. By default it has one if a fault is permanent. */
   isBrief?: boolean
 }
 

@@ -12,9 +12,9 @@ export type Fields = Record<string, string>
 
 /** What happens at a statement. */
 export type Fault =
-  /** The connection is lost before the statement arrives, or after the server has done all that came with it. */
+  /** The connection is lost before the statement arrives, or after the server has run it and all that was sent with it. */
   | { do: 'cut-before' | 'cut-after' } |
-  /** From this statement on, nothing arrives at the server, or no answer at the client. */
+  /** From this statement on, the server gets no statement, or the client gets no answer. */
   { do: 'hold-before' | 'hold-after' } |
   /** The server refuses the statement. A refused COMMIT rolls the transaction back. */
   { do: 'refuse', fields: Fields } |
@@ -72,7 +72,7 @@ export async function openProxy () {
 
 function relay (client: Socket, upstream: Socket, take: (text: string) => Fault | undefined): void {
   const statements = new Map<string, string>()
-  /** What the server has yet to answer. */
+  /** What the server has not answered yet. */
   const pending: Array<Step | 'sync'> = []
   let [ignoresClient, isSkipping, ignoresServer] = [false, false, false]
   let parsesToHide = 0
@@ -84,7 +84,7 @@ function relay (client: Socket, upstream: Socket, take: (text: string) => Fault 
     upstream.destroy()
   }
 
-  /** Resolves when the server has done all that it was sent. */
+  /** Resolves when the server has run all statements that it was sent. */
   async function flush (): Promise<void> {
     upstream.write(message('H'))
     while (pending.some((step) => step !== 'sync')) await new Promise<void>((resolve) => { answered = resolve })

@@ -183,7 +183,7 @@ const failAndRollBack = (code: string): Injection['run'] => (lane) => {
   lane.quietly(() => { if (lane.database.inTransaction) lane.database.exec('ROLLBACK') })
   throw new Database.SqliteError('the explorer', code)
 }
-/** Another connection runs SQL, unless it is locked out. */
+/** Another connection runs SQL, unless a lock prevents it. */
 const elsewhere = (sql: string): Injection['run'] => (lane) => {
   try {
     lane.elsewhere.exec(sql)

@@ -281,7 +281,7 @@ for (const pipeline of [true, false]) {
       }
     })
     const before = await allRows(db)
-    // More often than the pool has clients.
+    // The pool has one client. If it were not released, the second update would wait for it.
     for (let time = 0; time < 3; time++) {
       const reply = await update(body)
       t.strictSame([reply.statusCode, reply.json()], [400, { success: false, error: 'error-mine' }])

@@ -1,4 +1,4 @@
-// Locks on attached files, and a host that leaves the WAL: SQLite never sleeps on a lock, so the event loop is not held.
+// Locks on attached files, and a host that leaves the WAL: SQLite never sleeps on a lock, so the event loop is not blocked.
 
 import type Database from 'better-sqlite3'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -11,10 +11,10 @@ import { busy, observe } from '../../observed.js'
 import { turns } from '../../waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
-/** SQLite would sleep for as long as this. */
+/** The busy timeout. SQLite would sleep for this time. */
 const timeout = 8000
-/** Far less than a sleep, and more than a busy machine takes for anything else. */
-const longestHold = timeout / 4
+/** Much shorter than a sleep of SQLite, and longer than any other work takes on a busy machine. */
+const longestBlock = timeout / 4
 
 const places: Record<string, Setup & { sql?: string }> = {
   'a temporary trigger': {
@@ -43,19 +43,19 @@ async function start (t: Test, journal: string, { sql, ...setup }: Setup & { sql
   t.teardown(() => { side.close() })
   const delay = monitorEventLoopDelay({ resolution: 1 })
   delay.enable()
-  /** The longest time that the event loop was held, in milliseconds. */
-  const held = (): number => {
+  /** The longest time that the event loop was blocked, in milliseconds. */
+  const blocked = (): number => {
     delay.disable()
     return delay.max / 1e6
   }
-  return { ...world, side, held }
+  return { ...world, side, blocked }
 }
 
 for (const journal of ['WAL', 'DELETE']) {
   for (const [place, setup] of Object.entries(places)) {
     for (const lock of ['BEGIN EXCLUSIVE', ...place.includes('read') ? [] : ['BEGIN IMMEDIATE']]) {
       t.test(`${place} meets ${lock} of an attached file, ${journal}: the update waits for the lock, and is made once`, async (t) => {
-        const { update, db, side, held, told, leftovers } = await start(t, journal, { ...setup, lockTimeout: 20_000 })
+        const { update, db, side, blocked, told, leftovers } = await start(t, journal, { ...setup, lockTimeout: 20_000 })
         side.exec(lock)
         let isAnswered = false
         const waiting = update(body).finally(() => { isAnswered = true })
@@ -65,7 +65,7 @@ for (const journal of ['WAL', 'DELETE']) {
         side.exec('COMMIT')
         const reply = await waiting
         t.strictSame([reply.statusCode, reply.headers.etag, (await neighbour).statusCode], [200, '"2"', 200])
-        t.ok(held() < longestHold, `the event loop was held for ${held()} ms`)
+        t.ok(blocked() < longestBlock, `the event loop was blocked for ${blocked()} ms`)
         if (!place.includes('read')) t.strictSame(side.prepare("SELECT count(*) FROM journal WHERE name = 'Marie'").pluck().get(), 1)
         t.equal(told.length, 2)
         t.match((await allRows(db)).omnichannel_contact, [{ version: 2 }, {}, { name: 'Marie', version: 2 }])
@@ -73,12 +73,12 @@ for (const journal of ['WAL', 'DELETE']) {
       })
 
       t.test(`${place} meets ${lock} of an attached file, ${journal}, past the deadline: 503, nothing written`, async (t) => {
-        const { update, db, side, held, told, leftovers } = await start(t, journal, { ...setup, lockTimeout: 300 })
+        const { update, db, side, blocked, told, leftovers } = await start(t, journal, { ...setup, lockTimeout: 300 })
         const before = await allRows(db)
         side.exec(lock)
         const reply = await update(body)
         t.strictSame([reply.statusCode, reply.json(), reply.headers['retry-after']], [503, busy, '1'])
-        t.ok(held() < longestHold, `the event loop was held for ${held()} ms`)
+        t.ok(blocked() < longestBlock, `the event loop was blocked for ${blocked()} ms`)
         side.exec('COMMIT')
         t.strictSame([await allRows(db), told, await leftovers()], [before, [], {}])
         t.equal((await update(body)).headers.etag, '"2"')
@@ -134,7 +134,7 @@ t.test('the host leaves the WAL after the registration: an update never sleeps',
       const reply = await update(body)
       delay.disable()
       t.strictSame([reply.statusCode, reply.json()], [503, busy])
-      t.ok(delay.max / 1e6 < longestHold, `${mode}: ${delay.max / 1e6} ms`)
+      t.ok(delay.max / 1e6 < longestBlock, `${mode}: ${delay.max / 1e6} ms`)
       other.exec('COMMIT')
       other.close()
       t.equal((await update(body)).statusCode, 200)
