@@ -3,23 +3,12 @@ import fastify from 'fastify'
 import { Kysely, SqliteDialect } from 'kysely'
 import { readFileSync } from 'node:fs'
 import pg from 'pg'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import omnichannelContacts from '../src/index.js'
 import { build } from './build.js'
 import { openFile } from './files.js'
 import { invalid } from './refusals.js'
-
-async function rejection (t: Test, options: unknown): Promise<{ code: string, message: string, isTypeError: boolean } | undefined> {
-  const app = fastify()
-  t.teardown(async () => { await app.close() })
-  try {
-    await app.register(omnichannelContacts, options as never)
-  } catch (error) {
-    const { code, message } = error as Error & { code: string }
-    return { code, message, isTypeError: error instanceof TypeError }
-  }
-  return undefined
-}
+import { rejectionOf } from './registration.js'
 
 function closed (): Database.Database {
   const database = new Database(':memory:')
@@ -112,7 +101,7 @@ t.test('a wrong value for database: refused with advice, and its later rejection
     ['a number', 5, '']
   ]
   for (const [situation, database, advice] of scenarios) {
-    t.strictSame(await rejection(t, { database }), {
+    t.strictSame(await rejectionOf({ database }), {
       code: 'FOC_INVALID_OPTION',
       message: `The option "database" must be ${expectedDatabase}${advice === '' ? '' : `; this is ${advice}`}`,
       isTypeError: true
@@ -127,13 +116,13 @@ t.test('a DatabaseSync that reads a text only up to U+0000: refused', async (t) 
     close (): void { /* nothing to close */ }
   }
   t.capture(process, 'getBuiltinModule', () => ({ DatabaseSync }))
-  const refused = await rejection(t, { database: likeNodeSqlite({ get: () => [0] }) })
+  const refused = await rejectionOf({ database: likeNodeSqlite({ get: () => [0] }) })
   t.match(refused, { code: 'FOC_INVALID_OPTION', message: /which reads a text only up to U\+0000/ })
 })
 
 t.test('a handle behind a Proxy, or one with an open iterator: accepted, after a single probe', async (t) => {
   const database = openFile(t, ':memory:')
-  await rejection(t, { database })
+  await rejectionOf({ database })
   const prepared: unknown[] = []
   const proxy = new Proxy(database, {
     get: (target, name) => name !== 'prepare' ? Reflect.get(target, name) : (sql: string) => {
@@ -141,14 +130,14 @@ t.test('a handle behind a Proxy, or one with an open iterator: accepted, after a
       return target.prepare(sql)
     }
   })
-  t.equal(await rejection(t, { database: proxy, migrate: false }), undefined)
+  t.equal(await rejectionOf({ database: proxy, migrate: false }), undefined)
   const probes = prepared.filter((sql) => /^PRAGMA foreign_keys$/.test(String(sql)))
   t.equal(probes.length, 1)
 
   const iterating = openFile(t, ':memory:')
   const rows = iterating.prepare('SELECT 1').iterate()
   rows.next()
-  const registered = rejection(t, { database: iterating })
+  const registered = rejectionOf({ database: iterating })
   await new Promise((resolve) => setImmediate(resolve))
   rows.return?.()
   t.equal(await registered, undefined)
@@ -183,7 +172,7 @@ t.test('an option of the wrong type: the registration is rejected, and the error
   ]
   for (const [name, value] of wrong) {
     const database = openFile(t)
-    t.strictSame(await rejection(t, { database, [name]: value }), {
+    t.strictSame(await rejectionOf({ database, [name]: value }), {
       code: 'FOC_INVALID_OPTION', message: `The option "${name}" must be ${expected[name]}`, isTypeError: true
     }, `${name}: ${value}`)
     t.strictSame(database.prepare('SELECT * FROM sqlite_schema').all(), [], 'nothing was created')
@@ -204,7 +193,7 @@ t.test('an unknown option: the registration is rejected, with a hint if the name
   }
   for (const [name, hint] of Object.entries(hints)) {
     const database = openFile(t)
-    t.strictSame(await rejection(t, { database, [name]: 1 }), {
+    t.strictSame(await rejectionOf({ database, [name]: 1 }), {
       code: 'FOC_UNKNOWN_OPTION', message: `Unknown option "${name}"${hint}`, isTypeError: true
     }, name)
     t.strictSame(database.prepare('SELECT * FROM sqlite_schema').all(), [], 'nothing was created')
@@ -212,14 +201,14 @@ t.test('an unknown option: the registration is rejected, with a hint if the name
 })
 
 t.test('no options at all: the error names the option database', async (t) => {
-  t.match(await rejection(t, undefined), { code: 'FOC_INVALID_OPTION', message: 'The option "database" must be an open better-sqlite3 database' })
+  t.match(await rejectionOf(undefined), { code: 'FOC_INVALID_OPTION', message: 'The option "database" must be an open better-sqlite3 database' })
 })
 
 t.test("undefined options and Fastify's own options: accepted", async (t) => {
   const undefinedOptions = Object.fromEntries(
     ['prefix', 'migrate', 'authenticate', 'authorize', 'lockTimeout', 'bodyLimit', 'idempotencyWindow', 'beforeCommit', 'onContactUpdated'].map((name) => [name, undefined]))
-  t.equal(await rejection(t, { database: openFile(t), ...undefinedOptions }), undefined)
-  t.equal(await rejection(t, { database: openFile(t), logLevel: 'warn', logSerializers: { user: String } }), undefined)
+  t.equal(await rejectionOf({ database: openFile(t), ...undefinedOptions }), undefined)
+  t.equal(await rejectionOf({ database: openFile(t), logLevel: 'warn', logSerializers: { user: String } }), undefined)
 })
 
 t.test('logLevel: applies to the route only', async (t) => {

@@ -2,8 +2,6 @@
 
 import { readdirSync, readFileSync } from 'node:fs'
 
-export const own = 'fastify-omnichannel-contacts'
-
 export const examples = readdirSync('examples').filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts')).map((file) => file.slice(0, -3))
 
 export function sourceOf (example: string): string {

@@ -3,7 +3,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { examples, installs, own, sourceOf } from './example-files.js'
+import { examples, installs, sourceOf } from './example-files.js'
+import { ownName } from './install.js'
 
 t.test('examples: install exactly what they import, with its types', async (t) => {
   for (const example of examples) {
@@ -25,7 +26,7 @@ t.test('examples: say how they are saved and run, have a test, and are in the li
     const row = list.split('\n').find((line) => line.startsWith(`| [${example}.ts](${example}.ts) |`)) ?? ''
     const [, , , install, command] = row.split(/ *\| */)
     t.equal(command, `\`${run ?? ''}\``)
-    t.strictSame(install?.match(/[^`, ]+/g) ?? [], installs(example)[0].filter((name) => name !== own && name !== 'fastify'), example)
+    t.strictSame(install?.match(/[^`, ]+/g) ?? [], installs(example)[0].filter((name) => name !== ownName && name !== 'fastify'), example)
     t.notMatch(text, /\.\.\/|TODO/, example)
   }
   const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> }

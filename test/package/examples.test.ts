@@ -1,19 +1,19 @@
 // Runs each example alone in a folder, with the packed package and only the packages that its first lines name. They are linked from
 // here, so that no registry is needed.
 
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { isAvailable } from '../postgres-server.js'
 import '../children.js'
 import { sendCurl } from '../curl.js'
 import { openSchema } from '../postgres.js'
-import { examples, installs, own } from './example-files.js'
+import { examples, installs } from './example-files.js'
+import { link, ownName, unpack } from './install.js'
 
 // several-nodes needs PostgreSQL.
 const started = examples.filter((example) => isAvailable || example !== 'several-nodes')
@@ -25,11 +25,6 @@ const scratch = mkdtempSync(join(tmpdir(), 'examples-'))
 t.teardown(() => { rmSync(scratch, { recursive: true }) })
 const store = join(scratch, 'store/node_modules')
 const env: NodeJS.ProcessEnv = { PATH: process.env.PATH, TMPDIR: scratch, PORT: '0' }
-
-function link (from: string, name: string, folder: string): void {
-  mkdirSync(dirname(join(folder, name)), { recursive: true })
-  symlinkSync(join(from, name), join(folder, name), 'junction')
-}
 
 // Starts one example after the other in one process, because loading Fastify takes longer than all that they do. Each is started as if
 // it were the program. The parent gets the first text with a curl command that each prints.
@@ -45,16 +40,13 @@ for (const file of process.argv.slice(2)) {
 }`
 
 t.before(async () => {
-  mkdirSync(join(store, own), { recursive: true })
-  const run = promisify(execFile)
-  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', scratch])
-  await run('tar', ['xzf', readdirSync(scratch).find((name) => name.endsWith('.tgz'))!, '-C', join(store, own), '--strip-components', '1'], { cwd: scratch })
+  await unpack(store)
   const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as { dependencies: object }
   // npm installs Kysely as well, which is a peer of the package.
-  for (const name of [...Object.keys(dependencies), 'kysely']) link(resolve('node_modules'), name, store)
+  for (const name of [...Object.keys(dependencies), 'kysely']) link(name, store)
   for (const example of examples) {
     const folder = join(scratch, example)
-    for (const name of installs(example).flat()) link(name === own ? store : resolve('node_modules'), name, join(folder, 'node_modules'))
+    for (const name of installs(example).flat()) link(name, join(folder, 'node_modules'), name === ownName ? store : undefined)
     writeFileSync(join(folder, 'package.json'), '{}')
     cpSync(`examples/${example}.ts`, join(folder, `${example}.ts`))
   }

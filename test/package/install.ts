@@ -1,10 +1,11 @@
-// Installs the tarball in projects of their own. npm's linked strategy hoists nothing, like pnpm: a project finds only the packages that
-// it names, and a package only those in its package.json. One installation serves all projects, because it takes long.
+// Installs the packed package: alone beside links to the packages that are installed here, or with npm in projects. npm's linked strategy
+// hoists nothing, like pnpm: a project finds only the packages that it names, and a package only those in its package.json. One
+// installation serves all projects, because it takes long.
 
 import { execFile } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import '../children.js'
@@ -18,6 +19,21 @@ export async function run (file: string, args: string[], cwd?: string, env = pro
     throw new Error(`${file} ${args.join(' ')}\n${stdout}${stderr}`)
   })
   return stdout
+}
+
+/** Puts the packed package into a folder, as an installation would, but without other packages. Returns its path. */
+export async function unpack (modules: string): Promise<string> {
+  const place = join(modules, ownName)
+  mkdirSync(place, { recursive: true })
+  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', modules])
+  await run('tar', ['xzf', `${ownName}-${versionOf('..')}.tgz`, '-C', ownName, '--strip-components', '1'], modules)
+  return place
+}
+
+/** Links a package, by default one that is installed here, into the folder `modules`. */
+export function link (name: string, modules: string, from = resolve('node_modules')): void {
+  mkdirSync(dirname(join(modules, name)), { recursive: true })
+  symlinkSync(join(from, name), join(modules, name), 'junction')
 }
 
 export function versionOf (name: string, folder = '.'): string {

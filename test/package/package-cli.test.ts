@@ -3,14 +3,15 @@
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, lstatSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import '../children.js'
 import { skip as lacksNodeSqlite } from '../node-sqlite.js'
 import { waitForCurl } from '../cli/printed-curl.js'
+import { link, ownName, unpack } from './install.js'
 
 const run = promisify(execFile)
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Record<'dependencies' | 'peerDependencies' | 'peerDependenciesMeta', object>
@@ -22,22 +23,13 @@ const installed = peers.filter((peer) => !(peer in manifest.peerDependenciesMeta
 // Outside of the repository, so that only what was installed can be found.
 const scratch = mkdtempSync(join(tmpdir(), 'package-cli-'))
 t.teardown(() => { rmSync(scratch, { recursive: true }) })
-const own = join(scratch, 'node_modules/fastify-omnichannel-contacts')
+const modules = join(scratch, 'node_modules')
+const own = join(modules, ownName)
 const command = async (...argv: string[]) => await run(process.execPath, [join(own, 'dist/cli/main.js'), ...argv], { cwd: scratch })
 
-/** Puts a package where an installation would. */
-function link (name: string): void {
-  const place = join(scratch, 'node_modules', name)
-  mkdirSync(dirname(place), { recursive: true })
-  symlinkSync(resolve('node_modules', name), place, 'junction')
-}
-
 t.before(async () => {
-  mkdirSync(own, { recursive: true })
-  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', scratch])
-  const tarball = readdirSync(scratch).find((name) => name.endsWith('.tgz'))!
-  await run('tar', ['xzf', tarball, '-C', own, '--strip-components', '1'], { cwd: scratch })
-  for (const name of [...dependencies, ...installed, 'better-sqlite3']) link(name)
+  await unpack(modules)
+  for (const name of [...dependencies, ...installed, 'better-sqlite3']) link(name, modules)
 })
 
 t.test('serve --demo: answers the printed curl, and serves all files of the page', async (t) => {
@@ -79,7 +71,7 @@ t.test('no better-sqlite3: node:sqlite is used if it is good, or the error names
   rmSync(sqlite, { recursive: true })
   t.teardown(() => {
     rmSync(sqlite, { recursive: true, force: true })
-    link('better-sqlite3')
+    link('better-sqlite3', modules)
   })
   t.match((await command('--version')).stdout, /^\d/)
   const add = async () => await command('user', 'add', 'ann', '--database', 'new.db')
@@ -90,7 +82,7 @@ t.test('no better-sqlite3: node:sqlite is used if it is good, or the error names
   await t.rejects(add(), { code: 1, stdout: '', stderr: 'The package better-sqlite3 is missing: npm install better-sqlite3\n' })
 
   for (const part of ['lib', 'package.json']) cpSync(join('node_modules/better-sqlite3', part), join(sqlite, part), { recursive: true })
-  for (const name of ['bindings', 'file-uri-to-path']) link(name)
+  for (const name of ['bindings', 'file-uri-to-path']) link(name, modules)
   await t.rejects(add(), { code: 1, stdout: '', stderr: /^The SQLite addon cannot be loaded \(.*\): npm rebuild better-sqlite3 makes it anew\n$/ })
   t.notOk(readdirSync(scratch).includes('new.db'))
 })

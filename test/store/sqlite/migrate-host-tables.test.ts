@@ -4,32 +4,20 @@ import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { hashToken } from '../../../src/index.js'
 import { openHandle } from '../../handle.js'
+import { rejectionOf } from '../../registration.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')
 
-type Rejection = Promise<{ code?: string, message?: string } | undefined>
-
-async function rejection (t: Test, database: Database.Database, migrate = true): Rejection {
+async function rejection (t: Test, database: Database.Database, migrate = true): ReturnType<typeof rejectionOf> {
   t.teardown(() => { database.close() })
-  return await rejectionOf(database, migrate)
-}
-
-async function rejectionOf (database: Database.Database, migrate: boolean): Rejection {
-  const app = fastify()
-  try {
-    await app.register(omnichannelContacts, { database, migrate })
-    return undefined
-  } catch (error) {
-    return { code: (error as { code: string }).code, message: (error as Error).message }
-  } finally {
-    await app.close()
-  }
+  return await rejectionOf({ database, migrate })
 }
 
 function incomplete (missing: string): object {
   return {
     code: 'FOC_INCOMPLETE_SCHEMA',
-    message: `The database lacks ${missing}. Register with migrate: true, run the command migrate, or give your view or table these columns`
+    message: `The database lacks ${missing}. Register with migrate: true, run the command migrate, or give your view or table these columns`,
+    isTypeError: false
   }
 }
 
@@ -134,10 +122,10 @@ t.test('a view as omnichannel_contact: refused until it has the new column, then
   t.teardown(() => { database.close() })
   database.exec(`CREATE VIEW omnichannel_contact AS SELECT ${contactColumns}`)
   const before = database.prepare('SELECT * FROM sqlite_schema').all()
-  t.strictSame(await rejectionOf(database, true), incomplete('omnichannel_contact.update_id'))
+  t.strictSame(await rejectionOf({ database, migrate: true }), incomplete('omnichannel_contact.update_id'))
   t.strictSame(database.prepare('SELECT * FROM sqlite_schema').all(), before, 'nothing was written')
   database.exec(`DROP VIEW omnichannel_contact; CREATE VIEW omnichannel_contact AS SELECT ${contactColumns}, NULL AS update_id`)
-  for (const migrate of [true, false, true]) t.equal(await rejectionOf(database, migrate), undefined)
+  for (const migrate of [true, false, true]) t.equal(await rejectionOf({ database, migrate }), undefined)
   t.equal(database.prepare("SELECT count(*) FROM sqlite_schema WHERE tbl_name = 'omnichannel_contact'").pluck().get(), 1, 'no trigger of ours')
 })
 
@@ -145,7 +133,7 @@ t.test('a table of the host as omnichannel_contact: gets the new column; a virtu
   const table = (start: string): string => `${start} (${contactColumns.replace(/[^,]* AS /g, '')})`
   const database = openHandle(':memory:')
   database.exec(`${table('CREATE TABLE omnichannel_contact')}; INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')`)
-  t.equal(await rejectionOf(database, true), undefined)
+  t.equal(await rejectionOf({ database, migrate: true }), undefined)
   t.match(database.prepare('SELECT id, name, update_id FROM omnichannel_contact').all(), [{ id: 'maria', name: 'Maria', update_id: null }])
   database.close()
   const virtual = openHandle(':memory:')
@@ -221,7 +209,8 @@ t.test('a column of the host that must hold text but has another type: refused, 
       t.strictSame(await rejection(t, database, migrate), {
         code: 'FOC_UNSUITABLE_COLUMN',
         message: `The column ${column} has the type ${type} and must hold text, or one id could be taken for another. ` +
-          `Write CAST(… AS TEXT) AS ${column.split('.')[1]} in your view`
+          `Write CAST(… AS TEXT) AS ${column.split('.')[1]} in your view`,
+        isTypeError: false
       }, name)
       t.strictSame(database.prepare('SELECT * FROM sqlite_schema').all(), before)
     }
@@ -268,7 +257,7 @@ t.test('tables of an attached file, and temporary tables: never used in place of
 
   const database = openHandle(':memory:')
   database.prepare('ATTACH ? AS archive').run(archive)
-  t.strictSame(await rejectionOf(database, false), incomplete(tables.join(', ')))
+  t.strictSame(await rejectionOf({ database, migrate: false }), incomplete(tables.join(', ')))
 
   const app = fastify()
   t.teardown(async () => { await app.close(); database.close() })

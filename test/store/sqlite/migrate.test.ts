@@ -9,6 +9,7 @@ import omnichannelContacts, { type OmnichannelContactsOptions } from '../../../s
 import { generate } from '../../../scripts/generate-migrations.js'
 import { allRows, as, fill, path } from '../../build.js'
 import { openFile } from '../../files.js'
+import { rejectionOf } from '../../registration.js'
 import { sqliteDb } from '../../sqlite.js'
 import { turns } from '../../waiting.js'
 
@@ -18,18 +19,8 @@ const permission = 'update-livechat-contact'
 const answer = "INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer) VALUES ('ann', 'k', 'f', 'maria', 1, '{}')"
 const granted = ['admin', 'livechat-agent', 'livechat-manager', 'livechat-monitor'].map((role) => ({ role, permission }))
 
-/** Registers the plugin as a starting server does. Resolves to the error of a failed registration. */
-async function start (database: Database.Database, options: Partial<OmnichannelContactsOptions> = {}): Promise<unknown> {
-  const app = fastify()
-  try {
-    await app.register(omnichannelContacts, { database, ...options })
-    return undefined
-  } catch (error) {
-    return error
-  } finally {
-    await app.close()
-  }
-}
+const start = async (database: Database.Database, options: Partial<OmnichannelContactsOptions> = {}): ReturnType<typeof rejectionOf> =>
+  await rejectionOf({ database, ...options })
 
 /** Without comments and layout, which ALTER TABLE does not keep. */
 function schemaOf (database: Database.Database): unknown[] {
