@@ -73,7 +73,7 @@ t.test('no worker: serve still answers', async (t) => {
   }
 })
 
-t.test('writing without a pause: the log stays short, also without a worker', async (t) => {
+t.test('writes without a pause: the log stays short, also without a worker', async (t) => {
   for (const [name, program] of [['works', worker], ['has died', 'throw new Error("out of memory")'], ['hangs', 'for (;;);']] as const) {
     const file = join(t.testdir(), 'a.db')
     const { database, write } = openWriter(t, file)

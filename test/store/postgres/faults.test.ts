@@ -203,7 +203,7 @@ for (const [name, sql] of Object.entries({
   'makes the contact anew': "DELETE FROM omnichannel_contact WHERE id = 'maria'; INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Anew')",
   'gives its id to another contact': `DELETE FROM omnichannel_contact WHERE id = 'maria'; UPDATE omnichannel_contact SET id = 'maria' WHERE id = 'blank'`
 })) {
-  t.test(`the transaction for which the update waits ${name}: the new one is updated`, async (t) => {
+  t.test(`the update waits for a transaction that ${name}: the new row is updated`, async (t) => {
     const { db, update } = await build(t)
     await hold(db)
     const updating = update({ contactId: 'maria', name: 'Marie', emails: ['new@example.com'] })

@@ -244,7 +244,7 @@ for (const pipeline of [true, false]) {
     t.strictSame([called.length, complaints().length, await leftovers()], [1, 1, {}])
   })
 
-  t.test(`a ROLLBACK of beforeCommit that comes after it has ended: 200 means written${mode}`, async (t) => {
+  t.test(`beforeCommit sends ROLLBACK after it has ended: 200 means written${mode}`, async (t) => {
     const { update, db, called, told } = await observe(t, {
       pool: { pipeline }, beforeCommit: (_event, client: Client) => { setImmediate(() => { void client.query('ROLLBACK') }) }
     })

@@ -89,7 +89,7 @@ for (const journal of ['WAL', 'DELETE']) {
 
 for (const journal of ['WAL', 'DELETE']) {
   for (const lock of ['BEGIN IMMEDIATE', 'a reader']) {
-    t.test(`beforeCommit attaches a file itself, ${journal}, and meets ${lock}: waits without sleeping, and is done once`, async (t) => {
+    t.test(`beforeCommit attaches a file itself, ${journal}, and meets ${lock}: the update waits without sleeping, and is made once`, async (t) => {
       const folder = t.testdir()
       const side = openFile(t, `${folder}/side.db`)
       side.exec('CREATE TABLE journal (name)')

@@ -55,15 +55,15 @@ for (const [journal, begin] of locks) {
   })
 }
 
-t.test('another process has locked the file before the host uses its handle', async (t) => {
+t.test('another process locks the file before the host uses its handle: the registration waits', async (t) => {
   const file = `${t.testdir()}/contacts.db`
   await build(t, { database: openHandle(file) })
 
-  await t.test('registration waits without sleeping, and serves when it lets go', async (t) => {
+  await t.test('the lock ends in time: registered, and SQLite has not slept', async (t) => {
     const letGo = await lock(t, file, 'BEGIN EXCLUSIVE')
     let isRegistered = false
     const waiting = build(t, { database: openHandle(file, { timeout: 60_000 }), lockTimeout: 30_000 }).finally(() => { isRegistered = true })
-    // Were the loop held for the handle's own minute, these turns would take longer than this test may.
+    // If SQLite slept for its busy timeout of a minute, these turns would exceed the limit of the test.
     await turns(50)
     t.equal(isRegistered, false)
     await letGo()
@@ -71,7 +71,7 @@ t.test('another process has locked the file before the host uses its handle', as
     t.strictSame([(await update({ contactId: 'maria', name: 'Marie' })).statusCode, await leftovers()], [200, {}])
   })
 
-  await t.test('longer than lockTimeout: the registration says that the database is busy', async (t) => {
+  await t.test('the lock lasts longer than lockTimeout: FOC_DATABASE_BUSY', async (t) => {
     const letGo = await lock(t, file, 'BEGIN EXCLUSIVE')
     for (const migrate of [true, false]) {
       const database = openFile(t, file, { timeout: 60_000 })
