@@ -1,8 +1,13 @@
 // npm runs this in a clone, after each `npm ci` and `npm install`.
 
 import { execSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 
-const run = (command) => execSync(command, { stdio: 'inherit', env: { ...process.env, IS_PREPARING: '1' } })
+const prefix = dirname(dirname(process.execPath))
+// Where better-sqlite3 must be compiled, the headers that came with Node.js save a download.
+const headers = existsSync(join(prefix, 'include/node/node.h')) ? { npm_config_nodedir: prefix } : {}
+const run = (command) => execSync(command, { stdio: 'inherit', env: { ...headers, ...process.env, IS_PREPARING: '1' } })
 
 // The install below runs this file again.
 if (process.env.IS_PREPARING === undefined) {
