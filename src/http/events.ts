@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import { isDeepStrictEqual } from 'node:util'
 import { UpdateRefusedError } from '../errors.js'
 import type { ContactUpdatedEvent, Settings } from '../options.js'
-import { toContact, toPrevious } from '../rules/contact.js'
+import { MAX_PARSED_LENGTH, toContact, toPrevious } from '../rules/contact.js'
 import type { Change, UpdateContext } from '../rules/prepare-update.js'
 import { Contact } from '../rules/wire-schemas.js'
 import { userOf } from './auth.js'
@@ -43,13 +43,18 @@ export function callOnContactUpdated ({ onContactUpdated }: Hooks, request: Fast
 /** Both hooks get the same event. */
 const events = new WeakMap<Change, ContactUpdatedEvent>()
 
-/** The contacts are parsed and compared when a hook asks for them: megabytes of custom fields would block the event loop. */
+/**
+ * Megabytes of custom fields are parsed and compared only when a hook asks for them, because they would block the event loop. Fewer are
+ * parsed at once, so that a printed event shows everything.
+ */
 function eventOf (request: FastifyRequest, change: Change): ContactUpdatedEvent {
+  const known = events.get(change)
+  if (known !== undefined) return known
   const { updateId, updated, previous } = change
   let contact: Contact | undefined
   let previousContact: Contact | undefined
   let changedFields: Array<keyof Contact> | undefined
-  const event = events.get(change) ?? {
+  const lazy: ContactUpdatedEvent = {
     updateId,
     get contact () { return contact ??= toContact(updated) },
     get previous () { return previousContact ??= toPrevious(previous, updated, this.contact) },
@@ -57,6 +62,7 @@ function eventOf (request: FastifyRequest, change: Change): ContactUpdatedEvent 
     user: userOf(request),
     request
   }
+  const event = updated.row.custom_fields.length > MAX_PARSED_LENGTH ? lazy : { ...lazy }
   events.set(change, event)
   return event
 }

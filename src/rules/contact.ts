@@ -39,8 +39,8 @@ export function toPrevious (previous: StoredContact, updated: StoredContact, con
   return isSame ? showContact(previous, contact.customFields) : toContact(previous)
 }
 
-/** Longer custom fields are copied as text: to parse and write them would block the event loop. */
-const MAX_PARSED_LENGTH = 16_384
+/** Longer custom fields are copied as text, and parsed only for hooks that read them: to parse and write them would block the event loop. */
+export const MAX_PARSED_LENGTH = 16_384
 
 /** The contact as the API shows it, as JSON. */
 export function toJson (stored: StoredContact): string {

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import t, { sqlite } from '../engines.js'
 import type { ContactUpdatedEvent } from '../../src/index.js'
 import { allRows, as, build } from '../build.js'
@@ -23,6 +24,7 @@ t.test('an update: onContactUpdated gets the contact before and after, the chang
     const reply = await update({ contactId: 'maria', ...body })
     const { contact } = reply.json()
     t.equal(events.length, 1, 'called once')
+    t.notMatch(inspect(events[0], { depth: 0 }), 'Getter', 'a printed event shows everything')
     const { request, updateId, ...event } = events.pop()!
     t.equal(updateId, await db.value("SELECT update_id FROM omnichannel_contact WHERE id = 'maria'"))
     t.match(updateId, /^[0-9a-f]{32}$/)
