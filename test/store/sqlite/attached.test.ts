@@ -16,14 +16,15 @@ const timeout = 8000
 /** Much shorter than a sleep of SQLite, and longer than any other work takes on a busy machine. */
 const longestBlock = timeout / 4
 
+// In a trigger, an older SQLite takes no qualified name of a table to write to.
 const places: Record<string, Setup & { sql?: string }> = {
   'a temporary trigger': {
-    sql: 'CREATE TEMP TRIGGER host AFTER UPDATE ON main.omnichannel_contact BEGIN INSERT INTO side.journal VALUES (new.name); END'
+    sql: 'CREATE TEMP TRIGGER host AFTER UPDATE ON main.omnichannel_contact BEGIN INSERT INTO journal VALUES (new.name); END'
   },
   beforeCommit: { beforeCommit: ({ contact }, handle: Database.Database) => { handle.prepare('INSERT INTO side.journal VALUES (?)').run(contact.name) } },
   'a temporary view that is read': {
     sql: `CREATE TEMP TRIGGER host AFTER UPDATE ON main.omnichannel_contact BEGIN
-      INSERT OR REPLACE INTO main.omnichannel_statistic SELECT 'journal', count(*) FROM side.journal; END`
+      INSERT OR REPLACE INTO omnichannel_statistic SELECT 'journal', count(*) FROM side.journal; END`
   }
 }
 
