@@ -338,3 +338,21 @@ t.test('after the deadline of beforeCommit: the contact is not locked any more',
   await db.exec('COMMIT')
   t.strictSame((await update(body)).json(), internal)
 })
+
+t.test('beforeCommit lets a ROLLBACK go before our COMMIT, without pipelining: 500, nothing written', async (t) => {
+  const { update, db, called, told, complaints } = await observe(t, {
+    pool: { pipeline: false, max: 1 },
+    beforeCommit: (_event, client: Client) => {
+      const query = client.query.bind(client) as (sent: unknown) => unknown
+      client.query = ((sent: { text?: string }) => {
+        if (sent.text === 'COMMIT') void query('ROLLBACK')
+        return query(sent)
+      }) as never
+    }
+  })
+  const before = await allRows(db)
+  const reply = await update(body, keyed)
+  t.strictSame([reply.statusCode, reply.json(), called.length, told.length], [500, internal, 1, 0])
+  t.match(complaints(), [/beforeCommit has ended the transaction/])
+  t.strictSame(await allRows(db), before)
+})
