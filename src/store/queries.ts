@@ -162,10 +162,11 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
         .where('position', '>=', position)),
 
     checkNoneFrom: check((db, { contactId, position }: { contactId: string, position: number }) =>
-      db.selectNoFrom((select) => select
-        .case().when(select.not(select.exists(
-        db.selectFrom(table).select('position').where('contact_id', '=', contactId).where('position', '>=', position)
-      ))).then(sql<number>`1`).end().as('value')))
+      db
+        .selectFrom(table)
+        .select((row) => row.case().when(row.fn.countAll(), '=', row.lit(0)).then(row.lit(1)).end().as('value'))
+        .where('contact_id', '=', contactId)
+        .where('position', '>=', position))
   }
 }
 
