@@ -79,7 +79,7 @@ function create (definition: QueryDefinition): Prepared {
 // COMMIT is sent together with the writes, so the server itself must fail the transaction. To do so, it casts a text to a number.
 
 function failIfNull (sql: string): string {
-  return `select case when value is null then ('${DROPPED_WRITE}' || coalesce(value, 0))::int else value end from (${sql}) as checked`
+  return `select case when value is null then ('${DROPPED_WRITE}: ' || coalesce(value::text, 'NULL'))::int else value end from (${sql}) as checked`
 }
 
 /** Only for INSERT with ON CONFLICT. PostgreSQL refuses a WITH around other writes if the host has rules for them. */
