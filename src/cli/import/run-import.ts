@@ -49,13 +49,14 @@ export async function runImport (options: ImportOptions, named: NamedFiles, io: 
           // Only after the input has arrived, so that a missing input does not change the database.
           if (dryRun && existsSync(options.database)) reader ??= await openReadOnly(options.database, io)
           database ??= await open(options, reader, io)
+          const connection = connect(database)
           const isOfContacts = file.collection.name === 'contacts'
           const collection = isOfContacts && options.disableMissing
             ? { ...file.collection, onStored: (document: Document) => { ids.add(idOf(document)) } }
             : file.collection
-          const counts = await importFile(connect(database), { ...file, collection }, input, settings, io, signal)
+          const counts = await importFile(connection, { ...file, collection }, input, settings, io, signal)
           if (isOfContacts) skipped += counts.skipped
-          if (file === lastOfContacts && options.disableMissing) disable(connect(database), { ids, skipped }, settings, io)
+          if (file === lastOfContacts && options.disableMissing) disable(connection, { ids, skipped }, settings, io)
         } finally {
           input.destroy()
         }
