@@ -14,9 +14,19 @@ export type Open = (file: string, options: Database.Options) => FileHandle
 
 /** Undefined if this Node.js has no node:sqlite, or one that the plugin refuses. */
 export function loadNodeSqlite (): Open | undefined {
-  const sqlite = process.getBuiltinModule('node:sqlite') as NodeSqlite | undefined
-  if (sqlite === undefined) return undefined
-  return readsWholeTexts(sqlite) ? createOpen(sqlite) : undefined
+  const sqlite = loadQuietly()
+  return sqlite !== undefined && readsWholeTexts(sqlite) ? createOpen(sqlite) : undefined
+}
+
+/** Without the warning of Node.js 22 that its node:sqlite is experimental. The commands do not use that one. */
+function loadQuietly (): NodeSqlite | undefined {
+  const emitWarning: unknown = Reflect.get(process, 'emitWarning')
+  Object.assign(process, { emitWarning: () => undefined })
+  try {
+    return process.getBuiltinModule('node:sqlite') as NodeSqlite | undefined
+  } finally {
+    Object.assign(process, { emitWarning })
+  }
 }
 
 function createOpen ({ DatabaseSync, backup }: NodeSqlite): Open {

@@ -23,6 +23,15 @@ t.test('no node:sqlite, or one that cuts texts at U+0000: not used', async (t) =
   t.equal(isClosed, true)
 })
 
+t.test('a node:sqlite that warns when it is loaded: no warning', async (t) => {
+  const warnings = t.capture(process, 'emitWarning')
+  t.capture(process, 'getBuiltinModule', () => { process.emitWarning('SQLite is an experimental feature') })
+  loadNodeSqlite()
+  t.strictSame(warnings(), [])
+  process.emitWarning('another')
+  t.equal(warnings().length, 1)
+})
+
 t.test('errors of node:sqlite: have the codes of better-sqlite3', { skip }, async (t) => {
   const file = join(t.testdir(), 'a.db')
   const [database, other] = [new DatabaseSync(file), new DatabaseSync(file)]

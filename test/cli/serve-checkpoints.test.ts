@@ -134,7 +134,9 @@ t.test('checkpoints: none for a short log, PASSIVE for a longer one, then RESTAR
     const file = join(t.testdir(), `${pages}.db`)
     const { database, write } = openWriter(t, file)
     write(pages)
-    t.strictSame(await runFirst(t, openFile(t, file)), modes)
+    const [version] = database.prepare('SELECT sqlite_version()').pluck().all() as [string]
+    const hasNoop = Number(version.split('.')[1]) >= 51
+    t.strictSame(await runFirst(t, openFile(t, file)), hasNoop ? modes : modes.filter((mode) => mode !== 'PASSIVE'), 'before, NOOP was PASSIVE')
     t.equal(database.pragma('integrity_check', { simple: true }), 'ok')
   }
 })

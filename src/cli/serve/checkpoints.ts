@@ -34,6 +34,10 @@ export interface WorkerSettings {
 
 /** Moves the log of a database, again and again, while other connections write. Returns the function that ends it. */
 export function checkpointRepeatedly (database: LogDatabase, autocheckpoint: number, onError: (problem: Problem) => void): () => void {
+  const checkpoint = (mode: 'NOOP' | 'PASSIVE' | 'RESTART') =>
+    database.prepare(`PRAGMA main.wal_checkpoint(${mode})`).get() as { log: number, checkpointed: number }
+  let lengthAtRestart = 0
+
   // Waiting for a reader would keep writers out. A checkpoint without syncs could damage the file in a power failure, and the default
   // depends on how the library was built.
   database.exec('PRAGMA busy_timeout = 0; PRAGMA synchronous = FULL')
@@ -42,7 +46,7 @@ export function checkpointRepeatedly (database: LogDatabase, autocheckpoint: num
   function run (): void {
     let pauseMs = intervalMs
     try {
-      checkpointIfLong(database, autocheckpoint)
+      checkpointIfLong()
     } catch (error) {
       pauseMs = pauseAfterErrorMs
       const { message, code, errcode } = error as Problem
@@ -51,20 +55,18 @@ export function checkpointRepeatedly (database: LogDatabase, autocheckpoint: num
     timer = setTimeout(run, pauseMs)
   }
 
+  function checkpointIfLong (): void {
+    // SQLite before 3.51 takes NOOP for PASSIVE.
+    const { log, checkpointed } = checkpoint('NOOP')
+    if (log - checkpointed >= autocheckpoint / 10) checkpoint('PASSIVE')
+    // PASSIVE alone lets the log grow as long as each checkpoint is followed by a write. RESTART keeps writers out until it has moved the
+    // rest, which is little after PASSIVE. The log keeps its length until the next write.
+    if (log < autocheckpoint * 0.4 || log === lengthAtRestart) return
+    lengthAtRestart = log
+    checkpoint('RESTART')
+  }
+
   return () => { clearTimeout(timer) }
-}
-
-function checkpointIfLong (database: LogDatabase, autocheckpoint: number): void {
-  const checkpoint = (mode: 'NOOP' | 'PASSIVE' | 'RESTART') =>
-    database.prepare(`PRAGMA main.wal_checkpoint(${mode})`).get() as { log: number, checkpointed: number }
-
-  // SQLite before 3.51 takes NOOP for PASSIVE.
-  const { log, checkpointed } = checkpoint('NOOP')
-  const waiting = log - checkpointed
-  if (waiting >= autocheckpoint / 10) checkpoint('PASSIVE')
-  // PASSIVE alone lets the log grow as long as each checkpoint is followed by a write. RESTART keeps writers out until it has moved the
-  // rest, which is little after PASSIVE.
-  if (waiting > 0 && log >= autocheckpoint * 0.4) checkpoint('RESTART')
 }
 
 /**
