@@ -55,7 +55,10 @@ export function createCache (connection: Connection): Cache {
       // A temporary trigger does not change `schema_version`.
       mayBeUndone = !isSchemaOurs || readNumber(countTemporaryTriggers) > 0
     },
-    revalidate: () => { isValid &&= readNumber('SELECT total_changes()') === totalChanges },
+    revalidate: () => {
+      // Without triggers of the host, an update changes only its own rows.
+      if (mayBeUndone) isValid &&= readNumber('SELECT total_changes()') === totalChanges
+    },
     addOwnChanges: (changes) => { totalChanges += changes },
     mayBeUndone: () => mayBeUndone,
     invalidate: () => {
