@@ -9,7 +9,7 @@ import { fill } from '../test/build.js'
 import { serve, update as send } from '../test/cli/io.js'
 import type { Db } from '../test/database.js'
 import { postgres, sqlite } from '../test/engines.js'
-import { openFile } from '../test/files.js'
+import { openFile } from '../test/cli/files.js'
 import { openSchema } from '../test/postgres.js'
 import { sqliteDb } from '../test/sqlite.js'
 
