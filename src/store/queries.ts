@@ -14,17 +14,16 @@ export const cacheableTables = [
 export const UPDATE_PERMISSION = 'update-livechat-contact'
 
 /** The active user of a token, when the token expires, and whether the user has the permission. */
-export const findCaller = one((db, caller: { userId: string, hashedToken: string, permission: string }) =>
-  db
-    .selectFrom('omnichannel_auth_token as token')
-    .innerJoin('omnichannel_user as user', 'user.id', 'token.user_id')
-    .select(['user.id', 'user.username', 'user.name', 'token.expires_at'])
-    .select((where) => where.exists(selectGrants(db, caller.userId, caller.permission)).as('granted'))
-    .where('token.hashed_token', '=', caller.hashedToken)
-    .where('token.user_id', '=', caller.userId)
-    .where('user.active', '=', 1)
-    // PostgreSQL's -infinity would be read as NULL, which means never.
-    .where((where) => where.or([where('token.expires_at', 'is', null), where('token.expires_at', '>', '1970-01-01T00:00:00.000Z')])), { cacheable: true })
+export const findCaller = one((db, caller: { userId: string, hashedToken: string, permission: string }) => db
+  .selectFrom('omnichannel_auth_token as token')
+  .innerJoin('omnichannel_user as user', 'user.id', 'token.user_id')
+  .select(['user.id', 'user.username', 'user.name', 'token.expires_at'])
+  .select((where) => where.exists(selectGrants(db, caller.userId, caller.permission)).as('granted'))
+  .where('token.hashed_token', '=', caller.hashedToken)
+  .where('token.user_id', '=', caller.userId)
+  .where('user.active', '=', 1)
+  // PostgreSQL's -infinity would be read as NULL, which means never.
+  .where((where) => where.or([where('token.expires_at', 'is', null), where('token.expires_at', '>', '1970-01-01T00:00:00.000Z')])), { cacheable: true })
 
 export const findPermission = one((db, { userId, permission }: { userId: string, permission: string }) =>
   selectGrants(db, userId, permission).limit(1), { cacheable: true })
@@ -39,51 +38,46 @@ function selectGrants (db: Kysely<Tables>, userId: string, permission: string) {
 }
 
 /** The first query of an update. On PostgreSQL it waits for the lock, and later queries see what was committed meanwhile. */
-export const findEnabledContact = one((db, { contactId }: { contactId: string }, engineSql) =>
-  db
-    .selectFrom('omnichannel_contact')
-    .select([
-      'id', 'name', 'contact_manager', 'custom_fields', 'conflicting_fields', 'unknown', 'pre_registration',
-      'last_chat_id', 'last_chat_at', 'version', 'created_at', 'updated_at', 'update_id'
-    ])
-    .where('id', '=', contactId)
-    .where('enabled', '=', 1)
-    .$if(engineSql.locksRows, (query) => query.forNoKeyUpdate()))
+export const findEnabledContact = one((db, { contactId }: { contactId: string }, engineSql) => db
+  .selectFrom('omnichannel_contact')
+  .select([
+    'id', 'name', 'contact_manager', 'custom_fields', 'conflicting_fields', 'unknown', 'pre_registration',
+    'last_chat_id', 'last_chat_at', 'version', 'created_at', 'updated_at', 'update_id'
+  ])
+  .where('id', '=', contactId)
+  .where('enabled', '=', 1)
+  .$if(engineSql.locksRows, (query) => query.forNoKeyUpdate()))
 
 /** The last update of a contact, also of a disabled one. On PostgreSQL it waits for a transaction that has locked the contact. */
-export const findLastUpdate = one((db, { contactId }: { contactId: string }, engineSql) =>
-  db
-    .selectFrom('omnichannel_contact')
-    .select(['update_id', 'version', 'created_at'])
-    .where('id', '=', contactId)
-    .$if(engineSql.locksRows, (query) => query.forNoKeyUpdate()))
+export const findLastUpdate = one((db, { contactId }: { contactId: string }, engineSql) => db
+  .selectFrom('omnichannel_contact')
+  .select(['update_id', 'version', 'created_at'])
+  .where('id', '=', contactId)
+  .$if(engineSql.locksRows, (query) => query.forNoKeyUpdate()))
 
-export const listChannels = many((db, { contactId }: { contactId: string }) =>
-  db
-    .selectFrom('omnichannel_contact_channel')
-    .select([
-      'name', 'visitor_id', 'source_type', 'source_id', 'blocked', 'verified', 'verified_at', 'field', 'value', 'details',
-      'last_chat_id', 'last_chat_at'
-    ])
-    .where('contact_id', '=', contactId)
-    .orderBy('position'))
+export const listChannels = many((db, { contactId }: { contactId: string }) => db
+  .selectFrom('omnichannel_contact_channel')
+  .select([
+    'name', 'visitor_id', 'source_type', 'source_id', 'blocked', 'verified', 'verified_at', 'field', 'value', 'details',
+    'last_chat_id', 'last_chat_at'
+  ])
+  .where('contact_id', '=', contactId)
+  .orderBy('position'))
 
-export const findAgent = one((db, { userId }: { userId: string }) =>
-  db
-    .selectFrom('omnichannel_user as user')
-    .innerJoin('omnichannel_user_role as held', 'held.user_id', 'user.id')
-    .select('user.id')
-    .where('user.id', '=', userId)
-    .where('held.role', '=', 'livechat-agent'), { cacheable: true })
+export const findAgent = one((db, { userId }: { userId: string }) => db
+  .selectFrom('omnichannel_user as user')
+  .innerJoin('omnichannel_user_role as held', 'held.user_id', 'user.id')
+  .select('user.id')
+  .where('user.id', '=', userId)
+  .where('held.role', '=', 'livechat-agent'), { cacheable: true })
 
 /** In the order of insertion, which decides which error is reported first. */
-export const listAllowedCustomFields = many((db, _: object, engineSql) =>
-  db
-    .selectFrom('omnichannel_custom_field')
-    .select(['id', 'label', 'required', 'regexp'])
-    .where('scope', '=', 'visitor')
-    .where('visibility', '!=', 'hidden')
-    .orderBy(engineSql.insertionOrder), { cacheable: true })
+export const listAllowedCustomFields = many((db, _: object, engineSql) => db
+  .selectFrom('omnichannel_custom_field')
+  .select(['id', 'label', 'required', 'regexp'])
+  .where('scope', '=', 'visitor')
+  .where('visibility', '!=', 'hidden')
+  .orderBy(engineSql.insertionOrder), { cacheable: true })
 
 export interface ContactChange {
   contactId: string
@@ -101,19 +95,18 @@ export const updateContactRow = writeContactRow((change) => ({ custom_fields: ch
 export const updateContactRowExceptJson = writeContactRow(() => ({}))
 
 function writeContactRow (jsonColumns: (change: ContactChange) => { custom_fields?: string, conflicting_fields?: string }) {
-  return write((db, change: ContactChange) =>
-    db
-      .updateTable('omnichannel_contact')
-      .set((row) => ({
-        name: change.name,
-        contact_manager: change.contactManager,
-        ...jsonColumns(change),
-        unknown: 0,
-        version: row('version', '+', 1),
-        updated_at: change.now,
-        update_id: change.updateId
-      }))
-      .where('id', '=', change.contactId))
+  return write((db, change: ContactChange) => db
+    .updateTable('omnichannel_contact')
+    .set((row) => ({
+      name: change.name,
+      contact_manager: change.contactManager,
+      ...jsonColumns(change),
+      unknown: 0,
+      version: row('version', '+', 1),
+      updated_at: change.now,
+      update_id: change.updateId
+    }))
+    .where('id', '=', change.contactId))
 }
 
 /** The version of a contact that has our update. A trigger or rule of the host may have set another, or reverted the update. */
@@ -128,45 +121,40 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
   const [table, column] = names as ['omnichannel_contact_email', 'address']
 
   return {
-    list: list((db, { contactId }: { contactId: string }) =>
-      db
-        .selectFrom(table)
-        .select(column)
-        .where('contact_id', '=', contactId)
-        .orderBy('position')),
+    list: list((db, { contactId }: { contactId: string }) => db
+      .selectFrom(table)
+      .select(column)
+      .where('contact_id', '=', contactId)
+      .orderBy('position')),
 
     /** The items arrive as one value, so that one statement is enough. Rows that stay the same are not written. */
-    put: write((db, { contactId, items }: { contactId: string, items: readonly string[] }, engineSql) =>
-      db
-        .insertInto(table)
-        .columns(['contact_id', 'position', column])
-        .expression(() => selectItems(db, contactId, engineSql.items(items)))
-        .onConflict((conflict) => conflict
-          .columns(['contact_id', 'position'])
-          .doUpdateSet((row) => ({ [column]: row.ref(`excluded.${column}`) }))
-          .whereRef(`${table}.${column}`, '!=', (row) => row.ref(`excluded.${column}`)))),
+    put: write((db, { contactId, items }: { contactId: string, items: readonly string[] }, engineSql) => db
+      .insertInto(table)
+      .columns(['contact_id', 'position', column])
+      .expression(() => selectItems(db, contactId, engineSql.items(items)))
+      .onConflict((conflict) => conflict
+        .columns(['contact_id', 'position'])
+        .doUpdateSet((row) => ({ [column]: row.ref(`excluded.${column}`) }))
+        .whereRef(`${table}.${column}`, '!=', (row) => row.ref(`excluded.${column}`)))),
 
     /** Takes half the time of `put`. */
-    putItem: write((db, { contactId, position, item }: { contactId: string, position: number, item: string }) =>
-      db
-        .insertInto(table)
-        .values({ contact_id: contactId, position, [column as 'address']: item })
-        .onConflict((conflict) => conflict
-          .columns(['contact_id', 'position'])
-          .doUpdateSet((row) => ({ [column]: row.ref(`excluded.${column}`) })))),
+    putItem: write((db, { contactId, position, item }: { contactId: string, position: number, item: string }) => db
+      .insertInto(table)
+      .values({ contact_id: contactId, position, [column as 'address']: item })
+      .onConflict((conflict) => conflict
+        .columns(['contact_id', 'position'])
+        .doUpdateSet((row) => ({ [column]: row.ref(`excluded.${column}`) })))),
 
-    deleteFrom: write((db, { contactId, position }: { contactId: string, position: number }) =>
-      db
-        .deleteFrom(table)
-        .where('contact_id', '=', contactId)
-        .where('position', '>=', position)),
+    deleteFrom: write((db, { contactId, position }: { contactId: string, position: number }) => db
+      .deleteFrom(table)
+      .where('contact_id', '=', contactId)
+      .where('position', '>=', position)),
 
-    checkNoneFrom: check((db, { contactId, position }: { contactId: string, position: number }) =>
-      db
-        .selectFrom(table)
-        .select((row) => row.case().when(row.fn.countAll(), '=', row.lit(0)).then(row.lit(1)).end().as('value'))
-        .where('contact_id', '=', contactId)
-        .where('position', '>=', position))
+    checkNoneFrom: check((db, { contactId, position }: { contactId: string, position: number }) => db
+      .selectFrom(table)
+      .select((row) => row.case().when(row.fn.countAll(), '=', row.lit(0)).then(row.lit(1)).end().as('value'))
+      .where('contact_id', '=', contactId)
+      .where('position', '>=', position))
   }
 }
 
@@ -181,40 +169,35 @@ function selectItems (db: Kysely<Tables>, contactId: string, items: ReturnType<E
     .where(sql<boolean>`true`)
 }
 
-export const renameRooms = write((db, { contactId, name, now }: { contactId: string, name: string, now: string }) =>
-  db
-    .updateTable('omnichannel_room')
-    .set({ fname: name, updated_at: now })
-    .where('contact_id', '=', contactId))
+export const renameRooms = write((db, { contactId, name, now }: { contactId: string, name: string, now: string }) => db
+  .updateTable('omnichannel_room')
+  .set({ fname: name, updated_at: now })
+  .where('contact_id', '=', contactId))
 
-export const renameSubscriptions = write((db, { visitorId, name, now }: { visitorId: string, name: string, now: string }) =>
-  db
-    .updateTable('omnichannel_subscription')
-    .set({ name, fname: name, updated_at: now })
-    .where('visitor_id', '=', visitorId))
+export const renameSubscriptions = write((db, { visitorId, name, now }: { visitorId: string, name: string, now: string }) => db
+  .updateTable('omnichannel_subscription')
+  .set({ name, fname: name, updated_at: now })
+  .where('visitor_id', '=', visitorId))
 
-export const renameInquiries = write((db, { visitorId, name, now }: { visitorId: string, name: string, now: string }) =>
-  db
-    .updateTable('omnichannel_inquiry')
-    .set({ name, updated_at: now })
-    .where('visitor_id', '=', visitorId))
+export const renameInquiries = write((db, { visitorId, name, now }: { visitorId: string, name: string, now: string }) => db
+  .updateTable('omnichannel_inquiry')
+  .set({ name, updated_at: now })
+  .where('visitor_id', '=', visitorId))
 
-export const addToStatistic = write((db, { name, count }: { name: string, count: number }) =>
-  db
-    .insertInto('omnichannel_statistic')
-    .values({ name, value: count })
-    .onConflict((conflict) => conflict
-      .column('name')
-      .doUpdateSet((row) => ({ value: row('omnichannel_statistic.value', '+', row.ref('excluded.value')) }))))
+export const addToStatistic = write((db, { name, count }: { name: string, count: number }) => db
+  .insertInto('omnichannel_statistic')
+  .values({ name, value: count })
+  .onConflict((conflict) => conflict
+    .column('name')
+    .doUpdateSet((row) => ({ value: row('omnichannel_statistic.value', '+', row.ref('excluded.value')) }))))
 
 /** The response stored for a key after `since`, and whether older ones are stored for any key. Always returns a row. */
-export const findResponse = one((db, { userId, key, since }: { userId: string, key: string, since: string }) =>
-  db
-    .selectFrom(db.selectNoFrom(sql<number>`1`.as('one')).as('always'))
-    .leftJoin('omnichannel_idempotency_key as stored', (join) => join
-      .on((on) => on.and([on('stored.user_id', '=', userId), on('stored.key', '=', key), on('stored.created_at', '>', since)])))
-    .select(['stored.fingerprint', 'stored.version', 'stored.answer'])
-    .select((where) => where.exists(selectExpired(db, since).select('key')).as('any_expired')))
+export const findResponse = one((db, { userId, key, since }: { userId: string, key: string, since: string }) => db
+  .selectFrom(db.selectNoFrom(sql<number>`1`.as('one')).as('always'))
+  .leftJoin('omnichannel_idempotency_key as stored', (join) => join
+    .on((on) => on.and([on('stored.user_id', '=', userId), on('stored.key', '=', key), on('stored.created_at', '>', since)])))
+  .select(['stored.fingerprint', 'stored.version', 'stored.answer'])
+  .select((where) => where.exists(selectExpired(db, since).select('key')).as('any_expired')))
 
 export interface ResponseToStore {
   userId: string
@@ -226,40 +209,38 @@ export interface ResponseToStore {
   since: string
 }
 
-export const putResponse = write((db, response: ResponseToStore) =>
-  db
-    .insertInto('omnichannel_idempotency_key')
-    .values({
-      user_id: response.userId,
-      key: response.key,
-      fingerprint: response.fingerprint,
-      contact_id: response.contactId,
-      // Not the version that we wrote: a trigger of the host may have set another.
-      version: db.selectFrom('omnichannel_contact')
-        .select((row) => row.fn.coalesce(row.fn.max('version'), sql<number>`0`).as('version'))
-        .where('id', '=', response.contactId),
-      answer: response.text,
-      created_at: response.now
-    })
-    // If another transaction used this key meanwhile, violate NOT NULL on purpose: `isTransient` retries and then finds its response.
-    .onConflict((conflict) => conflict.columns(['user_id', 'key']).doUpdateSet((row) => ({
-      fingerprint: row.ref('excluded.fingerprint'),
-      contact_id: row.ref('excluded.contact_id'),
-      version: row.case().when('omnichannel_idempotency_key.created_at', '<=', response.since).then(row.ref('excluded.version')).end().$castTo<number>(),
-      answer: row.ref('excluded.answer'),
-      created_at: row.ref('excluded.created_at')
-    }))))
+export const putResponse = write((db, response: ResponseToStore) => db
+  .insertInto('omnichannel_idempotency_key')
+  .values({
+    user_id: response.userId,
+    key: response.key,
+    fingerprint: response.fingerprint,
+    contact_id: response.contactId,
+    // Not the version that we wrote: a trigger of the host may have set another.
+    version: db.selectFrom('omnichannel_contact')
+      .select((row) => row.fn.coalesce(row.fn.max('version'), sql<number>`0`).as('version'))
+      .where('id', '=', response.contactId),
+    answer: response.text,
+    created_at: response.now
+  })
+  // If another transaction used this key meanwhile, violate NOT NULL on purpose: `isTransient` retries and then finds its response.
+  .onConflict((conflict) => conflict.columns(['user_id', 'key']).doUpdateSet((row) => ({
+    fingerprint: row.ref('excluded.fingerprint'),
+    contact_id: row.ref('excluded.contact_id'),
+    version: row.case().when('omnichannel_idempotency_key.created_at', '<=', response.since).then(row.ref('excluded.version')).end().$castTo<number>(),
+    answer: row.ref('excluded.answer'),
+    created_at: row.ref('excluded.created_at')
+  }))))
 
 /** Some of the expired responses, the oldest first. */
-export const deleteExpiredResponses = write((db, { since }: { since: string }, engineSql) =>
-  db
-    .deleteFrom('omnichannel_idempotency_key')
-    .where((where) => where(
-      where.refTuple('user_id', 'key'), 'in', selectExpired(db, since)
-        .select(['user_id', 'key'])
-        // Do not wait for rows that another transaction is just deleting.
-        .$if(engineSql.locksRows, (query) => query.forUpdate().skipLocked())
-        .$asTuple('user_id', 'key'))))
+export const deleteExpiredResponses = write((db, { since }: { since: string }, engineSql) => db
+  .deleteFrom('omnichannel_idempotency_key')
+  .where((where) => where(
+    where.refTuple('user_id', 'key'), 'in', selectExpired(db, since)
+      .select(['user_id', 'key'])
+      // Do not wait for rows that another transaction is just deleting.
+      .$if(engineSql.locksRows, (query) => query.forUpdate().skipLocked())
+      .$asTuple('user_id', 'key'))))
 
 function selectExpired (db: Kysely<Tables>, since: string) {
   return db.selectFrom('omnichannel_idempotency_key').where('created_at', '<=', since).orderBy('created_at').limit(20)
