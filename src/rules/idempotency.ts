@@ -60,7 +60,7 @@ export function storeResponse (
   { userId, key, fingerprint, windowMs }: IdempotencyKey, contactId: string, answer: string, anyExpired: boolean
 ): Query[] {
   const since = startOf(windowMs)
-  const put = queries.putResponse({ userId, key, fingerprint, contactId, text: answer, now: new Date().toISOString(), since }, 1)
+  const put = queries.putResponse({ userId, key, fingerprint, contactId, answer, now: new Date().toISOString(), since }, 1)
   return anyExpired ? [put, queries.deleteExpiredResponses({ since })] : [put]
 }
 

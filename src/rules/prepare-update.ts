@@ -76,7 +76,7 @@ function decideWrites (
   const answer = context.toAnswer(toJson(updated ?? previous))
   const result: UpdateResult = { version: (updated ?? previous).row.version, answer, replayed: false }
 
-  const writes: Array<Query | HostCallback> = updated === undefined ? [] : writesOf(previous, updated, updateId)
+  const writes: Array<Query | HostCallback> = updated === undefined ? [] : writesOf(previous, updated)
   if (idempotencyKey !== undefined) writes.push(...storeResponse(idempotencyKey, previous.row.id, answer, anyExpired))
   if (updated !== undefined) {
     result.change = { updateId, updated, previous }

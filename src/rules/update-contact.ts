@@ -61,23 +61,15 @@ export function changeContact (
 }
 
 /** The queries that write the updated contact, and the copies of its name in rooms, subscriptions and inquiries. */
-export function writesOf (previous: StoredContact, { row, emails, phones, channels }: StoredContact, updateId: string): Query[] {
+export function writesOf (previous: StoredContact, { row, emails, phones, channels }: StoredContact): Query[] {
   const { id: contactId, name, updated_at: now } = row
   const changesJson = row.custom_fields !== previous.row.custom_fields || row.conflicting_fields !== previous.row.conflicting_fields
   const updateRow = changesJson ? queries.updateContactRow : queries.updateContactRowExceptJson
-  const writes: Query[] = [updateRow({
-    contactId,
-    name,
-    contactManager: row.contact_manager,
-    customFields: row.custom_fields,
-    conflictingFields: row.conflicting_fields,
-    updateId,
-    now
-  })]
-  writes.push(
+  const writes: Query[] = [
+    updateRow(row),
     ...writesOfList(queries.emails, contactId, previous.emails, emails),
     ...writesOfList(queries.phones, contactId, previous.phones, phones)
-  )
+  ]
 
   if (name !== previous.row.name) {
     writes.push(queries.renameRooms({ contactId, name, now }))

@@ -1,9 +1,8 @@
 // All queries of the plugin.
 
 import { sql, type Kysely } from 'kysely'
-import type { EngineSql } from './engine-sql.js'
 import { check, list, many, one, write } from './operation.js'
-import type { Tables } from './tables.js'
+import type { ContactTable, Tables } from './tables.js'
 
 /** The tables of the cacheable queries. No update writes them. */
 export const cacheableTables = [
@@ -79,34 +78,27 @@ export const listAllowedCustomFields = many((db, _: object, engineSql) => db
   .where('visibility', '!=', 'hidden')
   .orderBy(engineSql.insertionOrder), { cacheable: true })
 
-export interface ContactChange {
-  contactId: string
-  name: string
-  contactManager: string | null
-  customFields: string
-  conflictingFields: string
-  updateId: string
-  now: string
-}
+/** A contact's row, except that no query returns a disabled contact. */
+export type ContactRow = Omit<ContactTable, 'enabled'>
 
-export const updateContactRow = writeContactRow((change) => ({ custom_fields: change.customFields, conflicting_fields: change.conflictingFields }))
+export const updateContactRow = writeContactRow(true)
 
 /** For a change that leaves the JSON columns as they are: SQLite would validate their text once more. */
-export const updateContactRowExceptJson = writeContactRow(() => ({}))
+export const updateContactRowExceptJson = writeContactRow(false)
 
-function writeContactRow (jsonColumns: (change: ContactChange) => { custom_fields?: string, conflicting_fields?: string }) {
-  return write((db, change: ContactChange) => db
+function writeContactRow (writesJson: boolean) {
+  return write((db, contact: ContactRow) => db
     .updateTable('omnichannel_contact')
     .set((row) => ({
-      name: change.name,
-      contact_manager: change.contactManager,
-      ...jsonColumns(change),
+      name: contact.name,
+      contact_manager: contact.contact_manager,
+      ...writesJson && { custom_fields: contact.custom_fields, conflicting_fields: contact.conflicting_fields },
       unknown: 0,
       version: row('version', '+', 1),
-      updated_at: change.now,
-      update_id: change.updateId
+      updated_at: contact.updated_at,
+      update_id: contact.update_id
     }))
-    .where('id', '=', change.contactId))
+    .where('id', '=', contact.id))
 }
 
 /** The version of a contact that has our update. A trigger or rule of the host may have set another, or reverted the update. */
@@ -131,7 +123,11 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
     put: write((db, { contactId, items }: { contactId: string, items: readonly string[] }, engineSql) => db
       .insertInto(table)
       .columns(['contact_id', 'position', column])
-      .expression(() => selectItems(db, contactId, engineSql.items(items)))
+      .expression(db
+        .selectFrom(engineSql.items(items))
+        .select([sql<string>`${contactId}`.as('contact_id'), 'item.key', 'item.value'])
+        // Without a WHERE, SQLite takes ON CONFLICT for the ON of a join.
+        .where(sql<boolean>`true`))
       .onConflict((conflict) => conflict
         .columns(['contact_id', 'position'])
         .doUpdateSet((row) => ({ [column]: row.ref(`excluded.${column}`) }))
@@ -161,14 +157,6 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
 export const emails = listQueries('omnichannel_contact_email', 'address')
 export const phones = listQueries('omnichannel_contact_phone', 'phone_number')
 
-function selectItems (db: Kysely<Tables>, contactId: string, items: ReturnType<EngineSql['items']>) {
-  return db
-    .selectFrom(items)
-    .select([sql<string>`${contactId}`.as('contact_id'), 'item.key', 'item.value'])
-    // Without a WHERE, SQLite takes ON CONFLICT for the ON of a join.
-    .where(sql<boolean>`true`)
-}
-
 export const renameRooms = write((db, { contactId, name, now }: { contactId: string, name: string, now: string }) => db
   .updateTable('omnichannel_room')
   .set({ fname: name, updated_at: now })
@@ -195,19 +183,11 @@ export const addToStatistic = write((db, { name, count }: { name: string, count:
 export const findResponse = one((db, { userId, key, since }: { userId: string, key: string, since: string }) => db
   .selectFrom(db.selectNoFrom(sql<number>`1`.as('one')).as('always'))
   .leftJoin('omnichannel_idempotency_key as stored', (join) => join
-    .on((on) => on.and([on('stored.user_id', '=', userId), on('stored.key', '=', key), on('stored.created_at', '>', since)])))
+    .on('stored.user_id', '=', userId).on('stored.key', '=', key).on('stored.created_at', '>', since))
   .select(['stored.fingerprint', 'stored.version', 'stored.answer'])
   .select((where) => where.exists(selectExpired(db, since).select('key')).as('any_expired')))
 
-export interface ResponseToStore {
-  userId: string
-  key: string
-  fingerprint: string
-  contactId: string
-  text: string
-  now: string
-  since: string
-}
+type ResponseToStore = Record<'userId' | 'key' | 'fingerprint' | 'contactId' | 'answer' | 'now' | 'since', string>
 
 export const putResponse = write((db, response: ResponseToStore) => db
   .insertInto('omnichannel_idempotency_key')
@@ -220,7 +200,7 @@ export const putResponse = write((db, response: ResponseToStore) => db
     version: db.selectFrom('omnichannel_contact')
       .select((row) => row.fn.coalesce(row.fn.max('version'), sql<number>`0`).as('version'))
       .where('id', '=', response.contactId),
-    answer: response.text,
+    answer: response.answer,
     created_at: response.now
   })
   // If another transaction used this key meanwhile, violate NOT NULL on purpose: `isTransient` retries and then finds its response.
