@@ -127,13 +127,8 @@ export interface OmnichannelContactsPlugin extends FastifyPluginAsync<Omnichanne
 }
 
 /** The checked options, with defaults. Functions have no default. */
-export interface Settings extends Omit<OmnichannelContactsOptions, 'prefix'> {
-  prefix: string
-  migrate: boolean
-  lockTimeout: number
-  bodyLimit: number
-  idempotencyWindow: number
-}
+export type Settings = OmnichannelContactsOptions &
+  Required<Pick<OmnichannelContactsOptions, 'prefix' | 'migrate' | 'lockTimeout' | 'bodyLimit' | 'idempotencyWindow'>>
 
 type Check = [test: (value: unknown) => boolean, expected: string]
 

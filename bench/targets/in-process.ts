@@ -4,7 +4,6 @@ import type Database from 'better-sqlite3'
 import type { FastifyRequest } from 'fastify'
 import { randomUUID } from 'node:crypto'
 import { recheckAccess } from '../../src/http/auth.js'
-import { toAnswer } from '../../src/http/replies.js'
 import type { Settings } from '../../src/options.js'
 import { createPatterns } from '../../src/rules/patterns/index.js'
 import { prepareUpdate, type UpdateContext } from '../../src/rules/prepare-update.js'
@@ -30,7 +29,6 @@ export function createInProcess (database: Database.Database, contacts: number):
       ifMatch: undefined,
       idempotencyKey: undefined,
       recheckAccess: () => recheckAccess(request, {} as Settings),
-      toAnswer,
       beforeCommit: undefined
     }
     await store.update(() => prepareUpdate(context), reply, 5000)

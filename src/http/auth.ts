@@ -83,14 +83,10 @@ function readCaller ({ headers }: FastifyRequest): Read<Caller | undefined> {
   const { 'x-user-id': userId, 'x-auth-token': token } = headers
   if (typeof userId !== 'string' || typeof token !== 'string') return always(undefined)
   return read([findCaller({ userId, hashedToken: hashToken(token), permission })], (row) => {
-    if (row === undefined || (row.expires_at !== null && isPast(row.expires_at))) return undefined
+    // Date.parse returns NaN for PostgreSQL's years after 9999 and its infinity: the token does not expire.
+    if (row === undefined || (row.expires_at !== null && Date.parse(row.expires_at) <= Date.now())) return undefined
     return { user: { id: userId, username: row.username, name: row.name } as User, isAllowed: row.granted === 1 }
   })
-}
-
-function isPast (time: string): boolean {
-  // NaN for PostgreSQL's years after 9999 and its infinity.
-  return Date.parse(time) <= Date.now()
 }
 
 function readPermission ({ id: userId }: User): Read<boolean> {

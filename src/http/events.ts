@@ -10,9 +10,7 @@ import { Contact } from '../rules/wire-schemas.js'
 import { userOf } from './auth.js'
 import { logFailure } from './replies.js'
 
-type Hooks = Pick<Settings, 'beforeCommit' | 'onContactUpdated'>
-
-export function callBeforeCommit ({ beforeCommit }: Hooks, request: FastifyRequest): UpdateContext['beforeCommit'] {
+export function callBeforeCommit ({ beforeCommit }: Settings, request: FastifyRequest): UpdateContext['beforeCommit'] {
   return beforeCommit && ((change) => ({
     call: (connection: never) => {
       try {
@@ -34,7 +32,7 @@ function fail (thrown: unknown): never {
   throw thrown instanceof UpdateRefusedError ? thrown : new Error('beforeCommit failed', { cause: thrown })
 }
 
-export function callOnContactUpdated ({ onContactUpdated }: Hooks, request: FastifyRequest, change: Change): void {
+export function callOnContactUpdated ({ onContactUpdated }: Settings, request: FastifyRequest, change: Change): void {
   if (onContactUpdated === undefined) return
   new Promise((resolve) => { resolve(onContactUpdated(eventOf(request, change))) })
     .catch((error: unknown) => { logFailure(request, () => ({ err: error }), 'onContactUpdated failed') })

@@ -36,11 +36,6 @@ function send (reply: FastifyReply, answer: Answer, copy: object): void {
   }), answer.status, copy)
 }
 
-/** The body of a 200. */
-export function toAnswer (contactJson: string): string {
-  return `{"contact":${contactJson},"success":true}`
-}
-
 /** Replies to which a 200 was sent. */
 const succeeded = new WeakSet<FastifyReply>()
 

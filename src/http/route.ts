@@ -14,7 +14,7 @@ import { addEmptyBody, refuseContentEncoding, validateBody } from './body.js'
 import { callBeforeCommit, callOnContactUpdated } from './events.js'
 import { describeOperation } from './openapi.js'
 import { readIdempotencyKey, readIfMatch } from './preconditions.js'
-import { isOwnError, logFailure, sendError, sendResult, toAnswer, UnforeseenError } from './replies.js'
+import { isOwnError, logFailure, sendError, sendResult, UnforeseenError } from './replies.js'
 import { guardReply } from './reply-guard.js'
 import { runUpdate } from './trace-update.js'
 
@@ -70,7 +70,6 @@ function contextOf (request: UpdateRequest, settings: Settings, beginPatterns: U
       userId: userOf(request).id, key, fingerprint: fingerprintOf(request.body, ifMatch), windowMs: settings.idempotencyWindow
     },
     recheckAccess: () => recheckAccess(request, settings),
-    toAnswer,
     beforeCommit: callBeforeCommit(settings, request)
   }
 }

@@ -10,22 +10,17 @@ interface Check {
 }
 
 const isUnique: Check = (isWanted, items) => {
-  const pair = isWanted ? findDuplicate(items) : undefined
-  if (pair === undefined) return true
-  const [later, earlier] = pair
-  isUnique.errors = [{ message: `must NOT have duplicate items (items ## ${later} and ${earlier} are identical)` }]
-  return false
-}
-
-/** Searches from the end, as Ajv does. */
-function findDuplicate (items: unknown[]): [later: number, earlier: number] | undefined {
   const seen = new Map<unknown, number>()
-  for (let index = items.length - 1; index >= 0; index--) {
+  // From the end, as Ajv does.
+  for (let index = items.length - 1; isWanted && index >= 0; index--) {
     const later = seen.get(items[index])
-    if (later !== undefined) return [later, index]
+    if (later !== undefined) {
+      isUnique.errors = [{ message: `must NOT have duplicate items (items ## ${later} and ${index} are identical)` }]
+      return false
+    }
     seen.set(items[index], index)
   }
-  return undefined
+  return true
 }
 
 export const uniqueItems: FuncKeywordDefinition = { keyword: 'uniqueItems', type: 'array', schemaType: 'boolean', validate: isUnique }

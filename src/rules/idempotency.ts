@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { IdempotencyKeyReusedError, InvalidParamsError } from '../errors.js'
-import { read, type Query, type Read } from '../store/operation.js'
+import { always, read, type Query, type Read } from '../store/operation.js'
 import * as queries from '../store/queries.js'
 import type { UpdateContactBody } from './wire-schemas.js'
 
@@ -47,7 +47,9 @@ export interface KeyLookup {
 }
 
 /** Its `decide` throws {@link IdempotencyKeyReusedError} if the key came with another request before. */
-export function readResponse ({ userId, key, fingerprint, windowMs }: IdempotencyKey): Read<KeyLookup> {
+export function readResponse (idempotencyKey: IdempotencyKey | undefined): Read<KeyLookup> {
+  if (idempotencyKey === undefined) return always({ response: undefined, anyExpired: false })
+  const { userId, key, fingerprint, windowMs } = idempotencyKey
   return read([queries.findResponse({ userId, key, since: startOf(windowMs) })], (row) => {
     const { fingerprint: stored, version, answer, any_expired: anyExpired } = row as NonNullable<typeof row>
     if (stored !== null && stored !== fingerprint) throw new IdempotencyKeyReusedError()

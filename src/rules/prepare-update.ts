@@ -6,7 +6,7 @@ import { all, always, type CommitOutcome, type Decision, type HostCallback, type
 import * as queries from '../store/queries.js'
 import { readContact, toJson, type StoredContact } from './contact.js'
 import type { MatchPattern } from './custom-fields.js'
-import { readResponse, storeResponse, type IdempotencyKey, type KeyLookup, type StoredResponse } from './idempotency.js'
+import { readResponse, storeResponse, type IdempotencyKey, type StoredResponse } from './idempotency.js'
 import { changeContact, readAgent, readAllowedFields, writesOf } from './update-contact.js'
 import type { UpdateContactBody } from './wire-schemas.js'
 
@@ -22,8 +22,6 @@ export interface UpdateContext {
   idempotencyKey: IdempotencyKey | undefined
   /** Reads the rights of the caller again. Its `decide` throws if they are gone. */
   recheckAccess: () => Read<void>
-  /** Makes the body of the response. */
-  toAnswer: (contactJson: string) => string
   beforeCommit: ((change: Change) => HostCallback) | undefined
 }
 
@@ -40,8 +38,6 @@ export interface UpdateResult extends StoredResponse {
   change?: Change
 }
 
-const noKey = always<KeyLookup>({ response: undefined, anyExpired: false })
-
 /**
  * Checks in the order of the contract: access, the stored response, the contact, `If-Match`, the rules.
  *
@@ -50,8 +46,7 @@ const noKey = always<KeyLookup>({ response: undefined, anyExpired: false })
 export function prepareUpdate (context: UpdateContext): Update<UpdateResult> {
   const { body, ifMatch, idempotencyKey, updateId } = context
   const { queries, decide } = all(
-    readContact(body.contactId), context.recheckAccess(), idempotencyKey === undefined ? noKey : readResponse(idempotencyKey),
-    readAgent(body), readAllowedFields(body)
+    readContact(body.contactId), context.recheckAccess(), readResponse(idempotencyKey), readAgent(body), readAllowedFields(body)
   )
   return {
     queries,
@@ -62,7 +57,7 @@ export function prepareUpdate (context: UpdateContext): Update<UpdateResult> {
       if (previous === undefined) throw new ContactNotFoundError()
       const { version } = previous.row
       if (ifMatch !== undefined && ifMatch !== '*' && !ifMatch.includes(`"${version}"`)) throw new ContactVersionMismatchError(version)
-      const updated = changeContact(body, previous, { isAgent, allowedFields }, context.beginPatterns(), updateId)
+      const updated = changeContact(body, previous, isAgent, allowedFields, context.beginPatterns(), updateId)
       return decideWrites(context, previous, updated, anyExpired)
     }
   }
@@ -73,7 +68,7 @@ function decideWrites (
 ): Decision<UpdateResult> {
   const { updateId, idempotencyKey, beforeCommit } = context
   // Made before anything is written: if the stored JSON is broken, this throws.
-  const answer = context.toAnswer(toJson(updated ?? previous))
+  const answer = `{"contact":${toJson(updated ?? previous)},"success":true}`
   const result: UpdateResult = { version: (updated ?? previous).row.version, answer, replayed: false }
 
   const writes: Array<Query | HostCallback> = updated === undefined ? [] : writesOf(previous, updated)
@@ -95,7 +90,7 @@ function decideWrites (
 function readOutcome (
   { updateId, idempotencyKey }: UpdateContext, previous: StoredContact, result: UpdateResult
 ): Read<CommitOutcome<UpdateResult>> {
-  const lookup = idempotencyKey === undefined ? noKey : readResponse(idempotencyKey)
+  const lookup = readResponse(idempotencyKey)
   const keyExpires = Date.now() + (idempotencyKey?.windowMs ?? 0)
   return {
     queries: [queries.findLastUpdate({ contactId: previous.row.id }), ...lookup.queries],

@@ -7,14 +7,6 @@ import type { StoredContact } from './contact.js'
 import { mergeCustomFields, type CustomField, type MatchPattern } from './custom-fields.js'
 import type { UpdateContactBody } from './wire-schemas.js'
 
-/** The rows that a body refers to. */
-export interface References {
-  /** Whether the new contact manager is an agent. */
-  isAgent: boolean
-  /** The custom fields that may be sent. */
-  allowedFields: CustomField[]
-}
-
 export function readAgent ({ contactManager }: UpdateContactBody): Read<boolean> {
   if (contactManager == null || contactManager === '') return always(false)
   return read([queries.findAgent({ userId: contactManager })], (agent) => agent !== undefined)
@@ -28,11 +20,13 @@ export function readAllowedFields ({ customFields }: UpdateContactBody): Read<Cu
 /**
  * Returns the updated contact, or undefined if the body asks for no change.
  *
+ * @param isAgent whether the new contact manager is an agent
+ * @param allowedFields the custom fields that may be sent
  * @throws {ContactManagerNotFoundError} {InvalidCustomFieldError} {CustomFieldNotAllowedError} {InvalidOperationError}
  * in this order
  */
 export function changeContact (
-  body: UpdateContactBody, previous: StoredContact, { isAgent, allowedFields }: References, matches: MatchPattern, updateId: string
+  body: UpdateContactBody, previous: StoredContact, isAgent: boolean, allowedFields: CustomField[], matches: MatchPattern, updateId: string
 ): StoredContact | undefined {
   const { row } = previous
   const { name, emails, phones, customFields: sentFields, contactManager, wipeConflicts } = body
