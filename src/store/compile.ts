@@ -9,14 +9,6 @@ import type { EngineSql } from './engine-sql.js'
 import type { QueryDefinition } from './operation.js'
 import type { Tables } from './tables.js'
 
-export interface Compiled {
-  readonly sql: string
-  /** Makes an object of a row's cells. The names come from the query, because the host's handle may return other ones. */
-  readonly toRow: (cells: unknown) => Record<string, unknown>
-  /** The parameters in their order: the values of the call, and the constants of the query. */
-  readonly bind: (values: object) => unknown[]
-}
-
 class Marker {
   constructor (readonly name: string) {}
 }
@@ -26,17 +18,19 @@ const markers = new Proxy({}, { get: (_target, name) => new Marker(String(name))
 /** @param toParameter converts a value for the driver */
 export function compile (
   db: Kysely<Tables>, engineSql: EngineSql, toParameter: (value: unknown) => unknown, { define }: QueryDefinition
-): Compiled {
+) {
   const { sql, parameters, query } = define(db, markers as never, engineSql).compile()
   const columns = columnsOf(query)
   return {
     sql,
-    toRow: (cells) => {
+    /** Makes an object of a row's cells. The names come from the query, because the host's handle may return other ones. */
+    toRow: (cells: unknown): Record<string, unknown> => {
       const row: Record<string, unknown> = {}
       for (let index = 0; index < columns.length; index++) row[columns[index] as string] = (cells as unknown[])[index]
       return row
     },
-    bind: (values) => parameters.map((parameter) =>
+    /** The parameters in their order: the values of the call, and the constants of the query. */
+    bind: (values: object): unknown[] => parameters.map((parameter) =>
       toParameter(parameter instanceof Marker ? (values as Record<string, unknown>)[parameter.name] : parameter))
   }
 }

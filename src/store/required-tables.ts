@@ -50,8 +50,8 @@ const defaultRoles = ['admin', 'livechat-manager', 'livechat-monitor', 'livechat
  * @throws {NewerSchemaError}
  * @throws {IncompleteSchemaError} {UnsuitableColumnError} for a table or view of the host's that no migration can complete
  */
-export function toScript (schema: Schema, { version, kinds }: Found): string {
-  refuseNewer(schema, version)
+export function toScript (schema: Schema, found: Found): string {
+  const { version, kinds } = found
   const isTable = (name: string): boolean => (kinds.get(name) ?? 'table') === 'table'
   const parts = schema.parts.filter(({ migration, makes, on }) => {
     // A view of the host's can have no index and none of our triggers.
@@ -59,8 +59,7 @@ export function toScript (schema: Schema, { version, kinds }: Found): string {
     if (makes?.includes('.') === true) return !kinds.has(makes)
     return migration > version || (makes !== undefined && !kinds.has(makes))
   })
-  const added = new Set(parts.map(({ makes }) => makes))
-  refuseMissing(findMissing(schema, kinds).filter((name) => name.includes('.') && !added.has(name)))
+  check(schema, found, new Set(parts.map(({ makes }) => makes)))
 
   const texts = parts.map(({ sql }) => sql)
   const pending = [...new Set(schema.parts.map(({ migration }) => migration))].filter((migration) => migration > version)
@@ -76,35 +75,28 @@ SELECT role, '${permission}' FROM (${defaultRoles.map((role) => `SELECT '${role}
 WHERE NOT EXISTS (SELECT 1 FROM ${prefix}omnichannel_role_permission WHERE permission = '${permission}');`
 }
 
-/** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
-export function check (schema: Schema, { version, kinds }: Found): void {
-  refuseNewer(schema, version)
-  refuseMissing(findMissing(schema, kinds))
-}
-
-/** Refuses a database that a newer version of the package has migrated. */
-function refuseNewer (schema: Schema, version: number): void {
-  if (version > schema.version) throw new NewerSchemaError(version, schema.version)
-}
-
 /**
- * The tables and columns that the database lacks.
+ * Refuses a database that lacks a table or column, unless it is `added`.
  *
- * @throws {UnsuitableColumnError} when a column does not hold text where ours does: one id could then be taken for another
+ * @throws {NewerSchemaError} if a newer version of the package has migrated the database
+ * @throws {IncompleteSchemaError} if something is missing
+ * @throws {UnsuitableColumnError} if a column does not hold text where ours does: one id could then be taken for another
  */
-function findMissing ({ tables }: Schema, kinds: Found['kinds']): string[] {
-  return Object.entries(tables).flatMap(([table, columns]) => {
-    if (!kinds.has(table)) return table
-    return Object.entries(columns).flatMap(([name, type]) => {
+export function check (schema: Schema, { version, kinds }: Found, added: ReadonlySet<string | undefined> = new Set()): void {
+  if (version > schema.version) throw new NewerSchemaError(version, schema.version)
+  const missing: string[] = []
+  for (const [table, columns] of Object.entries(schema.tables)) {
+    if (!kinds.has(table)) {
+      missing.push(table)
+      continue
+    }
+    for (const [name, type] of Object.entries(columns)) {
       const column = `${table}.${name}`
       const kind = kinds.get(column)
-      if (kind === undefined) return column
-      if (/^text$/i.test(type) && kind !== 'text') throw new UnsuitableColumnError(column, kind, name)
-      return []
-    })
-  })
-}
-
-function refuseMissing (missing: string[]): void {
-  if (missing.length > 0) throw new IncompleteSchemaError(missing.join(', '))
+      if (kind === undefined) missing.push(column)
+      else if (/^text$/i.test(type) && kind !== 'text') throw new UnsuitableColumnError(column, kind, name)
+    }
+  }
+  const names = missing.filter((name) => !added.has(name))
+  if (names.length > 0) throw new IncompleteSchemaError(names.join(', '))
 }

@@ -11,9 +11,7 @@ import type { ColumnType, Generated, InsertType, Selectable, SelectType, UpdateT
  * await db.insertInto('omnichannel_contact').values({ id: 'maria', name: 'Maria' }).execute()
  * ```
  */
-export interface SqliteTables extends TablesOf<SqliteTypes> {
-  omnichannel_custom_field: CustomFieldTable<SqliteTypes>
-}
+export type SqliteTables = TablesOf<SqliteTypes>
 
 /**
  * The plugin's tables on PostgreSQL, for a {@link https://kysely.dev Kysely} of your own, with the values that `pg` reads by
@@ -27,7 +25,7 @@ export interface SqliteTables extends TablesOf<SqliteTypes> {
  * ```
  */
 export interface PostgresTables extends TablesOf<PostgresTypes> {
-  omnichannel_custom_field: CustomFieldTable<PostgresTypes> & { position: WithDefault<PostgresTypes['bigint']> }
+  omnichannel_custom_field: TablesOf<PostgresTypes>['omnichannel_custom_field'] & { position: WithDefault<PostgresTypes['bigint']> }
 }
 
 /** Both stores read rows as SQLite gives them. */
@@ -40,8 +38,6 @@ export const SOURCE_TYPES = ['widget', 'email', 'sms', 'app', 'api', 'other'] as
 export type SourceType = typeof SOURCE_TYPES[number]
 
 /** Columns that the engines' drivers read and take differently. */
-type Types = SqliteTypes | PostgresTypes
-
 interface SqliteTypes {
   boolean: number
   time: string
@@ -62,7 +58,7 @@ interface PostgresTypes {
 type WithDefault<Column> = ColumnType<SelectType<Column>, InsertType<Column> | undefined, UpdateType<Column>>
 type Nullable<Column> = ColumnType<SelectType<Column> | null, InsertType<Column> | null, UpdateType<Column> | null>
 
-interface TablesOf<T extends Types> {
+interface TablesOf<T extends SqliteTypes | PostgresTypes> {
   omnichannel_user: {
     id: string
     username: Generated<string>
@@ -83,6 +79,14 @@ interface TablesOf<T extends Types> {
     name: Generated<string>
     created_at: WithDefault<T['time']>
     expires_at: Nullable<T['time']>
+  }
+  omnichannel_custom_field: {
+    id: string
+    label: Generated<string>
+    scope: Generated<string>
+    visibility: Generated<string>
+    required: WithDefault<T['boolean']>
+    regexp: Generated<string>
   }
   omnichannel_contact: {
     id: string
@@ -164,13 +168,4 @@ interface TablesOf<T extends Types> {
     id: number
     applied_at: WithDefault<T['time']>
   }
-}
-
-interface CustomFieldTable<T extends Types> {
-  id: string
-  label: Generated<string>
-  scope: Generated<string>
-  visibility: Generated<string>
-  required: WithDefault<T['boolean']>
-  regexp: Generated<string>
 }

@@ -1,12 +1,4 @@
-// What became of a COMMIT:
-//
-// | seen                                                | meaning                                                        |
-// |-----------------------------------------------------|----------------------------------------------------------------|
-// | COMMIT, and no warning                              | committed                                                      |
-// | ROLLBACK                                            | rolled back: 500, and no second attempt                        |
-// | an error of the server                              | rolled back; a second attempt if it is transient               |
-// | the connection lost, or the replica did not confirm | in doubt: look it up; a second attempt if it was rolled back   |
-// | no such savepoint: the host ended the transaction   | in doubt: look it up; 500 if it was rolled back                |
+// Finds out what became of a COMMIT. docs/architecture.md has a table of what the server may answer, and what it means.
 //
 // The look-up is another transaction. It locks the contact, so it waits for a transaction that still holds the lock. Then it compares
 // the id of the contact's last update. It is committed too, so that the replica has confirmed what it read.

@@ -12,9 +12,7 @@ type Queryable = Pick<PostgresClient, 'query'>
 /** If several nodes start at once, one of them migrates and the others wait. The number is "omni" in ASCII. */
 export const migrationLock = 'SELECT pg_advisory_xact_lock(1869442665);'
 
-/**
- * @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError}
- */
+/** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
 export async function bringUpToDate (client: PostgresClient, deadline: number): Promise<void> {
   if ((await findPending(client)).script === '') return
   await client.query('BEGIN ISOLATION LEVEL READ COMMITTED')

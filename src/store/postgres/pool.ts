@@ -9,34 +9,26 @@ const shortestPauseMs = 2
 const longestPauseMs = 128
 
 /** Tries again, with growing pauses, as long as the error is transient. */
-export async function withRetry<Result> (deadline: number, attempt: () => Promise<Result>, pause = shortestPauseMs): Promise<Result> {
-  try {
-    return await attempt()
-  } catch (error) {
-    if (!isTransient(error)) throw error
-    if (performance.now() + pause >= deadline) throw new DatabaseBusyError({ obstacle: obstacleOf(error), cause: error })
-    // Every connection of the pool has the old plan: dropping them one by one needs no pause.
-    if (!isPlanStale(error)) await sleep(pause)
+export async function withRetry<Result> (deadline: number, attempt: () => Promise<Result>): Promise<Result> {
+  for (let pause = shortestPauseMs; ; pause = Math.min(pause * 2, longestPauseMs)) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (!isTransient(error)) throw error
+      if (performance.now() + pause >= deadline) throw new DatabaseBusyError({ obstacle: obstacleOf(error), cause: error })
+      // Every connection of the pool has the old plan: dropping them one by one needs no pause.
+      if (!isPlanStale(error)) await sleep(pause)
+    }
   }
-  return await withRetry(deadline, attempt, Math.min(pause * 2, longestPauseMs))
 }
 
-const lost = new WeakSet<PostgresClient>()
-
-/** Drops the client later, because its connection was lost, or because the host still uses it. */
-export function markLost (client: PostgresClient): void {
-  lost.add(client)
-}
+/** Clients to drop, because their connection was lost, or because the host still uses them. */
+export const lostClients = new WeakSet<PostgresClient>()
+/** Clients that the host has released or ended, which does nothing while the plugin uses them. */
+export const releasedClients = new WeakSet<PostgresClient>()
 
 function onError (this: PostgresClient): void {
-  markLost(this)
-}
-
-const released = new WeakSet<PostgresClient>()
-
-/** Whether the host has released or ended its client, which does nothing while the plugin uses it. */
-export function isReleased (client: PostgresClient): boolean {
-  return released.has(client)
+  lostClients.add(this)
 }
 
 export async function withClient<Result> (
@@ -45,13 +37,13 @@ export async function withClient<Result> (
   const client = await connect(pool, deadline)
   const { release, end } = client
   const ignore = (): Promise<void> => {
-    released.add(client)
+    releasedClients.add(client)
     return Promise.resolve()
   }
-  released.delete(client)
+  releasedClients.delete(client)
   // A `beforeCommit` may call them at any time, also after it has ended. The pool sets `release` anew each time it gives the client.
   Object.assign(client, { release: ignore, end: ignore })
-  const isIdle = (): boolean => client.getTransactionStatus() === 'I' && !lost.has(client)
+  const isIdle = (): boolean => client.getTransactionStatus() === 'I' && !lostClients.has(client)
   let isUnusable = false
   try {
     if (!isIdle()) throw new UnusableClientError('a client of the pool was in a transaction')

@@ -27,15 +27,9 @@ class Compiler extends PostgresQueryCompiler {
 const dialect = Object.assign(new PostgresDialect({} as PostgresDialectConfig), { createQueryCompiler: () => new Compiler() })
 const db = new Kysely<Tables>({ dialect })
 
-/** A compiled query: makes the statement to send, and reads the rows of its result. */
-interface Prepared {
-  toQuery: (query: Query) => PostgresQuery
-  toRows: (result: PostgresResult) => unknown
-}
+const prepared = new Map<QueryDefinition, ReturnType<typeof create>>()
 
-const prepared = new Map<QueryDefinition, Prepared>()
-
-export function prepare ({ definition }: Query): Prepared {
+export function prepare ({ definition }: Query): ReturnType<typeof create> {
   let ready = prepared.get(definition)
   if (ready === undefined) prepared.set(definition, ready = create(definition))
   return ready
@@ -58,14 +52,16 @@ export function command (text: string): PostgresQuery {
   return { ...statement(text)([]), name: '' }
 }
 
-function create (definition: QueryDefinition): Prepared {
+/** Compiles a query. Returns functions that make the statement to send, and read the rows of its result. */
+function create (definition: QueryDefinition) {
   const { sql, toRow, bind } = compile(db, postgresSql, toParameter as (value: unknown) => unknown, definition)
   const { kind } = definition
   const query = statement(kind === 'check' ? failIfNull(sql) : sql)
   const counted = kind === 'write' ? statement(failUnlessChanged(sql)) : query
   return {
-    toQuery: ({ values, mustChange }) => mustChange === undefined ? query(bind(values)) : counted([...bind(values), String(mustChange)]),
-    toRows: ({ rows }) => {
+    toQuery: ({ values, mustChange }: Query): PostgresQuery =>
+      mustChange === undefined ? query(bind(values)) : counted([...bind(values), String(mustChange)]),
+    toRows: ({ rows }: PostgresResult): unknown => {
       switch (kind) {
         case 'many': return rows.map(toRow)
         case 'list': return (rows as unknown[][]).map(([cell]) => cell)

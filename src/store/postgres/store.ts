@@ -4,7 +4,7 @@ import type { PostgresPool } from './handle.js'
 import { resolveInDoubt, type Attempt } from './in-doubt.js'
 import { bringUpToDate, checkSchema } from './migrations.js'
 import { withClient, withRetry } from './pool.js'
-import { query, transact } from './transaction.js'
+import { read, transact } from './transaction.js'
 
 const stores = new WeakMap<PostgresPool, Store>()
 
@@ -55,7 +55,7 @@ function createStore (pool: PostgresPool, report: (error: Error) => void): Store
     },
     read: async ({ queries, decide }, timeoutMs) => {
       const deadline = performance.now() + timeoutMs
-      const rows = withRetry(deadline, async () => await withClient(pool, deadline, async (client) => await query(client, queries, deadline)))
+      const rows = withRetry(deadline, async () => await withClient(pool, deadline, async (client) => await read(client, queries, deadline)))
       return decide(await track(rows))
     },
     update: async (prepare, reply, timeoutMs) => await track(update(prepare, reply, timeoutMs)),

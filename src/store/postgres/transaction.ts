@@ -39,9 +39,9 @@ export async function transact<Result> (
   const timeoutMs = Math.max(deadline - performance.now(), 1)
   try {
     const { queries, decide } = prepare()
-    let rows = await read(client, [begin, configure([String(Math.ceil(timeoutMs))])], queries, deadline)
+    let rows = await read(client, queries, deadline, [begin, configure([String(Math.ceil(timeoutMs))])])
     // If the first query has waited for a transaction that made the contact anew, it has found neither row.
-    if (rows[0] === undefined) rows = await read(client, [readSession], queries, deadline)
+    if (rows[0] === undefined) rows = await read(client, queries, deadline)
     throwIfGone(reply)
     const decision = decide(rows)
     return { decision, doubt: await writeAndCommit(client, decision.writes, reply, timeoutMs, deadline) }
@@ -99,14 +99,9 @@ function throwIfGone (reply: Reply): void {
   if (!reply.isPending()) throw new RequestGoneError()
 }
 
-/** Runs queries outside of a transaction. */
-export async function query (client: PostgresClient, queries: readonly Query[], deadline: number): Promise<unknown[]> {
-  return await read(client, [readSession], queries, deadline)
-}
-
 /** @param first statements to run before the queries; the last of them selects the state of the session */
-async function read (
-  client: PostgresClient, first: readonly PostgresQuery[], queries: readonly Query[], deadline: number
+export async function read (
+  client: PostgresClient, queries: readonly Query[], deadline: number, first: readonly PostgresQuery[] = [readSession]
 ): Promise<unknown[]> {
   const { results, error } = await send(client, [...first, ...queries.map(toQuery)], deadline)
   const [state] = results[first.length - 1]?.rows as string[][] | undefined ?? []
