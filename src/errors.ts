@@ -9,8 +9,7 @@ import { createError } from '@fastify/error'
 export const UnauthorizedError = createError('FOC_UNAUTHORIZED', 'You must be logged in to do this.', 401)
 
 /** 403: the caller lacks the permission `update-livechat-contact`. */
-export const ForbiddenError = createError(
-  'FOC_FORBIDDEN', 'User does not have the permissions required for this action', 403)
+export const ForbiddenError = createError('FOC_FORBIDDEN', 'User does not have the permissions required for this action', 403)
 
 /** 400: the body cannot be read or is not valid, or a header is malformed. */
 export const InvalidParamsError = createError<[reason: string]>('FOC_INVALID_PARAMS', '%s', 400)
@@ -19,16 +18,13 @@ export const InvalidParamsError = createError<[reason: string]>('FOC_INVALID_PAR
 export const ContactNotFoundError = createError('FOC_CONTACT_NOT_FOUND', 'error-contact-not-found', 400)
 
 /** 400: the `contactManager` is not a user with the role `livechat-agent`. */
-export const ContactManagerNotFoundError = createError(
-  'FOC_CONTACT_MANAGER_NOT_FOUND', 'error-contact-manager-not-found', 400)
+export const ContactManagerNotFoundError = createError('FOC_CONTACT_MANAGER_NOT_FOUND', 'error-contact-manager-not-found', 400)
 
 /** 400: a custom field is required and missing, does not match its pattern, or is not a scalar. The message has its label. */
-export const InvalidCustomFieldError = createError<[label: string]>(
-  'FOC_INVALID_CUSTOM_FIELD', 'Invalid value for %s field', 400)
+export const InvalidCustomFieldError = createError<[label: string]>('FOC_INVALID_CUSTOM_FIELD', 'Invalid value for %s field', 400)
 
 /** 400: a custom field is neither registered nor stored on the contact. */
-export const CustomFieldNotAllowedError = createError<[key: string]>(
-  'FOC_CUSTOM_FIELD_NOT_ALLOWED', 'Custom field %s is not allowed', 400)
+export const CustomFieldNotAllowedError = createError<[key: string]>('FOC_CUSTOM_FIELD_NOT_ALLOWED', 'Custom field %s is not allowed', 400)
 
 /** 400: the name of a contact cannot be removed. */
 export const InvalidOperationError = createError('FOC_INVALID_OPERATION', 'error-invalid-operation', 400)
@@ -94,12 +90,10 @@ export const RequestGoneError = createError('FOC_REQUEST_GONE', 'The request was
 // Errors of the host's configuration and code.
 
 /** At registration: an option has the wrong type, or the database is not open. The message says what is expected. */
-export const InvalidOptionError = createError<[name: string, expected: string]>(
-  'FOC_INVALID_OPTION', 'The option "%s" must be %s', 500, TypeError)
+export const InvalidOptionError = createError<[name: string, expected: string]>('FOC_INVALID_OPTION', 'The option "%s" must be %s', 500, TypeError)
 
 /** At registration: there is no such option. The message suggests a similar one. */
-export const UnknownOptionError = createError<[name: string, hint: string]>(
-  'FOC_UNKNOWN_OPTION', 'Unknown option "%s"%s', 500, TypeError)
+export const UnknownOptionError = createError<[name: string, hint: string]>('FOC_UNKNOWN_OPTION', 'Unknown option "%s"%s', 500, TypeError)
 
 /** 500, in the log: `authenticate` returned neither a user with an `id` nor `null`. */
 export const InvalidUserError = createError(

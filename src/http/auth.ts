@@ -1,4 +1,4 @@
-// Two hooks find the caller and check the permission. Both run in preParsing: after the host's onRequest hooks, so that a rate limit
+// The hook finds the caller and checks the permission. It runs in preParsing: after the host's onRequest hooks, so that a rate limit
 // counts every caller, and before the body is read. The body may arrive much later, so the transaction checks again.
 
 import { hash } from 'node:crypto'
@@ -16,45 +16,32 @@ interface Caller {
   isAllowed?: boolean
 }
 
-const kCaller = Symbol('fastify-omnichannel-contacts.caller')
-type Identified = FastifyRequest & { [kCaller]?: Caller }
+const kUser = Symbol('fastify-omnichannel-contacts.user')
+type Identified = FastifyRequest & { [kUser]: User }
 
-function callerOf (request: FastifyRequest): Caller {
-  return (request as Identified)[kCaller] as Caller
-}
-
-/** The user that the authentication hook has found. */
+/** The user that the hook has found. */
 export function userOf (request: FastifyRequest): User {
-  return callerOf(request).user
+  return (request as Identified)[kUser]
 }
 
-/** Answers 401 if the caller is unknown. */
-export function authenticateHook (store: Store, { authenticate, lockTimeout }: Settings): preParsingAsyncHookHandler {
-  return hook(authenticate !== undefined, async (request) => {
-    const caller = authenticate === undefined
-      ? await store.read(readCaller(request), lockTimeout)
-      : toCaller(await authenticate(request))
-    if (caller === undefined) throw new UnauthorizedError()
-    ;(request as Identified)[kCaller] = caller
-  })
-}
-
-/** Answers 403 if the caller lacks the permission. */
-export function authorizeHook (store: Store, { authorize, lockTimeout }: Settings): preParsingAsyncHookHandler {
-  return hook(authorize !== undefined, async (request) => {
-    const { user, isAllowed } = callerOf(request)
-    const answer: unknown = authorize === undefined
-      ? isAllowed ?? await store.read(readPermission(user), lockTimeout)
-      : await authorize(user, permission, request)
-    if (answer !== true) throw new ForbiddenError()
-  })
-}
-
-/** Answers our own errors, and a 401 or 403 of the host's function. Any other error, such as a 404 of its user service, becomes a 500. */
-function hook (callsHost: boolean, check: (request: FastifyRequest) => Promise<void>): preParsingAsyncHookHandler {
+/**
+ * Answers 401 if the caller is unknown, and 403 if the caller lacks the permission. A function of the host may throw errors with these
+ * statuses. Its other errors, such as a 404 of its user service, become a 500.
+ */
+export function accessHook (store: Store, { authenticate, authorize, lockTimeout }: Settings): preParsingAsyncHookHandler {
   return async (request) => {
+    let callsHost = authenticate !== undefined
     try {
-      await check(request)
+      const caller = authenticate === undefined ? await store.read(readCaller(request), lockTimeout) : toCaller(await authenticate(request))
+      if (caller === undefined) throw new UnauthorizedError()
+      const { user, isAllowed } = caller
+      ;(request as Identified)[kUser] = user
+
+      callsHost = authorize !== undefined
+      const answer: unknown = authorize === undefined
+        ? isAllowed ?? await store.read(readPermission(user), lockTimeout)
+        : await authorize(user, permission, request)
+      if (answer !== true) throw new ForbiddenError()
     } catch (thrown) {
       const { statusCode } = Object(thrown) as Partial<FastifyError>
       if (isOwnError(thrown) || (callsHost && (statusCode === 401 || statusCode === 403))) throw thrown

@@ -2,21 +2,23 @@
 
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { randomFillSync } from 'node:crypto'
+import { updateChannel } from '../diagnostics.js'
 import { RequestGoneError } from '../errors.js'
 import type { Settings } from '../options.js'
 import { fingerprintOf } from '../rules/idempotency.js'
 import { createPatterns, type PatternProblem } from '../rules/patterns/index.js'
-import { prepareUpdate, type UpdateContext } from '../rules/prepare-update.js'
+import { prepareUpdate, type UpdateContext, type UpdateResult } from '../rules/prepare-update.js'
 import type { UpdateContactBody } from '../rules/wire-schemas.js'
+import type { Update } from '../store/operation.js'
 import type { Store } from '../store/store.js'
-import { authenticateHook, authorizeHook, recheckAccess, userOf } from './auth.js'
+import { accessHook, recheckAccess, userOf } from './auth.js'
 import { addEmptyBody, refuseContentEncoding, validateBody } from './body.js'
 import { callBeforeCommit, callOnContactUpdated } from './events.js'
 import { describeOperation } from './openapi.js'
 import { readIdempotencyKey, readIfMatch } from './preconditions.js'
 import { isOwnError, logFailure, sendError, sendResult, UnforeseenError } from './replies.js'
 import { guardReply } from './reply-guard.js'
-import { runUpdate } from './trace-update.js'
+import { traceUpdate } from './trace-update.js'
 
 type UpdateRequest = FastifyRequest<{ Body: UpdateContactBody }>
 
@@ -29,7 +31,7 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     url: `${settings.prefix}/omnichannel/contacts.update`,
     bodyLimit: settings.bodyLimit,
     schema: describeOperation(app.prefix + settings.prefix, settings.authenticate === undefined),
-    preParsing: [authenticateHook(store, settings), authorizeHook(store, settings), refuseContentEncoding],
+    preParsing: [accessHook(store, settings), refuseContentEncoding],
     preValidation: addEmptyBody,
     validatorCompiler: ({ httpPart }) => httpPart === 'body' ? validateBody : () => true,
     serializerCompiler: () => JSON.stringify,
@@ -39,7 +41,10 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
       const context = contextOf(request, settings, () => beginPatterns(({ id }, problem) => { problems.set(id, problem) }))
       const guard = guardReply(request, reply)
       try {
-        const result = await runUpdate(store, () => prepareUpdate(context), guard, settings.lockTimeout, problems)
+        const prepare = (): Update<UpdateResult> => prepareUpdate(context)
+        const result = await (updateChannel.hasSubscribers
+          ? traceUpdate(store, prepare, guard, settings.lockTimeout, problems)
+          : store.update(prepare, guard, settings.lockTimeout))
         try {
           sendResult(reply, result)
         } finally {

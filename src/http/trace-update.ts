@@ -9,17 +9,10 @@ import { isOwnError, UPDATE_FAILED } from './replies.js'
 const { start, end, asyncStart, asyncEnd, error: errorChannel } = updateChannel
 const { code: UPDATE_REFUSED } = new UpdateRefusedError('')
 
-/** Runs an update, and publishes it if anything has subscribed. */
-export function runUpdate (
+/** Runs an update and publishes it. Not with `tracePromise`, which would publish the result and the error too: they hold the contact. */
+export async function traceUpdate (
   store: Store, prepare: () => Update<UpdateResult>, reply: Reply, timeoutMs: number, problems: ReadonlyMap<string, unknown>
 ): Promise<UpdateResult> {
-  return updateChannel.hasSubscribers
-    ? traceUpdate(store, prepare, reply, timeoutMs, problems)
-    : store.update(prepare, reply, timeoutMs)
-}
-
-/** Not `tracePromise`, which would publish the result and the error too: they hold the contact. */
-async function traceUpdate (...[store, prepare, reply, timeoutMs, problems]: Parameters<typeof runUpdate>): Promise<UpdateResult> {
   const message: UpdateMessage = {
     engine: store.engine, waitedMs: 0, attempts: 0, batchSize: 0, unansweredPatterns: 0, outcome: undefined, code: undefined, obstacle: undefined
   }
