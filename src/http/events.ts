@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import { isDeepStrictEqual } from 'node:util'
 import { UpdateRefusedError } from '../errors.js'
 import type { ContactUpdatedEvent, Settings } from '../options.js'
-import { MAX_PARSED_LENGTH, toContact, toPrevious } from '../rules/contact.js'
+import { MAX_PARSED_LENGTH, toContact } from '../rules/contact.js'
 import type { Change, UpdateContext } from '../rules/prepare-update.js'
 import { Contact } from '../rules/wire-schemas.js'
 import { userOf } from './auth.js'
@@ -49,13 +49,14 @@ function eventOf (request: FastifyRequest, change: Change): ContactUpdatedEvent 
   const known = events.get(change)
   if (known !== undefined) return known
   const { updateId, updated, previous } = change
+  const hasSameFields = updated.row.custom_fields === previous.row.custom_fields
   let contact: Contact | undefined
   let previousContact: Contact | undefined
   let changedFields: Array<keyof Contact> | undefined
   const lazy: ContactUpdatedEvent = {
     updateId,
     get contact () { return contact ??= toContact(updated) },
-    get previous () { return previousContact ??= toPrevious(previous, updated, this.contact) },
+    get previous () { return previousContact ??= toContact(previous, hasSameFields ? this.contact.customFields : undefined) },
     get changedFields () { return changedFields ??= compare(this.contact, this.previous) },
     user: userOf(request),
     request

@@ -27,17 +27,6 @@ export function readContact (contactId: string): Read<StoredContact | undefined>
   )
 }
 
-/** The contact as the API shows it. */
-export function toContact (stored: StoredContact): Contact {
-  return showContact(stored, JSON.parse(stored.row.custom_fields) as Contact['customFields'])
-}
-
-/** The contact before an update. Custom fields that stay the same are not parsed again: there may be megabytes of them. */
-export function toPrevious (previous: StoredContact, updated: StoredContact, contact: Contact): Contact {
-  const isSame = updated.row.custom_fields === previous.row.custom_fields
-  return isSame ? showContact(previous, contact.customFields) : toContact(previous)
-}
-
 /** Longer custom fields are copied as text, and parsed only for hooks that read them: to parse and write them would block the event loop. */
 export const MAX_PARSED_LENGTH = 16_384
 
@@ -45,12 +34,15 @@ export const MAX_PARSED_LENGTH = 16_384
 export function toJson (stored: StoredContact): string {
   const { custom_fields: customFields } = stored.row
   if (customFields.length <= MAX_PARSED_LENGTH || !scanObject(customFields)) return JSON.stringify(toContact(stored))
-  const members = Object.entries(showContact(stored, {}))
+  const members = Object.entries(toContact(stored, {}))
     .map(([key, value]) => `"${key}":${key === 'customFields' ? customFields : JSON.stringify(value)}`)
   return `{${members.join()}}`
 }
 
-function showContact ({ row, emails, phones, channels }: StoredContact, customFields: Contact['customFields']): Contact {
+/** The contact as the API shows it. Custom fields that are known need not be parsed: there may be megabytes of them. */
+export function toContact (
+  { row, emails, phones, channels }: StoredContact, customFields = JSON.parse(row.custom_fields) as Contact['customFields']
+): Contact {
   return {
     _id: row.id,
     createdAt: row.created_at,

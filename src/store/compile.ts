@@ -3,7 +3,7 @@
 
 import {
   AliasNode, ColumnNode, ReferenceNode, SelectQueryNode,
-  type IdentifierNode, type Kysely, type OperationNode, type RootOperationNode, type SelectionNode
+  type IdentifierNode, type Kysely, type OperationNode, type SelectionNode
 } from 'kysely'
 import type { EngineSql } from './engine-sql.js'
 import type { QueryDefinition } from './operation.js'
@@ -20,7 +20,7 @@ export function compile (
   db: Kysely<Tables>, engineSql: EngineSql, toParameter: (value: unknown) => unknown, { define }: QueryDefinition
 ) {
   const { sql, parameters, query } = define(db, markers as never, engineSql).compile()
-  const columns = columnsOf(query)
+  const columns = SelectQueryNode.is(query) ? (query.selections as readonly SelectionNode[]).map(({ selection }) => nameOf(selection)) : []
   return {
     sql,
     /** Makes an object of a row's cells. The names come from the query, because the host's handle may return other ones. */
@@ -35,14 +35,8 @@ export function compile (
   }
 }
 
-function columnsOf (query: RootOperationNode): string[] {
-  if (!SelectQueryNode.is(query)) return []
-  return (query.selections as readonly SelectionNode[]).map(({ selection }) => nameOf(selection))
-}
-
 function nameOf (node: OperationNode): string {
   if (AliasNode.is(node)) return nameOf(node.alias)
-  if (ReferenceNode.is(node)) return nameOf(node.column)
-  if (ColumnNode.is(node)) return nameOf(node.column)
+  if (ReferenceNode.is(node) || ColumnNode.is(node)) return nameOf(node.column)
   return (node as IdentifierNode).name
 }

@@ -1,21 +1,8 @@
-// Finds out what became of a COMMIT. docs/architecture.md has a table of what the server may answer, and what it means.
-//
-// The look-up is another transaction. It locks the contact, so it waits for a transaction that still holds the lock. Then it compares
-// the id of the contact's last update. It is committed too, so that the replica has confirmed what it read.
+// What became of a COMMIT. docs/architecture.md has a table of what the server may answer, and what it means.
 
-import { IdempotencyKeyReusedError, InDoubtError } from '../../errors.js'
-import { always, type Decision, type Update } from '../operation.js'
-import type { Reply } from '../store.js'
 import { isSavepointGone, isTransactionAborted } from './errors.js'
 import type { PostgresClient, PostgresError } from './handle.js'
 import type { Answers } from './pipeline.js'
-import { withRetry } from './pool.js'
-
-/** An attempt at an update that was committed, unless there is a doubt. */
-export interface Attempt<Result> {
-  decision: Decision<Result>
-  doubt: Doubt | undefined
-}
 
 /** It is not known whether an update was committed. */
 export interface Doubt {
@@ -53,32 +40,4 @@ export function judgeCommit ({ results, error, isLastInDoubt }: Answers, warning
   const command = results.at(-1)?.command
   if (command !== 'COMMIT') throw new Error(`COMMIT was answered by ${command}`)
   return warning && { cause: warning }
-}
-
-/**
- * Looks up whether an update was committed, and returns its result.
- *
- * @param run makes one attempt at an update
- * @throws {InDoubtError} if this is still unknown at the deadline, or can no longer be found out
- * @throws the cause of the doubt if the update was rolled back
- */
-export async function resolveInDoubt<Result> (
-  { findOutcome }: Decision<Result>, { cause }: Doubt, reply: Reply,
-  run: <Answer>(update: Update<Answer>) => Promise<Attempt<Answer>>, deadline: number
-): Promise<Result> {
-  const { queries, decide } = findOutcome
-  const outcome = await withRetry(deadline, async () => {
-    const { decision, doubt } = await run({
-      queries, decide: (rows) => ({ result: decide(rows), writes: [], findOutcome: always('rolled-back' as const) })
-    })
-    if (doubt !== undefined) throw doubt.cause
-    return decision.result
-  }).catch((error: unknown) => {
-    // The key was used for another request meanwhile: ours was not committed.
-    throw error instanceof IdempotencyKeyReusedError ? error : new InDoubtError({ cause: error })
-  })
-  if (typeof outcome === 'object') return outcome.committed
-  if (outcome === 'unknown') throw new InDoubtError({ cause })
-  reply.unlock()
-  throw cause
 }

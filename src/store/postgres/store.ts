@@ -1,7 +1,7 @@
-import type { Update } from '../operation.js'
+import { IdempotencyKeyReusedError, InDoubtError } from '../../errors.js'
+import { always, type CommitOutcome, type Read, type Update } from '../operation.js'
 import type { Reply, Store } from '../store.js'
-import type { PostgresPool } from './handle.js'
-import { resolveInDoubt, type Attempt } from './in-doubt.js'
+import type { PostgresClient, PostgresPool } from './handle.js'
 import { bringUpToDate, checkSchema } from './migrations.js'
 import { withClient, withRetry } from './pool.js'
 import { read, transact } from './transaction.js'
@@ -15,7 +15,7 @@ export function postgresStore (pool: PostgresPool, report: (error: Error) => voi
   return store
 }
 
-/** The look-up after a lost COMMIT answers no request. */
+/** For the look-up after a lost COMMIT, which answers no request. */
 const noReply: Reply = { isPending: () => true, lock: () => undefined, unlock: () => undefined }
 
 function createStore (pool: PostgresPool, report: (error: Error) => void): Store {
@@ -23,18 +23,43 @@ function createStore (pool: PostgresPool, report: (error: Error) => void): Store
   if (pool.listenerCount('error') === 0) pool.on('error', report)
   const underWay = new Set<Promise<unknown>>()
 
+  async function run<Result> (deadline: number, work: (client: PostgresClient) => Promise<Result>): Promise<Result> {
+    return await withRetry(deadline, async () => await withClient(pool, deadline, work))
+  }
+
   async function update<Result> (prepare: () => Update<Result>, reply: Reply, timeoutMs: number): Promise<Result> {
     const deadline = performance.now() + timeoutMs
     return await withRetry(deadline, async () => {
-      const { decision, doubt } = await attempt(prepare, reply, deadline)
+      const { decision, doubt } = await withClient(pool, deadline, async (client) => await transact(client, prepare, reply, deadline))
       if (doubt === undefined) return decision.result
-      const resolveBy = performance.now() + timeoutMs
-      return await resolveInDoubt(decision, doubt, reply, async (lookUp) => await attempt(() => lookUp, noReply, resolveBy), resolveBy)
+      const outcome = await lookUp(decision.findOutcome, performance.now() + timeoutMs)
+      if (typeof outcome === 'object') return outcome.committed
+      if (outcome === 'unknown') throw new InDoubtError({ cause: doubt.cause })
+      reply.unlock()
+      throw doubt.cause
     })
   }
 
-  async function attempt<Result> (prepare: () => Update<Result>, reply: Reply, deadline: number): Promise<Attempt<Result>> {
-    return await withClient(pool, deadline, async (client) => await transact(client, prepare, reply, deadline))
+  /**
+   * Looks up whether an update was committed. This locks the contact, so it waits for a transaction that still holds the lock. It is
+   * committed, so that the replica has confirmed what was read.
+   *
+   * @throws {InDoubtError} if this is still unknown at the deadline
+   */
+  async function lookUp<Result> ({ queries, decide }: Read<CommitOutcome<Result>>, deadline: number): Promise<CommitOutcome<Result>> {
+    const update: Update<CommitOutcome<Result>> = {
+      queries, decide: (rows) => ({ result: decide(rows), writes: [], findOutcome: always('rolled-back') })
+    }
+    try {
+      return await run(deadline, async (client) => {
+        const { decision, doubt } = await transact(client, () => update, noReply, deadline)
+        if (doubt !== undefined) throw doubt.cause
+        return decision.result
+      })
+    } catch (error) {
+      // The key was used for another request meanwhile: ours was not committed.
+      throw error instanceof IdempotencyKeyReusedError ? error : new InDoubtError({ cause: error })
+    }
   }
 
   async function track<Result> (work: Promise<Result>): Promise<Result> {
@@ -46,17 +71,14 @@ function createStore (pool: PostgresPool, report: (error: Error) => void): Store
     engine: 'postgres',
     migrate: async ({ migrate, lockTimeout }) => {
       const deadline = performance.now() + lockTimeout
-      await withRetry(deadline, async () => {
-        await withClient(pool, deadline, async (client) => {
-          if (migrate) await bringUpToDate(client, deadline)
-          await checkSchema(client)
-        })
+      await run(deadline, async (client) => {
+        if (migrate) await bringUpToDate(client, deadline)
+        await checkSchema(client)
       })
     },
     read: async ({ queries, decide }, timeoutMs) => {
       const deadline = performance.now() + timeoutMs
-      const rows = withRetry(deadline, async () => await withClient(pool, deadline, async (client) => await read(client, queries, deadline)))
-      return decide(await track(rows))
+      return decide(await track(run(deadline, async (client) => await read(client, queries, deadline))))
     },
     update: async (prepare, reply, timeoutMs) => await track(update(prepare, reply, timeoutMs)),
     drain: async () => await Promise.allSettled(underWay)

@@ -1,15 +1,15 @@
 // One attempt at an update, in two round trips: [BEGIN, reads], then the decision, then [writes, COMMIT]. A `beforeCommit` of the
-// host takes one more. The contact is locked by the first read. in-doubt.ts says what an answer to COMMIT means, and what follows
-// when there is none.
+// host takes one more. The contact is locked by the first read. in-doubt.ts says what an answer to COMMIT means, and store.ts looks up
+// what became of it if there was none.
 
 import { timeCommit } from '../../diagnostics.js'
 import { RequestGoneError } from '../../errors.js'
-import type { HostCallback, Query, Update } from '../operation.js'
+import type { Decision, HostCallback, Query, Update } from '../operation.js'
 import type { Reply } from '../store.js'
 import { isTransactionAborted, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 import { callHost, releaseSavepoints, savepoints } from './host-callback.js'
-import { judgeCommit, listenForWarning, type Attempt, type Doubt } from './in-doubt.js'
+import { judgeCommit, listenForWarning, type Doubt } from './in-doubt.js'
 import { send } from './pipeline.js'
 import { command, prepare, statement, toQuery } from './statements.js'
 
@@ -28,13 +28,13 @@ const commit = command('COMMIT')
 const rollback = command('ROLLBACK')
 
 /**
- * Makes one attempt. Any error rolls the transaction back.
+ * Makes one attempt. It is committed, unless there is a doubt. Any error rolls the transaction back.
  *
  * @param deadline a time of `performance.now()`
  */
 export async function transact<Result> (
   client: PostgresClient, prepare: () => Update<Result>, reply: Reply, deadline: number
-): Promise<Attempt<Result>> {
+): Promise<{ decision: Decision<Result>, doubt: Doubt | undefined }> {
   throwIfGone(reply)
   const timeoutMs = Math.max(deadline - performance.now(), 1)
   try {
