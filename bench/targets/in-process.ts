@@ -28,7 +28,7 @@ export function createInProcess (database: Database.Database, contacts: number):
       beginPatterns: () => beginPatterns(() => undefined),
       ifMatch: undefined,
       idempotencyKey: undefined,
-      recheckAccess: () => recheckAccess(request, {} as Settings),
+      access: recheckAccess(request, {} as Settings),
       beforeCommit: undefined
     }
     await store.update(() => prepareUpdate(context), reply, 5000)

@@ -74,7 +74,7 @@ function contextOf (request: UpdateRequest, settings: Settings, beginPatterns: U
     idempotencyKey: key === undefined ? undefined : {
       userId: userOf(request).id, key, fingerprint: fingerprintOf(request.body, ifMatch), windowMs: settings.idempotencyWindow
     },
-    recheckAccess: () => recheckAccess(request, settings),
+    access: recheckAccess(request, settings),
     beforeCommit: callBeforeCommit(settings, request)
   }
 }

@@ -1,14 +1,12 @@
 import * as queries from '../store/queries.js'
 import { read, type Read } from '../store/operation.js'
-import type { ContactChannelTable } from '../store/tables.js'
+import type { ChannelRow, ContactRow } from '../store/tables.js'
 import { scanObject } from './json-object.js'
 import type { Contact, ContactChannel } from './wire-schemas.js'
 
-type ChannelRow = Omit<ContactChannelTable, 'contact_id' | 'position'>
-
 /** A contact as it is stored: its row and its lists. */
 export interface StoredContact {
-  row: queries.ContactRow
+  row: ContactRow
   emails: string[]
   phones: string[]
   channels: ChannelRow[]

@@ -21,7 +21,7 @@ export interface UpdateContext {
   ifMatch: readonly string[] | '*' | undefined
   idempotencyKey: IdempotencyKey | undefined
   /** Reads the rights of the caller again. Its `decide` throws if they are gone. */
-  recheckAccess: () => Read<void>
+  access: Read<void>
   beforeCommit: ((change: Change) => HostCallback) | undefined
 }
 
@@ -46,7 +46,7 @@ export interface UpdateResult extends StoredResponse {
 export function prepareUpdate (context: UpdateContext): Update<UpdateResult> {
   const { body, ifMatch, idempotencyKey, updateId } = context
   const { queries, decide } = all(
-    readContact(body.contactId), context.recheckAccess(), readResponse(idempotencyKey), readAgent(body), readAllowedFields(body)
+    readContact(body.contactId), context.access, readResponse(idempotencyKey), readAgent(body), readAllowedFields(body)
   )
   return {
     queries,

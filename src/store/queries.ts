@@ -2,7 +2,7 @@
 
 import { sql, type Kysely } from 'kysely'
 import { check, list, many, one, write } from './operation.js'
-import type { ContactTable, Tables } from './tables.js'
+import type { ContactRow, Tables } from './tables.js'
 
 /** The tables of the cacheable queries. No update writes them. */
 export const cacheableTables = [
@@ -77,9 +77,6 @@ export const listAllowedCustomFields = many((db, _: object, engineSql) => db
   .where('scope', '=', 'visitor')
   .where('visibility', '!=', 'hidden')
   .orderBy(engineSql.insertionOrder), { cacheable: true })
-
-/** A contact's row, except that no query returns a disabled contact. */
-export type ContactRow = Omit<ContactTable, 'enabled'>
 
 export const updateContactRow = writeContactRow(true)
 

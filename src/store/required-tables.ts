@@ -33,9 +33,7 @@ export interface Found {
 }
 
 /** What is still to do. */
-export interface Pending {
-  /** The newest migration that is recorded; 0 for none. */
-  version: number
+export interface Pending extends Pick<Found, 'version'> {
   /** The SQL that is still to run, in one transaction. Empty when the database is up to date. */
   script: string
 }
@@ -45,10 +43,7 @@ const defaultRoles = ['admin', 'livechat-manager', 'livechat-monitor', 'livechat
 
 /**
  * The SQL that brings a database up to date: its pending migrations, and what it has lost of earlier ones. Empty when there is
- * nothing to do.
- *
- * @throws {NewerSchemaError}
- * @throws {IncompleteSchemaError} {UnsuitableColumnError} for a table or view of the host's that no migration can complete
+ * nothing to do. Throws as {@link check} does, if no migration can complete a table or view of the host's.
  */
 export function toScript (schema: Schema, found: Found): string {
   const { version, kinds } = found

@@ -30,8 +30,8 @@ export interface PostgresTables extends TablesOf<PostgresTypes> {
 
 /** Both stores read rows as SQLite gives them. */
 export type Tables = SqliteTables
-export type ContactTable = Selectable<Tables['omnichannel_contact']>
-export type ContactChannelTable = Selectable<Tables['omnichannel_contact_channel']>
+export type ContactRow = Omit<Selectable<Tables['omnichannel_contact']>, 'enabled'>
+export type ChannelRow = Omit<Selectable<Tables['omnichannel_contact_channel']>, 'contact_id' | 'position'>
 
 /** Where a visitor of a channel comes from. */
 export const SOURCE_TYPES = ['widget', 'email', 'sms', 'app', 'api', 'other'] as const

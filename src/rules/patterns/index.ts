@@ -25,16 +25,16 @@ const BASE_COST = 200
 /** Why a pattern has no answer. V8's reason quotes the pattern. */
 export type PatternProblem = `does not compile: ${string}` | 'is too large' | 'took too long'
 
-/** Is called for each field that could not be checked. */
-export type Report = (field: CustomField, problem: PatternProblem) => void
-
 interface Pattern {
   match: (text: string, budget: Budget) => boolean | PatternProblem
   cost: number
 }
 
-/** Keeps patterns compiled. Returns a function that begins a request: it gives the request a budget. */
-export function createPatterns (): (report: Report) => MatchPattern {
+/**
+ * Keeps patterns compiled. Returns a function that begins a request: it gives the request a budget, and calls `report` for each field
+ * that could not be checked.
+ */
+export function createPatterns (): (report: (field: CustomField, problem: PatternProblem) => void) => MatchPattern {
   const cache = new Map<string, Pattern>()
   let cachedCost = 0
 

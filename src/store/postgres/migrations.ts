@@ -12,7 +12,6 @@ type Queryable = Pick<PostgresClient, 'query'>
 /** If several nodes start at once, one of them migrates and the others wait. The number is "omni" in ASCII. */
 export const migrationLock = 'SELECT pg_advisory_xact_lock(1869442665);'
 
-/** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
 export async function bringUpToDate (client: PostgresClient, deadline: number): Promise<void> {
   if ((await findPending(client)).script === '') return
   await client.query('BEGIN ISOLATION LEVEL READ COMMITTED')
@@ -27,13 +26,11 @@ export async function bringUpToDate (client: PostgresClient, deadline: number): 
   }
 }
 
-/** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
 export async function findPending (client: Queryable): Promise<Pending> {
   const found = await find(client)
   return { version: found.version, script: toScript(schema, found) }
 }
 
-/** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
 export async function checkSchema (client: Queryable): Promise<void> {
   check(schema, await find(client))
 }
