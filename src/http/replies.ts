@@ -21,29 +21,28 @@ const unreadable: Record<string, string> = {
 interface Answer {
   status: number
   text: string
+  /** False while the host's preSerialization hooks run. They may throw. */
+  isSerialized: boolean
 }
 
-/** Answers that are in the host's preSerialization hooks now, which may throw. */
-const inPreSerialization = new WeakMap<FastifyReply, Answer>()
+/** The last answer that was sent to each request. */
+const answers = new WeakMap<FastifyReply, Answer>()
 
 /** @param copy what the host's preSerialization hooks get */
-function send (reply: FastifyReply, answer: Answer, copy: object): void {
-  inPreSerialization.set(reply, answer)
+function send (reply: FastifyReply, status: number, text: string, copy: object): void {
+  const answer = { status, text, isSerialized: false }
+  answers.set(reply, answer)
   // If a reply has a serializer, Fastify adds no charset to the content type.
   sendUnguarded(reply.headers(headers).serializer(() => {
-    inPreSerialization.delete(reply)
-    return answer.text
-  }), answer.status, copy)
+    answer.isSerialized = true
+    return text
+  }), status, copy)
 }
 
-/** Replies to which a 200 was sent. */
-const succeeded = new WeakSet<FastifyReply>()
-
 export function sendResult (reply: FastifyReply, { answer, version, replayed }: UpdateResult): void {
-  succeeded.add(reply)
   void reply.header('etag', `"${version}"`)
   if (replayed) void reply.header('idempotency-replayed', 'true')
-  send(reply, { status: 200, text: answer }, {
+  send(reply, 200, answer, {
     // Parsed only for a hook that reads it.
     get contact (): unknown { return (JSON.parse(answer) as { contact: unknown }).contact },
     success: true
@@ -52,27 +51,28 @@ export function sendResult (reply: FastifyReply, { answer, version, replayed }: 
 
 /** Answers an error of the plugin, of Fastify, or of a host's hook. */
 export function sendError (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): void {
-  const answer = inPreSerialization.get(reply)
-  if (answer !== undefined) {
+  const answer = answers.get(reply)
+  if (answer?.isSerialized === false) {
     logFailedHook(error, request, 'a preSerialization hook failed')
     return sendUnguarded(reply.headers(headers), answer.status, answer.text)
   }
   // If a hook fails after the update, its status would be wrong: the update was made.
-  const { status, body } = toRefusal(succeeded.has(reply) ? new UnforeseenError(error) : error, request, reply)
+  const { status, body } = toRefusal(answer?.status === 200 ? new UnforeseenError(error) : error, request, reply)
   void reply.removeHeader('etag').removeHeader('idempotency-replayed')
   if (status === 503 && !reply.hasHeader('retry-after')) void reply.header('retry-after', '1')
   if (error instanceof errors.ContactVersionMismatchError) void reply.header('etag', `"${error.version}"`)
-  send(reply, { status, text: JSON.stringify(body) }, { ...body })
+  send(reply, status, JSON.stringify(body), { ...body })
 }
 
 /** Answers without the host's hooks. Fastify calls it if a hook has failed while `sendError` was sending: it would fail again. */
 export function sendWithoutHooks (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const { raw } = reply
-  const refusal = inPreSerialization.get(reply)
-  logFailedHook(error, request, refusal === undefined ? 'an onSend hook failed' : 'a preSerialization hook failed')
+  const answer = answers.get(reply)
+  const isSerialized = answer === undefined || answer.isSerialized
+  logFailedHook(error, request, isSerialized ? 'an onSend hook failed' : 'a preSerialization hook failed')
   if (raw.headersSent) raw.destroy()
-  else if (refusal === undefined) raw.writeHead(500, headers).end(JSON.stringify(internalServerError))
-  else raw.writeHead(refusal.status, { ...reply.getHeaders() as OutgoingHttpHeaders, ...headers }).end(refusal.text)
+  else if (isSerialized) raw.writeHead(500, headers).end(JSON.stringify(internalServerError))
+  else raw.writeHead(answer.status, { ...reply.getHeaders() as OutgoingHttpHeaders, ...headers }).end(answer.text)
 }
 
 function logFailedHook (error: unknown, request: FastifyRequest, message: string): void {
