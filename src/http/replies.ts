@@ -68,7 +68,7 @@ export function sendError (error: Partial<FastifyError>, request: FastifyRequest
 export function sendWithoutHooks (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const { raw } = reply
   const answer = answers.get(reply)
-  const isSerialized = answer === undefined || answer.isSerialized
+  const isSerialized = answer?.isSerialized !== false
   logFailedHook(error, request, isSerialized ? 'an onSend hook failed' : 'a preSerialization hook failed')
   if (raw.headersSent) raw.destroy()
   else if (isSerialized) raw.writeHead(500, headers).end(JSON.stringify(internalServerError))

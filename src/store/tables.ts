@@ -65,14 +65,8 @@ interface TablesOf<T extends SqliteTypes | PostgresTypes> {
     name: Generated<string>
     active: WithDefault<T['boolean']>
   }
-  omnichannel_user_role: {
-    user_id: string
-    role: string
-  }
-  omnichannel_role_permission: {
-    role: string
-    permission: string
-  }
+  omnichannel_user_role: { user_id: string, role: string }
+  omnichannel_role_permission: { role: string, permission: string }
   omnichannel_auth_token: {
     hashed_token: string
     user_id: string
@@ -104,16 +98,8 @@ interface TablesOf<T extends SqliteTypes | PostgresTypes> {
     updated_at: WithDefault<T['time']>
     update_id: string | null
   }
-  omnichannel_contact_email: {
-    contact_id: string
-    position: number
-    address: string
-  }
-  omnichannel_contact_phone: {
-    contact_id: string
-    position: number
-    phone_number: string
-  }
+  omnichannel_contact_email: { contact_id: string, position: number, address: string }
+  omnichannel_contact_phone: { contact_id: string, position: number, phone_number: string }
   omnichannel_contact_channel: {
     contact_id: string
     position: number
@@ -151,10 +137,7 @@ interface TablesOf<T extends SqliteTypes | PostgresTypes> {
     name: Generated<string>
     updated_at: WithDefault<T['time']>
   }
-  omnichannel_statistic: {
-    name: string
-    value: WithDefault<T['bigint']>
-  }
+  omnichannel_statistic: { name: string, value: WithDefault<T['bigint']> }
   omnichannel_idempotency_key: {
     user_id: string
     key: string
@@ -164,8 +147,5 @@ interface TablesOf<T extends SqliteTypes | PostgresTypes> {
     answer: string
     created_at: WithDefault<T['time']>
   }
-  omnichannel_migration: {
-    id: number
-    applied_at: WithDefault<T['time']>
-  }
+  omnichannel_migration: { id: number, applied_at: WithDefault<T['time']> }
 }

@@ -43,13 +43,7 @@ export interface PostgresResult {
 }
 
 /** What the plugin looks at in errors and notices. */
-export interface PostgresError {
-  code?: unknown
-  message?: unknown
-  table?: unknown
-  column?: unknown
-  routine?: unknown
-}
+export type PostgresError = Partial<Record<'code' | 'message' | 'table' | 'column' | 'routine', unknown>>
 
 /** Whether a value is such a pool and has not ended. A single client is refused. */
 export function isPool (value: unknown): value is PostgresPool {
