@@ -10,12 +10,6 @@ import { findCaller, findPermission, UPDATE_PERMISSION as permission } from '../
 import type { Store } from '../store/store.js'
 import { isOwnError } from './replies.js'
 
-interface Caller {
-  user: User
-  /** Whether the user has the permission. Set if a token was looked up: that query reads the permission too. */
-  isAllowed?: boolean
-}
-
 const kUser = Symbol('fastify-omnichannel-contacts.user')
 type Identified = FastifyRequest & { [kUser]: User }
 
@@ -32,16 +26,18 @@ export function accessHook (store: Store, { authenticate, authorize, lockTimeout
   return async (request) => {
     let callsHost = authenticate !== undefined
     try {
-      const caller = authenticate === undefined ? await store.read(readCaller(request), lockTimeout) : toCaller(await authenticate(request))
-      if (caller === undefined) throw new UnauthorizedError()
-      const { user, isAllowed } = caller
+      const user = authenticate === undefined
+        ? await store.read(readUser(request, authorize === undefined), lockTimeout)
+        : checkUser(await authenticate(request))
       ;(request as Identified)[kUser] = user
 
       callsHost = authorize !== undefined
-      const answer: unknown = authorize === undefined
-        ? isAllowed ?? await store.read(readPermission(user), lockTimeout)
-        : await authorize(user, permission, request)
-      if (answer !== true) throw new ForbiddenError()
+      if (authorize !== undefined) {
+        const answer: unknown = await authorize(user, permission, request)
+        if (answer !== true) throw new ForbiddenError()
+      } else if (authenticate !== undefined) {
+        await store.read(readPermission(user), lockTimeout)
+      }
     } catch (thrown) {
       const { statusCode } = Object(thrown) as Partial<FastifyError>
       if (isOwnError(thrown) || (callsHost && (statusCode === 401 || statusCode === 403))) throw thrown
@@ -50,40 +46,32 @@ export function accessHook (store: Store, { authenticate, authorize, lockTimeout
   }
 }
 
-/** Reads the rights that are stored in the database again. `decide` throws the same errors as the hooks. */
-export function recheckAccess (request: FastifyRequest, { authenticate, authorize }: Settings): Read<void> {
-  if (authenticate === undefined) {
-    return checked(readCaller(request), (caller) => {
-      if (caller === undefined) throw new UnauthorizedError()
-      if (authorize === undefined && caller.isAllowed !== true) throw new ForbiddenError()
-    })
-  }
-  if (authorize !== undefined) return always(undefined)
-  return checked(readPermission(userOf(request)), (isAllowed) => { if (!isAllowed) throw new ForbiddenError() })
+/** Reads the rights that are stored in the database again. `decide` throws the same errors as the hook. */
+export function recheckAccess (request: FastifyRequest, { authenticate, authorize }: Settings): Read<unknown> {
+  if (authenticate === undefined) return readUser(request, authorize === undefined)
+  return authorize === undefined ? readPermission(userOf(request)) : always(undefined)
 }
 
-function checked<Result> ({ queries, decide }: Read<Result>, check: (result: Result) => void): Read<void> {
-  return { queries, decide: (rows) => { check(decide(rows)) } }
-}
-
-function readCaller ({ headers }: FastifyRequest): Read<Caller | undefined> {
+/** Reads the user of a token. `decide` throws if there is none, or if the user needs the permission and lacks it. */
+function readUser ({ headers }: FastifyRequest, needsPermission: boolean): Read<User> {
   const { 'x-user-id': userId, 'x-auth-token': token } = headers
-  if (typeof userId !== 'string' || typeof token !== 'string') return always(undefined)
+  if (typeof userId !== 'string' || typeof token !== 'string') return read([], () => { throw new UnauthorizedError() })
   return read([findCaller({ userId, hashedToken: hashToken(token), permission })], (row) => {
     // Date.parse returns NaN for PostgreSQL's years after 9999 and its infinity: the token does not expire.
-    if (row === undefined || (row.expires_at !== null && Date.parse(row.expires_at) <= Date.now())) return undefined
-    return { user: { id: userId, username: row.username, name: row.name } as User, isAllowed: row.granted === 1 }
+    if (row === undefined || (row.expires_at !== null && Date.parse(row.expires_at) <= Date.now())) throw new UnauthorizedError()
+    if (needsPermission && row.granted !== 1) throw new ForbiddenError()
+    return { id: userId, username: row.username, name: row.name } as User
   })
 }
 
-function readPermission ({ id: userId }: User): Read<boolean> {
-  return read([findPermission({ userId, permission })], (row) => row !== undefined)
+function readPermission ({ id: userId }: User): Read<void> {
+  return read([findPermission({ userId, permission })], (row) => { if (row === undefined) throw new ForbiddenError() })
 }
 
-function toCaller (user: unknown): Caller | undefined {
-  if (user === null || user === undefined) return undefined
+function checkUser (user: unknown): User {
+  if (user === null || user === undefined) throw new UnauthorizedError()
   if (typeof user !== 'object' || !('id' in user) || typeof user.id !== 'string' || user.id === '') throw new InvalidUserError()
-  return { user: user as User }
+  return user as User
 }
 
 /** What `omnichannel_auth_token.hashed_token` holds for a token: the standard base64 of the SHA-256 of its UTF-8 bytes. */

@@ -21,7 +21,7 @@ export interface UpdateContext {
   ifMatch: readonly string[] | '*' | undefined
   idempotencyKey: IdempotencyKey | undefined
   /** Reads the rights of the caller again. Its `decide` throws if they are gone. */
-  access: Read<void>
+  access: Read<unknown>
   beforeCommit: ((change: Change) => HostCallback) | undefined
 }
 
