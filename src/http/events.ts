@@ -49,14 +49,16 @@ function eventOf (request: FastifyRequest, change: Change): ContactUpdatedEvent 
   const known = events.get(change)
   if (known !== undefined) return known
   const { updateId, updated, previous } = change
-  const hasSameFields = updated.row.custom_fields === previous.row.custom_fields
   let contact: Contact | undefined
   let previousContact: Contact | undefined
   let changedFields: Array<keyof Contact> | undefined
   const lazy: ContactUpdatedEvent = {
     updateId,
     get contact () { return contact ??= toContact(updated) },
-    get previous () { return previousContact ??= toContact(previous, hasSameFields ? this.contact.customFields : undefined) },
+    get previous () {
+      const isSame = updated.row.custom_fields === previous.row.custom_fields
+      return previousContact ??= toContact(previous, isSame ? this.contact.customFields : undefined)
+    },
     get changedFields () { return changedFields ??= compare(this.contact, this.previous) },
     user: userOf(request),
     request
