@@ -4,7 +4,7 @@ import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rm
 import { basename, dirname, join, resolve } from 'node:path'
 import { withInterruption, type FileHandle, type Io } from './command.js'
 import { fileOption, openFile, readFileName } from './database.js'
-import { CommandError, InterruptedError } from './errors.js'
+import { CommandError } from './errors.js'
 import { createStatus, print, report } from './output.js'
 
 export function backup (parent: Command, io: Io): void {
@@ -42,7 +42,7 @@ async function copyDatabase (handle: FileHandle, file: string, io: Io, signal: A
   try {
     await handle.backup(file, {
       progress: ({ totalPages, remainingPages }) => {
-        if (signal.aborted) throw new InterruptedError('Interrupted: there is no copy', signal)
+        if (signal.aborted) throw new CommandError('Interrupted: there is no copy')
         const percent = Math.floor((1 - remainingPages / totalPages) * 100 / step) * step
         if (percent !== shown) status.show(`backup: ${percent} %`)
         shown = percent

@@ -3,6 +3,7 @@
 import type Database from 'better-sqlite3'
 import { InvalidArgumentError } from '@commander-js/extra-typings'
 import type { Kysely } from 'kysely'
+import { constants } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import type { Pool } from 'pg'
 import type { SqliteHandle } from '../store/sqlite/handle.js'
@@ -78,17 +79,20 @@ export function onSignal (io: Io, stop: (name: Signal) => void): () => void {
 const repeatMs = 500
 
 /**
- * Runs `work` with an AbortSignal for Ctrl-C and SIGTERM. A second signal ends the process at once. It is ignored if it follows within
- * half a second, because npm repeats the terminal's Ctrl-C.
+ * Runs `work` with an AbortSignal for Ctrl-C and SIGTERM. An error after a signal gets the exit code of shells. A second signal ends the
+ * process at once. It is ignored if it follows within half a second, because npm repeats the terminal's Ctrl-C.
  */
 export async function withInterruption<Result> (io: Io, work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
   const controller = new AbortController()
+  const { signal } = controller
   const forget = onSignal(io, (name) => {
     controller.abort(name)
     setTimeout(forget, repeatMs).unref()
   })
   try {
-    return await work(controller.signal)
+    return await work(signal)
+  } catch (error) {
+    throw signal.aborted ? Object.assign(error as Error, { exitCode: 128 + constants.signals[signal.reason as Signal] }) : error
   } finally {
     forget()
   }

@@ -4,7 +4,7 @@ import { hash } from 'node:crypto'
 import type { Pool, PoolClient, QueryArrayConfig, QueryConfig } from 'pg'
 import { withInterruption, type FileHandle, type Io } from './command.js'
 import { readFileName, withDatabase } from './database.js'
-import { CommandError, InterruptedError } from './errors.js'
+import { CommandError } from './errors.js'
 import { createProgress, print } from './output.js'
 import { readServer, withServer } from './postgres.js'
 
@@ -25,7 +25,7 @@ export function copy (parent: Command, io: Io): void {
           ? `Copied ${file} to ${name}: ${rows} rows in ${((performance.now() - start) / 1000).toFixed(1)} s, compared row by row\n`
           : `${name} holds the ${rows} rows of ${file} already, compared row by row\n`)
       }).catch((error: unknown) => {
-        throw signal.aborted ? new InterruptedError('Stopped: nothing was copied', signal) : error
+        throw signal.aborted ? new CommandError('Stopped: nothing was copied') : error
       }))))
 }
 

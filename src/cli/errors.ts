@@ -1,7 +1,6 @@
 // The errors of the commands, and errors of a database file as sentences.
 
 import { existsSync, statSync } from 'node:fs'
-import { constants } from 'node:os'
 import { dirname } from 'node:path'
 
 /** The message is a sentence for the terminal. */
@@ -12,16 +11,6 @@ export class CommandError extends Error {
 /** The command line is wrong. */
 export class UsageError extends CommandError {
   override readonly exitCode = 2
-}
-
-/** A signal ended the command. The exit code is the one of shells. */
-export class InterruptedError extends CommandError {
-  override readonly exitCode: number
-
-  constructor (message: string, { reason }: AbortSignal) {
-    super(message)
-    this.exitCode = 128 + constants.signals[reason as NodeJS.Signals]
-  }
 }
 
 // https://sqlite.org/rescode.html

@@ -2,7 +2,7 @@ import { Command, CommanderError, InvalidArgumentError, type Argument, type Comm
 import { backup } from './backup.js'
 import type { Io } from './command.js'
 import { listContacts, showContact } from './contact.js'
-import { CommandError, explainMissingPackage, UsageError } from './errors.js'
+import { explainMissingPackage, UsageError, type CommandError } from './errors.js'
 import { copy } from './copy.js'
 import { importExport } from './import/import.js'
 import { migrate } from './migrate.js'
@@ -17,22 +17,16 @@ import { version } from './version.js'
 export async function run (argv: string[], io: Io): Promise<number> {
   const output = watchOutput(io)
   try {
-    await dispatch(argv, io)
+    // commander rejects after it has written what --help and --version ask for.
+    await createProgram(io).parseAsync(argv, { from: 'user' }).catch((error: unknown) => {
+      if (!(error instanceof CommanderError)) throw error
+    })
     await output.flushed()
     return 0
   } catch (error) {
     const sentence = explainMissingPackage(error as Error) ?? (error as Error).message
     report(io, hidePasswords(sentence, [...argv, process.env.OMNICHANNEL_DATABASE ?? '']))
-    return error instanceof CommandError ? error.exitCode : 1
-  }
-}
-
-async function dispatch (argv: string[], io: Io): Promise<void> {
-  try {
-    await createProgram(io).parseAsync(argv, { from: 'user' })
-  } catch (error) {
-    // commander throws at --help and --version too, after they are written.
-    if (!(error instanceof CommanderError)) throw error
+    return (error as Partial<CommandError>).exitCode ?? 1
   }
 }
 

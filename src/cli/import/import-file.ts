@@ -5,7 +5,7 @@ import { addAbortSignal, type Readable } from 'node:stream'
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 import type { Connection } from '../../store/sqlite/connection.js'
 import type { Io } from '../command.js'
-import { CommandError, InterruptedError } from '../errors.js'
+import { CommandError } from '../errors.js'
 import { createProgress, print, report } from '../output.js'
 import type { Collection, Outcome } from './collection.js'
 import { readLines } from './lines.js'
@@ -86,8 +86,7 @@ export async function importFile (
     if (database.inTransaction) database.exec('ROLLBACK')
     const where = number === 0 ? file : `${file}, line ${number}`
     const kept = committed === 0 ? 'nothing of this file was imported' : `the first ${committed} lines were imported`
-    if (signal.aborted) throw new InterruptedError(`${where}: interrupted; ${kept}`, signal)
-    throw new CommandError(`${where}: ${(error as Error).message}; ${kept}`, { cause: error })
+    throw new CommandError(`${where}: ${signal.aborted ? 'interrupted' : (error as Error).message}; ${kept}`, { cause: error })
   } finally {
     progress.clear()
   }

@@ -8,7 +8,7 @@ import type { Connection } from '../../store/sqlite/connection.js'
 import { connect } from '../../store/sqlite/node-sqlite.js'
 import { withInterruption, type FileHandle, type Io } from '../command.js'
 import { createAccess, openDatabase, openReadOnly, tablesIn, withNewFile } from '../database.js'
-import { CommandError, InterruptedError, UsageError } from '../errors.js'
+import { CommandError, UsageError } from '../errors.js'
 import { print, report } from '../output.js'
 import { sources, type Collection } from './collection.js'
 import { collections } from './collections.js'
@@ -100,7 +100,7 @@ async function openInput (file: string, io: Io, signal: AbortSignal): Promise<Re
     return input
   } catch (error) {
     input.destroy()
-    if (signal.aborted) throw new InterruptedError(`${file}: interrupted; nothing of this file was imported`, signal)
+    if (signal.aborted) throw new CommandError(`${file}: interrupted; nothing of this file was imported`)
     throw unreadable(file, error as Error)
   }
 }
