@@ -5,8 +5,10 @@ import { databaseOption, withDatabase } from './database.js'
 import { CommandError } from './errors.js'
 import { printJson, printTable, report } from './output.js'
 
-export function showContact (parent: Command, io: Io): void {
-  parent.command('show', { isDefault: true })
+export function contact (program: Command, io: Io): void {
+  const group = program.command('contact').description('Show a contact, or find one')
+
+  group.command('show', { isDefault: true })
     .description('Show a contact as the API would, and its rooms, as JSON; the word show may be left out')
     .argument('<ID>', 'the id of the contact')
     .addOption(databaseOption())
@@ -21,10 +23,8 @@ export function showContact (parent: Command, io: Io): void {
         .execute()
       printJson(io, { contact, rooms })
     }))
-}
 
-export function listContacts (parent: Command, io: Io): void {
-  parent.command('list')
+  group.command('list')
     .summary('List contacts, or find one by its name, an e-mail address or a phone number')
     .description('List contacts, or find one by its name, an e-mail address or a phone number.\n\n' +
       'Addresses and numbers must begin with the text, as it is written or in lower case. Names may contain it anywhere, in upper or ' +

@@ -4,14 +4,17 @@
 import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely'
 import type { Tables } from '../store/tables.js'
 
+/** The columns with an index. */
+const columns = { omnichannel_contact_email: 'address', omnichannel_contact_phone: 'phone_number' }
+
 type Engine = 'sqlite' | 'postgres'
 
 /** Contacts found by an address or a number come first. */
 export async function findContactIds (db: Kysely<Tables>, engine: Engine, text: string | undefined, limit: number): Promise<string[]> {
   const ids = new Set<string>()
   for (const start of new Set(text === undefined ? [] : [text, text.toLowerCase()])) {
-    for (const query of [byEmail, byPhone]) {
-      for (const { id } of await query(db, start, limit, engine).execute()) ids.add(id)
+    for (const table of Object.keys(columns) as Array<keyof typeof columns>) {
+      for (const { id } of await byStart(db, table, start, limit, engine).execute()) ids.add(id)
     }
   }
   if (ids.size < limit) {
@@ -22,20 +25,10 @@ export async function findContactIds (db: Kysely<Tables>, engine: Engine, text: 
   return [...ids].slice(0, limit)
 }
 
-export function byEmail (db: Kysely<Tables>, start: string, limit: number, engine: Engine = 'sqlite') {
-  return enabledContacts(db, limit)
-    .innerJoin('omnichannel_contact_email as email', 'contact.id', 'email.contact_id')
-    .where(startsWith('email.address', start, engine))
-}
-
-export function byPhone (db: Kysely<Tables>, start: string, limit: number, engine: Engine = 'sqlite') {
-  return enabledContacts(db, limit)
-    .innerJoin('omnichannel_contact_phone as phone', 'contact.id', 'phone.contact_id')
-    .where(startsWith('phone.phone_number', start, engine))
-}
-
-function enabledContacts (db: Kysely<Tables>, limit: number) {
+export function byStart (db: Kysely<Tables>, table: keyof typeof columns, start: string, limit: number, engine: Engine = 'sqlite') {
   return db.selectFrom('omnichannel_contact as contact').select('contact.id').distinct()
+    .innerJoin(`${table} as listed` as 'omnichannel_contact_email as listed', 'contact.id', 'listed.contact_id')
+    .where(startsWith(`listed.${columns[table]}`, start, engine))
     .where('contact.enabled', '=', 1).orderBy('contact.id').limit(limit)
 }
 

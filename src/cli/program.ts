@@ -1,7 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, type Argument, type CommandUnknownOpts, type Option } from '@commander-js/extra-typings'
 import { backup } from './backup.js'
 import type { Io } from './command.js'
-import { listContacts, showContact } from './contact.js'
+import { contact } from './contact.js'
 import { explainMissingPackage, UsageError, type CommandError } from './errors.js'
 import { copy } from './copy.js'
 import { importExport } from './import/import.js'
@@ -9,8 +9,8 @@ import { migrate } from './migrate.js'
 import { hidePasswords } from './postgres.js'
 import { print, report, watchOutput } from './output.js'
 import { serve } from './serve/serve.js'
-import { createToken, listTokens, revokeToken } from './token.js'
-import { activateUser, addUser, listUsers, removeUser } from './user.js'
+import { token } from './token.js'
+import { user } from './user.js'
 import { version } from './version.js'
 
 /** Runs one command and resolves to the exit code. Never rejects: an error becomes a sentence on stderr. */
@@ -30,12 +30,6 @@ export async function run (argv: string[], io: Io): Promise<number> {
   }
 }
 
-const groups: Array<[name: string, description: string, commands: Array<(parent: Command, io: Io) => void>]> = [
-  ['user', 'Add, list, deactivate, activate or remove users', [addUser, listUsers, activateUser, removeUser]],
-  ['token', "Create, list or revoke a user's tokens", [createToken, listTokens, revokeToken]],
-  ['contact', 'Show a contact, or find one', [showContact, listContacts]]
-]
-
 /** The whole command line, for one run. */
 export function createProgram (io: Io): Command {
   const program = new Command('fastify-omnichannel-contacts')
@@ -49,15 +43,7 @@ export function createProgram (io: Io): Command {
       writeErr: () => undefined,
       getOutHelpWidth: () => io.stdout.columns ?? 100
     })
-  serve(program, io)
-  for (const [name, description, commands] of groups) {
-    const group = program.command(name).description(description)
-    for (const add of commands) add(group, io)
-  }
-  importExport(program, io)
-  backup(program, io)
-  copy(program, io)
-  migrate(program, io)
+  for (const addCommand of [serve, user, token, contact, importExport, backup, copy, migrate]) addCommand(program, io)
 
   for (const command of withSubcommands(program)) {
     command.exitOverride((error) => { throw error.exitCode === 0 ? error : new UsageError(toSentence(command, error)) })

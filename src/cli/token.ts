@@ -8,8 +8,12 @@ import { CommandError } from './errors.js'
 import { print, printOnce, printTable, report } from './output.js'
 import { fitsHeader, requireUser, warnAboutRoles } from './user.js'
 
-export function createToken (parent: Command, io: Io): void {
-  parent.command('create')
+const shownHashLength = 12
+
+export function token (program: Command, io: Io): void {
+  const group = program.command('token').description("Create, list or revoke a user's tokens")
+
+  group.command('create')
     .summary('Create a token for a user and print it once')
     .description('Create a token for a user and print it once.\n\n' +
       'Only the token goes to stdout. Only its hash is stored, so it cannot be shown again.')
@@ -27,6 +31,34 @@ export function createToken (parent: Command, io: Io): void {
       report(io, `A call sends it as X-Auth-Token, with X-User-Id: ${userId}`)
       if (!fitsHeader(userId)) report(io, 'Warning: a header cannot carry this id, so its calls will be answered with 401')
       await warnAboutRoles(db, userId, [], io)
+    }))
+
+  group.command('list')
+    .description('List the tokens, of one user or of all')
+    .argument('[USER]', 'the id of the user')
+    .addOption(databaseOption())
+    .action((userId, { database }) => withDatabase(database, io, 'read', async ({ db }) => {
+      const tokens = await db
+        .selectFrom('omnichannel_auth_token')
+        .selectAll()
+        .$if(userId !== undefined, (query) => query.where('user_id', '=', userId as string))
+        .orderBy('user_id').orderBy('created_at').orderBy('name')
+        .execute()
+      printTable(io, ['USER', 'NAME', 'HASH', 'CREATED', 'EXPIRES'], tokens.map((token) => [
+        token.user_id, token.name, token.hashed_token.slice(0, shownHashLength), token.created_at, token.expires_at ?? 'never'
+      ]))
+    }))
+
+  group.command('revoke')
+    .description('Revoke a token of a user, by its name or the start of its hash')
+    .argument('<USER>', 'the id of the user')
+    .argument('<NAME|HASH>', 'as token list shows them')
+    .addOption(databaseOption())
+    .action((userId, wanted, { database }) => withDatabase(database, io, 'change', async ({ db }) => {
+      await requireUser(db, userId)
+      const hash = await findToken(db, userId, wanted)
+      await db.deleteFrom('omnichannel_auth_token').where('hashed_token', '=', hash).execute()
+      print(io, `Revoked token ${hash.slice(0, shownHashLength)} of user ${userId}\n`)
     }))
 }
 
@@ -59,41 +91,8 @@ export async function issueToken (db: Kysely<Tables>, userId: string, name: stri
   return token
 }
 
-const shownHashLength = 12
 /** A shorter start of a hash does not select a token, so that none is revoked by accident. */
 const minHashLength = 6
-
-export function listTokens (parent: Command, io: Io): void {
-  parent.command('list')
-    .description('List the tokens, of one user or of all')
-    .argument('[USER]', 'the id of the user')
-    .addOption(databaseOption())
-    .action((userId, { database }) => withDatabase(database, io, 'read', async ({ db }) => {
-      const tokens = await db
-        .selectFrom('omnichannel_auth_token')
-        .selectAll()
-        .$if(userId !== undefined, (query) => query.where('user_id', '=', userId as string))
-        .orderBy('user_id').orderBy('created_at').orderBy('name')
-        .execute()
-      printTable(io, ['USER', 'NAME', 'HASH', 'CREATED', 'EXPIRES'], tokens.map((token) => [
-        token.user_id, token.name, token.hashed_token.slice(0, shownHashLength), token.created_at, token.expires_at ?? 'never'
-      ]))
-    }))
-}
-
-export function revokeToken (parent: Command, io: Io): void {
-  parent.command('revoke')
-    .description('Revoke a token of a user, by its name or the start of its hash')
-    .argument('<USER>', 'the id of the user')
-    .argument('<NAME|HASH>', 'as token list shows them')
-    .addOption(databaseOption())
-    .action((userId, wanted, { database }) => withDatabase(database, io, 'change', async ({ db }) => {
-      await requireUser(db, userId)
-      const hash = await findToken(db, userId, wanted)
-      await db.deleteFrom('omnichannel_auth_token').where('hashed_token', '=', hash).execute()
-      print(io, `Revoked token ${hash.slice(0, shownHashLength)} of user ${userId}\n`)
-    }))
-}
 
 async function findToken (db: Kysely<Tables>, userId: string, wanted: string): Promise<string> {
   const tokens = await db

@@ -7,14 +7,15 @@ import { createAccess, createOption, databaseOption, withDatabase } from './data
 import { CommandError } from './errors.js'
 import { print, printTable, report } from './output.js'
 
-interface UserOptions {
-  role?: string[]
-  name?: string
-  username?: string
-}
+const activations = [
+  { name: 'deactivate', description: 'Refuse all calls of a user, and keep its tokens', active: 0, done: 'Deactivated' },
+  { name: 'activate', description: 'Accept calls of a deactivated user again', active: 1, done: 'Activated' }
+]
 
-export function addUser (parent: Command, io: Io): void {
-  parent.command('add')
+export function user (program: Command, io: Io): void {
+  const group = program.command('user').description('Add, list, deactivate, activate or remove users')
+
+  group.command('add')
     .summary('Add a user, or add roles to a user, or change a name')
     .description('Add a user. For a user who exists, add roles or change the name.\n\n' +
       'The roles admin, livechat-manager, livechat-monitor and livechat-agent may update contacts, unless that was changed. ' +
@@ -26,17 +27,56 @@ export function addUser (parent: Command, io: Io): void {
     .option('--name <NAME>', 'the full name')
     .option('--username <NAME>', 'the name for mentions; the ID by default')
     .action((id, options) => withDatabase(options.database, io, createAccess(options), async ({ db }) => {
-      const isNew = await db.transaction().execute((transaction) => putUser(transaction, id, options))
+      const { role: roles = [], ...names } = options
+      const isNew = await db.transaction().execute((transaction) => putUser(transaction, id, roles, names))
       print(io, `${isNew ? 'Added' : 'Updated'} user ${id}\n`)
-      await warnAboutRoles(db, id, options.role ?? [], io)
+      await warnAboutRoles(db, id, roles, io)
+    }))
+
+  group.command('list')
+    .description('List the users and their roles')
+    .addOption(databaseOption())
+    .action(({ database }) => withDatabase(database, io, 'read', async ({ db }) => {
+      const users = await db.selectFrom('omnichannel_user').selectAll().orderBy('id').execute()
+      const roles = new Map<string, string[]>(users.map(({ id }) => [id, []]))
+      for (const { user_id: id, role } of await db.selectFrom('omnichannel_user_role').selectAll().orderBy('role').execute()) {
+        roles.get(id)?.push(role)
+      }
+      printTable(io, ['ID', 'USERNAME', 'NAME', 'ACTIVE', 'ROLES'], users.map(({ id, username, name, active }) => [
+        id, username, name, active === 1 ? 'yes' : 'no', String(roles.get(id)?.join(', '))
+      ]))
+    }))
+
+  for (const { name, description, active, done } of activations) {
+    group.command(name)
+      .description(description)
+      .argument('<ID>')
+      .addOption(databaseOption())
+      .action((id, { database }) => withDatabase(database, io, 'change', async ({ db }) => {
+        const { numUpdatedRows } = await db.updateTable('omnichannel_user').set({ active }).where('id', '=', id).executeTakeFirstOrThrow()
+        if (numUpdatedRows === 0n) throw noSuchUser(id)
+        print(io, `${done} user ${id}\n`)
+      }))
+  }
+
+  group.command('remove')
+    .description('Remove a user with its roles and tokens')
+    .argument('<ID>')
+    .addOption(databaseOption())
+    .action((id, { database }) => withDatabase(database, io, 'change', async ({ db }) => {
+      await db.transaction().execute(async (transaction) => {
+        const { numDeletedRows } = await transaction.deleteFrom('omnichannel_user').where('id', '=', id).executeTakeFirstOrThrow()
+        if (numDeletedRows === 0n) throw noSuchUser(id)
+        await transaction.deleteFrom('omnichannel_user_role').where('user_id', '=', id).execute()
+        await transaction.deleteFrom('omnichannel_auth_token').where('user_id', '=', id).execute()
+      })
+      print(io, `Removed user ${id}\n`)
     }))
 }
 
 function readId (id: string): string {
-  if (!fitsHeader(id)) {
-    throw new InvalidArgumentError('It must have only ASCII letters, digits and signs, and no blank at its beginning or end, because calls send it in a header')
-  }
-  return id
+  if (fitsHeader(id)) return id
+  throw new InvalidArgumentError('It must have only ASCII letters, digits and signs, and no blank at its beginning or end, because calls send it in a header')
 }
 
 /** Other characters arrive in another encoding or not at all, so every call would be answered with 401. */
@@ -44,8 +84,8 @@ export function fitsHeader (id: string): boolean {
   return /^[!-~]([ -~]*[!-~])?$/.test(id)
 }
 
-/** Writes first: a transaction that has read may no longer be able to write. */
-async function putUser (db: Kysely<Tables>, id: string, { role: roles = [], name, username }: UserOptions): Promise<boolean> {
+/** Writes first: a transaction that has read may no longer be able to write. Returns whether the user is new. */
+async function putUser (db: Kysely<Tables>, id: string, roles: string[], { name, username }: { name?: string, username?: string }): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await db
     .insertInto('omnichannel_user')
     .values({ id, username: username ?? id, name: name ?? '', active: 1 })
@@ -62,62 +102,10 @@ async function putUser (db: Kysely<Tables>, id: string, { role: roles = [], name
   return isNew
 }
 
-export function listUsers (parent: Command, io: Io): void {
-  parent.command('list')
-    .description('List the users and their roles')
-    .addOption(databaseOption())
-    .action(({ database }) => withDatabase(database, io, 'read', async ({ db }) => {
-      const users = await db.selectFrom('omnichannel_user').selectAll().orderBy('id').execute()
-      const roles = new Map<string, string[]>(users.map(({ id }) => [id, []]))
-      for (const { user_id: id, role } of await db.selectFrom('omnichannel_user_role').selectAll().orderBy('role').execute()) {
-        roles.get(id)?.push(role)
-      }
-      printTable(io, ['ID', 'USERNAME', 'NAME', 'ACTIVE', 'ROLES'], users.map(({ id, username, name, active }) => [
-        id, username, name, active === 1 ? 'yes' : 'no', String(roles.get(id)?.join(', '))
-      ]))
-    }))
-}
-
-const activations = [
-  { name: 'deactivate', description: 'Refuse all calls of a user, and keep its tokens', active: 0, done: 'Deactivated' },
-  { name: 'activate', description: 'Accept calls of a deactivated user again', active: 1, done: 'Activated' }
-]
-
-export function activateUser (parent: Command, io: Io): void {
-  for (const { name, description, active, done } of activations) {
-    parent.command(name)
-      .description(description)
-      .argument('<ID>')
-      .addOption(databaseOption())
-      .action((id, { database }) => withDatabase(database, io, 'change', async ({ db }) => {
-        const { numUpdatedRows } = await db.updateTable('omnichannel_user').set({ active }).where('id', '=', id).executeTakeFirstOrThrow()
-        if (numUpdatedRows === 0n) throw noSuchUser(id)
-        print(io, `${done} user ${id}\n`)
-      }))
-  }
-}
-
-export function removeUser (parent: Command, io: Io): void {
-  parent.command('remove')
-    .description('Remove a user with its roles and tokens')
-    .argument('<ID>')
-    .addOption(databaseOption())
-    .action((id, { database }) => withDatabase(database, io, 'change', async ({ db }) => {
-      await db.transaction().execute(async (transaction) => {
-        const { numDeletedRows } = await transaction.deleteFrom('omnichannel_user').where('id', '=', id).executeTakeFirstOrThrow()
-        if (numDeletedRows === 0n) throw noSuchUser(id)
-        await transaction.deleteFrom('omnichannel_user_role').where('user_id', '=', id).execute()
-        await transaction.deleteFrom('omnichannel_auth_token').where('user_id', '=', id).execute()
-      })
-      print(io, `Removed user ${id}\n`)
-    }))
-}
-
 function noSuchUser (id: string): CommandError {
   return new CommandError(`There is no user ${id}; see user list`)
 }
 
-/** @throws {CommandError} */
 export async function requireUser (db: Kysely<Tables>, id: string): Promise<void> {
   const user = await db.selectFrom('omnichannel_user').select('id').where('id', '=', id).executeTakeFirst()
   if (user === undefined) throw noSuchUser(id)
@@ -136,11 +124,10 @@ export async function warnAboutRoles (db: Kysely<Tables>, userId: string, given:
     const likely = [...known].find((other) => leven(other, role.toLowerCase()) <= 2)
     report(io, `Warning: no permission names the role ${role}${likely === undefined ? '' : `, did you mean ${likely}?`}`)
   }
-  if (!roles.some((role) => updating.includes(role))) {
-    const lack = roles.length === 0 ? 'has no role' : `has no role that may update contacts (only ${roles.join(', ')})`
-    const remedy = updating.length === 0
-      ? `no role has the permission ${UPDATE_PERMISSION}`
-      : `user add ${userId} --role ROLE helps, with one of ${updating.join(', ')}`
-    report(io, `Warning: user ${userId} ${lack}, so its calls will be answered with 403; ${remedy}`)
-  }
+  if (roles.some((role) => updating.includes(role))) return
+  const lack = roles.length === 0 ? 'has no role' : `has no role that may update contacts (only ${roles.join(', ')})`
+  const remedy = updating.length === 0
+    ? `no role has the permission ${UPDATE_PERMISSION}`
+    : `user add ${userId} --role ROLE helps, with one of ${updating.join(', ')}`
+  report(io, `Warning: user ${userId} ${lack}, so its calls will be answered with 403; ${remedy}`)
 }
