@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto'
 import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { withInterruption, type FileHandle, type Io } from './command.js'
-import { fileOption, openFile, readFileName } from './database.js'
+import { fileOption, openFile, readFileName, withFile } from './database.js'
 import { CommandError } from './errors.js'
 import { createStatus, print, report } from './output.js'
 
-export function backup (parent: Command, io: Io): void {
-  parent.command('backup')
+export function backup (program: Command, io: Io): void {
+  program.command('backup')
     .summary('Copy the database to a file, also while it is served')
     .description('Copy the database to a file, also while it is served.\n\n' +
       'The copy is the database as it was when the backup began. It appears when it is complete, and only its owner may ' +
@@ -17,21 +17,47 @@ export function backup (parent: Command, io: Io): void {
     .argument('<FILE>', 'the copy', readFileName)
     .addOption(fileOption())
     .option('--overwrite', 'replace FILE if it exists')
-    .action(async (file, { database, overwrite = false }) => {
+    .action((file, { database, overwrite = false }) => withFile(database, 'read', async () => {
       const handle = await openFile(database, io, 'read')
       try {
         // Without a read transaction, each write of another program would restart the copy.
         handle.exec('BEGIN')
         handle.prepare('SELECT 1 FROM sqlite_schema').get()
-        const bytes = await writeAtomically(file, () => { checkTarget(file, { source: database, overwrite }) }, overwrite, async (part) => {
-          reportOtherParts(part, io)
-          await withInterruption(io, (signal) => copyDatabase(handle, part, io, signal))
-        })
+        const bytes = await writeCopy(handle, file, overwrite, io)
         print(io, `Copied ${database} to ${file}, ${(bytes / 1e6).toFixed(1)} MB\n`)
       } finally {
         handle.close()
       }
-    })
+    }))
+}
+
+/** Fills a new file beside `file`, then renames it to `file`. Returns its size. */
+async function writeCopy (handle: FileHandle, file: string, overwrite: boolean, io: Io): Promise<number> {
+  const part = `${resolve(file)}.${randomBytes(4).toString('hex')}.part`
+  let isCreated = false
+  try {
+    checkTarget(file, handle.name, overwrite)
+    closeSync(openSync(part, 'wx', 0o600))
+    isCreated = true
+    reportOtherParts(part, io)
+    await withInterruption(io, (signal) => copyDatabase(handle, part, io, signal))
+    const { size } = statSync(part)
+    // Again: another program may have made the file.
+    checkTarget(file, handle.name, overwrite)
+    if (!overwrite) closeSync(openSync(file, 'wx', 0o600))
+    renameSync(part, file)
+    // SQLite has flushed the content. This makes the file system write the new name too.
+    const descriptor = openSync(file, 'r+')
+    fsyncSync(descriptor)
+    closeSync(descriptor)
+    return size
+  } catch (error) {
+    if (isCreated) for (const suffix of ['', '-journal', '-wal', '-shm']) rmSync(`${part}${suffix}`, { force: true })
+    if (error instanceof CommandError) throw error
+    // After the comma Node.js names the part.
+    const [reason = ''] = (error as Error).message.split(',')
+    throw new CommandError(`The file ${file} cannot be written: ${reason}`, { cause: error })
+  }
 }
 
 /** Copies with SQLite's online backup, and shows its progress. */
@@ -54,36 +80,7 @@ async function copyDatabase (handle: FileHandle, file: string, io: Io, signal: A
   }
 }
 
-/**
- * Lets `write` fill a new file beside `file`, then renames it to `file`. Returns its size.
- *
- * @throws {CommandError}
- */
-async function writeAtomically (file: string, check: () => void, overwrite: boolean, write: (part: string) => Promise<void>): Promise<number> {
-  const part = `${resolve(file)}.${randomBytes(4).toString('hex')}.part`
-  let isCreated = false
-  try {
-    check()
-    closeSync(openSync(part, 'wx', 0o600))
-    isCreated = true
-    await write(part)
-    const { size } = statSync(part)
-    // Again: another program may have made the file.
-    check()
-    if (!overwrite) closeSync(openSync(file, 'wx', 0o600))
-    renameSync(part, file)
-    flushName(file)
-    return size
-  } catch (error) {
-    if (isCreated) for (const suffix of ['', '-journal', '-wal', '-shm']) rmSync(`${part}${suffix}`, { force: true })
-    if (error instanceof CommandError) throw error
-    // After the comma Node.js names the part.
-    const [reason = ''] = (error as Error).message.split(',')
-    throw new CommandError(`The file ${file} cannot be written: ${reason}`, { cause: error })
-  }
-}
-
-function checkTarget (file: string, { source, overwrite }: { source: string, overwrite: boolean }): void {
+function checkTarget (file: string, source: string, overwrite: boolean): void {
   const target = statSync(file, { throwIfNoEntry: false })
   const { dev, ino } = statSync(source)
   if (target?.isDirectory()) throw new CommandError(`${file} is a folder: name a file in it`)
@@ -98,11 +95,4 @@ function reportOtherParts (part: string, io: Io): void {
   const folder = dirname(part)
   const others = readdirSync(folder).filter((name) => /\.[\da-f]{8}\.part$/.test(name) && name !== basename(part))
   for (const name of others) report(io, `There is an unfinished copy ${join(folder, name)}: remove it unless another backup is running`)
-}
-
-/** SQLite has flushed the content. This makes the file system write the new name too. */
-function flushName (file: string): void {
-  const descriptor = openSync(file, 'r+')
-  fsyncSync(descriptor)
-  closeSync(descriptor)
 }

@@ -8,8 +8,8 @@ import { CommandError } from './errors.js'
 import { createProgress, print } from './output.js'
 import { readServer, withServer } from './postgres.js'
 
-export function copy (parent: Command, io: Io): void {
-  parent.command('copy')
+export function copy (program: Command, io: Io): void {
+  program.command('copy')
     .summary('Move a database file to a PostgreSQL server')
     .description('Copy everything in a database file to a PostgreSQL server.\n\n' +
       'It is one transaction: all is copied or nothing. At the end both sides are compared. A server that holds the same data already ' +

@@ -46,7 +46,7 @@ export async function withDatabase<Result> (
   name: string, io: Io, access: Access, work: (database: OpenDatabase) => Promise<Result>
 ): Promise<Result> {
   if (isServer(name)) return await withServer(name, access, work)
-  const run = async (): Promise<Result> => {
+  return await withFile(name, access, async () => {
     const handle = await openDatabase(name, io, access)
     try {
       const [{ Kysely, SqliteDialect }, { likeBetterSqlite3 }] = await Promise.all([import('kysely'), import('./node-sqlite.js')])
@@ -56,23 +56,21 @@ export async function withDatabase<Result> (
     } finally {
       handle.close()
     }
-  }
-  try {
-    return mayCreate(access) ? await withNewFile(name, run) : await run()
-  } catch (error) {
-    throw explain(name, error as Error)
-  }
+  })
 }
 
-/** Creates the file if it is missing. The new file is removed if `work` fails, unless another program has opened it. */
-export async function withNewFile<Result> (file: string, work: () => Promise<Result>): Promise<Result> {
-  const isNew = file !== ':memory:' && createFile(file)
+/**
+ * Runs work that opens a file and closes it. Errors of the file become sentences. If `access` creates a missing file, it is removed if the
+ * work fails, unless another program has opened it.
+ */
+export async function withFile<Result> (file: string, access: Access, work: () => Promise<Result>): Promise<Result> {
+  const isNew = mayCreate(access) && file !== ':memory:' && createFile(file)
   try {
     return await work()
   } catch (error) {
     // SQLite removes its log with the last connection.
     if (isNew && !existsSync(`${file}-wal`)) rmSync(file, { force: true })
-    throw error
+    throw explain(file, error as Error)
   }
 }
 
@@ -87,11 +85,7 @@ function createFile (file: string): boolean {
   }
 }
 
-/**
- * Opens a database file and migrates it, or only checks its schema.
- *
- * @throws {CommandError} if it cannot be opened, or is not a database of this program
- */
+/** Opens a database file and migrates it, or only checks its schema. */
 export async function openDatabase (file: string, io: Io, access: Access): Promise<FileHandle> {
   const [{ sqliteStore }, { checkOptions }] = await Promise.all([import('../store/sqlite/store.js'), import('../options.js')])
   const migrate = access !== 'read' && access !== 'rehearse'
@@ -102,7 +96,7 @@ export async function openDatabase (file: string, io: Io, access: Access): Promi
     return database
   } catch (error) {
     database.close()
-    throw explain(file, migrate ? error as Error : explainOldSchema(file, error as Error))
+    throw migrate ? error : explainOldSchema(file, error as Error)
   }
 }
 
@@ -111,27 +105,17 @@ function setPragmas (database: FileHandle, file: string): void {
   // In WAL mode, less than FULL may lose the last commits in a power failure. A 200 promises that they are kept.
   database.pragma('synchronous = FULL')
   database.pragma('foreign_keys = ON')
-  const pages = checkpointPages(file)
+  // How long the log gets before SQLite moves it into the file. 10,000 pages are 41 MB, ten times the default. A page that changes often
+  // is then moved once (bench/README.md has the figures). On a small disk the log gets a quarter of the free space, because moving it
+  // takes space too.
+  const { bavail, bsize } = statfsSync(dirname(file))
+  const pages = Math.max(1, Math.min(10_000, Math.floor(bavail * bsize / 4 / 4096)))
   database.pragma(`wal_autocheckpoint = ${pages}`)
   // A reader can make the log longer. Then it is cut when it begins anew.
   database.pragma(`journal_size_limit = ${pages * 4096}`)
 }
 
-/**
- * How long the log gets before SQLite moves it into the file. 10,000 pages are 41 MB, ten times the default. A page that changes often
- * is then moved once (bench/README.md has the figures). On a small disk the log gets a quarter of the free space, because moving it
- * takes space too.
- */
-function checkpointPages (file: string): number {
-  const { bavail, bsize } = statfsSync(dirname(file))
-  return Math.max(1, Math.min(10_000, Math.floor(bavail * bsize / 4 / 4096)))
-}
-
-/**
- * Opens a database file of any schema version.
- *
- * @throws {CommandError} if it has none of our tables and `access` does not create them
- */
+/** Opens a database file of any schema version. One without our tables is refused, unless `access` creates them. */
 export async function openFile (file: string, io: Io, access: Access): Promise<FileHandle> {
   const exists = existsSync(file)
   if (!exists && !mayCreate(access)) throw new CommandError(`There is no database file ${file}: name it with --database`)
@@ -147,7 +131,7 @@ export async function openFile (file: string, io: Io, access: Access): Promise<F
     return database
   } catch (error) {
     database.close()
-    throw explain(file, error as Error)
+    throw error
   }
 }
 
@@ -155,19 +139,11 @@ function mayCreate (access: Access): boolean {
   return access === 'create' || access === 'add-tables'
 }
 
-/**
- * Whose tables and views a file has.
- *
- * @throws {CommandError} when it is not a database
- */
+/** Whose tables and views a file has. */
 export function tablesIn (database: FileHandle): 'ours' | 'others' | 'none' {
-  try {
-    const objects = database.prepare('SELECT name FROM sqlite_schema').all() as Array<{ name: string }>
-    if (objects.some(({ name }) => name.startsWith('omnichannel_'))) return 'ours'
-    return objects.length === 0 ? 'none' : 'others'
-  } catch (error) {
-    throw explain(database.name, error as Error)
-  }
+  const objects = database.prepare('SELECT name FROM sqlite_schema').all() as Array<{ name: string }>
+  if (objects.some(({ name }) => name.startsWith('omnichannel_'))) return 'ours'
+  return objects.length === 0 ? 'none' : 'others'
 }
 
 /**
@@ -178,16 +154,11 @@ export async function openReadOnly (file: string, io: Io): Promise<FileHandle> {
   return await connect(file, io, { readonly: existsSync(`${file}-wal`) })
 }
 
-/** @throws {CommandError} */
-export async function connect (file: string, io: Io, options: Database.Options = {}): Promise<FileHandle> {
+async function connect (file: string, io: Io, options: Database.Options = {}): Promise<FileHandle> {
   const { loadNodeSqlite } = await import('./node-sqlite.js')
   // An executable contains the addon if its Node.js has no suitable node:sqlite.
   const openFile = (io.embedded === undefined ? loadNodeSqlite() : undefined) ?? await loadBetterSqlite3(io)
-  try {
-    return openFile(file, { timeout: 5000, ...options })
-  } catch (error) {
-    throw explain(file, error as Error)
-  }
+  return openFile(file, { timeout: 5000, ...options })
 }
 
 async function loadBetterSqlite3 (io: Io): Promise<Open> {

@@ -26,8 +26,6 @@ export interface Collection {
    * @param warn is called for a document that is stored but will not work
    */
   store: (database: Connection, document: Document, warn: (sentence: string) => void) => Outcome
-  /** Called for each document that was stored. */
-  onStored?: (document: Document) => void
 }
 
 export type Row = Record<string, string | number | null>

@@ -8,6 +8,7 @@ import type { Io } from '../command.js'
 import { CommandError } from '../errors.js'
 import { createProgress, print, report } from '../output.js'
 import type { Collection, Outcome } from './collection.js'
+import type { Document } from './extended-json.js'
 import { readLines } from './lines.js'
 import { lineStore, skipBadLines } from './store-line.js'
 
@@ -19,25 +20,33 @@ export interface ExportFile {
   bytes?: number
 }
 
-export interface ImportSettings {
-  skipsBadLines: boolean
-  /** Lines in a transaction; Infinity for the whole file. */
-  batch: number
-  dryRun: boolean
+export interface ImportOptions {
+  database: string
+  create?: boolean
+  folder?: string
+  onError: 'skip' | 'fail'
+  /** Lines in a transaction. */
+  batch?: number
+  dryRun?: boolean
+  disableMissing?: boolean
 }
 
 type Counts = Record<Outcome | 'skipped', number>
 
-/** @throws {CommandError} */
+export const dryRunNote = '; a dry run, nothing was written'
+
+/** @param onStored is called for each document that was stored */
 export async function importFile (
-  database: Connection, { collection, file, bytes }: ExportFile, input: Readable, settings: ImportSettings, io: Io, signal: AbortSignal
+  database: Connection, { collection, file, bytes }: ExportFile, input: Readable, options: ImportOptions,
+  onStored: (document: Document) => void, io: Io, signal: AbortSignal
 ): Promise<Counts> {
+  const { onError, dryRun = false } = options
+  const { batch = Infinity } = dryRun ? {} : options
   const lines = readLines(addAbortSignal(signal, input))
   const progress = createProgress(io, collection.name, { totalBytes: bytes })
   const letOthersWrite = yieldWriteLock(signal)
   const counts: Counts = { new: 0, updated: 0, ignored: 0, skipped: 0 }
-  const inBatches = settings.batch !== Infinity
-  let restoreIndexes: Array<() => void> = []
+  let droppedIndexes: string[] = []
   let number = 0
   let committed = 0
 
@@ -45,12 +54,12 @@ export async function importFile (
     progress.clear()
     report(io, `${file}, line ${number}: ${sentence}`)
   }
-  const storeGoodLine = lineStore(database, collection, reportLine)
-  const store = settings.skipsBadLines ? skipBadLines(database, storeGoodLine, reportLine) : storeGoodLine
+  const storeGoodLine = lineStore(database, collection, onStored, reportLine)
+  const store = onError === 'skip' ? skipBadLines(database, storeGoodLine, reportLine) : storeGoodLine
   const begin = (): void => {
     if (database.inTransaction) return
     database.exec('BEGIN IMMEDIATE')
-    if (!inBatches) restoreIndexes = deferIndexes(database)
+    if (batch === Infinity) droppedIndexes = dropIndexes(database)
   }
   const commit = (): void => {
     if (database.inTransaction) database.exec('COMMIT')
@@ -61,7 +70,7 @@ export async function importFile (
     for (;;) {
       const next = lines.next()
       // Do not hold the write lock while the input has nothing ready.
-      if (inBatches && !await arrivesSoon(next)) commit()
+      if (batch !== Infinity && !await Promise.race([next.then(() => true), pause(20, false, { ref: false })])) commit()
       const { value, done } = await next
       if (done === true) break
       for (const line of value.lines) {
@@ -69,18 +78,20 @@ export async function importFile (
         number++
         if (typeof line === 'string' && line.trim() === '') continue
         counts[store(line)]++
-        if (number - committed >= settings.batch) {
+        if (number - committed >= batch) {
           commit()
           await letOthersWrite()
         }
       }
       progress.advance(value.lines.length, value.bytes)
     }
-    for (const restoreIndex of restoreIndexes) {
-      restoreIndex()
-      await lookForSignals(signal)
+    for (const sql of droppedIndexes) {
+      database.exec(sql)
+      // Node.js looks for signals between two turns of the event loop, so one turn may miss one.
+      await nextTurn()
+      await nextTurn(undefined, { signal })
     }
-    if (settings.dryRun) database.exec('ROLLBACK')
+    if (dryRun) database.exec('ROLLBACK')
     else commit()
   } catch (error) {
     if (database.inTransaction) database.exec('ROLLBACK')
@@ -92,29 +103,21 @@ export async function importFile (
   }
   const figures = Object.entries(counts).map(([outcome, count]) => `${count} ${outcome}`).join(', ')
   const hint = counts.ignored > 0 && counts.new + counts.updated === 0 ? `; no ${String(collection.wanted)} among ${counts.ignored}` : ''
-  print(io, `${collection.name}: ${figures} (${progress.perSecond()} lines/s)${hint}${dryRunNote(settings)}\n`)
+  print(io, `${collection.name}: ${figures} (${progress.perSecond()} lines/s)${hint}${dryRun ? dryRunNote : ''}\n`)
   return counts
-}
-
-export function dryRunNote ({ dryRun }: ImportSettings): string {
-  return dryRun ? '; a dry run, nothing was written' : ''
-}
-
-async function arrivesSoon (lines: Promise<unknown>): Promise<boolean> {
-  return await Promise.race([lines.then(() => true), pause(20, false, { ref: false })])
 }
 
 /**
  * Drops the indexes of contacts while the first contacts are imported: sorting once at the end is much faster than inserting in random
- * order. Returns functions that each create an index again. A rollback restores all of them.
+ * order. Returns the SQL that creates them again. A rollback restores them too.
  */
-function deferIndexes (database: Connection): Array<() => void> {
+function dropIndexes (database: Connection): string[] {
   const indexes = database.all(`
     SELECT name, sql FROM sqlite_schema
     WHERE type = 'index' AND sql IS NOT NULL AND tbl_name LIKE 'omnichannel\\_contact\\_%' ESCAPE '\\'
       AND NOT EXISTS (SELECT 1 FROM omnichannel_contact)`) as Array<[name: string, sql: string]>
   for (const [name] of indexes) database.exec(`DROP INDEX "${name}"`)
-  return indexes.map(([, sql]) => () => { database.exec(sql) })
+  return indexes.map(([, sql]) => sql)
 }
 
 const maxHold = 50 // ms
@@ -129,10 +132,4 @@ function yieldWriteLock (signal: AbortSignal): () => Promise<void> {
     await pause(release, undefined, { signal })
     heldSince = performance.now()
   }
-}
-
-/** Rejects when a signal has arrived. Node.js looks for signals between two turns of the event loop, so one turn may miss it. */
-async function lookForSignals (signal: AbortSignal): Promise<void> {
-  await nextTurn()
-  await nextTurn(undefined, { signal })
 }

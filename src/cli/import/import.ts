@@ -1,8 +1,9 @@
 import { Option, type Command } from '@commander-js/extra-typings'
-import { collect, wholeNumber, type Io } from '../command.js'
+import { wholeNumber, type Io } from '../command.js'
 import { createOption, fileOption } from '../database.js'
 import { sources } from './collection.js'
-import type { ImportOptions } from './run-import.js'
+import type { ImportOptions } from './import-file.js'
+import type { NamedFiles } from './run-import.js'
 
 const collectionNames = Object.values(sources)
 const description = `Import a Rocket.Chat export, the JSON lines that mongoexport writes.
@@ -27,15 +28,16 @@ omnichannel_imported_token records which tokens were imported.)
 
 A custom field whose pattern can never match a value is imported, with a warning.`
 
-export function importExport (parent: Command, io: Io): void {
-  const command = parent.command('import')
+export function importExport (program: Command, io: Io): void {
+  const command = program.command('import')
     .summary('Import a Rocket.Chat export, the JSON lines that mongoexport writes')
     .description(description)
     .addOption(fileOption())
     .addOption(createOption())
-  const files = Object.entries(sources).map(([name, source]) =>
-    ({ name, option: new Option(`--${name} <FILE>`, `the collection ${source}`).argParser(collect) }))
-  for (const { option } of files) command.addOption(option)
+  const named: NamedFiles = {}
+  for (const name of Object.keys(sources) as Array<keyof typeof sources>) {
+    command.option(`--${name} <FILE>`, `the collection ${sources[name]}`, (file) => { named[name] = [...named[name] ?? [], file] })
+  }
   command
     .option('--folder <DIR>', 'a folder with files of these names, such as users.json or users.jsonl; missing files are reported')
     .addOption(new Option('--on-error <ACTION>', 'what to do about a bad line; a skipped one is reported with its number')
@@ -45,7 +47,6 @@ export function importExport (parent: Command, io: Io): void {
     .option('--dry-run', 'report what the import would do, and write nothing')
     .action(async (options: ImportOptions) => {
       const { runImport } = await import('./run-import.js')
-      const named = Object.fromEntries(files.map(({ name, option }) => [name, command.getOptionValue(option.attributeName())]))
       await runImport(options, named, io)
     })
 }

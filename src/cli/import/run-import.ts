@@ -7,89 +7,80 @@ import type { Readable } from 'node:stream'
 import type { Connection } from '../../store/sqlite/connection.js'
 import { connect } from '../../store/sqlite/node-sqlite.js'
 import { withInterruption, type FileHandle, type Io } from '../command.js'
-import { createAccess, openDatabase, openReadOnly, tablesIn, withNewFile } from '../database.js'
+import { createAccess, openDatabase, openReadOnly, tablesIn, withFile } from '../database.js'
 import { CommandError, UsageError } from '../errors.js'
 import { print, report } from '../output.js'
 import { sources, type Collection } from './collection.js'
 import { collections } from './collections.js'
 import { idOf, type Document } from './extended-json.js'
 import { disableMissing } from './import-contacts.js'
-import { dryRunNote, importFile, type ExportFile, type ImportSettings } from './import-file.js'
-
-export interface ImportOptions {
-  database: string
-  create?: boolean
-  folder?: string
-  onError: 'skip' | 'fail'
-  batch?: number
-  dryRun?: boolean
-  disableMissing?: boolean
-}
+import { dryRunNote, importFile, type ExportFile, type ImportOptions } from './import-file.js'
 
 /** The files that were named, by the option of their collection. */
 export type NamedFiles = Partial<Record<Collection['name'], string[]>>
 
 export async function runImport (options: ImportOptions, named: NamedFiles, io: Io): Promise<void> {
-  const { folder, onError, batch = Infinity, dryRun = false } = options
-  const settings: ImportSettings = { skipsBadLines: onError === 'skip', batch: dryRun ? Infinity : batch, dryRun }
-  const files = await chooseFiles(folder, named, io)
+  const files = await chooseFiles(options.folder, named, io)
   const lastOfContacts = files.findLast(({ collection }) => collection.name === 'contacts')
   if (options.disableMissing && lastOfContacts === undefined) {
     throw new UsageError('--disable-missing needs the contacts: name their file with --contacts or --folder; see import --help')
   }
-  const ids = new Set<string>()
+  /** The last is closed first. */
+  const opened: FileHandle[] = []
+  let database: Connection | undefined
+  const exported = new Set<string>()
   let skipped = 0
-  let reader: FileHandle | undefined
-  let database: FileHandle | undefined
   await withInterruption(io, async (signal) => {
     try {
       for (const file of files) {
         const input = await openInput(file.file, io, signal)
         try {
           // Only after the input has arrived, so that a missing input does not change the database.
-          if (dryRun && existsSync(options.database)) reader ??= await openReadOnly(options.database, io)
-          database ??= await open(options, reader, io)
-          const connection = connect(database)
+          database ??= connect(await open(options, opened, io))
           const isOfContacts = file.collection.name === 'contacts'
-          const collection = isOfContacts && options.disableMissing
-            ? { ...file.collection, onStored: (document: Document) => { ids.add(idOf(document)) } }
-            : file.collection
-          const counts = await importFile(connection, { ...file, collection }, input, settings, io, signal)
+          const onStored = (document: Document): void => { if (isOfContacts && options.disableMissing) exported.add(idOf(document)) }
+          const counts = await importFile(database, file, input, options, onStored, io, signal)
           if (isOfContacts) skipped += counts.skipped
-          if (file === lastOfContacts && options.disableMissing) disable(connection, { ids, skipped }, settings, io)
+          if (file === lastOfContacts && options.disableMissing) disable(database, exported, skipped, options, io)
         } finally {
           input.destroy()
         }
       }
     } finally {
-      database?.close()
-      // Closed last. Otherwise SQLite would move the log of a killed program into the file, and a dry run must not change the file.
-      reader?.close()
+      for (const handle of opened.reverse()) handle.close()
     }
   })
 }
 
-function disable (database: Connection, { ids, skipped }: { ids: Set<string>, skipped: number }, settings: ImportSettings, io: Io): void {
+function disable (database: Connection, exported: Set<string>, skipped: number, { dryRun = false }: ImportOptions, io: Io): void {
   if (skipped > 0) report(io, `No contact was disabled, because ${skipped} lines of the contacts were skipped`)
-  else if (ids.size === 0) report(io, 'No contact was disabled, because the export has none at all')
-  else print(io, `contacts: ${disableMissing(database, ids, settings.dryRun)} disabled that the export lacks${dryRunNote(settings)}\n`)
+  else if (exported.size === 0) report(io, 'No contact was disabled, because the export has none at all')
+  else print(io, `contacts: ${disableMissing(database, exported, dryRun)} disabled that the export lacks${dryRun ? dryRunNote : ''}\n`)
 }
 
-/** @param reader reads the file in a dry run. If the file has none of our tables, a dry run fills a database in memory. */
-async function open (options: ImportOptions, reader: FileHandle | undefined, io: Io): Promise<FileHandle> {
+/** Adds what it opens to `opened`. If the file has none of our tables, a dry run fills a database in memory. */
+async function open (options: ImportOptions, opened: FileHandle[], io: Io): Promise<FileHandle> {
   const { database: file, create, dryRun, onError } = options
-  const tables = reader === undefined ? 'none' : tablesIn(reader)
-  const inMemory = tables === 'none' || (tables === 'others' && create)
-  const database = !dryRun
-    ? await withNewFile(file, () => openDatabase(file, io, createAccess(options)))
-    : inMemory ? await openDatabase(':memory:', io, 'create') : await openDatabase(file, io, 'rehearse')
-  // In KiB: the indexes on addresses and visitors are written all over.
-  database.pragma('cache_size = -65536')
-  // A contact's lists are always written after the contact.
-  database.pragma('foreign_keys = OFF')
-  // Each line has a savepoint then. Its journal in a file would take a third of the time.
-  if (onError === 'skip') database.pragma('temp_store = MEMORY')
-  return database
+  const access = dryRun ? 'rehearse' : createAccess(options)
+  return await withFile(file, access, async () => {
+    let tables: ReturnType<typeof tablesIn> = 'none'
+    if (dryRun && existsSync(file)) {
+      // It stays open until the end. Otherwise SQLite would move the log of a killed program into the file, and a dry run must not change it.
+      const reader = await openReadOnly(file, io)
+      opened.push(reader)
+      tables = tablesIn(reader)
+    }
+    const inMemory = dryRun && (tables === 'none' || (tables === 'others' && create))
+    const database = await (inMemory ? openDatabase(':memory:', io, 'create') : openDatabase(file, io, access))
+    opened.push(database)
+    // In KiB: the indexes on addresses and visitors are written all over.
+    database.pragma('cache_size = -65536')
+    // A contact's lists are always written after the contact.
+    database.pragma('foreign_keys = OFF')
+    // Each line has a savepoint then. Its journal in a file would take a third of the time.
+    if (onError === 'skip') database.pragma('temp_store = MEMORY')
+    return database
+  })
 }
 
 /** Waits until there is something to read. */

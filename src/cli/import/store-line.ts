@@ -8,7 +8,9 @@ import type { Line } from './lines.js'
 export type StoreLine = (line: Line) => Outcome | 'skipped'
 
 /** Returns a function that stores the lines of a file. */
-export function lineStore (database: Connection, { name, store, onStored }: Collection, report: (sentence: string) => void): StoreLine {
+export function lineStore (
+  database: Connection, { name, store }: Collection, onStored: (document: Document) => void, report: (sentence: string) => void
+): StoreLine {
   let isRightFile = false
   return (line) => {
     const document = readDocument(line)
@@ -21,7 +23,7 @@ export function lineStore (database: Connection, { name, store, onStored }: Coll
       throw new (isRightFile ? BadLineError : CommandError)(sentence)
     }
     const outcome = store(database, document, (sentence) => { report(`Warning: ${sentence}`) })
-    onStored?.(document)
+    onStored(document)
     isRightFile = true
     return outcome
   }

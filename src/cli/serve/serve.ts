@@ -34,8 +34,8 @@ closes the database and ends with exit code 0. --rate-limit counts calls with ba
 The server speaks plain HTTP, so tokens can be read on the way: for TLS put a reverse proxy such as nginx or Caddy in front. \
 Then give --trust-proxy, so that --rate-limit and the log see the callers and not the proxy.`
 
-export function serve (parent: Command, io: Io): void {
-  parent.command('serve')
+export function serve (program: Command, io: Io): void {
+  program.command('serve')
     .summary('Serve the endpoint, GET /health and a documentation page from a database file')
     .description(description)
     .addOption(databaseOption())
