@@ -63,11 +63,6 @@ export function wholeNumber (from: number, to?: number): (text: string) => numbe
   }
 }
 
-/** Collects the values of an option that may be given several times. */
-export function collect (text: string, before: string[] = []): string[] {
-  return [...before, text]
-}
-
 const signals: Signal[] = ['SIGINT', 'SIGTERM']
 
 /** Calls `stop` at Ctrl-C or SIGTERM. Returns a function that removes the listeners. */

@@ -1,7 +1,7 @@
 import type { Command } from '@commander-js/extra-typings'
 import type { SqliteDatabase } from 'kysely'
 import { hash } from 'node:crypto'
-import type { Pool, PoolClient, QueryArrayConfig, QueryConfig } from 'pg'
+import type { Pool, PoolClient } from 'pg'
 import { withInterruption, type FileHandle, type Io } from './command.js'
 import { readFileName, withDatabase } from './database.js'
 import { CommandError } from './errors.js'
@@ -31,18 +31,10 @@ export function copy (program: Command, io: Io): void {
 
 const batchRows = 1000
 
-interface CopiedTable {
-  name: string
-  /** Reads the rows of the file. */
-  read: string
-  /** Reads the rows of the server as SQLite would give them. */
-  readBack: string
-  fetch: QueryArrayConfig
-  insert: (rows: unknown[][]) => QueryConfig
-}
+type CopiedTable = Awaited<ReturnType<typeof describeTables>>[number]
 
 /** All tables but the record of migrations. */
-async function describeTables (): Promise<CopiedTable[]> {
+async function describeTables () {
   const [{ postgres }, { parserOf, toParameter }] = await Promise.all([import('../store/migrations/generated.js'), import('../store/postgres/codec.js')])
   return Object.entries(postgres.tables).filter(([name]) => name !== 'omnichannel_migration').map(([name, allColumns]) => {
     // Custom fields have an order: the rowid in the file, and a position on the server, which INSERT assigns.
@@ -55,10 +47,12 @@ async function describeTables (): Promise<CopiedTable[]> {
       type === 'timestamptz' ? `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')` : column)
     return {
       name,
+      /** Reads the rows of the file. */
       read: `SELECT ${names} FROM ${name}${isOrdered ? ' ORDER BY rowid' : ''}`,
-      readBack: `SELECT ${readable.join(', ')} FROM ${name}`,
-      fetch: { text: `FETCH ${batchRows} FROM copied`, rowMode: 'array', types: { getTypeParser: parserOf } },
-      insert: (rows) => ({
+      /** Reads the rows of the server as SQLite would give them. */
+      readBack: `DECLARE copied NO SCROLL CURSOR FOR SELECT ${readable.join(', ')} FROM ${name}`,
+      fetch: { text: `FETCH ${batchRows} FROM copied`, rowMode: 'array' as const, types: { getTypeParser: parserOf } },
+      insert: (rows: unknown[][]) => ({
         name: `copy_${name}`,
         text: `INSERT INTO ${name} (${names}) SELECT ${values} FROM unnest(${parameters}) WITH ORDINALITY AS copied (${names}, nth) ORDER BY nth`,
         values: columns.map((_, index) => toParameter(rows.map((row) => row[index] as string | number | null)))
@@ -67,11 +61,7 @@ async function describeTables (): Promise<CopiedTable[]> {
   })
 }
 
-/**
- * Returns how many rows there are. `isNew` is false if the server held the same rows already.
- *
- * @throws {CommandError} when the server holds other data, or stores something else than was sent
- */
+/** Returns how many rows there are. `isNew` is false if the server held the same rows already. */
 async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io, signal: AbortSignal) {
   const [tables, { likeBetterSqlite3 }] = await Promise.all([describeTables(), import('./node-sqlite.js')])
   const file = likeBetterSqlite3(source)
@@ -81,28 +71,30 @@ async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io,
   try {
     // Other writers wait.
     await client.query(`BEGIN; LOCK TABLE ${tables.map((table) => table.name).join(', ')} IN SHARE ROW EXCLUSIVE MODE`)
-    const isNew = await isEmpty(client, tables)
-    // These are the defaults of the schema.
+    // The schema fills this table with defaults.
+    const filled = tables.filter((table) => table.name !== 'omnichannel_role_permission')
+    const found = await client.query(filled.map((table) => `(SELECT FROM ${table.name} LIMIT 1)`).join(' UNION ALL '))
+    const isNew = found.rowCount === 0
     if (isNew) await client.query('DELETE FROM omnichannel_role_permission')
     let rows = 0
     for (const table of tables) {
-      const [sent, stored] = [new Checksum(), new Checksum()]
+      let [sent, stored] = [0n, 0n]
       for (const batch of batchesOfFile(file, table)) {
         signal.throwIfAborted()
         if (isNew) await client.query(table.insert(batch))
-        sent.add(batch)
+        sent += checksum(batch)
+        rows += batch.length
         progress.advance(batch.length, 0)
       }
       for await (const batch of batchesOfServer(client, table)) {
         signal.throwIfAborted()
-        stored.add(batch)
+        stored += checksum(batch)
       }
-      if (sent.rows !== stored.rows || sent.sum !== stored.sum) {
+      if (sent !== stored) {
         throw new CommandError(isNew
           ? `${name} stored other rows in ${table.name} than it was sent; nothing was copied`
           : `${name} holds other data in ${table.name}; nothing was copied`)
       }
-      rows += sent.rows
     }
     await client.query('COMMIT')
     return { rows, isNew }
@@ -113,13 +105,6 @@ async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io,
     client.release()
     source.exec('ROLLBACK')
   }
-}
-
-async function isEmpty (client: PoolClient, tables: CopiedTable[]): Promise<boolean> {
-  for (const { name } of tables.filter((table) => table.name !== 'omnichannel_role_permission')) {
-    if ((await client.query(`SELECT FROM ${name} LIMIT 1`)).rows.length > 0) return false
-  }
-  return true
 }
 
 function * batchesOfFile (source: SqliteDatabase, { read }: CopiedTable): Generator<unknown[][]> {
@@ -133,18 +118,12 @@ function * batchesOfFile (source: SqliteDatabase, { read }: CopiedTable): Genera
 }
 
 async function * batchesOfServer (client: PoolClient, { readBack, fetch }: CopiedTable): AsyncGenerator<unknown[][]> {
-  await client.query(`DECLARE copied NO SCROLL CURSOR FOR ${readBack}`)
-  for (let rows: unknown[][] = [[]]; rows.length > 0;) yield rows = (await client.query(fetch)).rows as unknown[][]
+  await client.query(readBack)
+  for (let rows: unknown[][] = [[]]; rows.length > 0;) yield rows = (await client.query<unknown[]>(fetch)).rows
   await client.query('CLOSE copied')
 }
 
-/** Does not depend on the order of the rows. */
-class Checksum {
-  rows = 0
-  sum = 0n
-
-  add (batch: unknown[][]): void {
-    this.rows += batch.length
-    for (const row of batch) this.sum = BigInt.asUintN(64, this.sum + BigInt(`0x${hash('md5', JSON.stringify(row), 'hex').slice(0, 16)}`))
-  }
+/** The sum of a hash of each row, which does not depend on the order of the rows. */
+function checksum (rows: unknown[][]): bigint {
+  return rows.reduce((sum, row) => sum + BigInt(`0x${hash('md5', JSON.stringify(row), 'hex')}`), 0n)
 }

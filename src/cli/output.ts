@@ -13,11 +13,7 @@ export function report ({ stderr }: Io, sentence: string): void {
   stderr.write(`${printable(sentence.replace(/\s+/g, ' '))}\n`)
 }
 
-/**
- * Writes text to stdout, and resolves when it is written.
- *
- * @throws {CommandError} when it cannot be written
- */
+/** Writes text to stdout, and resolves when it is written. Rejects when it cannot be written. */
 export async function printOnce ({ stdout }: Io, text: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     stdout.write(printable(text), (error) => { if (error) reject(unwritable(error)); else resolve() })
@@ -42,9 +38,7 @@ function printable (text: string): string {
   return text.replace(/[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]/gu, '\uFFFD')
 }
 
-/**
- * Notices output that cannot be written: `flushed` then rejects. It does not if the reader has closed its pipe, as `head` does.
- */
+/** Notices output that cannot be written: `flushed` then rejects. It does not if the reader has closed its pipe, as `head` does. */
 export function watchOutput ({ stdout, stderr }: Io): { flushed: () => Promise<void> } {
   let failure: Error | undefined
   stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -74,16 +68,10 @@ export function createStatus ({ stderr }: Pick<Io, 'stderr'>) {
     : { show: (text: string) => { stderr.write(`${text}\n`) }, clear: () => undefined }
 }
 
-interface ProgressSettings {
-  /** If known, a percentage is shown. */
-  totalBytes?: number | undefined
-  unit?: string
-  now?: () => number
-}
-
-/** Counts lines or other units. Shows the count every 100 ms on a terminal, and every 5 seconds elsewhere. */
+/** Counts lines or rows. Shows the count, with a percentage if `totalBytes` is known: every 100 ms on a terminal, every 5 seconds elsewhere. */
 export function createProgress (
-  io: Pick<Io, 'stderr'>, label: string, { totalBytes, unit = 'lines', now = () => performance.now() }: ProgressSettings
+  io: Pick<Io, 'stderr'>, label: string,
+  { totalBytes, unit = 'lines', now = () => performance.now() }: { totalBytes?: number | undefined, unit?: string, now?: () => number }
 ) {
   const { show, clear } = createStatus(io)
   const interval = io.stderr.isTTY === true ? 100 : 5000

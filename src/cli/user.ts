@@ -2,7 +2,7 @@ import { InvalidArgumentError, type Command } from '@commander-js/extra-typings'
 import type { Kysely } from 'kysely'
 import leven from 'leven'
 import type { Tables } from '../store/tables.js'
-import { collect, type Io } from './command.js'
+import type { Io } from './command.js'
 import { createAccess, createOption, databaseOption, withDatabase } from './database.js'
 import { CommandError } from './errors.js'
 import { print, printTable, report } from './output.js'
@@ -23,7 +23,7 @@ export function user (program: Command, io: Io): void {
     .argument('<ID>', 'what calls send as X-User-Id', readId)
     .addOption(databaseOption())
     .addOption(createOption())
-    .option('--role <ROLE>', 'a role of the user, such as livechat-agent; may be given several times', collect)
+    .option('--role <ROLE>', 'a role of the user, such as livechat-agent; may be given several times', (role, before?: string[]) => [...before ?? [], role])
     .option('--name <NAME>', 'the full name')
     .option('--username <NAME>', 'the name for mentions; the ID by default')
     .action((id, options) => withDatabase(options.database, io, createAccess(options), async ({ db }) => {

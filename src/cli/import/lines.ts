@@ -22,43 +22,35 @@ export async function * readLines (input: AsyncIterable<Buffer>): AsyncGenerator
   // The line whose end has not arrived yet.
   let parts: Buffer[] = []
   let length = 0
-  let lines: Line[] = []
   let bytes = 0
 
-  const append = (bytes: Buffer): void => {
-    const wasTooLong = length > longestLine
-    length += bytes.length
-    if (length <= longestLine) parts.push(bytes)
-    else parts = []
-    // Reported at once: its end may be far away.
-    if (length > longestLine && !wasTooLong) lines.push(new BadLineError(tooLong))
-  }
-  const endLine = (): void => {
-    if (length <= longestLine) lines.push(decode(Buffer.concat(parts)))
-    parts = []
-    length = 0
-  }
-
   for await (const chunk of input) {
-    bytes += chunk.length
-    let start = 0
-    for (let end = chunk.indexOf(newline); end !== -1; end = chunk.indexOf(newline, start)) {
-      append(chunk.subarray(start, end))
-      endLine()
-      start = end + 1
+    const lines: Line[] = []
+    for (let [start, end] = [0, 0]; end !== -1; start = end + 1) {
+      end = chunk.indexOf(newline, start)
+      const part = chunk.subarray(start, end === -1 ? undefined : end)
+      const wasTooLong = length > longestLine
+      length += part.length
+      if (length <= longestLine) parts.push(part)
+      else parts = []
+      // Reported at once: its end may be far away.
+      if (length > longestLine && !wasTooLong) lines.push(new BadLineError(tooLong))
+      if (end === -1) continue
+      if (length <= longestLine) lines.push(decode(parts))
+      parts = []
+      length = 0
     }
-    append(chunk.subarray(start))
+    bytes += chunk.length
     if (lines.length === 0) continue
     yield { lines, bytes }
-    lines = []
     bytes = 0
   }
-  if (length > 0) endLine()
-  if (lines.length > 0) yield { lines, bytes }
+  if (length > 0 && length <= longestLine) yield { lines: [decode(parts)], bytes }
 }
 
 const tooLong = `this is a line that is too long, of more than ${longestLine / 1024 / 1024} MiB: is it really JSON lines?`
 
-function decode (bytes: Buffer): Line {
+function decode (parts: Buffer[]): Line {
+  const bytes = Buffer.concat(parts)
   return isUtf8(bytes) ? bytes.toString() : new BadLineError('this is not UTF-8')
 }
