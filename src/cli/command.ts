@@ -18,8 +18,8 @@ export interface Io {
   stderr: Writable & { isTTY?: boolean }
   on (name: Signal, listener: (name: Signal) => void): unknown
   off (name: Signal, listener: (name: Signal) => void): unknown
-  /** The loaded SQLite addon, in the single executable. */
-  embedded?: { sqlite: object }
+  /** Loads better-sqlite3's addon, in the single executable. */
+  loadAddon?: () => object
   /** A file of the documentation page, packed with gzip. */
   readAsset: (name: string) => Buffer
   /** The program of the worker thread for checkpoints: its file, or its text. Without it SQLite makes checkpoints on the event loop. */

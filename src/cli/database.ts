@@ -20,7 +20,7 @@ export function fileOption () {
   return option('the SQLite database').argParser((name) => readFileName(name.trim()))
 }
 
-/** @throws {UsageError} which does not repeat the name: it may hold a password */
+/** The error does not repeat the name: it may hold a password. */
 export function readFileName (name: string): string {
   if (!isServer(name)) return name
   throw new UsageError('This command needs a file and not a server. pg_dump backs up PostgreSQL. ' +
@@ -157,21 +157,16 @@ export async function openReadOnly (file: string, io: Io): Promise<FileHandle> {
 async function connect (file: string, io: Io, options: Database.Options = {}): Promise<FileHandle> {
   const { loadNodeSqlite } = await import('./node-sqlite.js')
   // An executable contains the addon if its Node.js has no suitable node:sqlite.
-  const openFile = (io.embedded === undefined ? loadNodeSqlite() : undefined) ?? await loadBetterSqlite3(io)
+  const openFile = (io.loadAddon === undefined ? loadNodeSqlite() : undefined) ?? await loadBetterSqlite3(io)
   return openFile(file, { timeout: 5000, ...options })
 }
 
-async function loadBetterSqlite3 (io: Io): Promise<Open> {
+async function loadBetterSqlite3 ({ loadAddon }: Io): Promise<Open> {
   const { default: Sqlite } = await import('better-sqlite3')
-  const addon = unpackAddon(io)
-  // better-sqlite3 also takes a loaded addon; its types know only a path.
-  return (file, options) => new Sqlite(file, { ...options, ...addon !== undefined && { nativeBinding: addon as unknown as string } })
-}
-
-/** The single executable writes its addon to the temporary folder, because the system loads one from a file only. */
-function unpackAddon (io: Io): object | undefined {
   try {
-    return io.embedded?.sqlite
+    // better-sqlite3 also takes a loaded addon; its types know only a path.
+    const nativeBinding = loadAddon?.() as string | undefined
+    return (file, options) => new Sqlite(file, { ...options, ...nativeBinding !== undefined && { nativeBinding } })
   } catch (error) {
     const reason = (error as Error).message
     throw new CommandError(`The SQLite addon cannot be loaded from the temporary folder ${tmpdir()} (${reason}): name another in the variable TMPDIR`)

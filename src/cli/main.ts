@@ -8,20 +8,16 @@ import { getAsset, getRawAsset, isSea } from 'node:sea'
 import { run } from './program.js'
 
 const addon = 'better_sqlite3.node'
-const embedded = {
-  // A getter, so that --help writes no file.
-  get sqlite (): object { return loadAddon(addon) }
-}
 
 /** The system loads an addon from a file only. The folder is private (mkdtemp makes it 0700) and is removed at once. */
-function loadAddon (name: string): object {
+function loadAddon (): object {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-omnichannel-contacts-'))
   try {
-    const file = join(folder, name)
-    writeFileSync(file, Buffer.from(getAsset(name)), { mode: 0o600 })
-    const addon = { exports: {} }
-    process.dlopen(addon, file)
-    return addon.exports
+    const file = join(folder, addon)
+    writeFileSync(file, Buffer.from(getAsset(addon)), { mode: 0o600 })
+    const module = { exports: {} }
+    process.dlopen(module, file)
+    return module.exports
   } finally {
     try {
       rmSync(folder, { recursive: true, force: true })
@@ -48,7 +44,7 @@ function hasAddon (): boolean {
 
 // A worker cannot load the addon of an executable.
 const sqlite = isSea() && hasAddon()
-  ? { embedded }
+  ? { loadAddon }
   : { checkpointWorker: isSea() ? getAsset('checkpoint-worker.cjs', 'utf8') : new URL('serve/checkpoint-worker.js', import.meta.url) }
 const io = Object.assign(process, { readAsset, ...sqlite })
 // The executable needs CommonJS, which has no top-level await.

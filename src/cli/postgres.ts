@@ -16,7 +16,7 @@ export function isServer (text: string): boolean {
 const authority = String.raw`(?:[^/?#]*@)?(?:\[[^\]]*\]|[^@:/?#]*)(?::\d*)?`
 const wellWritten = new RegExp(`^(?:(?:postgres(?:ql)?|pg|socket)://${authority}(?:[/?#][^@]*)?|socket:/[^/@][^@]*)$`, 'i')
 
-/** @throws {UsageError} which does not repeat the text: it may hold a password */
+/** The error does not repeat the text: it may hold a password. */
 export function readServer (text: string): string {
   if (!isServer(text)) throw new InvalidArgumentError('It must be as postgres://user@host/name')
   if (wellWritten.test(text.trim())) return text.trim()
@@ -35,6 +35,8 @@ export function hidePasswords (message: string, words: string[]): string {
   return servers.reduce((text, server) => text.replaceAll(server, withoutPassword(server)), message)
 }
 
+const pingTimeoutMs = 2000
+
 /** Opens a server, migrates it or only checks its schema, runs `work` and closes. */
 export async function withServer<Result> (url: string, access: Access, work: (database: OpenDatabase) => Promise<Result>): Promise<Result> {
   const [{ Kysely, PostgresDialect }, { openStore }, { checkOptions }, { parserOf }] = await Promise.all([
@@ -44,14 +46,21 @@ export async function withServer<Result> (url: string, access: Access, work: (da
   // Kysely gets a pool of its own, whose rows are like SQLite's.
   const types = { getTypeParser: (oid: number) => oid === timestamptz ? (text: string) => new Date(text).toISOString() : parserOf(oid) }
   return await withPool(url, (handle, name) => withPool(url, async (pool) => {
-    if (access !== 'create' && !await hasTables(pool)) throw new CommandError(`The database ${name} has no tables of this program`)
+    if (access !== 'create') {
+      const found = await pool.query(String.raw`SELECT FROM pg_class WHERE relname LIKE 'omnichannel\_%' AND pg_table_is_visible(oid) LIMIT 1`)
+      if (found.rowCount === 0) throw new CommandError(`The database ${name} has no tables of this program`)
+    }
     try {
       await openStore(handle, ignore).migrate(checkOptions({ database: handle, migrate: access !== 'read' }))
     } catch (error) {
       throw access === 'read' ? explainOldSchema(name, error as Error) : error
     }
     const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
-    return await work({ name, db, handle, ping: () => inTime(pool.query('SELECT max(id) FROM omnichannel_migration')) })
+    const ping = (): Promise<unknown> => Promise.race([
+      pool.query('SELECT max(id) FROM omnichannel_migration'),
+      pause(pingTimeoutMs, undefined, { ref: false }).then(() => { throw new Error('no answer in time') })
+    ])
+    return await work({ name, db, handle, ping })
   }, { pipeline: false, types, max: 1 }))
 }
 
@@ -78,18 +87,6 @@ export async function withPool<Result> (
 
 function ignore (): void {
   // The next query makes another connection.
-}
-
-async function hasTables (pool: Pool): Promise<boolean> {
-  const found = await pool.query(String.raw`SELECT FROM pg_class WHERE relname LIKE 'omnichannel\_%' AND pg_table_is_visible(oid) LIMIT 1`)
-  return found.rows.length > 0
-}
-
-const pingTimeoutMs = 2000
-
-async function inTime (answer: Promise<unknown>): Promise<unknown> {
-  const timeout = pause(pingTimeoutMs, undefined, { ref: false }).then(() => { throw new Error('no answer in time') })
-  return await Promise.race([answer, timeout])
 }
 
 // Errors of pg that have no code.

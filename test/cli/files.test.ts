@@ -196,9 +196,9 @@ t.test('a database in memory: no file of that name is made', async (t) => {
 
 t.test('a new database that cannot be migrated: its file is removed', async (t) => {
   const file = join(t.testdir({ data: {} }), 'data', 'a.db')
-  const embedded = { get sqlite (): object { throw new Error('no addon') } }
+  const loadAddon = (): object => { throw new Error('no addon') }
   for (const argv of creating(file)) {
-    t.match(await cli(argv, { stdin: contact, embedded }), { code: 1, err: /no addon/ })
+    t.match(await cli(argv, { stdin: contact, loadAddon }), { code: 1, err: /no addon/ })
     t.notOk(existsSync(file), argv.join(' '))
   }
 })

@@ -15,7 +15,7 @@ export interface Setup {
   env?: Record<string, string>
   stdin?: string | Buffer | Readable
   onTerminal?: boolean
-  embedded?: Io['embedded']
+  loadAddon?: Io['loadAddon']
   checkpointWorker?: Io['checkpointWorker']
   exit?: Io['exit']
 }
@@ -35,11 +35,11 @@ const { resolve } = createRequire(import.meta.url)
 export const readAsset = (name: string): Buffer =>
   gzipSync(readFileSync(name === 'index.html' ? 'src/cli/serve/static/index.html' : resolve(`@fastify/swagger-ui/static/${name}`)))
 
-function createIo ({ stdin = '', onTerminal = false, embedded, checkpointWorker, exit = () => undefined }: Setup) {
+function createIo ({ stdin = '', onTerminal = false, loadAddon, checkpointWorker, exit = () => undefined }: Setup) {
   const stdout = new Written(onTerminal)
   const stderr = new Written(onTerminal)
   const streams = { stdin: stdin instanceof Readable ? stdin : Readable.from([Buffer.from(stdin)]), stdout, stderr }
-  const given = { ...embedded && { embedded }, ...checkpointWorker && { checkpointWorker } }
+  const given = { ...loadAddon && { loadAddon }, ...checkpointWorker && { checkpointWorker } }
   const io = Object.assign(new EventEmitter(), { ...streams, readAsset, exit, ...given })
   return { io: io satisfies Io, stdout, stderr }
 }

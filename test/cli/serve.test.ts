@@ -53,7 +53,7 @@ t.test('the addon of a single-file build: used', async (t) => {
   const addon = ['build/Release/better_sqlite3.node', `prebuilds/${process.platform}-${process.arch}.node`]
     .map((file) => join(folder, file)).find(existsSync)!
   const sqlite = require(addon) as object
-  const { url } = await serve(t, ['--database', join(t.testdir(), 'a.db')], { embedded: { sqlite } })
+  const { url } = await serve(t, ['--database', join(t.testdir(), 'a.db')], { loadAddon: () => sqlite })
   t.equal((await (await fetch(`${url}/health`)).text()), '{"status":"ok"}')
 })
 

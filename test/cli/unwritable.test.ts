@@ -106,8 +106,7 @@ t.test('an addon that cannot be loaded: the message names the addon, not the fil
     ['anything else', () => ({ get isInitialized () { throw new Error('it just fails') } }), /^it just fails\n$/]
   ]
   for (const [situation, sqlite, sentence] of scenarios) {
-    const embedded = { get sqlite () { return sqlite() as object } }
-    const { code, out, err } = await cli(['serve', '--port', '0', '--database', file], { embedded })
+    const { code, out, err } = await cli(['serve', '--port', '0', '--database', file], { loadAddon: () => sqlite() as object })
     t.strictSame([code, out], [1, ''], situation)
     t.match(err, sentence, situation)
     t.strictSame(readdirSync(join(folder, 'empty')), [], situation)

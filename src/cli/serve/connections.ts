@@ -33,10 +33,11 @@ function sizeOf ({ headers }: FastifyRequest): number {
 }
 
 const drainTimeoutMs = 1000
+const closeTimeoutMs = 8000
 
 /**
  * On close, sends `connection: close` with the last answers and waits for clients to hang up. Closing at once would reset a connection
- * on which the next request is on its way.
+ * on which the next request is on its way. A client that never finishes its request does not keep the server from ending.
  */
 export function drainOnClose (app: FastifyInstance): void {
   let isClosing = false
@@ -57,6 +58,7 @@ export function drainOnClose (app: FastifyInstance): void {
   // Fastify stops listening only after this hook.
   app.addHook('preClose', async () => {
     isClosing = true
+    setTimeout(() => { app.server.closeAllConnections() }, closeTimeoutMs).unref()
     const countConnections = promisify(app.server.getConnections.bind(app.server))
     const end = performance.now() + drainTimeoutMs
     while (await countConnections() > 0 && performance.now() < end) await pause(10)

@@ -2,6 +2,7 @@
 
 import type { Insertable, Kysely } from 'kysely'
 import type { Tables } from '../../store/tables.js'
+import type { OpenDatabase } from '../command.js'
 import { CommandError } from '../errors.js'
 import { issueToken } from '../token.js'
 
@@ -34,12 +35,8 @@ function demoRows (): Rows {
   }
 }
 
-/**
- * Fills an empty database. A database that holds the demo stays as it is.
- *
- * @throws {CommandError} when it holds other data
- */
-export async function fillDemo (db: Kysely<Tables>, file: string): Promise<void> {
+/** Fills an empty database. A database that holds the demo stays as it is, and one with other data is refused. */
+export async function fillDemo ({ db, name }: OpenDatabase): Promise<void> {
   await db.transaction().execute(async (transaction) => {
     // This row marks the demo, because others may have a Maria too. It is written first, so that two starts wait for each other.
     const { numInsertedOrUpdatedRows } = await transaction
@@ -49,7 +46,7 @@ export async function fillDemo (db: Kysely<Tables>, file: string): Promise<void>
       .executeTakeFirstOrThrow()
     if (numInsertedOrUpdatedRows === 0n) return
     if (!await isEmpty(transaction)) {
-      throw new CommandError(`${file} holds other data than the demo: leave --demo out, or name a new file with --database`)
+      throw new CommandError(`${name} holds other data than the demo: leave --demo out, or name a new file with --database`)
     }
     for (const [table, rows] of Object.entries(demoRows())) await transaction.insertInto(table as keyof Tables).values(rows).execute()
   })

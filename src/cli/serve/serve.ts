@@ -1,28 +1,12 @@
 import { InvalidArgumentError, Option, type Command } from '@commander-js/extra-typings'
-import { statSync } from 'node:fs'
-import { isIP } from 'node:net'
+import { isIPv4, isIPv6 } from 'node:net'
 import type { FastifyInstance } from 'fastify'
-import { onSignal, wholeNumber, type FileHandle, type Io, type OpenDatabase } from '../command.js'
+import { onSignal, wholeNumber, type Io } from '../command.js'
 import { createAccess, createOption, databaseOption, withDatabase } from '../database.js'
 import { CommandError } from '../errors.js'
 import { print } from '../output.js'
-import { startCheckpoints } from './checkpoints.js'
 import { demoCurl, demoUser, fillDemo, issueDemoToken } from './demo.js'
 
-interface Options {
-  database: string
-  create?: boolean
-  host: string
-  port: number
-  logLevel?: string
-  rateLimit: number
-  maxConnections: number
-  trustProxy?: string[]
-  metrics: 'on' | 'off'
-  demo?: boolean
-}
-
-const closeTimeoutMs = 8000
 const logTimeoutMs = 1000
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 
@@ -54,42 +38,35 @@ export function serve (program: Command, io: Io): void {
     .addOption(new Option('--metrics [SWITCH]', 'serve GET /metrics for Prometheus, without a token: keep it from the public')
       .env('OMNICHANNEL_METRICS').choices(['on', 'off']).preset('on').default('off'))
     .option('--demo', 'fill an empty omnichannel-demo.db with a demo contact and print the curl that updates it')
-    .action(async (options: Options, command: Command) => {
+    .action(async ({ demo, host, port, metrics, trustProxy = [], ...options }, command) => {
       const isNamed = command.getOptionValueSource('database') === 'cli'
-      const file = options.demo && !isNamed ? 'omnichannel-demo.db' : options.database
+      const file = demo && !isNamed ? 'omnichannel-demo.db' : options.database
       let forget!: () => void
       // A repeated signal changes nothing: npm repeats the Ctrl-C that the terminal has sent already.
       const stopped = new Promise<void>((resolve) => { forget = onSignal(io, () => { resolve() }) })
       try {
-        await withDatabase(file, io, createAccess(options), (database) => serveUntil(stopped, options, database, io))
+        await withDatabase(file, io, createAccess(options), async (database) => {
+          const [{ createServer }, { checkWritable }] = await Promise.all([import('./server.js'), import('./health.js')])
+          if ('pragma' in database.handle) checkWritable(database.handle)
+          const { logLevel = demo ? 'warn' : 'info' } = options
+          const app = await createServer(database, { ...options, logLevel, trustProxy, metrics: metrics === 'on' }, io)
+          try {
+            if (demo) await fillDemo(database)
+            const url = await listen(app, host, port)
+            // After it listens: a second demo on a taken port leaves the token of the first one valid.
+            const demoLines = demo ? describeDemo(url, await issueDemoToken(database.db)) : []
+            print(io, [`Serving ${database.name} at ${url}`, `Documentation: ${url}/documentation`, ...demoLines].map((line) => `${line}\n`).join(''))
+            await stopped
+          } finally {
+            await app.close()
+          }
+        })
       } finally {
         forget()
         // The rest of the log may never be read.
         setTimeout(() => io.exit?.(), logTimeoutMs).unref()
       }
     })
-}
-
-async function serveUntil (stopped: Promise<void>, options: Options, database: OpenDatabase, io: Io): Promise<void> {
-  const { demo, host, port, rateLimit, maxConnections, trustProxy = [] } = options
-  const { name, db, handle } = database
-  const logLevel = options.logLevel ?? (demo ? 'warn' : 'info')
-  const { checkWritable } = await import('./health.js')
-  if ('pragma' in handle) checkWritable(handle)
-  if (demo) await fillDemo(db, name)
-  const { createServer } = await import('./server.js')
-  const app = await createServer(database, { logLevel, rateLimit, maxConnections, trustProxy, metrics: options.metrics === 'on' }, io)
-  if ('pragma' in handle) warnOfReaders(app, name)
-  if ('pragma' in handle && hasLog(handle) && io.checkpointWorker !== undefined) startCheckpoints(io.checkpointWorker, handle, app)
-  try {
-    const url = await listen(app, host, port)
-    // After it listens: a second demo on a taken port leaves the token of the first one valid.
-    const demoLines = demo ? describeDemo(url, await issueDemoToken(db)) : []
-    print(io, [`Serving ${name} at ${url}`, `Documentation: ${url}/documentation`, ...demoLines].map((line) => `${line}\n`).join(''))
-    await stopped
-  } finally {
-    await close(app)
-  }
 }
 
 /**
@@ -103,21 +80,9 @@ function readProxies (text: string): string[] {
 }
 
 function isProxy (proxy: string): boolean {
-  const [address = '', bits = '0', ...more] = proxy.split('/')
-  const version = isIP(address)
-  const isAddress = version !== 0 && more.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128)
-  return isAddress || ['loopback', 'linklocal', 'uniquelocal'].includes(proxy)
-}
-
-/** A database in memory has none. */
-function hasLog (handle: FileHandle): boolean {
-  return handle.pragma('journal_mode', { simple: true }) === 'wal'
-}
-
-function warnOfReaders (app: FastifyInstance, file: string): void {
-  const { mode } = statSync(file, { throwIfNoEntry: false }) ?? { mode: 0 }
-  if (process.platform === 'win32' || (mode & 0o077) === 0) return
-  app.log.warn({ file }, 'the database file can be read by other users of this machine: chmod 600 takes that away')
+  const [, address = '', bits = '0'] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(proxy) ?? []
+  const maxBits = isIPv4(address) ? 32 : isIPv6(address) ? 128 : -1
+  return Number(bits) <= maxBits || ['loopback', 'linklocal', 'uniquelocal'].includes(proxy)
 }
 
 function describeDemo (url: string, token: string): string[] {
@@ -135,11 +100,4 @@ async function listen (app: FastifyInstance, host: string, port: number): Promis
     if (code === 'EADDRINUSE') throw new CommandError(`Port ${port} of ${host} is taken: choose another with --port`)
     throw new CommandError(`Cannot listen on port ${port} of ${host}: ${message}`)
   }
-}
-
-async function close (app: FastifyInstance): Promise<void> {
-  // A client that never finishes its request must not keep the server from ending.
-  const timer = setTimeout(app.server.closeAllConnections.bind(app.server), closeTimeoutMs)
-  await app.close()
-  clearTimeout(timer)
 }

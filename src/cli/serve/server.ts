@@ -2,10 +2,12 @@
 
 import swagger from '@fastify/swagger'
 import { fastify, type FastifyInstance } from 'fastify'
+import { statSync } from 'node:fs'
 import { sendError } from '../../http/replies.js'
 import omnichannelContacts from '../../index.js'
 import type { Io, OpenDatabase } from '../command.js'
 import { version } from '../version.js'
+import { startCheckpoints } from './checkpoints.js'
 import { answerClientError, drainOnClose, limitPipelining } from './connections.js'
 import { addDocumentation, swaggerOptions } from './documentation.js'
 import { addHealth } from './health.js'
@@ -38,8 +40,9 @@ export const timeouts = {
 }
 
 export async function createServer (
-  database: Pick<OpenDatabase, 'handle' | 'ping'>, settings: ServerSettings, io: Pick<Io, 'stderr' | 'readAsset'>, times = timeouts
+  database: Pick<OpenDatabase, 'handle' | 'ping'>, settings: ServerSettings, io: Pick<Io, 'stderr' | 'readAsset' | 'checkpointWorker'>, times = timeouts
 ): Promise<FastifyInstance> {
+  const { handle } = database
   const app = fastify({
     logger: { level: settings.logLevel, stream: openLog(io.stderr) },
     http: { headersTimeout: times.headers, connectionsCheckingInterval: times.check },
@@ -57,7 +60,7 @@ export async function createServer (
     app.server.once('drop', () => { app.log.warn('more connections than --max-connections: new ones are closed') })
   }
   app.setErrorHandler(sendError)
-  if (settings.metrics) (await import('./metrics.js')).addMetrics(app, database.handle)
+  if (settings.metrics) (await import('./metrics.js')).addMetrics(app, handle)
   limitPipelining(app)
   drainOnClose(app)
   if (settings.rateLimit > 0) addRateLimit(app, settings.rateLimit)
@@ -75,9 +78,21 @@ export async function createServer (
       if (statusCode === 500 || statusCode === 503) noteFailure()
       done()
     })
-    await api.register(omnichannelContacts, { database: database.handle })
+    await api.register(omnichannelContacts, { database: handle })
   })
+  if ('pragma' in handle) {
+    warnOfReaders(app, handle.name)
+    // A database in memory has no log.
+    const hasLog = handle.pragma('journal_mode', { simple: true }) === 'wal'
+    if (hasLog && io.checkpointWorker !== undefined) startCheckpoints(io.checkpointWorker, handle, app)
+  }
   return app
+}
+
+function warnOfReaders (app: FastifyInstance, file: string): void {
+  const { mode } = statSync(file, { throwIfNoEntry: false }) ?? { mode: 0 }
+  if (process.platform === 'win32' || (mode & 0o077) === 0) return
+  app.log.warn({ file }, 'the database file can be read by other users of this machine: chmod 600 takes that away')
 }
 
 const maxUnreadBytes = 1_048_576
