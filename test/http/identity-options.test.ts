@@ -18,8 +18,7 @@ async function refuses (t: Test, situations: Situation[], setUp: (hook: () => un
     const { update, db } = await build(t, setUp(hook))
     const before = await allRows(db)
     const reply = await update({ contactId: 'maria', name: 'Mallory' })
-    t.equal(reply.statusCode, status, situation)
-    t.strictSame(reply.json(), body, situation)
+    t.strictSame([reply.statusCode, reply.json()], [status, body], situation)
     t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
   }
 }

@@ -20,12 +20,10 @@ t.test('a caller without access, any body: 401 or 403 before the body is judged'
   const before = await allRows(db)
   for (const [situation, [text, type = 'application/json']] of Object.entries(bodies)) {
     const unknown = await post(text, { ...stranger, 'content-type': type })
-    t.equal(unknown.statusCode, 401, `${situation} of an unknown caller`)
-    t.strictSame(unknown.json(), unauthorized, `${situation} of an unknown caller`)
+    t.strictSame([unknown.statusCode, unknown.json()], [401, unauthorized], `${situation} of an unknown caller`)
 
     const refused = await post(text, { ...as('nick'), 'content-type': type })
-    t.equal(refused.statusCode, 403, `${situation} without the permission`)
-    t.strictSame(refused.json(), forbidden, `${situation} without the permission`)
+    t.strictSame([refused.statusCode, refused.json()], [403, forbidden], `${situation} without the permission`)
   }
   t.strictSame(await allRows(db), before)
 })
