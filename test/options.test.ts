@@ -227,8 +227,10 @@ t.test('bodyLimit: 256 KiB by default, and the 413 names the limit', async (t) =
   for (const [options, bytes] of limits) {
     const { post } = await build(t, options)
     t.equal((await post('{"contactId":"maria"}'.padEnd(bytes))).statusCode, 200, `${bytes} bytes are read`)
-    const refusal = await post('{"contactId":"maria"}'.padEnd(bytes + 1))
-    t.strictSame([refusal.statusCode, refusal.json()], [413, invalid(`The request body is larger than ${bytes} bytes`)])
+    for (const type of ['application/json', 'application/x-www-form-urlencoded']) {
+      const refusal = await post('{"contactId":"maria"}'.padEnd(bytes + 1), { 'content-type': type })
+      t.strictSame([refusal.statusCode, refusal.json()], [413, invalid(`The request body is larger than ${bytes} bytes`)], type)
+    }
   }
 })
 

@@ -51,23 +51,3 @@ t.test('a host with its own Kysely on the handle: transactions of both sides alt
   t.equal(versions, 30, 'every update that was acknowledged has been written')
   t.equal(database.inTransaction, false)
 })
-
-t.test('a host with one transaction after the other, and a turn of the event loop between them: updates get through', async (t) => {
-  const { database, update } = await build(t)
-  const kysely = new Kysely<{ omnichannel_statistic: { name: string, value: number } }>({ dialect: new SqliteDialect({ database }) })
-  let isOver = false
-  const flow = (async () => {
-    for (let entry = 0; !isOver; entry++) {
-      await kysely.transaction().execute(async (transaction) => {
-        await transaction.insertInto('omnichannel_statistic').values({ name: `entry-${entry}`, value: 1 }).execute()
-        await nextTurn()
-      })
-      await nextTurn()
-    }
-  })()
-  const replies = await Promise.all(Array.from({ length: 20 }, async (_, index) => await update({ contactId: 'maria', name: `Name ${index}` })))
-  isOver = true
-  await flow
-  t.strictSame(replies.map((reply) => reply.statusCode), replies.map(() => 200))
-  t.equal(database.prepare("SELECT version FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 21)
-})

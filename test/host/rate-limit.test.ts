@@ -35,14 +35,3 @@ t.test('refused callers: counted too', async (t) => {
     t.equal((await update({ contactId: 'maria' })).statusCode, 429, `${situation}: then a good call is limited too`)
   }
 })
-
-t.test('a limit by caller: each has a count of its own', async (t) => {
-  const { update } = await build(t, {
-    host: async (app) => {
-      await app.register(rateLimit, { max: 1, timeWindow: '1 minute', keyGenerator: ({ headers }) => String(headers['x-user-id']) })
-    }
-  })
-  const statuses: number[] = []
-  for (const user of ['ann', 'ann', 'bob', 'bob']) statuses.push((await update({ contactId: 'maria' }, as(user))).statusCode)
-  t.strictSame(statuses, [200, 429, 200, 429])
-})

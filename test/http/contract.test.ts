@@ -64,7 +64,7 @@ interface Provocation {
 const maria = { contactId: 'maria', name: 'Mara' }
 
 /** A hook of the host throws. It may have set headers and a status of the reply before. */
-function refusedByHost (error: object, headers: Record<string, string> = {}, status?: number): Pick<Provocation, 'setup' | 'ask'> {
+function refusedByHost (error: object, headers: Record<string, string | string[]> = {}, status?: number): Pick<Provocation, 'setup' | 'ask'> {
   return {
     setup: {
       host: (app) => {
@@ -112,7 +112,10 @@ const provocations: Record<string, Provocation[]> = {
   'error-invalid-operation': ['', null].map((name) => ({ ask: ({ update }) => update({ ...maria, name }) })),
   'Error, too many requests. Please slow down. You must wait N seconds before trying this endpoint again. [error-too-many-requests]': [
     { ...refusedByHost({ statusCode: 429 }, { 'retry-after': '42' }), values: { N: '42' } },
-    { ...refusedByHost({ statusCode: 429 }, { 'retry-after': 'soon' }), values: { N: '60' } }
+    { ...refusedByHost({ statusCode: 429 }, { 'retry-after': ['7'] }), values: { N: '7' } },
+    { ...refusedByHost({ statusCode: 429 }, { 'retry-after': 'soon' }), values: { N: '60' } },
+    { ...refusedByHost({ statusCode: 429 }, { 'retry-after': new Date().toUTCString() }), values: { N: '60' } },
+    { ...refusedByHost({ statusCode: 429 }), values: { N: '60' } }
   ],
   'Internal server error': [refusedByHost({})],
   'error-database-busy': [{

@@ -11,6 +11,7 @@ function refuse (statusCode: number): Error {
   return Object.assign(new Error('the secret reason'), { statusCode })
 }
 
+// thrown.test.ts has errors without one of our statuses.
 type Situation = [situation: string, hook: () => unknown, status: number, body: object]
 
 async function refuses (t: Test, situations: Situation[], setUp: (hook: () => unknown) => object): Promise<void> {
@@ -34,16 +35,11 @@ t.test('authenticate finds no user or fails: refused, and nothing is written', a
     ['a user without an id', () => ({ name: 'Ann' }), 500, internal],
     ['a user with an empty id', () => ({ id: '' }), 500, internal],
     ['a user with a number for an id, later', async () => ({ id: 7 }), 500, internal],
-    ['throws', fail(new Error('the secret reason')), 500, internal],
-    ['throws nothing at all', fail(undefined), 500, internal],
-    ['rejects with nothing at all', async () => { throw undefined }, 500, internal],
-    ['rejects', async () => await Promise.reject(new Error('the secret reason')), 500, internal],
     ['throws a 401', fail(refuse(401)), 401, unauthorized],
     ['rejects with a 401', async () => await Promise.reject(refuse(401)), 401, unauthorized],
     ['throws a 403', fail(refuse(403)), 403, forbidden],
     ['throws a 500', fail(refuse(500)), 500, internal],
     ['throws a 502', fail(refuse(502)), 500, internal],
-    ['throws a 503: not ours', fail(refuse(503)), 500, internal],
     ['throws a 402: not ours', fail(refuse(402)), 500, internal]
   ], (authenticate) => ({ authenticate, authorize: () => true }))
 })
@@ -56,11 +52,6 @@ t.test('authorize returns anything but true, or fails: refused, and nothing is w
     ['1', () => 1, 403, forbidden],
     ['a text', () => 'yes', 403, forbidden],
     ['an object, later', async () => ({ granted: true }), 403, forbidden],
-    ['throws', fail(new Error('the secret reason')), 500, internal],
-    ['rejects', async () => await Promise.reject(new Error('the secret reason')), 500, internal],
-    ['throws nothing at all', fail(undefined), 500, internal],
-    ['rejects with nothing at all', async () => { throw undefined }, 500, internal],
-    ['rejects with null', async () => { throw null }, 500, internal],
     ['throws a 403', fail(refuse(403)), 403, forbidden],
     ['rejects with a 401', async () => await Promise.reject(refuse(401)), 401, unauthorized]
   ], (authorize) => ({ authorize }))

@@ -6,7 +6,7 @@ import { internal } from '../refusals.js'
 
 // A function of the host throws any value: nothing is written, and the answer is one of the contract.
 
-const things: Array<[situation: string, thrown: unknown]> = [
+const thrownValues: Array<[situation: string, thrown: unknown]> = [
   ['null', null],
   ['undefined', undefined],
   ['false', false],
@@ -15,23 +15,23 @@ const things: Array<[situation: string, thrown: unknown]> = [
   ['a text', 'no'],
   ['an object', {}],
   ['a frozen error', Object.freeze(new Error('no'))],
-  ['a timeout of fetch, whose code is a number', new DOMException('too late', 'TimeoutError')],
+  ['a timed-out fetch, whose code is a number', new DOMException('too late', 'TimeoutError')],
   ['the 404 of an identity service', Object.assign(new Error('no'), { statusCode: 404 })],
   ['the 503 of an identity service', { statusCode: 503 }],
-  ['an error with null for a code', Object.assign(new Error('no'), { code: null })]
+  ['an error whose code is null', Object.assign(new Error('no'), { code: null })]
 ]
 
 const places: Array<[place: string, (fail: () => never) => Setup]> = [
   ['authenticate', (fail) => ({ authenticate: fail })],
-  ['authenticate, later', (fail) => ({ authenticate: async () => fail() })],
+  ['authenticate, in a promise', (fail) => ({ authenticate: async () => fail() })],
   ['authenticate, beside an authorize of the host', (fail) => ({ authenticate: fail, authorize: () => true })],
   ['authorize', (fail) => ({ authorize: fail })],
-  ['authorize, later', (fail) => ({ authorize: async () => fail() })]
+  ['authorize, in a promise', (fail) => ({ authorize: async () => fail() })]
 ]
 
 for (const [place, setUp] of places) {
   t.test(`${place} throws any value: 500, and nothing is written`, async (t) => {
-    for (const [situation, thrown] of things) {
+    for (const [situation, thrown] of thrownValues) {
       const { update, db } = await build(t, setUp(() => { throw thrown }))
       const before = await allRows(db)
       const reply = await update({ contactId: 'maria', name: 'Mallory' })
@@ -42,25 +42,8 @@ for (const [place, setUp] of places) {
   })
 }
 
-t.test('a rate limit of the host with an unusual Retry-After: the answer still names seconds', async (t) => {
-  const inAMinute = new Date(Date.now() + 60_000).toUTCString()
-  for (const retryAfter of [inAMinute, 'soon', undefined, ['7']]) {
-    const { update } = await build(t, {
-      host: (app) => {
-        app.addHook('onRequest', async (_request, reply) => {
-          if (retryAfter !== undefined) void reply.header('retry-after', retryAfter)
-          throw Object.assign(new Error('slow down'), { statusCode: 429 })
-        })
-      }
-    })
-    const reply = await update({ contactId: 'maria' })
-    t.equal(reply.statusCode, 429)
-    t.match(reply.json().error, /You must wait [1-9]\d* seconds/, String(retryAfter))
-  }
-})
-
-/** What an SQL function of the host throws. */
-const objects: Record<string, unknown> = {
+/** What an SQL function or a `beforeCommit` of the host throws. */
+const disguises: Record<string, unknown> = {
   'an object with a statusCode': { statusCode: 404, message: 'secret' },
   'an error with a statusCode': Object.assign(new Error('secret'), { statusCode: 404 }),
   ...Object.fromEntries([400, 401, 403, 413, 429, 499, 503, 200, 302].map((statusCode) =>
@@ -75,14 +58,15 @@ const objects: Record<string, unknown> = {
 const accounts = `CREATE TABLE account (id TEXT PRIMARY KEY, username TEXT, name TEXT, active INTEGER);
   CREATE VIEW omnichannel_user AS SELECT id, username, name, refuse(active) AS active FROM account;
   CREATE TRIGGER add_user INSTEAD OF INSERT ON omnichannel_user BEGIN INSERT OR IGNORE INTO account VALUES (new.id, new.username, new.name, new.active); END`
-const within: Record<string, string> = {
+/** Where the SQL function is called. */
+const callSites: Record<string, string> = {
   'a view that the look-up of the caller reads': accounts,
   'a trigger of the contact': 'CREATE TRIGGER host BEFORE UPDATE ON omnichannel_contact BEGIN SELECT refuse(1); END',
   'a trigger of the inquiries, which are written last': 'CREATE TRIGGER host AFTER UPDATE ON omnichannel_inquiry BEGIN SELECT refuse(1); END',
   'a trigger of the stored answer': 'CREATE TRIGGER host BEFORE INSERT ON omnichannel_idempotency_key BEGIN SELECT refuse(1); END'
 }
-for (const [place, sql] of Object.entries(within)) {
-  for (const [situation, thrown] of Object.entries(objects)) {
+for (const [place, sql] of Object.entries(callSites)) {
+  for (const [situation, thrown] of Object.entries(disguises)) {
     sqlite.test(`sqlite: an SQL function in ${place} throws ${situation}: 500, nothing written`, async (t) => {
       const database = openHandle(':memory:')
       let isRefusing = false
@@ -110,7 +94,7 @@ for (const [place, sql] of Object.entries(within)) {
   }
 }
 
-for (const [situation, thrown] of Object.entries(objects)) {
+for (const [situation, thrown] of Object.entries(disguises)) {
   t.test(`beforeCommit throws ${situation}: 500, nothing written`, async (t) => {
     const { update, db, complaints, told, leftovers, called } = await observe(t, { beforeCommit: () => { throw thrown } })
     const before = await allRows(db)

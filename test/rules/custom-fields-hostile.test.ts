@@ -105,15 +105,6 @@ t.test('a pattern that does not compile: 400 for its field, logged, and other up
   }
 })
 
-t.test('more patterns than the cache holds: each still gives its result', async (t) => {
-  const { update, db } = await build(t)
-  const numbers = Array.from({ length: 1100 }, (_, number) => String(number))
-  for (const number of numbers) await db.exec('INSERT INTO omnichannel_custom_field (id, regexp) VALUES ($1, $2)', `n${number}`, `^${number}$`)
-  const customFields = Object.fromEntries(numbers.map((number) => [`n${number}`, number]))
-  t.equal((await update({ contactId: 'maria', customFields: { plan: 'gold', ...customFields } })).statusCode, 200)
-  t.equal((await update({ contactId: 'maria', customFields: { plan: 'gold', n1: '2' } })).json().error, 'Invalid value for n1 field')
-})
-
 t.test('many slow patterns in one request: share one time budget, and the first is logged after the transaction', async (t) => {
   const file = `${t.testdir()}/contacts.db`
   const database = openHandle(file)

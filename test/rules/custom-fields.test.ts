@@ -143,3 +143,14 @@ t.test('no customFields in the body: nothing is checked', async (t) => {
     t.strictSame([reply.statusCode, reply.json().contact.customFields], [200, {}])
   }
 })
+
+t.test('labels and keys in error texts: copied without escaping', async (t) => {
+  const { update, db } = await build(t)
+  for (const label of ['<b>Plan & "co"</b>', '%s %d %%', '$&', '  ', 'Größe 🙂']) {
+    await db.exec("UPDATE omnichannel_custom_field SET label = $1 WHERE id = 'plan'", label)
+    t.strictSame((await update({ contactId: 'maria', customFields: {} })).json(), { success: false, error: `Invalid value for ${label} field` })
+    t.strictSame((await update({ contactId: 'maria', customFields: { plan: 'gold', [label]: 1 } })).json(), {
+      success: false, error: `Custom field ${label} is not allowed`
+    })
+  }
+})

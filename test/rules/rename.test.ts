@@ -75,14 +75,3 @@ t.test('two channels with one visitor, or a visitor of two contacts: a rename ch
   t.strictSame(
     await db.column('SELECT name FROM omnichannel_subscription ORDER BY id'), ['Mara', 'Mara', 'Other'])
 })
-
-t.test('a rename that fails half way: nothing is changed', async (t) => {
-  for (const table of ['room', 'subscription', 'inquiry']) {
-    const { update, db } = await build(t)
-    await db.refuseUpdates(`omnichannel_${table}`)
-    const before = await allRows(db)
-    const reply = await update({ contactId: 'maria', name: 'Mara', emails: [], wipeConflicts: true })
-    t.equal(reply.statusCode, 500, table)
-    t.strictSame(await allRows(db), before, table)
-  }
-})
