@@ -49,7 +49,10 @@ const harmful: Record<string, [work: (database: Handle) => unknown, status?: num
   'ROLLBACK; BEGIN, and a savepoint of our names': [(database) => database.exec('ROLLBACK; BEGIN; SAVEPOINT omnichannel_update')],
   'ROLLBACK and a throw': [(database) => { database.exec('ROLLBACK'); fail() }],
   'RELEASE of our savepoint': [(database) => database.exec('RELEASE omnichannel_update')],
+  'RELEASE of our savepoint and a throw': [(database) => { database.exec('RELEASE omnichannel_update'); fail() }],
+  'RELEASE of our inner savepoint': [(database) => database.exec('RELEASE omnichannel_before_commit')],
   'ROLLBACK TO our savepoint': [(database) => database.exec('ROLLBACK TO omnichannel_update')],
+  'ROLLBACK TO our savepoint and a throw': [(database) => { database.exec('ROLLBACK TO omnichannel_update'); fail() }],
   'a trigger that rolls back': [(database) => database.exec("CREATE TEMP TABLE x (y); CREATE TEMP TRIGGER z BEFORE INSERT ON x BEGIN SELECT RAISE(ROLLBACK, 'mine'); END; INSERT INTO x VALUES (1)")],
   'a failed statement': [(database) => database.exec('INSERT INTO nowhere VALUES (1)')]
 }
@@ -101,6 +104,7 @@ const rollingBack: Record<string, (database: Handle) => unknown> = {
   'a promise': async () => { await Promise.resolve() }
 }
 const committing: Record<string, (database: Handle) => unknown> = {
+  'a failed statement whose error is caught': (database) => { try { database.exec('INSERT INTO nowhere VALUES (1)') } catch {} },
   ...!refusesReaders && leavesIteratorOpen,
   COMMIT: (database) => database.exec('COMMIT'),
   'COMMIT; BEGIN': (database) => database.exec('COMMIT; BEGIN'),

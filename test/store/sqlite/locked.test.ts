@@ -1,6 +1,5 @@
 import t from 'tap'
 import { allRows, build } from '../../build.js'
-import { openHandle } from '../../handle.js'
 import { busy } from '../../refusals.js'
 import { known, nameOf, turns } from '../../waiting.js'
 
@@ -51,20 +50,4 @@ t.test('updates that wait for the handle: made in the order of their arrival', a
     await Promise.all(waiting)
     t.equal(await nameOf(db), '20', options === known ? 'known users' : 'users of the database')
   }
-})
-
-t.test('without a WAL, a reader that blocks COMMIT: the updates wait, and are made once', async (t) => {
-  const file = `${t.testdir()}/contacts.db`
-  const other = openHandle(file)
-  t.teardown(() => { other.close() })
-  const { update, database } = await build(t, { database: openHandle(file, { timeout: 60_000 }) })
-  const reading = other.prepare('SELECT id FROM omnichannel_contact').iterate()
-  reading.next()
-  let isAnswered = false
-  const waiting = ['second', 'third', ''].map((name) => update({ contactId: 'maria', name }).finally(() => { isAnswered = true }))
-  await turns(50)
-  t.equal(isAnswered, false)
-  reading.return!()
-  t.strictSame((await Promise.all(waiting)).map((reply) => reply.statusCode), [200, 200, 400])
-  t.strictSame(database.prepare("SELECT name, version FROM omnichannel_contact WHERE id = 'maria'").raw().get(), ['third', 3], 'each is made once')
 })
