@@ -133,31 +133,6 @@ t.test('a read-only server: 503, nothing changed', async (t) => {
   t.strictSame(await allRows(db), before)
 })
 
-t.test('a client that the host gave back inside a transaction: another is used, and the host\'s writes are rolled back', async (t) => {
-  const { update, db, pool } = await start(t, { pool: { max: 1 } })
-  const client = await pool.connect()
-  await client.query("BEGIN; UPDATE omnichannel_contact SET name = 'left open' WHERE id = 'blank'")
-  client.release()
-  t.equal((await update(body)).statusCode, 200)
-  t.strictSame(await db.column('SELECT name FROM omnichannel_contact ORDER BY id'), ['', 'Gone', 'Marie'])
-})
-
-t.test('a trigger that fails at COMMIT: 500, nothing changed, and 200 once it is dropped', async (t) => {
-  for (const pipeline of [true, false]) {
-    const { update, db, complaints } = await start(t, { pool: { pipeline, max: 1 } })
-    await db.exec(`
-      CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$;
-      CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON omnichannel_contact DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`)
-    const before = await allRows(db)
-    const reply = await update(body)
-    t.strictSame([reply.statusCode, reply.json()], [500, internal])
-    t.match(complaints(), [/not today/])
-    t.strictSame(await allRows(db), before)
-    await db.exec('DROP FUNCTION refuse CASCADE')
-    t.equal((await update(body)).headers.etag, '"2"')
-  }
-})
-
 t.test('renames of contacts with the same visitors in other orders: no deadlock, all are made', async (t) => {
   const { update, db } = await start(t, { lockTimeout: 10_000, pool: { max: 12 } })
   const channel = (contact: string, visitor: number): string =>

@@ -22,6 +22,7 @@ const harmful: Record<string, [work: (client: Client) => unknown, logged: RegExp
   'ROLLBACK; BEGIN': [async (client) => { await client.query('ROLLBACK; BEGIN') }, /ended the transaction/],
   'ROLLBACK AND CHAIN': [async (client) => { await client.query('ROLLBACK AND CHAIN') }, /ended the transaction/],
   'ROLLBACK and a write of its own': [async (client) => { await client.query('ROLLBACK; BEGIN; SELECT 1') }, /ended the transaction/],
+  'ROLLBACK, and then it throws': [async (client) => { await client.query('ROLLBACK'); throw new Error('late') }, /late/],
   'ROLLBACK, not awaited': [(client) => { void client.query('ROLLBACK') }, /ended the transaction/],
   'ABORT; BEGIN, and a savepoint of another name': [async (client) => { await client.query('ABORT; BEGIN; SAVEPOINT mine') }, /ended the transaction/],
   'ROLLBACK; BEGIN, and a savepoint of our name': [async (client) => { await client.query('ROLLBACK; BEGIN; SAVEPOINT omnichannel_update') }, /ended the transaction/],
@@ -100,6 +101,11 @@ for (const pipeline of [true, false]) {
       await client.query('COMMIT')
       await client.query('SELECT pg_sleep(1.1)').finally(() => { client.release() })
     },
+    'COMMIT, not awaited': async (client) => { client.query('COMMIT').catch(() => undefined) },
+    'COMMIT, and a failed query': async (client) => {
+      await client.query('COMMIT')
+      await client.query('SELECT 1/0')
+    },
     'COMMIT, and then it refuses': async (client) => {
       await client.query('COMMIT')
       throw new UpdateRefusedError('error-late')
@@ -128,6 +134,8 @@ for (const pipeline of [true, false]) {
     'BEGIN, which only warns': async (client) => await client.query('BEGIN'),
     'a savepoint of its own, left open': async (client) => await client.query('SAVEPOINT mine'),
     'a savepoint of its own, undone': async (client) => await client.query('SAVEPOINT mine; UPDATE omnichannel_contact SET name = NULL::text || name; ROLLBACK TO mine').catch(async () => await client.query('ROLLBACK TO mine')),
+    'ROLLBACK TO our savepoint, and a write of its own': async (client) =>
+      await client.query("ROLLBACK TO SAVEPOINT omnichannel_update; INSERT INTO journal VALUES ('again')"),
     'a savepoint of our name': async (client) => await client.query('SAVEPOINT omnichannel_update'),
     'LISTEN and NOTIFY': async (client) => await client.query("LISTEN contacts; NOTIFY contacts, 'x'"),
     'a query that is not awaited': (client) => { void client.query("INSERT INTO journal VALUES ('late')") },
@@ -271,12 +279,14 @@ for (const pipeline of [true, false]) {
     t.equal(await db.value('SELECT answer FROM omnichannel_idempotency_key'), reply.body)
   })
 
-  t.test(`beforeCommit refuses: 400, and neither its rows nor ours are written${mode}`, async (t) => {
+  t.test(`beforeCommit refuses, also after a failed query: 400, and neither its rows nor ours are written${mode}`, async (t) => {
+    let calls = 0
     const { update, db } = await build(t, {
       host,
       pool: { pipeline, max: 1 },
       beforeCommit: async (_event, client: Client) => {
         await client.query("INSERT INTO journal VALUES ('half')")
+        if (calls++ === 0) await client.query('SELECT 1/0').catch(() => undefined)
         throw new UpdateRefusedError('error-mine')
       }
     })
