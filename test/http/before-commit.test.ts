@@ -6,7 +6,6 @@ import { ForbiddenError, UpdateRefusedError, type ContactUpdatedEvent } from '..
 import { allRows, as, build } from '../build.js'
 import { observe } from '../observed.js'
 import { internal } from '../refusals.js'
-import { replaceClock } from '../waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'] }
 
@@ -85,24 +84,6 @@ for (const [name, promise] of Object.entries(asynchronous)) {
     t.match(lines.filter(({ level }) => level > 30).map((line) => JSON.stringify(line)), [/FOC_ASYNC_BEFORE_COMMIT/])
   })
 }
-
-t.test('updates that share a commit: a refusal rolls back its own update only', async (t) => {
-  const { update, database } = await build(t, {
-    host: journal,
-    beforeCommit: ({ contact }) => {
-      database.prepare('INSERT INTO journal VALUES (?)').run(contact.name)
-      if (contact.name.endsWith('3')) throw new UpdateRefusedError('error-not-three')
-      if (contact.name.endsWith('5')) throw new Error('not five')
-    }
-  })
-  database.exec("INSERT INTO omnichannel_contact (id, name) SELECT 'c' || value, '' FROM json_each('[0,1,2,3,4,5,6,7]')")
-  replaceClock(t)
-  const replies = await Promise.all([0, 1, 2, 3, 4, 5, 6, 7].map(async (index) => await update({ contactId: `c${index}`, name: `Name ${index}` })))
-  t.strictSame(replies.map((reply) => reply.statusCode), [200, 200, 200, 400, 200, 500, 200, 200])
-  const left = ['Name 0', 'Name 1', 'Name 2', 'Name 4', 'Name 6', 'Name 7']
-  t.strictSame(namesIn(database), left)
-  t.strictSame(database.prepare("SELECT name FROM omnichannel_contact WHERE name LIKE 'Name%' ORDER BY id").pluck().all(), left)
-})
 
 t.test("the host's own transaction() in beforeCommit: nests; a ROLLBACK there: 500, and nothing is written", async (t) => {
   const { update, database, db } = await build(t, {

@@ -1,12 +1,22 @@
+// Updates that arrive together share a transaction. They have savepoints after one has failed after a write, or if the host has a beforeCommit.
+
 import type Database from 'better-sqlite3'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { allRows, build, type Setup, type World } from '../../build.js'
+import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
+import { allRows, as, build, type Setup, type World } from '../../build.js'
 import { openHandle } from '../../handle.js'
 import { internal } from '../../refusals.js'
-import { replaceClock } from '../../waiting.js'
+import { replaceClock, turns } from '../../waiting.js'
 
-/** A test server that records the SQL on its handle and the statuses of its answers, in order. */
-async function watched (t: Test, setup: Setup = {}): Promise<World & { events: string[] }> {
+interface Watched extends World {
+  /** The SQL on the handle and the statuses of the answers, in order. */
+  events: string[]
+  /** The commands of transactions since the last call, without the names of savepoints. */
+  commands: () => string[]
+}
+
+async function watched (t: Test, setup: Setup = {}): Promise<Watched> {
   const events: string[] = []
   const database = openHandle(':memory:', { verbose: (sql) => { events.push(String(sql)) } })
   const host = (app: World['app']) => { app.addHook('onSend', async (_request, reply) => { events.push(`answer ${reply.statusCode}`) }) }
@@ -23,11 +33,9 @@ async function watched (t: Test, setup: Setup = {}): Promise<World & { events: s
     END`)
   replaceClock(t)
   events.length = 0
-  return { ...world, events }
-}
-
-function commands (events: string[]): string[] {
-  return events.filter((event) => /^(BEGIN|COMMIT|ROLLBACK$|answer)/.test(event))
+  const commands = (): string[] => events.splice(0)
+    .filter((event) => /^(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|answer)(?! omnichannel_before)/.test(event)).map((event) => event.replace(' omnichannel_update', ''))
+  return { ...world, events, commands }
 }
 
 function names (database: Database.Database): Record<string, unknown> {
@@ -43,7 +51,7 @@ async function send ({ update }: World, wanted: Record<string, string>): Promise
 t.test('updates that arrive together: share one commit, and are answered after it', async (t) => {
   const world = await watched(t)
   t.strictSame(await send(world, { a: '1', b: '2', c: '3', d: '4', e: '5' }), [[200, '1'], [200, '2'], [200, '3'], [200, '4'], [200, '5']])
-  t.strictSame(commands(world.events), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'answer 200', 'answer 200', 'answer 200', 'answer 200'])
+  t.strictSame(world.commands(), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'answer 200', 'answer 200', 'answer 200', 'answer 200'])
   t.strictSame(names(world.database), { a: '1', b: '2', c: '3', d: '4', e: '5' })
 })
 
@@ -51,7 +59,7 @@ t.test('a single update: committed at once, and the next has a commit of its own
   const world = await watched(t)
   await send(world, { a: '1' })
   await send(world, { a: '2' })
-  t.strictSame(commands(world.events), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'BEGIN EXCLUSIVE', 'COMMIT', 'answer 200'])
+  t.strictSame(world.commands(), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'BEGIN EXCLUSIVE', 'COMMIT', 'answer 200'])
 })
 
 t.test('updates that take longer than a batch may: spread over several commits', async (t) => {
@@ -81,7 +89,7 @@ t.test('a refusal in a batch: the other updates are made', async (t) => {
     [400, { success: false, error: 'error-contact-not-found' }],
     [200, '5']
   ])
-  t.equal(world.events.filter((event) => event === 'COMMIT').length, 1)
+  t.strictSame(world.commands().slice(0, 2), ['BEGIN EXCLUSIVE', 'COMMIT'], 'no savepoints')
   t.strictSame(names(world.database), { a: '1', b: 'B', c: '3', d: 'D', e: '5' })
 })
 
@@ -122,4 +130,92 @@ t.test('a COMMIT that fails because of one update: 500 for that update, and the 
   t.equal(lines.filter((line) => line.includes('FOREIGN KEY constraint failed')).length, 2, 'the cause is logged')
 
   t.strictSame(await send(world, { a: '2', c: '4' }), [[200, '2'], [200, '4']], 'the next updates')
+})
+
+t.test('an update that fails after a write: the others run again, and are made once', async (t) => {
+  const world = await watched(t)
+  t.strictSame((await send(world, { a: '1', b: 'ABORT', c: '3', d: 'ABORT' })).map(([status]) => status), [200, 500, 200, 500])
+  t.strictSame(world.commands(), [
+    'BEGIN EXCLUSIVE', 'ROLLBACK', 'answer 500', // a and b
+    'BEGIN EXCLUSIVE', 'SAVEPOINT', 'RELEASE', 'SAVEPOINT', 'ROLLBACK TO', 'RELEASE', 'COMMIT', // a, c and d
+    'answer 200', 'answer 200', 'answer 500'
+  ])
+  t.strictSame(world.database.prepare("SELECT version FROM omnichannel_contact WHERE id IN ('a', 'b', 'c', 'd')").pluck().all(), [2, 1, 2, 1])
+})
+
+t.test('after such a failure: the next thousand updates have savepoints, later ones have none', async (t) => {
+  const world = await watched(t)
+  await send(world, { a: 'ABORT' })
+  t.strictSame(world.commands(), ['BEGIN EXCLUSIVE', 'ROLLBACK', 'answer 500'])
+  await send(world, { a: '1', b: '2' })
+  t.strictSame(world.commands(), ['BEGIN EXCLUSIVE', 'SAVEPOINT', 'RELEASE', 'COMMIT', 'answer 200', 'answer 200'])
+  for (let count = 0; count < 250; count++) await send(world, { a: '1', b: '2', c: '3', d: '4' })
+  world.commands()
+  await send(world, { a: '1', b: '2' })
+  t.strictSame(world.commands(), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'answer 200'])
+})
+
+t.test('beforeCommit in a batch with failures: called once for each update, and its rows are rolled back with their update', async (t) => {
+  const called: string[] = []
+  const world = await watched(t, {
+    beforeCommit: ({ contact }, connection) => {
+      called.push(contact.name)
+      connection.exec(`INSERT INTO parent VALUES (${called.length})`)
+      if (contact.name === 'REFUSED') throw new UpdateRefusedError('error-no')
+      if (contact.name === 'FAILED') throw new Error('no')
+    }
+  })
+  t.strictSame(await send(world, { a: '1', b: 'REFUSED', c: 'ABORT', d: 'FAILED', e: '5' }),
+    [[200, '1'], [400, { success: false, error: 'error-no' }], [500, internal], [500, internal], [200, '5']])
+  t.strictSame(called, ['1', 'REFUSED', 'FAILED', '5'])
+  t.strictSame(world.database.prepare('SELECT id FROM parent').pluck().all(), [1, 4])
+  t.strictSame(names(world.database), { a: '1', b: 'B', c: 'C', d: 'D', e: '5' })
+  t.strictSame(world.commands().filter((command) => /^(BEGIN|COMMIT)/.test(command)), ['BEGIN EXCLUSIVE', 'COMMIT'])
+})
+
+t.test('an update of another registration fails in the same batch: beforeCommit is not called again', async (t) => {
+  const called: string[] = []
+  const world = await watched(t, {
+    late: async (app, { database }) => {
+      await app.register(omnichannelContacts, { database, prefix: '/hooked', beforeCommit: ({ contact }) => { called.push(contact.name) } })
+    }
+  })
+  const { app, update, commands, database } = world
+  // Both wait for the host's transaction, in this order.
+  database.exec('BEGIN')
+  const hooked = app.inject({
+    method: 'POST', url: '/hooked/omnichannel/contacts.update', headers: as('ann'), payload: { contactId: 'd', name: 'Hooked' }
+  })
+  await turns(5)
+  const failing = update({ contactId: 'c', name: 'ABORT' })
+  await turns(5)
+  database.exec('COMMIT')
+  t.strictSame([(await hooked).statusCode, (await failing).statusCode], [200, 500])
+  t.strictSame(called, ['Hooked'])
+  t.strictSame(commands().slice(2, 9), ['BEGIN EXCLUSIVE', 'SAVEPOINT', 'RELEASE', 'SAVEPOINT', 'ROLLBACK TO', 'RELEASE', 'COMMIT'])
+  t.strictSame(await send(world, { c: '3' }), [[200, '3']])
+})
+
+t.test('with a WAL, another connection commits right after BEGIN: the update sees it, and the busy timeout is not changed', async (t) => {
+  const file = join(t.testdir(), 'contacts.db')
+  let disturb = false
+  const events: string[] = []
+  const database = openHandle(file, {
+    verbose: (sql) => {
+      events.push(String(sql))
+      if (!disturb || !String(sql).startsWith('DELETE FROM main.omnichannel_migration')) return
+      disturb = false
+      const other = openHandle(file)
+      other.exec("UPDATE omnichannel_contact SET name = 'Other', version = version + 1 WHERE id = 'maria'")
+      other.close()
+    }
+  })
+  database.pragma('journal_mode = WAL')
+  const { update } = await build(t, { database })
+  t.equal((await update({ contactId: 'maria' })).statusCode, 200, 'the first statement may meet a lock')
+  events.length = 0
+  disturb = true
+  const { contact } = (await update({ contactId: 'maria', phones: ['1'] })).json()
+  t.match(contact, { name: 'Other', phones: [{ phoneNumber: '1' }] })
+  t.strictSame(events.filter((sql) => /^(BEGIN|COMMIT|ROLLBACK|PRAGMA busy)/.test(sql)), ['BEGIN', 'ROLLBACK', 'BEGIN', 'COMMIT'])
 })
