@@ -56,8 +56,8 @@ function isFolder (file: string): boolean {
 /** For commands that do not migrate. */
 export function explainOldSchema (name: string, error: Error): Error {
   if ((error as NodeJS.ErrnoException).code !== 'FOC_INCOMPLETE_SCHEMA') return error
-  const [lack = ''] = error.message.split('. ')
-  return new CommandError(`${lack}: the command migrate brings ${name} up to date`, { cause: error })
+  const [whatIsMissing = ''] = error.message.split('. ')
+  return new CommandError(`${whatIsMissing}: the command migrate brings ${name} up to date`, { cause: error })
 }
 
 /** npm and pnpm install peer dependencies, other package managers may not. */
