@@ -61,7 +61,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       if (batch.endedBy !== undefined) {
         settle(queue, batch)
       } else if (attempts.some((attempt) => hasWrites(attempt) && !attempt.job.work.reply.isPending())) {
-        // It is refused when it runs again.
+        // One of them was answered meanwhile, and may no longer write. It is refused when it runs again.
         transaction.rollBack()
         runAgain()
       } else {
