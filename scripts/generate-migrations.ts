@@ -16,7 +16,7 @@ const engines = [
 export function generate (): Record<string, string> {
   const schemas = engines.map(({ engine, file, prefix }) => {
     const parts = readParts(engine)
-    const script = fold(parts)
+    const script = joinParts(parts)
     return { engine, file, script, schema: { version: parts.at(-1)?.migration ?? 0, prefix, tables: readTables(script), parts } satisfies Schema }
   })
   return {
@@ -48,7 +48,7 @@ function read (sql: string): Pick<Part, 'makes' | 'on'> {
 }
 
 /** One script with the result of all migrations. Added columns stand in their tables. */
-function fold (parts: Part[]): string {
+function joinParts (parts: Part[]): string {
   const script = parts.filter(({ sql, makes }) => makes !== undefined ? !makes.includes('.') : /^(--.*\n?)+$/.test(sql)).map(({ sql }) => sql).join('\n\n')
   return parts.filter(({ makes }) => makes?.includes('.')).reduce(addColumn, `${script}\n`)
 }
