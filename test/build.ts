@@ -38,10 +38,10 @@ export interface Setup extends Partial<Omit<OmnichannelContactsOptions, 'databas
   /** Runs before the plugin is registered. */
   host?: (app: FastifyInstance, world: Pick<World, 'db' | 'database'>) => void | Promise<void>
   /** Runs after the plugin is registered, before the server is ready. */
-  late?: (app: FastifyInstance, world: Pick<World, 'db' | 'database'>) => void | Promise<void>
+  afterRegister?: (app: FastifyInstance, world: Pick<World, 'db' | 'database'>) => void | Promise<void>
 }
 
-export async function build (t: Test, { server, host, late, pool, ...options }: Setup = {}): Promise<World> {
+export async function build (t: Test, { server, host, afterRegister, pool, ...options }: Setup = {}): Promise<World> {
   const { close, ...opened } = options.database === undefined ? await openDatabase(t, pool) : openSqlite(options.database)
   const { db } = opened
   const database = opened.database as Database.Database
@@ -52,7 +52,7 @@ export async function build (t: Test, { server, host, late, pool, ...options }: 
   })
   await host?.(app, { db, database })
   await app.register(omnichannelContacts, { ...options, database })
-  await late?.(app, { db, database })
+  await afterRegister?.(app, { db, database })
   await app.ready()
   await fill(db)
   const post: World['post'] = async (payload, headers = {}) => await app.inject({
@@ -70,7 +70,7 @@ export async function build (t: Test, { server, host, late, pool, ...options }: 
 }
 
 /** Begins a transaction of the host that blocks updates of maria. */
-export async function hold (db: Db): Promise<void> {
+export async function holdMaria (db: Db): Promise<void> {
   await db.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'maria'")
 }
 

@@ -1,6 +1,6 @@
 // Loads TypeScript for tap, with tsx. What tap measures needs three corrections:
 // - c8 needs the source in the source map, or code that never ran counts as covered. tsx adds it while NODE_V8_COVERAGE is set.
-// - esbuild adds a static block to each class. c8 takes it for all that is above the class, so it is left out.
+// - esbuild adds a static block to each class. c8 counts everything above the class as a part of that block, so the block is left out.
 // - tsx adds a function to each import(), with branches that no test takes. It is blanked.
 
 import { Session } from 'node:inspector'

@@ -21,15 +21,15 @@ export interface Observed extends World {
   /** The events with which `beforeCommit` was called. */
   called: ContactUpdatedEvent[]
   /** The events with which `onContactUpdated` was called. */
-  told: ContactUpdatedEvent[]
+  notified: ContactUpdatedEvent[]
   lines: Line[]
   /** What was logged as a warning or an error: the message, and the stacks of the error and of its causes. */
   complaints: () => string[]
 }
 
 export async function observe (t: Test, { beforeCommit, ...setup }: Setup = {}): Promise<Observed> {
-  const observed = { called: [], told: [], lines: [] } as Pick<Observed, 'called' | 'told' | 'lines'>
-  const { called, told, lines } = observed
+  const observed = { called: [], notified: [], lines: [] } as Pick<Observed, 'called' | 'notified' | 'lines'>
+  const { called, notified, lines } = observed
   const level = 'info'
   const world = await build(t, {
     ...setup,
@@ -38,7 +38,7 @@ export async function observe (t: Test, { beforeCommit, ...setup }: Setup = {}):
       called.push(event)
       return beforeCommit?.(event, connection)
     }) satisfies OmnichannelContactsOptions['beforeCommit'],
-    onContactUpdated: (event) => { told.push(event) }
+    onContactUpdated: (event) => { notified.push(event) }
   })
   return {
     ...world,

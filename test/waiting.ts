@@ -4,8 +4,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { Db } from './database.js'
 
-/** With these options the database is not read before the update itself. */
-export const known = { authenticate: () => ({ id: 'ann' }), authorize: () => true }
+/** Options of a host that knows its callers, so that the database is not read before the update itself. */
+export const knownCaller = { authenticate: () => ({ id: 'ann' }), authorize: () => true }
 
 /** Lets the event loop run. */
 export async function turns (count: number): Promise<void> {
@@ -18,7 +18,7 @@ export async function until (isTrue: () => boolean | Promise<boolean>): Promise<
 }
 
 /** The current name of maria. */
-export async function nameOf (db: Db): Promise<string | undefined> {
+export async function nameOfMaria (db: Db): Promise<string | undefined> {
   return await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'")
 }
 

@@ -6,7 +6,7 @@ import { sources } from './export-names.js'
 const kinds = Object.keys(sources)
 const fixture = (kind: string) => `test/fixtures/export/${kind}.jsonl`
 
-const strangers: Record<string, object> = {
+const otherCollections: Record<string, object> = {
   rocketchat_livechat_visitor: { _id: 'v', token: 't', username: 'guest-1', name: 'Maria', visitorEmails: [{ address: 'm@example.com' }], status: 'online' },
   rocketchat_message: { _id: 'm', rid: 'r', msg: 'hello', u: { _id: 'ann', username: 'ann' }, mentions: [], channels: [] }
 }
@@ -23,7 +23,7 @@ t.test('the file of another collection: refused, also with --on-error skip', asy
           `--${kind}; nothing of this file was imported\n`
       }, `${kind} as ${given}`)
     }
-    for (const [source, document] of Object.entries(strangers)) {
+    for (const [source, document] of Object.entries(otherCollections)) {
       const { code, err } = await cli(['import', '--database', database, `--${given}`, '-'], { stdin: JSON.stringify(document) })
       t.equal(code, 1)
       t.equal(err, `-, line 1: this is not one of the ${given} but looks like a document of ${source}, which is not imported; ` +

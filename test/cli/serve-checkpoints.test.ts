@@ -176,12 +176,12 @@ t.test('synchronous = OFF: checkpoints are synced all the same', async (t) => {
 t.test('a checkpoint that fails: the error is reported with its code', async (t) => {
   const error = Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' })
   const { fired, fire } = signal()
-  let problem
-  const stop = checkpointRepeatedly({ exec: () => undefined, prepare: () => { throw error } }, 100, (told) => {
-    problem = told
+  let reported: unknown
+  const stop = checkpointRepeatedly({ exec: () => undefined, prepare: () => { throw error } }, 100, (error) => {
+    reported = error
     fire()
   })
   await fired
   stop()
-  t.strictSame(problem, { message: 'database or disk is full', code: 'SQLITE_FULL', errcode: undefined })
+  t.strictSame(reported, { message: 'database or disk is full', code: 'SQLITE_FULL', errcode: undefined })
 })

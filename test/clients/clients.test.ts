@@ -1,5 +1,6 @@
-// npm run test:clients: generates a client from openapi.json with each generator at its defaults. Each file of calls sends an update, one
-// with a wrong body, and one with a wrong token. It also has mistakes that must not compile, which shows that no answer is `any`.
+// npm run test:clients: generates a client from openapi.json with each generator, without options. Each file in `calls` uses one client:
+// its `run` sends an update, an update with a wrong body, and an update with a wrong token. Its mistakes must not compile, which shows
+// that no answer has the type `any`.
 
 import { execFile } from 'node:child_process'
 import { rmSync } from 'node:fs'

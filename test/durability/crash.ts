@@ -36,7 +36,7 @@ export async function crash (mode: Mode, killAfterMs: number): Promise<Round> {
     await withFile(file, fill)
     const server = await startNode({ file, ...mode })
     ports.push(server.port)
-    await load.more(1)
+    await load.waitFor(1)
     await pause(killAfterMs)
     const endedEarly = server.hasEnded()
     const killed = server.kill()

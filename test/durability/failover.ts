@@ -64,14 +64,14 @@ export async function failover ({ template, address, nodes }: Environment, plan:
   const timeoutMs = (): number => 100 + Math.round(900 * Math.random())
   const load = startLoad(nodes.map(({ port }) => port), { timeoutMs, retriedStatuses: [500, 503] })
   try {
-    await load.more(1)
+    await load.waitFor(1)
     await pause(plan.cutAfter)
     if (plan.isCut) pair.link.forwardTo(undefined)
     await pause(plan.killedAfter / 2)
     if (plan.isCancelled) await pair.cancelWaits()
     await pause(plan.killedAfter / 2)
     // More than were in flight when the link was cut, also on a slow machine.
-    if (plan.kind === 'control') await load.more(2 * clients)
+    if (plan.kind === 'control') await load.waitFor(2 * clients)
     await pair.kill()
     const recoveredAt = await recover(pair, address, plan)
     await pause(plan.endsAfter)

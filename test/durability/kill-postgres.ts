@@ -12,7 +12,7 @@ const run = promisify(execFile)
 export async function killServer (server: ChildProcess, data: string): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return
   const exited = once(server, 'exit')
-  // Each process has a process group of its own. The stopped postmaster can neither start one nor see that one has ended.
+  // Each process has a process group of its own. While the postmaster is stopped, it starts no process and does not see one end.
   server.kill('SIGSTOP')
   const children = (await processes()).filter(({ parent }) => parent === server.pid).map(({ pid }) => pid)
   for (const pid of children) kill(pid)

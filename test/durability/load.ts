@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 export const clients = 16
 export const contactIds = Array.from({ length: 8 }, (_, index) => `contact-${index}`)
 
-/** The addresses that an update sends with its key, which is the name that it sends. */
+/** The addresses that an update sends. Its key is the name that it sends. */
 export function emailsOf (key: string): string[] {
   return [`${key}@example.com`, `${key}@example.org`]
 }
@@ -38,8 +38,8 @@ export interface Load {
   updates: SentUpdate[]
   /** Answers that should not have come, and updates that were never acknowledged. */
   surprises: string[]
-  /** Resolves once so many more updates are acknowledged, or after `GIVE_UP_MS`. */
-  more: (count: number) => Promise<void>
+  /** Resolves once `count` further updates are acknowledged, or after `GIVE_UP_MS`. */
+  waitFor: (count: number) => Promise<void>
   /** Resolves once no request waits for an answer. */
   whenQuiet: () => Promise<void>
   /** Sends nothing new, and resolves once every update is acknowledged or given up. */
@@ -47,7 +47,7 @@ export interface Load {
   abandon: () => void
 }
 
-/** @param ports of the servers; may change. While there are none, clients wait. */
+/** @param ports of the servers. The caller may change the list. While it is empty, the clients wait. */
 export function startLoad (ports: readonly number[], { timeoutMs, retriedStatuses }: LoadOptions): Load {
   const [updates, surprises]: [SentUpdate[], string[]] = [[], []]
   const abandoned = new AbortController()
@@ -98,7 +98,7 @@ export function startLoad (ports: readonly number[], { timeoutMs, retriedStatuse
   return {
     updates,
     surprises,
-    more: async (count) => {
+    waitFor: async (count) => {
       const [enough, end] = [acknowledged + count, performance.now() + GIVE_UP_MS]
       while (acknowledged < enough && performance.now() < end) await pause(5)
     },

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
 import t from '../engines.js'
 import type { LightMyRequestResponse } from 'fastify'
-import { as, build, hold, path, type Setup } from '../build.js'
+import { as, build, holdMaria, path, type Setup } from '../build.js'
 
 // As in examples/browser.ts.
 const exposedHeaders = ['ETag', 'Idempotency-Replayed', 'Retry-After']
@@ -22,7 +22,7 @@ async function answers (t: Test, setup: Setup): Promise<LightMyRequestResponse[]
     await ask({ contactId: 'maria' }, as('nick')),
     await ask({ contactId: 'maria', name: 'x'.repeat(300) })
   ]
-  await hold(db)
+  await holdMaria(db)
   replies.push(await ask({ contactId: 'maria', name: 'X' }))
   await db.exec('ROLLBACK; DROP TABLE omnichannel_custom_field')
   replies.push(await ask({ contactId: 'maria', customFields: {} }))

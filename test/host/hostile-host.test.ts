@@ -56,13 +56,13 @@ const hosts: Record<string, Setup> = {
     server: { schemaController: { compilersFactory: { buildValidator: bentFactory as never, buildSerializer: (() => () => () => '"bent"') as never } } }
   },
   'a serializer compiler that throws': {
-    late: (app) => { app.setSerializerCompiler(() => { throw new Error('bent') }) }
+    afterRegister: (app) => { app.setSerializerCompiler(() => { throw new Error('bent') }) }
   },
   'its own everything, set before': { server: { ajv }, host: (app) => { overrideHandlers(app); overrideBody(app) } },
-  'its own everything, set after': { server: { ajv }, late: overrideHandlers },
+  'its own everything, set after': { server: { ajv }, afterRegister: overrideHandlers },
   'protection against prototype poisoning': { server: { onProtoPoisoning: 'error', onConstructorPoisoning: 'error', bodyLimit: 1 } },
   'big integers, set before': { host: bigIntegers },
-  'big integers, set after': { late: bigIntegers },
+  'big integers, set after': { afterRegister: bigIntegers },
   'foreign keys on': { host: (_app, { database }) => { database.pragma('foreign_keys = ON') } },
   'foreign keys off': { host: (_app, { database }) => { database.pragma('foreign_keys = OFF') } }
 }

@@ -137,7 +137,7 @@ t.test('app.hasPlugin: knows the plugin by its name', async (t) => {
 
 t.test('two registrations on one handle: both work, each with its own options', async (t) => {
   const { app, db, update } = await build(t, {
-    late: async (app, { database }) => {
+    afterRegister: async (app, { database }) => {
       await app.register(omnichannelContacts, { database, prefix: '/other', authenticate: () => ({ id: 'ann' }), bodyLimit: 100 })
     }
   })

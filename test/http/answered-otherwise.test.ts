@@ -7,11 +7,11 @@ import { request } from 'node:http'
 import { connect as connectHttp2, type ClientHttp2Stream } from 'node:http2'
 import { connect, type AddressInfo } from 'node:net'
 import type { Test } from 'tap'
-import { allRows, as, hold, path, type Setup } from '../build.js'
+import { allRows, as, holdMaria, path, type Setup } from '../build.js'
 import t, { engineOf, postgres, type Engine } from '../engines.js'
 import { listen, observe, type Observed, type Reply } from '../observed.js'
 import { backendThatWaits } from '../postgres.js'
-import { catchTimer, handlerTimeout, known, signal, turns, until } from '../waiting.js'
+import { catchTimer, handlerTimeout, knownCaller, signal, turns, until } from '../waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
 const overload = { success: false, error: 'Service Unavailable' }
@@ -70,14 +70,14 @@ let going = signal()
 let entered = signal()
 const points: Record<string, Point> = {
   'in the queue, behind a transaction of the host': {
-    engines: ['sqlite', 'node-sqlite'], setup: known, calls: 0,
+    engines: ['sqlite', 'node-sqlite'], setup: knownCaller, calls: 0,
     reach: async ({ db }) => {
       await turns(5)
       return async () => { await db.exec('COMMIT') }
     }
   },
   'for a client of the pool': {
-    engines: ['postgres'], setup: { ...known, pool: { max: 1 } }, calls: 0,
+    engines: ['postgres'], setup: { ...knownCaller, pool: { max: 1 } }, calls: 0,
     reach: async ({ db }) => {
       await turns(20)
       return async () => { await db.exec('COMMIT') }
@@ -110,7 +110,7 @@ const points: Record<string, Point> = {
 async function prepare (point: string, { db, update }: Observed): Promise<void> {
   [going, entered, isOver] = [signal(), signal(), signal()]
   if (point.startsWith('in the queue')) await db.exec('BEGIN')
-  if (point === 'for the lock of the row') await hold(db)
+  if (point === 'for the lock of the row') await holdMaria(db)
   if (point === 'for a client of the pool') {
     await db.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'blank'")
     void update({ contactId: 'blank', phones: ['1'] })
@@ -164,7 +164,7 @@ for (const [point, { calls, reach, isAfterCommit = false, engines }] of Object.e
       const { id } = world.replies[0]!.request
       const refusals = () => world.lines.filter(({ msg, reqId }) => reqId === id && msg.includes('was not made')).length
       const ofMaria = (events: Array<{ contact: { _id: string } }>) => events.filter(({ contact }) => contact._id === 'maria').length
-      await until(() => isAfterCommit ? ofMaria(world.told) > 0 : refusals() > 0)
+      await until(() => isAfterCommit ? ofMaria(world.notified) > 0 : refusals() > 0)
       isOver.fire()
       t.strictSame(summary(await reply), way.answers[isAfterCommit ? 1 : 0])
       await world.app.close()
@@ -172,7 +172,7 @@ for (const [point, { calls, reach, isAfterCommit = false, engines }] of Object.e
       if (isAfterCommit) t.match(await maria(world), { name: 'Marie', version: 2 })
       else t.strictSame(await maria(world), before)
       t.equal((await allRows(world.db)).omnichannel_idempotency_key!.length, isAfterCommit ? 1 : 0)
-      t.strictSame([ofMaria(world.called), ofMaria(world.told)], [calls, isAfterCommit ? 1 : 0])
+      t.strictSame([ofMaria(world.called), ofMaria(world.notified)], [calls, isAfterCommit ? 1 : 0])
       t.equal(refusals(), isAfterCommit ? 0 : 1)
     })
   }
@@ -198,7 +198,7 @@ for (const [point, { calls, reach, isAfterCommit = false, engines }] of Object.e
 
 /** Makes an update wait on both engines, after the look-up of its caller. */
 async function holdUpdate ({ db }: Observed): Promise<() => Promise<void>> {
-  await hold(db)
+  await holdMaria(db)
   return async () => {
     await db.exec('COMMIT')
     await turns(40)
@@ -216,7 +216,7 @@ const resets: Record<string, (stream: ClientHttp2Stream) => void> = {
 }
 for (const [name, reset] of Object.entries(resets)) {
   t.test(`HTTP/2: ${name} while the update waits: nothing is written, and the log says so once`, async (t) => {
-    const world = await observe(t, { ...known, server: { http2: true } as Setup['server'] & object })
+    const world = await observe(t, { ...knownCaller, server: { http2: true } as Setup['server'] & object })
     await world.app.listen({ host: '127.0.0.1', port: 0 })
     const client = connectHttp2(`http://127.0.0.1:${(world.app.server.address() as AddressInfo).port}`)
     client.on('error', () => undefined)
@@ -235,7 +235,7 @@ for (const [name, reset] of Object.entries(resets)) {
     await turns(20)
     await goOn()
     t.strictSame(await allRows(world.db), before)
-    t.strictSame([world.called, world.told, await world.leftovers(), world.complaints()], [[], [], {}, []])
+    t.strictSame([world.called, world.notified, await world.leftovers(), world.complaints()], [[], [], {}, []])
     t.equal(world.lines.filter(({ msg }) => msg.includes('was not made')).length, 1)
     if (!name.startsWith('its stream')) return
     const again = post({ 'idempotency-key': 'k' })
@@ -248,7 +248,7 @@ for (const [name, reset] of Object.entries(resets)) {
 }
 
 t.test('HTTP/1: a connection with several waiting requests is cut: none of the updates is made', async (t) => {
-  const world = await observe(t, known)
+  const world = await observe(t, knownCaller)
   await world.app.listen({ host: '127.0.0.1', port: 0 })
   const goOn = await holdUpdate(world)
   const before = await allRows(world.db)
@@ -262,7 +262,7 @@ t.test('HTTP/1: a connection with several waiting requests is cut: none of the u
   await turns(20)
   await goOn()
   t.strictSame(await allRows(world.db), before)
-  t.strictSame([world.called, world.told, await world.leftovers(), world.complaints()], [[], [], {}, []])
+  t.strictSame([world.called, world.notified, await world.leftovers(), world.complaints()], [[], [], {}, []])
   t.equal(world.lines.filter(({ msg }) => msg.includes('was not made')).length, 3)
 })
 
@@ -274,7 +274,7 @@ postgres.test('beforeCommit never ends and the client disconnects: the server ca
   sent.destroy()
   t.equal(await reply, undefined)
   await world.app.close()
-  t.strictSame([await allRows(world.db), world.told, await world.leftovers()], [before, [], {}])
+  t.strictSame([await allRows(world.db), world.notified, await world.leftovers()], [before, [], {}])
 })
 
 const late: Record<string, (reply: FastifyReply, expire: () => void) => void> = {

@@ -15,7 +15,7 @@ const namesIn = (database: Database.Database): unknown[] => database.prepare('SE
 
 t.test('an update that writes: beforeCommit is called once, after the rows and before COMMIT, with the event and the handle', async (t) => {
   const calls: Array<[ContactUpdatedEvent, unknown]> = []
-  const told: ContactUpdatedEvent[] = []
+  const notified: ContactUpdatedEvent[] = []
   const { update, database } = await build(t, {
     host: journal,
     beforeCommit: (event, connection) => {
@@ -24,7 +24,7 @@ t.test('an update that writes: beforeCommit is called once, after the rows and b
       t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Marie', 'the rows are written')
       ;(connection as Database.Database).prepare('INSERT INTO journal VALUES (?)').run(`${event.previous.name} → ${event.contact.name}`)
     },
-    onContactUpdated: (event) => { told.push(event) }
+    onContactUpdated: (event) => { notified.push(event) }
   })
   const reply = await update(body)
   t.equal(reply.statusCode, 200)
@@ -36,7 +36,7 @@ t.test('an update that writes: beforeCommit is called once, after the rows and b
   t.strictSame(event!.contact, reply.json().contact)
   t.match(event, { previous: { name: 'Maria', emails: [{ address: 'maria@example.com' }, {}] }, user: { id: 'ann' }, request: { method: 'POST' } })
   t.strictSame(event!.changedFields, ['name', 'emails', 'unknown'])
-  t.strictSame(told.map((event) => ({ ...event, request: null })), [{ ...event, request: null }], 'the other hook gets the same')
+  t.strictSame(notified.map((event) => ({ ...event, request: null })), [{ ...event, request: null }], 'the other hook gets the same')
   t.strictSame(namesIn(database), ['Maria → Marie'])
 })
 
@@ -50,21 +50,21 @@ const throwing: Record<string, [thrown: unknown, status: number, body: object]> 
 
 for (const [name, [thrown, status, answer]] of Object.entries(throwing)) {
   t.test(`beforeCommit throws ${name}: ${status}, and neither its rows nor ours are written`, async (t) => {
-    let told = 0
+    let notified = 0
     const { update, database, db } = await build(t, {
       host: journal,
       beforeCommit: () => {
         database.prepare("INSERT INTO journal VALUES ('half')").run()
         throw thrown
       },
-      onContactUpdated: () => { told++ }
+      onContactUpdated: () => { notified++ }
     })
     const before = await allRows(db)
     const reply = await update(body, { ...as('ann'), 'idempotency-key': 'k' })
     t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [status, answer, undefined])
     t.strictSame(await allRows(db), before)
     t.strictSame(namesIn(database), [])
-    t.equal(told, 0)
+    t.equal(notified, 0)
   })
 }
 

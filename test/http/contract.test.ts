@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { LightMyRequestResponse } from 'fastify'
 import tap from 'tap'
 import t from '../engines.js'
-import { allRows, as, build, changes, hold, type Setup, type World } from '../build.js'
+import { allRows, as, build, changes, holdMaria, type Setup, type World } from '../build.js'
 
 // Sends each example of docs/contract.md, section 3, and provokes each error text of sections 3 and 4.
 
@@ -121,7 +121,7 @@ const provocations: Record<string, Provocation[]> = {
   'error-database-busy': [{
     setup: { lockTimeout: 1000 },
     ask: async ({ update, db }) => {
-      await hold(db)
+      await holdMaria(db)
       const reply = await update(maria)
       await db.exec('ROLLBACK')
       tap.match(reply.headers['retry-after'], /^\d+$/)

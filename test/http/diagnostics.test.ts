@@ -4,10 +4,10 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel'
 import type { Test } from 'tap'
 import { UpdateRefusedError, type CommitMessage, type UpdateMessage } from '../../src/index.js'
-import { as, build, hold, path, type World } from '../build.js'
+import { as, build, holdMaria, path, type World } from '../build.js'
 import t, { dialectOf, engineOf, postgres, sqlite } from '../engines.js'
 import { openProxy, type Injection } from '../store/explorer/proxy.js'
-import { known, nameOf, until } from '../waiting.js'
+import { knownCaller, nameOfMaria, until } from '../waiting.js'
 
 const updates = tracingChannel<unknown, UpdateMessage>('fastify-omnichannel-contacts:update')
 const eventName = (event: string): string => `tracing:fastify-omnichannel-contacts:update:${event}`
@@ -176,9 +176,9 @@ t.test('an error of the database: failed, with its code', async (t) => {
 })
 
 t.test('a locked database: busy, with the obstacle and the time waited', async (t) => {
-  const { update, db } = await build(t, { ...known, lockTimeout: 200 })
+  const { update, db } = await build(t, { ...knownCaller, lockTimeout: 200 })
   const heard = hear(t)
-  await hold(db)
+  await holdMaria(db)
   t.equal((await update({ contactId: 'maria', name: 'A' })).statusCode, 503)
   await db.exec('ROLLBACK')
   const isSqlite = dialectOf(t) === 'sqlite'
@@ -205,7 +205,7 @@ t.test('a client that disconnects before COMMIT: abandoned', async (t) => {
   }))
   await until(() => heard.events.at(-1)?.[0] === 'asyncEnd')
   t.match(heard.last(), { outcome: 'abandoned', code: 'FOC_REQUEST_GONE', attempts: 0 })
-  t.equal(await nameOf(db), 'Maria')
+  t.equal(await nameOfMaria(db), 'Maria')
   t.strictSame(heard.events.filter(([event]) => event === 'error'), [])
 })
 

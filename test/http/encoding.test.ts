@@ -11,7 +11,7 @@ const form = { 'content-type': 'application/x-www-form-urlencoded' }
 const notUtf8 = invalid('The request body is not valid UTF-8')
 const compressed = invalid('The content encoding is not supported: send the body uncompressed')
 
-/** Text as UTF-8, but `<f6>` is that byte. */
+/** Encodes the text as UTF-8. `<f6>` stands for the byte F6. */
 function bytes (text: string): Buffer {
   return Buffer.concat(text.split(/(<[\da-f ]+>)/).map((part) => part.startsWith('<') ? Buffer.from(part.replace(/[< >]/g, ''), 'hex') : Buffer.from(part)))
 }
@@ -40,17 +40,17 @@ t.test('bytes that are not UTF-8: 400 at any position and with any charset, and 
   const charset = (name: string): object => ({ 'content-type': `application/json; charset=${name}` })
   const name = (text: string): string => `{"contactId":"maria","name":"${text}"}`
   const scenarios: Array<[situation: string, body: string, headers?: object]> = [
-    ['a character that is cut off after one byte', name('<c3>')],
-    ['after two', name('<e2 82>')],
-    ['after three', name('<f0 9f 98>x')],
-    ['a longer form of a character', name('<c0 af>')],
-    ['a longer form of three bytes', name('<e0 80 af>')],
+    ['a character that ends after its first byte', name('<c3>')],
+    ['after its second byte', name('<e2 82>')],
+    ['after its third byte', name('<f0 9f 98>x')],
+    ['an overlong encoding', name('<c0 af>')],
+    ['an overlong encoding of three bytes', name('<e0 80 af>')],
     ['a surrogate', name('<ed a0 80>')],
     ['a pair of surrogates (CESU-8)', name('<ed a0 bd ed b8 80>')],
     ['above U+10FFFF', name('<f4 90 80 80>')],
     ['Shift JIS', name('<93 fa 96 7b>')],
     ['UTF-16 with a byte order mark', '<ff fe 7b 00 7d 00>'],
-    ['UTF-16 the other way round', '<fe ff 00 7b 00 7d>', charset('utf-16')],
+    ['UTF-16 in big-endian order', '<fe ff 00 7b 00 7d>', charset('utf-16')],
     ['latin-1 with its own charset', name('M<fc>ller'), charset('iso-8859-1')],
     ['latin-1 with the charset UTF-8', name('M<fc>ller'), charset('utf-8')],
     ['latin-1 with an unknown charset', name('M<fc>ller'), charset('x')],
@@ -61,7 +61,7 @@ t.test('bytes that are not UTF-8: 400 at any position and with any charset, and 
     ['in an unknown key', '{"contactId":"maria","<f6>":1}'],
     ['in invalid JSON', '{<f6>'],
     ['before the object', '<f6>{"contactId":"maria"}'],
-    ['behind it', '{"contactId":"maria"}<f6>'],
+    ['after the object', '{"contactId":"maria"}<f6>'],
     ['alone', '<f6>'],
     ['half a byte order mark', '<ef bb>{"contactId":"maria"}'],
     ['gzip without Content-Encoding', `<${gzipSync('{}').toString('hex')}>`],
@@ -103,7 +103,7 @@ t.test('UTF-8: stored as sent, with any charset', async (t) => {
     ['a form: a percent sign that is no escape', 'contactId=maria&name=%+%zz%4%', form, '% %zz%4%'],
     ['a form: an escaped percent sign', 'contactId=maria&name=%25F6', form, '%F6'],
     ['a form: plus and blank', 'contactId=maria&name=a%2Bb+c%20d', form, 'a+b c d'],
-    ['a form: an escape of JSON', 'contactId=maria&name=\\ud800', form, '\\ud800']
+    ['a form: an escape as in JSON, which is plain text here', 'contactId=maria&name=\\ud800', form, '\\ud800']
   ]
   for (const [situation, body, headers, stored] of scenarios) {
     const reply = await post(bytes(body), headers)

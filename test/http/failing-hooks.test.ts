@@ -5,10 +5,10 @@ import { Agent, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
 import t from '../engines.js'
-import { allRows, as, hold, path, type Setup, type World } from '../build.js'
+import { allRows, as, holdMaria, path, type Setup, type World } from '../build.js'
 import { observe } from '../observed.js'
 import { internal } from '../refusals.js'
-import { known } from '../waiting.js'
+import { knownCaller } from '../waiting.js'
 
 type Hook = (app: FastifyInstance, fails: (status: number) => boolean) => void
 const thrown = (): Error => Object.assign(new Error('of the host'), { statusCode: 418, code: 'FOC_FORBIDDEN' })
@@ -51,7 +51,7 @@ const answers: Scenario[] = [
   { status: 403, headers: as('nick') },
   { status: 413, text: JSON.stringify({ contactId: 'x'.repeat(2000) }) },
   { status: 412, headers: { 'if-match': '"7"' } },
-  { status: 503, setup: known, waits: true }
+  { status: 503, setup: knownCaller, waits: true }
 ]
 const body = '{"contactId":"maria","name":"Marie"}'
 
@@ -70,7 +70,7 @@ for (const [name, hook] of Object.entries(hooks)) {
         let failures = 0
         const { app, post, db, lines } = await start(t, hook, () => times === 'each time' || failures++ === 0, setup)
         const before = await allRows(db)
-        if (waits) await hold(db)
+        if (waits) await holdMaria(db)
         const reply = await post(text, headers)
         if (waits) await db.exec('ROLLBACK')
         t.strictSame([reply.statusCode, reply.json()], [500, internal])

@@ -13,9 +13,9 @@ const unreadable = invalid('Invalid Idempotency-Key header')
 const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'], customFields: { plan: 'gold', note: 'x' } }
 
 t.test('a repeated request: gets the stored answer byte for byte, writes nothing and calls no hook', async (t) => {
-  let told = 0
-  let asked = 0
-  const { update, db } = await build(t, { onContactUpdated: () => { told++ }, beforeCommit: () => { asked++ } })
+  let notified = 0
+  let beforeCommits = 0
+  const { update, db } = await build(t, { onContactUpdated: () => { notified++ }, beforeCommit: () => { beforeCommits++ } })
   const first = await update(body, key('k'))
   t.equal(first.headers['idempotency-replayed'], undefined)
   await db.exec("UPDATE omnichannel_contact SET name = 'Somebody else', version = 40 WHERE id = 'maria'")
@@ -24,7 +24,7 @@ t.test('a repeated request: gets the stored answer byte for byte, writes nothing
   t.strictSame([again.statusCode, again.body, again.headers.etag, again.headers['idempotency-replayed']], [200, first.body, '"2"', 'true'])
   t.equal(again.headers['content-type'], first.headers['content-type'])
   t.strictSame(await allRows(db), before)
-  t.strictSame([told, asked], [1, 1])
+  t.strictSame([notified, beforeCommits], [1, 1])
 })
 
 t.test('the same body in another form: a replay; another body or If-Match: 422', async (t) => {

@@ -62,11 +62,11 @@ t.test('authenticate and authorize: called once with request, user and permissio
   for (const later of [false, true]) {
     const authenticated: unknown[][] = []
     const authorized: unknown[][] = []
-    const told: unknown[] = []
+    const notified: unknown[] = []
     const { update } = await build(t, {
       authenticate: (...args: unknown[]) => { authenticated.push(args); return (later ? Promise.resolve(session) : session) },
       authorize: (...args: unknown[]) => { authorized.push(args); return later ? Promise.resolve(true) : true },
-      onContactUpdated: ({ user }) => { told.push(user) }
+      onContactUpdated: ({ user }) => { notified.push(user) }
     })
     const reply = await update({ contactId: 'maria', name: 'Marie' }, { authorization: 'Bearer of-the-host' })
     t.equal(reply.statusCode, 200)
@@ -80,7 +80,7 @@ t.test('authenticate and authorize: called once with request, user and permissio
     t.equal(authorized[0]![0], session, 'with the same user object')
     t.equal(authorized[0]![1], 'update-livechat-contact')
     t.equal(authorized[0]![2], request)
-    t.equal(told[0], session)
+    t.equal(notified[0], session)
   }
 })
 

@@ -4,13 +4,13 @@ import { join } from 'node:path'
 import type { Pool, PoolClient } from 'pg'
 import type { Test } from 'tap'
 import { DatabaseBusyError, type Obstacle } from '../../src/index.js'
-import { hold, type Setup, type World } from '../build.js'
+import { holdMaria, type Setup, type World } from '../build.js'
 import t, { engineOf, postgres, sqlite } from '../engines.js'
 import { openFile } from '../files.js'
 import { openHandle } from '../handle.js'
 import { openProxy, type Fault, type Injection } from '../store/explorer/proxy.js'
 import { observe } from '../observed.js'
-import { known } from '../waiting.js'
+import { knownCaller } from '../waiting.js'
 
 interface Line {
   level: number
@@ -22,7 +22,7 @@ interface Line {
 
 /** The lines above `info` of one update. */
 async function linesOf (t: Test, setup: Setup, prepare: (world: World) => unknown = () => undefined, body: object = { name: 'A' }) {
-  const world = await observe(t, { ...known, lockTimeout: 500, ...setup })
+  const world = await observe(t, { ...knownCaller, lockTimeout: 500, ...setup })
   await prepare(world)
   const { statusCode } = await world.update({ contactId: 'maria', ...body })
   return { statusCode, lines: (world.lines as unknown as Line[]).filter(({ level }) => level > 30) }
@@ -43,7 +43,7 @@ sqlite.test('a DatabaseBusyError made by the host: has the message, and no obsta
 })
 
 sqlite.test('SQLite is busy: one line with the obstacle', async (t) => {
-  checkBusy(t, await linesOf(t, {}, ({ db }) => hold(db)), 'host-transaction', /the host has a transaction on the handle/)
+  checkBusy(t, await linesOf(t, {}, ({ db }) => holdMaria(db)), 'host-transaction', /the host has a transaction on the handle/)
 
   const file = join(t.testdir(), 'contacts.db')
   const other = openFile(t, file)
@@ -97,7 +97,7 @@ postgres.test('a full pool, another transaction or a standby: one line names it 
   checkBusy(t, await linesOf(t, { lockTimeout: 1000, pool: { max: 1, connectionTimeoutMillis: 10 } }, take), 'full-pool', /timeout exceeded/)
   client.release()
 
-  checkBusy(t, await linesOf(t, {}, ({ db }) => hold(db)), 'other-transaction', /statement timeout/)
+  checkBusy(t, await linesOf(t, {}, ({ db }) => holdMaria(db)), 'other-transaction', /statement timeout/)
 
   const readOnly = async ({ db }: World): Promise<void> => await db.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE EXCEPTION 'a standby' USING ERRCODE = '25006'; END $$;

@@ -4,7 +4,7 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import type { LightMyRequestResponse } from 'fastify'
 import t from '../engines.js'
 import { UpdateRefusedError } from '../../src/index.js'
-import { as, build, hold, path, type Setup, type World } from '../build.js'
+import { as, build, holdMaria, path, type Setup, type World } from '../build.js'
 
 /** Loose JSON. */
 type Loose = ReturnType<typeof JSON.parse>
@@ -57,7 +57,7 @@ t.test('the answers of the server: each fits the schema of its status', async (t
   const keyed = ann({ 'idempotency-key': 'k' })
   const maria = (change: object): object => ({ contactId: 'maria', ...change })
   const inTransaction = async (): Promise<LightMyRequestResponse> => {
-    await hold(db)
+    await holdMaria(db)
     try {
       return await update(maria({ name: 'X' }))
     } finally {

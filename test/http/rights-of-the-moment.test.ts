@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 import t, { engineOf, sqlite } from '../engines.js'
-import { allRows, as, build, fill, hold, path, type Setup } from '../build.js'
+import { allRows, as, build, fill, holdMaria, path, type Setup } from '../build.js'
 import { openHandle } from '../handle.js'
 import { observe } from '../observed.js'
 import { backendThatWaits } from '../postgres.js'
@@ -18,7 +18,7 @@ import { signal } from '../waiting.js'
 const unauthorized = [401, refusals.unauthorized]
 const forbidden = [403, refusals.forbidden]
 
-const known: Setup = { authenticate: () => ({ id: 'ann' }) }
+const ownAuthenticate: Setup = { authenticate: () => ({ id: 'ann' }) }
 const allowed: Setup = { authorize: () => true }
 
 const scenarios: Record<string, [sql: string, answer: unknown, setup?: Setup]> = {
@@ -30,7 +30,7 @@ const scenarios: Record<string, [sql: string, answer: unknown, setup?: Setup]> =
   'the token was revoked, and the host has its own authorize': ["DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'", unauthorized, allowed],
   'the role was taken away': ["DELETE FROM omnichannel_user_role WHERE user_id = 'ann'", forbidden],
   'the permission was withdrawn': ["DELETE FROM omnichannel_role_permission WHERE role = 'livechat-agent'", forbidden],
-  'the role was taken away, and the host has its own authenticate': ["DELETE FROM omnichannel_user_role WHERE user_id = 'ann'", forbidden, known]
+  'the role was taken away, and the host has its own authenticate': ["DELETE FROM omnichannel_user_role WHERE user_id = 'ann'", forbidden, ownAuthenticate]
 }
 
 for (const [name, [sql, answer, setup]] of Object.entries(scenarios)) {
@@ -62,7 +62,7 @@ for (const [name, [sql, answer, setup]] of Object.entries(scenarios)) {
 }
 
 t.test('the host has its own authenticate and authorize: the database is not asked', async (t) => {
-  const { update, db } = await build(t, { ...known, ...allowed })
+  const { update, db } = await build(t, { ...ownAuthenticate, ...allowed })
   await db.exec('DELETE FROM omnichannel_user_role; DELETE FROM omnichannel_auth_token; DELETE FROM omnichannel_user')
   t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
 })
@@ -89,7 +89,7 @@ async function waiting (t: Test, setup: Setup = {}) {
     host: async (app, opened) => {
       await setup.host?.(app, opened)
       app.addHook('preHandler', async () => {
-        if (!isHeld) await hold(opened.db)
+        if (!isHeld) await holdMaria(opened.db)
         isHeld = true
         fire()
       })
@@ -103,29 +103,29 @@ async function waiting (t: Test, setup: Setup = {}) {
 
 for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...references })) {
   t.test(`${name} by the transaction for which the update waits: refused, nothing written`, async (t) => {
-    const { db, reply, called, told, complaints, leftovers } = await waiting(t, setup)
+    const { db, reply, called, notified, complaints, leftovers } = await waiting(t, setup)
     await db.exec(`${sql}; COMMIT`)
     const before = await allRows(db)
     const { statusCode, headers, json } = await reply
     t.strictSame([statusCode, json(), headers.etag], [...answer as unknown[], undefined])
     t.strictSame(await allRows(db), before)
-    t.strictSame([called, told, complaints(), await leftovers()], [[], [], [], {}])
+    t.strictSame([called, notified, complaints(), await leftovers()], [[], [], [], {}])
   })
 
   t.test(`${name}, but the transaction is rolled back: the update is made`, async (t) => {
-    const { db, reply, called, told, complaints, leftovers } = await waiting(t, setup)
+    const { db, reply, called, notified, complaints, leftovers } = await waiting(t, setup)
     await db.exec(`${sql}; ROLLBACK`)
     const { statusCode, headers, json } = await reply
     t.strictSame([statusCode, json().contact?.name, headers.etag], [200, 'Marie', '"2"'])
     t.match((await allRows(db)).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
-    t.strictSame([called.length, told.length, complaints(), await leftovers()], [1, 1, [], {}])
+    t.strictSame([called.length, notified.length, complaints(), await leftovers()], [1, 1, [], {}])
   })
 }
 
 t.test('the token expires by the clock while the update waits: refused, nothing written', async (t) => {
   const expiresAt = Date.now() + 1500
-  const { db, reply, called, told } = await waiting(t, {
-    late: async (_app, { db }) => {
+  const { db, reply, called, notified } = await waiting(t, {
+    afterRegister: async (_app, { db }) => {
       await fill(db)
       await db.exec("UPDATE omnichannel_auth_token SET expires_at = $1 WHERE user_id = 'ann'", new Date(expiresAt).toISOString())
     }
@@ -135,7 +135,7 @@ t.test('the token expires by the clock while the update waits: refused, nothing 
   const before = await allRows(db)
   t.strictSame([(await reply).statusCode, (await reply).json()], unauthorized)
   t.strictSame(await allRows(db), before)
-  t.strictSame([called, told], [[], []])
+  t.strictSame([called, notified], [[], []])
 })
 
 t.test('a stored answer: a caller without the permission does not get it', async (t) => {
@@ -162,7 +162,7 @@ for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...ref
     const database = openHandle(file)
     database.pragma('journal_mode = WAL')
     const { fired: begun, fire } = signal()
-    const { update, db, called, told } = await observe(t, {
+    const { update, db, called, notified } = await observe(t, {
       ...setup, database,
       host: (app, { db }) => {
         app.addHook('preHandler', async () => {
@@ -180,6 +180,6 @@ for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...ref
     const before = await allRows(db)
     t.strictSame([(await reply).statusCode, (await reply).json()], answer)
     t.strictSame(await allRows(db), before)
-    t.strictSame([called, told], [[], []])
+    t.strictSame([called, notified], [[], []])
   })
 }

@@ -74,10 +74,10 @@ for (const [place, sql] of Object.entries(callSites)) {
         if (isRefusing) throw thrown
         return value
       })
-      const { update, db, complaints, told, leftovers } = await observe(t, {
+      const { update, db, complaints, notified, leftovers } = await observe(t, {
         database,
         host: () => { if (sql === accounts) database.exec(sql) },
-        late: async (_app, { db }) => {
+        afterRegister: async (_app, { db }) => {
           await fill(db)
           if (sql !== accounts) await db.exec(sql)
         }
@@ -89,18 +89,18 @@ for (const [place, sql] of Object.entries(callSites)) {
       t.strictSame([reply.statusCode, reply.json(), reply.headers.etag, reply.headers['retry-after']], [500, internal, undefined, undefined])
       t.strictSame(await allRows(db), before)
       t.equal(complaints().length, 1)
-      t.strictSame([told, await leftovers()], [[], {}])
+      t.strictSame([notified, await leftovers()], [[], {}])
     })
   }
 }
 
 for (const [situation, thrown] of Object.entries(disguises)) {
   t.test(`beforeCommit throws ${situation}: 500, nothing written`, async (t) => {
-    const { update, db, complaints, told, leftovers, called } = await observe(t, { beforeCommit: () => { throw thrown } })
+    const { update, db, complaints, notified, leftovers, called } = await observe(t, { beforeCommit: () => { throw thrown } })
     const before = await allRows(db)
     const reply = await update({ contactId: 'maria', name: 'Marie' }, { ...as('ann'), 'idempotency-key': 'k' })
     t.strictSame([reply.statusCode, reply.json(), reply.headers.etag, reply.headers['retry-after']], [500, internal, undefined, undefined])
     t.strictSame(await allRows(db), before)
-    t.strictSame([complaints().length, called.length, told, await leftovers()], [1, 1, [], {}])
+    t.strictSame([complaints().length, called.length, notified, await leftovers()], [1, 1, [], {}])
   })
 }

@@ -11,7 +11,7 @@ export const keyed = { ...as('ann'), 'idempotency-key': 'k' }
 
 /** The update is made once although the trigger adds to it. */
 export async function checkAdding (t: Test, sql: string, setup: Setup = {}): Promise<void> {
-  const { update, db, called, told, complaints, leftovers } = await observe(t, setup)
+  const { update, db, called, notified, complaints, leftovers } = await observe(t, setup)
   await db.exec(sql)
   const reply = await update(body, keyed)
   const again = await update(body, keyed)
@@ -20,7 +20,7 @@ export async function checkAdding (t: Test, sql: string, setup: Setup = {}): Pro
   t.match((await allRows(db)).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Marie', update_id: called[0]?.updateId }])
   // Deferred triggers run after the last query of the update.
   if (!sql.includes('DEFERRED')) t.equal(reply.headers.etag, `"${await db.value("SELECT version FROM omnichannel_contact WHERE id = 'maria'")}"`)
-  t.strictSame([called.length, told.length, complaints(), await leftovers()], [1, 1, [], {}])
+  t.strictSame([called.length, notified.length, complaints(), await leftovers()], [1, 1, [], {}])
   t.equal(await db.value("SELECT value FROM omnichannel_statistic WHERE name = 'Resolved_Conflicts_Count'"), 2)
 }
 
@@ -30,7 +30,7 @@ interface Expected { otherStatus: 200 | 500, logged: RegExp }
 export async function checkDropping (
   t: Test, sql: string, undo: string, { otherStatus, logged }: Expected, setup: Setup = {}
 ): Promise<void> {
-  const { update, db, told, complaints, leftovers } = await observe(t, setup)
+  const { update, db, notified, complaints, leftovers } = await observe(t, setup)
   await db.exec(sql)
   const before = await allRows(db)
   for (const time of [1, 2]) {
@@ -39,7 +39,7 @@ export async function checkDropping (
     t.equal(complaints().length, time, 'logged once')
   }
   for (const line of complaints()) t.match(line, logged)
-  t.strictSame([await allRows(db), told, await leftovers()], [before, [], {}])
+  t.strictSame([await allRows(db), notified, await leftovers()], [before, [], {}])
   const replies = await Promise.all([update(body, keyed), update({ contactId: 'blank', name: 'Blank' })])
   t.strictSame(replies.map(({ statusCode }) => statusCode), [500, otherStatus])
   await db.exec(undo)

@@ -4,25 +4,25 @@ const as = (token: string) => ({ name }: { name?: string }) => name === 'X-User-
 
 export async function run (baseUrl: string): Promise<unknown[]> {
   const auth = as('token-of-ann')
-  const done = await updateContact({
+  const updated = await updateContact({
     baseUrl, auth, headers: { 'If-Match': '*', 'Idempotency-Key': 'hey-api' },
     body: { contactId: 'maria', emails: ['new@example.com'], phones: null, wipeConflicts: true }
   })
-  if (done.error !== undefined) throw new Error(done.error.error)
-  const always: true = done.data.success
-  const contact: Contact = done.data.contact
+  if (updated.error !== undefined) throw new Error(updated.error.error)
+  const always: true = updated.data.success
+  const contact: Contact = updated.data.contact
   const type: 'widget' | 'email' | 'sms' | 'app' | 'api' | 'other' | undefined = contact.channels[0]?.visitor.source.type
 
-  // @ts-expect-error: a list is no text
+  // @ts-expect-error: `emails` must be a list
   const wrong = await updateContact({ baseUrl, auth, body: { contactId: 'maria', emails: 'a@b' } })
   const failed: false | undefined = wrong.error?.success
   const kind: 'invalid-params' | undefined = wrong.error?.errorType
 
-  const stranger = await updateContact({ baseUrl, auth: as('wrong'), body: { contactId: 'maria' } })
-  const error: ErrorReply | undefined = stranger.error
+  const wrongToken = await updateContact({ baseUrl, auth: as('wrong'), body: { contactId: 'maria' } })
+  const error: ErrorReply | undefined = wrongToken.error
   return [
-    done.response?.status, always, contact.emails[0]?.address, contact.contactManager, type,
-    wrong.response?.status, failed, kind, wrong.error?.error, stranger.response?.status, error?.status, error?.message
+    updated.response?.status, always, contact.emails[0]?.address, contact.contactManager, type,
+    wrong.response?.status, failed, kind, wrong.error?.error, wrongToken.response?.status, error?.status, error?.message
   ]
 }
 

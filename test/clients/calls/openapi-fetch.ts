@@ -6,26 +6,26 @@ const client = (baseUrl: string, token: string) => createClient<paths>({ baseUrl
 
 export async function run (baseUrl: string): Promise<unknown[]> {
   const { POST } = client(baseUrl, 'token-of-ann')
-  const done = await POST(path, {
+  const updated = await POST(path, {
     params: { header: { 'If-Match': '*', 'Idempotency-Key': 'openapi-fetch' } },
     body: { contactId: 'maria', emails: ['new@example.com'], phones: null, wipeConflicts: true }
   })
-  if (done.error !== undefined) throw new Error(done.error.error)
-  const { success, contact } = done.data
+  if (updated.error !== undefined) throw new Error(updated.error.error)
+  const { success, contact } = updated.data
   const always: true = success
   const named: components['schemas']['Contact'] = contact
   const type: 'widget' | 'email' | 'sms' | 'app' | 'api' | 'other' | undefined = named.channels[0]?.visitor.source.type
 
-  // @ts-expect-error: a list is no text
+  // @ts-expect-error: `emails` must be a list
   const wrong = await POST(path, { body: { contactId: 'maria', emails: 'a@b' } })
   const failed: false | undefined = wrong.error?.success
   const kind: 'invalid-params' | undefined = wrong.error?.errorType
 
-  const stranger = await client(baseUrl, 'wrong').POST(path, { body: { contactId: 'maria' } })
-  const status: 'error' | undefined = stranger.error?.status
+  const wrongToken = await client(baseUrl, 'wrong').POST(path, { body: { contactId: 'maria' } })
+  const status: 'error' | undefined = wrongToken.error?.status
   return [
-    done.response.status, always, contact.emails[0]?.address, contact.contactManager, type,
-    wrong.response.status, failed, kind, wrong.error?.error, stranger.response.status, status, stranger.error?.message
+    updated.response.status, always, contact.emails[0]?.address, contact.contactManager, type,
+    wrong.response.status, failed, kind, wrong.error?.error, wrongToken.response.status, status, wrongToken.error?.message
   ]
 }
 
@@ -45,8 +45,8 @@ export async function mistakes (): Promise<void> {
   // @ts-expect-error: nor has the error
   void error?.nothing
   type Responses = paths[typeof path]['post']['responses']
-  void ((done: Responses[200]): string | undefined => done.headers.ETag)
-  void ((done: Responses[200]): 'true' | undefined => done.headers['Idempotency-Replayed'])
+  void ((updated: Responses[200]): string | undefined => updated.headers.ETag)
+  void ((updated: Responses[200]): 'true' | undefined => updated.headers['Idempotency-Replayed'])
   void ((stale: Responses[412]): string | undefined => stale.headers.ETag)
   // @ts-expect-error: nothing has the status 404
   void ((gone: Responses[404]) => gone)

@@ -13,22 +13,22 @@ async function refused (call: Promise<unknown>): Promise<{ status: number, data:
 export async function run (baseUrl: string): Promise<unknown[]> {
   axios.defaults.baseURL = baseUrl
   const ann = as('token-of-ann')
-  const done = await updateContact(
+  const updated = await updateContact(
     { contactId: 'maria', emails: ['new@example.com'], phones: null, wipeConflicts: true }, as('token-of-ann', { 'If-Match': '*', 'Idempotency-Key': 'orval' }))
-  const always: true = done.data.success
-  const contact: Contact = done.data.contact
+  const always: true = updated.data.success
+  const contact: Contact = updated.data.contact
   const type: 'widget' | 'email' | 'sms' | 'app' | 'api' | 'other' | undefined = contact.channels[0]?.visitor.source.type
 
-  // @ts-expect-error: a list is no text
+  // @ts-expect-error: `emails` must be a list
   const wrong = await refused(updateContact({ contactId: 'maria', emails: 'a@b' }, ann))
   const failed: false = wrong.data.success
   const kind: 'invalid-params' | undefined = wrong.data.errorType
 
-  const stranger = await refused(updateContact({ contactId: 'maria' }, as('wrong')))
-  const status: 'error' | undefined = stranger.data.status
+  const wrongToken = await refused(updateContact({ contactId: 'maria' }, as('wrong')))
+  const status: 'error' | undefined = wrongToken.data.status
   return [
-    done.status, always, contact.emails[0]?.address, contact.contactManager, type,
-    wrong.status, failed, kind, wrong.data.error, stranger.status, status, stranger.data.message
+    updated.status, always, contact.emails[0]?.address, contact.contactManager, type,
+    wrong.status, failed, kind, wrong.data.error, wrongToken.status, status, wrongToken.data.message
   ]
 }
 

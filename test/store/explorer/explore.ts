@@ -54,12 +54,12 @@ export const modes: Mode[] = [{ isHooked: false, isKeyed: false }, { isHooked: t
 
 /** Records what happens in a scenario. */
 export function createRecord () {
-  const record = { log: [] as string[], told: [] as string[], called: [] as string[], requests: [] as Request[] }
+  const record = { log: [] as string[], notified: [] as string[], called: [] as string[], requests: [] as Request[] }
   return {
     ...record,
     forget: (): void => { for (const list of Object.values(record)) list.length = 0 },
     logger: { level: 'warn', stream: { write: (line: string) => { record.log.push(line) } } },
-    onContactUpdated: ({ contact }: { contact: { name: string } }) => { record.told.push(contact.name) },
+    onContactUpdated: ({ contact }: { contact: { name: string } }) => { record.notified.push(contact.name) },
     /** Sends a request and records its reply. A client that is gone gets none. */
     post: async (app: FastifyInstance, prefix: string, name: string, key?: string): Promise<void> => {
       const request: Request = { name, key }
@@ -74,13 +74,13 @@ export function createRecord () {
 
 /** Returns what went wrong in a scenario: too many calls of `beforeCommit`, and what `judge` finds. */
 export function examine (
-  { log, told, called, requests }: ReturnType<typeof createRecord>, rows: { before: Rows, after: Rows },
+  { log, notified, called, requests }: ReturnType<typeof createRecord>, rows: { before: Rows, after: Rows },
   { isHooked = false, calls = 2, mayBeInDoubt = false, mayBeDone = false }: Partial<Mode & Limits>, names: string[]
 ): string[] {
   const excesses = names.map((name) => [name, called.filter((one) => one === name).length] as const).filter(([, count]) => count > calls)
   return [
     ...excesses.map(([name, count]) => `beforeCommit was called ${count} times for ${name}`),
-    ...judge({ ...rows, requests, told, called: isHooked ? called : undefined, log, mayBeInDoubt, mayBeDone }, now)
+    ...judge({ ...rows, requests, notified, called: isHooked ? called : undefined, log, mayBeInDoubt, mayBeDone }, now)
   ]
 }
 

@@ -20,7 +20,7 @@ export interface Observation {
   /** The requests of the scenario, the one under test first. */
   requests: Request[]
   /** The names that `onContactUpdated` was called with. */
-  told: string[]
+  notified: string[]
   /** The names that `beforeCommit` was called with, if the requests have one that writes into `journal`. */
   called: string[] | undefined
   log: string[]
@@ -129,7 +129,7 @@ function applied (rows: Rows, { name, update_id: updateId }: Row, now: string): 
 }
 
 /** Returns a sentence for each rule of the contract that is broken. The list is empty if none is. */
-export function judge ({ before, after, requests, told, called, log, mayBeInDoubt, mayBeDone }: Observation, now: string): string[] {
+export function judge ({ before, after, requests, notified, called, log, mayBeInDoubt, mayBeDone }: Observation, now: string): string[] {
   const broken: string[] = []
   const check = (holds: boolean, describe: () => string): void => { if (!holds) broken.push(describe()) }
   const history = after.history!
@@ -168,7 +168,7 @@ export function judge ({ before, after, requests, told, called, log, mayBeInDoub
       check(!isReplay, () => `${name} was answered with a replay`)
       if (!isUnknown && status !== 0) check((status === 200) === (done === 1), () => `${name} was answered with ${status} and done ${done} times`)
     }
-    check(count(told, name) === (isUnknown ? 0 : done), () => `onContactUpdated was called with ${name} ${count(told, name)} times`)
+    check(count(notified, name) === (isUnknown ? 0 : done), () => `onContactUpdated was called with ${name} ${count(notified, name)} times`)
     if (key !== undefined && !names.includes('deleted')) {
       const stored = after.idempotency_key!.filter((row) => row.key === key)
       const isStored = status === 200 ? stored.length === 1 && stored[0]!.answer === reply?.body

@@ -42,18 +42,18 @@ const changed: Record<string, string> = {
 for (const pipeline of [true, false]) {
   for (const [name, sql] of Object.entries(changed)) {
     t.test(`${name}: every connection keeps working${pipeline ? '' : ', without pipelining'}`, async (t) => {
-      const { update, db, called, told, complaints, leftovers } = await observe(t, { pool: { pipeline, max: 3 } })
+      const { update, db, called, notified, complaints, leftovers } = await observe(t, { pool: { pipeline, max: 3 } })
       const key = (name: string, index: number) => ({ ...as('ann'), 'idempotency-key': `${name}-${index}` })
       const together = async (name: string) => await Promise.all([0, 1, 2, 3, 4, 5].map(async (index) =>
         await update({ ...body, contactId: index % 2 === 0 ? 'maria' : 'blank', name: `${name} ${index}` }, key(name, index))))
       t.strictSame((await together('before')).map(({ statusCode }) => statusCode), [200, 200, 200, 200, 200, 200])
-      const before = told.length
+      const before = notified.length
       await db.exec(sql)
       const replies = await together('after')
       t.strictSame(replies.map((reply) => [reply.statusCode, reply.json().contact?.name]), [0, 1, 2, 3, 4, 5].map((index) => [200, `after ${index}`]))
       t.strictSame((await together('after')).map((reply) => reply.body), replies.map((reply) => reply.body), 'each is replayed')
       t.match((await allRows(db)).omnichannel_contact, [{ version: 7 }, {}, { version: 7 }])
-      t.strictSame([told.length - before, called.length, complaints(), await leftovers()], [6, 12, [], {}])
+      t.strictSame([notified.length - before, called.length, complaints(), await leftovers()], [6, 12, [], {}])
     })
   }
 }

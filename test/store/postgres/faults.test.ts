@@ -4,7 +4,7 @@ import fastify from 'fastify'
 import pg from 'pg'
 import type { Test } from 'tap'
 import omnichannelContacts from '../../../src/index.js'
-import { allRows, as, build, fill, hold, path, type Setup } from '../../build.js'
+import { allRows, as, build, fill, holdMaria, path, type Setup } from '../../build.js'
 import { postgres as t } from '../../engines.js'
 import { observe } from '../../observed.js'
 import { backendThatWaits, openSchema } from '../../postgres.js'
@@ -36,7 +36,7 @@ t.test('another transaction locks the row for too long: 503, nothing changed', a
   for (const pipeline of [true, false]) {
     const { update, db } = await start(t, { pool: { pipeline } })
     const before = await allRows(db)
-    await hold(db)
+    await holdMaria(db)
     const reply = await update(body)
     await db.exec('ROLLBACK')
     t.strictSame([reply.statusCode, reply.json()], [503, busy])
@@ -94,7 +94,7 @@ t.test('the error listener of the pool: added once, and only if the host has non
 
 t.test('the server ends the connection of an update that waits: the update is tried again', async (t) => {
   const { update, db } = await start(t, { lockTimeout: 5000 })
-  await hold(db)
+  await holdMaria(db)
   const updating = update(body)
   const first = await backendThatWaits(db)
   await db.exec('SELECT pg_terminate_backend($1::int)', first)
@@ -180,7 +180,7 @@ for (const [name, sql] of Object.entries({
 })) {
   t.test(`the update waits for a transaction that ${name}: the new row is updated`, async (t) => {
     const { db, update } = await build(t)
-    await hold(db)
+    await holdMaria(db)
     const updating = update({ contactId: 'maria', name: 'Marie', emails: ['new@example.com'] })
     await backendThatWaits(db)
     await db.exec(`${sql}; COMMIT`)

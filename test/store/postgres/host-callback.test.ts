@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PoolClient } from 'pg'
 import { UpdateRefusedError } from '../../../src/index.js'
-import { allRows, as, build, changes, hold, type Setup } from '../../build.js'
+import { allRows, as, build, changes, holdMaria, type Setup } from '../../build.js'
 import { postgres as t } from '../../engines.js'
 import { listen, observe } from '../../observed.js'
 import { internal } from '../../refusals.js'
@@ -54,7 +54,7 @@ for (const pipeline of [true, false]) {
   for (const [name, [work, logged]] of Object.entries(harmful)) {
     t.test(`beforeCommit: ${name}: 500 at once, called once, nothing written${mode}`, async (t) => {
       let isHarmful = true
-      const { update, db, called, told, complaints, leftovers } = await observe(t, {
+      const { update, db, called, notified, complaints, leftovers } = await observe(t, {
         host, lockTimeout: 10000,
         pool: { pipeline, max: 1 },
         beforeCommit: async (_event, client: Client) => {
@@ -69,10 +69,10 @@ for (const pipeline of [true, false]) {
       t.strictSame(await allRows(db), before)
       t.strictSame(await db.rows('SELECT name FROM journal'), [])
       t.match(complaints().filter((line) => !line.includes('a connection to the database was lost')), [logged])
-      t.strictSame([told, await leftovers()], [[], {}])
+      t.strictSame([notified, await leftovers()], [[], {}])
       isHarmful = false
       t.equal((await update(body, keyed)).headers.etag, '"2"', 'the next is done')
-      t.strictSame([called.length, told.length, await leftovers()], [2, 1, {}])
+      t.strictSame([called.length, notified.length, await leftovers()], [2, 1, {}])
     })
   }
 
@@ -113,7 +113,7 @@ for (const pipeline of [true, false]) {
   }
   for (const [name, work] of Object.entries(committing)) {
     t.test(`beforeCommit: ${name}: 200, because it has committed, and a replay for the same key${mode}`, async (t) => {
-      const { update, db, called, told, leftovers } = await observe(t, {
+      const { update, db, called, notified, leftovers } = await observe(t, {
         lockTimeout: 1000, pool: { pipeline, max: 1 }, beforeCommit: async (_event, client: Client) => { await work(client) }
       })
       const before = await allRows(db)
@@ -124,7 +124,7 @@ for (const pipeline of [true, false]) {
       t.equal(keys?.length, 1)
       const again = await update(body, keyed)
       t.strictSame([again.statusCode, again.body, again.headers['idempotency-replayed']], [200, reply.body, 'true'])
-      t.strictSame([called.length, told.length, await leftovers()], [1, 1, {}])
+      t.strictSame([called.length, notified.length, await leftovers()], [1, 1, {}])
     })
   }
 
@@ -161,7 +161,7 @@ for (const pipeline of [true, false]) {
   }
   for (const [name, work] of Object.entries(harmless)) {
     t.test(`beforeCommit: ${name}: 200, written once, and the next as well${mode}`, async (t) => {
-      const { update, db, called, told, complaints, leftovers } = await observe(t, {
+      const { update, db, called, notified, complaints, leftovers } = await observe(t, {
         host, pool: { pipeline, max: 2 }, beforeCommit: async (_event, client: Client) => { await work(client) }
       })
       for (const version of [2, 3]) {
@@ -174,7 +174,7 @@ for (const pipeline of [true, false]) {
         t.match((await allRows(db)).omnichannel_contact, [{}, {}, { name: `Größe ${version} 🙂`, version }])
         t.equal((await update({ contactId: 'maria', name: `Größe ${version} 🙂` }, headers)).body, reply.body, 'the stored answer is the same')
       }
-      t.strictSame([called.length, told.length, complaints(), await leftovers()], [2, 2, [], {}])
+      t.strictSame([called.length, notified.length, complaints(), await leftovers()], [2, 2, [], {}])
     })
   }
 
@@ -200,7 +200,7 @@ for (const pipeline of [true, false]) {
   for (const [name, work] of Object.entries(endless)) {
     t.test(`a beforeCommit ${name}: 500 at the deadline, its client is dropped, and the server closes${mode}`, async (t) => {
       const clients: Client[] = []
-      const { app, update, db, called, told, complaints, leftovers } = await observe(t, {
+      const { app, update, db, called, notified, complaints, leftovers } = await observe(t, {
         host, lockTimeout: 1000, pool: { pipeline, max: 1 },
         beforeCommit: async (_event, client: Client) => {
           clients.push(client)
@@ -211,7 +211,7 @@ for (const pipeline of [true, false]) {
       const reply = await update(body, keyed)
       t.strictSame([reply.statusCode, reply.json()], [500, internal])
       t.match(complaints().filter((line) => !line.includes('a connection to the database was lost')), [/beforeCommit has not ended by the deadline/])
-      t.strictSame([called.length, told], [1, []])
+      t.strictSame([called.length, notified], [1, []])
       t.strictSame(await leftovers(), {})
       t.strictSame(await allRows(db), before)
       await t.rejects(clients[0]!.query('SELECT 1'), 'its client can do no more')
@@ -253,13 +253,13 @@ for (const pipeline of [true, false]) {
   })
 
   t.test(`beforeCommit sends ROLLBACK after it has ended: 200 means written${mode}`, async (t) => {
-    const { update, db, called, told } = await observe(t, {
+    const { update, db, called, notified } = await observe(t, {
       pool: { pipeline }, beforeCommit: (_event, client: Client) => { setImmediate(() => { void client.query('ROLLBACK') }) }
     })
     const before = await allRows(db)
     const reply = await update(body)
     const { 'contact maria': contact } = changes(before, await allRows(db))
-    t.strictSame([called.length, told.length, (contact as { name?: string } | undefined)?.name], reply.statusCode === 200 ? [1, 1, 'Marie'] : [1, 0, undefined])
+    t.strictSame([called.length, notified.length, (contact as { name?: string } | undefined)?.name], reply.statusCode === 200 ? [1, 1, 'Marie'] : [1, 0, undefined])
   })
 
   t.test(`beforeCommit is awaited, sees the rows, and writes into the same transaction${mode}`, async (t) => {
@@ -338,19 +338,19 @@ t.test('a beforeCommit that answers the request by itself: its answer, and nothi
   const { reply } = (await listen(world))(body)
   t.match(await reply, { status: 202, body: { mine: true } })
   t.strictSame(await allRows(world.db), before)
-  t.strictSame([world.told, await world.leftovers(), world.complaints()], [[], {}, []])
+  t.strictSame([world.notified, await world.leftovers(), world.complaints()], [[], {}, []])
 })
 
 t.test('after the deadline of beforeCommit: the contact is not locked any more', async (t) => {
   const { update, db } = await observe(t, { lockTimeout: 1000, beforeCommit: async () => await new Promise(() => undefined) })
   t.equal((await update(body)).statusCode, 500)
-  await hold(db)
+  await holdMaria(db)
   await db.exec('COMMIT')
   t.strictSame((await update(body)).json(), internal)
 })
 
 t.test('beforeCommit lets a ROLLBACK go before our COMMIT, without pipelining: 500, nothing written', async (t) => {
-  const { update, db, called, told, complaints } = await observe(t, {
+  const { update, db, called, notified, complaints } = await observe(t, {
     pool: { pipeline: false, max: 1 },
     beforeCommit: (_event, client: Client) => {
       const query = client.query.bind(client) as (sent: unknown) => unknown
@@ -362,7 +362,7 @@ t.test('beforeCommit lets a ROLLBACK go before our COMMIT, without pipelining: 5
   })
   const before = await allRows(db)
   const reply = await update(body, keyed)
-  t.strictSame([reply.statusCode, reply.json(), called.length, told.length], [500, internal, 1, 0])
+  t.strictSame([reply.statusCode, reply.json(), called.length, notified.length], [500, internal, 1, 0])
   t.match(complaints(), [/beforeCommit has ended the transaction/])
   t.strictSame(await allRows(db), before)
 })

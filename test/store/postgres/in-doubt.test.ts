@@ -29,7 +29,7 @@ for (const pipeline of [true, false]) {
   for (const addresses of [['second'], ['second', 'third']]) {
     t.test(`the lost version is taken by ${addresses.length} others in the same millisecond: each tag is given once, no 200 is lost${how}`, async (t) => {
       const others: Array<Promise<Answer>> = []
-      const { update, db, lines, told, left } = await start(t, 'cut-before', {
+      const { update, db, lines, notified, left } = await start(t, 'cut-before', {
         pool: { pipeline },
         beforeCommit: async ({ contact }) => {
           if (contact.name !== 'First' || others.length > 0) return
@@ -46,7 +46,7 @@ for (const pipeline of [true, false]) {
       t.match(await db.row("SELECT name, version FROM omnichannel_contact WHERE id = 'maria'"), {
         name: done.includes(lost) ? 'First' : 'Maria', version: done.length + 1
       })
-      t.strictSame([told.length, new Set(told.map(({ updateId }) => updateId)).size, left()], [done.length, done.length, []])
+      t.strictSame([notified.length, new Set(notified.map(({ updateId }) => updateId)).size, left()], [done.length, done.length, []])
       // After two other updates, the lost one is in doubt.
       t.ok(done.length === addresses.length + 1 || (done.length === 2 && addresses.length === 2))
       t.match(errorsIn(lines), done.includes(lost) ? [] : [/FOC_IN_DOUBT/])
@@ -70,12 +70,12 @@ for (const pipeline of [true, false]) {
     }
     for (const [column, work] of Object.entries(triggers)) {
       t.test(`${what}, and a trigger sets ${column}: made once${how}`, async (t) => {
-        const { update, db, lines, told, left } = await start(t, fault, { pool: { pipeline } })
+        const { update, db, lines, notified, left } = await start(t, fault, { pool: { pipeline } })
         await db.exec(`CREATE TABLE journal (name text);
           CREATE FUNCTION host_work() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${work}; INSERT INTO journal VALUES (NEW.name); RETURN NEW; END $$;
           CREATE TRIGGER host BEFORE UPDATE ON omnichannel_contact FOR EACH ROW EXECUTE FUNCTION host_work()`)
         const reply = await update({ contactId: 'maria', name: 'Marie' })
-        t.strictSame([reply.statusCode, reply.json().contact?.name, told.length, errorsIn(lines), left()], [200, 'Marie', 1, [], []])
+        t.strictSame([reply.statusCode, reply.json().contact?.name, notified.length, errorsIn(lines), left()], [200, 'Marie', 1, [], []])
         t.strictSame(await db.rows('SELECT name FROM journal'), [{ name: 'Marie' }])
         t.equal(reply.headers.etag, `"${await db.value("SELECT version FROM omnichannel_contact WHERE id = 'maria'")}"`)
       })
@@ -85,13 +85,13 @@ for (const pipeline of [true, false]) {
   for (const version of [1, 2]) {
     for (const key of [undefined, 'k']) {
       t.test(`the answer to COMMIT was cut off, and the contact is made anew with version ${version}${key === undefined ? '' : ', key'}: not done twice${how}`, async (t) => {
-        const { update, db, lines, called, told, left, plan } = await start(t, 'cut-after', { pool: { pipeline } })
+        const { update, db, lines, called, notified, left, plan } = await start(t, 'cut-after', { pool: { pipeline } })
         const run = async (): Promise<void> => {
           await db.exec(`DELETE FROM omnichannel_contact WHERE id = 'maria'; INSERT INTO omnichannel_contact (id, name, version) VALUES ('maria', 'Anew', ${version})`)
         }
         plan.begin([{ at: /^COMMIT$/, fault: { do: 'cut-after' } }, { at: /^BEGIN/, after: 1, fault: { do: 'meanwhile-before', run } }])
         const reply = await update({ contactId: 'maria', name: 'Marie' }, { ...as('ann'), ...key !== undefined && { 'idempotency-key': key } })
-        t.strictSame([reply.statusCode, called.length, told, left()], [500, 1, [], []])
+        t.strictSame([reply.statusCode, called.length, notified, left()], [500, 1, [], []])
         t.match(errorsIn(lines), [/FOC_IN_DOUBT/])
         t.strictSame(await db.row("SELECT name, version FROM omnichannel_contact WHERE id = 'maria'"), { name: 'Anew', version })
       })

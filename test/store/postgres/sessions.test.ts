@@ -132,7 +132,7 @@ for (const pipeline of [true, false]) {
   for (const [name, [sql, isRefused]] of Object.entries(spoiled)) {
     t.test(`a client that was given back with ${name}: 200, and every character is right${pipeline ? '' : ', without pipelining'}`, async (t) => {
       const clients: Array<pg.PoolClient & { processID: number }> = []
-      const { update, db, told, complaints, leftovers } = await observe(t, {
+      const { update, db, notified, complaints, leftovers } = await observe(t, {
         pool: { pipeline, max: 1 }, beforeCommit: (_event, client) => { clients.push(client) }
       })
       const sent = { contactId: 'maria', name: 'Größe ␀0 \0 🙂', emails: ['ä\\"{},@ü'], customFields: { plan: 'gold', note: 'Ж\n' } }
@@ -147,7 +147,7 @@ for (const pipeline of [true, false]) {
       t.strictSame([again.body, again.headers['idempotency-replayed']], [reply.body, 'true'])
       t.strictSame(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), sent.name)
       t.equal(clients[0] !== clients[1], isRefused, 'another client')
-      t.strictSame([told.length, complaints(), await leftovers()], [2, [], {}])
+      t.strictSame([notified.length, complaints(), await leftovers()], [2, [], {}])
     })
   }
 }
@@ -164,7 +164,7 @@ for (const [name, sql] of Object.entries(waits)) {
   t.test(`a transaction of the host that ${name}: the update does not wait for it`, async (t) => {
     const { update, db, called, complaints } = await observe(t, {
       lockTimeout: 2000, host: async (_app, { db }) => { await db.exec('CREATE TABLE note (contact text)') },
-      late: async (_app, { db }) => { await db.exec('ALTER TABLE note ADD FOREIGN KEY (contact) REFERENCES omnichannel_contact') }
+      afterRegister: async (_app, { db }) => { await db.exec('ALTER TABLE note ADD FOREIGN KEY (contact) REFERENCES omnichannel_contact') }
     })
     await db.exec(`BEGIN; ${sql}`)
     const reply = await update({ contactId: 'maria', name: 'Marie', phones: [] }, { ...as('ann'), 'idempotency-key': 'k' })

@@ -56,7 +56,7 @@ for (const journal of ['WAL', 'DELETE']) {
   for (const [place, setup] of Object.entries(places)) {
     for (const lock of ['BEGIN EXCLUSIVE', ...place.includes('read') ? [] : ['BEGIN IMMEDIATE']]) {
       t.test(`${place} meets ${lock} of an attached file, ${journal}: the update waits for the lock, and is made once`, async (t) => {
-        const { update, db, side, blocked, told, leftovers } = await start(t, journal, { ...setup, lockTimeout: 20_000 })
+        const { update, db, side, blocked, notified, leftovers } = await start(t, journal, { ...setup, lockTimeout: 20_000 })
         side.exec(lock)
         let isAnswered = false
         const waiting = update(body).finally(() => { isAnswered = true })
@@ -68,20 +68,20 @@ for (const journal of ['WAL', 'DELETE']) {
         t.strictSame([reply.statusCode, reply.headers.etag, (await neighbour).statusCode], [200, '"2"', 200])
         t.ok(blocked() < longestBlock, `the event loop was blocked for ${blocked()} ms`)
         if (!place.includes('read')) t.strictSame(side.prepare("SELECT count(*) FROM journal WHERE name = 'Marie'").pluck().get(), 1)
-        t.equal(told.length, 2)
+        t.equal(notified.length, 2)
         t.match((await allRows(db)).omnichannel_contact, [{ version: 2 }, {}, { name: 'Marie', version: 2 }])
         t.strictSame(await leftovers(), {})
       })
 
       t.test(`${place} meets ${lock} of an attached file, ${journal}, past the deadline: 503, nothing written`, async (t) => {
-        const { update, db, side, blocked, told, leftovers } = await start(t, journal, { ...setup, lockTimeout: 300 })
+        const { update, db, side, blocked, notified, leftovers } = await start(t, journal, { ...setup, lockTimeout: 300 })
         const before = await allRows(db)
         side.exec(lock)
         const reply = await update(body)
         t.strictSame([reply.statusCode, reply.json(), reply.headers['retry-after']], [503, busy, '1'])
         t.ok(blocked() < longestBlock, `the event loop was blocked for ${blocked()} ms`)
         side.exec('COMMIT')
-        t.strictSame([await allRows(db), told, await leftovers()], [before, [], {}])
+        t.strictSame([await allRows(db), notified, await leftovers()], [before, [], {}])
         t.equal((await update(body)).headers.etag, '"2"')
       })
     }
@@ -96,7 +96,7 @@ for (const journal of ['WAL', 'DELETE']) {
       side.exec('CREATE TABLE journal (name)')
       const database = openFile(t, `${folder}/contacts.db`, { timeout })
       database.pragma(`journal_mode = ${journal}`)
-      const { update, db, told, leftovers } = await observe(t, {
+      const { update, db, notified, leftovers } = await observe(t, {
         database, lockTimeout: 20_000,
         beforeCommit: ({ contact }, handle: Database.Database) => {
           if (handle.prepare("SELECT 1 FROM pragma_database_list WHERE name = 'side'").get() === undefined) handle.exec(`ATTACH '${folder}/side.db' AS side`)
@@ -114,7 +114,7 @@ for (const journal of ['WAL', 'DELETE']) {
       t.strictSame([(await waiting).statusCode, (await waiting).headers.etag], [200, '"2"'])
       t.equal(side.prepare('SELECT count(*) FROM journal').pluck().get(), 1)
       t.match((await allRows(db)).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
-      t.strictSame([told.length, await leftovers()], [1, {}])
+      t.strictSame([notified.length, await leftovers()], [1, {}])
     })
   }
 }
@@ -124,7 +124,7 @@ t.test('the host leaves the WAL after the registration: an update never sleeps',
     const file = `${t.testdir()}/contacts.db`
     const database = openHandle(file, { timeout })
     database.pragma('journal_mode = WAL')
-    const { update, told, leftovers } = await observe(t, { database, lockTimeout: 300 })
+    const { update, notified, leftovers } = await observe(t, { database, lockTimeout: 300 })
     t.equal((await update(body)).statusCode, 200)
     for (const mode of ['DELETE', 'TRUNCATE', 'PERSIST']) {
       t.equal(database.pragma(`journal_mode = ${mode}`, { simple: true }), mode.toLowerCase())
@@ -140,7 +140,7 @@ t.test('the host leaves the WAL after the registration: an update never sleeps',
       other.close()
       t.equal((await update(body)).statusCode, 200)
     }
-    t.strictSame([told.length, await leftovers()], [4, {}])
+    t.strictSame([notified.length, await leftovers()], [4, {}])
   }
 })
 
@@ -148,7 +148,7 @@ for (const count of [1, 3]) {
   t.test(`without a WAL, a reader blocks ${count} updates: beforeCommit is called once for each`, async (t) => {
     const file = `${t.testdir()}/contacts.db`
     const database = openHandle(file, { timeout })
-    const { update, called, told, leftovers } = await observe(t, { database, lockTimeout: 20_000 })
+    const { update, called, notified, leftovers } = await observe(t, { database, lockTimeout: 20_000 })
     const other = openHandle(file)
     const reading = other.prepare('SELECT id FROM omnichannel_contact').iterate()
     reading.next()
@@ -157,7 +157,7 @@ for (const count of [1, 3]) {
     t.strictSame(called, [], 'not called while it cannot be committed')
     reading.return!()
     t.strictSame((await Promise.all(waiting)).map(({ statusCode }) => statusCode), Array(count).fill(200))
-    t.strictSame([called.length, told.length, await leftovers()], [count, count, {}])
+    t.strictSame([called.length, notified.length, await leftovers()], [count, count, {}])
     other.close()
   })
 
@@ -165,7 +165,7 @@ for (const count of [1, 3]) {
     const file = `${t.testdir()}/contacts.db`
     const database = openHandle(file, { timeout })
     const other = openHandle(file)
-    const { update, called, told } = await observe(t, {
+    const { update, called, notified } = await observe(t, {
       database, lockTimeout: 20_000,
       beforeCommit: () => {
         // The lock is exclusive, so no reader comes before COMMIT.
@@ -174,7 +174,7 @@ for (const count of [1, 3]) {
     })
     other.pragma('busy_timeout = 0')
     await Promise.all(Array.from({ length: count }, async (_, index) => await update({ contactId: 'maria', name: `${index}` })))
-    t.strictSame([called.length, told.length], [count, count])
+    t.strictSame([called.length, notified.length], [count, count])
     other.close()
   })
 }

@@ -6,7 +6,7 @@ import { lookInto } from '../../files.js'
 import { allRows, as, build, type Setup, type World } from '../../build.js'
 import { openHandle } from '../../handle.js'
 import * as refusals from '../../refusals.js'
-import { nameOf, turns } from '../../waiting.js'
+import { nameOfMaria, turns } from '../../waiting.js'
 
 const unauthorized = [401, refusals.unauthorized]
 const forbidden = [403, refusals.forbidden]
@@ -104,7 +104,7 @@ for (const [situation, [sql, answer]] of Object.entries(situations)) {
       const [first, second] = await Promise.all([update({ contactId: 'maria', name: 'Change' }), update({ ...body, name: 'Mia' })])
       t.equal(first.statusCode, 200)
       t.strictSame([second.statusCode, second.json()], answer)
-      t.equal(await nameOf(db), 'Change')
+      t.equal(await nameOfMaria(db), 'Change')
     })
   }
 }

@@ -6,7 +6,7 @@ import { allRows, as, build, path } from '../../build.js'
 import { handleKind, openHandle } from '../../handle.js'
 import { internal } from '../../refusals.js'
 import { sqliteDb } from '../../sqlite.js'
-import { known, turns } from '../../waiting.js'
+import { knownCaller, turns } from '../../waiting.js'
 
 const change = { contactId: 'maria', name: 'Marie', emails: ['marie@example.com'], customFields: { plan: 'silver' }, wipeConflicts: true }
 
@@ -51,9 +51,9 @@ t.test('a fault of the database: 500, logged, nothing changed, and 200 after the
       await t.test(`${name}, ${journal}`, async (t) => {
         const database = openHandle(`${t.testdir()}/contacts.db`)
         database.pragma(`journal_mode = ${journal}`)
-        const [lines, told]: [string[], unknown[]] = [[], []]
+        const [lines, notified]: [string[], unknown[]] = [[], []]
         const server = { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } }
-        const { update, db } = await build(t, { database, server, onContactUpdated: (event) => { told.push(event) } })
+        const { update, db } = await build(t, { database, server, onContactUpdated: (event) => { notified.push(event) } })
         const repair = inject(database)
         const before = await allRows(db)
         for (const attempt of ['first', 'second']) {
@@ -62,7 +62,7 @@ t.test('a fault of the database: 500, logged, nothing changed, and 200 after the
         }
         t.strictSame(await allRows(db), before, 'nothing changed')
         t.equal(database.inTransaction, false)
-        t.strictSame(told, [])
+        t.strictSame(notified, [])
         t.equal(lines.filter((line) => line.includes(cause)).length, 2, lines[0] ?? 'nothing is logged')
 
         repair()
@@ -108,7 +108,7 @@ t.test('a read-only handle: 500 for an update, 403 without the permission', asyn
 
 t.test('a handle that is closed before the request, or while it waits: 500', async (t) => {
   for (const journal of ['WAL', 'DELETE']) {
-    for (const options of [{}, known]) {
+    for (const options of [{}, knownCaller]) {
       const file = `${t.testdir()}/contacts.db`
       const database = openHandle(file)
       database.pragma(`journal_mode = ${journal}`)

@@ -176,7 +176,7 @@ t.test('beforeCommit in a batch with failures: called once for each update, and 
 t.test('an update of another registration fails in the same batch: beforeCommit is not called again', async (t) => {
   const called: string[] = []
   const world = await watched(t, {
-    late: async (app, { database }) => {
+    afterRegister: async (app, { database }) => {
       await app.register(omnichannelContacts, { database, prefix: '/hooked', beforeCommit: ({ contact }) => { called.push(contact.name) } })
     }
   })

@@ -63,7 +63,7 @@ for (const journal of ['WAL', 'DELETE', 'memory']) {
       const database = openHandle(journal === 'memory' ? ':memory:' : `${t.testdir()}/contacts.db`)
       if (journal !== 'memory') database.pragma(`journal_mode = ${journal}`)
       database.pragma('busy_timeout = 1234')
-      const { update, db, called, told, complaints, leftovers } = await observe(t, {
+      const { update, db, called, notified, complaints, leftovers } = await observe(t, {
         database, host,
         beforeCommit: (_event, handle: Handle) => {
           handle.exec("INSERT INTO journal VALUES ('half')")
@@ -73,7 +73,7 @@ for (const journal of ['WAL', 'DELETE', 'memory']) {
       const before = await allRows(db)
       const reply = await update(body, keyed)
       t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [status, answer, undefined])
-      t.strictSame([called.length, told], [1, []])
+      t.strictSame([called.length, notified], [1, []])
       t.equal(complaints().length, status === 500 ? 1 : 0)
       isHarmful = false
       // An open statement that writes blocks COMMIT.
@@ -84,7 +84,7 @@ for (const journal of ['WAL', 'DELETE', 'memory']) {
         'contact blank': { name: 'Blank', unknown: 0, version: 2, updated_at: 'moved' }, 'room room-3': { fname: 'Blank', updated_at: 'moved' }
       })
       t.strictSame(database.prepare('SELECT name FROM journal').pluck().all(), ['half'])
-      t.strictSame([called.length, told.length, await leftovers(), database.prepare('PRAGMA busy_timeout').pluck().get()], [2, 1, {}, 1234])
+      t.strictSame([called.length, notified.length, await leftovers(), database.prepare('PRAGMA busy_timeout').pluck().get()], [2, 1, {}, 1234])
       closeAll()
     })
   }
@@ -120,7 +120,7 @@ for (const [name, work] of Object.entries({ ...rollingBack, ...committing })) {
     for (const isSame of [false, true]) {
       t.test(`${name} in beforeCommit of update ${at} of five in a batch${isSame ? ' for one contact' : ''}: the others are made once`, async (t) => {
         replaceClock(t)
-        const { update, database, called, told, leftovers } = await observe(t, {
+        const { update, database, called, notified, leftovers } = await observe(t, {
           host,
           beforeCommit: ({ contact }, handle: Handle) => {
             handle.prepare('INSERT INTO journal VALUES (?)').run(contact.name)
@@ -136,7 +136,7 @@ for (const [name, work] of Object.entries({ ...rollingBack, ...committing })) {
         t.strictSame(database.prepare('SELECT name FROM journal ORDER BY name').pluck().all(), done.map((index) => `Name ${index}`))
         t.strictSame(database.prepare("SELECT sum(version - 1) FROM omnichannel_contact WHERE id LIKE 'c_'").pluck().get(), done.length)
         t.strictSame(database.prepare('SELECT key FROM omnichannel_idempotency_key ORDER BY key').pluck().all(), done.map((index) => `k${index}`))
-        t.strictSame(told.map(({ contact }) => contact.name).sort(), done.map((index) => `Name ${index}`))
+        t.strictSame(notified.map(({ contact }) => contact.name).sort(), done.map((index) => `Name ${index}`))
         const stored = database.prepare('SELECT answer FROM omnichannel_idempotency_key WHERE key = ?').pluck()
         for (const index of done) t.equal(replies[index]!.body, stored.get(`k${index}`))
         t.equal(new Set(replies.map(({ headers }) => headers.etag).filter((etag) => etag !== undefined)).size, isSame ? done.length : 1)
@@ -163,7 +163,7 @@ t.test('an open iterator of the host: the update waits for it, and is made', asy
 })
 
 t.test('an iterator of the host that is open past the deadline: 503, and nothing is written', async (t) => {
-  const { update, database, db, told, leftovers } = await observe(t, { lockTimeout: 100 })
+  const { update, database, db, notified, leftovers } = await observe(t, { lockTimeout: 100 })
   const before = await allRows(db)
   const iterator = database.prepare('SELECT id FROM omnichannel_contact').iterate()
   iterator.next()
@@ -171,7 +171,7 @@ t.test('an iterator of the host that is open past the deadline: 503, and nothing
   t.strictSame([reply.statusCode, reply.json()], [503, { success: false, error: 'error-database-busy' }])
   if (refusesReaders) t.throws(() => { database.exec("INSERT INTO omnichannel_statistic VALUES ('x', 1)") }, /busy executing a query/, 'better-sqlite3 still refuses writes')
   iterator.return!()
-  t.strictSame([await allRows(db), told, await leftovers()], [before, [], {}])
+  t.strictSame([await allRows(db), notified, await leftovers()], [before, [], {}])
   t.equal((await update(body)).headers.etag, '"2"')
 })
 

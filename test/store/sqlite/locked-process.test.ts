@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { allRows, build } from '../../build.js'
 import { openFile } from '../../files.js'
 import { handleKind, openHandle } from '../../handle.js'
-import { nameOf, turns } from '../../waiting.js'
+import { nameOfMaria, turns } from '../../waiting.js'
 
 /** Starts another process that locks the file. Returns a function that ends the lock. */
 async function lock (t: Test, file: string, begin: string): Promise<() => Promise<void>> {
@@ -38,7 +38,7 @@ for (const [journal, begin] of locks) {
       t.equal(database.pragma('busy_timeout', { simple: true }), 60_000)
       await unlock()
       t.strictSame((await Promise.all(waiting)).map((reply) => reply.json().contact?.name), ['second', 'third', 'fourth'])
-      t.equal(await nameOf(db), 'fourth')
+      t.equal(await nameOfMaria(db), 'fourth')
       t.equal(database.pragma('busy_timeout', { simple: true }), 60_000)
     })
 

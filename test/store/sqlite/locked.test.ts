@@ -1,10 +1,10 @@
 import t from 'tap'
 import { allRows, build } from '../../build.js'
 import { busy } from '../../refusals.js'
-import { known, nameOf, turns } from '../../waiting.js'
+import { knownCaller, nameOfMaria, turns } from '../../waiting.js'
 
 t.test('a transaction of the host, committed or rolled back: an update waits for its end', async (t) => {
-  for (const options of [{}, known]) {
+  for (const options of [{}, knownCaller]) {
     for (const end of ['COMMIT', 'ROLLBACK']) {
       const { update, database, db } = await build(t, options)
       database.exec("BEGIN; INSERT INTO omnichannel_statistic VALUES ('host', 1)")
@@ -12,17 +12,17 @@ t.test('a transaction of the host, committed or rolled back: an update waits for
       const waiting = update({ contactId: 'maria', name: 'Marie' }).finally(() => { isAnswered = true })
       await turns(40)
       t.equal(isAnswered, false)
-      t.equal(await nameOf(db), 'Maria', 'the update is not part of it')
+      t.equal(await nameOfMaria(db), 'Maria', 'the update is not part of it')
       database.exec(end)
       t.equal((await waiting).json().contact.name, 'Marie', end)
-      t.equal(await nameOf(db), 'Marie')
+      t.equal(await nameOfMaria(db), 'Marie')
       t.equal((await allRows(db)).omnichannel_statistic!.length, end === 'COMMIT' ? 1 : 0, "the host's row")
     }
   }
 })
 
 t.test('a transaction of the host that is longer than lockTimeout: 503, nothing changed, and the next update is made', async (t) => {
-  for (const options of [{}, known]) {
+  for (const options of [{}, knownCaller]) {
     const { update, database, db } = await build(t, { ...options, lockTimeout: 30 })
     const before = await allRows(db)
     database.exec('BEGIN')
@@ -38,7 +38,7 @@ t.test('a transaction of the host that is longer than lockTimeout: 503, nothing 
 })
 
 t.test('updates that wait for the handle: made in the order of their arrival', async (t) => {
-  for (const options of [{}, known]) {
+  for (const options of [{}, knownCaller]) {
     const { update, database, db } = await build(t, options)
     database.exec('BEGIN')
     const waiting = []
@@ -48,6 +48,6 @@ t.test('updates that wait for the handle: made in the order of their arrival', a
     }
     database.exec('COMMIT')
     await Promise.all(waiting)
-    t.equal(await nameOf(db), '20', options === known ? 'known users' : 'users of the database')
+    t.equal(await nameOfMaria(db), '20', options === knownCaller ? 'known users' : 'users of the database')
   }
 })

@@ -3,7 +3,7 @@
 import t, { type Test } from 'tap'
 import { build, type Setup, type World } from '../../build.js'
 import { openHandle } from '../../handle.js'
-import { known, replaceClock, turns as letTurnsPass, until } from '../../waiting.js'
+import { knownCaller, replaceClock, turns as letTurnsPass, until } from '../../waiting.js'
 
 const requests = 1000
 /** The most answers in one turn of the event loop. Two batches may fall into a turn, one after a timer and one after an immediate. */
@@ -57,7 +57,7 @@ const inOrder = Array.from({ length: requests }, (_, index) => index)
 
 for (const [name, setup] of Object.entries({
   'callers that are looked up': {},
-  'updates of known callers': known
+  'updates of known callers': knownCaller
 })) {
   for (const journal of ['WAL', 'DELETE']) {
     t.test(`${name} (${journal}): answered in bounded batches, in order`, async (t) => {
