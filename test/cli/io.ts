@@ -3,13 +3,16 @@
 import { EventEmitter, once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import type { Test } from 'tap'
 import type { Io } from '../../src/cli/command.js'
 import { run } from '../../src/cli/program.js'
-import { as, path } from '../build.js'
+import { as, fill, path } from '../build.js'
+import { sqliteDb } from '../sqlite.js'
 import { until } from '../waiting.js'
+import { openFile } from './files.js'
 
 export interface Setup {
   env?: Record<string, string>
@@ -78,6 +81,15 @@ export function start (argv: string[], setup: Setup = {}) {
   }
 }
 
+/** Starts `serve` on a new file, fills it, and opens it a second time. */
+export async function serveFile (t: Test, argv: string[] = [], setup: Setup = {}) {
+  const file = join(t.testdir(), 'a.db')
+  const server = await serve(t, ['--database', file, ...argv], setup)
+  const database = openFile(t, file)
+  await fill(sqliteDb(database))
+  return { ...server, file, database }
+}
+
 /** Starts `serve` on a free port and waits until it listens. */
 export async function serve (t: Test, argv: string[], setup: Setup = {}) {
   const { io, stdout, stderr } = createIo(setup)
@@ -91,7 +103,7 @@ export async function serve (t: Test, argv: string[], setup: Setup = {}) {
   t.teardown(stop)
   while (!stdout.text.includes('Documentation')) await once(stdout, 'written', { signal: AbortSignal.timeout(10_000) })
   const url = /^Serving .* at (.*)$/m.exec(stdout.text)?.[1] ?? ''
-  return { url, stop, out: () => stdout.text, err: () => stderr.text, listeners: () => io.eventNames() }
+  return { url, port: Number(new URL(url).port), stop, out: () => stdout.text, err: () => stderr.text, listeners: () => io.eventNames() }
 }
 
 /** Sends an update to a server, as `ann` or with other headers. */

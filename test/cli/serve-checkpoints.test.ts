@@ -7,12 +7,10 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { checkpointRepeatedly, startCheckpoints } from '../../src/cli/serve/checkpoints.js'
-import { fill } from '../build.js'
 import { checkpointWorker as worker } from '../children.js'
-import { sqliteDb } from '../sqlite.js'
 import { signal, until } from '../waiting.js'
 import { openFile } from './files.js'
-import { serve, update } from './io.js'
+import { serveFile, update } from './io.js'
 
 /** The number of pages in the log, and how many of them are in the database file. */
 function logOf (database: Database.Database): { log: number, checkpointed: number } {
@@ -42,10 +40,8 @@ async function rename (url: string): Promise<number> {
 }
 
 t.test('a long log that another connection has written: moved into the file', async (t) => {
-  const file = join(t.testdir(), 'a.db')
-  const { url, stop, err } = await serve(t, ['--database', file], { checkpointWorker: worker })
+  const { url, stop, err, file } = await serveFile(t, [], { checkpointWorker: worker })
   const { database, write } = openWriter(t, file)
-  await fill(sqliteDb(database))
   write(1000)
   await until(() => logOf(database).checkpointed >= 1000)
   t.equal(await rename(url), 200)
@@ -62,9 +58,7 @@ t.test('no worker: serve still answers', async (t) => {
     ['hangs', 'for (;;);', '']
   ] as const) {
     await t.test(`the worker ${name}`, async (t) => {
-      const file = join(t.testdir(), 'a.db')
-      const { url, stop, err } = await serve(t, ['--database', file], { checkpointWorker })
-      await fill(sqliteDb(openFile(t, file)))
+      const { url, stop, err } = await serveFile(t, [], { checkpointWorker })
       await until(() => err().includes(message))
       t.equal(await rename(url), 200)
       t.equal(await stop(), 0)
@@ -92,10 +86,8 @@ t.test('writes without a pause: the log stays short, also without a worker', asy
 })
 
 t.test('serve: a reader lets the log grow, and it is cut when the reader has ended', async (t) => {
-  const file = join(t.testdir(), 'a.db')
-  const { url, stop } = await serve(t, ['--database', file], { checkpointWorker: worker })
-  const { database, write } = openWriter(t, file)
-  await fill(sqliteDb(database))
+  const { url, stop, file } = await serveFile(t, [], { checkpointWorker: worker })
+  const { write } = openWriter(t, file)
   const reader = openFile(t, file)
   reader.exec('BEGIN; SELECT count(*) FROM page')
   for (let count = 0; count < 16; count++) write(1000)

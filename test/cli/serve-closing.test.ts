@@ -2,14 +2,11 @@
 
 import { Agent, request } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
-import { join } from 'node:path'
 import t from 'tap'
-import { as, fill, path } from '../build.js'
-import { openFile } from './files.js'
-import { received, serve } from './io.js'
-import { sqliteDb } from '../sqlite.js'
+import { as, path } from '../build.js'
+import { received, serveFile } from './io.js'
 import { until } from '../waiting.js'
-import { talk } from './start-server.js'
+import { rawUpdate, talk } from './start-server.js'
 
 /** Sends an update over a keep-alive connection. Resolves to the status and the header Connection. */
 async function update (url: string, agent: Agent): Promise<{ status: number | undefined, connection: string | undefined }> {
@@ -23,9 +20,7 @@ async function update (url: string, agent: Agent): Promise<{ status: number | un
 }
 
 t.test('50 keep-alive connections that go on sending: each gets Connection: close, and none is reset', async (t) => {
-  const file = join(t.testdir(), 'a.db')
-  const { url, stop } = await serve(t, ['--database', file])
-  await fill(sqliteDb(openFile(t, file)))
+  const { url, stop } = await serveFile(t)
   let answered = 0
   const clients = Array.from({ length: 50 }, async (_, number) => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })
@@ -45,8 +40,8 @@ t.test('50 keep-alive connections that go on sending: each gets Connection: clos
 })
 
 t.test('an idle connection: closed a second later, and the server ends', async (t) => {
-  const { url, stop } = await serve(t, ['--database', join(t.testdir(), 'a.db')])
-  const { socket, closed } = await talk(Number(new URL(url).port))
+  const { port, stop } = await serveFile(t)
+  const { socket, closed } = await talk(port)
   socket.write('GET /health HTTP/1.1\r\nHost: a\r\n\r\n')
   await until(() => socket.bytesRead > 0)
   t.equal(await stop(), 0)
@@ -54,14 +49,10 @@ t.test('an idle connection: closed a second later, and the server ends', async (
 })
 
 t.test('pipelined requests: all are answered, and the last has Connection: close', async (t) => {
-  const file = join(t.testdir(), 'a.db')
-  const server = await serve(t, ['--database', file, '--log-level', 'info'])
-  const { url, stop } = server
-  const database = openFile(t, file)
-  await fill(sqliteDb(database))
-  const body = '{"contactId":"maria","name":"Maria Silva"}'
-  const sent = `POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
-  const { socket, closed } = await talk(Number(new URL(url).port))
+  const server = await serveFile(t, ['--log-level', 'info'])
+  const { port, stop, database } = server
+  const sent = rawUpdate('{"contactId":"maria","name":"Maria Silva"}')
+  const { socket, closed } = await talk(port)
   database.exec('BEGIN IMMEDIATE')
   socket.write(sent.repeat(2))
   await received(server, 2)

@@ -12,8 +12,7 @@ import { program } from '../children.js'
 import { postgres } from '../engines.js'
 import { openDatabase, openFile } from './files.js'
 import { openSchema } from '../postgres.js'
-import { serve, update } from './io.js'
-import { sqliteDb } from '../sqlite.js'
+import { serve, serveFile, update } from './io.js'
 import { until } from '../waiting.js'
 import { waitForCurl } from './printed-curl.js'
 import { talk } from './start-server.js'
@@ -29,10 +28,7 @@ async function health (url: string): Promise<unknown[]> {
 const setEmails = async (url: string, emails: string[]) => (await update(url, { contactId: 'maria', emails })).status
 
 t.test('an update that fails although the database can be written: healthy', async (t) => {
-  const file = join(t.testdir(), 'a.db')
-  const { url } = await serve(t, ['--database', file, '--log-level', 'silent'])
-  const database = openFile(t, file)
-  await fill(sqliteDb(database))
+  const { url, database } = await serveFile(t, ['--log-level', 'silent'])
   database.exec("CREATE TRIGGER no BEFORE INSERT ON omnichannel_contact_email BEGIN SELECT RAISE(ABORT, 'no'); END")
   database.pragma('user_version = 7')
   t.equal(await setEmails(url, ['a@example.com']), 500)
@@ -41,10 +37,7 @@ t.test('an update that fails although the database can be written: healthy', asy
 })
 
 t.test('a database that another program locks: 503 after a refused update, and healthy once it is unlocked', async (t) => {
-  const file = join(t.testdir(), 'a.db')
-  const { url, err } = await serve(t, ['--database', file])
-  const database = openFile(t, file)
-  await fill(sqliteDb(database))
+  const { url, err, database } = await serveFile(t)
   database.exec('BEGIN IMMEDIATE')
   t.strictSame(await health(url), ok, 'nothing has failed yet')
   t.equal(await setEmails(url, ['a@example.com']), 503)
@@ -56,14 +49,14 @@ t.test('a database that another program locks: 503 after a refused update, and h
 })
 
 t.test('many requests at once: the database is queried once', async (t) => {
-  const file = join(t.testdir(), 'a.db')
-  const { url, err } = await serve(t, ['--database', file])
-  openFile(t, file).exec('DROP TABLE omnichannel_migration')
-  const port = Number(new URL(url).port)
+  const { url, port, err, database } = await serveFile(t)
+  database.exec('DROP TABLE omnichannel_migration')
+  t.strictSame(await health(url), failing('read-failed'))
   const { socket, closed } = await talk(port)
   socket.write('GET /health HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(50) + 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
   t.equal((await closed).split('"read-failed"').length, 51)
-  t.ok(err().split('the database does not answer').length < 20)
+  const complaints = err().split('the database does not answer').length - 1
+  t.ok(complaints > 0 && complaints < 20)
 })
 
 /** A disk of 8 MB, with a server on it. */

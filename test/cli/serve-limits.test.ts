@@ -1,13 +1,10 @@
 // Limits of `serve`: requests, connections, time and memory.
 
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { as, fill, path } from '../build.js'
-import { serve } from './io.js'
-import { openFile } from './files.js'
-import { sqliteDb } from '../sqlite.js'
+import { as, path } from '../build.js'
+import { serve, serveFile } from './io.js'
 import { until } from '../waiting.js'
 import { timeouts } from '../../src/cli/serve/server.js'
 import { startServer, talk } from './start-server.js'
@@ -82,8 +79,7 @@ t.test('--rate-limit: keeps ten thousand addresses, and drops the least recently
 })
 
 t.test('--max-connections: more connections are closed, with one line in the log', async (t) => {
-  const { url, err } = await serve(t, ['--database', join(t.testdir(), 'a.db'), '--max-connections', '2'])
-  const port = Number(new URL(url).port)
+  const { port, err } = await serve(t, ['--database', ':memory:', '--max-connections', '2'])
   const [one] = [await talk(port), await talk(port)]
   for (let more = 0; more < 2; more++) t.equal(await (await talk(port)).closed, '')
   t.strictSame(err().match(/more connections than --max-connections/g), ['more connections than --max-connections'])
@@ -137,10 +133,7 @@ t.test('a thousand silent connections: closed, and the server answers meanwhile'
 })
 
 t.test('a client that sends faster than it is answered: disconnected, and its waiting updates are not made', async (t) => {
-  const file = join(t.testdir(), 'a.db')
-  const { url } = await serve(t, ['--database', file, '--log-level', 'silent'])
-  const database = openFile(t, file)
-  await fill(sqliteDb(database))
+  const { url, port, database } = await serveFile(t, ['--log-level', 'silent'])
   const request = (headers: string, body: string) => `POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\nContent-Type: application/json\r\n${headers}\r\n${body}`
   const body = `{"contactId":"maria","name":"${'x'.repeat(200_000)}"}`
   const forms = [
@@ -149,7 +142,7 @@ t.test('a client that sends faster than it is answered: disconnected, and its wa
   ]
   for (const form of forms) {
     database.exec('BEGIN IMMEDIATE')
-    const { socket, closed } = await talk(Number(new URL(url).port))
+    const { socket, closed } = await talk(port)
     for (let sent = 0; sent < 100 && !socket.destroyed; sent++) if (!socket.write(form)) await Promise.race([new Promise((resolve) => socket.once('drain', resolve)), closed])
     t.equal(await closed, '')
     database.exec('COMMIT')

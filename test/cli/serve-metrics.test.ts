@@ -1,16 +1,14 @@
 // GET /metrics of `serve --metrics`.
 
 import type { Test } from 'tap'
-import { join } from 'node:path'
-import { as, fill, path } from '../build.js'
+import { as, fill } from '../build.js'
 import type { Db } from '../database.js'
 import { postgres, sqlite } from '../engines.js'
-import { openFile } from '../files.js'
 import { openSchema } from '../postgres.js'
 import { sqliteDb } from '../sqlite.js'
 import { until } from '../waiting.js'
-import { cli, serve, update as send } from './io.js'
-import { talk } from './start-server.js'
+import { cli, serve, serveFile, update as send } from './io.js'
+import { rawUpdate, talk } from './start-server.js'
 
 async function update (url: string, body: object, headers?: Record<string, string>): Promise<number> {
   return (await send(url, { contactId: 'maria', ...body }, headers)).status
@@ -21,14 +19,6 @@ async function scrape (url: string): Promise<Map<string, number>> {
   const reply = await fetch(`${url}/metrics`)
   return new Map((await reply.text()).split('\n').filter((line) => line !== '' && !line.startsWith('#'))
     .map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]))
-}
-
-async function startOnFile (t: Test, ...argv: string[]) {
-  const file = join(t.testdir(), 'a.db')
-  const { url, stop, err } = await serve(t, ['--database', file, '--metrics', ...argv])
-  const database = openFile(t, file)
-  await fill(sqliteDb(database))
-  return { url, stop, err, database }
 }
 
 /** The counts that both engines share, after updates of each kind. */
@@ -62,7 +52,7 @@ async function checkCounts (t: Test, url: string, db: Db): Promise<Map<string, n
 }
 
 sqlite.test('a file: counts each kind of answer, and the size of the write-ahead log', async (t) => {
-  const { url, database } = await startOnFile(t)
+  const { url, database } = await serveFile(t, ['--metrics'])
   const samples = await checkCounts(t, url, sqliteDb(database))
   t.ok(samples.get('omnichannel_wal_size_bytes')! > 4096)
   t.notOk(samples.has('omnichannel_pool_waiting'))
@@ -95,7 +85,7 @@ postgres.test('a server: counts each kind of answer, retries, and the clients of
 })
 
 sqlite.test('a file that another connection locks: the queue has the waiting updates, and each 503 is counted with its obstacle', async (t) => {
-  const { url, database } = await startOnFile(t, '--log-level', 'silent')
+  const { url, database } = await serveFile(t, ['--metrics', '--log-level', 'silent'])
   database.exec('BEGIN IMMEDIATE')
   const waiting = Promise.all([update(url, { name: 'A' }), update(url, { name: 'B' })])
   await until(async () => (await scrape(url)).get('omnichannel_queue_length') === 2)
@@ -127,14 +117,10 @@ postgres.test('the caller cannot be looked up: 503 and 500 are counted, without 
 })
 
 sqlite.test('a client that disconnects while 20 requests wait: they are counted as abandoned, without a status', async (t) => {
-  const { url, database } = await startOnFile(t)
-  const port = Number(new URL(url).port)
+  const { url, port, database } = await serveFile(t, ['--metrics'])
   database.exec('BEGIN IMMEDIATE')
   const { socket } = await talk(port)
-  const body = JSON.stringify({ contactId: 'maria', name: 'A' })
-  const request = `POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\n` +
-    `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
-  socket.write(request.repeat(20))
+  socket.write(rawUpdate('{"contactId":"maria","name":"A"}').repeat(20))
   await until(async () => (await scrape(url)).get('omnichannel_queue_length') === 20)
   const openSockets = () => process.getActiveResourcesInfo().filter((type) => type === 'TCPSocketWrap').length
   const before = openSockets()
@@ -147,7 +133,7 @@ sqlite.test('a client that disconnects while 20 requests wait: they are counted 
 })
 
 sqlite.test('several servers in one process: each counts its own requests', async (t) => {
-  const [one, other] = [await startOnFile(t), await serve(t, ['--database', ':memory:', '--metrics'])]
+  const [one, other] = [await serveFile(t, ['--metrics']), await serve(t, ['--database', ':memory:', '--metrics'])]
   t.equal(await update(one.url, { name: 'A' }), 200)
   t.equal((await scrape(one.url)).get('omnichannel_update_wait_seconds_count'), 1)
   t.equal((await scrape(other.url)).get('omnichannel_update_wait_seconds_count'), 0)
@@ -172,7 +158,7 @@ sqlite.test('/metrics: 404 unless the option or the variable is on', async (t) =
 })
 
 sqlite.test('--rate-limit: does not count /metrics, unless it is off', async (t) => {
-  const { url } = await serve(t, ['--database', ':memory:', '--metrics', '--rate-limit', '1'])
+  const { url } = await serve(t, ['--database', ':memory:', '--metrics'], { env: { OMNICHANNEL_RATE_LIMIT: '1' } })
   for (let call = 0; call < 3; call++) t.equal((await fetch(`${url}/metrics`)).status, 200)
   t.strictSame([await update(url, {}), await update(url, {})], [401, 429])
   t.equal((await scrape(url)).get('omnichannel_requests_total{status="429",outcome="none"}'), 1)

@@ -5,34 +5,19 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { createProgram } from '../../src/cli/program.js'
-import { as, fill, path } from '../build.js'
-import { cli, received, serve, update } from './io.js'
-import { talk } from './start-server.js'
+import { as, path } from '../build.js'
+import { cli, received, serve, serveFile, update } from './io.js'
+import { rawUpdate, talk } from './start-server.js'
 import { lookInto, openFile } from './files.js'
-import { sqliteDb } from '../sqlite.js'
 
 t.test('a new file: created, served, and healthy', async (t) => {
-  const file = join(t.testdir(), 'new.db')
-  const { url, stop } = await serve(t, ['--database', file])
+  const { url, stop, database } = await serveFile(t)
   t.strictSame(await (await fetch(`${url}/health`)).json(), { status: 'ok' })
-  const database = openFile(t, file)
   t.equal(database.pragma('journal_mode', { simple: true }), 'wal')
-  await fill(sqliteDb(database))
   const reply = await update(url, { contactId: 'maria', name: 'Maria Silva' })
   t.equal(reply.status, 200)
   t.equal(database.prepare('SELECT fname FROM omnichannel_room WHERE id = ?').pluck().get('room-1'), 'Maria Silva')
   t.equal(await stop(), 0)
-})
-
-t.test('a database that fails: /health answers 503', async (t) => {
-  const file = join(t.testdir(), 'broken.db')
-  const { url, err } = await serve(t, ['--database', file])
-  const database = openFile(t, file)
-  database.exec('DROP TABLE omnichannel_migration')
-  const reply = await fetch(`${url}/health`)
-  t.equal(reply.status, 503)
-  t.strictSame(await reply.json(), { status: 'unavailable', reason: 'read-failed' })
-  t.match(err(), 'the database does not answer')
 })
 
 t.test('the documentation page: shows the operation, and / redirects to it', async (t) => {
@@ -73,14 +58,6 @@ t.test('a blank option or variable: refused, and nothing listens', async (t) => 
   t.notOk(existsSync('omnichannel.db'))
 })
 
-t.test('--rate-limit: counts bad tokens too, but not /health', async (t) => {
-  const { url } = await serve(t, ['--database', join(t.testdir(), 'a.db')], { env: { OMNICHANNEL_RATE_LIMIT: '2' } })
-  const statuses = []
-  for (let call = 0; call < 3; call++) statuses.push((await update(url, {})).status)
-  t.strictSame(statuses, [401, 401, 429])
-  t.equal(await (await fetch(`${url}/health`)).text(), '{"status":"ok"}')
-})
-
 t.test('--trust-proxy: the limit counts the address that a trusted proxy names', async (t) => {
   const statuses = async (argv: string[], ...forwarded: string[]) => {
     const { url } = await serve(t, ['--database', join(t.testdir(), 'a.db'), '--rate-limit', '1', ...argv])
@@ -95,21 +72,15 @@ t.test('--trust-proxy: the limit counts the address that a trusted proxy names',
   t.strictSame(await statuses(['--trust-proxy', '10.0.0.1,fd00::/8'], '192.0.2.1', '192.0.2.2'), [401, 429], 'a proxy that is not trusted')
 })
 
-const request = (body: string, headers = '') => `POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\n` +
-  `Content-Type: application/json\r\n${headers}Content-Length: ${body.length}\r\n\r\n${body}`
-
 t.test('a request on an open connection while the server closes: answered as usual', async (t) => {
-  const file = join(t.testdir(), 'a.db')
-  const server = await serve(t, ['--database', file, '--log-level', 'info'])
-  const { url, stop } = server
-  const database = openFile(t, file)
-  await fill(sqliteDb(database))
+  const server = await serveFile(t, ['--log-level', 'info'])
+  const { stop, port, database } = server
   database.exec('BEGIN IMMEDIATE')
-  const { socket, closed } = await talk(Number(new URL(url).port))
-  socket.write(request('{"contactId":"maria","name":"Maria Silva"}'))
+  const { socket, closed } = await talk(port)
+  socket.write(rawUpdate('{"contactId":"maria","name":"Maria Silva"}'))
   await received(server, 1)
   const code = stop()
-  socket.write(request('{"contactId":"nobody"}'))
+  socket.write(rawUpdate('{"contactId":"nobody"}'))
   await received(server, 2)
   database.exec('COMMIT')
   const [, first, second] = (await closed).split('HTTP/1.1 ')
@@ -119,13 +90,13 @@ t.test('a request on an open connection while the server closes: answered as usu
 })
 
 t.test('invalid HTTP: refused, and logged without its bytes at level trace', async (t) => {
-  const { url, err } = await serve(t, ['--database', join(t.testdir(), 'a.db'), '--log-level', 'trace'])
+  const { port, err } = await serve(t, ['--database', ':memory:', '--log-level', 'trace'])
   const scenarios: Array<[situation: string, text: string, answer: RegExp]> = [
-    ['an invalid header', request('{}', 'No Header\x00\r\n'), /^HTTP\/1\.1 400 Bad Request\r\n.*\{"success":false,"error":"Bad Request"\}$/s],
-    ['headers without end', request('{}', `X-Long: ${'x'.repeat(20_000)}\r\n`), /^HTTP\/1\.1 431 .*"error":"Request Header Fields Too Large"\}$/s]
+    ['an invalid header', rawUpdate('{}', 'No Header\x00\r\n'), /^HTTP\/1\.1 400 Bad Request\r\n.*\{"success":false,"error":"Bad Request"\}$/s],
+    ['headers without end', rawUpdate('{}', `X-Long: ${'x'.repeat(20_000)}\r\n`), /^HTTP\/1\.1 431 .*"error":"Request Header Fields Too Large"\}$/s]
   ]
   for (const [situation, text, answer] of scenarios) {
-    const { socket, closed } = await talk(Number(new URL(url).port))
+    const { socket, closed } = await talk(port)
     socket.write(text)
     t.match(await closed, answer, situation)
   }
@@ -135,8 +106,8 @@ t.test('invalid HTTP: refused, and logged without its bytes at level trace', asy
 })
 
 t.test('a connection that is reset: not logged as a client error', async (t) => {
-  const { url, err } = await serve(t, ['--database', join(t.testdir(), 'a.db'), '--log-level', 'trace'])
-  const { socket } = await talk(Number(new URL(url).port))
+  const { url, port, err } = await serve(t, ['--database', ':memory:', '--log-level', 'trace'])
+  const { socket } = await talk(port)
   socket.write('POST / HTTP/1.1\r\n')
   // The server reads one socket after the other.
   t.equal((await fetch(`${url}/health`)).status, 200)
@@ -147,11 +118,8 @@ t.test('a connection that is reset: not logged as a client error', async (t) => 
 
 t.test('a signal: waiting updates are answered first, and the listeners are removed', async (t) => {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    const file = join(t.testdir(), `${signal}.db`)
-    const server = await serve(t, ['--database', file, '--log-level', 'info'])
-    const { url, stop, listeners } = server
-    const database = openFile(t, file)
-    await fill(sqliteDb(database))
+    const server = await serveFile(t, ['--log-level', 'info'])
+    const { url, stop, listeners, database } = server
     database.exec('BEGIN IMMEDIATE')
     const reply = update(url, { contactId: 'maria', emails: ['waited@example.com'] })
     await received(server, 1)

@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net'
 import { Writable } from 'node:stream'
 import type { Test } from 'tap'
 import { createServer, timeouts, type ServerSettings } from '../../src/cli/serve/server.js'
-import { fill } from '../build.js'
+import { fill, path } from '../build.js'
 import { sqliteDb } from '../sqlite.js'
 import { openDatabase } from './files.js'
 import { readAsset } from './io.js'
@@ -32,6 +32,12 @@ export async function startServer (t: Test, { times = {}, ...settings }: Setup =
     database.close()
   })
   return { app, database, url, port: Number(new URL(url).port) }
+}
+
+/** The bytes of an update by ann. */
+export function rawUpdate (body: string, headers = ''): string {
+  return `POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\n` +
+    `Content-Type: application/json\r\n${headers}Content-Length: ${body.length}\r\n\r\n${body}`
 }
 
 /** Opens a connection for raw HTTP. When the server has closed it, `closed` resolves to all that it sent. */
