@@ -67,12 +67,6 @@ t.test('user add: the warning names the roles of the database', async (t) => {
     /^Warning: user ann has no role that may .* \(only admin, desk\), .*; no role has the permission update-livechat-contact\n$/)
 })
 
-t.test('a table: line breaks and control characters of a cell become U+FFFD', async (t) => {
-  const { command } = start(t)
-  await command('user', 'add', 'eve', '--role', 'admin', '--name', 'Eve\n\x1b[2J\x9b1m')
-  t.equal((await command('user', 'list')).out.split('\n')[1], 'eve  eve       Eve\uFFFD\uFFFD[2J\uFFFD1m  yes     admin')
-})
-
 t.test('token create: printed once, stored as a hash, valid until it is revoked', async (t) => {
   const { file, command, tables } = start(t)
   await command('user', 'add', 'ann', '--role', 'livechat-agent')

@@ -80,29 +80,16 @@ t.test('a pattern that would hang: 400, and the next request is answered', async
   t.equal((await update({ contactId: 'maria', customFields: { plan: 'gold', note: 'aaa' } })).statusCode, 200, 'a text that matches')
 })
 
-t.test('a pattern that does not compile: 400 for its field, logged, and other updates work', async (t) => {
-  const reasons = {
-    '(': 'Unterminated group',
-    '[': 'Unterminated character class',
-    '*': 'Nothing to repeat',
-    'a{2,1}': 'numbers out of order in {} quantifier',
-    '(?<a>x)(?<a>y)': 'Duplicate capture group name',
-    '(?P<a>x)': 'Invalid group',
-    '\\': '\\ at end of pattern'
-  }
-  for (const [regexp, reason] of Object.entries(reasons)) {
-    const { update, db, lines } = await observe(t)
-    await db.exec("UPDATE omnichannel_custom_field SET regexp = $1 WHERE id = 'note'", regexp)
-    const before = await allRows(db)
-    const reply = await update({ contactId: 'maria', customFields: { plan: 'gold', note: 'x' } })
-    t.strictSame([reply.statusCode, reply.json()], [400, { success: false, error: 'Invalid value for note field' }], regexp)
-    t.strictSame(await allRows(db), before, regexp)
-    const errors = lines.filter(({ level }) => level > 30)
-    t.match(errors, [{ customField: 'note' }], `${regexp}: logged once, with the field`)
-    t.ok(errors[0]!.msg.endsWith(`/${regexp}/: ${reason}`), `${regexp}: with the pattern, and why`)
-    t.equal((await update({ contactId: 'maria', name: 'X' })).statusCode, 200, `${regexp}: without customFields`)
-    t.equal((await update({ contactId: 'maria', customFields: { plan: 'silver' } })).statusCode, 200, `${regexp}: field left out`)
-  }
+t.test('a pattern that does not compile: 400 for its field, logged once with the reason, and other updates work', async (t) => {
+  const { update, db, lines } = await observe(t)
+  await db.exec("UPDATE omnichannel_custom_field SET regexp = '(' WHERE id = 'note'")
+  const before = await allRows(db)
+  const reply = await update({ contactId: 'maria', customFields: { plan: 'gold', note: 'x' } })
+  t.strictSame([reply.statusCode, reply.json()], [400, { success: false, error: 'Invalid value for note field' }])
+  t.strictSame(await allRows(db), before)
+  t.match(lines.filter(({ level }) => level > 30), [{ customField: 'note', msg: /\/\(\/: Unterminated group$/ }])
+  t.equal((await update({ contactId: 'maria', name: 'X' })).statusCode, 200, 'without customFields')
+  t.equal((await update({ contactId: 'maria', customFields: { plan: 'silver' } })).statusCode, 200, 'without this field')
 })
 
 t.test('many slow patterns in one request: share one time budget, and the first is logged after the transaction', async (t) => {

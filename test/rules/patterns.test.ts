@@ -117,7 +117,7 @@ const hostile: Case[] = [
   { name: 'the largest class that is allowed', source: `^[${Array.from({ length: 7000 }, (_, index) => String.fromCharCode(0xd000 - index)).join('')}]$`, text: '一', expected: false }
 ]
 
-const rejected = ['[b-a]', '(', ')', '*', 'a**', 'a{2,1}', '(?<n>a)\\k<m>', '(?<n>a)\\k', '(?<1>a)', '(?<=a)*', '{1}', '\\']
+const rejected = ['[b-a]', '[', '(?<a>x)(?<a>y)', '(', ')', '*', 'a**', 'a{2,1}', '(?<n>a)\\k<m>', '(?<n>a)\\k', '(?<1>a)', '(?<=a)*', '{1}', '\\']
 
 t.test('a pattern, with and without the clock: the result of RegExp', async (t) => {
   for (const { name, source, text, expected } of cases) {
