@@ -16,3 +16,12 @@ export async function rejectionOf (options: unknown): Promise<{ code: string, me
     await app.close()
   }
 }
+
+/** The rejection of a database that lacks tables or columns. */
+export function incompleteSchema (missing: string): Awaited<ReturnType<typeof rejectionOf>> {
+  return {
+    code: 'FOC_INCOMPLETE_SCHEMA',
+    message: `The database lacks ${missing}. Register with migrate: true, run the command migrate, or give your view or table these columns`,
+    isTypeError: false
+  }
+}

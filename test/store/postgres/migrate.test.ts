@@ -1,23 +1,22 @@
-// Migrations bring the host's schema to schema.postgres.sql, once, although several nodes start together.
+// What migrations do on PostgreSQL only: several nodes start together, and the host has tables, views and types of its own.
 
 import { readFileSync } from 'node:fs'
 import fastify from 'fastify'
 import pg from 'pg'
 import type { Test } from 'tap'
 import omnichannelContacts, { hashToken, type OmnichannelContactsOptions } from '../../../src/index.js'
-import { allRows, as, fill, path } from '../../build.js'
+import { as, fill, path } from '../../build.js'
 import type { Db } from '../../database.js'
 import { postgres as t } from '../../engines.js'
-import { openSchema, schemaOf, type PoolSettings } from '../../postgres.js'
+import { openSchema, schemaOf } from '../../postgres.js'
 
 const script = readFileSync('schema.postgres.sql', 'utf8')
 const permission = 'update-livechat-contact'
 
-async function open (t: Test, settings?: PoolSettings) {
-  const opened = await openSchema(settings)
+async function open (t: Test) {
+  const opened = await openSchema()
   t.teardown(opened.close)
-  const roles = async (): Promise<unknown[]> => await opened.db.column('SELECT role FROM omnichannel_role_permission WHERE permission = $1 ORDER BY 1', permission)
-  return { ...opened, roles }
+  return opened
 }
 
 async function register (database: pg.Pool, options: Partial<OmnichannelContactsOptions> = {}) {
@@ -25,18 +24,6 @@ async function register (database: pg.Pool, options: Partial<OmnichannelContacts
   await app.register(omnichannelContacts, { ...options, database })
   return app
 }
-
-const defaults = ['admin', 'livechat-agent', 'livechat-manager', 'livechat-monitor']
-
-t.test('an empty schema: gets all of schema.postgres.sql, and a second registration adds nothing', async (t) => {
-  const { database, db, roles } = await open(t)
-  await register(database)
-  await register(database)
-  const tables = await db.tables()
-  t.strictSame(tables, [...script.matchAll(/^CREATE TABLE IF NOT EXISTS (\w+)/gm)].map(([, name]) => name).sort())
-  t.strictSame(await db.column('SELECT id FROM omnichannel_migration'), [2, 3])
-  t.strictSame(await roles(), defaults)
-})
 
 /** The tables of a script, with the comments before them and their columns. */
 function describe (sql: string): Record<string, { comment: string, columns: string[] }> {
@@ -59,113 +46,30 @@ t.test('schema.sql and schema.postgres.sql: the same tables, columns and comment
   }
 })
 
-t.test('the script alone: is enough, and may run twice', async (t) => {
-  const { database, db, roles } = await open(t)
-  await db.exec(script)
-  await db.exec(script)
-  await register(database, { migrate: false })
-  t.strictSame(await roles(), [], 'a check grants nothing')
-  await register(database)
-  t.strictSame(await roles(), defaults)
-})
-
 async function addToken (db: Db, user: string): Promise<void> {
   await db.exec('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ($1, $2)', hashToken(`token-of-${user}`), user)
 }
 
-async function openNewest (t: Test): Promise<unknown[]> {
-  const { database, db } = await open(t)
-  await register(database)
-  return await schemaOf(db)
-}
-
-t.test('a database of version 2: keeps its rows, and gets the schema of a new database and of the script', async (t) => {
-  for (const isRecorded of [true, false]) {
-    const { database, db, roles } = await open(t)
-    await db.exec(readFileSync('src/store/migrations/postgres/000002.sql', 'utf8'))
-    if (isRecorded) await db.exec('INSERT INTO omnichannel_migration (id) VALUES (2)')
-    await fill(db)
-    await db.exec(`INSERT INTO omnichannel_role_permission VALUES ('my-role', '${permission}');
-      INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer) VALUES ('ann', 'k', 'f', 'maria', 1, '{}')`)
-    const before = await allRows(db)
-    await t.rejects(register(database, { migrate: false }), {
-      code: 'FOC_INCOMPLETE_SCHEMA', message: /^The database lacks omnichannel_contact\.update_id\. Register with migrate: true, run the command migrate, or /
-    })
-    t.strictSame(await allRows(db), before)
-    await register(database)
-    const after = await allRows(db)
-    t.strictSame(await db.column('SELECT id FROM omnichannel_migration'), [2, 3])
-    t.strictSame({ ...after, omnichannel_migration: before.omnichannel_migration }, {
-      ...before, omnichannel_contact: (before.omnichannel_contact as object[]).map((contact) => ({ ...contact, update_id: null }))
-    })
-    t.strictSame(await roles(), ['my-role'])
-    t.strictSame(await schemaOf(db), await openNewest(t))
-  }
-  const { db } = await open(t)
-  await db.exec(script)
-  t.strictSame(await schemaOf(db), await openNewest(t))
-})
-
-t.test('a migration that fails, or waits too long for a lock: rolled back', async (t) => {
+t.test('a migration that waits too long for a lock: rolled back', async (t) => {
   const { database, db } = await open(t)
   await db.exec(readFileSync('src/store/migrations/postgres/000002.sql', 'utf8'))
   const before = await schemaOf(db)
   await db.exec('BEGIN; SELECT FROM omnichannel_contact')
   await t.rejects(register(database, { lockTimeout: 100 }), { code: 'FOC_DATABASE_BUSY' })
-  await db.exec(`ROLLBACK; CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
-    CREATE TRIGGER refuse BEFORE INSERT ON omnichannel_migration FOR EACH ROW EXECUTE FUNCTION refuse()`)
-  await t.rejects(register(database), { message: 'no' })
-  await db.exec('DROP FUNCTION refuse CASCADE')
+  await db.exec('ROLLBACK')
   t.strictSame(await schemaOf(db), before)
-  await register(database)
-  t.strictSame(await db.column('SELECT id FROM omnichannel_migration'), [2, 3])
 })
 
 t.test('six nodes at once: one migrates', async (t) => {
-  for (const before of ['', readFileSync('src/store/migrations/postgres/000002.sql', 'utf8')]) await startTogether(t, before)
-})
-
-async function startTogether (t: Test, before: string): Promise<void> {
-  const { settings, db, roles } = await open(t)
-  await db.exec(before)
-  const pools = Array.from({ length: 6 }, () => new pg.Pool(settings))
-  await Promise.all(pools.map(async (pool) => { await register(pool) }))
-  t.strictSame(await db.column('SELECT id FROM omnichannel_migration'), [2, 3])
-  t.strictSame(await roles(), defaults)
-  await Promise.all(pools.map(async (pool) => { await pool.end() }))
-}
-
-t.test('a database of a newer version: refused, with or without migrating', async (t) => {
-  const { database, db } = await open(t)
-  await register(database)
-  await db.exec('INSERT INTO omnichannel_migration (id) VALUES (4)')
-  for (const migrate of [true, false]) {
-    await t.rejects(register(database, { migrate }), { code: 'FOC_NEWER_SCHEMA', message: /version 4, .* knows only 3/ })
+  for (const before of ['', readFileSync('src/store/migrations/postgres/000002.sql', 'utf8')]) {
+    const { settings, db } = await open(t)
+    await db.exec(before)
+    const pools = Array.from({ length: 6 }, () => new pg.Pool(settings))
+    await Promise.all(pools.map(async (pool) => { await register(pool) }))
+    t.strictSame(await db.column('SELECT id FROM omnichannel_migration'), [2, 3])
+    t.equal(await db.value('SELECT count(*) FROM omnichannel_role_permission'), 4)
+    await Promise.all(pools.map(async (pool) => { await pool.end() }))
   }
-})
-
-t.test('migrate: false: the error names what is missing, and nothing is created', async (t) => {
-  const { database, db } = await open(t)
-  await t.rejects(register(database, { migrate: false }), { code: 'FOC_INCOMPLETE_SCHEMA', message: /lacks omnichannel_user, omnichannel_user_role, / })
-  t.strictSame(await db.tables(), [])
-  await register(database)
-  await db.exec('ALTER TABLE omnichannel_contact DROP COLUMN version; DROP TABLE omnichannel_inquiry')
-  for (const migrate of [true, false]) {
-    await t.rejects(register(database, { migrate }), { code: 'FOC_INCOMPLETE_SCHEMA', message: /lacks omnichannel_contact\.version/ })
-  }
-})
-
-t.test('dropped tables, columns, indexes and triggers: created again; revoked permissions stay revoked', async (t) => {
-  const { database, db, roles } = await open(t)
-  await register(database)
-  const before = await schemaOf(db)
-  await db.exec("DROP INDEX omnichannel_contact_email_address; DROP FUNCTION omnichannel_forget_answers CASCADE; DROP TABLE omnichannel_room; ALTER TABLE omnichannel_contact DROP COLUMN update_id; DELETE FROM omnichannel_role_permission WHERE role <> 'admin'")
-  await register(database)
-  t.strictSame(await db.row("SELECT to_regclass('omnichannel_contact_email_address')::text, to_regclass('omnichannel_room')::text"), {
-    to_regclass: 'omnichannel_room'
-  })
-  t.strictSame((await schemaOf(db)).filter((row) => !JSON.stringify(row).includes('pg.dropped')), before)
-  t.strictSame(await roles(), ['admin'])
 })
 
 const hostTables = `

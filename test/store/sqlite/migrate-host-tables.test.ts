@@ -3,8 +3,9 @@ import fastify from 'fastify'
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { hashToken } from '../../../src/index.js'
+import { path } from '../../build.js'
 import { openHandle } from '../../handle.js'
-import { rejectionOf } from '../../registration.js'
+import { incompleteSchema, rejectionOf } from '../../registration.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')
 
@@ -13,34 +14,21 @@ async function rejection (t: Test, database: Database.Database, migrate = true):
   return await rejectionOf({ database, migrate })
 }
 
-function incomplete (missing: string): object {
-  return {
-    code: 'FOC_INCOMPLETE_SCHEMA',
-    message: `The database lacks ${missing}. Register with migrate: true, run the command migrate, or give your view or table these columns`,
-    isTypeError: false
-  }
+/** Registers on the host's tables, and adds a contact, and a token for each user. */
+async function serve (t: Test, database: Database.Database, users: string[]) {
+  const app = fastify()
+  t.teardown(async () => {
+    await app.close()
+    database.close()
+  })
+  await app.register(omnichannelContacts, { database })
+  database.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
+  const addToken = database.prepare('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES (?, ?)')
+  for (const user of users) addToken.run(hashToken(`token-of-${user}`), user)
+  return async (user: string, body: object, token = user) => await app.inject({
+    method: 'POST', url: path, headers: { 'x-user-id': user, 'x-auth-token': `token-of-${token}` }, payload: { contactId: 'maria', ...body }
+  })
 }
-
-const tables = [...schemaSql.matchAll(/^CREATE TABLE IF NOT EXISTS (\w+)/gm)].map(([, table]) => table!)
-
-t.test('migrate: false on an incomplete database: the error names what is missing, and nothing is written', async (t) => {
-  const database = openHandle(':memory:')
-  t.strictSame(await rejection(t, database, false), incomplete(tables.join(', ')))
-  t.strictSame(database.prepare('SELECT * FROM sqlite_schema').all(), [])
-
-  const partial = openHandle(':memory:')
-  partial.exec(schemaSql)
-  partial.exec('DROP TABLE omnichannel_room; ALTER TABLE omnichannel_user DROP COLUMN username')
-  t.strictSame(await rejection(t, partial, false), incomplete('omnichannel_user.username, omnichannel_room'))
-})
-
-t.test('migrate: false on a database made with schema.sql: accepted', async (t) => {
-  const database = openHandle(':memory:')
-  database.exec(schemaSql)
-  t.equal(await rejection(t, database, false), undefined)
-  t.strictSame(database.prepare('SELECT * FROM omnichannel_role_permission').all(), [])
-  t.strictSame(database.prepare('SELECT * FROM omnichannel_migration').all(), [])
-})
 
 t.test('a table or view of the host that lacks a column: the error names the column, and nothing is created', async (t) => {
   const hosts: Record<string, string> = {
@@ -54,23 +42,25 @@ t.test('a table or view of the host that lacks a column: the error names the col
   for (const [missing, sql] of Object.entries(hosts)) {
     const database = openHandle(':memory:')
     database.exec(sql)
-    t.strictSame(await rejection(t, database), incomplete(missing), missing)
+    t.strictSame(await rejection(t, database), incompleteSchema(missing), missing)
     t.equal(database.prepare('SELECT count(*) FROM sqlite_schema WHERE sql IS NOT NULL').pluck().get(), 1, 'nothing was created')
   }
 })
 
 const ownTables = `
-  CREATE TABLE person (key TEXT PRIMARY KEY, login TEXT, fullname TEXT, left_at TEXT, role TEXT);
+  CREATE TABLE person (key INTEGER PRIMARY KEY, login TEXT, fullname TEXT, left_at TEXT, role TEXT);
   CREATE TABLE chat (key TEXT PRIMARY KEY, person TEXT, title TEXT, touched TEXT);
   CREATE TABLE seat (key TEXT PRIMARY KEY, visitor TEXT, title TEXT, touched TEXT);
   CREATE TABLE ticket (key TEXT PRIMARY KEY, visitor TEXT, title TEXT, touched TEXT);
-  INSERT INTO person VALUES ('u1', 'alice', 'Alice', NULL, 'support'), ('u2', 'left', 'Left', '2026-01-01', 'support'), ('u3', 'cook', 'Cook', NULL, 'kitchen');
+  -- As numbers of JavaScript, the first two keys would be equal.
+  INSERT INTO person VALUES (9007199254740992, 'alice', 'Alice', NULL, 'support'), (9007199254740993, 'cook', 'Cook', NULL, 'kitchen'),
+    (8, 'left', 'Left', '2026-01-01', 'support');
   INSERT INTO chat VALUES ('c1', 'maria', 'Maria', ''), ('c2', 'other', 'Other', '');
   INSERT INTO seat VALUES ('s1', 'visitor-1', 'Maria', ''), ('s2', 'visitor-9', 'Other', '');
   INSERT INTO ticket VALUES ('t1', 'visitor-2', 'Maria', ''), ('t2', 'visitor-9', 'Other', '');
 
-  CREATE VIEW omnichannel_user AS SELECT key AS id, login AS username, fullname AS name, left_at IS NULL AS active FROM person;
-  CREATE VIEW omnichannel_user_role AS SELECT key AS user_id, 'livechat-agent' AS role FROM person WHERE role = 'support';
+  CREATE VIEW omnichannel_user AS SELECT CAST(key AS TEXT) AS id, login AS username, fullname AS name, left_at IS NULL AS active FROM person;
+  CREATE VIEW omnichannel_user_role AS SELECT CAST(key AS TEXT) AS user_id, 'livechat-agent' AS role FROM person WHERE role = 'support';
   CREATE VIEW omnichannel_role_permission AS SELECT 'livechat-agent' AS role, 'update-livechat-contact' AS permission;
   CREATE VIEW omnichannel_room AS SELECT key AS id, person AS contact_id, title AS fname, touched AS updated_at FROM chat;
   CREATE VIEW omnichannel_subscription AS
@@ -97,21 +87,11 @@ t.test('generated columns, a virtual table and columns in capitals: accepted', a
     CREATE TABLE OMNICHANNEL_USER_ROLE (USER_ID TEXT, role GENERATED ALWAYS AS ('livechat-agent'));
     INSERT INTO omnichannel_user_role VALUES ('ann'), ('bob');
     CREATE VIRTUAL TABLE omnichannel_custom_field USING fts5 (id, label, scope, visibility, required, regexp)`)
-  const app = fastify()
-  t.teardown(async () => { await app.close(); database.close() })
   const tables = (): unknown[] => database.prepare("SELECT name, sql FROM sqlite_schema WHERE name IN ('omnichannel_user', 'OMNICHANNEL_USER_ROLE')").all()
   const before = tables()
-  await app.register(omnichannelContacts, { database })
+  const update = await serve(t, database, ['ann', 'bob'])
   t.strictSame(tables(), before)
-  database.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
-  const addToken = database.prepare('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES (?, ?)')
-  const update = async (user: string): Promise<number> => {
-    addToken.run(hashToken(user), user)
-    return (await app.inject({
-      method: 'POST', url: '/api/v1/omnichannel/contacts.update', headers: { 'x-user-id': user, 'x-auth-token': user }, payload: { contactId: 'maria', name: 'Marie' }
-    })).statusCode
-  }
-  t.strictSame([await update('ann'), await update('bob')], [200, 401])
+  t.strictSame([(await update('ann', { name: 'Marie' })).statusCode, (await update('bob', { name: 'Marie' })).statusCode], [200, 401])
 })
 
 const contactColumns = `'maria' AS id, 'Maria' AS name, NULL AS contact_manager, '{}' AS custom_fields, '[]' AS conflicting_fields, 0 AS unknown,
@@ -122,7 +102,7 @@ t.test('a view as omnichannel_contact: refused until it has the new column, then
   t.teardown(() => { database.close() })
   database.exec(`CREATE VIEW omnichannel_contact AS SELECT ${contactColumns}`)
   const before = database.prepare('SELECT * FROM sqlite_schema').all()
-  t.strictSame(await rejectionOf({ database, migrate: true }), incomplete('omnichannel_contact.update_id'))
+  t.strictSame(await rejectionOf({ database, migrate: true }), incompleteSchema('omnichannel_contact.update_id'))
   t.strictSame(database.prepare('SELECT * FROM sqlite_schema').all(), before, 'nothing was written')
   database.exec(`DROP VIEW omnichannel_contact; CREATE VIEW omnichannel_contact AS SELECT ${contactColumns}, NULL AS update_id`)
   for (const migrate of [true, false, true]) t.equal(await rejectionOf({ database, migrate }), undefined)
@@ -138,55 +118,47 @@ t.test('a table of the host as omnichannel_contact: gets the new column; a virtu
   database.close()
   const virtual = openHandle(':memory:')
   virtual.exec(table('CREATE VIRTUAL TABLE omnichannel_contact USING fts5'))
-  t.strictSame(await rejection(t, virtual), incomplete('omnichannel_contact.update_id'))
+  t.strictSame(await rejection(t, virtual), incompleteSchema('omnichannel_contact.update_id'))
 })
 
 t.test('views over tables of the host: not changed, and used for access, managers and renames', async (t) => {
   // In a new database, and in one of version 2.
-  for (const versions of [[], ['000001', '000002']]) await serveOwnTables(t, versions)
+  for (const versions of [[], ['000001', '000002']]) {
+    const database = openHandle(':memory:')
+    database.exec(ownTables)
+    for (const version of versions) database.exec(readFileSync(`src/store/migrations/sqlite/${version}.sql`, 'utf8'))
+    const views = database.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'view' ORDER BY name")
+    const before = views.all()
+    const [agent, cook, left] = ['9007199254740992', '9007199254740993', '8'] as const
+    const update = await serve(t, database, [agent, cook, left])
+    t.strictSame(views.all(), before)
+    database.exec(`INSERT INTO omnichannel_contact_channel (contact_id, position, name, visitor_id, source_type)
+      VALUES ('maria', 0, 'Widget', 'visitor-1', 'widget'), ('maria', 1, 'SMS', 'visitor-2', 'sms')`)
+    t.equal((await update(left, { name: 'X' })).statusCode, 401, 'an inactive user')
+    t.equal((await update(cook, { name: 'X' })).statusCode, 403, 'a user without the role')
+    for (const id of [` ${agent}`, `0${agent}`]) t.equal((await update(id, { name: 'X' }, agent)).statusCode, 401, `another text, ${id}`)
+    for (const contactManager of [cook, ` ${agent}`, `${agent}.0`]) {
+      t.equal((await update(agent, { name: 'X', contactManager })).json().error, 'error-contact-manager-not-found', contactManager)
+    }
+
+    const { contact } = (await update(agent, { name: 'Marie', contactManager: agent })).json()
+    t.match(contact, { name: 'Marie', contactManager: agent })
+    const touched: string = contact._updatedAt
+    t.strictSame(['chat', 'seat', 'ticket'].map((table) => database.prepare(`SELECT key, title, touched FROM ${table} ORDER BY 1`).raw().all()), [
+      [['c1', 'Marie', touched], ['c2', 'Other', '']],
+      [['s1', 'Marie/Marie', touched], ['s2', 'Other', '']],
+      [['t1', 'Marie', touched], ['t2', 'Other', '']]
+    ])
+
+    database.exec("CREATE TRIGGER refuse BEFORE UPDATE OF title ON ticket WHEN new.title = 'no' BEGIN SELECT RAISE(ABORT, 'no'); END")
+    const rows = (): unknown[] => ['omnichannel_contact', 'chat', 'seat', 'ticket'].map((table) => database.prepare(`SELECT * FROM ${table}`).all())
+    const stored = rows()
+    t.equal((await update(agent, { name: 'no' })).statusCode, 500)
+    t.strictSame(rows(), stored, 'a refusal by a table of the host changes nothing')
+    database.exec("UPDATE person SET left_at = '2026-02-01' WHERE role = 'support'")
+    t.equal((await update(agent, {})).statusCode, 401, 'a user who has become inactive')
+  }
 })
-
-async function serveOwnTables (t: Test, versions: string[]): Promise<void> {
-  const database = openHandle(':memory:')
-  database.exec(ownTables)
-  for (const version of versions) database.exec(readFileSync(`src/store/migrations/sqlite/${version}.sql`, 'utf8'))
-  const views = database.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'view' ORDER BY name")
-  const before = views.all()
-  const app = fastify()
-  t.teardown(async () => { await app.close(); database.close() })
-  await app.register(omnichannelContacts, { database })
-  t.strictSame(views.all(), before)
-
-  const addToken = database.prepare('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES (?, ?)')
-  for (const user of ['u1', 'u2', 'u3']) addToken.run(hashToken(user), user)
-  database.exec(`
-    INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria');
-    INSERT INTO omnichannel_contact_channel (contact_id, position, name, visitor_id, source_type)
-    VALUES ('maria', 0, 'Widget', 'visitor-1', 'widget'), ('maria', 1, 'SMS', 'visitor-2', 'sms')`)
-  const update = (user: string, payload: object) => app.inject({
-    method: 'POST', url: '/api/v1/omnichannel/contacts.update', headers: { 'x-user-id': user, 'x-auth-token': user }, payload
-  })
-  t.equal((await update('u2', { contactId: 'maria', name: 'X' })).statusCode, 401, 'an inactive user')
-  t.equal((await update('u3', { contactId: 'maria', name: 'X' })).statusCode, 403, 'a user without the role')
-  t.equal((await update('u1', { contactId: 'maria', name: 'X', contactManager: 'u3' })).json().error, 'error-contact-manager-not-found')
-
-  const { contact } = (await update('u1', { contactId: 'maria', name: 'Marie', contactManager: 'u1' })).json()
-  t.match(contact, { name: 'Marie', contactManager: 'u1' })
-  const touched: string = contact._updatedAt
-  t.strictSame(['chat', 'seat', 'ticket'].map((table) => database.prepare(`SELECT key, title, touched FROM ${table} ORDER BY 1`).raw().all()), [
-    [['c1', 'Marie', touched], ['c2', 'Other', '']],
-    [['s1', 'Marie/Marie', touched], ['s2', 'Other', '']],
-    [['t1', 'Marie', touched], ['t2', 'Other', '']]
-  ])
-
-  database.exec("CREATE TRIGGER refuse BEFORE UPDATE OF title ON ticket WHEN new.title = 'no' BEGIN SELECT RAISE(ABORT, 'no'); END")
-  const rows = (): unknown[] => ['omnichannel_contact', 'chat', 'seat', 'ticket'].map((table) => database.prepare(`SELECT * FROM ${table}`).all())
-  const stored = rows()
-  t.equal((await update('u1', { contactId: 'maria', name: 'no' })).statusCode, 500)
-  t.strictSame(rows(), stored, 'a refusal by a table of the host changes nothing')
-  database.exec("UPDATE person SET left_at = '2026-02-01' WHERE key = 'u1'")
-  t.equal((await update('u1', { contactId: 'maria' })).statusCode, 401, 'a user who has become inactive')
-}
 
 t.test('a column of the host that must hold text but has another type: refused, and the error names the cast', async (t) => {
   const views: Record<string, string> = {
@@ -217,31 +189,6 @@ t.test('a column of the host that must hold text but has another type: refused, 
   }
 })
 
-t.test('integer ids behind CAST: similar ids are different users', async (t) => {
-  const database = openHandle(':memory:')
-  database.exec(`
-    CREATE TABLE person (id INTEGER PRIMARY KEY, is_agent INTEGER);
-    INSERT INTO person VALUES (9007199254740992, 1), (9007199254740993, 0), (8, 1);
-    CREATE VIEW omnichannel_user AS SELECT CAST(id AS TEXT) AS id, '' AS username, '' AS name, 1 AS active FROM person;
-    CREATE VIEW omnichannel_user_role AS SELECT CAST(id AS TEXT) AS user_id, 'livechat-agent' AS role FROM person WHERE is_agent`)
-  const app = fastify()
-  t.teardown(async () => { await app.close(); database.close() })
-  const users: string[] = []
-  await app.register(omnichannelContacts, { database, onContactUpdated: ({ user }) => { users.push(user.id) } })
-  database.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
-  const add = database.prepare('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES (?, ?)')
-  for (const id of ['9007199254740992', '9007199254740993', '8']) add.run(hashToken(`token-of-${id}`), id)
-  const update = async (id: string, contactManager: string, token = id): Promise<number> => (await app.inject({
-    method: 'POST', url: '/api/v1/omnichannel/contacts.update',
-    headers: { 'x-user-id': id, 'x-auth-token': `token-of-${token}` }, payload: { contactId: 'maria', contactManager }
-  })).statusCode
-  t.strictSame(await Promise.all([
-    update('9007199254740992', '9007199254740992'), update('9007199254740993', '8'), update('9007199254740992', '9007199254740993'),
-    update('8', '8'), update(' 8', '8', '8'), update('08', '8', '8'), update('8', ' 8'), update('8', '8.0')
-  ]), [200, 403, 400, 200, 401, 401, 400, 400])
-  t.strictSame(users, ['9007199254740992', '8'])
-})
-
 t.test('tables of an attached file, and temporary tables: never used in place of those of main', async (t) => {
   const archive = `${t.testdir()}/archive.db`
   const old = openHandle(archive)
@@ -251,34 +198,28 @@ t.test('tables of an attached file, and temporary tables: never used in place of
     INSERT INTO omnichannel_user (id) VALUES ('ann');
     INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
     INSERT INTO omnichannel_role_permission VALUES ('livechat-agent', 'update-livechat-contact');
-    INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('token')}', 'ann');
+    INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('token-of-ann')}', 'ann');
     INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')`)
   old.close()
 
   const database = openHandle(':memory:')
   database.prepare('ATTACH ? AS archive').run(archive)
-  t.strictSame(await rejectionOf({ database, migrate: false }), incomplete(tables.join(', ')))
+  t.match(await rejectionOf({ database, migrate: false }), { message: /^The database lacks omnichannel_user, omnichannel_user_role, / })
 
-  const app = fastify()
-  t.teardown(async () => { await app.close(); database.close() })
-  await app.register(omnichannelContacts, { database })
-  const call = async (name: string): Promise<number> => (await app.inject({
-    method: 'POST', url: '/api/v1/omnichannel/contacts.update',
-    headers: { 'x-user-id': 'ann', 'x-auth-token': 'token' }, payload: { contactId: 'maria', name }
-  })).statusCode
-  t.equal(await call('Marie'), 401, "a token of the archive's")
+  const update = await serve(t, database, [])
+  const call = async (): Promise<number> => (await update('ann', { name: 'Marie' })).statusCode
+  t.equal(await call(), 401, "a token of the archive's")
   t.strictSame(database.prepare('SELECT id FROM main.omnichannel_migration').pluck().all(), [1, 2, 3])
   t.equal(database.prepare('SELECT count(*) FROM main.omnichannel_role_permission').pluck().get(), 4)
 
   for (const table of ['user', 'user_role', 'role_permission', 'auth_token', 'contact']) {
     database.exec(`CREATE TEMP TABLE omnichannel_${table} AS SELECT * FROM archive.omnichannel_${table}`)
   }
-  t.equal(await call('Marie'), 401, 'a token of a temporary table')
-  for (const table of ['user (id)', 'user_role', 'auth_token (hashed_token, user_id)', 'contact (id, name)']) {
-    const [name = '', columns = ''] = table.split(' (')
-    database.exec(`INSERT INTO main.omnichannel_${table} SELECT ${columns.replace(')', '') || '*'} FROM archive.omnichannel_${name}`)
+  t.equal(await call(), 401, 'a token of a temporary table')
+  for (const table of ['user', 'user_role', 'auth_token']) {
+    database.exec(`INSERT INTO main.omnichannel_${table} SELECT * FROM archive.omnichannel_${table}`)
   }
-  t.equal(await call('Marie'), 200)
+  t.equal(await call(), 200)
   t.strictSame(['main', 'temp', 'archive'].map((schema) => database.prepare(`SELECT name FROM ${schema}.omnichannel_contact`).pluck().get()),
     ['Marie', 'Maria', 'Maria'])
 })

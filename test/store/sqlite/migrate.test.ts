@@ -1,118 +1,26 @@
+// What migrations do on SQLite only, and the files that are generated from them.
+
 import type Database from 'better-sqlite3'
-import fastify from 'fastify'
 import { fork } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import t, { type Test } from 'tap'
-import omnichannelContacts, { type OmnichannelContactsOptions } from '../../../src/index.js'
+import t from 'tap'
+import type { OmnichannelContactsOptions } from '../../../src/index.js'
 import { generate } from '../../../scripts/generate-migrations.js'
-import { allRows, as, fill, path } from '../../build.js'
 import { openFile } from '../../files.js'
 import { rejectionOf } from '../../registration.js'
-import { sqliteDb } from '../../sqlite.js'
 import { turns } from '../../waiting.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')
-
-const permission = 'update-livechat-contact'
-const answer = "INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer) VALUES ('ann', 'k', 'f', 'maria', 1, '{}')"
-const granted = ['admin', 'livechat-agent', 'livechat-manager', 'livechat-monitor'].map((role) => ({ role, permission }))
+const version2 = `${['000001', '000002'].map((id) => readFileSync(`src/store/migrations/sqlite/${id}.sql`, 'utf8')).join('')}
+  INSERT INTO omnichannel_migration (id) VALUES (1), (2)`
 
 const start = async (database: Database.Database, options: Partial<OmnichannelContactsOptions> = {}): ReturnType<typeof rejectionOf> =>
   await rejectionOf({ database, ...options })
 
-/** Without comments and layout, which ALTER TABLE does not keep. */
-function schemaOf (database: Database.Database): unknown[] {
-  const bare = (sql: string | null): string | undefined => sql?.replace(/--.*$/gm, '').replace(/\s+/g, ' ')
-  return database.prepare<[], { name: string, sql: string | null }>('SELECT name, sql FROM sqlite_schema ORDER BY name').all()
-    .map(({ name, sql }) => [name, bare(sql)])
-}
-
-/** A database as an earlier version of the package left it. */
-function openVersion (t: Test, version: number, file?: string, isRecorded = true): Database.Database {
-  const database = openFile(t, file)
-  for (let id = 1; id <= version; id++) {
-    database.exec(readFileSync(`src/store/migrations/sqlite/00000${id}.sql`, 'utf8'))
-    if (isRecorded) database.prepare('INSERT INTO omnichannel_migration (id) VALUES (?)').run(id)
-  }
-  return database
-}
-
-function grants (database: Database.Database): unknown[] {
-  return database.prepare('SELECT role, permission FROM omnichannel_role_permission ORDER BY 1, 2').all()
-}
-
-t.test('a new database: gets the schema of schema.sql, and the default roles', async (t) => {
-  const database = openFile(t)
-  database.pragma('user_version = 77')
-  t.equal(await start(database), undefined)
-  const byHand = openFile(t)
-  byHand.exec(schemaSql)
-  t.strictSame(schemaOf(database), schemaOf(byHand))
-  t.strictSame(grants(database), granted)
-  const applied = await sqliteDb(database).rows('SELECT * FROM omnichannel_migration')
-  t.match(applied, [1, 2, 3].map((id) => ({ id, applied_at: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/ })))
-  t.equal(database.pragma('user_version', { simple: true }), 77)
-})
-
-t.test('a file of version 1 or 2: upgraded, and keeps its rows', async (t) => {
-  for (const [version, isRecorded] of [[1, true], [1, false], [2, true], [2, false]] as const) {
-    const file = `${t.testdir()}/contacts.db`
-    const old = openVersion(t, version, file, isRecorded)
-    old.exec("INSERT INTO omnichannel_role_permission VALUES ('my-role', 'update-livechat-contact')")
-    await fill(sqliteDb(old))
-    if (version === 2) old.exec(answer)
-    const before = await allRows(sqliteDb(old))
-    const missing = ['omnichannel_contact.update_id', ...version === 1 ? ['omnichannel_idempotency_key'] : []].join(', ')
-    t.match(await start(openFile(t, file), { migrate: false }), {
-      code: 'FOC_INCOMPLETE_SCHEMA', message: `The database lacks ${missing}. Register with migrate: true, run the command migrate, or`
-    })
-    t.strictSame(await allRows(sqliteDb(old)), before)
-
-    const database = openFile(t, file)
-    t.equal(await start(database), undefined)
-    const after = await allRows(sqliteDb(database))
-    t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [1, 2, 3])
-    t.strictSame({ ...after, omnichannel_migration: before.omnichannel_migration }, {
-      omnichannel_idempotency_key: [],
-      ...before,
-      omnichannel_contact: (before.omnichannel_contact as object[]).map((contact) => ({ ...contact, update_id: null }))
-    })
-    const byHand = openFile(t)
-    byHand.exec(schemaSql)
-    t.strictSame(schemaOf(database), schemaOf(byHand))
-
-    const seen = old.pragma('data_version', { simple: true })
-    t.equal(await start(database), undefined)
-    t.equal(old.pragma('data_version', { simple: true }), seen, 'once')
-  }
-})
-
-t.test('a migration that fails: rolled back', async (t) => {
-  const database = openVersion(t, 2)
-  const before = database.prepare('SELECT * FROM sqlite_schema').all()
-  database.exec("CREATE TRIGGER refuse BEFORE INSERT ON omnichannel_migration BEGIN SELECT RAISE(ABORT, 'no'); END")
-  t.match(await start(database), { message: 'no' })
-  database.exec('DROP TRIGGER refuse')
-  t.strictSame(database.prepare('SELECT * FROM sqlite_schema').all(), before)
-  t.equal(await start(database), undefined)
-})
-
-t.test('a column that the host has added before its migration, or dropped after it: exists once', async (t) => {
-  const early = openVersion(t, 2)
-  early.exec('ALTER TABLE omnichannel_contact ADD COLUMN update_id TEXT')
-  t.equal(await start(early), undefined)
-  const late = openFile(t)
-  await start(late)
-  const before = schemaOf(late)
-  await fill(sqliteDb(late))
-  late.exec('ALTER TABLE omnichannel_contact DROP COLUMN update_id')
-  t.match(await start(late, { migrate: false }), { code: 'FOC_INCOMPLETE_SCHEMA', message: /lacks omnichannel_contact\.update_id\./ })
-  t.equal(await start(late), undefined)
-  t.strictSame([schemaOf(early), schemaOf(late)], [before, before])
-  t.strictSame((await allRows(sqliteDb(late))).omnichannel_migration!.length, 3)
-})
+const rolesOf = (database: Database.Database): unknown[] =>
+  database.prepare('SELECT role FROM omnichannel_role_permission ORDER BY 1').pluck().all()
 
 t.test('published migrations: the text never changes', async (t) => {
   const published = {
@@ -127,24 +35,6 @@ t.test('published migrations: the text never changes', async (t) => {
 
 t.test('the files generated from the migrations: up to date (npm run generate writes them)', async (t) => {
   for (const [path, text] of Object.entries(generate())) t.equal(readFileSync(path, 'utf8'), text, path)
-})
-
-t.test('a dropped index or trigger: created again, and the rows stay', async (t) => {
-  const database = openFile(t)
-  await start(database)
-  const before = schemaOf(database)
-  await fill(sqliteDb(database))
-  const indexes = database.prepare<[], { type: string, name: string }>(
-    "SELECT type, name FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql IS NOT NULL").all()
-  t.ok(indexes.length >= 8)
-  for (const { type, name: index } of indexes) {
-    database.exec(`DROP ${type} ${index}`)
-    const filled = await allRows(sqliteDb(database))
-    t.equal(await start(database, { migrate: false }), undefined, 'a missing index is no error')
-    t.equal(await start(database), undefined)
-    t.strictSame(schemaOf(database), before, index)
-    t.strictSame(await allRows(sqliteDb(database)), filled)
-  }
 })
 
 t.test('a second registration: writes nothing', async (t) => {
@@ -164,70 +54,21 @@ t.test('a second registration: writes nothing', async (t) => {
 
 t.test('two processes at once: one migrates', async (t) => {
   const folder = t.testdir()
-  const databases = ['WAL', 'DELETE'].flatMap((journal) => [0, 2].map((version) => {
-    const database = openVersion(t, version, `${folder}/${journal}-${version}.db`)
+  const databases = ['WAL', 'DELETE'].flatMap((journal) => [false, true].map((isOld) => {
+    const database = openFile(t, `${folder}/${journal}-${isOld}.db`)
     database.pragma(`journal_mode = ${journal}`)
-    return { database, version }
+    if (isOld) database.exec(version2)
+    return { database, isOld }
   }))
   const children = [1, 2].map(() => fork('test/fixtures/register.ts', databases.map(({ database }) => database.name)))
   t.teardown(() => { for (const child of children) child.kill() })
   await Promise.all(children.map((child) => once(child, 'message')))
   for (const child of children) child.send('go')
   t.strictSame((await Promise.all(children.map((child) => once(child, 'exit')))).map(([code]) => code), [0, 0])
-  for (const { database, version } of databases) {
-    t.strictSame(grants(database), version === 0 ? granted : [])
+  for (const { database, isOld } of databases) {
+    t.strictSame(rolesOf(database), isOld ? [] : ['admin', 'livechat-agent', 'livechat-manager', 'livechat-monitor'])
     t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [1, 2, 3])
     t.equal(await start(database, { migrate: false }), undefined)
-  }
-})
-
-t.test('permissions changed by an administrator: kept after a restart', async (t) => {
-  const edits: Record<string, unknown[]> = {
-    'DELETE FROM omnichannel_role_permission': [],
-    "DELETE FROM omnichannel_role_permission WHERE role <> 'admin'": [{ role: 'admin', permission }],
-    "UPDATE omnichannel_role_permission SET permission = 'other' WHERE role = 'admin'": [{ role: 'admin', permission: 'other' }, ...granted.slice(1)]
-  }
-  for (const [edit, left] of Object.entries(edits)) {
-    const database = openFile(t)
-    await start(database)
-    database.exec(edit)
-    t.equal(await start(database), undefined)
-    t.strictSame(grants(database), left, edit)
-  }
-})
-
-t.test('permissions in the database before the first registration: kept, without the defaults', async (t) => {
-  const database = openFile(t)
-  database.exec(schemaSql)
-  database.exec(`INSERT INTO omnichannel_role_permission VALUES ('my-role', '${permission}'), ('admin', 'other')`)
-  t.equal(await start(database), undefined)
-  t.strictSame(grants(database), [{ role: 'admin', permission: 'other' }, { role: 'my-role', permission }])
-})
-
-t.test('a dropped table: created again', async (t) => {
-  const database = openFile(t)
-  await start(database)
-  const before = schemaOf(database)
-  await fill(sqliteDb(database))
-  for (const table of ['omnichannel_contact', 'omnichannel_contact_channel', 'omnichannel_inquiry', 'omnichannel_statistic', 'omnichannel_migration']) {
-    database.exec(`DROP TABLE ${table}`)
-    t.equal(await start(database), undefined)
-    t.strictSame(schemaOf(database), before, table)
-  }
-  t.match(await allRows(sqliteDb(database)), { omnichannel_migration: [{ id: 1 }, { id: 2 }, { id: 3 }] })
-})
-
-t.test('a database of a newer version: refused with advice, and not changed', async (t) => {
-  for (const migrate of [true, false]) {
-    const database = openFile(t)
-    await start(database)
-    database.exec('INSERT INTO omnichannel_migration (id) VALUES (7); DROP TABLE omnichannel_inquiry')
-    const before = schemaOf(database)
-    t.match(await start(database, { migrate }), {
-      code: 'FOC_NEWER_SCHEMA',
-      message: 'The database has schema version 7, and this version of fastify-omnichannel-contacts knows only 3: upgrade the package'
-    })
-    t.strictSame(schemaOf(database), before)
   }
 })
 
@@ -240,7 +81,7 @@ t.test('another connection migrates: the registration waits for it, and adds not
   await turns(5)
   other.exec(`${schemaSql}; INSERT INTO omnichannel_migration (id) VALUES (1), (2), (3); COMMIT`)
   t.equal(await started, undefined)
-  t.strictSame(grants(other), [], 'no default permissions')
+  t.strictSame(rolesOf(other), [], 'no default permissions')
 })
 
 t.test('an up-to-date database with a write lock of another connection: registered at once', async (t) => {
@@ -253,15 +94,4 @@ t.test('an up-to-date database with a write lock of another connection: register
     t.equal(await start(openFile(t, file), { lockTimeout: 0 }), undefined, journal)
     other.exec('ROLLBACK')
   }
-})
-
-t.test('a failed registration: the handle stays usable', async (t) => {
-  const database = openFile(t)
-  t.match(await start(database, { migrate: false }), { code: 'FOC_INCOMPLETE_SCHEMA' })
-  const app = fastify()
-  t.teardown(async () => { await app.close() })
-  await app.register(omnichannelContacts, { database })
-  await fill(sqliteDb(database))
-  const reply = await app.inject({ method: 'POST', url: path, headers: as('ann'), payload: { contactId: 'maria', name: 'Marie' } })
-  t.equal(reply.statusCode, 200)
 })
