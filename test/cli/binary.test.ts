@@ -5,10 +5,10 @@ import { once } from 'node:events'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import '../children.js'
 import { skip } from '../node-sqlite.js'
-import { waitForCurl } from './printed-curl.js'
+import { checkPage, waitForCurl } from './printed-curl.js'
 
 const run = promisify(execFile)
 /** If this Node.js has a good node:sqlite, the executable has no addon. */
@@ -38,7 +38,7 @@ t.test('the executable', async (t) => {
     const reply = await send()
     t.equal(reply.status, 200)
     t.match(await reply.json(), { success: true, contact: { _id: 'maria', customFields: { plan: 'gold' } } })
-    await showsPage(t, url)
+    await checkPage(t, url)
 
     server.kill('SIGTERM')
     const [code] = await once(server, 'exit') as [number | null]
@@ -80,15 +80,3 @@ t.test('the executable', async (t) => {
       { code: 1, stdout: '', stderr: 'The database file folder is a folder\n' })
   })
 })
-
-async function showsPage (t: Test, url: string): Promise<void> {
-  const page = await (await fetch(`${url}/documentation`)).text()
-  const files = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, file]) => file!)
-  t.ok(files.length >= 5)
-  for (const file of files) {
-    const reply = await fetch(new URL(file, url))
-    t.equal(reply.status, 200, file)
-    t.ok((await reply.arrayBuffer()).byteLength > 100, file)
-  }
-  t.equal((await fetch(`${url}/documentation/static/none.js`)).status, 404)
-}

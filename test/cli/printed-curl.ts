@@ -1,7 +1,8 @@
-// Reads the curl command that `serve --demo` prints, and sends its request without curl.
+// Reads the curl command that `serve --demo` prints, sends its request without curl, and looks at the documentation page.
 
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
+import type { Test } from 'tap'
 import { sendCurl, urlOf } from '../curl.js'
 
 interface Curl {
@@ -28,4 +29,20 @@ export async function waitForCurl (stdout: Readable): Promise<Curl> {
     if (line.startsWith('curl ')) return readCurl(line)
   }
   throw new Error('no curl was printed')
+}
+
+/** Gets the documentation page and each of its files, compressed and plain. */
+export async function checkPage (t: Test, url: string): Promise<void> {
+  const page = await (await fetch(`${url}/documentation`)).text()
+  const files = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, file]) => file!)
+  t.ok(files.length >= 5)
+  for (const file of files) {
+    const [packed, plain] = await Promise.all(['gzip', 'identity'].map(async (encoding) =>
+      await fetch(new URL(file, url), { headers: { 'accept-encoding': encoding } }))) as [Response, Response]
+    t.strictSame([packed.status, plain.status, plain.headers.get('content-encoding')], [200, 200, null], file)
+    const content = await plain.arrayBuffer()
+    t.ok(content.byteLength > 100, file)
+    t.strictSame(await packed.arrayBuffer(), content, file)
+  }
+  for (const file of ['none.js', '..%2f..%2fmain.js', '%00']) t.equal((await fetch(`${url}/documentation/static/${file}`)).status, 404, file)
 }

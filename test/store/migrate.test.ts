@@ -120,7 +120,7 @@ t.test('a dropped index, trigger, table or column: created again; other rows and
     const rows = await allRows(db)
     t.equal(await start({ migrate: false }), undefined, 'answers are right without it')
     t.equal(await start(), undefined)
-    t.strictSame(await schemaOf(t, db), before, name)
+    t.strictSame(await schemaOf(t, db), before, name!)
     t.strictSame(await allRows(db), rows)
   }
   // On PostgreSQL other tables refer to the contact.

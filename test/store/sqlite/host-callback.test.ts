@@ -149,7 +149,7 @@ for (const [name, work] of Object.entries({ ...rollingBack, ...committing })) {
 }
 
 t.test('an open iterator of the host: the update waits for it, and is made', async (t) => {
-  for (const sql of ['SELECT * FROM omnichannel_contact', "INSERT INTO omnichannel_statistic VALUES ('a', 1), ('b', 2) RETURNING name"]) {
+  for (const sql of ['SELECT * FROM omnichannel_contact', many, "INSERT INTO omnichannel_statistic VALUES ('a', 1), ('b', 2) RETURNING name"]) {
     const { update, database, called, leftovers } = await observe(t)
     const iterator = database.prepare(sql).iterate()
     iterator.next()
