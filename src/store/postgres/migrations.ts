@@ -48,13 +48,9 @@ const findKinds = `
 /** Finds the tables by search_path. */
 async function find (client: Queryable): Promise<Found> {
   const names = schema.parts.flatMap(({ makes }) => makes ?? [])
-  const kinds = new Map(await readRows(client, findKinds, names) as Array<[string, string]>)
+  const { rows } = await client.query(statement(findKinds)([toParameter(names)]))
+  const kinds = new Map(rows as Array<[string, string]>)
   if (!kinds.has('omnichannel_migration.id')) return { version: 0, kinds }
-  const [row] = await readRows(client, 'SELECT coalesce(max(id), 0) FROM omnichannel_migration')
-  return { version: row?.[0] as number, kinds }
-}
-
-/** Rows as arrays. The host's own row parsers are not used. */
-async function readRows (client: Queryable, text: string, list?: string[]): Promise<unknown[][]> {
-  return (await client.query(statement(text)(list === undefined ? [] : [toParameter(list)]))).rows as unknown[][]
+  const { rows: [row] } = await client.query(statement('SELECT coalesce(max(id), 0) FROM omnichannel_migration')([]))
+  return { version: (row as [number])[0], kinds }
 }
