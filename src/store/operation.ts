@@ -5,12 +5,14 @@ import type { Compilable, Kysely } from 'kysely'
 import type { EngineSql } from './engine-sql.js'
 import type { Tables } from './tables.js'
 
+type Define<Values, Row> = (db: Kysely<Tables>, values: Values, engineSql: EngineSql) => Compilable<Row>
+
 /** The definition of a query, without values. Each engine compiles it at its first use. */
 export interface QueryDefinition {
   readonly kind: 'one' | 'many' | 'list' | 'write' | 'check'
   /** It reads only tables that updates do not write. */
   readonly cacheable?: boolean
-  readonly define: (db: Kysely<Tables>, values: never, engineSql: EngineSql) => Compilable
+  readonly define: Define<never, unknown>
 }
 
 /** A definition together with the values of one call. */
@@ -18,9 +20,9 @@ export interface Query<Rows = unknown> {
   readonly definition: QueryDefinition
   readonly values: object
   /** How many rows it must change. Any other number fails the update. */
-  readonly mustChange?: number
+  readonly mustChange?: number | undefined
   /** Called with the number of a check. */
-  readonly receive?: (value: number) => void
+  readonly receive?: ((value: number) => void) | undefined
   /** Never set. It carries the type of what the query returns. */
   readonly rows?: Rows
 }
@@ -50,7 +52,6 @@ export type Update<Result> = Read<Decision<Result>>
 /** What became of a COMMIT. It is `unknown` if a later update has overwritten the contact's `update_id`. */
 export type CommitOutcome<Result> = { committed: Result } | 'rolled-back' | 'unknown'
 
-type Define<Values, Row> = (db: Kysely<Tables>, values: Values, engineSql: EngineSql) => Compilable<Row>
 type Options = Pick<QueryDefinition, 'cacheable'>
 
 /** A query for at most one row. */
@@ -74,7 +75,7 @@ export function list<Values extends object, Row> (define: Define<Values, Row>): 
 /** A query that writes and returns nothing. */
 export function write<Values extends object> (define: Define<Values, unknown>): (values: Values, mustChange?: number) => Query<undefined> {
   const definition: QueryDefinition = { kind: 'write', define }
-  return (values, mustChange) => mustChange === undefined ? { definition, values } : { definition, values, mustChange }
+  return (values, mustChange) => ({ definition, values, mustChange })
 }
 
 /**
@@ -85,7 +86,7 @@ export function check<Values extends object> (
   define: Define<Values, { value: number | null }>
 ): (values: Values, receive?: (value: number) => void) => Query<number> {
   const definition: QueryDefinition = { kind: 'check', define }
-  return (values, receive) => receive === undefined ? { definition, values } : { definition, values, receive }
+  return (values, receive) => ({ definition, values, receive })
 }
 
 type RowsOf<Queries extends readonly unknown[]> = { [Index in keyof Queries]: Queries[Index] extends Query<infer Rows> ? Rows : never }
