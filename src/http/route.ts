@@ -7,9 +7,8 @@ import { RequestGoneError } from '../errors.js'
 import type { Settings } from '../options.js'
 import { fingerprintOf } from '../rules/idempotency.js'
 import { createPatterns, type PatternProblem } from '../rules/patterns/index.js'
-import { prepareUpdate, type UpdateContext, type UpdateResult } from '../rules/prepare-update.js'
+import { prepareUpdate, type UpdateContext } from '../rules/prepare-update.js'
 import type { UpdateContactBody } from '../rules/wire-schemas.js'
-import type { Update } from '../store/operation.js'
 import type { Store } from '../store/store.js'
 import { accessHook, recheckAccess, userOf } from './auth.js'
 import { addEmptyBody, refuseContentEncoding, validateBody } from './body.js'
@@ -41,7 +40,7 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
       const context = contextOf(request, settings, () => beginPatterns(({ id }, problem) => { problems.set(id, problem) }))
       const guard = guardReply(request, reply)
       try {
-        const prepare = (): Update<UpdateResult> => prepareUpdate(context)
+        const prepare = () => prepareUpdate(context)
         const result = await (updateChannel.hasSubscribers
           ? traceUpdate(store, prepare, guard, settings.lockTimeout, problems)
           : store.update(prepare, guard, settings.lockTimeout))
