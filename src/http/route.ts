@@ -44,6 +44,8 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
         const result = await (updateChannel.hasSubscribers
           ? traceUpdate(store, prepare, guard, settings.lockTimeout, problems)
           : store.update(prepare, guard, settings.lockTimeout))
+        // SQLite has not locked it if nothing was written.
+        guard.lock(0)
         try {
           sendResult(reply, result)
         } finally {

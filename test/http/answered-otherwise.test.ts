@@ -281,24 +281,28 @@ const late: Record<string, (reply: FastifyReply, expire: () => void) => void> = 
   handlerTimeout: (_reply, expire) => { expire() },
   'an answer of the host': (reply) => { void reply.code(503).send(text) }
 }
+const successes = { 'a written update': { request: body, name: 'Marie', version: 2 }, 'a read': { request: { contactId: 'maria' }, name: 'Maria', version: 1 } }
 for (const [name, end] of Object.entries(late)) {
-  t.test(`${name} comes while an onSend hook delays the answer of a written update: the answer of the update is sent`, async (t) => {
-    const lastTimer = catchTimer(t)
-    let isLate = false
-    const { update, db } = await observe(t, {
-      server: { handlerTimeout },
-      host: (app) => {
-        app.addHook('onSend', async (_request, reply) => {
-          if (!isLate) end(reply, lastTimer())
-          isLate = true
-          await turns(5)
-        })
-      }
+  for (const [success, { request, ...contact }] of Object.entries(successes)) {
+    t.test(`${name} comes while an onSend hook delays the answer of ${success}: that answer is sent`, async (t) => {
+      const lastTimer = catchTimer(t)
+      let isLate = false
+      const { update, db, complaints } = await observe(t, {
+        server: { handlerTimeout },
+        host: (app) => {
+          app.addHook('onSend', async (_request, reply) => {
+            if (!isLate) end(reply, lastTimer())
+            isLate = true
+            await turns(5)
+          })
+        }
+      })
+      const reply = await update(request)
+      t.strictSame([reply.statusCode, reply.json().contact.name, reply.headers.etag, isLate], [200, contact.name, `"${contact.version}"`, true])
+      t.match((await allRows(db)).omnichannel_contact, [{}, {}, contact])
+      t.strictSame(complaints(), [])
     })
-    const reply = await update(body)
-    t.strictSame([reply.statusCode, reply.json().contact.name, isLate], [200, 'Marie', true])
-    t.match((await allRows(db)).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
-  })
+  }
 }
 
 t.test('handlerTimeout expires before the body has arrived: nothing is written', async (t) => {
