@@ -42,9 +42,11 @@ function send (reply: FastifyReply, status: number, text: string, copy: object):
 export function sendResult (reply: FastifyReply, { answer, version, replayed }: UpdateResult): void {
   void reply.header('etag', `"${version}"`)
   if (replayed) void reply.header('idempotency-replayed', 'true')
+  let contact: unknown
   send(reply, 200, answer, {
     // Parsed only for a hook that reads it.
-    get contact (): unknown { return (JSON.parse(answer) as { contact: unknown }).contact },
+    get contact () { return contact ??= (JSON.parse(answer) as { contact: unknown }).contact },
+    set contact (value) { contact = value },
     success: true
   })
 }

@@ -150,6 +150,22 @@ for (const [name, add] of Object.entries(others)) {
   })
 }
 
+t.test('a preSerialization changes its copy of an answer: it does not fail, and the answer does not change', async (t) => {
+  const { post, complaints } = await observe(t, {
+    host: (app) => {
+      app.addHook('preSerialization', async (_request, reply, payload: { contact: { name: string } }) => {
+        payload.contact.name = 'bent'
+        payload.contact = { ...payload.contact }
+        void reply.header('copy', payload.contact.name)
+        return payload
+      })
+    }
+  })
+  const reply = await post(body)
+  t.strictSame([reply.statusCode, reply.json().contact.name, reply.headers.copy], [200, 'Marie', 'bent'])
+  t.strictSame(complaints(), [])
+})
+
 for (const hook of ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const) {
   t.test(`an ${hook} of the host fails, and an onSend as well: 500, nothing written`, async (t) => {
     const { app, post, db } = await start(t, (app) => {
