@@ -82,12 +82,12 @@ function logFailedHook (error: unknown, request: FastifyRequest, message: string
 }
 
 /** Logs a failure although the logger may fail too, for example on a getter that throws. The request must still be answered. */
-export function logFailure ({ log }: FastifyRequest, details: () => object, message: string): void {
+export function logFailure ({ log }: FastifyRequest, details: () => object, message: string, level: 'warn' | 'error' = 'error'): void {
   try {
-    log.error(details(), message)
+    log[level](details(), message)
   } catch {
     try {
-      log.error(message)
+      log[level](message)
     } catch {
       // The logger takes nothing.
     }
@@ -144,12 +144,13 @@ function toRefusal (error: Partial<FastifyError>, request: FastifyRequest, reply
   if (error instanceof errors.InvalidParamsError) return invalidParams(status, message)
   if (code.startsWith('FST_ERR_CTP_')) return invalidParams(400, unreadable[code] ?? 'The request body could not be read')
   if (error instanceof errors.DatabaseBusyError) {
-    request.log.warn({ err: error, code, obstacle: error.obstacle }, 'contacts.update gave up waiting for the database')
+    const { obstacle } = error
+    logFailure(request, () => ({ err: error, code, obstacle }), 'contacts.update gave up waiting for the database', 'warn')
   }
   if (isOwnError(error) && status >= 400 && status !== 500) return { status, body: { success: false, error: message } }
   // A hook of the host has refused. Its message may hold internals.
   if ((status >= 400 && status < 500) || status === 503) {
-    if (status === 503) request.log.warn({ err: error, code: codeOf(error) }, 'a hook has refused contacts.update with 503')
+    if (status === 503) logFailure(request, () => ({ err: error, code: codeOf(error) }), 'a hook has refused contacts.update with 503', 'warn')
     return { status, body: { success: false, error: STATUS_CODES[status] ?? 'Request refused' } }
   }
   const cause = error instanceof UnforeseenError ? error.cause : error

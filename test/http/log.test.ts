@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import type { Pool, PoolClient } from 'pg'
 import type { Test } from 'tap'
 import { DatabaseBusyError, type Obstacle } from '../../src/index.js'
-import { holdMaria, type Setup, type World } from '../build.js'
+import { build, holdMaria, type Setup, type World } from '../build.js'
 import t, { engineOf, postgres, sqlite } from '../engines.js'
 import { openFile } from '../files.js'
 import { openHandle } from '../handle.js'
 import { openProxy, type Fault, type Injection } from '../store/explorer/proxy.js'
-import { observe } from '../observed.js'
+import { busy, observe } from '../observed.js'
 import { knownCaller } from '../waiting.js'
 
 interface Line {
@@ -135,6 +135,21 @@ t.test('a hook of the host that refuses with 503: one line with its cause and co
   t.equal(statusCode, 503)
   t.match(lines, [{ level: 40, msg: 'a hook has refused contacts.update with 503', code: 'HOST_OVERLOAD', err: { message: 'too much to do' } }])
   t.equal(lines.length, 1)
+})
+
+t.test('a 503 while nothing can be written to the log: the answer is the same', async (t) => {
+  const server = { logger: { level: 'warn', stream: { write: () => { throw new Error('no space left') } } } }
+  const { update, db } = await build(t, {
+    ...knownCaller, server, lockTimeout: 200, host: (app) => {
+      app.addHook('onRequest', async ({ headers }) => { if (headers.overload === 'yes') throw Object.assign(new Error('too much to do'), { statusCode: 503 }) })
+    }
+  })
+  const refused = await update({ contactId: 'maria' }, { overload: 'yes' })
+  t.strictSame([refused.statusCode, refused.json()], [503, { success: false, error: 'Service Unavailable' }])
+  await holdMaria(db)
+  const reply = await update({ contactId: 'maria', name: 'Marie' })
+  await db.exec('ROLLBACK')
+  t.strictSame([reply.statusCode, reply.json()], [503, busy])
 })
 
 t.test('authenticate fails: one line with its cause and code', async (t) => {
