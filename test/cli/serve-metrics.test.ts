@@ -1,5 +1,6 @@
 // GET /metrics of `serve --metrics`.
 
+import { once } from 'node:events'
 import type { Test } from 'tap'
 import { as, fill } from '../build.js'
 import type { Db } from '../database.js'
@@ -130,6 +131,18 @@ sqlite.test('a client that disconnects while 20 requests wait: they are counted 
   database.exec('COMMIT')
   await until(async () => (await scrape(url)).get('omnichannel_queue_length') === 0)
   t.equal((await scrape(url)).get('omnichannel_requests_total{status="none",outcome="abandoned"}'), 20)
+})
+
+sqlite.test('a client that disconnects while it sends a body: its request is counted once', async (t) => {
+  const { url, port } = await serveFile(t, ['--metrics'])
+  const { socket } = await talk(port)
+  socket.write(rawUpdate('{"contactId":"maria"}', 'Expect: 100-continue\r\n').slice(0, -1))
+  await once(socket, 'data')
+  socket.destroy()
+  const count = async () => (await scrape(url)).get('omnichannel_request_duration_seconds_count')
+  await until(async () => await count() !== 0)
+  t.equal(await count(), 1)
+  t.equal((await scrape(url)).get('omnichannel_requests_total{status="none",outcome="none"}'), 1)
 })
 
 sqlite.test('several servers in one process: each counts its own requests', async (t) => {

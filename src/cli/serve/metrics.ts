@@ -54,7 +54,11 @@ export function addMetrics (app: FastifyInstance, handle: Handle): void {
 
 /** Calls back when a reply was sent, or its client has gone. Fastify calls no onResponse for the latter. */
 function whenOver ({ raw, request: { raw: { socket } } }: FastifyReply, callback: () => void): void {
+  let isOver = false
   const end = (): void => {
+    // A socket that closes closes its reply, and then still calls this listener.
+    if (isOver) return
+    isOver = true
     raw.off('close', end)
     socket.off('close', end)
     callback()
