@@ -100,6 +100,15 @@ t.test('--on-error skip: reports each bad line and imports the others', async (t
   t.equal(lookInto(file, (database) => database.prepare('SELECT count(*) FROM omnichannel_contact_email').pluck().get()), 0)
 })
 
+t.test('--on-error skip, the first contacts, and a UNIQUE index of the host: a line that it refuses is skipped', async (t) => {
+  const line = (id: string, phone: string): string => `{"_id":"${id}","phones":[{"phoneNumber":"${phone}"}]}\n`
+  const { run, ids, file } = start(t, line('1', 'a') + line('2', 'a') + line('3', 'b'))
+  await cli(['user', 'add', 'ann', '--database', file])
+  lookInto(file, (database) => database.exec('CREATE UNIQUE INDEX one_phone ON omnichannel_contact_phone (phone_number)'))
+  t.match(await run(['--on-error', 'skip']), { code: 0, out: /^contacts: 2 new, 0 updated, 0 ignored, 1 skipped/, err: /, line 2: UNIQUE constraint failed/ })
+  t.strictSame(ids(), ['1', '3'])
+})
+
 t.test('a line that is too long: a bad line like others, also from stdin', async (t) => {
   const content = Buffer.concat([Buffer.from(`${good(1)}{"_id":"`), Buffer.alloc(longestLine, 'x'), Buffer.from(`"}\n${good(2)}bad\n`)])
   const { run, file, folder, ids } = start(t, content)

@@ -109,12 +109,13 @@ export async function importFile (
 
 /**
  * Drops the indexes of contacts while the first contacts are imported: sorting once at the end is much faster than inserting in random
- * order. Returns the SQL that creates them again. A rollback restores them too.
+ * order. A UNIQUE index of the host's stays, because it refuses rows. Returns the SQL that creates the others again. A rollback restores
+ * them too.
  */
 function dropIndexes (database: Connection): string[] {
   const indexes = database.all(`
     SELECT name, sql FROM sqlite_schema
-    WHERE type = 'index' AND sql IS NOT NULL AND tbl_name LIKE 'omnichannel\\_contact\\_%' ESCAPE '\\'
+    WHERE type = 'index' AND sql NOT LIKE 'CREATE UNIQUE %' AND tbl_name LIKE 'omnichannel\\_contact\\_%' ESCAPE '\\'
       AND NOT EXISTS (SELECT 1 FROM omnichannel_contact)`) as Array<[name: string, sql: string]>
   for (const [name] of indexes) database.exec(`DROP INDEX "${name}"`)
   return indexes.map(([, sql]) => sql)
