@@ -26,8 +26,12 @@ export async function traceUpdate (
     message.batchSize = updates
     reply.lock(updates)
   }
+  const unlock = (): void => {
+    message.batchSize = 0
+    reply.unlock()
+  }
   try {
-    const running = start.runStores(message, () => store.update(beginAttempt, { ...reply, lock }, timeoutMs))
+    const running = start.runStores(message, () => store.update(beginAttempt, { ...reply, lock, unlock }, timeoutMs))
     end.publish(message)
     const result = await running
     message.outcome = result.replayed ? 'replayed' : result.change === undefined ? 'unchanged' : 'committed'

@@ -171,8 +171,26 @@ t.test('an error of the database: failed, with its code', async (t) => {
   await db.refuseUpdates('omnichannel_contact', 'secret-text')
   const heard = hear(t)
   t.equal((await update({ contactId: 'maria', name: 'A' })).statusCode, 500)
-  t.match(heard.last(), { outcome: 'failed', code: { sqlite: 'SQLITE_CONSTRAINT_TRIGGER', 'node-sqlite': 'ERR_SQLITE_ERROR', postgres: 'P0001' }[engineOf(t)] })
+  t.match(heard.last(), {
+    batchSize: 0, outcome: 'failed', code: { sqlite: 'SQLITE_CONSTRAINT_TRIGGER', 'node-sqlite': 'ERR_SQLITE_ERROR', postgres: 'P0001' }[engineOf(t)]
+  })
   t.notMatch(JSON.stringify(heard.events), isSecret)
+})
+
+t.test('a deferred constraint that fails COMMIT: failed, and nothing was written', async (t) => {
+  const { update, db } = await build(t)
+  await db.exec('CREATE TABLE host (name TEXT REFERENCES omnichannel_contact (id) DEFERRABLE INITIALLY DEFERRED)')
+  if (dialectOf(t) === 'sqlite') {
+    await db.exec(`PRAGMA foreign_keys = ON;
+      CREATE TRIGGER host AFTER UPDATE ON omnichannel_contact BEGIN INSERT INTO host VALUES (NEW.name); END`)
+  } else {
+    await db.exec(`CREATE FUNCTION host() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO host VALUES (NEW.name); RETURN NULL; END $$;
+      CREATE TRIGGER host AFTER UPDATE ON omnichannel_contact FOR EACH ROW EXECUTE FUNCTION host()`)
+  }
+  const heard = hear(t)
+  t.equal((await update({ contactId: 'maria', name: 'A' })).statusCode, 500)
+  t.match(heard.last(), { batchSize: 0, outcome: 'failed' })
+  t.strictSame(heard.commits, [])
 })
 
 t.test('a locked database: busy, with the obstacle and the time waited', async (t) => {
