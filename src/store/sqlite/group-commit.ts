@@ -55,7 +55,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       begin(locking)
       do {
         attempts.push({ job: queue.shift() as UpdateJob })
-        runLast(batch)
+        runLast(queue, batch)
       } while (batch.endedBy === undefined && mayShare() && performance.now() < end)
 
       if (batch.endedBy !== undefined) {
@@ -97,7 +97,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   }
 
   /** Runs the last update of the batch. Its error becomes `attempt.failure`, unless the update waits for a lock and runs again. */
-  function runLast (batch: Batch): void {
+  function runLast (queue: UpdateJob[], batch: Batch): void {
     const attempt = batch.attempts.at(-1) as Attempt
     const { job } = attempt
     const isFirst = batch.attempts.length === 1
@@ -135,8 +135,11 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       if (!isUndone) {
         batch.endedBy = hostWasCalled ? 'host' : 'sqlite'
       } else if (isBusy(error) && hasAttached(connection)) {
-        // A trigger or a host callback has met the lock of an attached file. The update waits alone, so that no other update waits with it.
+        // A trigger or a host callback has met the lock of an attached file. The update waits alone, and behind the others, so that no other
+        // update waits for it.
         job.work.ownTransaction = true
+        batch.attempts.pop()
+        queue.push(job)
         throw (Object(error) as { cause?: unknown }).cause ?? error
       } else if (hasWritten && !hasSavepoint) {
         transaction.rollBack()

@@ -89,6 +89,24 @@ for (const journal of ['WAL', 'DELETE']) {
 }
 
 for (const journal of ['WAL', 'DELETE']) {
+  t.test(`beforeCommit of one update meets the lock of an attached file, ${journal}: the updates behind it do not wait for it`, async (t) => {
+    const { update, side, called, notified } = await start(t, journal, {
+      lockTimeout: 20_000,
+      beforeCommit: ({ contact }, handle: Database.Database) => {
+        if (contact._id === 'maria') handle.prepare('INSERT INTO side.journal VALUES (?)').run(contact.name)
+      }
+    })
+    side.exec('BEGIN IMMEDIATE')
+    const waiting = update(body)
+    for (const phone of ['1', '2', '3']) t.equal((await update({ contactId: 'blank', phones: [phone] })).statusCode, 200)
+    t.strictSame([called[0]?.contact._id, notified.map(({ contact }) => contact._id)], ['maria', ['blank', 'blank', 'blank']])
+    side.exec('COMMIT')
+    t.equal((await waiting).headers.etag, '"2"')
+    t.equal(side.prepare('SELECT count(*) FROM journal').pluck().get(), 1)
+  })
+}
+
+for (const journal of ['WAL', 'DELETE']) {
   for (const lock of ['BEGIN IMMEDIATE', 'a reader']) {
     t.test(`beforeCommit attaches a file itself, ${journal}, and meets ${lock}: the update waits without sleeping, and is made once`, async (t) => {
       const folder = t.testdir()
