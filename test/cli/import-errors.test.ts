@@ -146,6 +146,7 @@ t.test('--dry-run: prints the summary, and writes nothing', async (t) => {
   await cli(['user', 'add', 'ann', '--database', file])
   await run(['--dry-run'])
   t.strictSame(ids(), [])
+  t.match(await cli(['import', '--dry-run', '--database', file, '--contacts', '-'], { stdin: '' }), { code: 0, out: /^contacts: 0 new, .*; a dry run, nothing was written\n$/ })
   t.match(await cli(['import', '--dry-run', '--database', file, '--contacts', folder]), { code: 1, err: /cannot be read: it is a folder/ })
 })
 

@@ -31,6 +31,10 @@ export interface ImportOptions {
   disableMissing?: boolean
 }
 
+const maxHold = 50 // ms
+// A server that waits for the write lock tries every 16 ms, and its timer may be late.
+const release = 25 // ms
+
 type Counts = Record<Outcome | 'skipped', number>
 
 export const dryRunNote = '; a dry run, nothing was written'
@@ -44,11 +48,11 @@ export async function importFile (
   const { batch = Infinity } = dryRun ? {} : options
   const lines = readLines(addAbortSignal(signal, input))
   const progress = createProgress(io, collection.name, { totalBytes: bytes })
-  const letOthersWrite = yieldWriteLock(signal)
   const counts: Counts = { new: 0, updated: 0, ignored: 0, skipped: 0 }
   let droppedIndexes: string[] = []
   let number = 0
   let committed = 0
+  let heldSince = performance.now()
 
   const reportLine = (sentence: string): void => {
     progress.clear()
@@ -56,11 +60,6 @@ export async function importFile (
   }
   const storeGoodLine = lineStore(database, collection, onStored, reportLine)
   const store = onError === 'skip' ? skipBadLines(database, storeGoodLine, reportLine) : storeGoodLine
-  const begin = (): void => {
-    if (database.inTransaction) return
-    database.exec('BEGIN IMMEDIATE')
-    if (batch === Infinity) droppedIndexes = dropIndexes(database)
-  }
   const commit = (): void => {
     if (database.inTransaction) database.exec('COMMIT')
     committed = number
@@ -74,14 +73,19 @@ export async function importFile (
       const { value, done } = await next
       if (done === true) break
       for (const line of value.lines) {
-        begin()
+        if (!database.inTransaction) {
+          database.exec('BEGIN IMMEDIATE')
+          if (batch === Infinity) droppedIndexes = dropIndexes(database)
+        }
         number++
         if (typeof line === 'string' && line.trim() === '') continue
         counts[store(line)]++
-        if (number - committed >= batch) {
-          commit()
-          await letOthersWrite()
-        }
+        if (number - committed < batch) continue
+        commit()
+        // A pause after every small batch would take hours.
+        if (performance.now() - heldSince < maxHold) continue
+        await pause(release, undefined, { signal })
+        heldSince = performance.now()
       }
       progress.advance(value.lines.length, value.bytes)
     }
@@ -91,14 +95,13 @@ export async function importFile (
       await nextTurn()
       await nextTurn(undefined, { signal })
     }
-    if (dryRun) database.exec('ROLLBACK')
-    else commit()
+    if (!dryRun) commit()
   } catch (error) {
-    if (database.inTransaction) database.exec('ROLLBACK')
     const where = number === 0 ? file : `${file}, line ${number}`
     const kept = committed === 0 ? 'nothing of this file was imported' : `the first ${committed} lines were imported`
     throw new CommandError(`${where}: ${signal.aborted ? 'interrupted' : (error as Error).message}; ${kept}`, { cause: error })
   } finally {
+    if (database.inTransaction) database.exec('ROLLBACK')
     progress.clear()
   }
   const figures = Object.entries(counts).map(([outcome, count]) => `${count} ${outcome}`).join(', ')
@@ -119,18 +122,4 @@ function dropIndexes (database: Connection): string[] {
       AND NOT EXISTS (SELECT 1 FROM omnichannel_contact)`) as Array<[name: string, sql: string]>
   for (const [name] of indexes) database.exec(`DROP INDEX "${name}"`)
   return indexes.map(([, sql]) => sql)
-}
-
-const maxHold = 50 // ms
-// A server that waits for the write lock tries every 16 ms, and its timer may be late.
-const release = 25 // ms
-
-/** Returns a function to await between two batches. It pauses only after `maxHold`: a pause after every small batch would take hours. */
-function yieldWriteLock (signal: AbortSignal): () => Promise<void> {
-  let heldSince = performance.now()
-  return async () => {
-    if (performance.now() - heldSince < maxHold) return
-    await pause(release, undefined, { signal })
-    heldSince = performance.now()
-  }
 }
