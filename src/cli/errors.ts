@@ -33,24 +33,18 @@ const reasons: Array<[code: RegExp, reason: string]> = [
 
 /** Turns an error of a database file into a sentence. Other errors are returned as they are. */
 export function explain (file: string, error: Error): Error {
-  const sentence = error instanceof CommandError ? undefined : describe(file, error)
-  return sentence === undefined ? error : new CommandError(sentence, { cause: error })
-}
-
-function describe (file: string, error: Error): string | undefined {
+  if (error instanceof CommandError) return error
   const [code, { message }] = [codeOf(error), error]
-  if (!existsSync(dirname(file))) return `The database file ${file} cannot be created, because its folder does not exist`
+  const say = (sentence: string): CommandError => new CommandError(sentence, { cause: error })
+  if (!existsSync(dirname(file))) return say(`The database file ${file} cannot be created, because its folder does not exist`)
   if (code === 'ERR_DLOPEN_FAILED' || /bindings file|better_sqlite3\.node/.test(message)) {
     const [first = ''] = message.split(/\. Tried|\n/)
-    return `The SQLite addon cannot be loaded (${first}): npm rebuild better-sqlite3 makes it anew`
+    return say(`The SQLite addon cannot be loaded (${first}): npm rebuild better-sqlite3 makes it anew`)
   }
   const [, reason] = reasons.find(([pattern]) => pattern.test(code)) ?? []
-  if (reason === undefined && !/^(SQLITE|FOC)_/.test(code)) return undefined
-  return `The database file ${file} ${isFolder(file) ? 'is a folder' : reason ?? `cannot be used: ${message}`}`
-}
-
-function isFolder (file: string): boolean {
-  return statSync(file, { throwIfNoEntry: false })?.isDirectory() === true
+  if (reason === undefined && !/^(SQLITE|FOC)_/.test(code)) return error
+  const isFolder = statSync(file, { throwIfNoEntry: false })?.isDirectory() === true
+  return say(`The database file ${file} ${isFolder ? 'is a folder' : reason ?? `cannot be used: ${message}`}`)
 }
 
 /** For commands that do not migrate. */
@@ -58,10 +52,4 @@ export function explainOldSchema (name: string, error: Error): Error {
   if ((error as NodeJS.ErrnoException).code !== 'FOC_INCOMPLETE_SCHEMA') return error
   const [whatIsMissing = ''] = error.message.split('. ')
   return new CommandError(`${whatIsMissing}: the command migrate brings ${name} up to date`, { cause: error })
-}
-
-/** npm and pnpm install peer dependencies, other package managers may not. */
-export function explainMissingPackage ({ message }: Error): string | undefined {
-  const [, name] = /^Cannot find package '([^']*)'/.exec(message) ?? []
-  return name === undefined ? undefined : `The package ${name} is missing: npm install ${name}`
 }

@@ -15,7 +15,24 @@ export type Open = (file: string, options: Database.Options) => FileHandle
 /** Undefined if this Node.js has no node:sqlite, or one that the plugin refuses. */
 export function loadNodeSqlite (): Open | undefined {
   const sqlite = loadQuietly()
-  return sqlite !== undefined && readsWholeTexts(sqlite) ? createOpen(sqlite) : undefined
+  if (sqlite === undefined || !readsWholeTexts(sqlite)) return undefined
+
+  class File extends sqlite.DatabaseSync {
+    constructor (readonly name: string, { readonly: readOnly = false, timeout = 0 }: Database.Options) {
+      super(name, { readOnly, timeout })
+    }
+
+    pragma (source: string, { simple = false } = {}): unknown {
+      const statement = this.prepare(`PRAGMA ${source}`)
+      statement.setReturnArrays(simple)
+      return simple ? (statement.get() as unknown[] | undefined)?.[0] : statement.all()
+    }
+
+    backup (file: string, { progress }: { progress: (info: Database.BackupMetadata) => number }): Promise<unknown> {
+      return (sqlite as NodeSqlite).backup(this, file, { rate: 1000, progress })
+    }
+  }
+  return (file, options) => new File(file, options)
 }
 
 /** Without the warning of Node.js 22 that its node:sqlite is experimental. The commands do not use that one. */
@@ -29,29 +46,7 @@ function loadQuietly (): NodeSqlite | undefined {
   }
 }
 
-function createOpen ({ DatabaseSync, backup }: NodeSqlite): Open {
-  class File extends DatabaseSync {
-    constructor (readonly name: string, { readonly: readOnly = false, timeout = 0 }: Database.Options) {
-      super(name, { readOnly, timeout })
-    }
-
-    pragma (source: string, { simple = false } = {}): unknown {
-      const statement = this.prepare(`PRAGMA ${source}`)
-      statement.setReturnArrays(simple)
-      return simple ? (statement.get() as unknown[] | undefined)?.[0] : statement.all()
-    }
-
-    backup (file: string, { progress }: { progress: (info: Database.BackupMetadata) => number }): Promise<unknown> {
-      return backup(this, file, { rate: 1000, progress })
-    }
-  }
-  return (file, options) => new File(file, options)
-}
-
-interface Statement extends NodeSqliteStatement {
-  columns: () => unknown[]
-  iterate: (...values: unknown[]) => IterableIterator<unknown>
-}
+type Statement = NodeSqliteStatement & { columns: () => unknown[], iterate: (...values: unknown[]) => IterableIterator<unknown> }
 
 /** A handle with statements as better-sqlite3 makes them. Kysely takes those. */
 export function likeBetterSqlite3 (handle: FileHandle): SqliteDatabase {

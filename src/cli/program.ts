@@ -2,7 +2,7 @@ import { Command, CommanderError, InvalidArgumentError, type Argument, type Comm
 import { backup } from './backup.js'
 import type { Io } from './command.js'
 import { contact } from './contact.js'
-import { explainMissingPackage, UsageError, type CommandError } from './errors.js'
+import { UsageError, type CommandError } from './errors.js'
 import { copy } from './copy.js'
 import { importExport } from './import/import.js'
 import { migrate } from './migrate.js'
@@ -24,7 +24,9 @@ export async function run (argv: string[], io: Io): Promise<number> {
     await output.flushed()
     return 0
   } catch (error) {
-    const sentence = explainMissingPackage(error as Error) ?? (error as Error).message
+    const { message } = error as Error
+    // npm and pnpm install peer dependencies, other package managers may not.
+    const sentence = message.replace(/^Cannot find package '([^']*)'.*/s, 'The package $1 is missing: npm install $1')
     report(io, hidePasswords(sentence, [...argv, process.env.OMNICHANNEL_DATABASE ?? '']))
     return (error as Partial<CommandError>).exitCode ?? 1
   }

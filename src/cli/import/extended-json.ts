@@ -69,14 +69,14 @@ function toTime (value: unknown): string {
   return time.toISOString()
 }
 
-/** @throws {BadLineError} when it is absent or not text */
+// These functions read the parts of a document. They throw a BadLineError when a part has another form.
+
 export function text (value: unknown, name: string): string {
   const read = textOrNull(value, name)
   if (read === null) throw new BadLineError(`${name} is missing`)
   return read
 }
 
-/** @throws {BadLineError} when it cannot be an id */
 export function idOf (document: Document): string {
   const { _id } = document
   // If lone surrogates were replaced, different ids could become the same.

@@ -111,7 +111,7 @@ function unreadable (file: string, error: Error): CommandError {
 /** Returns the files in the order of the collections. */
 async function chooseFiles (folder: string | undefined, named: NamedFiles, io: Io): Promise<ExportFile[]> {
   const inFolder = folder === undefined ? {} : await findInFolder(folder)
-  const filesOf = ({ name }: Collection): string[] => [inFolder[name] ?? [], named[name] ?? []].flat()
+  const filesOf = ({ name }: Collection): string[] => [...inFolder[name] ?? [], ...named[name] ?? []]
   const chosen = collections.flatMap((collection) => filesOf(collection).map((file) => ({ collection, file })))
   if (chosen.length === 0) throw new UsageError('No file to import: name one, as in --contacts contacts.jsonl; see import --help')
   if (chosen.filter(({ file }) => file === '-').length > 1) throw new UsageError('Only one file can be stdin')
@@ -124,7 +124,6 @@ async function chooseFiles (folder: string | undefined, named: NamedFiles, io: I
   return files
 }
 
-/** @throws {CommandError} when it cannot be read */
 async function checkFile (collection: Collection, file: string, io: Io): Promise<ExportFile> {
   try {
     const { fd } = io.stdin
@@ -137,23 +136,17 @@ async function checkFile (collection: Collection, file: string, io: Io): Promise
   }
 }
 
-/**
- * The files in a folder that mongoexport has written to.
- *
- * @throws {CommandError} when there are none, or two for one collection
- */
+/** The files in a folder that mongoexport has written to. */
 async function findInFolder (folder: string): Promise<NamedFiles> {
   const names = await readdir(folder).catch((error: unknown) => {
     throw new CommandError(`The folder ${folder} cannot be read: ${(error as Error).message}`, { cause: error })
   })
   const found: NamedFiles = {}
   for (const { name } of collections) {
-    const files = ['.json', '.jsonl'].map((ending) => `${sources[name]}${ending}`).filter((file) => names.includes(file))
+    const files = [`${sources[name]}.json`, `${sources[name]}.jsonl`].filter((file) => names.includes(file))
     if (files.length > 1) throw new CommandError(`The folder ${folder} holds both ${files.join(' and ')}: which one is it?`)
-    if (files.length === 1) found[name] = files.map((file) => join(folder, file))
+    found[name] = files.map((file) => join(folder, file))
   }
-  if (Object.keys(found).length === 0) {
-    throw new CommandError(`The folder ${folder} holds no file of an export, such as users.json or rocketchat_livechat_contact.json`)
-  }
-  return found
+  if (Object.values(found).flat().length > 0) return found
+  throw new CommandError(`The folder ${folder} holds no file of an export, such as users.json or rocketchat_livechat_contact.json`)
 }

@@ -51,7 +51,6 @@ function isBadLine (error: unknown, database: Connection): error is Error {
   return error instanceof BadLineError || (/^SQLITE_CONSTRAINT(?!_TRIGGER)/.test(codeOf(error)) && database.inTransaction)
 }
 
-/** @throws {BadLineError} */
 function readDocument (line: Line): Document {
   if (typeof line !== 'string') throw line
   // A byte order mark begins a file. If files were joined, it is also in the middle.

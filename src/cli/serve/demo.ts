@@ -45,18 +45,15 @@ export async function fillDemo ({ db, name }: OpenDatabase): Promise<void> {
       .onConflict((conflict) => conflict.doNothing())
       .executeTakeFirstOrThrow()
     if (numInsertedOrUpdatedRows === 0n) return
-    if (!await isEmpty(transaction)) {
+    const other = await transaction.selectFrom('omnichannel_contact').select('id')
+      .union(transaction.selectFrom('omnichannel_user').select('id'))
+      .union(transaction.selectFrom('omnichannel_custom_field').select('id'))
+      .limit(1).executeTakeFirst()
+    if (other !== undefined) {
       throw new CommandError(`${name} holds other data than the demo: leave --demo out, or name a new file with --database`)
     }
     for (const [table, rows] of Object.entries(demoRows())) await transaction.insertInto(table as keyof Tables).values(rows).execute()
   })
-}
-
-async function isEmpty (db: Kysely<Tables>): Promise<boolean> {
-  for (const table of ['omnichannel_contact', 'omnichannel_user', 'omnichannel_custom_field'] as const) {
-    if (await db.selectFrom(table as 'omnichannel_contact').select('id').limit(1).executeTakeFirst() !== undefined) return false
-  }
-  return true
 }
 
 /** A new token for the demo's user. The token of the last start ends. */

@@ -49,11 +49,7 @@ async function tryToWrite (handle: OpenDatabase['handle']): Promise<void> {
   }
 }
 
-/**
- * SQLite opens a read-only file without an error, and fails at the first write.
- *
- * @throws {Error} SQLITE_READONLY
- */
+/** SQLite opens a read-only file without an error, and fails at the first write. */
 export function checkWritable (handle: FileHandle): void {
   const connection = connect(handle)
   try {
