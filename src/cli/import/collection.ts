@@ -12,21 +12,18 @@ export const sources = {
   inquiries: 'rocketchat_livechat_inquiry'
 }
 
+/** The name of its option. */
+export type CollectionName = keyof typeof sources
+
 /** What became of a document. It is ignored if it does not concern omnichannel contacts. */
 export type Outcome = 'new' | 'updated' | 'ignored'
 
-export interface Collection {
-  /** The name of its option. */
-  name: keyof typeof sources
-  /** Which documents are not ignored, for the message if there are none. */
-  wanted?: string
-  /**
-   * Stores a document. Throws a BadLineError before it writes anything.
-   *
-   * @param warn is called for a document that is stored but will not work
-   */
-  store: (database: Connection, document: Document, warn: (sentence: string) => void) => Outcome
-}
+/**
+ * Stores a document. Throws a BadLineError before it writes anything.
+ *
+ * @param warn is called for a document that is stored but will not work
+ */
+export type Store = (database: Connection, document: Document, warn: (sentence: string) => void) => Outcome
 
 export type Row = Record<string, string | number | null>
 

@@ -2,28 +2,25 @@
 
 import { createPatterns } from '../../rules/patterns/index.js'
 import type { Connection } from '../../store/sqlite/connection.js'
-import { insert, upsert, type Collection } from './collection.js'
+import { insert, upsert, type CollectionName, type Store } from './collection.js'
 import { flag, idOf, list, object, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
-import { contacts } from './import-contacts.js'
+import { storeContact } from './import-contacts.js'
 
-const customFields: Collection = {
-  name: 'custom-fields',
-  store: (database, document, warn) => {
-    const id = idOf(document)
-    const regexp = textOrNull(document.regexp, 'regexp') ?? ''
-    const outcome = upsert(database, 'omnichannel_custom_field', {
-      id,
-      label: textOrNull(document.label, 'label') ?? '',
-      // Rocket.Chat wants the scope 'visitor' and any visibility but 'hidden', so a missing scope is another one.
-      scope: textOrNull(document.scope, 'scope') ?? '',
-      visibility: textOrNull(document.visibility, 'visibility') ?? 'visible',
-      required: flag(document.required, 'required', false),
-      regexp
-    })
-    const problem = problemOf(regexp)
-    if (problem !== undefined) warn(`the pattern ${regexp} of the custom field ${id} fits no value: ${problem}`)
-    return outcome
-  }
+const storeCustomField: Store = (database, document, warn) => {
+  const id = idOf(document)
+  const regexp = textOrNull(document.regexp, 'regexp') ?? ''
+  const outcome = upsert(database, 'omnichannel_custom_field', {
+    id,
+    label: textOrNull(document.label, 'label') ?? '',
+    // Rocket.Chat wants the scope 'visitor' and any visibility but 'hidden', so a missing scope is another one.
+    scope: textOrNull(document.scope, 'scope') ?? '',
+    visibility: textOrNull(document.visibility, 'visibility') ?? 'visible',
+    required: flag(document.required, 'required', false),
+    regexp
+  })
+  const problem = problemOf(regexp)
+  if (problem !== undefined) warn(`the pattern ${regexp} of the custom field ${id} fits no value: ${problem}`)
+  return outcome
 }
 
 /** Why a pattern never matches, so that every update with a value for its field is refused. */
@@ -35,40 +32,34 @@ function problemOf (regexp: string): string | undefined {
   return reason
 }
 
-const permissions: Collection = {
-  name: 'permissions',
-  store: (database, document) => {
-    const permission = idOf(document)
-    const roles = readRoles(document)
-    const isNew = database.run('DELETE FROM omnichannel_role_permission WHERE permission = ?', [permission]) === 0
-    for (const role of roles) insert(database, 'omnichannel_role_permission', { permission, role }, 'ON CONFLICT DO NOTHING')
-    return isNew ? 'new' : 'updated'
-  }
+const storePermission: Store = (database, document) => {
+  const permission = idOf(document)
+  const roles = readRoles(document)
+  const isNew = database.run('DELETE FROM omnichannel_role_permission WHERE permission = ?', [permission]) === 0
+  for (const role of roles) insert(database, 'omnichannel_role_permission', { permission, role }, 'ON CONFLICT DO NOTHING')
+  return isNew ? 'new' : 'updated'
 }
 
 function readRoles (document: Document): string[] {
   return list(document.roles, 'roles').map((role) => text(role, 'roles'))
 }
 
-const users: Collection = {
-  name: 'users',
-  store: (database, document) => {
-    const id = idOf(document)
-    const user = {
-      id,
-      username: textOrNull(document.username, 'username') ?? '',
-      name: textOrNull(document.name, 'name') ?? '',
-      active: flag(document.active, 'active', true)
-    }
-    const roles = readRoles(document)
-    const tokens = readTokens(id, document)
-
-    const outcome = upsert(database, 'omnichannel_user', user)
-    database.run('DELETE FROM omnichannel_user_role WHERE user_id = ?', [id])
-    for (const role of roles) insert(database, 'omnichannel_user_role', { user_id: id, role }, 'ON CONFLICT DO NOTHING')
-    replaceTokens(database, id, tokens)
-    return outcome
+const storeUser: Store = (database, document) => {
+  const id = idOf(document)
+  const user = {
+    id,
+    username: textOrNull(document.username, 'username') ?? '',
+    name: textOrNull(document.name, 'name') ?? '',
+    active: flag(document.active, 'active', true)
   }
+  const roles = readRoles(document)
+  const tokens = readTokens(id, document)
+
+  const outcome = upsert(database, 'omnichannel_user', user)
+  database.run('DELETE FROM omnichannel_user_role WHERE user_id = ?', [id])
+  for (const role of roles) insert(database, 'omnichannel_user_role', { user_id: id, role }, 'ON CONFLICT DO NOTHING')
+  replaceTokens(database, id, tokens)
+  return outcome
 }
 
 type Token = ReturnType<typeof readTokens>[number]
@@ -109,38 +100,27 @@ function replaceTokens (database: Connection, userId: string, tokens: Token[]): 
   }
 }
 
-const rooms: Collection = {
-  name: 'rooms',
-  wanted: "omnichannel rooms (t: 'l' with a contactId)",
-  store: (database, document) => {
-    const id = idOf(document)
-    const contactId = textOrNull(document.contactId, 'contactId')
-    if (document.t !== 'l' || contactId === null) return 'ignored'
-    return upsert(database, 'omnichannel_room', {
-      id, contact_id: contactId, fname: textOrNull(document.fname, 'fname') ?? '', updated_at: readUpdatedAt(document)
-    })
-  }
+const storeRoom: Store = (database, document) => {
+  const id = idOf(document)
+  const contactId = textOrNull(document.contactId, 'contactId')
+  if (document.t !== 'l' || contactId === null) return 'ignored'
+  return upsert(database, 'omnichannel_room', {
+    id, contact_id: contactId, fname: textOrNull(document.fname, 'fname') ?? '', updated_at: readUpdatedAt(document)
+  })
 }
 
-const subscriptions = ofVisitors('subscriptions', 'omnichannel_subscription', ['name', 'fname'])
-const inquiries = ofVisitors('inquiries', 'omnichannel_inquiry', ['name'])
-
-function ofVisitors (collection: Collection['name'], table: string, names: string[]): Collection {
-  return {
-    name: collection,
-    wanted: `${collection} of omnichannel rooms (with a visitor's v._id)`,
-    store: (database, document) => {
-      const id = idOf(document)
-      const visitorId = textOrNull(object(document.v, 'v')._id, 'v._id')
-      if (visitorId === null) return 'ignored'
-      return upsert(database, table, {
-        id,
-        room_id: textOrNull(document.rid, 'rid') ?? '',
-        visitor_id: visitorId,
-        ...Object.fromEntries(names.map((name) => [name, textOrNull(document[name], name) ?? ''])),
-        updated_at: readUpdatedAt(document)
-      })
-    }
+function ofVisitors (table: string, names: string[]): Store {
+  return (database, document) => {
+    const id = idOf(document)
+    const visitorId = textOrNull(object(document.v, 'v')._id, 'v._id')
+    if (visitorId === null) return 'ignored'
+    return upsert(database, table, {
+      id,
+      room_id: textOrNull(document.rid, 'rid') ?? '',
+      visitor_id: visitorId,
+      ...Object.fromEntries(names.map((name) => [name, textOrNull(document[name], name) ?? ''])),
+      updated_at: readUpdatedAt(document)
+    })
   }
 }
 
@@ -148,5 +128,19 @@ function readUpdatedAt (document: Document): string {
   return timeOrNull(document._updatedAt ?? document.ts, '_updatedAt') ?? new Date().toISOString()
 }
 
-/** In the order of import. */
-export const collections: Collection[] = [customFields, permissions, users, contacts, rooms, subscriptions, inquiries]
+export const stores: Record<CollectionName, Store> = {
+  'custom-fields': storeCustomField,
+  permissions: storePermission,
+  users: storeUser,
+  contacts: storeContact,
+  rooms: storeRoom,
+  subscriptions: ofVisitors('omnichannel_subscription', ['name', 'fname']),
+  inquiries: ofVisitors('omnichannel_inquiry', ['name'])
+}
+
+/** Which documents are not ignored, for the message if there are none. */
+export const wanted: Partial<Record<CollectionName, string>> = {
+  rooms: "omnichannel rooms (t: 'l' with a contactId)",
+  subscriptions: "subscriptions of omnichannel rooms (with a visitor's v._id)",
+  inquiries: "inquiries of omnichannel rooms (with a visitor's v._id)"
+}

@@ -2,26 +2,23 @@
 
 import type { Connection } from '../../store/sqlite/connection.js'
 import { SOURCE_TYPES } from '../../store/tables.js'
-import { insert, upsert, type Collection, type Row } from './collection.js'
+import { insert, upsert, type Row, type Store } from './collection.js'
 import { flag, idOf, list, object, plain, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
 
-export const contacts: Collection = {
-  name: 'contacts',
-  store: (database, document) => {
-    const id = idOf(document)
-    const contact = readContact(id, document)
-    const lists = {
-      omnichannel_contact_email: list(document.emails, 'emails').map((email) => ({ address: text(object(email, 'emails').address, 'emails.address') })),
-      omnichannel_contact_phone: list(document.phones, 'phones').map((phone) => ({ phone_number: text(object(phone, 'phones').phoneNumber, 'phones.phoneNumber') })),
-      omnichannel_contact_channel: list(document.channels, 'channels').map((channel) => readChannel(object(channel, 'channels')))
-    }
-    const outcome = upsert(database, 'omnichannel_contact', contact, ', version = version + 1')
-    for (const [table, rows] of Object.entries(lists)) {
-      if (outcome === 'updated') database.run(`DELETE FROM ${table} WHERE contact_id = ?`, [id])
-      rows.forEach((row, position) => insert(database, table, { contact_id: id, position, ...row }))
-    }
-    return outcome
+export const storeContact: Store = (database, document) => {
+  const id = idOf(document)
+  const contact = readContact(id, document)
+  const lists = {
+    omnichannel_contact_email: list(document.emails, 'emails').map((email) => ({ address: text(object(email, 'emails').address, 'emails.address') })),
+    omnichannel_contact_phone: list(document.phones, 'phones').map((phone) => ({ phone_number: text(object(phone, 'phones').phoneNumber, 'phones.phoneNumber') })),
+    omnichannel_contact_channel: list(document.channels, 'channels').map((channel) => readChannel(object(channel, 'channels')))
   }
+  const outcome = upsert(database, 'omnichannel_contact', contact, ', version = version + 1')
+  for (const [table, rows] of Object.entries(lists)) {
+    if (outcome === 'updated') database.run(`DELETE FROM ${table} WHERE contact_id = ?`, [id])
+    rows.forEach((row, position) => insert(database, table, { contact_id: id, position, ...row }))
+  }
+  return outcome
 }
 
 /** Disables the enabled contacts that an export lacks. Returns how many there are. If it fails, closing the database rolls it back. */

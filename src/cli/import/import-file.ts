@@ -7,13 +7,14 @@ import type { Connection } from '../../store/sqlite/connection.js'
 import type { Io } from '../command.js'
 import { CommandError } from '../errors.js'
 import { createProgress, print, report } from '../output.js'
-import type { Collection, Outcome } from './collection.js'
+import type { CollectionName, Outcome } from './collection.js'
+import { wanted } from './collections.js'
 import type { Document } from './extended-json.js'
 import { readLines } from './lines.js'
-import { lineStore, skipBadLines } from './store-line.js'
+import { lineStore } from './store-line.js'
 
 export interface ExportFile {
-  collection: Collection
+  name: CollectionName
   /** - for stdin */
   file: string
   /** Unless it is a pipe. */
@@ -41,13 +42,13 @@ export const dryRunNote = '; a dry run, nothing was written'
 
 /** @param onStored is called for each document that was stored */
 export async function importFile (
-  database: Connection, { collection, file, bytes }: ExportFile, input: Readable, options: ImportOptions,
+  database: Connection, { name, file, bytes }: ExportFile, input: Readable, options: ImportOptions,
   onStored: (document: Document) => void, io: Io, signal: AbortSignal
 ): Promise<Counts> {
   const { onError, dryRun = false } = options
   const { batch = Infinity } = dryRun ? {} : options
   const lines = readLines(addAbortSignal(signal, input))
-  const progress = createProgress(io, collection.name, { totalBytes: bytes })
+  const progress = createProgress(io, name, { totalBytes: bytes })
   const counts: Counts = { new: 0, updated: 0, ignored: 0, skipped: 0 }
   let droppedIndexes: string[] = []
   let number = 0
@@ -58,8 +59,7 @@ export async function importFile (
     progress.clear()
     report(io, `${file}, line ${number}: ${sentence}`)
   }
-  const storeGoodLine = lineStore(database, collection, onStored, reportLine)
-  const store = onError === 'skip' ? skipBadLines(database, storeGoodLine, reportLine) : storeGoodLine
+  const store = lineStore(database, name, { skipsBadLines: onError === 'skip', onStored, report: reportLine })
   const commit = (): void => {
     if (database.inTransaction) database.exec('COMMIT')
     committed = number
@@ -105,8 +105,8 @@ export async function importFile (
     progress.clear()
   }
   const figures = Object.entries(counts).map(([outcome, count]) => `${count} ${outcome}`).join(', ')
-  const hint = counts.ignored > 0 && counts.new + counts.updated === 0 ? `; no ${String(collection.wanted)} among ${counts.ignored}` : ''
-  print(io, `${collection.name}: ${figures} (${progress.perSecond()} lines/s)${hint}${dryRun ? dryRunNote : ''}\n`)
+  const hint = counts.ignored > 0 && counts.new + counts.updated === 0 ? `; no ${String(wanted[name])} among ${counts.ignored}` : ''
+  print(io, `${name}: ${figures} (${progress.perSecond()} lines/s)${hint}${dryRun ? dryRunNote : ''}\n`)
   return counts
 }
 

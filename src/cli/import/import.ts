@@ -1,7 +1,7 @@
 import { Option, type Command } from '@commander-js/extra-typings'
 import { wholeNumber, type Io } from '../command.js'
 import { createOption, fileOption } from '../database.js'
-import { sources } from './collection.js'
+import { sources, type CollectionName } from './collection.js'
 import type { ImportOptions } from './import-file.js'
 import type { NamedFiles } from './run-import.js'
 
@@ -35,7 +35,7 @@ export function importExport (program: Command, io: Io): void {
     .addOption(fileOption())
     .addOption(createOption())
   const named: NamedFiles = {}
-  for (const name of Object.keys(sources) as Array<keyof typeof sources>) {
+  for (const name of Object.keys(sources) as CollectionName[]) {
     command.option(`--${name} <FILE>`, `the collection ${sources[name]}`, (file) => { named[name] = [...named[name] ?? [], file] })
   }
   command

@@ -10,18 +10,19 @@ import { withInterruption, type FileHandle, type Io } from '../command.js'
 import { createAccess, openDatabase, openReadOnly, tablesIn, withFile } from '../database.js'
 import { CommandError, UsageError } from '../errors.js'
 import { print, report } from '../output.js'
-import { sources, type Collection } from './collection.js'
-import { collections } from './collections.js'
+import { sources, type CollectionName } from './collection.js'
 import { idOf, type Document } from './extended-json.js'
 import { disableMissing } from './import-contacts.js'
 import { dryRunNote, importFile, type ExportFile, type ImportOptions } from './import-file.js'
 
+const names = Object.keys(sources) as CollectionName[]
+
 /** The files that were named, by the option of their collection. */
-export type NamedFiles = Partial<Record<Collection['name'], string[]>>
+export type NamedFiles = Partial<Record<CollectionName, string[]>>
 
 export async function runImport (options: ImportOptions, named: NamedFiles, io: Io): Promise<void> {
   const files = await chooseFiles(options.folder, named, io)
-  const lastOfContacts = files.findLast(({ collection }) => collection.name === 'contacts')
+  const lastOfContacts = files.findLast(({ name }) => name === 'contacts')
   if (options.disableMissing && lastOfContacts === undefined) {
     throw new UsageError('--disable-missing needs the contacts: name their file with --contacts or --folder; see import --help')
   }
@@ -37,7 +38,7 @@ export async function runImport (options: ImportOptions, named: NamedFiles, io: 
         try {
           // Only after the input has arrived, so that a missing input does not change the database.
           database ??= connect(await open(options, opened, io))
-          const isOfContacts = file.collection.name === 'contacts'
+          const isOfContacts = file.name === 'contacts'
           const onStored = (document: Document): void => { if (isOfContacts && options.disableMissing) exported.add(idOf(document)) }
           const counts = await importFile(database, file, input, options, onStored, io, signal)
           if (isOfContacts) skipped += counts.skipped
@@ -111,26 +112,26 @@ function unreadable (file: string, error: Error): CommandError {
 /** Returns the files in the order of the collections. */
 async function chooseFiles (folder: string | undefined, named: NamedFiles, io: Io): Promise<ExportFile[]> {
   const inFolder = folder === undefined ? {} : await findInFolder(folder)
-  const filesOf = ({ name }: Collection): string[] => [...inFolder[name] ?? [], ...named[name] ?? []]
-  const chosen = collections.flatMap((collection) => filesOf(collection).map((file) => ({ collection, file })))
+  const filesOf = (name: CollectionName): string[] => [...inFolder[name] ?? [], ...named[name] ?? []]
+  const chosen = names.flatMap((name) => filesOf(name).map((file) => ({ name, file })))
   if (chosen.length === 0) throw new UsageError('No file to import: name one, as in --contacts contacts.jsonl; see import --help')
   if (chosen.filter(({ file }) => file === '-').length > 1) throw new UsageError('Only one file can be stdin')
 
-  const files = await Promise.all(chosen.map(({ collection, file }) => checkFile(collection, file, io)))
-  const missing = collections.filter((collection) => filesOf(collection).length === 0).map(({ name }) => sources[name])
+  const files = await Promise.all(chosen.map(({ name, file }) => checkFile(name, file, io)))
+  const missing = names.filter((name) => filesOf(name).length === 0).map((name) => sources[name])
   if (folder !== undefined && missing.length > 0) {
     report(io, `The folder ${folder} has no file of ${missing.join(', ')}; the others are imported`)
   }
   return files
 }
 
-async function checkFile (collection: Collection, file: string, io: Io): Promise<ExportFile> {
+async function checkFile (name: CollectionName, file: string, io: Io): Promise<ExportFile> {
   try {
     const { fd } = io.stdin
     const stats = file !== '-' ? await stat(file) : fd === undefined ? undefined : fstatSync(fd)
     if (stats?.isDirectory()) throw new CommandError('it is a folder')
     if (file !== '-') await access(file, constants.R_OK)
-    return { collection, file, ...stats?.isFile() && { bytes: stats.size } }
+    return { name, file, ...stats?.isFile() && { bytes: stats.size } }
   } catch (error) {
     throw unreadable(file, error as Error)
   }
@@ -138,12 +139,12 @@ async function checkFile (collection: Collection, file: string, io: Io): Promise
 
 /** The files in a folder that mongoexport has written to. */
 async function findInFolder (folder: string): Promise<NamedFiles> {
-  const names = await readdir(folder).catch((error: unknown) => {
+  const present = await readdir(folder).catch((error: unknown) => {
     throw new CommandError(`The folder ${folder} cannot be read: ${(error as Error).message}`, { cause: error })
   })
   const found: NamedFiles = {}
-  for (const { name } of collections) {
-    const files = [`${sources[name]}.json`, `${sources[name]}.jsonl`].filter((file) => names.includes(file))
+  for (const name of names) {
+    const files = [`${sources[name]}.json`, `${sources[name]}.jsonl`].filter((file) => present.includes(file))
     if (files.length > 1) throw new CommandError(`The folder ${folder} holds both ${files.join(' and ')}: which one is it?`)
     found[name] = files.map((file) => join(folder, file))
   }

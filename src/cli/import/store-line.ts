@@ -1,18 +1,22 @@
 import type { Connection } from '../../store/sqlite/connection.js'
 import { codeOf, CommandError } from '../errors.js'
-import { sources, type Collection, type Outcome } from './collection.js'
+import { sources, type CollectionName, type Outcome } from './collection.js'
+import { stores } from './collections.js'
 import { BadLineError, object, type Document } from './extended-json.js'
 import type { Line } from './lines.js'
 
-/** Stores a line. */
-export type StoreLine = (line: Line) => Outcome | 'skipped'
+interface Settings {
+  skipsBadLines: boolean
+  /** Called for each document that was stored. */
+  onStored: (document: Document) => void
+  report: (sentence: string) => void
+}
 
 /** Returns a function that stores the lines of a file. */
-export function lineStore (
-  database: Connection, { name, store }: Collection, onStored: (document: Document) => void, report: (sentence: string) => void
-): StoreLine {
+export function lineStore (database: Connection, name: CollectionName, { skipsBadLines, onStored, report }: Settings) {
   let isRightFile = false
-  return (line) => {
+
+  const store = (line: Line): Outcome => {
     const document = readDocument(line)
     const other = detectCollection(document, sources[name])
     if (other !== undefined) {
@@ -22,16 +26,15 @@ export function lineStore (
       // A file that begins like this is the wrong one; later it is one bad line.
       throw new (isRightFile ? BadLineError : CommandError)(sentence)
     }
-    const outcome = store(database, document, (sentence) => { report(`Warning: ${sentence}`) })
+    const outcome = stores[name](database, document, (sentence) => { report(`Warning: ${sentence}`) })
     onStored(document)
     isRightFile = true
     return outcome
   }
-}
 
-/** Reports and skips bad lines. Each line has a savepoint, because the database may refuse the second row of a line. */
-export function skipBadLines (database: Connection, store: StoreLine, report: (sentence: string) => void): StoreLine {
-  return (line) => {
+  return (line: Line): Outcome | 'skipped' => {
+    if (!skipsBadLines) return store(line)
+    // Each line has a savepoint, because the database may refuse the second row of a line.
     database.run('SAVEPOINT line')
     try {
       return store(line)

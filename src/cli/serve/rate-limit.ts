@@ -16,10 +16,7 @@ export function addRateLimit (app: FastifyInstance, max: number): void {
   const windows = new Map<string, { calls: number, end: number, reset: number }>()
 
   app.addHook('onRequest', (request, reply, done) => {
-    if (uncounted.includes(String(request.routeOptions.url))) {
-      done()
-      return
-    }
+    if (uncounted.includes(String(request.routeOptions.url))) return done()
     const now = performance.now()
     const address = normalizeIP(request.ip)
     let window = windows.get(address)
@@ -35,10 +32,7 @@ export function addRateLimit (app: FastifyInstance, max: number): void {
       'x-ratelimit-remaining': Math.max(0, max - window.calls),
       'x-ratelimit-reset': window.reset
     })
-    if (window.calls <= max) {
-      done()
-      return
-    }
+    if (window.calls <= max) return done()
     void reply.header('retry-after', Math.ceil((window.end - now) / 1000))
     done(Object.assign(new Error('too many requests'), { statusCode: 429 }))
   })
