@@ -1,6 +1,6 @@
 import type { Command } from '@commander-js/extra-typings'
 import { randomBytes } from 'node:crypto'
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { appendFileSync, closeSync, existsSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { withInterruption, type FileHandle, type Io } from './command.js'
 import { fileOption, openFile, readFileName, withFile } from './database.js'
@@ -47,9 +47,7 @@ async function writeCopy (handle: FileHandle, file: string, overwrite: boolean, 
     if (!overwrite) closeSync(openSync(file, 'wx', 0o600))
     renameSync(part, file)
     // SQLite has flushed the content. This makes the file system write the new name too.
-    const descriptor = openSync(file, 'r+')
-    fsyncSync(descriptor)
-    closeSync(descriptor)
+    appendFileSync(file, Buffer.of(), { flush: true })
     return size
   } catch (error) {
     if (isCreated) for (const suffix of ['', '-journal', '-wal', '-shm']) rmSync(`${part}${suffix}`, { force: true })

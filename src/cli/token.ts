@@ -9,6 +9,8 @@ import { print, printOnce, printTable, report } from './output.js'
 import { fitsHeader, requireUser, warnAboutRoles } from './user.js'
 
 const shownHashLength = 12
+/** A shorter start of a hash does not select a token, so that none is revoked by accident. */
+const minHashLength = 6
 
 export function token (program: Command, io: Io): void {
   const group = program.command('token').description("Create, list or revoke a user's tokens")
@@ -56,9 +58,15 @@ export function token (program: Command, io: Io): void {
     .addOption(databaseOption())
     .action((userId, wanted, { database }) => withDatabase(database, io, 'change', async ({ db }) => {
       await requireUser(db, userId)
-      const hash = await findToken(db, userId, wanted)
-      await db.deleteFrom('omnichannel_auth_token').where('hashed_token', '=', hash).execute()
-      print(io, `Revoked token ${hash.slice(0, shownHashLength)} of user ${userId}\n`)
+      const tokens = await db.selectFrom('omnichannel_auth_token').select(['hashed_token', 'name']).where('user_id', '=', userId).execute()
+      const [found, ...others] = tokens.filter(({ hashed_token: hash, name }) =>
+        name === wanted || (wanted.length >= minHashLength && hash.startsWith(wanted)))
+      if (found === undefined) throw new CommandError(`User ${userId} has no token ${wanted}; see token list ${userId}`)
+      if (others.length > 0) {
+        throw new CommandError(`User ${userId} has ${others.length + 1} tokens ${wanted}: name one by its hash, see token list ${userId}`)
+      }
+      await db.deleteFrom('omnichannel_auth_token').where('hashed_token', '=', found.hashed_token).execute()
+      print(io, `Revoked token ${found.hashed_token.slice(0, shownHashLength)} of user ${userId}\n`)
     }))
 }
 
@@ -89,20 +97,4 @@ export async function issueToken (db: Kysely<Tables>, userId: string, name: stri
     .values({ hashed_token: hashToken(token), user_id: userId, name, created_at: new Date().toISOString(), expires_at: expiresAt })
     .execute()
   return token
-}
-
-/** A shorter start of a hash does not select a token, so that none is revoked by accident. */
-const minHashLength = 6
-
-async function findToken (db: Kysely<Tables>, userId: string, wanted: string): Promise<string> {
-  const tokens = await db
-    .selectFrom('omnichannel_auth_token').select(['hashed_token', 'name'])
-    .where('user_id', '=', userId).execute()
-  const [token, ...others] = tokens.filter(({ hashed_token: hash, name }) =>
-    name === wanted || (wanted.length >= minHashLength && hash.startsWith(wanted)))
-  if (token === undefined) throw new CommandError(`User ${userId} has no token ${wanted}; see token list ${userId}`)
-  if (others.length > 0) {
-    throw new CommandError(`User ${userId} has ${others.length + 1} tokens ${wanted}: name one by its hash, see token list ${userId}`)
-  }
-  return token.hashed_token
 }

@@ -18,11 +18,7 @@ export type CollectionName = keyof typeof sources
 /** What became of a document. It is ignored if it does not concern omnichannel contacts. */
 export type Outcome = 'new' | 'updated' | 'ignored'
 
-/**
- * Stores a document. Throws a BadLineError before it writes anything.
- *
- * @param warn is called for a document that is stored but will not work
- */
+/** Stores a document. Throws a BadLineError before it writes anything. Warns of a document that is stored but will not work. */
 export type Store = (database: Connection, document: Document, warn: (sentence: string) => void) => Outcome
 
 export type Row = Record<string, string | number | null>

@@ -30,21 +30,18 @@ export function plain (value: unknown, depth = 0): unknown {
 /** Wrappers of other types, and unknown keys that begin with $, stay as they are. */
 function unwrap (wrapper: Document, type: string, inner: unknown): unknown {
   if (type === '$date') return toTime(inner)
-  const value = deserialize(wrapper)
+  let value: unknown
+  try {
+    value = EJSON.deserialize(wrapper)
+  } catch {
+    throw unreadable(wrapper)
+  }
   if (typeof value === 'number') {
     if (inner !== 'NaN' && Number(inner) !== value) throw unreadable(wrapper)
     return type === '$numberLong' && !Number.isSafeInteger(value) ? inner : storable(value)
   }
   if (value instanceof ObjectId || value instanceof Decimal128) return value.toString()
   return value === null ? undefined : { [type]: inner }
-}
-
-function deserialize (wrapper: Document): unknown {
-  try {
-    return EJSON.deserialize(wrapper)
-  } catch {
-    throw unreadable(wrapper)
-  }
 }
 
 function unreadable (wrapper: Document): BadLineError {

@@ -46,7 +46,15 @@ export function checkpointRepeatedly (database: LogDatabase, autocheckpoint: num
   function run (): void {
     let pauseMs = intervalMs
     try {
-      checkpointIfLong()
+      // SQLite before 3.51 takes NOOP for PASSIVE.
+      const { log, checkpointed } = checkpoint('NOOP')
+      if (log - checkpointed >= autocheckpoint / 10) checkpoint('PASSIVE')
+      // PASSIVE alone lets the log grow as long as each checkpoint is followed by a write. RESTART keeps writers out until it has moved the
+      // rest, which is little after PASSIVE. The log keeps its length until the next write.
+      if (log >= autocheckpoint * 0.4 && log !== lengthAtRestart) {
+        lengthAtRestart = log
+        checkpoint('RESTART')
+      }
     } catch (error) {
       pauseMs = pauseAfterErrorMs
       const { message, code, errcode } = error as Problem
@@ -55,25 +63,10 @@ export function checkpointRepeatedly (database: LogDatabase, autocheckpoint: num
     timer = setTimeout(run, pauseMs)
   }
 
-  function checkpointIfLong (): void {
-    // SQLite before 3.51 takes NOOP for PASSIVE.
-    const { log, checkpointed } = checkpoint('NOOP')
-    if (log - checkpointed >= autocheckpoint / 10) checkpoint('PASSIVE')
-    // PASSIVE alone lets the log grow as long as each checkpoint is followed by a write. RESTART keeps writers out until it has moved the
-    // rest, which is little after PASSIVE. The log keeps its length until the next write.
-    if (log < autocheckpoint * 0.4 || log === lengthAtRestart) return
-    lengthAtRestart = log
-    checkpoint('RESTART')
-  }
-
   return () => { clearTimeout(timer) }
 }
 
-/**
- * Starts the worker, which ends with the server.
- *
- * @param program the file of the worker, or its text in an executable
- */
+/** Starts the worker, which ends with the server. Its program is a file, or a text in an executable. */
 export function startCheckpoints (program: URL | string, handle: FileHandle, app: FastifyInstance): void {
   const workerData: WorkerSettings = {
     file: handle.name,

@@ -69,20 +69,15 @@ export function serve (program: Command, io: Io): void {
     })
 }
 
-/**
- * Reads the addresses for Fastify's trustProxy. A number of proxies is refused: a client that reaches the server past them could then
- * name any address.
- */
+/** A number of proxies is refused: a client that reaches the server past them could then name any address. */
 function readProxies (text: string): string[] {
-  const proxies = text.split(',').map((proxy) => proxy.trim())
-  if (!proxies.every(isProxy)) throw new InvalidArgumentError('It must be addresses, as in 10.0.0.1,10.1.0.0/16, or loopback or uniquelocal')
-  return proxies
-}
-
-function isProxy (proxy: string): boolean {
-  const [, address = '', bits = '0'] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(proxy) ?? []
-  const maxBits = isIPv4(address) ? 32 : isIPv6(address) ? 128 : -1
-  return Number(bits) <= maxBits || ['loopback', 'linklocal', 'uniquelocal'].includes(proxy)
+  return text.split(',').map((part) => {
+    const proxy = part.trim()
+    const [, address = '', bits = '0'] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(proxy) ?? []
+    const maxBits = isIPv4(address) ? 32 : isIPv6(address) ? 128 : -1
+    if (Number(bits) <= maxBits || ['loopback', 'linklocal', 'uniquelocal'].includes(proxy)) return proxy
+    throw new InvalidArgumentError('It must be addresses, as in 10.0.0.1,10.1.0.0/16, or loopback or uniquelocal')
+  })
 }
 
 function describeDemo (url: string, token: string): string[] {

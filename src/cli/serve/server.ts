@@ -17,11 +17,9 @@ export interface ServerSettings {
   logLevel: string
   /** Calls of one address in a minute; 0 for no limit. */
   rateLimit: number
-  /** The addresses of the reverse proxies in front. */
-  trustProxy: string[]
   /** 0 for no limit. */
   maxConnections: number
-  /** Whether there is GET /metrics. */
+  trustProxy: string[]
   metrics: boolean
 }
 
