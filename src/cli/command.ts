@@ -8,6 +8,7 @@ import type { Readable, Writable } from 'node:stream'
 import type { Pool } from 'pg'
 import type { SqliteHandle } from '../store/sqlite/handle.js'
 import type { Tables } from '../store/tables.js'
+import { CommandError } from './errors.js'
 
 type Signal = 'SIGINT' | 'SIGTERM'
 
@@ -50,6 +51,18 @@ export interface OpenDatabase {
   handle: FileHandle | Pool
   /** Rejects when the database does not answer. */
   ping: () => Promise<unknown>
+}
+
+/** Migrates a database, or only checks its schema. */
+export async function migrateOrCheck (handle: OpenDatabase['handle'], name: string, migrate: boolean): Promise<void> {
+  const [{ openStore }, { checkOptions }] = await Promise.all([import('../store/open-store.js'), import('../options.js')])
+  try {
+    await openStore(handle, () => undefined).migrate(checkOptions({ database: handle, migrate }))
+  } catch (error) {
+    if (migrate || (error as NodeJS.ErrnoException).code !== 'FOC_INCOMPLETE_SCHEMA') throw error
+    const [lack = ''] = (error as Error).message.split('. ')
+    throw new CommandError(`${lack}: the command migrate brings ${name} up to date`, { cause: error })
+  }
 }
 
 /** Returns a parser for options that are whole numbers. */

@@ -6,8 +6,8 @@ import { accessSync, closeSync, constants, existsSync, openSync, rmSync, statfsS
 import { tmpdir } from 'node:os'
 import { dirname } from 'node:path'
 import type { Tables } from '../store/tables.js'
-import type { Access, FileHandle, Io, OpenDatabase } from './command.js'
-import { CommandError, UsageError, explain, explainOldSchema } from './errors.js'
+import { migrateOrCheck, type Access, type FileHandle, type Io, type OpenDatabase } from './command.js'
+import { CommandError, UsageError, explain } from './errors.js'
 import type { Open } from './node-sqlite.js'
 import { isServer, readServer, withServer } from './postgres.js'
 
@@ -87,16 +87,15 @@ function createFile (file: string): boolean {
 
 /** Opens a database file and migrates it, or only checks its schema. */
 export async function openDatabase (file: string, io: Io, access: Access): Promise<FileHandle> {
-  const [{ sqliteStore }, { checkOptions }] = await Promise.all([import('../store/sqlite/store.js'), import('../options.js')])
   const migrate = access !== 'read' && access !== 'rehearse'
   const database = await openFile(file, io, access)
   try {
     if (migrate) setPragmas(database, file)
-    await sqliteStore(database).migrate(checkOptions({ database, migrate }))
+    await migrateOrCheck(database, file, migrate)
     return database
   } catch (error) {
     database.close()
-    throw migrate ? error : explainOldSchema(file, error as Error)
+    throw error
   }
 }
 

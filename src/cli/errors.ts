@@ -46,10 +46,3 @@ export function explain (file: string, error: Error): Error {
   const isFolder = statSync(file, { throwIfNoEntry: false })?.isDirectory() === true
   return say(`The database file ${file} ${isFolder ? 'is a folder' : reason ?? `cannot be used: ${message}`}`)
 }
-
-/** For commands that do not migrate. */
-export function explainOldSchema (name: string, error: Error): Error {
-  if ((error as NodeJS.ErrnoException).code !== 'FOC_INCOMPLETE_SCHEMA') return error
-  const [whatIsMissing = ''] = error.message.split('. ')
-  return new CommandError(`${whatIsMissing}: the command migrate brings ${name} up to date`, { cause: error })
-}

@@ -1,7 +1,7 @@
 import type { Command } from '@commander-js/extra-typings'
 import { existsSync } from 'node:fs'
 import type { Pending } from '../store/required-tables.js'
-import type { Io, OpenDatabase } from './command.js'
+import { migrateOrCheck, type Io, type OpenDatabase } from './command.js'
 import { createAccess, createOption, databaseOption, openFile, openReadOnly, withFile } from './database.js'
 import { print } from './output.js'
 import { isServer, withPool } from './postgres.js'
@@ -35,9 +35,8 @@ export function migrate (program: Command, io: Io): void {
 }
 
 async function bringUpToDate (handle: Handle, name: string, io: Io): Promise<void> {
-  const [{ openStore }, { checkOptions }] = await Promise.all([import('../store/open-store.js'), import('../options.js')])
   const { version: from, script } = await findPending(handle)
-  await openStore(handle, () => undefined).migrate(checkOptions({ database: handle }))
+  await migrateOrCheck(handle, name, true)
   const { version: to } = await findPending(handle)
   if (from < to) print(io, `Migrated ${name} from schema version ${from} to ${to}\n`)
   else print(io, `${name} ${script === '' ? 'is up to date' : 'was repaired'}: schema version ${to}\n`)

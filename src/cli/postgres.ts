@@ -4,8 +4,8 @@ import { InvalidArgumentError } from '@commander-js/extra-typings'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Pool, PoolConfig } from 'pg'
 import type { Tables } from '../store/tables.js'
-import type { Access, OpenDatabase } from './command.js'
-import { CommandError, UsageError, explainOldSchema } from './errors.js'
+import { migrateOrCheck, type Access, type OpenDatabase } from './command.js'
+import { CommandError, UsageError } from './errors.js'
 
 /** Whether a text names a server and not a file. Also true for a malformed name of a server. */
 export function isServer (text: string): boolean {
@@ -39,22 +39,16 @@ const pingTimeoutMs = 2000
 
 /** Opens a server, migrates it or only checks its schema, runs `work` and closes. */
 export async function withServer<Result> (url: string, access: Access, work: (database: OpenDatabase) => Promise<Result>): Promise<Result> {
-  const [{ Kysely, PostgresDialect }, { openStore }, { checkOptions }, { parserOf }] = await Promise.all([
-    import('kysely'), import('../store/open-store.js'), import('../options.js'), import('../store/postgres/codec.js')
-  ])
+  const [{ Kysely, PostgresDialect }, { parserOf }] = await Promise.all([import('kysely'), import('../store/postgres/codec.js')])
   const timestamptz = 1184
   // Kysely gets a pool of its own, whose rows are like SQLite's.
   const types = { getTypeParser: (oid: number) => oid === timestamptz ? (text: string) => new Date(text).toISOString() : parserOf(oid) }
   return await withPool(url, (handle, name) => withPool(url, async (pool) => {
-    if (access !== 'create') {
+    if (access === 'read' || access === 'change') {
       const found = await pool.query(String.raw`SELECT FROM pg_class WHERE relname LIKE 'omnichannel\_%' AND pg_table_is_visible(oid) LIMIT 1`)
       if (found.rowCount === 0) throw new CommandError(`The database ${name} has no tables of this program`)
     }
-    try {
-      await openStore(handle, ignore).migrate(checkOptions({ database: handle, migrate: access !== 'read' }))
-    } catch (error) {
-      throw access === 'read' ? explainOldSchema(name, error as Error) : error
-    }
+    await migrateOrCheck(handle, name, access !== 'read')
     const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
     const ping = (): Promise<unknown> => Promise.race([
       pool.query('SELECT max(id) FROM omnichannel_migration'),

@@ -92,9 +92,9 @@ async function putUser (db: Kysely<Tables>, id: string, roles: string[], { name,
     .onConflict((conflict) => conflict.doNothing())
     .executeTakeFirstOrThrow()
   const isNew = numInsertedOrUpdatedRows === 1n
-  const changed = { ...name !== undefined && { name }, ...username !== undefined && { username } }
-  if (!isNew && Object.keys(changed).length > 0) {
-    await db.updateTable('omnichannel_user').set(changed).where('id', '=', id).execute()
+  if (!isNew && (name ?? username) !== undefined) {
+    // Kysely leaves out what is undefined.
+    await db.updateTable('omnichannel_user').set({ name, username }).where('id', '=', id).execute()
   }
   for (const role of roles) {
     await db.insertInto('omnichannel_user_role').values({ user_id: id, role }).onConflict((conflict) => conflict.doNothing()).execute()

@@ -112,7 +112,7 @@ t.test('no tables, or one is missing: commands name it and create nothing, excep
     t.strictSame(await on(...argv), { code: 1, out: '', err: `The database ${name} has no tables of this program\n` }, argv.join(' '))
   }
   t.strictSame(await db.tables(), [])
-  await on('user', 'add', 'ann', '--role', 'admin')
+  await on('user', 'add', 'ann', '--role', 'admin', '--create')
   t.match(await on('user', 'list'), { code: 0, err: '' })
   await db.exec('DROP TABLE omnichannel_inquiry')
   t.strictSame(await on('user', 'list'), { code: 1, out: '', err: `The database lacks omnichannel_inquiry: the command migrate brings ${name} up to date\n` })

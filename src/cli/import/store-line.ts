@@ -60,15 +60,13 @@ function readDocument (line: Line): Document {
   const json = line.replace(/^\uFEFF/, '')
   if (json.startsWith('[')) throw new BadLineError('this is a JSON array and not JSON lines: export without --jsonArray')
   if (json.trimEnd() === '{') throw new BadLineError('this is a document over several lines: export without --pretty')
-  return object(parse(json), 'the line')
-}
-
-function parse (json: string): unknown {
+  let document: unknown
   try {
-    return JSON.parse(json)
+    document = JSON.parse(json)
   } catch {
     throw new BadLineError('this is not JSON')
   }
+  return object(document, 'the line')
 }
 
 const usersHave = ['username', 'name', 'active', 'type', 'status', 'emails', 'createdAt']
