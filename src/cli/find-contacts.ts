@@ -17,10 +17,12 @@ export async function findContactIds (db: Kysely<Tables>, engine: Engine, text: 
       for (const { id } of await byStart(db, table, start, limit, engine).execute()) ids.add(id)
     }
   }
-  if (ids.size < limit) {
-    for await (const id of byName(db, text ?? '')) {
-      if (ids.add(id).size >= limit) break
-    }
+  // Names are compared here, because LIKE ignores case for ASCII only.
+  const part = fold(text ?? '')
+  for (let lastId: string | undefined = ''; lastId !== undefined && ids.size < limit;) {
+    const contacts: Array<{ id: string, name: string }> = await page(db, lastId).execute()
+    for (const { id, name } of contacts) if (fold(name).includes(part)) ids.add(id)
+    lastId = contacts.at(-1)?.id
   }
   return [...ids].slice(0, limit)
 }
@@ -44,16 +46,6 @@ function startsWith (column: string, start: string, engine: Engine): RawBuilder<
 export function page (db: Kysely<Tables>, lastId: string) {
   return db.selectFrom('omnichannel_contact').select(['id', 'name'])
     .where('id', '>', lastId).where('enabled', '=', 1).orderBy('id').limit(5000)
-}
-
-/** Compared here, because LIKE ignores case for ASCII only. */
-async function * byName (db: Kysely<Tables>, part: string): AsyncGenerator<string> {
-  const wanted = fold(part)
-  for (let lastId: string | undefined = ''; lastId !== undefined;) {
-    const contacts: Array<{ id: string, name: string }> = await page(db, lastId).execute()
-    for (const { id, name } of contacts) if (fold(name).includes(wanted)) yield id
-    lastId = contacts.at(-1)?.id
-  }
 }
 
 function fold (text: string): string {

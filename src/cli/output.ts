@@ -38,19 +38,17 @@ function printable (text: string): string {
   return text.replace(/[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]/gu, '\uFFFD')
 }
 
-/** Notices output that cannot be written: `flushed` then rejects. It does not if the reader has closed its pipe, as `head` does. */
-export function watchOutput ({ stdout, stderr }: Io): { flushed: () => Promise<void> } {
+/** Returns a function that rejects if output could not be written. It does not if the reader has closed its pipe, as `head` does. */
+export function watchOutput ({ stdout, stderr }: Io): () => Promise<void> {
   let failure: Error | undefined
   stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') failure = error
   })
   // The error cannot be reported anywhere.
   stderr.on('error', () => undefined)
-  return {
-    flushed: async () => {
-      await new Promise<void>((resolve) => { stdout.write('', () => { resolve() }) })
-      if (failure !== undefined) throw unwritable(failure)
-    }
+  return async () => {
+    await new Promise<void>((resolve) => { stdout.write('', () => { resolve() }) })
+    if (failure !== undefined) throw unwritable(failure)
   }
 }
 

@@ -15,13 +15,13 @@ import { version } from './version.js'
 
 /** Runs one command and resolves to the exit code. Never rejects: an error becomes a sentence on stderr. */
 export async function run (argv: string[], io: Io): Promise<number> {
-  const output = watchOutput(io)
+  const flushed = watchOutput(io)
   try {
     // commander rejects after it has written what --help and --version ask for.
     await createProgram(io).parseAsync(argv, { from: 'user' }).catch((error: unknown) => {
       if (!(error instanceof CommanderError)) throw error
     })
-    await output.flushed()
+    await flushed()
     return 0
   } catch (error) {
     const { message } = error as Error

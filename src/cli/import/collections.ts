@@ -62,8 +62,6 @@ const storeUser: Store = (database, document) => {
   return outcome
 }
 
-type Token = ReturnType<typeof readTokens>[number]
-
 /** The personal access tokens, so that API clients go on working. Sessions of browsers are not imported. */
 function readTokens (userId: string, user: Document) {
   const { loginTokens } = object(object(user.services, 'services').resume, 'services.resume')
@@ -80,7 +78,7 @@ function readTokens (userId: string, user: Document) {
 }
 
 /** Replaces the tokens of a user's earlier import. A table of its own records imported tokens, so that tokens that were made here stay. */
-function replaceTokens (database: Connection, userId: string, tokens: Token[]): void {
+function replaceTokens (database: Connection, userId: string, tokens: ReturnType<typeof readTokens>): void {
   database.run(`
     CREATE TABLE IF NOT EXISTS omnichannel_imported_token (
       user_id      TEXT NOT NULL,
