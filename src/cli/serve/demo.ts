@@ -6,7 +6,7 @@ import type { OpenDatabase } from '../command.js'
 import { CommandError } from '../errors.js'
 import { issueToken } from '../token.js'
 
-export const demoUser = 'ann'
+const demoUser = 'ann'
 const demoContact = 'maria'
 const demoToken = 'serve --demo'
 
@@ -56,16 +56,12 @@ export async function fillDemo ({ db, name }: OpenDatabase): Promise<void> {
   })
 }
 
-/** A new token for the demo's user. The token of the last start ends. */
-export async function issueDemoToken (db: Kysely<Tables>): Promise<string> {
-  return await db.transaction().execute(async (transaction) => {
+/** Tells how to update the demo contact, with a new token. The token of the last start ends. */
+export async function describeDemo (db: Kysely<Tables>, url: string): Promise<string[]> {
+  const token = await db.transaction().execute(async (transaction) => {
     await transaction.deleteFrom('omnichannel_auth_token').where('user_id', '=', demoUser).where('name', '=', demoToken).execute()
     return await issueToken(transaction, demoUser, demoToken, null)
   })
-}
-
-/** Updates the demo contact; on one line, ready to paste. */
-export function demoCurl (url: string, token: string): string {
   const body = {
     contactId: demoContact,
     name: 'Maria Silva',
@@ -74,6 +70,11 @@ export function demoCurl (url: string, token: string): string {
     customFields: { plan: 'gold', customerNumber: '12345' },
     contactManager: demoUser
   }
-  return `curl -i -X POST '${url}/api/v1/omnichannel/contacts.update' -H 'Content-Type: application/json' ` +
+  // On one line, ready to paste.
+  const curl = `curl -i -X POST '${url}/api/v1/omnichannel/contacts.update' -H 'Content-Type: application/json' ` +
     `-H 'X-User-Id: ${demoUser}' -H 'X-Auth-Token: ${token}' -d '${JSON.stringify(body)}'`
+  return [
+    '', 'This updates the demo contact:', '', curl, '',
+    `So does "Try it out" on the documentation page, after "Authorize" there with the userId ${demoUser} and this authToken:`, '', token, ''
+  ]
 }

@@ -5,7 +5,7 @@ import { onSignal, wholeNumber, type Io } from '../command.js'
 import { createAccess, createOption, databaseOption, withDatabase } from '../database.js'
 import { CommandError } from '../errors.js'
 import { print } from '../output.js'
-import { demoCurl, demoUser, fillDemo, issueDemoToken } from './demo.js'
+import { describeDemo, fillDemo } from './demo.js'
 
 const logTimeoutMs = 1000
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
@@ -54,7 +54,7 @@ export function serve (program: Command, io: Io): void {
             if (demo) await fillDemo(database)
             const url = await listen(app, host, port)
             // After it listens: a second demo on a taken port leaves the token of the first one valid.
-            const demoLines = demo ? describeDemo(url, await issueDemoToken(database.db)) : []
+            const demoLines = demo ? await describeDemo(database.db, url) : []
             print(io, [`Serving ${database.name} at ${url}`, `Documentation: ${url}/documentation`, ...demoLines].map((line) => `${line}\n`).join(''))
             await stopped
           } finally {
@@ -78,13 +78,6 @@ function readProxies (text: string): string[] {
     if (Number(bits) <= maxBits || ['loopback', 'linklocal', 'uniquelocal'].includes(proxy)) return proxy
     throw new InvalidArgumentError('It must be addresses, as in 10.0.0.1,10.1.0.0/16, or loopback or uniquelocal')
   })
-}
-
-function describeDemo (url: string, token: string): string[] {
-  return [
-    '', 'This updates the demo contact:', '', demoCurl(url, token), '',
-    `So does "Try it out" on the documentation page, after "Authorize" there with the userId ${demoUser} and this authToken:`, '', token, ''
-  ]
 }
 
 async function listen (app: FastifyInstance, host: string, port: number): Promise<string> {
