@@ -167,27 +167,15 @@ t.test('wrong settings: a sentence, and no new database', async (t) => {
 })
 
 t.test('a trigger that refuses a row: nothing of the file is imported, also with --on-error skip', async (t) => {
-  const { run, ids, file } = start(t, good(1) + good('evil'))
+  const { run, ids, file } = start(t, good(1) + good('refused'))
   await cli(['user', 'add', 'ann', '--database', file])
   const database = openDatabase(file)
-  database.exec("CREATE TRIGGER no BEFORE INSERT ON omnichannel_contact WHEN new.id = 'evil' BEGIN SELECT raise(ABORT, 'not this one'); END")
+  database.exec("CREATE TRIGGER no BEFORE INSERT ON omnichannel_contact WHEN new.id = 'refused' BEGIN SELECT raise(ABORT, 'not this one'); END")
   t.match(await run(['--on-error', 'skip']), { code: 1, err: /line 2: not this one; nothing of this file was imported\n$/ })
   t.strictSame(ids(), [])
-  database.exec("DROP TRIGGER no; CREATE TRIGGER no BEFORE INSERT ON omnichannel_contact WHEN new.id = 'evil' BEGIN SELECT raise(ROLLBACK, 'all gone'); END")
+  database.exec("DROP TRIGGER no; CREATE TRIGGER no BEFORE INSERT ON omnichannel_contact WHEN new.id = 'refused' BEGIN SELECT raise(ROLLBACK, 'all gone'); END")
   t.match(await run(), { code: 1, err: /line 2: all gone; nothing of this file was imported\n$/ })
   t.match(await run(['--on-error', 'skip']), { code: 1, err: /line 2: all gone; nothing of this file was imported\n$/ })
   t.strictSame(ids(), [])
-  database.exec('DROP TRIGGER no')
   database.close()
-})
-
-t.test('a constraint of the host that ends the transaction: nothing of the file is imported', async (t) => {
-  const { run, ids, file } = start(t, `${good(1)}{"_id":"2","phones":[{"phoneNumber":"1"},{"phoneNumber":"1"}]}\n`)
-  lookInto(file, (database) => database.exec(
-    'CREATE TABLE omnichannel_contact_phone (contact_id TEXT, position INTEGER, phone_number TEXT UNIQUE ON CONFLICT ROLLBACK)'))
-  const { code, err } = await run(['--on-error', 'skip'])
-  t.equal(code, 1)
-  t.match(err, /line 2: UNIQUE constraint failed: omnichannel_contact_phone\.phone_number; nothing of this file was imported\n$/)
-  t.strictSame(ids(), [])
-  t.match(await cli(['user', 'list', '--database', file]), { code: 0 })
 })
