@@ -62,48 +62,32 @@ interface Point {
   setup?: Setup
   /** How often beforeCommit is called. */
   calls: number
-  /** Resolves once the update waits, to a function that lets it go on. */
-  reach: (world: Observed, engine: Engine) => Promise<() => unknown>
+  /** Resolves once the update waits. */
+  reach: (world: Observed) => Promise<unknown>
   isAfterCommit?: boolean
 }
 let going = signal()
 let entered = signal()
+const isBlocked = async ({ db }: Observed): Promise<unknown> => await backendThatWaits(db)
 const points: Record<string, Point> = {
   'in the queue, behind a transaction of the host': {
-    engines: ['sqlite', 'node-sqlite'], setup: knownCaller, calls: 0,
-    reach: async ({ db }) => {
-      await turns(5)
-      return async () => { await db.exec('COMMIT') }
-    }
+    engines: ['sqlite', 'node-sqlite'], setup: knownCaller, calls: 0, reach: async () => { await turns(5) }
   },
   'for a client of the pool': {
-    engines: ['postgres'], setup: { ...knownCaller, pool: { max: 1 } }, calls: 0,
-    reach: async ({ db }) => {
-      await turns(20)
-      return async () => { await db.exec('COMMIT') }
-    }
+    engines: ['postgres'], setup: { ...knownCaller, pool: { max: 1 } }, calls: 0, reach: async () => { await turns(20) }
   },
-  'for the lock of the row': {
-    engines: ['postgres'], calls: 0,
-    reach: async ({ db }) => {
-      await backendThatWaits(db)
-      return async () => { await db.exec('COMMIT') }
-    }
-  },
+  'for the lock of the row': { engines: ['postgres'], calls: 0, reach: isBlocked },
   'for beforeCommit': {
     engines: ['postgres'], calls: 1, setup: { beforeCommit: async () => { entered.fire(); await going.fired } },
-    reach: async () => {
-      await entered.fired
-      return () => { going.fire() }
-    }
+    reach: async () => { await entered.fired }
   },
-  'for COMMIT': {
-    engines: ['postgres'], calls: 1, isAfterCommit: true,
-    reach: async ({ db }) => {
-      await backendThatWaits(db)
-      return async () => { await db.exec('COMMIT') }
-    }
-  }
+  'for COMMIT': { engines: ['postgres'], calls: 1, isAfterCommit: true, reach: isBlocked }
+}
+
+/** Lets the update go on that waits at this point. */
+async function goOn (point: string, { db }: Observed): Promise<void> {
+  if (point === 'for beforeCommit') going.fire()
+  else await db.exec('COMMIT')
 }
 
 /** Makes the next update wait at this point. */
@@ -155,12 +139,12 @@ for (const [point, { calls, reach, isAfterCommit = false, engines }] of Object.e
       await prepare(point, world)
       const before = await maria(world)
       const { sent, reply } = name.startsWith('handlerTimeout') ? inject(world) : post(body, { 'idempotency-key': 'k' })
-      const goOn = await reach(world, engineOf(t))
+      await reach(world)
       await until(() => world.replies.length > 0)
       // Not awaited: a reply is a thenable that waits for its answer.
       way.end(world.replies[0]!, sent, lastTimer())
       await turns(5)
-      await goOn()
+      await goOn(point, world)
       const { id } = world.replies[0]!.request
       const refusals = () => world.lines.filter(({ msg, reqId }) => reqId === id && msg.includes('was not made')).length
       const ofMaria = (events: Array<{ contact: { _id: string } }>) => events.filter(({ contact }) => contact._id === 'maria').length
@@ -183,12 +167,12 @@ for (const [point, { calls, reach, isAfterCommit = false, engines }] of Object.e
     const post = await listen(world)
     await prepare(point, world)
     const { reply } = post(body)
-    const goOn = await reach(world, engineOf(t))
+    await reach(world)
     let isClosed = false
     const closing = world.app.close().then(() => { isClosed = true })
     await turns(10)
     t.equal(isClosed, false)
-    await goOn()
+    await goOn(point, world)
     t.strictSame(summary(await reply), written)
     await closing
     t.match(await maria(world), { name: 'Marie', version: 2 })
@@ -196,14 +180,6 @@ for (const [point, { calls, reach, isAfterCommit = false, engines }] of Object.e
   })
 }
 
-/** Makes an update wait on both engines, after the look-up of its caller. */
-async function holdUpdate ({ db }: Observed): Promise<() => Promise<void>> {
-  await holdMaria(db)
-  return async () => {
-    await db.exec('COMMIT')
-    await turns(40)
-  }
-}
 async function isWaiting (t: Test, { db }: Observed): Promise<void> {
   if (engineOf(t) === 'postgres') await backendThatWaits(db)
   else await turns(20)
@@ -227,13 +203,14 @@ for (const [name, reset] of Object.entries(resets)) {
       stream.end(JSON.stringify(body))
       return stream
     }
-    const goOn = await holdUpdate(world)
+    await holdMaria(world.db)
     const before = await allRows(world.db)
     const stream = post({ 'idempotency-key': 'k' })
     await isWaiting(t, world)
     reset(stream)
     await turns(20)
-    await goOn()
+    await world.db.exec('COMMIT')
+    await turns(40)
     t.strictSame(await allRows(world.db), before)
     t.strictSame([world.called, world.notified, await world.leftovers(), world.complaints()], [[], [], {}, []])
     t.equal(world.lines.filter(({ msg }) => msg.includes('was not made')).length, 1)
@@ -250,7 +227,7 @@ for (const [name, reset] of Object.entries(resets)) {
 t.test('HTTP/1: a connection with several waiting requests is cut: none of the updates is made', async (t) => {
   const world = await observe(t, knownCaller)
   await world.app.listen({ host: '127.0.0.1', port: 0 })
-  const goOn = await holdUpdate(world)
+  await holdMaria(world.db)
   const before = await allRows(world.db)
   const socket = connect((world.app.server.address() as AddressInfo).port, '127.0.0.1')
   const payload = JSON.stringify(body)
@@ -260,7 +237,8 @@ t.test('HTTP/1: a connection with several waiting requests is cut: none of the u
   await turns(20)
   socket.destroy()
   await turns(20)
-  await goOn()
+  await world.db.exec('COMMIT')
+  await turns(40)
   t.strictSame(await allRows(world.db), before)
   t.strictSame([world.called, world.notified, await world.leftovers(), world.complaints()], [[], [], {}, []])
   t.equal(world.lines.filter(({ msg }) => msg.includes('was not made')).length, 3)
@@ -277,12 +255,12 @@ postgres.test('beforeCommit never ends and the client disconnects: the server ca
   t.strictSame([await allRows(world.db), world.notified, await world.leftovers()], [before, [], {}])
 })
 
-const late: Record<string, (reply: FastifyReply, expire: () => void) => void> = {
+const duringOnSend: Record<string, (reply: FastifyReply, expire: () => void) => void> = {
   handlerTimeout: (_reply, expire) => { expire() },
   'an answer of the host': (reply) => { void reply.code(503).send(text) }
 }
 const successes = { 'a written update': { request: body, name: 'Marie', version: 2 }, 'a read': { request: { contactId: 'maria' }, name: 'Maria', version: 1 } }
-for (const [name, end] of Object.entries(late)) {
+for (const [name, end] of Object.entries(duringOnSend)) {
   for (const [success, { request, ...contact }] of Object.entries(successes)) {
     t.test(`${name} comes while an onSend hook delays the answer of ${success}: that answer is sent`, async (t) => {
       const lastTimer = catchTimer(t)
