@@ -151,7 +151,7 @@ t.test('blank values and operands: exit code 2', async (t) => {
   await command('user', 'add', 'ann', '--role', 'admin')
   const before = await tables()
   const scenarios = [
-    ['user', 'add', 'ann', '--name', ''], ['user', 'add', 'ann', '--username', ' '], ['user', 'add', 'ann', '--role='],
+    ['user', 'add', ''], ['user', 'add', 'ann', '--name', ''], ['user', 'add', 'ann', '--username', ' '], ['user', 'add', 'ann', '--role='],
     ['user', 'remove', ''], ['user', 'activate', ' '], ['user', 'deactivate', ''],
     ['token', 'create', ''], ['token', 'create', 'ann', '--name', ''], ['token', 'create', 'ann', '--expires', ''],
     ['token', 'list', ''], ['token', 'revoke', 'ann', ''],
@@ -176,7 +176,6 @@ t.test('a refused command: one sentence, and nothing is stored', async (t) => {
   const expires = (when: string) =>
     `Option '--expires <WHEN>' argument '${when}' is invalid: it must be a duration such as 90d, 12h or P90D, or a future date or time such as 2027-01-31 or 2027-01-31T12:00:00Z; see token create --help`
   const scenarios: Array<[argv: string[], code: number, sentence: string]> = [
-    [['user', 'add', ''], 2, "Command-argument value '' is invalid for argument 'ID': it must not be blank; see user add --help"],
     [['user', 'remove', 'eve'], 1, 'There is no user eve; see user list'],
     [['user', 'activate', 'eve'], 1, 'There is no user eve; see user list'],
     [['user', 'deactivate', 'eve'], 1, 'There is no user eve; see user list'],
@@ -188,7 +187,6 @@ t.test('a refused command: one sentence, and nothing is stored', async (t) => {
       'Jan 31, 2030', '31/01/2030', 'tomorrow', '2e3d', '+012345-01-01'
     ].map((when): [string[], number, string] => [['token', 'create', 'ann', `--expires=${when}`], 2, expires(when)]),
     [['token', 'revoke', 'ann', 'crm'], 1, 'User ann has no token crm; see token list ann'],
-    [['token', 'revoke', 'ann', ''], 2, "Command-argument value '' is invalid for argument 'NAME|HASH': it must not be blank; see token revoke --help"],
     [['contact', 'maria'], 1, 'There is no contact maria, or it is disabled; contact list --search finds an id']
   ]
   for (const [argv, code, sentence] of scenarios) {
