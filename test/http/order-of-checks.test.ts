@@ -6,7 +6,7 @@ import { forbidden, unauthorized } from '../refusals.js'
 
 t.test('a caller without access, any body: 401 or 403 before the body is judged', async (t) => {
   const { post, db } = await build(t, { bodyLimit: 300 })
-  const stranger = { 'x-user-id': 'who', 'x-auth-token': 'wrong' }
+  const unknownCaller = { 'x-user-id': 'who', 'x-auth-token': 'wrong' }
   const bodies: Record<string, [text: string | Buffer | undefined, type?: string]> = {
     'a body that is not UTF-8': [Buffer.from([0xf6])],
     'half a JSON': ['{"contactId":'],
@@ -19,7 +19,7 @@ t.test('a caller without access, any body: 401 or 403 before the body is judged'
   }
   const before = await allRows(db)
   for (const [situation, [text, type = 'application/json']] of Object.entries(bodies)) {
-    const unknown = await post(text, { ...stranger, 'content-type': type })
+    const unknown = await post(text, { ...unknownCaller, 'content-type': type })
     t.strictSame([unknown.statusCode, unknown.json()], [401, unauthorized], `${situation} of an unknown caller`)
 
     const refused = await post(text, { ...as('nick'), 'content-type': type })
