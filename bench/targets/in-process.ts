@@ -7,7 +7,7 @@ import { recheckAccess } from '../../src/http/auth.js'
 import type { Settings } from '../../src/options.js'
 import { createPatterns } from '../../src/rules/patterns/index.js'
 import { prepareUpdate, type UpdateContext } from '../../src/rules/prepare-update.js'
-import { sqliteStore } from '../../src/store/sqlite/store.js'
+import { openStore } from '../../src/store/open-store.js'
 import { caller, formRequests } from '../form.js'
 
 const AT_ONCE = 32
@@ -15,7 +15,7 @@ const reply = { isPending: () => true, lock: () => undefined, unlock: () => unde
 
 /** Returns a function that makes updates, and resolves to the microseconds of processor time of each. */
 export function createInProcess (database: Database.Database, contacts: number): (updates: number) => Promise<number> {
-  const store = sqliteStore(database)
+  const store = openStore(database, () => undefined)
   const beginPatterns = createPatterns()
   const requestOf = formRequests(contacts)
   const request = { headers: { 'x-user-id': caller.id, 'x-auth-token': caller.token } } as unknown as FastifyRequest

@@ -1,14 +1,19 @@
 import { isPool, type PostgresPool } from './postgres/handle.js'
-import { postgresStore } from './postgres/store.js'
+import { createPostgresStore } from './postgres/store.js'
 import type { SqliteHandle } from './sqlite/handle.js'
-import { sqliteStore } from './sqlite/store.js'
+import { createSqliteStore } from './sqlite/store.js'
 import type { Store } from './store.js'
 
+/** All registrations of the plugin on a database share its store: on SQLite one queue and one set of prepared statements. */
+const stores = new WeakMap<SqliteHandle | PostgresPool, Store>()
+
 /**
- * Makes the store for a host's database.
+ * Returns the store for a host's database.
  *
  * @param report is called if an idle connection is lost
  */
 export function openStore (database: SqliteHandle | PostgresPool, report: (error: Error) => void): Store {
-  return isPool(database) ? postgresStore(database, report) : sqliteStore(database)
+  let store = stores.get(database)
+  if (store === undefined) stores.set(database, store = isPool(database) ? createPostgresStore(database, report) : createSqliteStore(database))
+  return store
 }

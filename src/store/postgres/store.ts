@@ -6,19 +6,11 @@ import { bringUpToDate, checkSchema } from './migrations.js'
 import { withClient, withRetry } from './pool.js'
 import { read, transact } from './transaction.js'
 
-const stores = new WeakMap<PostgresPool, Store>()
-
-/** @param report is called if an idle connection is lost */
-export function postgresStore (pool: PostgresPool, report: (error: Error) => void): Store {
-  let store = stores.get(pool)
-  if (store === undefined) stores.set(pool, store = createStore(pool, report))
-  return store
-}
-
 /** For the look-up after a lost COMMIT, which answers no request. */
 const noReply: Reply = { isPending: () => true, lock: () => undefined, unlock: () => undefined }
 
-function createStore (pool: PostgresPool, report: (error: Error) => void): Store {
+/** @param report is called if an idle connection is lost */
+export function createPostgresStore (pool: PostgresPool, report: (error: Error) => void): Store {
   // Without a listener an idle client that loses its server would end the process.
   if (pool.listenerCount('error') === 0) pool.on('error', report)
   const underWay = new Set<Promise<unknown>>()

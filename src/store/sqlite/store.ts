@@ -12,16 +12,8 @@ import { bringUpToDate, checkSchema } from './migrations.js'
 import { connect } from './node-sqlite.js'
 import { createQueue, maxBatchMs, type Job } from './queue.js'
 
-const stores = new WeakMap<SqliteHandle, Store>()
-
-/** One queue and one set of prepared statements for each handle. All registrations of the plugin on it share them. */
-export function sqliteStore (database: SqliteHandle): Store {
-  let store = stores.get(database)
-  if (store === undefined) stores.set(database, store = createStore(connect(database)))
-  return store
-}
-
-function createStore (connection: Connection): Store {
+export function createSqliteStore (database: SqliteHandle): Store {
+  const connection = connect(database)
   const cache = createCache(connection)
   const compiled = compileQueries(connection, cache)
   const execute = (query: Query): unknown => compiled(query.definition)(query)
