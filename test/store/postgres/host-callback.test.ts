@@ -34,6 +34,9 @@ const harmful: Record<string, [work: (client: Client) => unknown, logged: RegExp
   'end(), not awaited': [(client) => { void client.end() }, /or ended it/],
   'a failed query': [async (client) => { await client.query('SELECT 1/0') }, /division by zero/],
   'a failed query whose error is swallowed': [async (client) => { await client.query('SELECT 1/0').catch(() => undefined) }, /let the transaction fail/],
+  'two failed queries whose errors are swallowed': [async (client) => {
+    for (const sql of ['SELECT 1/0', 'SELECT 1']) await client.query(sql).catch(() => undefined)
+  }, /let the transaction fail/],
   'a failed query that is not awaited': [(client) => { client.query('SELECT 1/0').catch(() => undefined) }, /let the transaction fail/],
   'a failed query behind others that are not awaited': [(client) => {
     for (const sql of ['SELECT 1', 'SELECT pg_sleep(0.05)', 'SELECT 1/0']) client.query(sql).catch(() => undefined)
