@@ -105,6 +105,19 @@ postgres.test('a full pool, another transaction or a standby: one line names it 
   checkBusy(t, await linesOf(t, {}, readOnly), 'read-only-server', /a standby/)
 })
 
+postgres.test('no client is connected any more after a refused connection: the line names the refusal', async (t) => {
+  const refuse = async ({ database }: World): Promise<void> => {
+    const pool = database as unknown as Pool
+    const refusal = Object.assign(new Error('too many clients'), { code: '53300' })
+    let isFirst = true
+    t.intercept(pool, 'connect', { value: (callback: (error: Error) => void) => {
+      if (isFirst) callback(refusal)
+      isFirst = false
+    } })
+  }
+  checkBusy(t, await linesOf(t, {}, refuse), 'full-server', /too many clients/)
+})
+
 t.test('an error of the database: one line with its cause and code', async (t) => {
   const { statusCode, lines } = await linesOf(t, {}, async ({ db }) => { await db.refuseUpdates('omnichannel_contact', 'the trigger says no') })
   t.equal(statusCode, 500)

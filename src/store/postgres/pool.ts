@@ -10,12 +10,17 @@ const longestPauseMs = 128
 
 /** Tries again, with growing pauses, as long as the error is transient. */
 export async function withRetry<Result> (deadline: number, attempt: () => Promise<Result>): Promise<Result> {
+  const toBusy = (cause: unknown): Error => new DatabaseBusyError({ obstacle: obstacleOf(cause), cause })
+  let previous: unknown
   for (let pause = shortestPauseMs; ; pause = Math.min(pause * 2, longestPauseMs)) {
     try {
       return await attempt()
     } catch (error) {
+      // If the last attempt got no client by the deadline, the error of the previous one says what was in the way.
+      if (error instanceof DatabaseBusyError && previous !== undefined) throw toBusy(previous)
       if (!isTransient(error)) throw error
-      if (performance.now() + pause >= deadline) throw new DatabaseBusyError({ obstacle: obstacleOf(error), cause: error })
+      if (performance.now() + pause >= deadline) throw toBusy(error)
+      previous = error
       // Every connection of the pool has the old plan: dropping them one by one needs no pause.
       if (!isPlanStale(error)) await sleep(pause)
     }
