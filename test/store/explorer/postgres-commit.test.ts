@@ -98,6 +98,7 @@ t.test('permanent faults: an answer by the deadline, and the log has the reason'
     { name: 'a server that starts', wanted: [200], prepare: endIdle,
       injections: () => [{ at: /^connect$/, fault: { do: 'refuse', fields: error('57P03') }, times: 3 }] },
     { name: 'a row of the host that references the contact', wanted: [200], prepare: reference, isBrief: true },
+    { name: 'a trigger that drops the write of the contact', wanted: [500], prepare: swallow },
     { name: 'a column of another type', wanted: [200], prepare: changeType },
     { name: 'a farewell with the first ReadyForQuery', wanted: [200], prepare: endIdle,
       injections: () => [{ at: /^connect$/, fault: { do: 'farewell' } }] },
@@ -144,4 +145,10 @@ async function reference ({ direct }: Lane) {
     await client.query('ROLLBACK')
     client.release()
   }
+}
+
+async function swallow ({ sql }: Lane) {
+  await sql(`CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+    CREATE TRIGGER swallow BEFORE UPDATE ON omnichannel_contact FOR EACH ROW EXECUTE FUNCTION swallow()`)
+  return async () => await sql('DROP FUNCTION swallow CASCADE')
 }

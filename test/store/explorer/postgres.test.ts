@@ -1,8 +1,10 @@
-// Explores faults on PostgreSQL: every fault at every statement of an update.
+// Explores faults on PostgreSQL: every fault at every statement of an update, and every kind of beforeCommit.
 
+import type pg from 'pg'
+import { UpdateRefusedError } from '../../../src/index.js'
 import { postgres as t } from '../../engines.js'
-import { describeMode, exploreAll, freeze, modes } from './explore.js'
-import { atEach, error, explore, failed, meanwhile, openLanes, refusal, retried, type Happening, type Lane, type Scenario } from './postgres.js'
+import { exploreAll, freeze, describeMode, modes } from './explore.js'
+import { atEach, error, explore, failed, meanwhile, openLanes, refusal, retried, type Happening, type Host, type Lane, type Scenario } from './postgres.js'
 import type { Fault } from './proxy.js'
 
 /** The statements of an update without a fault. */
@@ -80,4 +82,53 @@ t.test('every fault at every statement: the update is made once or not at all, a
     }
   }
   await exploreAll(t, scenarios, open, explore)
+})
+
+/** What a `beforeCommit` can do, and the statuses that may follow. */
+const hosts: Record<string, [host: Host, wanted: number[], more?: Partial<Scenario>]> = {
+  throws: [async (_client, journal) => { await journal(); throw new Error('of the host') }, [500], { calls: 1 }],
+  'throws at once': [() => { throw new Error('of the host') }, [500], { calls: 1 }],
+  'throws null': [() => { throw null }, [500], { calls: 1 }],
+  'throws a status': [() => { throw Object.assign(new Error('of the host'), { statusCode: 404, code: 'FST_ERR_NOT_FOUND' }) }, [500], { calls: 1 }],
+  refuses: [async (_client, journal) => { await journal(); throw new UpdateRefusedError('no') }, [400], { calls: 1 }],
+  'refuses after a failed statement': [async (client) => { await client.query('SELECT 1/0').catch(() => { throw new UpdateRefusedError('no') }) }, [400], { calls: 1 }],
+  'cannot reach another server': [() => { throw Object.assign(new Error('of the host'), { code: 'ECONNREFUSED' }) }, [500], { calls: 1 }],
+  'throws the SQLSTATE of another database': [() => { throw Object.assign(new Error('of the host'), { code: '40001' }) }, [500], { calls: 1 }],
+  'lets a statement fail': [async (client) => { await client.query('SELECT 1/0').catch(() => undefined) }, [500], { calls: 1 }],
+  'does not wait for a statement that fails': [(client) => { client.query('SELECT 1/0').catch(() => undefined) }, [500], { calls: 1 }],
+  'does not wait for its statement': [(_client, journal) => { void journal() }, [200]],
+  'never ends': [async (_client, journal) => { await journal(); await new Promise(() => undefined) }, [500], { calls: 1, isBrief: true, mayBeInDoubt: true }],
+  'waits for a statement that does not end': [async (client) => { await client.query('SELECT pg_sleep(5)') }, [500], { calls: 1, isBrief: true, mayBeInDoubt: true }],
+  'releases its client': [(client) => { client.release() }, [500], { calls: 1 }],
+  'releases its client after a statement that it does not wait for': [(client, journal) => { void journal().finally(() => { client.release() }) }, [200], { calls: 1 }],
+  'ends its client after a statement that it does not wait for': [(client, journal) => { void journal().finally(() => { void (client as unknown as pg.Client).end() }) }, [200], { calls: 1 }],
+  'destroys its client': [(client) => { client.release(true) }, [500], { calls: 1 }],
+  'releases the savepoint': [async (client) => { await client.query('RELEASE SAVEPOINT omnichannel_update') }, [500], { calls: 1 }],
+  'rolls back to the savepoint': [async (client, journal) => { await client.query('ROLLBACK TO SAVEPOINT omnichannel_update'); await journal() }, [200]],
+  'changes the encoding': [async (client, journal) => { await journal(); await client.query("SET client_encoding = 'LATIN1'") }, [200]],
+  'changes the role for good': [async (client, journal) => { await journal(); await client.query('SET ROLE pg_read_all_data') }, [200]],
+  'changes the search path for good': [async (client, journal) => { await journal(); await client.query('SET search_path = pg_catalog') }, [200]],
+  'makes its session read-only': [async (client, journal) => { await journal(); await client.query('SET default_transaction_read_only = on') }, [200]],
+  'changes the search path': [async (client, journal) => { await journal(); await client.query('SET LOCAL search_path = pg_catalog') }, [200]],
+  ...Object.fromEntries(['COMMIT', 'COMMIT; BEGIN', 'COMMIT AND CHAIN', 'ROLLBACK', 'ROLLBACK; BEGIN', 'ROLLBACK AND CHAIN'].flatMap((sql) => {
+    const wanted = sql.startsWith('COMMIT') ? [200] : [500]
+    const run: Host = async (client, journal) => { await journal(); await client.query(sql) }
+    const more: Partial<Scenario> = { calls: 1 }
+    const entries: Array<[string, [Host, number[], Partial<Scenario>]]> = [
+      [`ends the transaction by ${sql}`, [run, wanted, more]],
+      [`ends the transaction by ${sql}, and throws`, [async (...args) => { await run(...args); throw new Error('of the host') }, wanted, more]],
+      [`ends the transaction by ${sql}, and fails`, [async (...args) => { await run(...args); await args[0].query('SELECT 1/0') }, wanted, more]],
+      [`ends the transaction by ${sql}, and does not end`, [async (...args) => { await run(...args); await new Promise(() => undefined) }, [...wanted, 500], { ...more, isBrief: true, mayBeInDoubt: true }]],
+      [`does not wait for ${sql}`, [(client, journal) => { void journal(); client.query(sql).catch(() => undefined) }, wanted, more]]
+    ]
+    return entries
+  }))
+}
+
+t.test('every kind of beforeCommit: the answer fits the rows', async (t) => {
+  freeze(t)
+  const open = await openLanes()
+  await exploreAll(t, Object.entries(hosts).flatMap(([what, [host, wanted, more]]) => [false, true].map((isKeyed) => ({
+    name: `beforeCommit ${what}${describeMode({ isKeyed })}`, wanted, host, isHooked: true, isKeyed, ...more
+  }))), open, explore)
 })

@@ -15,9 +15,13 @@ import { openProxy, type Fault, type Fields, type Injection } from './proxy.js'
 const lockTimeouts = { brief: 1200, long: 8000 }
 const lastTimer = catchTimer(tap)
 
+export type Host = (client: PoolClient, journal: () => Promise<unknown>) => unknown
+
 export interface Scenario extends Partial<Mode>, Limits {
   name: string
   injections?: (lane: Lane) => Injection[]
+  /** What `beforeCommit` does. Unless given, it writes into the journal. */
+  host?: Host
   /** Runs before the request. What it returns runs after. */
   prepare?: (lane: Lane) => Promise<(() => Promise<unknown>) | undefined>
   /** Whether the server has a short lockTimeout. By default it has one if a fault is permanent. */
@@ -37,7 +41,7 @@ async function openLane (isPipelined: boolean) {
     ...record, proxy, pool, direct, others: [] as Array<Promise<unknown>>,
     /** The clients of calls of `beforeCommit` that have not ended. */
     held: new Set<PoolClient>(),
-    isHooked: false, isBrief: false, reply: undefined as FastifyReply | undefined,
+    isHooked: false, isBrief: false, host: undefined as Host | undefined, reply: undefined as FastifyReply | undefined,
     /** Lets the `handlerTimeout` of the request expire. */
     expire: (): void => undefined,
     apps: {} as Record<'near' | 'far', FastifyInstance>,
@@ -56,7 +60,7 @@ async function openLane (isPipelined: boolean) {
       record.forget()
       lane.others.length = 0
       lane.held.clear()
-      lane.reply = undefined
+      lane.host = lane.reply = undefined
     }
   }
 
@@ -66,8 +70,14 @@ async function openLane (isPipelined: boolean) {
     if (name === 'near') app.addHook('onRequest', async (_request, reply) => { Object.assign(lane, { reply, expire: lastTimer() }) })
     const beforeCommit = async ({ contact: { name } }: { contact: { name: string } }, client: PoolClient) => {
       lane.called.push(name)
+      const journal = async () => await client.query('INSERT INTO journal VALUES ($1)', [name])
+      const host = name === 'Ours' ? lane.host : undefined
       lane.held.add(client)
-      await client.query('INSERT INTO journal VALUES ($1)', [name]).finally(() => { lane.held.delete(client) })
+      try {
+        await (host === undefined ? journal() : host(client, journal))
+      } finally {
+        lane.held.delete(client)
+      }
     }
     for (const [limit, lockTimeout] of Object.entries(lockTimeouts)) {
       const options = { database, migrate: false, lockTimeout, onContactUpdated: record.onContactUpdated }
@@ -97,9 +107,8 @@ export async function openLanes (isPipelined = true): Promise<Lane[]> {
 }
 
 /** Runs a scenario, and returns what is wrong. */
-export async function explore (
-  lane: Lane, { wanted, injections, isHooked = false, isKeyed = false, prepare, ...scenario }: Scenario
-): Promise<string[]> {
+export async function explore (lane: Lane, { wanted, injections, isHooked = false, isKeyed = false,
+  host, prepare, ...scenario }: Scenario): Promise<string[]> {
   const { pool, proxy } = lane
   await lane.reset()
   proxy.plan.begin([])
@@ -107,7 +116,7 @@ export async function explore (
   lane.isHooked = isHooked
   const planned = injections?.(lane) ?? []
   const lasts = planned.some(({ fault, times }) => fault.do.startsWith('hold') || times === Infinity)
-  lane.isBrief = scenario.isBrief ?? lasts
+  Object.assign(lane, { host, isBrief: scenario.isBrief ?? lasts })
   const tidyUp = await prepare?.(lane)
   const before = await lane.rows()
   proxy.plan.begin(planned)

@@ -1,4 +1,4 @@
-// Explores faults on SQLite: every fault at every statement of an update, alone and in a batch.
+// Explores faults on SQLite: every fault at every statement of an update, alone and in a batch, and every kind of beforeCommit.
 
 import Database from 'better-sqlite3'
 import fastify, { type FastifyReply } from 'fastify'
@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
-import omnichannelContacts from '../../../src/index.js'
+import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
 import { fill } from '../../build.js'
 import { sqliteDb } from '../../sqlite.js'
 import { replaceClock } from '../../waiting.js'
@@ -30,8 +30,20 @@ interface Scenario extends Partial<Mode>, Limits {
   injections?: Injection[]
   /** The names of the requests that are sent together, in this order. The one under test is `Ours`. */
   together?: string[]
+  /** What `beforeCommit` does for Ours. Unless given, it writes into the journal. */
+  host?: Host
 }
 
+/** Iterators that a `beforeCommit` has left open. */
+const iterators: Array<IterableIterator<unknown>> = []
+
+function iterate (database: Database.Database, sql: string): void {
+  const iterator = database.prepare(sql).iterate()
+  iterators.push(iterator)
+  iterator.next()
+}
+
+type Host = (database: Database.Database, journal: () => void) => unknown
 type Lane = Awaited<ReturnType<typeof openLane>>
 
 async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
@@ -43,7 +55,7 @@ async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
   const record = createRecord()
   const lane = {
     ...record, database, elsewhere, plan: createPlan<Injection>(), replies: [] as FastifyReply[],
-    isWatched: false,
+    isWatched: false, host: undefined as Host | undefined,
     begin: (injections: Injection[]) => {
       lane.plan.begin(injections)
       lane.isWatched = true
@@ -65,6 +77,7 @@ async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
       elsewhere.exec(resetSql)
       record.forget()
       lane.replies.length = 0
+      lane.host = undefined
     }
   }
   watch(lane)
@@ -74,7 +87,8 @@ async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
   app.addHook('onRequest', async (_request, reply) => { lane.replies.push(reply) })
   const beforeCommit = ({ contact: { name } }: { contact: { name: string } }) => {
     lane.called.push(name)
-    database.prepare('INSERT INTO journal VALUES (?)').run(name)
+    const journal = (): void => { database.prepare('INSERT INTO journal VALUES (?)').run(name) }
+    return name === 'Ours' && lane.host !== undefined ? lane.host(database, journal) : journal()
   }
   await app.register(omnichannelContacts, { database, prefix: '/plain', lockTimeout, onContactUpdated })
   await app.register(omnichannelContacts, { database, prefix: '/hooked', lockTimeout, onContactUpdated, beforeCommit })
@@ -114,6 +128,7 @@ function watch (lane: Pick<Lane, 'database' | 'plan' | 'isWatched'>): void {
 async function explore (lane: Lane, { wanted, injections = [], together = ['Ours'], isHooked = false, isKeyed = false, ...scenario }: Scenario): Promise<string[]> {
   const { database } = lane
   lane.reset()
+  lane.host = scenario.host
   const before = lane.rows()
   lane.begin(injections)
   const broken: string[] = []
@@ -132,11 +147,14 @@ async function explore (lane: Lane, { wanted, injections = [], together = ['Ours
   const left = lane.plan.left()
   if (left.length > 0 && injections.length === 1) broken.push(`at ${String(left[0]?.at)} nothing happened`)
   broken.push(...examine(lane, { before, after: lane.rows() }, { ...scenario, isHooked }, together))
+  database.unsafeMode()
   const timeout = database.pragma('busy_timeout', { simple: true })
+  database.unsafeMode(false)
   if (timeout !== 1234) broken.push(`the busy timeout is ${String(timeout)}`)
 
-  // The next update must work.
-  lane.reset()
+  // The next update must work, also while a reading iterator is open. Then the rows are not reset, because the handle would not see it.
+  if (scenario.name.includes('writing iterator')) for (const iterator of iterators.splice(0)) iterator.return?.()
+  if (iterators.length === 0) lane.reset()
   try {
     await within(lane.send('Next', true), 'the next one')
   } catch (error) {
@@ -145,6 +163,7 @@ async function explore (lane: Lane, { wanted, injections = [], together = ['Ours
   const next = requests.at(-1)?.reply
   if (next?.statusCode !== 200) broken.push(`the next one is answered with ${next?.body}`)
   if (database.inTransaction) broken.push('a transaction is open')
+  for (const iterator of iterators.splice(0)) iterator.return?.()
   return broken
 }
 
@@ -246,6 +265,26 @@ t.test('without a WAL: no statement sleeps on a lock', async (t) => {
   await exploreAll(t, modes.map((mode) => ({ name: describeMode(mode), ...mode, wanted: [200], injections })), [lane], explore)
 })
 
+t.test('without a WAL, a reader that would block COMMIT: beforeCommit is called once', async (t) => {
+  freezeTurns(t)
+  const lane = await openLane(t, 'DELETE')
+  const run: Injection['run'] = ({ elsewhere }) => {
+    elsewhere.exec('BEGIN; SELECT * FROM omnichannel_contact')
+    elsewhere.prepare('SELECT count(*) FROM omnichannel_contact').get()
+    setTimeout(() => { elsewhere.exec('COMMIT') }, 50)
+  }
+  await exploreAll(t, [{ name: 'a reader', wanted: [200], isHooked: true, calls: 1, injections: [{ at: /^BEGIN/, run }] }], [lane], explore)
+})
+
+t.test('a trigger that drops the write of the contact: nothing is written', async (t) => {
+  freezeTurns(t)
+  const lane = await openLane(t, 'WAL')
+  lane.database.exec(`CREATE TRIGGER swallow BEFORE UPDATE ON omnichannel_contact WHEN new.name = 'Ours' BEGIN SELECT RAISE(IGNORE); END`)
+  await exploreAll(t, modes.flatMap((mode) => [['Ours'], three].map((together) => ({
+    name: `${together.length}${describeMode(mode)}`, ...mode, together, wanted: together.length === 1 ? [500] : [200, 500]
+  }))), [lane], explore)
+})
+
 t.test('one update fails in a batch without savepoints: the others are made once', async (t) => {
   freezeTurns(t)
   const scenarios = await scenariosOf(await openLane(t, 'WAL'), modes[0]!, three, atEach.filter(([what]) => /^SQLITE_(IOERR|FULL, rolled back)$/.test(what)))
@@ -265,6 +304,44 @@ async function stepsOf (lane: Lane, { isHooked, isKeyed }: Mode, together: strin
   await Promise.all(together.map(async (name) => { await lane.send(name, isHooked, isKeyed ? `key-of-${name}` : undefined) }))
   return [...lane.plan.passed]
 }
+
+/** What a `beforeCommit` can do, and the statuses that may follow. */
+const hosts: Record<string, [host: Host, wanted: number, failing?: number]> = {
+  throws: [(_database, journal) => { journal(); throw new Error('of the host') }, 500],
+  'throws null': [() => { throw null }, 500],
+  'throws a status': [() => { throw Object.assign(new Error('of the host'), { statusCode: 404 }) }, 500],
+  refuses: [(_database, journal) => { journal(); throw new UpdateRefusedError('no') }, 400],
+  'returns a promise': [(_database, journal) => { journal(); return Promise.resolve() }, 500],
+  'returns a promise that rejects': [(_database, journal) => { journal(); return Promise.reject(new Error('of the host')) }, 500],
+  'returns a thenable': [(_database, journal) => { journal(); return { then: () => undefined } }, 500],
+  'lets a statement fail': [(database, journal) => { journal(); try { database.exec('SELECT * FROM nothing') } catch {} }, 200],
+  'leaves an iterator open': [(database, journal) => { journal(); iterate(database, 'SELECT id FROM omnichannel_contact') }, 500],
+  'leaves a writing iterator open': [(database, journal) => {
+    journal()
+    iterate(database, "INSERT INTO omnichannel_statistic VALUES ('host', 1), ('other', 2) RETURNING name")
+    // Until the host ends it, SQLite commits nothing on the handle.
+  }, 500, 3],
+  'leaves an iterator open and throws': [(database) => { iterate(database, 'SELECT id FROM omnichannel_contact'); throw new Error('of the host') }, 500],
+  ...Object.fromEntries(['COMMIT', 'COMMIT; BEGIN', 'ROLLBACK', 'ROLLBACK; BEGIN', 'RELEASE omnichannel_before_commit',
+    'RELEASE omnichannel_update', 'ROLLBACK TO omnichannel_update'].flatMap((sql) => {
+    const wanted = sql.startsWith('COMMIT') ? 200 : 500
+    const run: Host = (database, journal) => { journal(); database.exec(sql) }
+    const entries: Array<[string, [Host, number]]> = [
+      [`ends the transaction by ${sql}`, [run, wanted]],
+      [`ends the transaction by ${sql}, and throws`, [(...args) => { run(...args); throw new Error('of the host') }, wanted]]
+    ]
+    return entries
+  }))
+}
+
+t.test('every kind of beforeCommit, alone and in a batch: the answer fits the rows', async (t) => {
+  freezeTurns(t)
+  const lane = await openLane(t, 'WAL')
+  const scenarios = Object.entries(hosts).flatMap(([what, [host, wanted, failing = 1]]) => [['Ours'], three].flatMap((together) => [false, true].map((isKeyed): Scenario => ({
+    name: `beforeCommit ${what}${describeMode({ isKeyed })}, ${together.length}`, wanted: [wanted, ...together.length > 1 ? [200] : [], ...failing > 1 ? [503] : []], failing, host, together, isHooked: true, isKeyed
+  }))))
+  await exploreAll(t, scenarios, [lane], explore)
+})
 
 t.test('a second fault during the recovery from the first: the update is made once or not at all', async (t) => {
   freezeTurns(t)
