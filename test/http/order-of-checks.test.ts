@@ -84,3 +84,11 @@ t.test('a body with several errors: shape, contact, manager, custom fields, rena
     t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
   }
 })
+
+t.test('a bad token: counted by a rate limit of the host before it is refused', async (t) => {
+  let counted = 0
+  const { update } = await build(t, { host: (app) => { app.addHook('onRequest', async () => { counted++ }) } })
+  t.equal((await update({ contactId: 'maria' }, {})).statusCode, 401)
+  t.equal((await update({ contactId: 'maria' }, as('nick'))).statusCode, 403)
+  t.equal(counted, 2)
+})

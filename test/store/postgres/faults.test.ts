@@ -189,3 +189,12 @@ for (const [name, sql] of Object.entries({
     t.strictSame(await db.column("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), ['Marie'])
   })
 }
+
+t.test('a client that the host gave back inside a transaction: another is used, and the host\'s writes are rolled back', async (t) => {
+  const { update, db, pool } = await start(t, { pool: { max: 1 } })
+  const client = await pool.connect()
+  await client.query("BEGIN; UPDATE omnichannel_contact SET name = 'left open' WHERE id = 'blank'")
+  client.release()
+  t.equal((await update(body)).statusCode, 200)
+  t.strictSame(await db.column('SELECT name FROM omnichannel_contact ORDER BY id'), ['', 'Gone', 'Marie'])
+})
