@@ -24,7 +24,7 @@ export function readServer (text: string): string {
 }
 
 /** The server as messages show it. */
-export function withoutPassword (url: string): string {
+function withoutPassword (url: string): string {
   if (!wellWritten.test(url)) return '***'
   return url.replace(/^([^:]*:\/\/[^:/?#]*):[^/?#]*@/, '$1@').replace(/([?&][^=&]*(?:pass|pwd|%)[^=&]*=)[^&]*/gi, '$1***')
 }

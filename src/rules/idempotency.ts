@@ -40,7 +40,7 @@ function normalize (_key: string, value: unknown): unknown {
 }
 
 /** What is stored for a key when its transaction begins. */
-export interface KeyLookup {
+interface KeyLookup {
   response: StoredResponse | undefined
   /** Whether there are expired responses, of any key. */
   anyExpired: boolean

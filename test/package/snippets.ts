@@ -11,7 +11,7 @@ import type { Test } from 'tap'
 import { run } from './install.js'
 import { readme, type Block, type Page } from './pages.js'
 
-export const hasShell = ['sh', 'curl'].every((command) => spawnSync(command, ['--version']).error === undefined)
+const hasShell = ['sh', 'curl'].every((command) => spawnSync(command, ['--version']).error === undefined)
 
 export interface Project {
   /** Has the packages that the page tells its reader to install. */

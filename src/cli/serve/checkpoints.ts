@@ -50,7 +50,7 @@ export function checkpointRepeatedly (database: LogDatabase, autocheckpoint: num
       const { log, checkpointed } = checkpoint('NOOP')
       if (log - checkpointed >= autocheckpoint / 10) checkpoint('PASSIVE')
       // PASSIVE alone lets the log grow as long as each checkpoint is followed by a write. RESTART keeps writers out until it has moved the
-      // rest, which is little after PASSIVE. The log keeps its length until the next write.
+      // rest, which is little after PASSIVE. The log keeps its length until the next write, and until then needs no other RESTART.
       if (log >= autocheckpoint * 0.4 && log !== lengthAtRestart) {
         lengthAtRestart = log
         checkpoint('RESTART')

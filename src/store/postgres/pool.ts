@@ -10,7 +10,6 @@ const longestPauseMs = 128
 
 /** Tries again, with growing pauses, as long as the error is transient. */
 export async function withRetry<Result> (deadline: number, attempt: () => Promise<Result>): Promise<Result> {
-  const toBusy = (cause: unknown): Error => new DatabaseBusyError({ obstacle: obstacleOf(cause), cause })
   let previous: unknown
   for (let pause = shortestPauseMs; ; pause = Math.min(pause * 2, longestPauseMs)) {
     try {
@@ -25,6 +24,10 @@ export async function withRetry<Result> (deadline: number, attempt: () => Promis
       if (!isPlanStale(error)) await sleep(pause)
     }
   }
+}
+
+function toBusy (cause: unknown): Error {
+  return new DatabaseBusyError({ obstacle: obstacleOf(cause), cause })
 }
 
 /** Clients to drop, because their connection was lost, or because the host still uses them. */
