@@ -3,7 +3,7 @@
 
 import t from 'tap'
 import { makeInterruptible } from '../../src/rules/patterns/interrupt-points.js'
-import { partsOf } from '../../src/rules/patterns/parts.js'
+import { partsOf } from '../../src/rules/patterns/tokens.js'
 import { createPatterns, type PatternProblem } from '../../src/rules/patterns/index.js'
 
 const LONG = 'a'.repeat(50_000)

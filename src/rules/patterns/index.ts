@@ -12,7 +12,7 @@ import type { CustomField, MatchPattern } from '../custom-fields.js'
 import { createBudget, type Budget } from './budget.js'
 import { makeInterruptible } from './interrupt-points.js'
 import { safeTextLength } from './match-cost.js'
-import { partsOf } from './parts.js'
+import { partsOf } from './tokens.js'
 
 const MAX_PATTERN_LENGTH = 10_000
 /** V8 compiles at least this many units of cost in a millisecond. */

@@ -3,7 +3,7 @@
 // seconds or hours that way. A loop that matches nothing ends the look-ahead, and V8 checks for an interrupt in each loop.
 // With such a loop before each group and each repeated part, the time to compile grows only with the number of parts.
 
-import type { Part } from './parts.js'
+import type { Part } from './tokens.js'
 
 const INTERRUPT_POINT = '(?:(?!)|[])*'
 const CAPTURE = /^\((?:$|\?<[^=!])/

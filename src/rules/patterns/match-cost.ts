@@ -3,7 +3,7 @@
 // For each part, this file has an upper bound of its ways, and of the steps until all of them have failed.
 // The bound is coarse: it multiplies nested quantifiers even if they can never match the same text.
 
-import type { Part } from './parts.js'
+import type { Part } from './tokens.js'
 
 /** V8 takes about 10 ms for them when it interprets the pattern, which is its slowest way. */
 const MAX_STEPS = 200_000
