@@ -12,7 +12,7 @@ import type { CustomField, MatchPattern } from '../custom-fields.js'
 import { createBudget, type Budget } from './budget.js'
 import { makeInterruptible } from './interrupt-points.js'
 import { safeTextLength } from './match-cost.js'
-import { partsOf } from './tokens.js'
+import { tokenize } from './tokens.js'
 
 const MAX_PATTERN_LENGTH = 10_000
 /** V8 compiles at least this many units of cost in a millisecond. */
@@ -25,16 +25,18 @@ const BASE_COST = 200
 /** Why a pattern has no answer. V8's reason quotes the pattern. */
 export type PatternProblem = `does not compile: ${string}` | 'is too large' | 'took too long'
 
+type Report = (field: CustomField, problem: PatternProblem) => void
+
 interface Pattern {
   match: (text: string, budget: Budget) => boolean | PatternProblem
   cost: number
 }
 
 /**
- * Keeps patterns compiled. Returns a function that begins a request: it gives the request a budget, and calls `report` for each field
- * that could not be checked.
+ * Keeps compiled patterns for all requests. Call the returned function once for each request: it makes the function that matches the
+ * values of this request, with a time budget of their own. `report` is called for each field that could not be checked.
  */
-export function createPatterns (): (report: (field: CustomField, problem: PatternProblem) => void) => MatchPattern {
+export function createPatterns (): (report: Report) => MatchPattern {
   const cache = new Map<string, Pattern>()
   let cachedCost = 0
 
@@ -75,11 +77,11 @@ function readPattern (source: string): Pattern {
   try {
     // This only parses. V8 compiles a pattern when it first matches a text.
     RegExp(source)
-    const parts = partsOf(source)
-    const interruptible = makeInterruptible(parts)
+    const tokens = tokenize(source)
+    const interruptible = makeInterruptible(tokens)
     if (interruptible === undefined) return unusable('is too large')
     const regexp = RegExp(interruptible.source)
-    const safeLength = safeTextLength(parts)
+    const safeLength = safeTextLength(tokens)
     // V8 compiles again when a pattern is used often, or meets characters of another width. So each match needs this time.
     const compileMs = interruptible.compileCost / COMPILE_COST_PER_MS
     return {
@@ -95,7 +97,7 @@ function readPattern (source: string): Pattern {
   }
 }
 
-// Only the timeout of node:vm is used: `task` is a function of ours, so no value enters the context.
+// Only the timeout of node:vm is used. Its script calls `task`, and no value enters its context.
 let task: () => boolean
 const context = createContext({ run: () => task() })
 const script = new Script('run()')
@@ -106,9 +108,9 @@ function matchWithTimeout (regexp: RegExp, text: string, budget: Budget, compile
     try {
       return script.runInContext(context, { timeout: Math.ceil(timeout) }) as boolean
     } catch (error) {
-      // The timeout also counts the time of other processes, so try again while processor time is left.
       // Any other error means that V8 has no memory left for backtracking.
       if ((error as { code?: unknown }).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') break
+      // The timeout also counts the time of other processes, so try again while processor time is left.
     }
   }
   return 'took too long'

@@ -3,14 +3,14 @@
 // seconds or hours that way. A loop that matches nothing ends the look-ahead, and V8 checks for an interrupt in each loop.
 // With such a loop before each group and each repeated part, the time to compile grows only with the number of parts.
 
-import type { Part } from './tokens.js'
+import type { Token } from './tokens.js'
 
 const INTERRUPT_POINT = '(?:(?!)|[])*'
 const CAPTURE = /^\((?:$|\?<[^=!])/
 const CLASS = /^(?:\.|\[|\\[dswDSW])/
 const IGNORE_CASE = /^\(\?[a-z]*i/
 
-// The cost to compile a part, in units of 1 to 2 µs. Measured with Node.js 20 to 26.
+// The cost to compile a token, in units of 1 to 2 µs. Measured with Node.js 20 to 26.
 const MAX_COST = 20_000
 const INTERRUPT_POINT_COST = 20
 const CAPTURE_COST = 150
@@ -19,10 +19,10 @@ const CLASS_COST = 10
 const MAX_COPIES = 6
 
 /** Returns undefined if V8 would take too long to compile the pattern. */
-export function makeInterruptible (parts: Part[]): { source: string, compileCost: number } | undefined {
-  const isReference = referencesIn(parts)
-  const keepsCaptures = parts.some(({ text }) => isReference(text))
-  const classCost = parts.some(({ text }) => IGNORE_CASE.test(text)) ? 3 * CLASS_COST : CLASS_COST
+export function makeInterruptible (tokens: Token[]): { source: string, compileCost: number } | undefined {
+  const isReference = referencesIn(tokens)
+  const keepsCaptures = tokens.some(({ text }) => isReference(text))
+  const classCost = tokens.some(({ text }) => IGNORE_CASE.test(text)) ? 3 * CLASS_COST : CLASS_COST
   const groups: Array<{ isRepeated: boolean, copies: number }> = []
   let source = ''
   let compileCost = 0
@@ -33,7 +33,7 @@ export function makeInterruptible (parts: Part[]): { source: string, compileCost
   }
 
   // From the end, because the quantifier of a group follows it.
-  for (const { text, quantifier } of parts.toReversed()) {
+  for (const { text, quantifier } of tokens.toReversed()) {
     const isRepeated = quantifier !== ''
     if (isRepeated) prepend(quantifier)
     if (text === ')') {
@@ -61,8 +61,8 @@ export function makeInterruptible (parts: Part[]): { source: string, compileCost
 }
 
 /** Without a second group `\2` is an octal escape, and without a named group `\k` is the letter k. */
-function referencesIn (parts: Part[]): (text: string) => boolean {
-  const captures = parts.filter(({ text }) => CAPTURE.test(text))
+function referencesIn (tokens: Token[]): (text: string) => boolean {
+  const captures = tokens.filter(({ text }) => CAPTURE.test(text))
   const hasNames = captures.some(({ text }) => text !== '(')
   return (text) => text.startsWith('\\k') ? hasNames : /^\\[1-9]/.test(text) && Number(text.slice(1)) <= captures.length
 }

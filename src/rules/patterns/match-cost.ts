@@ -3,13 +3,13 @@
 // For each part, this file has an upper bound of its ways, and of the steps until all of them have failed.
 // The bound is coarse: it multiplies nested quantifiers even if they can never match the same text.
 
-import type { Part } from './tokens.js'
+import type { Token } from './tokens.js'
 
 /** V8 takes about 10 ms for them when it interprets the pattern, which is its slowest way. */
 const MAX_STEPS = 200_000
 const MAX_TEXT_LENGTH = 256 * 1024
 /** The proof takes too long for more. */
-const MAX_PARTS = 250
+const MAX_TOKENS = 250
 /** A backreference may take as many steps as the text has characters, and a lookbehind is matched from its end. */
 const UNPROVABLE = /^(?:\\[1-9k]|\(\?<[=!])/
 
@@ -23,24 +23,24 @@ const EMPTY: Cost = { ways: 1, steps: 0 }
 const CHARACTER: Cost = { ways: 1, steps: 1 }
 
 /** The length of the longest text that needs no timeout, or -1 if even the empty text needs one. */
-export function safeTextLength (parts: Part[]): number {
-  if (parts.length > MAX_PARTS || parts.some(({ text }) => UNPROVABLE.test(text))) return -1
+export function safeTextLength (tokens: Token[]): number {
+  if (tokens.length > MAX_TOKENS || tokens.some(({ text }) => UNPROVABLE.test(text))) return -1
   let safe = -1
   let unsafe = MAX_TEXT_LENGTH + 1
   while (unsafe - safe > 1) {
     const length = (safe + unsafe) >> 1
     // Infinite ways make NaN of the steps, which is not safe either.
-    if (stepsOf(parts, length) <= MAX_STEPS) safe = length
+    if (stepsOf(tokens, length) <= MAX_STEPS) safe = length
     else unsafe = length
   }
   return safe
 }
 
-function stepsOf (parts: Part[], length: number): number {
+function stepsOf (tokens: Token[], length: number): number {
   const outerGroups: Array<{ alternatives: Cost, sequence: Cost, opening: string }> = []
   let alternatives = NO_ALTERNATIVE // before the current one
   let sequence = EMPTY
-  for (const { text, quantifier } of parts) {
+  for (const { text, quantifier } of tokens) {
     let cost = CHARACTER
     if (text === '|') {
       alternatives = choose(alternatives, sequence)
@@ -60,7 +60,7 @@ function stepsOf (parts: Part[], length: number): number {
     sequence = follow(sequence, quantifier === '' ? cost : repeat(cost, quantifier, length))
   }
   const { steps } = choose(alternatives, sequence)
-  const isAnchored = parts[0]?.text === '^' && alternatives === NO_ALTERNATIVE
+  const isAnchored = tokens[0]?.text === '^' && alternatives === NO_ALTERNATIVE
   return isAnchored ? steps + length : steps * (length + 1)
 }
 

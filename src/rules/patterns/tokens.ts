@@ -1,5 +1,5 @@
-/** A character, an escape, a class, `|`, or the opening or closing bracket of a group. */
-export interface Part {
+/** A character, an escape, a class, `|`, or the opening or closing bracket of a group, with its quantifier. */
+export interface Token {
   text: string
   /** Empty if there is none. */
   quantifier: string
@@ -12,9 +12,9 @@ const TEXTS = [
   /[^]/
 ]
 const QUANTIFIER = /(?:[*+?]|\{\d+(?:,\d*)?\})\??/
-const PART = new RegExp(`(${TEXTS.map(({ source }) => source).join('|')})(${QUANTIFIER.source})?`, 'g')
+const TOKEN = new RegExp(`(${TEXTS.map(({ source }) => source).join('|')})(${QUANTIFIER.source})?`, 'g')
 
 /** Splits a pattern that V8 has already accepted. */
-export function partsOf (source: string): Part[] {
-  return Array.from(source.matchAll(PART), ([, text = '', quantifier = '']) => ({ text, quantifier }))
+export function tokenize (source: string): Token[] {
+  return Array.from(source.matchAll(TOKEN), ([, text = '', quantifier = '']) => ({ text, quantifier }))
 }
