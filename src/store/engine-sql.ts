@@ -9,7 +9,7 @@ interface Item {
 }
 
 export interface EngineSql {
-  /** The items of a list that arrives as one value, as a table `item`. */
+  /** The items of a list, which is one parameter, as a table `item`. */
   items: (list: readonly string[]) => AliasedRawBuilder<Item, 'item'>
   /** Sorts the definitions of custom fields by their insertion. */
   insertionOrder: RawBuilder<unknown>

@@ -9,7 +9,7 @@ type Define<Values, Row> = (db: Kysely<Tables>, values: Values, engineSql: Engin
 
 /** The definition of a query, without values. Each engine compiles it at its first use. */
 export interface QueryDefinition {
-  readonly kind: 'one' | 'many' | 'list' | 'write' | 'check'
+  readonly kind: 'one' | 'many' | 'column' | 'write' | 'check'
   /** It reads only tables that updates do not write. */
   readonly cacheable?: boolean
   readonly define: Define<never, unknown>
@@ -21,8 +21,8 @@ export interface Query<Rows = unknown> {
   readonly values: object
   /** How many rows it must change. Any other number fails the update. */
   readonly mustChange?: number | undefined
-  /** Called with the number of a check. */
-  readonly receive?: ((value: number) => void) | undefined
+  /** Called with the `value` that a check finds. */
+  readonly onValue?: ((value: number) => void) | undefined
   /** Never set. It carries the type of what the query returns. */
   readonly rows?: Rows
 }
@@ -54,6 +54,8 @@ export type CommitOutcome<Result> = { committed: Result } | 'rolled-back' | 'unk
 
 type Options = Pick<QueryDefinition, 'cacheable'>
 
+// Each of the next functions defines a query once. The function that it returns adds the values of a call.
+
 /** A query for at most one row. */
 export function one<Values extends object, Row> (define: Define<Values, Row>, options?: Options): (values: Values) => Query<Row | undefined> {
   const definition: QueryDefinition = { kind: 'one', define, ...options }
@@ -67,8 +69,8 @@ export function many<Values extends object, Row> (define: Define<Values, Row>, o
 }
 
 /** A query for one column of any number of rows. */
-export function list<Values extends object, Row> (define: Define<Values, Row>): (values: Values) => Query<Array<Row[keyof Row]>> {
-  const definition: QueryDefinition = { kind: 'list', define }
+export function column<Values extends object, Row> (define: Define<Values, Row>): (values: Values) => Query<Array<Row[keyof Row]>> {
+  const definition: QueryDefinition = { kind: 'column', define }
   return (values) => ({ definition, values })
 }
 
@@ -79,19 +81,19 @@ export function write<Values extends object> (define: Define<Values, unknown>): 
 }
 
 /**
- * A query for one `value`, a number. NULL fails the update. It is only run if a trigger or rule of the host may have changed what was
- * written.
+ * Checks what was written, if a trigger or rule of the host may have changed it. The query selects a number as `value`. NULL means that
+ * the check has failed: the update is rolled back.
  */
 export function check<Values extends object> (
   define: Define<Values, { value: number | null }>
-): (values: Values, receive?: (value: number) => void) => Query<number> {
+): (values: Values, onValue?: (value: number) => void) => Query<number> {
   const definition: QueryDefinition = { kind: 'check', define }
-  return (values, receive) => ({ definition, values, receive })
+  return (values, onValue) => ({ definition, values, onValue })
 }
 
 type RowsOf<Queries extends readonly unknown[]> = { [Index in keyof Queries]: Queries[Index] extends Query<infer Rows> ? Rows : never }
 
-/** Queries with a `decide` that sees their rows by type. */
+/** Makes a read. Its `decide` gets the rows of each query as an argument of their own, with their type. */
 export function read<const Queries extends readonly Query[], Result> (
   queries: Queries, decide: (...rows: RowsOf<Queries>) => Result
 ): Read<Result> {

@@ -1,7 +1,7 @@
 // All queries of the plugin.
 
 import { sql, type Kysely } from 'kysely'
-import { check, list, many, one, write } from './operation.js'
+import { check, column, many, one, write } from './operation.js'
 import type { ContactRow, Tables } from './tables.js'
 
 /** The tables of the cacheable queries. No update writes them. */
@@ -80,7 +80,7 @@ export const listAllowedCustomFields = many((db, _: object, engineSql) => db
 
 export const updateContactRow = writeContactRow(true)
 
-/** For a change that leaves the JSON columns as they are: SQLite would validate their text once more. */
+/** Leaves out the JSON columns, which SQLite would validate again. */
 export const updateContactRowExceptJson = writeContactRow(false)
 
 function writeContactRow (writesJson: boolean) {
@@ -107,19 +107,19 @@ export const checkLastUpdate = check((db, { contactId, updateId }: { contactId: 
 /** E-mail addresses and phone numbers are lists of a contact, in tables that differ by their names and the name of one column. */
 function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omnichannel_contact_phone', 'phone_number']) {
   // Kysely cannot infer the types of a union of tables.
-  const [table, column] = names as ['omnichannel_contact_email', 'address']
+  const [table, valueColumn] = names as ['omnichannel_contact_email', 'address']
 
   return {
-    list: list((db, { contactId }: { contactId: string }) => db
+    list: column((db, { contactId }: { contactId: string }) => db
       .selectFrom(table)
-      .select(column)
+      .select(valueColumn)
       .where('contact_id', '=', contactId)
       .orderBy('position')),
 
-    /** The items arrive as one value, so that one statement is enough. Rows that stay the same are not written. */
+    /** Writes the items that differ. The list is one parameter, so its length does not change the statement. */
     put: write((db, { contactId, items }: { contactId: string, items: readonly string[] }, engineSql) => db
       .insertInto(table)
-      .columns(['contact_id', 'position', column])
+      .columns(['contact_id', 'position', valueColumn])
       .expression(db
         .selectFrom(engineSql.items(items))
         .select([sql<string>`${contactId}`.as('contact_id'), 'item.key', 'item.value'])
@@ -127,16 +127,16 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
         .where(sql<boolean>`true`))
       .onConflict((conflict) => conflict
         .columns(['contact_id', 'position'])
-        .doUpdateSet((row) => ({ [column]: row.ref(`excluded.${column}`) }))
-        .whereRef(`${table}.${column}`, '!=', (row) => row.ref(`excluded.${column}`)))),
+        .doUpdateSet((row) => ({ [valueColumn]: row.ref(`excluded.${valueColumn}`) }))
+        .whereRef(`${table}.${valueColumn}`, '!=', (row) => row.ref(`excluded.${valueColumn}`)))),
 
-    /** Takes half the time of `put`. */
+    /** Writes one item, in half the time of `put`. */
     putItem: write((db, { contactId, position, item }: { contactId: string, position: number, item: string }) => db
       .insertInto(table)
-      .values({ contact_id: contactId, position, [column as 'address']: item })
+      .values({ contact_id: contactId, position, [valueColumn as 'address']: item })
       .onConflict((conflict) => conflict
         .columns(['contact_id', 'position'])
-        .doUpdateSet((row) => ({ [column]: row.ref(`excluded.${column}`) })))),
+        .doUpdateSet((row) => ({ [valueColumn]: row.ref(`excluded.${valueColumn}`) })))),
 
     deleteFrom: write((db, { contactId, position }: { contactId: string, position: number }) => db
       .deleteFrom(table)

@@ -64,7 +64,7 @@ function create (definition: QueryDefinition) {
     toRows: ({ rows }: PostgresResult): unknown => {
       switch (kind) {
         case 'many': return rows.map(toRow)
-        case 'list': return (rows as unknown[][]).map(([cell]) => cell)
+        case 'column': return (rows as unknown[][]).map(([cell]) => cell)
         case 'check': return (rows as [[number]])[0][0]
         case 'one': return rows.length > 0 ? toRow(rows[0]) : undefined
       }

@@ -87,7 +87,7 @@ async function writeAndCommit (
 }
 
 function deliver (writes: readonly Query[], results: readonly PostgresResult[]): void {
-  for (const [index, write] of writes.entries()) write.receive?.(prepare(write).toRows(results[index] as PostgresResult) as number)
+  for (const [index, write] of writes.entries()) write.onValue?.(prepare(write).toRows(results[index] as PostgresResult) as number)
 }
 
 /** If a statement hangs, the timeout of this one ends the connection. */

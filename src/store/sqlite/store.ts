@@ -81,7 +81,7 @@ function compileQueries (connection: Connection, cache: Cache): (definition: Que
   function create (definition: QueryDefinition): Execute {
     const { sql, toRow, bind } = compile(db, sqliteSql, toParameter, definition)
     switch (definition.kind) {
-      case 'list': return ({ values }) => connection.column(sql, bind(values))
+      case 'column': return ({ values }) => connection.column(sql, bind(values))
       case 'many': return ({ values }) => connection.all(sql, bind(values)).map(toRow)
       case 'one': return ({ values }) => {
         const cells = connection.get(sql, bind(values))
@@ -93,11 +93,11 @@ function compileQueries (connection: Connection, cache: Cache): (definition: Que
         const { mustChange } = query
         if (mustChange !== undefined && changes !== mustChange) throw new Error(`${DROPPED_WRITE}: ${changes} rows instead of ${mustChange} by ${sql}`)
       }
-      case 'check': return ({ values, receive }) => {
+      case 'check': return ({ values, onValue }) => {
         if (!cache.mayBeUndone()) return
         const [value] = connection.get(sql, bind(values)) as [number | null]
         if (value === null) throw new Error(`${DROPPED_WRITE}: ${sql}`)
-        receive?.(value)
+        onValue?.(value)
       }
     }
   }
