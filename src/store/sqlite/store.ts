@@ -15,8 +15,7 @@ import { createQueue, maxBatchMs, type Job } from './queue.js'
 export function createSqliteStore (database: SqliteHandle): Store {
   const connection = connect(database)
   const cache = createCache(connection)
-  const compiled = compileQueries(connection, cache)
-  const execute = (query: Query): unknown => compiled(query.definition)(query)
+  const execute = compileQueries(connection, cache)
   const executeCached = (query: Query): unknown => query.definition.cacheable === true ? cache.getOrLoad(query, execute) : execute(query)
   const updates = createGroupCommit(connection, cache, executeCached)
   const reads = createQueue<() => unknown>(connection, (queue) => { readBatch(connection, queue) })
@@ -66,16 +65,12 @@ function readBatch (connection: Connection, queue: Array<Job<() => unknown>>): v
   } while (queue.length > 0 && performance.now() < end)
 }
 
-/** Names are qualified with `main`, because a temporary table or an attached file may have the same. Without a database it only compiles. */
-function createCompiler (): Kysely<Tables> {
-  return new Kysely<Tables>({ dialect: new SqliteDialect({} as SqliteDialectConfig) }).withSchema('main')
-}
-
 type Execute = (query: Query) => unknown
 
-/** Compiles each query when it is first used. */
-function compileQueries (connection: Connection, cache: Cache): (definition: QueryDefinition) => Execute {
-  const db = createCompiler()
+/** Returns a function that runs a query. It compiles each query when it is first used. */
+function compileQueries (connection: Connection, cache: Cache): Execute {
+  // It has no database, so it can only compile. `main` in names excludes temporary tables and attached files.
+  const db = new Kysely<Tables>({ dialect: new SqliteDialect({} as SqliteDialectConfig) }).withSchema('main')
   const compiled = new Map<QueryDefinition, Execute>()
 
   function create (definition: QueryDefinition): Execute {
@@ -102,10 +97,10 @@ function compileQueries (connection: Connection, cache: Cache): (definition: Que
     }
   }
 
-  return (definition) => {
-    let execute = compiled.get(definition)
-    if (execute === undefined) compiled.set(definition, execute = create(definition))
-    return execute
+  return (query) => {
+    let execute = compiled.get(query.definition)
+    if (execute === undefined) compiled.set(query.definition, execute = create(query.definition))
+    return execute(query)
   }
 }
 
