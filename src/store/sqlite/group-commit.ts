@@ -1,8 +1,8 @@
-// Updates that wait together share one transaction and one COMMIT, and none is answered before it. A lone update waits for no
-// other: it runs in the next setImmediate.
+// Updates that wait together share one transaction and one COMMIT. They are answered after it. A lone update does not wait for others:
+// it runs in the next setImmediate.
 //
-// A refused update has written nothing. When one fails after it has written, the whole transaction is rolled back and the others
-// run again; the next updates then have savepoints. An update with a `beforeCommit` always has one, so that it can be undone alone.
+// A refused update has written nothing. If an update fails after it has written, the whole transaction is rolled back, and the others run
+// again. The next updates then have savepoints. An update with a `beforeCommit` always has one, so that it can be undone alone.
 
 import { timeCommit } from '../../diagnostics.js'
 import { RequestGoneError } from '../../errors.js'
@@ -36,7 +36,7 @@ interface Attempt {
 
 interface Batch {
   readonly attempts: Attempt[]
-  /** Set when the last update has ended the transaction. */
+  /** The last update failed and the transaction was ended: rolled back by us or by SQLite, or ended by the host's callback. */
   endedBy?: 'us' | 'sqlite' | 'host'
 }
 
@@ -75,7 +75,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
         throw error
       }
       if (attempts.length === 0) throw error
-      if (mayRetry(error, attempts)) {
+      if (makeRoom(error, attempts)) {
         runAgain()
       } else if (attempts.length === 1) {
         attempts[0]?.job.reject(error)
@@ -166,7 +166,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     publishCommit()
   }
 
-  /** The last update has ended the transaction. The others are answered if they were committed, and run again if not. */
+  /** After the transaction was ended by the last update: the others are answered if they were committed, and run again if not. */
   function settle (queue: UpdateJob[], { attempts, endedBy }: Batch): void {
     transaction.rollBack()
     const committed = endedBy === 'host' ? transaction.findCommitted() : { others: false, last: false }
@@ -179,12 +179,12 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       queue.unshift(...others.map(({ job }) => job))
     }
     if (committed.last) last.job.resolve((last.decision as Decision<unknown>).result)
-    else if (mayRetry(last.failure?.error, [last])) queue.unshift(last.job)
+    else if (makeRoom(last.failure?.error, [last])) queue.unshift(last.job)
     else answer(last)
   }
 
-  /** A checkpoint makes room in a WAL. */
-  function mayRetry (error: unknown, attempts: Attempt[]): boolean {
+  /** If the disk is full, makes room by moving the WAL into the file, once for each update. Returns whether they can run again. */
+  function makeRoom (error: unknown, attempts: Attempt[]): boolean {
     if (!connection.isFull(error) || attempts.some(({ job }) => job.work.retriedWhenFull)) return false
     for (const { job } of attempts) job.work.retriedWhenFull = true
     try {

@@ -11,9 +11,11 @@ export class Transaction {
   private restoreBusyTimeout: (() => void) | undefined
   /** A host callback has left an iterator open. It must not stop the queue. */
   private hasOrphanedIterator = false
-  // `temp.user_version` tells what a host callback committed: COMMIT keeps its value, and ROLLBACK restores the one before. Our own
-  // tables may be locked by another process at that moment.
+  // A mark is a number in `temp.user_version`. It tells what a host callback has committed: COMMIT keeps it, and ROLLBACK restores the one
+  // before. Our own tables could not always be asked, because another process may have locked them.
+  /** Before the first callback. */
   private markBefore = 0
+  /** At the savepoint of the current update. */
   private updateMark = 0
   private lastMark = 0
 
@@ -56,7 +58,7 @@ export class Transaction {
     this.connection.run('RELEASE omnichannel_update')
   }
 
-  /** Returns whether the savepoint was there. */
+  /** Rolls back to the savepoint of the update. Returns false if it is gone, because the transaction was ended. */
   undoUpdate (): boolean {
     try {
       // A host callback may have rolled back, and set savepoints with our names.
