@@ -10,10 +10,10 @@ const stores = new WeakMap<SqliteHandle | PostgresPool, Store>()
 /**
  * Returns the store for a host's database.
  *
- * @param report is called if an idle connection is lost
+ * @param onIdleError is called if a connection is lost while no request uses it
  */
-export function openStore (database: SqliteHandle | PostgresPool, report: (error: Error) => void): Store {
+export function openStore (database: SqliteHandle | PostgresPool, onIdleError: (error: Error) => void): Store {
   let store = stores.get(database)
-  if (store === undefined) stores.set(database, store = isPool(database) ? createPostgresStore(database, report) : createSqliteStore(database))
+  if (store === undefined) stores.set(database, store = isPool(database) ? createPostgresStore(database, onIdleError) : createSqliteStore(database))
   return store
 }

@@ -70,8 +70,8 @@ export function isSavepointGone (error: unknown): boolean {
 }
 
 /**
- * Whether the update may be committed after this error of a COMMIT. After an error of the server it is not, unless the server ended
- * with the error: it was shut down, or could not write its log.
+ * Whether a COMMIT with this error may have succeeded: the connection was lost, which has no SQLSTATE, or the server was shut down or
+ * could not write its log. After any other SQLSTATE the transaction is rolled back.
  */
 export function isCommitAmbiguous (error: unknown): boolean {
   const code = codeOf(error)

@@ -4,13 +4,13 @@ import { isSavepointGone, isTransactionAborted } from './errors.js'
 import type { PostgresClient, PostgresError } from './handle.js'
 import type { Answers } from './pipeline.js'
 
-/** It is not known whether an update was committed. */
+/** It is not known whether an update was committed. store.ts looks it up. */
 export interface Doubt {
-  /** The error of the update if it was rolled back. */
+  /** The reason. The update fails with this error if it was rolled back. */
   cause: unknown
 }
 
-/** Listens until the returned function is called, which tells what the server has warned of: then a COMMIT is in doubt. */
+/** Listens for warnings that put a COMMIT in doubt. Call the returned function to stop. It returns the warning, if there was one. */
 export function listenForWarning (client: PostgresClient): () => Error | undefined {
   let warning: Error | undefined
   const listen = ({ routine, code }: PostgresError): void => {
@@ -29,8 +29,8 @@ export function listenForWarning (client: PostgresClient): () => Error | undefin
 const transactionEnded = 'beforeCommit has ended the transaction'
 
 /**
- * @param answers to queries that end with COMMIT
- * @throws what the server refused, after which nothing is committed
+ * @param answers those of a round trip that ends with COMMIT
+ * @throws an error after which nothing is committed
  */
 export function judgeCommit ({ results, error, isLastInDoubt }: Answers, warning: Error | undefined): Doubt | undefined {
   if (isSavepointGone(error)) return { cause: new Error(transactionEnded, { cause: error }) }

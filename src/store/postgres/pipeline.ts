@@ -19,7 +19,7 @@ type QueryClass = new (text: string) => object
 
 /** The statements that are prepared on a connection, with the parsers of their columns. */
 const prepared = new WeakMap<PostgresClient, Map<string, Parser[]>>()
-const classes = new WeakMap<QueryClass, ReturnType<typeof extend>>()
+const pipelineClasses = new WeakMap<QueryClass, ReturnType<typeof createPipelineClass>>()
 
 /** The wait for an answer is this much longer than the server's own timeout, so that the error of the server comes first. */
 const extraMs = 250
@@ -32,8 +32,8 @@ export async function send (client: PostgresClient, queries: readonly PostgresQu
   if (statements === undefined) prepared.set(client, statements = new Map<string, Parser[]>())
   // The client of pg-native has none.
   if (Query === undefined) return await sendOneByOne(client, queries, statements, timeoutMs)
-  let Pipeline = classes.get(Query)
-  if (Pipeline === undefined) classes.set(Query, Pipeline = extend(Query))
+  let Pipeline = pipelineClasses.get(Query)
+  if (Pipeline === undefined) pipelineClasses.set(Query, Pipeline = createPipelineClass(Query))
   const pipeline = new Pipeline(queries, statements, timeoutMs)
   void client.query(pipeline as never)
   return await pipeline.answers
@@ -66,7 +66,7 @@ type Connection = Record<'close' | 'parse' | 'bind' | 'describe' | 'execute', (m
 }
 
 /** Extends the client's own Query class, because a client in pipeline mode accepts no other. */
-function extend (Query: QueryClass) {
+function createPipelineClass (Query: QueryClass) {
   return class extends Query {
     readonly answers: Promise<Answers>
     /** node-postgres calls it when everything is answered, or with an error: of the server, of the connection, or after `query_timeout`. */

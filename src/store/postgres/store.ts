@@ -9,10 +9,10 @@ import { read, transact } from './transaction.js'
 /** For the look-up after a lost COMMIT, which answers no request. */
 const noReply: Reply = { isPending: () => true, lock: () => undefined, unlock: () => undefined }
 
-/** @param report is called if an idle connection is lost */
-export function createPostgresStore (pool: PostgresPool, report: (error: Error) => void): Store {
+/** @param onIdleError is called if a connection is lost while no request uses it */
+export function createPostgresStore (pool: PostgresPool, onIdleError: (error: Error) => void): Store {
   // Without a listener an idle client that loses its server would end the process.
-  if (pool.listenerCount('error') === 0) pool.on('error', report)
+  if (pool.listenerCount('error') === 0) pool.on('error', onIdleError)
   const underWay = new Set<Promise<unknown>>()
 
   async function run<Result> (deadline: number, work: (client: PostgresClient) => Promise<Result>): Promise<Result> {
@@ -33,8 +33,8 @@ export function createPostgresStore (pool: PostgresPool, report: (error: Error) 
   }
 
   /**
-   * Looks up whether an update was committed. This locks the contact, so it waits for a transaction that still holds the lock. It is
-   * committed, so that the replica has confirmed what was read.
+   * Looks up whether an update was committed, in a transaction of its own. It locks the contact, so it waits while the update's
+   * transaction still holds the lock. Its COMMIT waits until the replica has confirmed what was read.
    *
    * @throws {InDoubtError} if this is still unknown at the deadline
    */
@@ -49,7 +49,7 @@ export function createPostgresStore (pool: PostgresPool, report: (error: Error) 
         return decision.result
       })
     } catch (error) {
-      // The key was used for another request meanwhile: ours was not committed.
+      // Another request has used the idempotency key meanwhile, so ours was not committed.
       throw error instanceof IdempotencyKeyReusedError ? error : new InDoubtError({ cause: error })
     }
   }

@@ -1,6 +1,6 @@
 // One attempt at an update, in two round trips: [BEGIN, reads], then the decision, then [writes, COMMIT]. A `beforeCommit` of the
-// host takes one more. The contact is locked by the first read. in-doubt.ts says what an answer to COMMIT means, and store.ts looks up
-// what became of it if there was none.
+// host takes one more. The first read locks the contact. in-doubt.ts says what an answer to COMMIT means. If there is none, store.ts looks
+// up whether the update was committed.
 
 import { timeCommit } from '../../diagnostics.js'
 import { RequestGoneError } from '../../errors.js'
@@ -64,6 +64,7 @@ async function writeAndCommit (
       const doubt = await callHost(client, write, deadline)
       if (doubt !== undefined) {
         await rollBack(client, deadline)
+        // As after COMMIT: the host may have committed the update.
         reply.lock(1)
         return doubt
       }
@@ -78,6 +79,7 @@ async function writeAndCommit (
   reply.lock(updates)
   const warning = listenForWarning(client)
   const publishCommit = timeCommit('postgres', updates)
+  // The server gives each statement this time too, so that its own answer comes first. It may come after the deadline.
   const answers = await send(client, [...first, ...unsent.map(toQuery), commit], performance.now() + timeoutMs)
   const doubt = judgeCommit(answers, warning())
   if (doubt !== undefined) return doubt
