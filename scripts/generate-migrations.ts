@@ -1,5 +1,5 @@
-// Generates files from src/store/migrations/*/*.sql: the module with their SQL, schema.sql and schema.postgres.sql. A test compares the
-// files.
+// Generates files from src/store/migrations/*/*.sql: the module with their SQL, schema.sql and schema.postgres.sql. A test fails if they
+// differ from what is generated.
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -28,37 +28,39 @@ ${schemas.map(({ engine, schema }) => `\nexport const ${engine}: Schema = ${JSON
   }
 }
 
-/** The paragraphs of an engine's migrations. Each makes one thing, or is a comment. */
+/** The paragraphs of an engine's migrations. Each creates one thing, or is a comment. */
 function readParts (engine: string): Part[] {
   const folder = new URL(`src/store/migrations/${engine}/`, root)
   const parts = readdirSync(folder).sort().flatMap((file) =>
-    readFileSync(new URL(file, folder), 'utf8').trimEnd().split('\n\n').map((sql): Part => ({ migration: parseInt(file), sql, ...read(sql) })))
+    readFileSync(new URL(file, folder), 'utf8').trimEnd().split('\n\n').map((sql): Part => ({ migration: parseInt(file), sql, ...describe(sql) })))
   // A repair uses the newest definition of a name.
-  return parts.map(({ makes, ...part }, index) =>
-    makes === undefined || parts.slice(index + 1).some((later) => later.makes === makes) ? part : { ...part, makes })
+  return parts.map(({ creates, ...part }, index) =>
+    creates === undefined || parts.slice(index + 1).some((later) => later.creates === creates) ? part : { ...part, creates })
 }
 
 const column = /^ALTER TABLE (?:main\.)?(\w+) ADD COLUMN (?:IF NOT EXISTS )?((\w+) .*);$/m
 
-function read (sql: string): Pick<Part, 'makes' | 'on'> {
+/** Finds what a paragraph creates. */
+function describe (sql: string): Pick<Part, 'creates' | 'table'> {
   const [, table, , name] = column.exec(sql) ?? []
-  if (table !== undefined) return { makes: `${table}.${name}`, on: table }
-  const [, makes, on] = /^CREATE (?:OR REPLACE )?(?:TABLE|INDEX|TRIGGER) (?:IF NOT EXISTS )?(?:main\.)?(\w+)(?:[^(]*? ON (\w+))?/m.exec(sql) ?? []
-  return { ...makes !== undefined && { makes }, ...on !== undefined && { on } }
+  if (table !== undefined) return { creates: `${table}.${name}`, table }
+  const [, creates, on] = /^CREATE (?:OR REPLACE )?(?:TABLE|INDEX|TRIGGER) (?:IF NOT EXISTS )?(?:main\.)?(\w+)(?:[^(]*? ON (\w+))?/m.exec(sql) ?? []
+  return { ...creates !== undefined && { creates }, ...on !== undefined && { table: on } }
 }
 
-/** One script with the result of all migrations. Added columns stand in their tables. */
+/** One script with the result of all migrations. Columns that were added later stand in CREATE TABLE. */
 function joinParts (parts: Part[]): string {
-  const script = parts.filter(({ sql, makes }) => makes !== undefined ? !makes.includes('.') : /^(--.*\n?)+$/.test(sql)).map(({ sql }) => sql).join('\n\n')
-  return parts.filter(({ makes }) => makes?.includes('.')).reduce(addColumn, `${script}\n`)
+  const script = parts.filter(({ sql, creates }) => creates !== undefined ? !creates.includes('.') : /^(--.*\n?)+$/.test(sql)).map(({ sql }) => sql).join('\n\n')
+  return parts.filter(({ creates }) => creates?.includes('.')).reduce(addColumn, `${script}\n`)
 }
 
+/** Writes the column of an ALTER TABLE, with its comment, into the CREATE TABLE of a script. */
 function addColumn (script: string, { sql }: Part): string {
   const [, table, definition = '', name = ''] = column.exec(sql) ?? []
   const comment = sql.slice(0, sql.indexOf('ALTER')).replace(/^-- /gm, '  -- ')
   return script.replace(new RegExp(`(?<=^CREATE TABLE IF NOT EXISTS ${table} \\(\n).*?^\\)`, 'ms'), (body) => {
     const width = /\w+ +/.exec(body)?.[0].length ?? 0
-    // Behind the last column, where ALTER TABLE puts it.
+    // After the last column, where ALTER TABLE puts it, and before the constraints.
     return body.replace(/(,?)\n(?=\)| {2}[A-Z]{5})/, `,\n${comment}  ${name.padEnd(width - 1)} ${definition.slice(name.length + 1)}$1\n`)
   })
 }

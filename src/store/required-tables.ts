@@ -18,10 +18,10 @@ export interface Schema {
 export interface Part {
   migration: number
   sql: string
-  /** The table, column (`table.column`), index or trigger that it makes, unless a later part makes it anew. */
-  makes?: string
+  /** The table, column (`table.column`), index or trigger that it creates. Absent if a later part creates it again. */
+  creates?: string
   /** The table of the column, index or trigger. */
-  on?: string
+  table?: string
 }
 
 /** What a database has. */
@@ -42,26 +42,26 @@ export interface Pending extends Pick<Found, 'version'> {
 const defaultRoles = ['admin', 'livechat-manager', 'livechat-monitor', 'livechat-agent']
 
 /**
- * The SQL that brings a database up to date: its pending migrations, and what it has lost of earlier ones. Empty when there is
- * nothing to do. Throws as {@link check} does, if no migration can complete a table or view of the host's.
+ * Finds what is still to do: pending migrations, and what a database has lost of earlier ones. Throws as {@link checkTables} does, if no
+ * migration can complete a table or view of the host's.
  */
-export function toScript (schema: Schema, found: Found): string {
+export function pendingIn (schema: Schema, found: Found): Pending {
   const { version, kinds } = found
   const isTable = (name: string): boolean => (kinds.get(name) ?? 'table') === 'table'
-  const parts = schema.parts.filter(({ migration, makes, on }) => {
+  const parts = schema.parts.filter(({ migration, creates, table }) => {
     // A view of the host's can have no index and none of our triggers.
-    if (on !== undefined && !isTable(on)) return false
-    if (makes?.includes('.') === true) return !kinds.has(makes)
-    return migration > version || (makes !== undefined && !kinds.has(makes))
+    if (table !== undefined && !isTable(table)) return false
+    if (creates?.includes('.') === true) return !kinds.has(creates)
+    return migration > version || (creates !== undefined && !kinds.has(creates))
   })
-  check(schema, found, new Set(parts.map(({ makes }) => makes)))
+  checkTables(schema, found, new Set(parts.map(({ creates }) => creates)))
 
   const texts = parts.map(({ sql }) => sql)
   const pending = [...new Set(schema.parts.map(({ migration }) => migration))].filter((migration) => migration > version)
   // Only the first time, so that a restart does not undo what an administrator changed.
   if (version === 0 && isTable('omnichannel_role_permission')) texts.push(grantDefaults(schema.prefix))
   if (pending.length > 0) texts.push(`INSERT INTO ${schema.prefix}omnichannel_migration (id) VALUES (${pending.join('), (')}) ON CONFLICT DO NOTHING;`)
-  return texts.join('\n\n')
+  return { version, script: texts.join('\n\n') }
 }
 
 function grantDefaults (prefix: string): string {
@@ -77,7 +77,7 @@ WHERE NOT EXISTS (SELECT 1 FROM ${prefix}omnichannel_role_permission WHERE permi
  * @throws {IncompleteSchemaError} if something is missing
  * @throws {UnsuitableColumnError} if a column does not hold text where ours does: one id could then be taken for another
  */
-export function check (schema: Schema, { version, kinds }: Found, added: ReadonlySet<string | undefined> = new Set()): void {
+export function checkTables (schema: Schema, { version, kinds }: Found, added: ReadonlySet<string | undefined> = new Set()): void {
   if (version > schema.version) throw new NewerSchemaError(version, schema.version)
   const missing: string[] = []
   for (const [table, columns] of Object.entries(schema.tables)) {

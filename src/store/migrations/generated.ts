@@ -124,131 +124,131 @@ export const sqlite: Schema = {
     {
       "migration": 1,
       "sql": "-- Who may call. A user that is not active is refused, whatever token it holds.\nCREATE TABLE IF NOT EXISTS omnichannel_user (\n  id       TEXT    NOT NULL PRIMARY KEY,\n  username TEXT    NOT NULL DEFAULT '',\n  name     TEXT    NOT NULL DEFAULT '',\n  active   INTEGER NOT NULL DEFAULT 1 CHECK (active IN (0, 1))\n) STRICT, WITHOUT ROWID;",
-      "makes": "omnichannel_user"
+      "creates": "omnichannel_user"
     },
     {
       "migration": 1,
       "sql": "-- The roles of a user. Only a user with the role livechat-agent can be a contact's manager.\nCREATE TABLE IF NOT EXISTS omnichannel_user_role (\n  user_id TEXT NOT NULL,\n  role    TEXT NOT NULL,\n  PRIMARY KEY (user_id, role)\n) STRICT, WITHOUT ROWID;",
-      "makes": "omnichannel_user_role"
+      "creates": "omnichannel_user_role"
     },
     {
       "migration": 1,
       "sql": "-- The permissions of a role: the update needs update-livechat-contact.\nCREATE TABLE IF NOT EXISTS omnichannel_role_permission (\n  role       TEXT NOT NULL,\n  permission TEXT NOT NULL,\n  PRIMARY KEY (permission, role)\n) STRICT, WITHOUT ROWID;",
-      "makes": "omnichannel_role_permission"
+      "creates": "omnichannel_role_permission"
     },
     {
       "migration": 1,
       "sql": "-- Personal access tokens. Only the base64 of the SHA-256 of a token is stored, never the token.\nCREATE TABLE IF NOT EXISTS omnichannel_auth_token (\n  hashed_token TEXT NOT NULL PRIMARY KEY,\n  user_id      TEXT NOT NULL,\n  name         TEXT NOT NULL DEFAULT '',\n  created_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))\n               CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at)),\n  -- NULL: never expires\n  expires_at   TEXT CHECK (expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', expires_at))\n) STRICT, WITHOUT ROWID;",
-      "makes": "omnichannel_auth_token"
+      "creates": "omnichannel_auth_token"
     },
     {
       "migration": 1,
       "sql": "-- What a contact's customFields may hold. A definition counts when its scope is 'visitor' and its visibility is\n-- not 'hidden'. Definitions are checked in the order in which they were inserted.\nCREATE TABLE IF NOT EXISTS omnichannel_custom_field (\n  id         TEXT    NOT NULL PRIMARY KEY,\n  -- named in error messages; the id stands in for an empty label\n  label      TEXT    NOT NULL DEFAULT '',\n  scope      TEXT    NOT NULL DEFAULT 'visitor',\n  visibility TEXT    NOT NULL DEFAULT 'visible',\n  required   INTEGER NOT NULL DEFAULT 0 CHECK (required IN (0, 1)),\n  -- a JavaScript pattern, without flags and unanchored; empty: any text\n  regexp     TEXT    NOT NULL DEFAULT ''\n) STRICT;",
-      "makes": "omnichannel_custom_field"
+      "creates": "omnichannel_custom_field"
     },
     {
       "migration": 1,
       "sql": "-- One row a contact.\nCREATE TABLE IF NOT EXISTS omnichannel_contact (\n  id                 TEXT    NOT NULL PRIMARY KEY CHECK (id <> ''),\n  name               TEXT    NOT NULL,\n  -- the id of a user with the role livechat-agent; NULL: none\n  contact_manager    TEXT,\n  -- an object: custom field id to text\n  custom_fields      TEXT    NOT NULL DEFAULT '{}'\n                     CHECK (json_valid(custom_fields) AND json_type(custom_fields) = 'object'),\n  -- an array of {field, value}; field is name, manager or customFields.<id>\n  conflicting_fields TEXT    NOT NULL DEFAULT '[]'\n                     CHECK (json_valid(conflicting_fields) AND json_type(conflicting_fields) = 'array'),\n  -- 1: nobody has saved the contact by hand yet\n  unknown            INTEGER NOT NULL DEFAULT 0 CHECK (unknown IN (0, 1)),\n  pre_registration   INTEGER NOT NULL DEFAULT 0 CHECK (pre_registration IN (0, 1)),\n  -- the room of the last conversation, and when it was\n  last_chat_id       TEXT,\n  last_chat_at       TEXT    CHECK (last_chat_at IS strftime('%Y-%m-%dT%H:%M:%fZ', last_chat_at)),\n  -- 0: for the API the contact does not exist\n  enabled            INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),\n  -- one more with each update\n  version            INTEGER NOT NULL DEFAULT 1,\n  created_at         TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))\n                     CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at)),\n  updated_at         TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))\n                     CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at)),\n  CHECK ((last_chat_id IS NULL) = (last_chat_at IS NULL))\n) STRICT, WITHOUT ROWID;",
-      "makes": "omnichannel_contact"
+      "creates": "omnichannel_contact"
     },
     {
       "migration": 1,
       "sql": "-- A contact's e-mail addresses, verbatim, in order.\nCREATE TABLE IF NOT EXISTS omnichannel_contact_email (\n  contact_id TEXT    NOT NULL REFERENCES omnichannel_contact (id) ON DELETE CASCADE,\n  position   INTEGER NOT NULL CHECK (position >= 0),\n  address    TEXT    NOT NULL,\n  PRIMARY KEY (contact_id, position)\n) STRICT, WITHOUT ROWID;",
-      "makes": "omnichannel_contact_email"
+      "creates": "omnichannel_contact_email"
     },
     {
       "migration": 1,
       "sql": "CREATE INDEX IF NOT EXISTS omnichannel_contact_email_address ON omnichannel_contact_email (address);",
-      "on": "omnichannel_contact_email",
-      "makes": "omnichannel_contact_email_address"
+      "table": "omnichannel_contact_email",
+      "creates": "omnichannel_contact_email_address"
     },
     {
       "migration": 1,
       "sql": "-- A contact's phone numbers, verbatim, in order.\nCREATE TABLE IF NOT EXISTS omnichannel_contact_phone (\n  contact_id   TEXT    NOT NULL REFERENCES omnichannel_contact (id) ON DELETE CASCADE,\n  position     INTEGER NOT NULL CHECK (position >= 0),\n  phone_number TEXT    NOT NULL,\n  PRIMARY KEY (contact_id, position)\n) STRICT, WITHOUT ROWID;",
-      "makes": "omnichannel_contact_phone"
+      "creates": "omnichannel_contact_phone"
     },
     {
       "migration": 1,
       "sql": "CREATE INDEX IF NOT EXISTS omnichannel_contact_phone_number ON omnichannel_contact_phone (phone_number);",
-      "on": "omnichannel_contact_phone",
-      "makes": "omnichannel_contact_phone_number"
+      "table": "omnichannel_contact_phone",
+      "creates": "omnichannel_contact_phone_number"
     },
     {
       "migration": 1,
       "sql": "-- The channels through which a contact has written, each of them with its visitor. Never changed by an update.\nCREATE TABLE IF NOT EXISTS omnichannel_contact_channel (\n  contact_id   TEXT    NOT NULL REFERENCES omnichannel_contact (id) ON DELETE CASCADE,\n  position     INTEGER NOT NULL CHECK (position >= 0),\n  name         TEXT    NOT NULL,\n  visitor_id   TEXT    NOT NULL,\n  source_type  TEXT    NOT NULL CHECK (source_type IN ('widget', 'email', 'sms', 'app', 'api', 'other')),\n  source_id    TEXT,\n  blocked      INTEGER NOT NULL DEFAULT 0 CHECK (blocked IN (0, 1)),\n  verified     INTEGER NOT NULL DEFAULT 0 CHECK (verified IN (0, 1)),\n  verified_at  TEXT    CHECK (verified_at IS strftime('%Y-%m-%dT%H:%M:%fZ', verified_at)),\n  field        TEXT,\n  value        TEXT,\n  -- a free object; the API adds the type of the source where it has none\n  details      TEXT    NOT NULL DEFAULT '{}' CHECK (json_valid(details) AND json_type(details) = 'object'),\n  last_chat_id TEXT,\n  last_chat_at TEXT    CHECK (last_chat_at IS strftime('%Y-%m-%dT%H:%M:%fZ', last_chat_at)),\n  PRIMARY KEY (contact_id, position),\n  CHECK ((last_chat_id IS NULL) = (last_chat_at IS NULL))\n) STRICT, WITHOUT ROWID;",
-      "makes": "omnichannel_contact_channel"
+      "creates": "omnichannel_contact_channel"
     },
     {
       "migration": 1,
       "sql": "CREATE INDEX IF NOT EXISTS omnichannel_contact_channel_visitor ON omnichannel_contact_channel (visitor_id);",
-      "on": "omnichannel_contact_channel",
-      "makes": "omnichannel_contact_channel_visitor"
+      "table": "omnichannel_contact_channel",
+      "creates": "omnichannel_contact_channel_visitor"
     },
     {
       "migration": 1,
       "sql": "-- Conversations, open and closed; a rename of the contact is carried to fname.\nCREATE TABLE IF NOT EXISTS omnichannel_room (\n  id         TEXT NOT NULL UNIQUE,\n  contact_id TEXT NOT NULL,\n  fname      TEXT NOT NULL DEFAULT '',\n  updated_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))\n             CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at)),\n  PRIMARY KEY (contact_id, id)\n) STRICT, WITHOUT ROWID;",
-      "makes": "omnichannel_room"
+      "creates": "omnichannel_room"
     },
     {
       "migration": 1,
       "sql": "-- An agent's entry for a room; a rename is carried to name and fname.\nCREATE TABLE IF NOT EXISTS omnichannel_subscription (\n  id         TEXT NOT NULL UNIQUE,\n  room_id    TEXT NOT NULL DEFAULT '',\n  visitor_id TEXT NOT NULL,\n  name       TEXT NOT NULL DEFAULT '',\n  fname      TEXT NOT NULL DEFAULT '',\n  updated_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))\n             CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at)),\n  PRIMARY KEY (visitor_id, id)\n) STRICT, WITHOUT ROWID;",
-      "makes": "omnichannel_subscription"
+      "creates": "omnichannel_subscription"
     },
     {
       "migration": 1,
       "sql": "-- A conversation that waits in the queue; a rename is carried to name.\nCREATE TABLE IF NOT EXISTS omnichannel_inquiry (\n  id         TEXT NOT NULL UNIQUE,\n  room_id    TEXT NOT NULL DEFAULT '',\n  visitor_id TEXT NOT NULL,\n  name       TEXT NOT NULL DEFAULT '',\n  updated_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))\n             CHECK (updated_at IS strftime('%Y-%m-%dT%H:%M:%fZ', updated_at)),\n  PRIMARY KEY (visitor_id, id)\n) STRICT, WITHOUT ROWID;",
-      "makes": "omnichannel_inquiry"
+      "creates": "omnichannel_inquiry"
     },
     {
       "migration": 1,
       "sql": "-- Counters, such as Resolved_Conflicts_Count.\nCREATE TABLE IF NOT EXISTS omnichannel_statistic (\n  name  TEXT    NOT NULL PRIMARY KEY,\n  value INTEGER NOT NULL DEFAULT 0\n) STRICT, WITHOUT ROWID;",
-      "makes": "omnichannel_statistic"
+      "creates": "omnichannel_statistic"
     },
     {
       "migration": 1,
       "sql": "-- Which versions of this script ran, and when.\nCREATE TABLE IF NOT EXISTS omnichannel_migration (\n  id         INTEGER NOT NULL PRIMARY KEY,\n  applied_at TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))\n             CHECK (applied_at IS strftime('%Y-%m-%dT%H:%M:%fZ', applied_at))\n) STRICT;",
-      "makes": "omnichannel_migration"
+      "creates": "omnichannel_migration"
     },
     {
       "migration": 2,
       "sql": "-- Answers that are remembered for an Idempotency-Key, so that a repeated request is not done twice.\nCREATE TABLE IF NOT EXISTS omnichannel_idempotency_key (\n  user_id     TEXT    NOT NULL,\n  key         TEXT    NOT NULL CHECK (length(key) BETWEEN 1 AND 255),\n  -- the base64 of the SHA-256 of what was asked for\n  fingerprint TEXT    NOT NULL,\n  contact_id  TEXT    NOT NULL,\n  -- the contact's version in the answer\n  version     INTEGER NOT NULL,\n  -- the body of the answer, byte for byte\n  answer      TEXT    NOT NULL,\n  created_at  TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))\n              CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%fZ', created_at)),\n  PRIMARY KEY (user_id, key)\n) STRICT;",
-      "makes": "omnichannel_idempotency_key"
+      "creates": "omnichannel_idempotency_key"
     },
     {
       "migration": 2,
       "sql": "CREATE INDEX IF NOT EXISTS omnichannel_idempotency_key_contact ON omnichannel_idempotency_key (contact_id);",
-      "on": "omnichannel_idempotency_key",
-      "makes": "omnichannel_idempotency_key_contact"
+      "table": "omnichannel_idempotency_key",
+      "creates": "omnichannel_idempotency_key_contact"
     },
     {
       "migration": 2,
       "sql": "CREATE INDEX IF NOT EXISTS omnichannel_idempotency_key_created ON omnichannel_idempotency_key (created_at);",
-      "on": "omnichannel_idempotency_key",
-      "makes": "omnichannel_idempotency_key_created"
+      "table": "omnichannel_idempotency_key",
+      "creates": "omnichannel_idempotency_key_created"
     },
     {
       "migration": 2,
       "sql": "-- An answer holds a contact, so it goes when the contact goes, also where a host has turned foreign keys off.\nCREATE TRIGGER IF NOT EXISTS omnichannel_contact_forgotten AFTER DELETE ON omnichannel_contact BEGIN\n  DELETE FROM omnichannel_idempotency_key WHERE contact_id = OLD.id;\nEND;",
-      "on": "omnichannel_contact",
-      "makes": "omnichannel_contact_forgotten"
+      "table": "omnichannel_contact",
+      "creates": "omnichannel_contact_forgotten"
     },
     {
       "migration": 3,
       "sql": "-- the id of the contact's last update: 16 random bytes in lower-case hex.\nALTER TABLE main.omnichannel_contact ADD COLUMN update_id TEXT;",
-      "on": "omnichannel_contact",
-      "makes": "omnichannel_contact.update_id"
+      "table": "omnichannel_contact",
+      "creates": "omnichannel_contact.update_id"
     },
     {
       "migration": 3,
       "sql": "-- REPLACE deletes a row without firing delete triggers. So answers also go when a row is put under their contact's id.\nCREATE TRIGGER IF NOT EXISTS main.omnichannel_contact_added AFTER INSERT ON omnichannel_contact BEGIN\n  DELETE FROM omnichannel_idempotency_key WHERE contact_id = NEW.id;\nEND;",
-      "on": "omnichannel_contact",
-      "makes": "omnichannel_contact_added"
+      "table": "omnichannel_contact",
+      "creates": "omnichannel_contact_added"
     },
     {
       "migration": 3,
       "sql": "-- The new id may be one that UPDATE OR REPLACE has taken from another contact.\nCREATE TRIGGER IF NOT EXISTS main.omnichannel_contact_renumbered AFTER UPDATE OF id ON omnichannel_contact WHEN OLD.id <> NEW.id BEGIN\n  DELETE FROM omnichannel_idempotency_key WHERE contact_id IN (OLD.id, NEW.id);\nEND;",
-      "on": "omnichannel_contact",
-      "makes": "omnichannel_contact_renumbered"
+      "table": "omnichannel_contact",
+      "creates": "omnichannel_contact_renumbered"
     }
   ]
 }
@@ -376,119 +376,119 @@ export const postgres: Schema = {
     {
       "migration": 2,
       "sql": "-- Who may call. A user that is not active is refused, whatever token it holds.\nCREATE TABLE IF NOT EXISTS omnichannel_user (\n  id       text    NOT NULL PRIMARY KEY,\n  username text    NOT NULL DEFAULT '',\n  name     text    NOT NULL DEFAULT '',\n  active   boolean NOT NULL DEFAULT true\n);",
-      "makes": "omnichannel_user"
+      "creates": "omnichannel_user"
     },
     {
       "migration": 2,
       "sql": "-- The roles of a user. Only a user with the role livechat-agent can be a contact's manager.\nCREATE TABLE IF NOT EXISTS omnichannel_user_role (\n  user_id text NOT NULL,\n  role    text NOT NULL,\n  PRIMARY KEY (user_id, role)\n);",
-      "makes": "omnichannel_user_role"
+      "creates": "omnichannel_user_role"
     },
     {
       "migration": 2,
       "sql": "-- The permissions of a role: the update needs update-livechat-contact.\nCREATE TABLE IF NOT EXISTS omnichannel_role_permission (\n  role       text NOT NULL,\n  permission text NOT NULL,\n  PRIMARY KEY (permission, role)\n);",
-      "makes": "omnichannel_role_permission"
+      "creates": "omnichannel_role_permission"
     },
     {
       "migration": 2,
       "sql": "-- Personal access tokens. Only the base64 of the SHA-256 of a token is stored, never the token.\nCREATE TABLE IF NOT EXISTS omnichannel_auth_token (\n  hashed_token text           NOT NULL PRIMARY KEY,\n  user_id      text           NOT NULL,\n  name         text           NOT NULL DEFAULT '',\n  created_at   timestamptz(3) NOT NULL DEFAULT now(),\n  -- NULL: never expires\n  expires_at   timestamptz(3)\n);",
-      "makes": "omnichannel_auth_token"
+      "creates": "omnichannel_auth_token"
     },
     {
       "migration": 2,
       "sql": "-- What a contact's customFields may hold. A definition counts when its scope is 'visitor' and its visibility is\n-- not 'hidden'. Definitions are checked in the order in which they were inserted.\nCREATE TABLE IF NOT EXISTS omnichannel_custom_field (\n  id         text    NOT NULL PRIMARY KEY,\n  -- named in error messages; the id stands in for an empty label\n  label      text    NOT NULL DEFAULT '',\n  scope      text    NOT NULL DEFAULT 'visitor',\n  visibility text    NOT NULL DEFAULT 'visible',\n  required   boolean NOT NULL DEFAULT false,\n  -- a JavaScript pattern, without flags and unanchored; empty: any text\n  regexp     text    NOT NULL DEFAULT '',\n  -- the order of insertion\n  position   bigint  NOT NULL GENERATED BY DEFAULT AS IDENTITY\n);",
-      "makes": "omnichannel_custom_field"
+      "creates": "omnichannel_custom_field"
     },
     {
       "migration": 2,
       "sql": "-- One row a contact.\nCREATE TABLE IF NOT EXISTS omnichannel_contact (\n  id                 text           NOT NULL PRIMARY KEY CHECK (id <> ''),\n  name               text           NOT NULL,\n  -- the id of a user with the role livechat-agent; NULL: none\n  contact_manager    text,\n  -- an object: custom field id to text\n  custom_fields      json           NOT NULL DEFAULT '{}' CHECK (json_typeof(custom_fields) = 'object'),\n  -- an array of {field, value}; field is name, manager or customFields.<id>\n  conflicting_fields json           NOT NULL DEFAULT '[]' CHECK (json_typeof(conflicting_fields) = 'array'),\n  -- true: nobody has saved the contact by hand yet\n  unknown            boolean        NOT NULL DEFAULT false,\n  pre_registration   boolean        NOT NULL DEFAULT false,\n  -- the room of the last conversation, and when it was\n  last_chat_id       text,\n  last_chat_at       timestamptz(3),\n  -- false: for the API the contact does not exist\n  enabled            boolean        NOT NULL DEFAULT true,\n  -- one more with each update\n  version            integer        NOT NULL DEFAULT 1,\n  created_at         timestamptz(3) NOT NULL DEFAULT now(),\n  updated_at         timestamptz(3) NOT NULL DEFAULT now(),\n  CHECK ((last_chat_id IS NULL) = (last_chat_at IS NULL))\n);",
-      "makes": "omnichannel_contact"
+      "creates": "omnichannel_contact"
     },
     {
       "migration": 2,
       "sql": "-- A contact's e-mail addresses, verbatim, in order.\nCREATE TABLE IF NOT EXISTS omnichannel_contact_email (\n  contact_id text    NOT NULL REFERENCES omnichannel_contact (id) ON DELETE CASCADE,\n  position   integer NOT NULL CHECK (position >= 0),\n  address    text    NOT NULL,\n  PRIMARY KEY (contact_id, position)\n);",
-      "makes": "omnichannel_contact_email"
+      "creates": "omnichannel_contact_email"
     },
     {
       "migration": 2,
       "sql": "-- Of its start only: an address may be longer than an entry of an index.\nCREATE INDEX IF NOT EXISTS omnichannel_contact_email_address ON omnichannel_contact_email (left(address, 100) COLLATE \"C\");",
-      "on": "omnichannel_contact_email",
-      "makes": "omnichannel_contact_email_address"
+      "table": "omnichannel_contact_email",
+      "creates": "omnichannel_contact_email_address"
     },
     {
       "migration": 2,
       "sql": "-- A contact's phone numbers, verbatim, in order.\nCREATE TABLE IF NOT EXISTS omnichannel_contact_phone (\n  contact_id   text    NOT NULL REFERENCES omnichannel_contact (id) ON DELETE CASCADE,\n  position     integer NOT NULL CHECK (position >= 0),\n  phone_number text    NOT NULL,\n  PRIMARY KEY (contact_id, position)\n);",
-      "makes": "omnichannel_contact_phone"
+      "creates": "omnichannel_contact_phone"
     },
     {
       "migration": 2,
       "sql": "CREATE INDEX IF NOT EXISTS omnichannel_contact_phone_number ON omnichannel_contact_phone (left(phone_number, 100) COLLATE \"C\");",
-      "on": "omnichannel_contact_phone",
-      "makes": "omnichannel_contact_phone_number"
+      "table": "omnichannel_contact_phone",
+      "creates": "omnichannel_contact_phone_number"
     },
     {
       "migration": 2,
       "sql": "-- The channels through which a contact has written, each of them with its visitor. Never changed by an update.\nCREATE TABLE IF NOT EXISTS omnichannel_contact_channel (\n  contact_id   text           NOT NULL REFERENCES omnichannel_contact (id) ON DELETE CASCADE,\n  position     integer        NOT NULL CHECK (position >= 0),\n  name         text           NOT NULL,\n  visitor_id   text           NOT NULL,\n  source_type  text           NOT NULL CHECK (source_type IN ('widget', 'email', 'sms', 'app', 'api', 'other')),\n  source_id    text,\n  blocked      boolean        NOT NULL DEFAULT false,\n  verified     boolean        NOT NULL DEFAULT false,\n  verified_at  timestamptz(3),\n  field        text,\n  value        text,\n  -- a free object; the API adds the type of the source where it has none\n  details      json           NOT NULL DEFAULT '{}' CHECK (json_typeof(details) = 'object'),\n  last_chat_id text,\n  last_chat_at timestamptz(3),\n  PRIMARY KEY (contact_id, position),\n  CHECK ((last_chat_id IS NULL) = (last_chat_at IS NULL))\n);",
-      "makes": "omnichannel_contact_channel"
+      "creates": "omnichannel_contact_channel"
     },
     {
       "migration": 2,
       "sql": "CREATE INDEX IF NOT EXISTS omnichannel_contact_channel_visitor ON omnichannel_contact_channel (visitor_id);",
-      "on": "omnichannel_contact_channel",
-      "makes": "omnichannel_contact_channel_visitor"
+      "table": "omnichannel_contact_channel",
+      "creates": "omnichannel_contact_channel_visitor"
     },
     {
       "migration": 2,
       "sql": "-- Conversations, open and closed; a rename of the contact is carried to fname.\nCREATE TABLE IF NOT EXISTS omnichannel_room (\n  id         text           NOT NULL UNIQUE,\n  contact_id text           NOT NULL,\n  fname      text           NOT NULL DEFAULT '',\n  updated_at timestamptz(3) NOT NULL DEFAULT now(),\n  PRIMARY KEY (contact_id, id)\n);",
-      "makes": "omnichannel_room"
+      "creates": "omnichannel_room"
     },
     {
       "migration": 2,
       "sql": "-- An agent's entry for a room; a rename is carried to name and fname.\nCREATE TABLE IF NOT EXISTS omnichannel_subscription (\n  id         text           NOT NULL UNIQUE,\n  room_id    text           NOT NULL DEFAULT '',\n  visitor_id text           NOT NULL,\n  name       text           NOT NULL DEFAULT '',\n  fname      text           NOT NULL DEFAULT '',\n  updated_at timestamptz(3) NOT NULL DEFAULT now(),\n  PRIMARY KEY (visitor_id, id)\n);",
-      "makes": "omnichannel_subscription"
+      "creates": "omnichannel_subscription"
     },
     {
       "migration": 2,
       "sql": "-- A conversation that waits in the queue; a rename is carried to name.\nCREATE TABLE IF NOT EXISTS omnichannel_inquiry (\n  id         text           NOT NULL UNIQUE,\n  room_id    text           NOT NULL DEFAULT '',\n  visitor_id text           NOT NULL,\n  name       text           NOT NULL DEFAULT '',\n  updated_at timestamptz(3) NOT NULL DEFAULT now(),\n  PRIMARY KEY (visitor_id, id)\n);",
-      "makes": "omnichannel_inquiry"
+      "creates": "omnichannel_inquiry"
     },
     {
       "migration": 2,
       "sql": "-- Counters, such as Resolved_Conflicts_Count.\nCREATE TABLE IF NOT EXISTS omnichannel_statistic (\n  name  text   NOT NULL PRIMARY KEY,\n  value bigint NOT NULL DEFAULT 0\n);",
-      "makes": "omnichannel_statistic"
+      "creates": "omnichannel_statistic"
     },
     {
       "migration": 2,
       "sql": "-- Which versions of this script ran, and when.\nCREATE TABLE IF NOT EXISTS omnichannel_migration (\n  id         integer        NOT NULL PRIMARY KEY,\n  applied_at timestamptz(3) NOT NULL DEFAULT now()\n);",
-      "makes": "omnichannel_migration"
+      "creates": "omnichannel_migration"
     },
     {
       "migration": 2,
       "sql": "-- Answers that are remembered for an Idempotency-Key, so that a repeated request is not done twice. An answer holds a\n-- contact, so it goes when the contact goes.\nCREATE TABLE IF NOT EXISTS omnichannel_idempotency_key (\n  user_id     text           NOT NULL,\n  key         text           NOT NULL CHECK (length(key) BETWEEN 1 AND 255),\n  -- the base64 of the SHA-256 of what was asked for\n  fingerprint text           NOT NULL,\n  contact_id  text           NOT NULL REFERENCES omnichannel_contact (id) ON DELETE CASCADE,\n  -- the contact's version in the answer\n  version     integer        NOT NULL,\n  -- the body of the answer, byte for byte\n  answer      text           NOT NULL,\n  created_at  timestamptz(3) NOT NULL DEFAULT now(),\n  PRIMARY KEY (user_id, key)\n);",
-      "makes": "omnichannel_idempotency_key"
+      "creates": "omnichannel_idempotency_key"
     },
     {
       "migration": 2,
       "sql": "CREATE INDEX IF NOT EXISTS omnichannel_idempotency_key_contact ON omnichannel_idempotency_key (contact_id);",
-      "on": "omnichannel_idempotency_key",
-      "makes": "omnichannel_idempotency_key_contact"
+      "table": "omnichannel_idempotency_key",
+      "creates": "omnichannel_idempotency_key_contact"
     },
     {
       "migration": 2,
       "sql": "CREATE INDEX IF NOT EXISTS omnichannel_idempotency_key_created ON omnichannel_idempotency_key (created_at);",
-      "on": "omnichannel_idempotency_key",
-      "makes": "omnichannel_idempotency_key_created"
+      "table": "omnichannel_idempotency_key",
+      "creates": "omnichannel_idempotency_key_created"
     },
     {
       "migration": 3,
       "sql": "-- the id of the contact's last update: 16 random bytes in lower-case hex.\nALTER TABLE omnichannel_contact ADD COLUMN IF NOT EXISTS update_id text;",
-      "on": "omnichannel_contact",
-      "makes": "omnichannel_contact.update_id"
+      "table": "omnichannel_contact",
+      "creates": "omnichannel_contact.update_id"
     },
     {
       "migration": 3,
       "sql": "-- Answers go when their contact gets another id: otherwise their foreign key would refuse that. Before the update, because\n-- the foreign key is checked right after it.\nCREATE OR REPLACE FUNCTION omnichannel_forget_answers() RETURNS trigger LANGUAGE plpgsql AS $$\nBEGIN\n  EXECUTE format('DELETE FROM %I.omnichannel_idempotency_key WHERE contact_id = $1', TG_TABLE_SCHEMA) USING OLD.id;\n  RETURN NEW;\nEND $$;\nCREATE OR REPLACE TRIGGER omnichannel_contact_renumbered BEFORE UPDATE OF id ON omnichannel_contact\n  FOR EACH ROW WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION omnichannel_forget_answers();",
-      "on": "omnichannel_contact",
-      "makes": "omnichannel_contact_renumbered"
+      "table": "omnichannel_contact",
+      "creates": "omnichannel_contact_renumbered"
     }
   ]
 }

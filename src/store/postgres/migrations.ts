@@ -1,7 +1,7 @@
 // Brings a host's schema up to date. Its version numbers are those of SQLite. PostgreSQL begins with version 2.
 
 import { postgres as schema } from '../migrations/generated.js'
-import { check, toScript, type Found, type Pending } from '../required-tables.js'
+import { checkTables, pendingIn, type Found, type Pending } from '../required-tables.js'
 import { toParameter } from './codec.js'
 import { statement } from './statements.js'
 import type { PostgresClient } from './handle.js'
@@ -27,12 +27,11 @@ export async function bringUpToDate (client: PostgresClient, deadline: number): 
 }
 
 export async function findPending (client: Queryable): Promise<Pending> {
-  const found = await find(client)
-  return { version: found.version, script: toScript(schema, found) }
+  return pendingIn(schema, await find(client))
 }
 
 export async function checkSchema (client: Queryable): Promise<void> {
-  check(schema, await find(client))
+  checkTables(schema, await find(client))
 }
 
 // Category S is text, also for a domain over text. The type `name` is excluded, because it holds 63 bytes only.
@@ -47,7 +46,7 @@ const findKinds = `
 
 /** Finds the tables by search_path. */
 async function find (client: Queryable): Promise<Found> {
-  const names = schema.parts.flatMap(({ makes }) => makes ?? [])
+  const names = schema.parts.flatMap(({ creates }) => creates ?? [])
   const { rows } = await client.query(statement(findKinds)([toParameter(names)]))
   const kinds = new Map(rows as Array<[string, string]>)
   if (!kinds.has('omnichannel_migration.id')) return { version: 0, kinds }

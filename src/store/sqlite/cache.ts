@@ -106,7 +106,7 @@ function countTables (names: readonly string[]): string {
 // A table of the host's own may have an ON CONFLICT clause that ignores a write.
 const countCheckedTables = `${countTables(checkedTables)} AND sql NOT LIKE '%ON CONFLICT%'`
 
-const countHostTriggers = `SELECT count(*) FROM main.sqlite_schema WHERE type = 'trigger' AND name NOT IN (${quote(schema.parts.map(({ makes = '' }) => makes))})`
+const countHostTriggers = `SELECT count(*) FROM main.sqlite_schema WHERE type = 'trigger' AND name NOT IN (${quote(schema.parts.map(({ creates = '' }) => creates))})`
 const countTemporaryTriggers = "SELECT count(*) FROM temp.sqlite_schema WHERE type = 'trigger'"
 
 function quote (names: readonly string[]): string {

@@ -1,15 +1,14 @@
 // Brings a host's database up to date. It looks only at `main`, not at temporary tables or attached files.
 
 import { sqlite as schema } from '../migrations/generated.js'
-import { check, toScript, type Found, type Pending } from '../required-tables.js'
+import { checkTables, pendingIn, type Found, type Pending } from '../required-tables.js'
 import { withoutBusyTimeout, type Connection } from './connection.js'
 
-type Names = Array<[name: string, kind: string]>
+type NamesAndKinds = Array<[name: string, kind: string]>
 
 /** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
 export function findPending (connection: Connection): Pending {
-  const found = find(connection)
-  return { version: found.version, script: toScript(schema, found) }
+  return pendingIn(schema, find(connection))
 }
 
 /** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
@@ -28,20 +27,20 @@ export function bringUpToDate (connection: Connection): void {
 
 /** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
 export function checkSchema (connection: Connection): void {
-  check(schema, find(connection))
+  checkTables(schema, find(connection))
 }
 
 function find (connection: Connection): Found {
   const objects = connection.all(
-    "SELECT lower(name), CASE WHEN type = 'table' AND rootpage = 0 THEN 'virtual table' ELSE type END FROM main.sqlite_schema") as Names
+    "SELECT lower(name), CASE WHEN type = 'table' AND rootpage = 0 THEN 'virtual table' ELSE type END FROM main.sqlite_schema") as NamesAndKinds
   // `hidden` is 1 for a hidden column of a virtual table, and 2 or 3 for a generated column.
   const columns = connection.all(`
     SELECT wanted.value || '.' || lower(present.name), present.type
     FROM json_each(?) AS wanted JOIN pragma_table_xinfo(wanted.value, 'main') AS present WHERE present.hidden <> 1`,
-  [JSON.stringify(Object.keys(schema.tables))]) as Names
-  // A column without a type, such as an expression of a view, is compared as it is.
+  [JSON.stringify(Object.keys(schema.tables))]) as NamesAndKinds
+  // A column without a type, such as an expression of a view, is not converted by SQLite.
   const holdsText = (type: string): boolean => /^$|CHAR|CLOB|TEXT/i.test(type)
-  const kinds = new Map([...objects, ...columns.map(([name, type]): Names[number] => [name, holdsText(type) ? 'text' : type])])
+  const kinds = new Map([...objects, ...columns.map(([name, type]): NamesAndKinds[number] => [name, holdsText(type) ? 'text' : type])])
   if (!kinds.has('omnichannel_migration.id')) return { version: 0, kinds }
   const [version] = connection.get('SELECT coalesce(max(id), 0) FROM main.omnichannel_migration') as [number]
   return { version, kinds }
