@@ -1,49 +1,50 @@
-// Finds the ids of contacts. E-mail addresses and phone numbers have an index, which finds them by their start. Names have none: they
-// are read page by page along the primary key.
+// Finds the ids of contacts. E-mail addresses and phone numbers have an index, which finds them by a prefix. Names have none: they are
+// read page by page along the primary key.
 
 import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely'
+import type { Engine } from '../diagnostics.js'
 import type { Tables } from '../store/tables.js'
 
 /** The columns with an index. */
 const columns = { omnichannel_contact_email: 'address', omnichannel_contact_phone: 'phone_number' }
 
-type Engine = 'sqlite' | 'postgres'
-
 /** Contacts found by an address or a number come first. */
 export async function findContactIds (db: Kysely<Tables>, engine: Engine, text: string | undefined, limit: number): Promise<string[]> {
   const ids = new Set<string>()
-  for (const start of new Set(text === undefined ? [] : [text, text.toLowerCase()])) {
+  const prefixes = new Set(text === undefined ? [] : [text, text.toLowerCase()])
+  for (const prefix of prefixes) {
     for (const table of Object.keys(columns) as Array<keyof typeof columns>) {
-      for (const { id } of await byStart(db, table, start, limit, engine).execute()) ids.add(id)
+      for (const { id } of await selectByPrefix(db, table, prefix, limit, engine).execute()) ids.add(id)
     }
   }
   // Names are compared here, because LIKE ignores case for ASCII only.
-  const part = fold(text ?? '')
+  const foldedText = fold(text ?? '')
   for (let lastId: string | undefined = ''; lastId !== undefined && ids.size < limit;) {
-    const contacts: Array<{ id: string, name: string }> = await page(db, lastId).execute()
-    for (const { id, name } of contacts) if (fold(name).includes(part)) ids.add(id)
+    const contacts: Array<{ id: string, name: string }> = await selectPage(db, lastId).execute()
+    for (const { id, name } of contacts) if (fold(name).includes(foldedText)) ids.add(id)
     lastId = contacts.at(-1)?.id
   }
   return [...ids].slice(0, limit)
 }
 
-export function byStart (db: Kysely<Tables>, table: keyof typeof columns, start: string, limit: number, engine: Engine = 'sqlite') {
+export function selectByPrefix (db: Kysely<Tables>, table: keyof typeof columns, prefix: string, limit: number, engine: Engine) {
   return db.selectFrom('omnichannel_contact as contact').select('contact.id').distinct()
+    // Kysely cannot infer the types of a union of tables.
     .innerJoin(`${table} as listed` as 'omnichannel_contact_email as listed', 'contact.id', 'listed.contact_id')
-    .where(startsWith(`listed.${columns[table]}`, start, engine))
+    .where(startsWith(`listed.${columns[table]}`, prefix, engine))
     .where('contact.enabled', '=', 1).orderBy('contact.id').limit(limit)
 }
 
-/** Written so that the index is used. PostgreSQL's index holds the first hundred characters only. */
-function startsWith (column: string, start: string, engine: Engine): RawBuilder<SqlBool> {
+/** Written so that the engine uses the index. PostgreSQL's index holds the first hundred characters only. */
+function startsWith (column: string, prefix: string, engine: Engine): RawBuilder<SqlBool> {
   const highest = '\u{10FFFF}'
-  if (engine === 'sqlite') return sql`${sql.ref(column)} >= ${start} and ${sql.ref(column)} < ${start + highest}`
+  if (engine === 'sqlite') return sql`${sql.ref(column)} >= ${prefix} and ${sql.ref(column)} < ${prefix + highest}`
   const indexed = sql`left(${sql.ref(column)}, 100) collate "C"`
-  const first = Array.from(start).slice(0, 100).join('')
-  return sql`${indexed} >= ${first} and ${indexed} < ${first + highest} and starts_with(${sql.ref(column)}, ${start})`
+  const first = Array.from(prefix).slice(0, 100).join('')
+  return sql`${indexed} >= ${first} and ${indexed} < ${first + highest} and starts_with(${sql.ref(column)}, ${prefix})`
 }
 
-export function page (db: Kysely<Tables>, lastId: string) {
+export function selectPage (db: Kysely<Tables>, lastId: string) {
   return db.selectFrom('omnichannel_contact').select(['id', 'name'])
     .where('id', '>', lastId).where('enabled', '=', 1).orderBy('id').limit(5000)
 }
