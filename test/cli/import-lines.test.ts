@@ -1,5 +1,5 @@
 import t from 'tap'
-import { longestLine, readLines, type Line } from '../../src/cli/import/lines.js'
+import { longestLine, readLines, type Line } from '../../src/cli/import/read-lines.js'
 
 async function linesOf (chunks: Iterable<Buffer>): Promise<string[]> {
   const lines: Line[] = []

@@ -8,9 +8,9 @@ import type { Io } from '../command.js'
 import { CommandError } from '../errors.js'
 import { createProgress, print, report } from '../output.js'
 import type { CollectionName, Outcome } from './collection.js'
-import { wanted } from './collections.js'
+import { wanted } from './store-document.js'
 import type { Document } from './extended-json.js'
-import { readLines } from './lines.js'
+import { readLines } from './read-lines.js'
 import { lineStore } from './store-line.js'
 
 export interface ExportFile {

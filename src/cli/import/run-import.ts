@@ -12,7 +12,7 @@ import { CommandError, UsageError } from '../errors.js'
 import { print, report } from '../output.js'
 import { sources, type CollectionName } from './collection.js'
 import { idOf, type Document } from './extended-json.js'
-import { disableMissing } from './import-contacts.js'
+import { disableMissing } from './store-contact.js'
 import { dryRunNote, importFile, type ExportFile, type ImportOptions } from './import-file.js'
 
 const names = Object.keys(sources) as CollectionName[]

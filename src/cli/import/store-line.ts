@@ -1,9 +1,9 @@
 import type { Connection } from '../../store/sqlite/connection.js'
 import { codeOf, CommandError } from '../errors.js'
 import { sources, type CollectionName, type Outcome } from './collection.js'
-import { stores } from './collections.js'
+import { stores } from './store-document.js'
 import { BadLineError, object, type Document } from './extended-json.js'
-import type { Line } from './lines.js'
+import type { Line } from './read-lines.js'
 
 interface Settings {
   skipsBadLines: boolean

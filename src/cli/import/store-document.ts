@@ -4,7 +4,7 @@ import { createPatterns } from '../../rules/patterns/index.js'
 import type { Connection } from '../../store/sqlite/connection.js'
 import { insert, upsert, type CollectionName, type Store } from './collection.js'
 import { flag, idOf, list, object, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
-import { storeContact } from './import-contacts.js'
+import { storeContact } from './store-contact.js'
 
 const storeCustomField: Store = (database, document, warn) => {
   const id = idOf(document)
