@@ -19,7 +19,7 @@ export type CollectionName = keyof typeof sources
 export type Outcome = 'new' | 'updated' | 'ignored'
 
 /** Stores a document. Throws a BadLineError before it writes anything. Warns of a document that is stored but will not work. */
-export type Store = (database: Connection, document: Document, warn: (sentence: string) => void) => Outcome
+export type StoreDocument = (database: Connection, document: Document, warn: (sentence: string) => void) => Outcome
 
 export type Row = Record<string, string | number | null>
 

@@ -8,7 +8,7 @@ import type { Io } from '../command.js'
 import { CommandError } from '../errors.js'
 import { createProgress, print, report } from '../output.js'
 import type { CollectionName, Outcome } from './collection.js'
-import { wanted } from './store-document.js'
+import { importedDocuments } from './store-document.js'
 import type { Document } from './extended-json.js'
 import { readLines } from './read-lines.js'
 import { lineStore } from './store-line.js'
@@ -105,7 +105,7 @@ export async function importFile (
     progress.clear()
   }
   const figures = Object.entries(counts).map(([outcome, count]) => `${count} ${outcome}`).join(', ')
-  const hint = counts.ignored > 0 && counts.new + counts.updated === 0 ? `; no ${String(wanted[name])} among ${counts.ignored}` : ''
+  const hint = counts.ignored > 0 && counts.new + counts.updated === 0 ? `; no ${String(importedDocuments[name])} among ${counts.ignored}` : ''
   print(io, `${name}: ${figures} (${progress.perSecond()} lines/s)${hint}${dryRun ? dryRunNote : ''}\n`)
   return counts
 }

@@ -2,10 +2,10 @@
 
 import type { Connection } from '../../store/sqlite/connection.js'
 import { SOURCE_TYPES } from '../../store/tables.js'
-import { insert, upsert, type Row, type Store } from './collection.js'
+import { insert, upsert, type Row, type StoreDocument } from './collection.js'
 import { flag, idOf, list, object, plain, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
 
-export const storeContact: Store = (database, document) => {
+export const storeContact: StoreDocument = (database, document) => {
   const id = idOf(document)
   const contact = readContact(id, document)
   const lists = {

@@ -1,12 +1,12 @@
-// How each collection of Rocket.Chat is stored. A document is read as a whole before anything of it is written.
+// Stores the documents of each collection. A document is read as a whole before anything of it is written.
 
 import { createPatterns } from '../../rules/patterns/index.js'
 import type { Connection } from '../../store/sqlite/connection.js'
-import { insert, upsert, type CollectionName, type Store } from './collection.js'
+import { insert, upsert, type CollectionName, type StoreDocument } from './collection.js'
 import { flag, idOf, list, object, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
 import { storeContact } from './store-contact.js'
 
-const storeCustomField: Store = (database, document, warn) => {
+const storeCustomField: StoreDocument = (database, document, warn) => {
   const id = idOf(document)
   const regexp = textOrNull(document.regexp, 'regexp') ?? ''
   const outcome = upsert(database, 'omnichannel_custom_field', {
@@ -27,12 +27,12 @@ const storeCustomField: Store = (database, document, warn) => {
 function problemOf (regexp: string): string | undefined {
   if (/^\/\^|\$\/[a-z]*$/.test(regexp)) return 'the slashes around it count as a part of it'
   let reason: string | undefined
-  const matches = createPatterns()((_field, problem) => { reason = problem === 'is too large' ? 'it is too large' : problem.replace(/^does not compile: /, '') })
+  const matches = createPatterns()((_field, problem) => { reason = problem.replace(/^is /, 'it is ').replace(/^does not compile: /, '') })
   matches({ id: '', label: '', required: 0, regexp }, '')
   return reason
 }
 
-const storePermission: Store = (database, document) => {
+const storePermission: StoreDocument = (database, document) => {
   const permission = idOf(document)
   const roles = readRoles(document)
   const isNew = database.run('DELETE FROM omnichannel_role_permission WHERE permission = ?', [permission]) === 0
@@ -44,7 +44,7 @@ function readRoles (document: Document): string[] {
   return list(document.roles, 'roles').map((role) => text(role, 'roles'))
 }
 
-const storeUser: Store = (database, document) => {
+const storeUser: StoreDocument = (database, document) => {
   const id = idOf(document)
   const user = {
     id,
@@ -77,7 +77,7 @@ function readTokens (userId: string, user: Document) {
     }))
 }
 
-/** Replaces the tokens of a user's earlier import. A table of its own records imported tokens, so that tokens that were made here stay. */
+/** Replaces the tokens that were imported for a user before. The table omnichannel_imported_token lists them, so tokens made here stay. */
 function replaceTokens (database: Connection, userId: string, tokens: ReturnType<typeof readTokens>): void {
   database.run(`
     CREATE TABLE IF NOT EXISTS omnichannel_imported_token (
@@ -98,7 +98,7 @@ function replaceTokens (database: Connection, userId: string, tokens: ReturnType
   }
 }
 
-const storeRoom: Store = (database, document) => {
+const storeRoom: StoreDocument = (database, document) => {
   const id = idOf(document)
   const contactId = textOrNull(document.contactId, 'contactId')
   if (document.t !== 'l' || contactId === null) return 'ignored'
@@ -107,7 +107,8 @@ const storeRoom: Store = (database, document) => {
   })
 }
 
-function ofVisitors (table: string, names: string[]): Store {
+/** Makes the function for subscriptions or inquiries. Both belong to a visitor and have copies of the visitor's name. */
+function storeVisitorsDocument (table: string, nameColumns: string[]): StoreDocument {
   return (database, document) => {
     const id = idOf(document)
     const visitorId = textOrNull(object(document.v, 'v')._id, 'v._id')
@@ -116,7 +117,7 @@ function ofVisitors (table: string, names: string[]): Store {
       id,
       room_id: textOrNull(document.rid, 'rid') ?? '',
       visitor_id: visitorId,
-      ...Object.fromEntries(names.map((name) => [name, textOrNull(document[name], name) ?? ''])),
+      ...Object.fromEntries(nameColumns.map((name) => [name, textOrNull(document[name], name) ?? ''])),
       updated_at: readUpdatedAt(document)
     })
   }
@@ -126,18 +127,18 @@ function readUpdatedAt (document: Document): string {
   return timeOrNull(document._updatedAt ?? document.ts, '_updatedAt') ?? new Date().toISOString()
 }
 
-export const stores: Record<CollectionName, Store> = {
+export const storeDocument: Record<CollectionName, StoreDocument> = {
   'custom-fields': storeCustomField,
   permissions: storePermission,
   users: storeUser,
   contacts: storeContact,
   rooms: storeRoom,
-  subscriptions: ofVisitors('omnichannel_subscription', ['name', 'fname']),
-  inquiries: ofVisitors('omnichannel_inquiry', ['name'])
+  subscriptions: storeVisitorsDocument('omnichannel_subscription', ['name', 'fname']),
+  inquiries: storeVisitorsDocument('omnichannel_inquiry', ['name'])
 }
 
-/** Which documents are not ignored, for the message if there are none. */
-export const wanted: Partial<Record<CollectionName, string>> = {
+/** The documents that are not ignored, for the message if there are none. */
+export const importedDocuments: Partial<Record<CollectionName, string>> = {
   rooms: "omnichannel rooms (t: 'l' with a contactId)",
   subscriptions: "subscriptions of omnichannel rooms (with a visitor's v._id)",
   inquiries: "inquiries of omnichannel rooms (with a visitor's v._id)"

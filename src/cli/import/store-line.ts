@@ -1,7 +1,7 @@
 import type { Connection } from '../../store/sqlite/connection.js'
 import { codeOf, CommandError } from '../errors.js'
 import { sources, type CollectionName, type Outcome } from './collection.js'
-import { stores } from './store-document.js'
+import { storeDocument } from './store-document.js'
 import { BadLineError, object, type Document } from './extended-json.js'
 import type { Line } from './read-lines.js'
 
@@ -26,7 +26,7 @@ export function lineStore (database: Connection, name: CollectionName, { skipsBa
       // A file that begins like this is the wrong one; later it is one bad line.
       throw new (isRightFile ? BadLineError : CommandError)(sentence)
     }
-    const outcome = stores[name](database, document, (sentence) => { report(`Warning: ${sentence}`) })
+    const outcome = storeDocument[name](database, document, (sentence) => { report(`Warning: ${sentence}`) })
     onStored(document)
     isRightFile = true
     return outcome
