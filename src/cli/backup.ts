@@ -42,7 +42,7 @@ async function writeCopy (handle: FileHandle, file: string, overwrite: boolean, 
     reportOtherParts(part, io)
     await withInterruption(io, (signal) => copyDatabase(handle, part, io, signal))
     const { size } = statSync(part)
-    // Again: another program may have made the file.
+    // Again, because another program may have made the file meanwhile.
     checkTarget(file, handle.name, overwrite)
     if (!overwrite) closeSync(openSync(file, 'wx', 0o600))
     renameSync(part, file)
@@ -52,7 +52,7 @@ async function writeCopy (handle: FileHandle, file: string, overwrite: boolean, 
   } catch (error) {
     if (isCreated) for (const suffix of ['', '-journal', '-wal', '-shm']) rmSync(`${part}${suffix}`, { force: true })
     if (error instanceof CommandError) throw error
-    // After the comma Node.js names the part.
+    // The message of Node.js goes on with the name of the unfinished copy.
     const [reason = ''] = (error as Error).message.split(',')
     throw new CommandError(`The file ${file} cannot be written: ${reason}`, { cause: error })
   }

@@ -37,7 +37,8 @@ export function createOption () {
   return new Option('--create', 'add the tables to a file that has only other tables')
 }
 
-export function createAccess ({ create }: { create?: boolean }): Access {
+/** The access of a command that makes a missing file. With --create it also adds its tables to a file that has others. */
+export function accessFor ({ create }: { create?: boolean }): Access {
   return create ? 'add-tables' : 'create'
 }
 

@@ -2,7 +2,7 @@ import type { Command } from '@commander-js/extra-typings'
 import { existsSync } from 'node:fs'
 import type { Pending } from '../store/required-tables.js'
 import { migrateOrCheck, type Io, type OpenDatabase } from './command.js'
-import { createAccess, createOption, databaseOption, openFile, openReadOnly, withFile } from './database.js'
+import { accessFor, createOption, databaseOption, openFile, openReadOnly, withFile } from './database.js'
 import { print } from './output.js'
 import { isServer, withPool } from './postgres.js'
 
@@ -21,7 +21,7 @@ export function migrate (program: Command, io: Io): void {
       const { database } = options
       const run = options.print ? printScript : bringUpToDate
       if (isServer(database)) return await withPool(database, (pool, name) => run(pool, name, io))
-      const access = options.print ? 'read' : createAccess(options)
+      const access = options.print ? 'read' : accessFor(options)
       await withFile(database, access, async () => {
         // If there is no file, the script creates all tables.
         const handle = options.print ? await openReadOnly(existsSync(database) ? database : ':memory:', io) : await openFile(database, io, access)

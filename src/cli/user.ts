@@ -3,7 +3,7 @@ import type { Kysely } from 'kysely'
 import leven from 'leven'
 import type { Tables } from '../store/tables.js'
 import type { Io } from './command.js'
-import { createAccess, createOption, databaseOption, withDatabase } from './database.js'
+import { accessFor, createOption, databaseOption, withDatabase } from './database.js'
 import { CommandError } from './errors.js'
 import { print, printTable, report } from './output.js'
 
@@ -26,7 +26,7 @@ export function user (program: Command, io: Io): void {
     .option('--role <ROLE>', 'a role of the user, such as livechat-agent; may be given several times', (role, before?: string[]) => [...before ?? [], role])
     .option('--name <NAME>', 'the full name')
     .option('--username <NAME>', 'the name for mentions; the ID by default')
-    .action((id, options) => withDatabase(options.database, io, createAccess(options), async ({ db }) => {
+    .action((id, options) => withDatabase(options.database, io, accessFor(options), async ({ db }) => {
       const { role: roles = [], ...names } = options
       const isNew = await db.transaction().execute((transaction) => putUser(transaction, id, roles, names))
       print(io, `${isNew ? 'Added' : 'Updated'} user ${id}\n`)

@@ -7,7 +7,7 @@ import type { Readable } from 'node:stream'
 import type { Connection } from '../../store/sqlite/connection.js'
 import { connect } from '../../store/sqlite/node-sqlite.js'
 import { withInterruption, type FileHandle, type Io } from '../command.js'
-import { createAccess, openDatabase, openReadOnly, tablesIn, withFile } from '../database.js'
+import { accessFor, openDatabase, openReadOnly, tablesIn, withFile } from '../database.js'
 import { CommandError, UsageError } from '../errors.js'
 import { print, report } from '../output.js'
 import { sources, type CollectionName } from './collection.js'
@@ -62,7 +62,7 @@ function disable (database: Connection, exported: Set<string>, skipped: number, 
 /** Adds what it opens to `opened`. If the file has none of our tables, a dry run fills a database in memory. */
 async function open (options: ImportOptions, opened: FileHandle[], io: Io): Promise<FileHandle> {
   const { database: file, create, dryRun, onError } = options
-  const access = dryRun ? 'rehearse' : createAccess(options)
+  const access = dryRun ? 'rehearse' : accessFor(options)
   return await withFile(file, access, async () => {
     let tables: ReturnType<typeof tablesIn> = 'none'
     if (dryRun && existsSync(file)) {

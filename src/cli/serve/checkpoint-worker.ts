@@ -1,11 +1,11 @@
 // The program of the worker thread that `serve` starts for checkpoints.
 
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
-import { checkpointRepeatedly, type LogDatabase, type WorkerSettings } from './checkpoints.js'
+import { checkpointRepeatedly, type CheckpointDatabase, type WorkerSettings } from './checkpoints.js'
 
-async function open ({ file, usesNodeSqlite }: WorkerSettings): Promise<LogDatabase> {
+async function open ({ file, usesNodeSqlite }: WorkerSettings): Promise<CheckpointDatabase> {
   if (usesNodeSqlite) {
-    const { DatabaseSync } = process.getBuiltinModule('node:sqlite') as { DatabaseSync: new (file: string) => LogDatabase }
+    const { DatabaseSync } = process.getBuiltinModule('node:sqlite') as { DatabaseSync: new (file: string) => CheckpointDatabase }
     return new DatabaseSync(file)
   }
   const { default: Database } = await import('better-sqlite3')

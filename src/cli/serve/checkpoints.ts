@@ -9,15 +9,12 @@ const intervalMs = 10
 const pauseAfterErrorMs = 1000
 
 /** What both SQLite libraries have. */
-export interface LogDatabase {
+export interface CheckpointDatabase {
   exec: (sql: string) => unknown
   prepare: (sql: string) => { get: () => unknown }
 }
 
-/**
- * What the worker tells of an error. The error itself would lose parts on its way to the main thread: that of better-sqlite3 its message,
- * that of node:sqlite its codes.
- */
+/** An error as the worker sends it. Sent as it is, an error of better-sqlite3 would lose its message, and one of node:sqlite its codes. */
 interface Problem {
   message: string
   code?: string | undefined
@@ -32,8 +29,8 @@ export interface WorkerSettings {
   autocheckpoint: number
 }
 
-/** Moves the log of a database, again and again, while other connections write. Returns the function that ends it. */
-export function checkpointRepeatedly (database: LogDatabase, autocheckpoint: number, onError: (problem: Problem) => void): () => void {
+/** Moves the log of a database again and again, while other connections write. Returns a function that stops it. */
+export function checkpointRepeatedly (database: CheckpointDatabase, autocheckpoint: number, onError: (problem: Problem) => void): () => void {
   const checkpoint = (mode: 'NOOP' | 'PASSIVE' | 'RESTART') =>
     database.prepare(`PRAGMA main.wal_checkpoint(${mode})`).get() as { log: number, checkpointed: number }
   let lengthAtRestart = 0
@@ -49,8 +46,8 @@ export function checkpointRepeatedly (database: LogDatabase, autocheckpoint: num
       // SQLite before 3.51 takes NOOP for PASSIVE.
       const { log, checkpointed } = checkpoint('NOOP')
       if (log - checkpointed >= autocheckpoint / 10) checkpoint('PASSIVE')
-      // PASSIVE alone lets the log grow as long as each checkpoint is followed by a write. RESTART keeps writers out until it has moved the
-      // rest, which is little after PASSIVE. The log keeps its length until the next write, and until then needs no other RESTART.
+      // With PASSIVE alone the log grows while writes go on. After RESTART the next write begins the log anew. RESTART keeps writers out
+      // while it moves the rest, which is little after PASSIVE. Until the next write the log keeps its length, and needs no other RESTART.
       if (log >= autocheckpoint * 0.4 && log !== lengthAtRestart) {
         lengthAtRestart = log
         checkpoint('RESTART')
@@ -66,7 +63,11 @@ export function checkpointRepeatedly (database: LogDatabase, autocheckpoint: num
   return () => { clearTimeout(timer) }
 }
 
-/** Starts the worker, which ends with the server. Its program is a file, or a text in an executable. */
+/**
+ * Starts the worker. It ends with the server.
+ *
+ * @param program a file, or its text in the single executable
+ */
 export function startCheckpoints (program: URL | string, handle: FileHandle, app: FastifyInstance): void {
   const workerData: WorkerSettings = {
     file: handle.name,

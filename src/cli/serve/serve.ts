@@ -2,7 +2,7 @@ import { InvalidArgumentError, Option, type Command } from '@commander-js/extra-
 import { isIPv4, isIPv6 } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { onSignal, wholeNumber, type Io } from '../command.js'
-import { createAccess, createOption, databaseOption, withDatabase } from '../database.js'
+import { accessFor, createOption, databaseOption, withDatabase } from '../database.js'
 import { CommandError } from '../errors.js'
 import { print } from '../output.js'
 import { describeDemo, fillDemo } from './demo.js'
@@ -45,7 +45,7 @@ export function serve (program: Command, io: Io): void {
       // A repeated signal changes nothing: npm repeats the Ctrl-C that the terminal has sent already.
       const stopped = new Promise<void>((resolve) => { forget = onSignal(io, () => { resolve() }) })
       try {
-        await withDatabase(file, io, createAccess(options), async (database) => {
+        await withDatabase(file, io, accessFor(options), async (database) => {
           const [{ createServer }, { checkWritable }] = await Promise.all([import('./server.js'), import('./health.js')])
           if ('pragma' in database.handle) checkWritable(database.handle)
           const { logLevel = demo ? 'warn' : 'info' } = options
