@@ -1,11 +1,11 @@
+// A host that validates every answer, with a strict Ajv that knows no formats.
+
 import responseValidation from '@fastify/response-validation'
 import { Ajv, type AnySchema } from 'ajv'
 import type { RouteOptions } from 'fastify'
 import t from '../engines.js'
 import { as, type Setup } from '../build.js'
 import { observe } from '../observed.js'
-
-// A host that validates every answer, with a strict Ajv that knows no formats.
 
 type Schema = Record<string, unknown> & { properties: Record<string, object> }
 type Responses = Record<string, { content: Record<string, { schema: Schema }> }>

@@ -1,10 +1,10 @@
+// Sends each example of docs/contract.md, section 3, and provokes each error text of sections 3 and 4.
+
 import { readFileSync } from 'node:fs'
 import type { LightMyRequestResponse } from 'fastify'
 import tap from 'tap'
 import t from '../engines.js'
 import { allRows, as, build, changes, holdMaria, type Setup, type World } from '../build.js'
-
-// Sends each example of docs/contract.md, section 3, and provokes each error text of sections 3 and 4.
 
 const sections = readFileSync('docs/contract.md', 'utf8').split(/^## /m)
 

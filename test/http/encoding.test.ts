@@ -1,10 +1,10 @@
+// docs/contract.md, section 1: the bytes of a body.
+
 import { gzipSync, createGunzip } from 'node:zlib'
 import type { preParsingHookHandler } from 'fastify'
 import t from '../engines.js'
 import { allRows, as, build, changes } from '../build.js'
 import { invalid } from '../refusals.js'
-
-// docs/contract.md, section 1: the bytes of a body.
 
 const json = { 'content-type': 'application/json' }
 const form = { 'content-type': 'application/x-www-form-urlencoded' }

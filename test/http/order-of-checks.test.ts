@@ -1,8 +1,8 @@
+// docs/contract.md, section 2: the order of the checks.
+
 import t from '../engines.js'
 import { allRows, as, build, path } from '../build.js'
 import { forbidden, unauthorized } from '../refusals.js'
-
-// docs/contract.md, section 2: the order of the checks.
 
 t.test('a caller without access, any body: 401 or 403 before the body is judged', async (t) => {
   const { post, db } = await build(t, { bodyLimit: 300 })

@@ -1,8 +1,8 @@
+// docs/contract.md, sections 1 and 3: the schema of a body, its errors and its coercion.
+
 import t from '../engines.js'
 import { allRows, build, changes } from '../build.js'
 import { invalid } from '../refusals.js'
-
-// docs/contract.md, sections 1 and 3: the schema of a body, its errors and its coercion.
 
 const missing = "must have required property 'contactId'"
 const additional = 'must NOT have additional properties'

@@ -1,10 +1,10 @@
+// Our keyword uniqueItems must agree with Ajv's own on every list without "__proto__", which Ajv never takes for a duplicate.
+
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from '../engines.js'
 import { uniqueItems } from '../../src/http/unique-items.js'
-
-// Our keyword uniqueItems must agree with Ajv's own on every list without "__proto__", which Ajv never takes for a duplicate.
 
 const numRuns = Number(process.env.RUNS ?? 1000)
 

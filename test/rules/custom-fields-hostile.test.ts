@@ -1,9 +1,9 @@
+// docs/contract.md, section 6: fields named like inherited properties, and patterns that hang or do not compile.
+
 import t from '../engines.js'
 import { allRows, build, changes } from '../build.js'
 import { openHandle } from '../handle.js'
 import { observe } from '../observed.js'
-
-// docs/contract.md, section 6: fields named like inherited properties, and patterns that hang or do not compile.
 
 const names = ['__proto__', 'constructor', 'hasOwnProperty', 'prototype', 'toString', 'valueOf', '__defineGetter__', 'length', '0']
 

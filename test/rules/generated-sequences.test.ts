@@ -1,3 +1,7 @@
+// Generated sequences of requests with tags and keys. Status, headers, body and all rows are compared with reference-headers.ts. In
+// between, the server restarts, time passes, and the host edits its rows. RUNS=5000 runs more of them. A failure prints its seed and the
+// smallest sequence that fails.
+
 import fc from 'fast-check'
 import fastify from 'fastify'
 import assert from 'node:assert/strict'
@@ -13,10 +17,6 @@ import { sqliteDb } from '../sqlite.js'
 import { body, valid } from './generated-bodies.js'
 import { predictWith } from './reference-headers.js'
 import { read, sorted, type Table } from './reference-rows.js'
-
-// Generated sequences of requests with tags and keys. Status, headers, body and all rows are compared with reference-headers.ts. In
-// between, the server restarts, time passes, and the host edits its rows. RUNS=5000 runs more of them. A failure prints its seed and the
-// smallest sequence that fails.
 
 const allRuns = Number(process.env.RUNS ?? 150)
 const window = 60_000

@@ -1,10 +1,10 @@
+// Arbitrary bytes as a body: the answer is one of the contract, never a 500, and a refused body changes no row.
+
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { allRows, as, build } from '../build.js'
 import { forbidden, unauthorized } from '../refusals.js'
-
-// Arbitrary bytes as a body: the answer is one of the contract, never a 500, and a refused body changes no row.
 
 const numRuns = Number(process.env.RUNS ?? 1000)
 

@@ -1,3 +1,6 @@
+// Generated bodies. Status, headers, body and all rows are compared with reference.ts. RUNS=50000 runs more of them. A failure prints its
+// seed and the smallest body that fails.
+
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t, { engineOf } from '../engines.js'
@@ -5,9 +8,6 @@ import { allRows, build, fill } from '../build.js'
 import { body, names, text } from './generated-bodies.js'
 import { read, sorted } from './reference-rows.js'
 import { predict } from './reference.js'
-
-// Generated bodies. Status, headers, body and all rows are compared with reference.ts. RUNS=50000 runs more of them. A failure prints its
-// seed and the smallest body that fails.
 
 const allRuns = Number(process.env.RUNS ?? 1000)
 

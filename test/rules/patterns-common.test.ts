@@ -1,7 +1,7 @@
+// Patterns as administrators use them must all be answered. They are written as regular expressions, which are easier to read than texts.
+
 import t from 'tap'
 import { createPatterns } from '../../src/rules/patterns/index.js'
-
-// Patterns as administrators use them must all be answered. They are written as regular expressions, which are easier to read than texts.
 
 /* eslint-disable @stylistic/max-len -- a regular expression cannot be broken */
 
