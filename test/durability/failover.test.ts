@@ -1,6 +1,6 @@
 import '../children.js'
 import { postgres as t } from '../engines.js'
-import { failover, plan, type FailoverRound, type Kind } from './failover.js'
+import { createPlan, failover, type FailoverRound, type Kind } from './failover.js'
 import { countsOf, createRandom, newSeed } from './rounds.js'
 import { openEnvironment } from './environment.js'
 
@@ -9,7 +9,7 @@ t.test('a primary that is killed under load: every acknowledged update is there,
   const random = createRandom(seed)
   const environment = await openEnvironment()
   t.teardown(environment.close)
-  const runRound = async (kind: Kind, cuts: boolean): Promise<FailoverRound> => await failover(environment, plan(kind, cuts, random, 0.3))
+  const runRound = async (kind: Kind, cuts: boolean): Promise<FailoverRound> => await failover(environment, createPlan(kind, cuts, random, 0.3))
 
   for (const [kind, cuts] of [['promotion', false], ['promotion', true], ['restart', true], ['relapse', true]] as const) {
     const round = await runRound(kind, cuts)

@@ -1,7 +1,7 @@
 // Is every acknowledged update still there after a failover? Two app nodes serve one address. Behind it stands a primary with a
 // synchronous replica. The primary is killed with SIGKILL under load, half of the time after it has lost that replica. Then either the
-// replica is promoted and the address moves, or the primary comes back. The control shows that losses are seen: its replica is
-// asynchronous, and it must lose some updates.
+// replica is promoted and the address moves, or the primary comes back. A last round is the control: its replica is asynchronous, so it
+// must lose some updates. If it finds none, the run cannot find losses.
 //
 //   npm run failover -- [--rounds 20] [--seed 1]
 
@@ -38,8 +38,8 @@ export interface Plan {
 }
 
 /** @param pace stretches or shortens the load */
-export function plan (kind: Kind, cuts: boolean, random: () => number, pace = 1): Plan {
-  const isCut = cuts || kind === 'relapse' || kind === 'control'
+export function createPlan (kind: Kind, mayCut: boolean, random: () => number, pace = 1): Plan {
+  const isCut = mayCut || kind === 'relapse' || kind === 'control'
   return {
     kind,
     isCut,
@@ -60,7 +60,7 @@ export interface FailoverRound extends Round {
 export async function failover ({ template, address, nodes }: Environment, plan: Plan): Promise<FailoverRound> {
   const pair = await startPair(template, plan.kind !== 'control')
   address.forwardTo(pair.primary)
-  // Random, so that some are long enough for any machine.
+  // Random: a timeout that suits one machine would be too short or too long for another.
   const timeoutMs = (): number => 100 + Math.round(900 * Math.random())
   const load = startLoad(nodes.map(({ port }) => port), { timeoutMs, retriedStatuses: [500, 503] })
   try {
@@ -121,9 +121,9 @@ async function main (): Promise<void> {
   const random = createRandom(seed)
   const environment = await openEnvironment()
   const runRound = async (index: number, kind: Kind): Promise<FailoverRound> => {
-    const planned = plan(kind, index % 2 === 1, random)
-    const round = await failover(environment, planned)
-    const cut = planned.isCut ? `cut ${Math.round(planned.killedAfter)} ms before${planned.isCancelled ? ', cancelled' : ''}` : 'not cut'
+    const plan = createPlan(kind, index % 2 === 1, random)
+    const round = await failover(environment, plan)
+    const cut = plan.isCut ? `cut ${Math.round(plan.killedAfter)} ms before${plan.isCancelled ? ', cancelled' : ''}` : 'not cut'
     printRound(index, [kind.padEnd(9), cut, `first 200 after ${round.firstAfter} ms`], round, ...kind === 'control' ? [`${round.losses.length} losses seen`] : [])
     return round
   }

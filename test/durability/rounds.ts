@@ -8,7 +8,7 @@ export interface Round extends Damage {
   acknowledged: number
   /** How many of them were sent more than once. */
   repeated: number
-  /** How many of these had been done already. */
+  /** How many of the repeated ones had been committed before the answer was lost. */
   foundDone: number
 }
 

@@ -105,7 +105,7 @@ postgres.test('a full pool, another transaction or a standby: one line names it 
   checkBusy(t, await linesOf(t, {}, readOnly), 'read-only-server', /a standby/)
 })
 
-postgres.test('no client is connected any more after a refused connection: the line names the refusal', async (t) => {
+postgres.test('a connection is refused, and the next attempt gets no client in time: the line names the refusal', async (t) => {
   const refuse = async ({ database }: World): Promise<void> => {
     const pool = database as unknown as Pool
     const refusal = Object.assign(new Error('too many clients'), { code: '53300' })

@@ -5,11 +5,11 @@ import { skip } from '../node-sqlite.js'
 import { isAvailable } from '../postgres-server.js'
 import { openSchema } from '../postgres.js'
 import { install, ownName, run, versionOf } from './install.js'
-import { doc, docs, installsOf, packagesFor, readme, types } from './pages.js'
+import { doc, docs, installsOf, packagesFor, readme, typePackages } from './pages.js'
 import { runPage, type Project } from './snippets.js'
 
-/** With types that the lowest Node.js lacks, so not in test/fixtures/consumer. */
-const nodeSqlite = `import fastify from 'fastify'
+/** Not in test/fixtures/consumer, because the lowest supported Node.js lacks these types. */
+const nodeSqliteProgram = `import fastify from 'fastify'
 import { DatabaseSync } from 'node:sqlite'
 import omnichannelContacts, { type OmnichannelContactsOptions } from 'fastify-omnichannel-contacts'
 
@@ -27,7 +27,7 @@ void ((): unknown => app.register(omnichannelContacts, { database: DatabaseSync 
 
 // The sources are in test/fixtures/consumer. TypeScript accepts require() of an ES module under `preserve`, and under `nodenext` from
 // version 5.8 on.
-const all = ['module.ts', 'import.cts', 'require.cts']
+const withRequire = ['module.ts', 'import.cts', 'require.cts']
 const withoutRequire = ['module.ts', 'import.cts']
 const bundler = { module: 'preserve', moduleResolution: 'bundler' }
 const compilers: Record<string, { flags: string[], projects: Record<string, [compilerOptions: object, files: string[]]> }> = {
@@ -37,16 +37,16 @@ const compilers: Record<string, { flags: string[], projects: Record<string, [com
     projects: {
       nodenext: [{ module: 'nodenext', skipLibCheck: true }, withoutRequire],
       node16: [{ module: 'node16', skipLibCheck: true }, withoutRequire],
-      bundler: [bundler, all]
+      bundler: [bundler, withRequire]
     }
   },
   typescript: {
     // Several threads would check some of the libraries several times.
     flags: ['--singleThreaded'],
     projects: {
-      nodenext: [{ module: 'nodenext', noEmit: false }, all],
+      nodenext: [{ module: 'nodenext', noEmit: false }, withRequire],
       node16: [{ module: 'node16' }, withoutRequire],
-      bundler: [bundler, all]
+      bundler: [bundler, withRequire]
     }
   }
 }
@@ -61,7 +61,7 @@ const strict = {
   noEmit: true
 }
 
-/** The answer for a database with the caller but without the contact. */
+/** The answer if the database has the caller but not the contact. */
 const notFound = { success: false, error: 'error-contact-not-found' }
 
 t.setTimeout(300_000)
@@ -69,9 +69,9 @@ t.setTimeout(300_000)
 t.test('the installed tarball: runs in each kind of project, and its types compile strictly', async (t) => {
   const root = await install(t, {
     consumer: [ownName, 'fastify', 'better-sqlite3', 'kysely', '@types/better-sqlite3', '@types/node', 'typescript@^7', 'typescript-5.5@npm:typescript@~5.5'],
-    readme: [...packagesFor('Node.js 22'), ...types],
+    readme: [...packagesFor('Node.js 22'), ...typePackages],
     builtin: [...packagesFor('Node.js 24'), '@types/node@^24'],
-    postgresql: [...installsOf(doc('postgresql').text)[0]!, ...types]
+    postgresql: [...installsOf(doc('postgresql').text)[0]!, ...typePackages]
   })
   const folder = join(root, 'consumer')
 
@@ -107,7 +107,7 @@ t.test('the installed tarball: runs in each kind of project, and its types compi
   const answers: Record<string, object> = { 'docs/command-line.md': notFound }
   cpSync('test/fixtures/export', join(project.folder, 'export'), { recursive: true })
   const languages = new Set([readme, ...docs].flatMap(({ blocks }) => blocks.map(({ language }) => language)))
-  t.strictSame(languages, new Set(['js', 'sh', 'json', 'sql', 'ts']), 'all languages are run here, but SQL in database.test.ts')
+  t.strictSame(languages, new Set(['js', 'sh', 'json', 'sql', 'ts']), 'blocks of each language are run: SQL in database.test.ts, all others here')
   for (const page of [readme, ...docs.filter(({ path, blocks }) => path !== 'docs/postgresql.md' && blocks.some(({ language }) => language !== 'sql'))]) {
     await t.test(`${page.path}: every snippet runs after the README's Install`, async (t) => {
       await runPage(t, page, { ...project, ...page.path in answers && { answer: answers[page.path]! } })
@@ -117,7 +117,7 @@ t.test('the installed tarball: runs in each kind of project, and its types compi
   await t.test('strict TypeScript with node:sqlite: without better-sqlite3 and its types', async (t) => {
     const builtin = join(root, 'builtin')
     for (const name of ['better-sqlite3', '@types/better-sqlite3']) t.throws(() => versionOf(name, builtin))
-    writeFileSync(join(builtin, 'node-sqlite.ts'), nodeSqlite)
+    writeFileSync(join(builtin, 'node-sqlite.ts'), nodeSqliteProgram)
     for (const compilerOptions of [{ module: 'nodenext' }, bundler]) {
       writeFileSync(join(builtin, 'strict.json'), JSON.stringify({ compilerOptions: { ...strict, ...compilerOptions }, files: ['node-sqlite.ts'] }))
       t.equal(await run(process.execPath, [tsc, '--project', 'strict.json'], builtin), '')

@@ -73,8 +73,8 @@ export function packagesFor (start: string): string[] {
   return installsOf(row!.command!)[0]!
 }
 
-/** The types that docs/install.md names. */
-export const types = installsOf(doc('install').section('TypeScript'))[0]!
+/** The packages with types that docs/install.md names. */
+export const typePackages = installsOf(doc('install').section('TypeScript'))[0]!
 
 /** The anchors that GitHub makes of the headings of a page. */
 export function anchorsOf (text: string): string[] {

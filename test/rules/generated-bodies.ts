@@ -2,12 +2,13 @@
 
 import fc from 'fast-check'
 
-export const names = fc.constantFrom('plan', 'note', 'extra', 'secret', 'topic', 'legacy', '__proto__', 'constructor', 'hasOwnProperty', '', '7')
-const loneUnits = fc.string({ unit: fc.nat(0xFFFF).map((unit) => String.fromCharCode(unit)), maxLength: 4 })
+export const fieldIds = fc.constantFrom('plan', 'note', 'extra', 'secret', 'topic', 'legacy', '__proto__', 'constructor', 'hasOwnProperty', '', '7')
+/** Any UTF-16 units, so also lone surrogates. */
+const utf16Text = fc.string({ unit: fc.nat(0xFFFF).map((unit) => String.fromCharCode(unit)), maxLength: 4 })
 export const text = fc.oneof(
   fc.constantFrom('', ' ', 'Maria', 'gold', ' silver\n', '7', 'a\u0000b', '\u0000', '\uD800', '🙂', '%s', '$&', 'a@b', '[1]', "'", '\uFEFF'),
   fc.string({ unit: 'binary', maxLength: 8 }),
-  loneUnits
+  utf16Text
 )
 const contactId = fc.oneof(
   { weight: 9, arbitrary: fc.constantFrom('maria', 'blank') }, fc.constantFrom<unknown>('gone', 'Maria', 'maria\u0000', '', 7, true), text)
@@ -40,10 +41,11 @@ const parts = {
     fc.array(fc.oneof(text, fc.integer({ min: 0, max: 9 }), fc.constantFrom('__proto__', 'constructor')), { maxLength: 4 })
   ),
   customFields: fc.oneof(
-    object(names, scalar),
-    object(names, anything),
-    ...[fc.constantFrom('legacy', 'note'), names].map((rest) =>
-      fc.tuple(fc.constantFrom('gold', 'silver'), object(rest, fc.constantFrom('gold', ' silver ', 7, true)))
+    object(fieldIds, scalar),
+    object(fieldIds, anything),
+    // With the required field plan, and others that are known, or any.
+    ...[fc.constantFrom('legacy', 'note'), fieldIds].map((otherIds) =>
+      fc.tuple(fc.constantFrom('gold', 'silver'), object(otherIds, fc.constantFrom('gold', ' silver ', 7, true)))
         .map(([plan, others]) => ({ ...others, plan })))
   ),
   contactManager: manager,
@@ -54,6 +56,6 @@ export const valid = fc.record({
   contactId, ...Object.fromEntries(Object.entries(parts).map(([key, part]) => [key, sometimes(part)]))
 }, { requiredKeys: ['contactId'] })
 const withWrongValues = fc.tuple(valid, object(fc.constantFrom('contactId', ...Object.keys(parts)), anything)).map(([good, bad]) => ({ ...good, ...bad }))
-const withUnknownKeys = fc.tuple(valid, object(fc.oneof(names, text), anything)).map(([good, bad]) => ({ ...good, ...bad }))
+const withUnknownKeys = fc.tuple(valid, object(fc.oneof(fieldIds, text), anything)).map(([good, bad]) => ({ ...good, ...bad }))
 export const body = fc.oneof(
   { weight: 6, arbitrary: valid }, { weight: 3, arbitrary: withWrongValues }, withUnknownKeys, anything)

@@ -5,14 +5,14 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t, { engineOf } from '../engines.js'
 import { allRows, build, fill } from '../build.js'
-import { body, names, text } from './generated-bodies.js'
+import { body, fieldIds, text } from './generated-bodies.js'
 import { read, sorted } from './reference-rows.js'
 import { predict } from './reference.js'
 
 const allRuns = Number(process.env.RUNS ?? 1000)
 
 const definition = fc.record({
-  id: names,
+  id: fieldIds,
   label: fc.constantFrom('', 'Label', '<b>%s</b>'),
   scope: fc.constantFrom('visitor', 'visitor', 'visitor', 'room'),
   visibility: fc.constantFrom('visible', 'visible', 'visible', 'hidden'),
@@ -26,7 +26,7 @@ const json = fc.oneof(
 )
 const world = fc.record({
   definitions: fc.option(fc.uniqueArray(definition, { selector: ({ id }) => id, maxLength: 5 }), { freq: 2 }),
-  stored: fc.uniqueArray(fc.tuple(names, json), { selector: ([name]) => name, maxLength: 5 }),
+  stored: fc.uniqueArray(fc.tuple(fieldIds, json), { selector: ([name]) => name, maxLength: 5 }),
   conflicts: fc.array(fc.constantFrom('name', 'manager', 'customFields.plan').map((field) => ({ field, value: 'x' })), { maxLength: 3 })
 })
 

@@ -1,4 +1,4 @@
-// Patterns as administrators use them must all be answered. They are written as regular expressions, which are easier to read than texts.
+// Common patterns must all get an answer. They are written as regular expressions, which are easier to read than texts.
 
 import t from 'tap'
 import { createPatterns } from '../../src/rules/patterns/index.js'
@@ -71,10 +71,11 @@ const patterns: Pattern[] = [
   { name: 'long text', regexp: /^[\s\S]{1,50000}$/, fits: 'a\nb'.repeat(15_000), fails: 'a'.repeat(50_001) }
 ]
 
+/** The ranges of a character class with all UTF-16 units that match. */
 function rangesOf (kind: RegExp): string {
   const units = Array.from({ length: 0x10000 }, (_, unit) => kind.test(String.fromCharCode(unit)))
   const escaped = (unit: number): string => `\\u${unit.toString(16).padStart(4, '0')}`
-  return units.flatMap((is, unit) => is && units[unit - 1] !== true ? `${escaped(unit)}-${escaped(units.indexOf(false, unit) - 1)}` : []).join('')
+  return units.flatMap((matches, unit) => matches && units[unit - 1] !== true ? `${escaped(unit)}-${escaped(units.indexOf(false, unit) - 1)}` : []).join('')
 }
 
 t.test('common patterns: all are answered, with the result of RegExp', async (t) => {

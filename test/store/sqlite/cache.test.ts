@@ -11,7 +11,7 @@ import { nameOfMaria, turns } from '../../waiting.js'
 const unauthorized = [401, refusals.unauthorized]
 const forbidden = [403, refusals.forbidden]
 const body = { contactId: 'maria', name: 'Marie', customFields: { plan: 'gold' }, contactManager: 'bob' }
-const ofCachedTables = /FROM "?main"?\."omnichannel_(?:auth_token|user|user_role|custom_field)"/i
+const readsCachedTable = /FROM "?main"?\."omnichannel_(?:auth_token|user|user_role|custom_field)"/i
 
 interface Watched extends World {
   file: string
@@ -25,7 +25,7 @@ async function watched (t: Test, setup: Setup = {}): Promise<Watched> {
   const database = openHandle(file, { verbose: (sql) => { statements.push(String(sql)) } })
   database.pragma('journal_mode = WAL')
   const world = await build(t, { database, ...setup })
-  return { ...world, file, queries: () => statements.splice(0).filter((sql) => ofCachedTables.test(sql.replaceAll('`', '"'))) }
+  return { ...world, file, queries: () => statements.splice(0).filter((sql) => readsCachedTable.test(sql.replaceAll('`', '"'))) }
 }
 
 t.test('unchanged rows: read once', async (t) => {
@@ -64,7 +64,7 @@ const situations: Record<string, [sql: string, answer: unknown]> = {
 
 type Change = (world: Watched, sql: string) => unknown
 
-/** A trigger of an update with the name Change. */
+/** Makes the change in a trigger, when an update sets the name Change. */
 const byTrigger: Change = ({ database }, sql) =>
   database.exec(`CREATE TRIGGER change AFTER UPDATE ON omnichannel_contact WHEN new.name = 'Change' BEGIN ${sql}; END`)
 
@@ -191,12 +191,13 @@ t.test('the cache: holds the last agents only, and no unknown callers', async (t
   t.equal(queries().length, 0)
 })
 
-const seen: Record<string, string> = {
+/** Statements whose rows an open iterator shows before their transaction is rolled back. */
+const insertsOfRights: Record<string, string> = {
   'a role': "INSERT INTO omnichannel_user_role VALUES ('nick', 'livechat-agent') RETURNING role",
   'a permission': "INSERT INTO omnichannel_role_permission VALUES ('guest', 'update-livechat-contact') RETURNING role"
 }
 for (const journal of ['WAL', 'DELETE']) {
-  for (const [name, sql] of Object.entries(seen)) {
+  for (const [name, sql] of Object.entries(insertsOfRights)) {
     t.test(`${name} inserted by an open RETURNING iterator, which is rolled back at its end, ${journal}: 403 each time`, async (t) => {
       const { update, database, db } = await watched(t)
       database.pragma(`journal_mode = ${journal}`)

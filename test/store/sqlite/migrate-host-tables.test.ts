@@ -9,13 +9,14 @@ import { incompleteSchema, rejectionOf } from '../../registration.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')
 
-async function rejection (t: Test, database: Database.Database, migrate = true): ReturnType<typeof rejectionOf> {
+/** The rejection of a database that is closed afterwards. */
+async function rejectionAndClose (t: Test, database: Database.Database, migrate = true): ReturnType<typeof rejectionOf> {
   t.teardown(() => { database.close() })
   return await rejectionOf({ database, migrate })
 }
 
-/** Registers on the host's tables, and adds a contact, and a token for each user. */
-async function serve (t: Test, database: Database.Database, users: string[]) {
+/** Registers the plugin, and adds a contact, and a token for each user. Returns a function that sends an update. */
+async function start (t: Test, database: Database.Database, users: string[]) {
   const app = fastify()
   t.teardown(async () => {
     await app.close()
@@ -42,12 +43,12 @@ t.test('a table or view of the host that lacks a column: the error names the col
   for (const [missing, sql] of Object.entries(hosts)) {
     const database = openHandle(':memory:')
     database.exec(sql)
-    t.strictSame(await rejection(t, database), incompleteSchema(missing), missing)
+    t.strictSame(await rejectionAndClose(t, database), incompleteSchema(missing), missing)
     t.equal(database.prepare('SELECT count(*) FROM sqlite_schema WHERE sql IS NOT NULL').pluck().get(), 1, 'nothing was created')
   }
 })
 
-const ownTables = `
+const hostTablesAndViews = `
   CREATE TABLE person (key INTEGER PRIMARY KEY, login TEXT, fullname TEXT, left_at TEXT, role TEXT);
   CREATE TABLE chat (key TEXT PRIMARY KEY, person TEXT, title TEXT, touched TEXT);
   CREATE TABLE seat (key TEXT PRIMARY KEY, visitor TEXT, title TEXT, touched TEXT);
@@ -89,7 +90,7 @@ t.test('generated columns, a virtual table and columns in capitals: accepted', a
     CREATE VIRTUAL TABLE omnichannel_custom_field USING fts5 (id, label, scope, visibility, required, regexp)`)
   const tables = (): unknown[] => database.prepare("SELECT name, sql FROM sqlite_schema WHERE name IN ('omnichannel_user', 'OMNICHANNEL_USER_ROLE')").all()
   const before = tables()
-  const update = await serve(t, database, ['ann', 'bob'])
+  const update = await start(t, database, ['ann', 'bob'])
   t.strictSame(tables(), before)
   t.strictSame([(await update('ann', { name: 'Marie' })).statusCode, (await update('bob', { name: 'Marie' })).statusCode], [200, 401])
 })
@@ -110,7 +111,9 @@ t.test('a view as omnichannel_contact: refused until it has the new column, then
 })
 
 t.test('a table of the host as omnichannel_contact: gets the new column; a virtual table is refused', async (t) => {
-  const table = (start: string): string => `${start} (${contactColumns.replace(/[^,]* AS /g, '')})`
+  // Only the names of the columns.
+  const columns = contactColumns.replace(/[^,]* AS /g, '')
+  const table = (start: string): string => `${start} (${columns})`
   const database = openHandle(':memory:')
   database.exec(`${table('CREATE TABLE omnichannel_contact')}; INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')`)
   t.equal(await rejectionOf({ database, migrate: true }), undefined)
@@ -118,19 +121,19 @@ t.test('a table of the host as omnichannel_contact: gets the new column; a virtu
   database.close()
   const virtual = openHandle(':memory:')
   virtual.exec(table('CREATE VIRTUAL TABLE omnichannel_contact USING fts5'))
-  t.strictSame(await rejection(t, virtual), incompleteSchema('omnichannel_contact.update_id'))
+  t.strictSame(await rejectionAndClose(t, virtual), incompleteSchema('omnichannel_contact.update_id'))
 })
 
 t.test('views over tables of the host: not changed, and used for access, managers and renames', async (t) => {
   // In a new database, and in one of version 2.
   for (const versions of [[], ['000001', '000002']]) {
     const database = openHandle(':memory:')
-    database.exec(ownTables)
+    database.exec(hostTablesAndViews)
     for (const version of versions) database.exec(readFileSync(`src/store/migrations/sqlite/${version}.sql`, 'utf8'))
     const views = database.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'view' ORDER BY name")
     const before = views.all()
     const [agent, cook, left] = ['9007199254740992', '9007199254740993', '8'] as const
-    const update = await serve(t, database, [agent, cook, left])
+    const update = await start(t, database, [agent, cook, left])
     t.strictSame(views.all(), before)
     database.exec(`INSERT INTO omnichannel_contact_channel (contact_id, position, name, visitor_id, source_type)
       VALUES ('maria', 0, 'Widget', 'visitor-1', 'widget'), ('maria', 1, 'SMS', 'visitor-2', 'sms')`)
@@ -178,7 +181,7 @@ t.test('a column of the host that must hold text but has another type: refused, 
       if (!migrate) database.exec(schemaSql)
       const before = database.prepare('SELECT * FROM sqlite_schema').all()
       const [column = '', type] = name.split(' ')
-      t.strictSame(await rejection(t, database, migrate), {
+      t.strictSame(await rejectionAndClose(t, database, migrate), {
         code: 'FOC_UNSUITABLE_COLUMN',
         message: `The column ${column} has the type ${type} and must hold text, or one id could be taken for another. ` +
           `Write CAST(… AS TEXT) AS ${column.split('.')[1]} in your view`,
@@ -206,7 +209,7 @@ t.test('tables of an attached file, and temporary tables: never used in place of
   database.prepare('ATTACH ? AS archive').run(archive)
   t.match(await rejectionOf({ database, migrate: false }), { message: /^The database lacks omnichannel_user, omnichannel_user_role, / })
 
-  const update = await serve(t, database, [])
+  const update = await start(t, database, [])
   const call = async (): Promise<number> => (await update('ann', { name: 'Marie' })).statusCode
   t.equal(await call(), 401, "a token of the archive's")
   t.strictSame(database.prepare('SELECT id FROM main.omnichannel_migration').pluck().all(), [1, 2, 3])
