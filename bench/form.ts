@@ -2,8 +2,8 @@
 // A request depends on its number only, so every target gets the same requests.
 
 export const caller = { id: 'caller', token: 'token-of-caller' }
-export const agents = 10
-export const roomsOfContact = 3
+export const agentCount = 10
+export const roomsPerContact = 3
 
 /** Seven digits, so that all requests have the same length. */
 const digits = (contact: number): string => String(contact).padStart(7, '0')
@@ -31,13 +31,13 @@ export function formRequests (contacts: number): (index: number) => FormRequest 
   const stride = strideOf(contacts)
   return (index) => {
     const contact = (index * stride) % contacts
-    const of = (field: string): number => revision(field, contact, Math.floor(index / contacts))
-    const name = `Contact ${digits(contact)} ${of('name')}`
-    const emails = [`contact-${digits(contact)}-${of('email')}@example.com`, `contact-${digits(contact)}@example.org`]
-    const phone = `+49 30 ${digits(contact)} ${of('phone')}`
+    const revisionOf = (field: string): number => revision(field, contact, Math.floor(index / contacts))
+    const name = `Contact ${digits(contact)} ${revisionOf('name')}`
+    const emails = [`contact-${digits(contact)}-${revisionOf('email')}@example.com`, `contact-${digits(contact)}@example.org`]
+    const phone = `+49 30 ${digits(contact)} ${revisionOf('phone')}`
     return {
       body: `{"contactId":"c${digits(contact)}","name":"${name}","emails":["${emails[0]}","${emails[1]}"],"phones":["${phone}"],` +
-        `"customFields":{"plan":"gold","note":"Called ${of('note')} times, prefers mornings"},"contactManager":"agent-${(contact + of('manager')) % agents}"}`,
+        `"customFields":{"plan":"gold","note":"Called ${revisionOf('note')} times, prefers mornings"},"contactManager":"agent-${(contact + revisionOf('manager')) % agentCount}"}`,
       expected: `"name":"${name}","emails":[{"address":"${emails[0]}"},{"address":"${emails[1]}"}],"phones":[{"phoneNumber":"${phone}"}]`
     }
   }

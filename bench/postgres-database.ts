@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { roomsOfContact } from './form.js'
+import { roomsPerContact } from './form.js'
 import { createTables, rows } from './rows.js'
 
 let copies = 0
@@ -14,7 +14,7 @@ export async function createDatabase (host: string, contacts: number): Promise<s
     const pool = new pg.Pool({ host, database: template, user: 'postgres' })
     await createTables(pool).finally(async () => await pool.end())
     await query(host, template, `
-      CREATE TEMP VIEW items AS SELECT generate_series(0, ${roomsOfContact - 1}) AS item;
+      CREATE TEMP VIEW items AS SELECT generate_series(0, ${roomsPerContact - 1}) AS item;
       CREATE TEMP TABLE numbers AS SELECT n, lpad(n::text, 7, '0') AS digits FROM generate_series(0, ${contacts - 1}) AS n;
       ${rows}`)
     await query(host, template, 'VACUUM ANALYZE')

@@ -25,4 +25,5 @@ const proxy = createServer((near) => {
   delay(near, far)
   delay(far, near)
 })
+// The proxy has no port.
 proxy.listen(`${folder}/${socketName}`, () => runCommands(0, { stop: () => undefined }))

@@ -4,7 +4,7 @@ import type Database from 'better-sqlite3'
 import fastify from 'fastify'
 import type pg from 'pg'
 import omnichannelContacts, { hashToken } from '../src/index.js'
-import { agents, caller } from './form.js'
+import { agentCount, caller } from './form.js'
 
 /** Creates the tables of the plugin, with its default permissions. */
 export async function createTables (database: Database.Database | pg.Pool): Promise<void> {
@@ -13,12 +13,12 @@ export async function createTables (database: Database.Database | pg.Pool): Prom
   await app.close()
 }
 
-const users = [caller.id, ...Array.from({ length: agents }, (_, agent) => `agent-${agent}`)]
+const users = [caller.id, ...Array.from({ length: agentCount }, (_, agent) => `agent-${agent}`)]
 
 /** Inserts a contact for each row of `numbers` (n, digits), its other rows, and the caller. */
 export const rows = `
   INSERT INTO omnichannel_contact (id, name, contact_manager, custom_fields, last_chat_id, last_chat_at, created_at, updated_at)
-    SELECT 'c' || digits, 'Contact ' || digits || ' 0', 'agent-' || n % ${agents},
+    SELECT 'c' || digits, 'Contact ' || digits || ' 0', 'agent-' || n % ${agentCount},
       '{"plan":"gold","note":"Called 0 times, prefers mornings"}',
       'r' || digits || '-0', '2026-01-31T09:15:00.000Z', '2026-01-01T00:00:00.000Z', '2026-01-31T09:15:00.000Z' FROM numbers;
   INSERT INTO omnichannel_contact_email (contact_id, position, address)

@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3'
 import { closeSync, constants, copyFileSync, existsSync, fsyncSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { roomsOfContact } from './form.js'
+import { roomsPerContact } from './form.js'
 import { createTables, rows } from './rows.js'
 
 let copies = 0
@@ -26,7 +26,7 @@ async function fill (file: string, contacts: number): Promise<void> {
   await createTables(database)
   database.exec(`
     BEGIN;
-    CREATE TEMP VIEW items AS SELECT value AS item FROM json_each('${JSON.stringify([...Array(roomsOfContact).keys()])}');
+    CREATE TEMP VIEW items AS SELECT value AS item FROM json_each('${JSON.stringify([...Array(roomsPerContact).keys()])}');
     CREATE TEMP TABLE numbers (n INTEGER PRIMARY KEY, digits TEXT NOT NULL);
     INSERT INTO numbers WITH RECURSIVE next (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM next WHERE n + 1 < ${contacts})
       SELECT n, printf('%07d', n) FROM next;

@@ -26,20 +26,20 @@ interface Selector {
   labels: string[]
 }
 
-const functions = /^(sum|max|rate|by|histogram_quantile)$/
-/** Prometheus adds them when it scrapes. */
-const added = /^(job|instance)$/
+const functionNames = /^(sum|max|rate|by|histogram_quantile)$/
+/** Prometheus adds these labels when it scrapes. */
+const labelsOfPrometheus = /^(job|instance)$/
 
-/** Reads the part of PromQL that the dashboard uses: the labels of a `by` are those of the selector behind it. */
+/** Reads the part of PromQL that the dashboard uses. The labels of a `by` belong to the selector after it. */
 function selectorsOf (expr: string): Selector[] {
   const selectors: Selector[] = []
   let labels: string[] = []
   const tokens = /by \(([^)]*)\)|([a-z_]\w*)(?:\{([^}]*)\})?|"[^"]*"|\[[^\]]*\]/g
   for (const [, grouped, name, matchers = ''] of expr.matchAll(tokens)) {
     if (grouped !== undefined) labels = grouped.split(', ')
-    else if (name !== undefined && !functions.test(name)) {
+    else if (name !== undefined && !functionNames.test(name)) {
       const matched = [...matchers.matchAll(/(\w+)(?==|!)/g)].map(([, label]) => label!)
-      selectors.push({ metric: name, labels: [...labels, ...matched].filter((label) => !added.test(label)) })
+      selectors.push({ metric: name, labels: [...labels, ...matched].filter((label) => !labelsOfPrometheus.test(label)) })
       labels = []
     }
   }

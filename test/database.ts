@@ -15,9 +15,9 @@ export interface Db {
   value: <Result = unknown>(sql: string, ...values: Value[]) => Promise<Result | undefined>
   /** Runs several statements, or one with values. */
   exec: (sql: string, ...values: Value[]) => Promise<void>
-  /** Adds a trigger that fails each update of a table with a message, or each for which the condition `when` is true. */
+  /** Adds a trigger that refuses updates of a table: all of them, or those for which the condition `when` is true. */
   refuseUpdates: (table: string, message?: string, when?: string) => Promise<void>
-  /** Drops that trigger. */
+  /** Drops the trigger of `refuseUpdates`. */
   allowUpdates: (table: string) => Promise<void>
   /** The names of the tables, sorted. */
   tables: () => Promise<string[]>

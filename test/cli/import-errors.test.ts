@@ -67,7 +67,7 @@ const badLines: Array<[line: string | Buffer, reason: string]> = [
 ]
 
 /** Constraints of a host, which the second row of a line may break. */
-const rulesOfTheHost = `
+const constraintsOfTheHost = `
   INSERT INTO omnichannel_contact (id, name) VALUES ('0', 'Older');
   INSERT INTO omnichannel_contact_phone VALUES ('0', 0, 'taken');
   CREATE UNIQUE INDEX one_phone ON omnichannel_contact_phone (phone_number);
@@ -77,7 +77,7 @@ t.test('a bad line: its number and the reason, and nothing of the file is import
   for (const [line, reason] of badLines) {
     const { run, ids, file } = start(t, Buffer.concat([good(1), line, `\n${good(2)}`].map((part) => Buffer.from(part))))
     await cli(['user', 'add', 'ann', '--database', file])
-    lookInto(file, (database) => database.exec(rulesOfTheHost))
+    lookInto(file, (database) => database.exec(constraintsOfTheHost))
     const { code, out, err } = await run()
     t.equal(code, 1, reason)
     t.equal(out, '', reason)
@@ -90,7 +90,7 @@ t.test('--on-error skip: reports each bad line and imports the others', async (t
   const content = badLines.flatMap(([line], i) => [line, `\r\n${good(i + 1)}`])
   const { run, ids, file, folder } = start(t, Buffer.concat(content.map((part) => Buffer.from(part))))
   await cli(['user', 'add', 'ann', '--database', file])
-  lookInto(file, (database) => database.exec(rulesOfTheHost))
+  lookInto(file, (database) => database.exec(constraintsOfTheHost))
   const { code, out, err } = await run(['--on-error', 'skip'])
   t.equal(code, 0)
   t.match(out, `contacts: ${badLines.length} new, 0 updated, 0 ignored, ${badLines.length} skipped`)
@@ -100,7 +100,7 @@ t.test('--on-error skip: reports each bad line and imports the others', async (t
   t.equal(lookInto(file, (database) => database.prepare('SELECT count(*) FROM omnichannel_contact_email').pluck().get()), 0)
 })
 
-t.test('--on-error skip, the first contacts, and a UNIQUE index of the host: a line that it refuses is skipped', async (t) => {
+t.test('--on-error skip: a line that a UNIQUE index of the host refuses is skipped, also in the first import', async (t) => {
   const line = (id: string, phone: string): string => `{"_id":"${id}","phones":[{"phoneNumber":"${phone}"}]}\n`
   const { run, ids, file } = start(t, line('1', 'a') + line('2', 'a') + line('3', 'b'))
   await cli(['user', 'add', 'ann', '--database', file])

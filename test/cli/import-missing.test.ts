@@ -14,28 +14,29 @@ async function start (t: Test) {
   await run(['--contacts', '-'], ['a', 'b', 'c', 'd', 'e'].map(line).join(''))
   lookInto(file, (database) => database.exec("UPDATE omnichannel_contact SET enabled = 0 WHERE id = 'e'"))
   const contacts = () => lookInto(file, (database) => database.prepare('SELECT id, enabled, version FROM omnichannel_contact ORDER BY id').raw().all())
-  const named = (...names: string[]) => names.flatMap((name) => ['--contacts', join(folder, name)])
-  return { folder, file, run, contacts, named }
+  /** The options that name these files. */
+  const contactsIn = (...names: string[]) => names.flatMap((name) => ['--contacts', join(folder, name)])
+  return { folder, file, run, contacts, contactsIn }
 }
 
 const before = [['a', 1, 1], ['b', 1, 1], ['c', 1, 1], ['d', 1, 1], ['e', 0, 1]]
 
-t.test('no --disable-missing: they stay', async (t) => {
-  const { run, contacts, named } = await start(t)
-  t.match(await run(named('first.jsonl')), { code: 0 })
+t.test('without --disable-missing: contacts that no file has stay enabled', async (t) => {
+  const { run, contacts, contactsIn } = await start(t)
+  t.match(await run(contactsIn('first.jsonl')), { code: 0 })
   t.strictSame(contacts(), [['a', 1, 2], ['b', 1, 2], ...before.slice(2)])
 })
 
 t.test('--disable-missing: disables the contacts that no file has', async (t) => {
   for (const batch of [[], ['--batch', '1'], ['--on-error', 'skip']]) {
-    const { folder, file, run, contacts, named } = await start(t)
+    const { folder, file, run, contacts, contactsIn } = await start(t)
     const began = new Date().toISOString()
-    const { code, out, err } = await run([...named('first.jsonl', 'second.jsonl'), '--users', join(folder, 'users.jsonl'), '--disable-missing', ...batch])
+    const { code, out, err } = await run([...contactsIn('first.jsonl', 'second.jsonl'), '--users', join(folder, 'users.jsonl'), '--disable-missing', ...batch])
     t.strictSame([code, err], [0, ''])
     t.match(out, /contacts: 0 new, 1 updated.*\ncontacts: 1 disabled that the export lacks\n$/)
     t.strictSame(contacts(), [['a', 1, 2], ['b', 1, 2], ['c', 1, 2], ['d', 0, 2], ['e', 0, 1]])
     t.ok(lookInto(file, (database) => database.prepare("SELECT updated_at FROM omnichannel_contact WHERE id = 'd'").pluck().get() as string) >= began)
-    t.match(await run([...named('first.jsonl', 'second.jsonl'), '--disable-missing']), { out: /\ncontacts: 0 disabled/ })
+    t.match(await run([...contactsIn('first.jsonl', 'second.jsonl'), '--disable-missing']), { out: /\ncontacts: 0 disabled/ })
     // A contact that comes back is enabled again.
     await run(['--contacts', '-'], line('d'))
     t.strictSame(contacts()[3], ['d', 1, 3])
@@ -43,17 +44,17 @@ t.test('--disable-missing: disables the contacts that no file has', async (t) =>
 })
 
 t.test('--disable-missing --dry-run: says how many, and disables none', async (t) => {
-  const { run, contacts, named } = await start(t)
-  t.match(await run([...named('first.jsonl'), '--disable-missing', '--dry-run']), { code: 0, out: /\ncontacts: 2 disabled that the export lacks; a dry run, nothing was written\n$/ })
+  const { run, contacts, contactsIn } = await start(t)
+  t.match(await run([...contactsIn('first.jsonl'), '--disable-missing', '--dry-run']), { code: 0, out: /\ncontacts: 2 disabled that the export lacks; a dry run, nothing was written\n$/ })
   t.strictSame(contacts(), before)
 })
 
 t.test('an export with skipped contacts, or without contacts: none is disabled', async (t) => {
-  const { run, contacts, named } = await start(t)
-  t.match(await run([...named('bad.jsonl', 'second.jsonl'), '--disable-missing', '--on-error', 'skip']),
+  const { run, contacts, contactsIn } = await start(t)
+  t.match(await run([...contactsIn('bad.jsonl', 'second.jsonl'), '--disable-missing', '--on-error', 'skip']),
     { code: 0, err: /\nNo contact was disabled, because 1 lines of the contacts were skipped\n$/ })
-  t.match(await run([...named('bad.jsonl'), '--disable-missing']), { code: 1 })
-  t.match(await run([...named('empty'), '--disable-missing']), { code: 0, err: 'No contact was disabled, because the export has none at all\n' })
+  t.match(await run([...contactsIn('bad.jsonl'), '--disable-missing']), { code: 1 })
+  t.match(await run([...contactsIn('empty'), '--disable-missing']), { code: 0, err: 'No contact was disabled, because the export has none at all\n' })
   t.strictSame(contacts().map((row) => (row as unknown[])[1]), [1, 1, 1, 1, 0])
 })
 

@@ -103,6 +103,7 @@ t.test('log lines in docs/operations.md: all lines of the plugin, and each is in
   const sources = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
   const textOf = (names: string[]): string => names.map((name) => readFileSync(join('src', name), 'utf8')).join('\n')
   const plugin = textOf(sources.filter((name) => !name.startsWith('cli')))
+  // Calls of log.warn() and the like, and of our functions logFailure() and logFailedHook().
   const calls = /(?:log\.(\w+)\((?:\{.*?\}, )?|logFail\w+\(.*?)['`]([^'`]+)['`](?:, '(warn)')?\)/g
   const logged = [...plugin.matchAll(calls)].map(([, called, message, given = 'error']) => [called ?? given, message!] as const)
   t.ok(logged.length > 5)
@@ -143,7 +144,7 @@ t.test('the body in README and contract: its keys and types, and the effect of n
   const before = (await update({ contactId: 'maria' })).json<{ contact: Record<string, unknown> }>().contact
   for (const row of rows) {
     const { key } = row
-    const { [key as keyof typeof properties]: property } = properties
+    const property = properties[key as keyof typeof properties]
     t.equal(row.type, (property as { type: string }).type, key)
     for (const [column, value] of [['null', null], ['""', ''], ['[]', []]] as const) {
       const reply = await update({ contactId: 'maria', [key]: value })
@@ -172,10 +173,10 @@ t.test('commands in docs/command-line.md: those of the program, with their optio
 
   const [file, server] = doc('command-line').tableOf('The database').map((row) => codesOf(row['']!))
   const databaseOf = (command: Command) => leavesOf(command).map(({ options }) => options.find(({ long }) => long === '--database'))
-  const without = (test: (option: Option | undefined) => boolean) =>
+  const commandsWhose = (test: (databaseOption: Option | undefined) => boolean) =>
     commands.filter((command) => databaseOf(command).every(test)).map((command) => command.name())
-  t.strictSame(file, [...without((option) => option === undefined), 'omnichannel.db'])
-  t.strictSame(server!.sort(), without((option) => option?.description.includes('server') !== true).sort())
+  t.strictSame(file, [...commandsWhose((option) => option === undefined), 'omnichannel.db'])
+  t.strictSame(server!.sort(), commandsWhose((option) => option?.description.includes('server') !== true).sort())
   for (const option of commands.flatMap(databaseOf)) if (option !== undefined) t.equal(option.defaultValue, 'omnichannel.db')
 
   const ofServe = commands.find((command) => command.name() === 'serve')!.options

@@ -13,7 +13,7 @@ import t, { dialectOf, engineOf, openDatabase, postgres } from '../engines.js'
 type RequiredKeys<Row> = { [Key in keyof Row]-?: object extends Pick<Row, Key> ? never : Key }[keyof Row]
 type Smallest<Tables> = { [Table in keyof Tables]: Pick<Insertable<Tables[Table]>, RequiredKeys<Insertable<Tables[Table]>>> }
 
-/** The smallest row of each table. A row stands behind the rows that it references. */
+/** The smallest row of each table. Each comes after the rows that it references. */
 const smallest: Smallest<SqliteTables> & Smallest<PostgresTables> = {
   omnichannel_user: { id: 'ann' },
   omnichannel_user_role: { user_id: 'ann', role: 'livechat-agent' },
@@ -39,9 +39,9 @@ function readTypes (): Record<string, Record<string, Columns>> {
   const file = resolve('probe.ts')
   const text = `import type { Insertable, Selectable } from 'kysely'
     import type * as tables from './src/store/tables.js'
-    type Sides<Tables> = { [Table in keyof Tables]: { read: Selectable<Tables[Table]>, insert: Insertable<Tables[Table]> } }
-    export declare const sqlite: Sides<tables.SqliteTables>
-    export declare const postgres: Sides<tables.PostgresTables>`
+    type ReadAndInsert<Tables> = { [Table in keyof Tables]: { read: Selectable<Tables[Table]>, insert: Insertable<Tables[Table]> } }
+    export declare const sqlite: ReadAndInsert<tables.SqliteTables>
+    export declare const postgres: ReadAndInsert<tables.PostgresTables>`
   const options: ts.CompilerOptions = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.NodeNext, strict: true, types: [] }
   const host = ts.createCompilerHost(options)
   const program = ts.createProgram([file], options, {
@@ -56,13 +56,13 @@ function readTypes (): Record<string, Record<string, Columns>> {
     const name = checker.isTypeAssignableTo(bare, checker.getStringType()) ? 'string' : checker.typeToString(bare).replace(/^(Record<|\{).*/, 'object')
     return bare === type ? name : `${name} | null`
   }
-  const columnsOf = (sides: ts.Type): Columns => {
-    const [[, read], [, insert]] = propertiesOf(sides) as unknown as [[string, ts.Type], [string, ts.Type]]
+  const columnsOf = (table: ts.Type): Columns => {
+    const [[, read], [, insert]] = propertiesOf(table) as unknown as [[string, ts.Type], [string, ts.Type]]
     return Object.fromEntries(propertiesOf(read).map(([column, type]) =>
       [column, [nameOf(type), (insert.getProperty(column)!.flags & ts.SymbolFlags.Optional) !== 0]]))
   }
   return Object.fromEntries(checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(file)!)!).map((engine) =>
-    [engine.name, Object.fromEntries(propertiesOf(checker.getTypeOfSymbol(engine)).map(([table, sides]) => [table, columnsOf(sides)]))]))
+    [engine.name, Object.fromEntries(propertiesOf(checker.getTypeOfSymbol(engine)).map(([name, table]) => [name, columnsOf(table)]))]))
 }
 
 const types = readTypes()
@@ -72,7 +72,8 @@ const jsTypes: Record<string, string> = {
   text: 'string', integer: 'number', bigint: 'string', boolean: 'boolean', 'timestamp with time zone': 'Date', json: 'object'
 }
 
-const columnsOf = {
+/** The query for the columns of a table. */
+const selectColumns = {
   sqlite: `SELECT type, "notnull" = 0 AS nullable, dflt_value IS NOT NULL AS defaulted, name FROM pragma_table_xinfo($1)`,
   postgres: `SELECT data_type AS type, is_nullable = 'YES' AS nullable, column_default IS NOT NULL OR is_identity = 'YES' AS defaulted, column_name AS name
     FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = $1 ORDER BY ordinal_position`
@@ -94,14 +95,14 @@ t.test('the types of the tables: have the columns of the schema', async (t) => {
   const engine = dialectOf(t)
   t.strictSame(Object.keys(types[engine]!).sort(), Object.keys(smallest).sort())
   for (const [table, columns] of Object.entries(types[engine]!)) {
-    const stored = await db.rows<{ name: string, type: string, nullable: number, defaulted: number }>(columnsOf[engine], table)
+    const stored = await db.rows<{ name: string, type: string, nullable: number, defaulted: number }>(selectColumns[engine], table)
     t.strictSame(columns, Object.fromEntries(stored.map(({ name, type, nullable, defaulted }) =>
       [name, [`${jsTypes[type]}${nullable === 1 ? ' | null' : ''}`, nullable === 1 || defaulted === 1]])), table)
   }
 })
 
 t.test('the smallest row of each table: can be inserted, and is read with values of the declared types', async (t) => {
-  // Kysely has no dialect for it.
+  // Kysely has no dialect for node:sqlite.
   if (engineOf(t) === 'node-sqlite') return
   const { database } = await open(t)
   const dialect = database instanceof Database ? new SqliteDialect({ database }) : new PostgresDialect({ pool: database as Pool })
@@ -111,9 +112,9 @@ t.test('the smallest row of each table: can be inserted, and is read with values
     const [[key, value] = []] = Object.entries(row)
     const read = await db.selectFrom(table).selectAll().where(key!, '=', value).executeTakeFirstOrThrow()
     t.match(read, row)
-    const named = (value: unknown): string => value === null ? 'null' : value instanceof Date ? 'Date' : typeof value
+    const typeName = (value: unknown): string => value === null ? 'null' : value instanceof Date ? 'Date' : typeof value
     for (const [column, [type]] of Object.entries(types[dialectOf(t)]![table]!)) {
-      t.ok(type.split(' | ').includes(named(read[column])), `${table}.${column}: ${named(read[column])} is ${type}`)
+      t.ok(type.split(' | ').includes(typeName(read[column])), `${table}.${column}: ${typeName(read[column])} is ${type}`)
     }
   }
 })

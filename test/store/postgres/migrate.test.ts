@@ -26,7 +26,7 @@ async function register (database: pg.Pool, options: Partial<OmnichannelContacts
 }
 
 /** The tables of a script, with the comments before them and their columns. */
-function describe (sql: string): Record<string, { comment: string, columns: string[] }> {
+function tablesIn (sql: string): Record<string, { comment: string, columns: string[] }> {
   const tables = sql.matchAll(/((?:^-- [^\n]*\n)+)CREATE TABLE IF NOT EXISTS (\w+) \(\n(.*?)^\)/gms)
   return Object.fromEntries([...tables].map(([, comment, table, body]) => [table!, {
     comment: comment!.replace(/\s*--\s*/g, ' ').trim(),
@@ -35,7 +35,7 @@ function describe (sql: string): Record<string, { comment: string, columns: stri
 }
 
 t.test('schema.sql and schema.postgres.sql: the same tables, columns and comments', async (t) => {
-  const [sqlite, postgres] = [describe(readFileSync('schema.sql', 'utf8')), describe(script)]
+  const [sqlite, postgres] = [tablesIn(readFileSync('schema.sql', 'utf8')), tablesIn(script)]
   t.equal(Object.keys(sqlite).length, 15)
   t.strictSame(Object.keys(postgres), Object.keys(sqlite))
   // SQLite has the rowid for this.
@@ -88,8 +88,8 @@ t.test('views over tables of the host: read, and a rename is written through the
   const app = await register(database)
   await db.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
   for (const id of ['7', '8']) await addToken(db, id)
-  const ask = async (user: string) => (await app.inject({ method: 'POST', url: path, headers: as(user), payload: { contactId: 'maria', name: 'Marie' } })).statusCode
-  t.strictSame([await ask('8'), await ask('07'), await ask('7')], [401, 401, 200])
+  const call = async (user: string) => (await app.inject({ method: 'POST', url: path, headers: as(user), payload: { contactId: 'maria', name: 'Marie' } })).statusCode
+  t.strictSame([await call('8'), await call('07'), await call('7')], [401, 401, 200])
   t.strictSame(await db.column('SELECT title FROM conversation ORDER BY number'), ['Marie', 'Other'])
 })
 
@@ -112,8 +112,8 @@ t.test('tables of the host of every kind: read, and not changed', async (t) => {
   await register(database, { migrate: false })
   await db.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
   for (const id of ['ann', 'bob']) await addToken(db, id)
-  const ask = async (user: string, payload: object) => (await app.inject({ method: 'POST', url: path, headers: as(user), payload: { contactId: 'maria', ...payload } })).statusCode
-  t.strictSame([await ask('ann', { phones: ['1'], contactManager: 'ann' }), await ask('bob', {})], [200, 401])
+  const call = async (user: string, payload: object) => (await app.inject({ method: 'POST', url: path, headers: as(user), payload: { contactId: 'maria', ...payload } })).statusCode
+  t.strictSame([await call('ann', { phones: ['1'], contactManager: 'ann' }), await call('bob', {})], [200, 401])
 })
 
 t.test('a view or materialized view as omnichannel_contact: refused until it has the new column', async (t) => {
@@ -132,9 +132,9 @@ t.test('a view or materialized view as omnichannel_contact: refused until it has
 })
 
 t.test('ids of the host that are no text: refused, and the error names the cast', async (t) => {
-  for (const type of ['uuid', 'integer', 'bigint', 'name', 'text[]', 'number']) {
+  for (const type of ['uuid', 'integer', 'bigint', 'name', 'text[]', 'domain_of_integer']) {
     const { database, db } = await open(t)
-    await db.exec(`CREATE DOMAIN number AS integer; CREATE TABLE account (key ${type}); CREATE VIEW omnichannel_user AS SELECT key AS id, ''::text AS username, ''::text AS name, true AS active FROM account`)
+    await db.exec(`CREATE DOMAIN domain_of_integer AS integer; CREATE TABLE account (key ${type}); CREATE VIEW omnichannel_user AS SELECT key AS id, ''::text AS username, ''::text AS name, true AS active FROM account`)
     for (const migrate of [true, false]) {
       await t.rejects(register(database, { migrate }), { code: /FOC_UNSUITABLE_COLUMN|FOC_INCOMPLETE_SCHEMA/, message: new RegExp(`omnichannel_user\\.id has the type ${type.replace(/[[\]]/g, '\\$&')} .*CAST\\(… AS TEXT\\) AS id`) })
     }
