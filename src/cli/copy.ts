@@ -69,11 +69,11 @@ async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io,
   const client = await pool.connect()
   source.exec('BEGIN')
   try {
-    // Other writers wait.
+    // Keeps other writers out.
     await client.query(`BEGIN; LOCK TABLE ${tables.map((table) => table.name).join(', ')} IN SHARE ROW EXCLUSIVE MODE`)
-    // The schema fills this table with defaults.
-    const filled = tables.filter((table) => table.name !== 'omnichannel_role_permission')
-    const found = await client.query(filled.map((table) => `(SELECT FROM ${table.name} LIMIT 1)`).join(' UNION ALL '))
+    // The server may only have the default permissions, which the migration inserts.
+    const empty = tables.filter((table) => table.name !== 'omnichannel_role_permission')
+    const found = await client.query(empty.map((table) => `(SELECT FROM ${table.name} LIMIT 1)`).join(' UNION ALL '))
     const isNew = found.rowCount === 0
     if (isNew) await client.query('DELETE FROM omnichannel_role_permission')
     let rows = 0
@@ -119,7 +119,11 @@ function * batchesOfFile (source: SqliteDatabase, { read }: CopiedTable): Genera
 
 async function * batchesOfServer (client: PoolClient, { readBack, fetch }: CopiedTable): AsyncGenerator<unknown[][]> {
   await client.query(readBack)
-  for (let rows: unknown[][] = [[]]; rows.length > 0;) yield rows = (await client.query<unknown[]>(fetch)).rows
+  for (;;) {
+    const { rows } = await client.query<unknown[]>(fetch)
+    if (rows.length === 0) break
+    yield rows
+  }
   await client.query('CLOSE copied')
 }
 

@@ -84,7 +84,7 @@ export function fitsHeader (id: string): boolean {
   return /^[!-~]([ -~]*[!-~])?$/.test(id)
 }
 
-/** Writes first: a transaction that has read may no longer be able to write. Returns whether the user is new. */
+/** Returns whether the user is new. The first statement writes, because SQLite may refuse to let a transaction write after it has read. */
 async function putUser (db: Kysely<Tables>, id: string, roles: string[], { name, username }: { name?: string, username?: string }): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await db
     .insertInto('omnichannel_user')

@@ -4,15 +4,15 @@
 import type { FuncKeywordDefinition } from 'ajv/dist/2020.js'
 
 interface Check {
-  (isWanted: boolean, items: unknown[]): boolean
+  (isEnabled: boolean, items: unknown[]): boolean
   /** Ajv reads them after a failed check. */
   errors?: Array<{ message: string }>
 }
 
-const isUnique: Check = (isWanted, items) => {
+const isUnique: Check = (isEnabled, items) => {
   const seen = new Map<unknown, number>()
   // From the end, as Ajv does.
-  for (let index = items.length - 1; isWanted && index >= 0; index--) {
+  for (let index = items.length - 1; isEnabled && index >= 0; index--) {
     const later = seen.get(items[index])
     if (later !== undefined) {
       isUnique.errors = [{ message: `must NOT have duplicate items (items ## ${later} and ${index} are identical)` }]

@@ -20,7 +20,7 @@ async function start (t: Test) {
   return { folder: join(folder, 'data'), file, copy: join(folder, 'copy.db') }
 }
 
-const reading = (file: string, copy: string) => [
+const readingCommands = (file: string, copy: string) => [
   ['contact', 'list', '--database', file],
   ['contact', 'maria', '--database', file],
   ['user', 'list', '--database', file],
@@ -29,10 +29,10 @@ const reading = (file: string, copy: string) => [
   ['import', '--dry-run', '--contacts', '-', '--on-error', 'skip', '--database', file]
 ]
 
-const printing = (file: string) => ['migrate', '--print', '--database', file]
+const printCommand = (file: string) => ['migrate', '--print', '--database', file]
 
 /** Runs SQL in a program that is then killed, so that its log stays. */
-function kill (file: string, sql: string): void {
+function runAndKill (file: string, sql: string): void {
   spawnSync(process.execPath, ['-e', `
     const database = new (require('better-sqlite3'))(${JSON.stringify(file)})
     database.exec(${JSON.stringify(sql)})
@@ -43,7 +43,7 @@ t.test('commands that read, and a dry run: no byte changes, and no file is added
   const journals: Array<[situation: string, prepare: (file: string) => void]> = [
     ['closed in WAL mode', () => undefined],
     ['in another mode', (file) => { lookInto(file, (database) => database.pragma('journal_mode = DELETE')) }],
-    ['killed, with a log', (file) => { kill(file, "UPDATE omnichannel_contact SET name = 'Marie' WHERE id = 'maria'") }]
+    ['killed, with a log', (file) => { runAndKill(file, "UPDATE omnichannel_contact SET name = 'Marie' WHERE id = 'maria'") }]
   ]
   for (const [situation, prepare] of journals) {
     const { folder, file, copy } = await start(t)
@@ -51,7 +51,7 @@ t.test('commands that read, and a dry run: no byte changes, and no file is added
     // Readers write into the index of the log, -shm, so only its existence is compared.
     const look = () => ({ ...bytes(folder), 'a.db-shm': existsSync(`${file}-shm`) })
     const before = look()
-    for (const argv of [...reading(file, copy), printing(file)]) {
+    for (const argv of [...readingCommands(file, copy), printCommand(file)]) {
       t.match(await cli(argv, { stdin: contact }), { code: 0 }, argv.join(' '))
       t.strictSame(look(), before, `${situation}: ${argv.join(' ')}`)
     }
@@ -74,7 +74,7 @@ t.test('an older schema: commands that read name the command migrate, and change
   const { folder, file, copy } = await start(t)
   lookInto(file, (database) => database.exec('DROP TABLE omnichannel_inquiry'))
   const before = bytes(folder)
-  for (const argv of [...reading(file, copy).filter(([name]) => name !== 'backup'), ['copy', file, 'postgres://localhost:1/a']]) {
+  for (const argv of [...readingCommands(file, copy).filter(([name]) => name !== 'backup'), ['copy', file, 'postgres://localhost:1/a']]) {
     t.strictSame(await cli(argv, { stdin: contact }),
       { code: 1, out: '', err: `The database lacks omnichannel_inquiry: the command migrate brings ${file} up to date\n` }, argv.join(' '))
     t.strictSame(bytes(folder), before, argv.join(' '))
@@ -83,7 +83,7 @@ t.test('an older schema: commands that read name the command migrate, and change
   t.equal((await cli(['user', 'list', '--database', file])).code, 0)
 })
 
-const changing = (file: string) => [
+const changingCommands = (file: string) => [
   ['user', 'deactivate', 'ann', '--database', file],
   ['user', 'activate', 'ann', '--database', file],
   ['user', 'remove', 'ann', '--database', file],
@@ -91,7 +91,7 @@ const changing = (file: string) => [
   ['token', 'revoke', 'ann', 'crm', '--database', file],
   ['copy', file, 'postgres://localhost:1/a']
 ]
-const creating = (file: string) => [
+const creatingCommands = (file: string) => [
   ['user', 'add', 'ann', '--role', 'admin', '--database', file],
   ['import', '--contacts', '-', '--database', file],
   ['migrate', '--database', file],
@@ -102,7 +102,7 @@ t.test('a newer schema: refused by every command but backup, and not changed', a
   const { folder, file, copy } = await start(t)
   lookInto(file, (database) => database.exec('INSERT INTO omnichannel_migration (id) VALUES (1000)'))
   const before = bytes(folder)
-  for (const argv of [...reading(file, copy).filter(([name]) => name !== 'backup'), printing(file), ...changing(file), ...creating(file)]) {
+  for (const argv of [...readingCommands(file, copy).filter(([name]) => name !== 'backup'), printCommand(file), ...changingCommands(file), ...creatingCommands(file)]) {
     t.match(await cli(argv, { stdin: contact }), {
       code: 1, out: '', err: /^The database file .* cannot be used: The database has schema version 1000, and this version .*: upgrade the package\n$/
     }, argv.join(' '))
@@ -115,8 +115,8 @@ t.test('a file of another program: refused by every command, and not changed', a
   const [file, copy] = [join(folder, 'data', 'a.db'), join(folder, 'copy.db')]
   lookInto(file, (database) => { database.exec('CREATE TABLE theirs (id INTEGER)') })
   const before = bytes(join(folder, 'data'))
-  for (const argv of [...reading(file, copy), ...changing(file), ...creating(file)]) {
-    const mayCreate = creating(file).some((other) => other.join() === argv.join())
+  for (const argv of [...readingCommands(file, copy), ...changingCommands(file), ...creatingCommands(file)]) {
+    const mayCreate = creatingCommands(file).some((other) => other.join() === argv.join())
     t.strictSame(await cli(argv, { stdin: contact }), {
       code: 1, out: '', err: `The database file ${file} has tables, but none of this program${mayCreate ? ': --create adds them' : ''}\n`
     }, argv.join(' '))
@@ -129,8 +129,8 @@ t.test('a file that is no SQLite database: refused by every command, and not cha
   for (const content of ['hello', 'this is no database, and long enough to show it '.repeat(50)]) {
     const folder = t.testdir({ data: { 'a.db': content } })
     const [file, copy] = [join(folder, 'data', 'a.db'), join(folder, 'copy.db')]
-    const creations = creating(file).flatMap((argv) => [argv, [...argv, '--create']])
-    for (const argv of [...reading(file, copy), printing(file), ...changing(file), ...creations]) {
+    const creations = creatingCommands(file).flatMap((argv) => [argv, [...argv, '--create']])
+    for (const argv of [...readingCommands(file, copy), printCommand(file), ...changingCommands(file), ...creations]) {
       t.strictSame(await cli(argv, { stdin: contact }), { code: 1, out: '', err: `The database file ${file} is not a SQLite database\n` }, argv.join(' '))
       t.strictSame(readdirSync(join(folder, 'data')), ['a.db'], argv.join(' '))
       t.equal(readFileSync(file, 'utf8'), content)
@@ -142,12 +142,12 @@ t.test('an empty file: filled by the commands that create a database, refused by
   const folder = t.testdir({ data: { 'a.db': '' } })
   const [file, copy] = [join(folder, 'data', 'a.db'), join(folder, 'copy.db')]
   const isDryRun = (argv: string[]) => argv.includes('--dry-run')
-  for (const argv of [...reading(file, copy), ...changing(file)].filter((argv) => !isDryRun(argv))) {
+  for (const argv of [...readingCommands(file, copy), ...changingCommands(file)].filter((argv) => !isDryRun(argv))) {
     t.strictSame(await cli(argv), { code: 1, out: '', err: `The database file ${file} is empty\n` }, argv.join(' '))
   }
-  for (const argv of reading(file, copy).filter(isDryRun)) t.match(await cli(argv, { stdin: contact }), { code: 0, out: /^contacts: 1 new/ })
+  for (const argv of readingCommands(file, copy).filter(isDryRun)) t.match(await cli(argv, { stdin: contact }), { code: 0, out: /^contacts: 1 new/ })
   t.equal(statSync(file).size, 0)
-  for (const argv of creating(file).filter(([name]) => name !== 'serve')) {
+  for (const argv of creatingCommands(file).filter(([name]) => name !== 'serve')) {
     writeFileSync(file, '')
     t.match(await cli(argv, { stdin: contact }), { code: 0 }, argv.join(' '))
   }
@@ -155,7 +155,7 @@ t.test('an empty file: filled by the commands that create a database, refused by
 
 t.test('--create: adds the tables to a file of another program', async (t) => {
   const folder = t.testdir()
-  for (const [i, [name = '', ...argv]] of creating('').entries()) {
+  for (const [i, [name = '', ...argv]] of creatingCommands('').entries()) {
     const file = join(folder, `${i}.db`)
     lookInto(file, (database) => { database.exec('CREATE TABLE theirs (id INTEGER)') })
     argv.splice(-1, 1, file, '--create')
@@ -175,7 +175,7 @@ t.test('a new database, its log and a copy: only their owner can read them', { s
   t.teardown(() => { process.umask(before) })
   const folder = t.testdir()
   const mode = (name: string) => statSync(join(folder, name)).mode & 0o777
-  for (const [i, [name = '', ...argv]] of creating('').entries()) {
+  for (const [i, [name = '', ...argv]] of creatingCommands('').entries()) {
     const file = join(folder, `${i}.db`)
     argv.splice(-1, 1, file)
     if (name === 'serve') {
@@ -197,7 +197,7 @@ t.test('a database in memory: no file of that name is made', async (t) => {
 t.test('a new database that cannot be migrated: its file is removed', async (t) => {
   const file = join(t.testdir({ data: {} }), 'data', 'a.db')
   const loadAddon = (): object => { throw new Error('no addon') }
-  for (const argv of creating(file)) {
+  for (const argv of creatingCommands(file)) {
     t.match(await cli(argv, { stdin: contact, loadAddon }), { code: 1, err: /no addon/ })
     t.notOk(existsSync(file), argv.join(' '))
   }
@@ -207,7 +207,7 @@ t.test('a running database, and a copy of its file: can be read', async (t) => {
   const { file, copy } = await start(t)
   const database = openFile(t, file)
   database.exec('BEGIN IMMEDIATE')
-  for (const argv of reading(file, copy).filter(([name]) => name !== 'import')) t.match(await cli(argv), { code: 0 }, argv.join(' '))
+  for (const argv of readingCommands(file, copy).filter(([name]) => name !== 'import')) t.match(await cli(argv), { code: 0 }, argv.join(' '))
   copyFileSync(file, `${file}.copy`)
   t.match(await cli(['user', 'list', '--database', `${file}.copy`]), { code: 0 })
 })

@@ -6,7 +6,7 @@ import t from '../engines.js'
 import type { LightMyRequestResponse } from 'fastify'
 import { as, build, holdMaria, path, type Setup } from '../build.js'
 
-// As in examples/browser.ts.
+/** As in examples/browser.ts. */
 const exposedHeaders = ['ETag', 'Idempotency-Replayed', 'Retry-After']
 const origin = 'https://desk.example.com'
 
@@ -37,14 +37,14 @@ async function answers (t: Test, setup: Setup): Promise<LightMyRequestResponse[]
 t.test('@fastify/cors: a page of the allowed origin can send requests and read every answer', async (t) => {
   const host: Setup['host'] = async (app) => { await app.register(cors, { origin: [origin], exposedHeaders }) }
   const { app, update } = await build(t, { host })
-  const asked = 'content-type, idempotency-key, if-match, x-auth-token, x-user-id'
+  const requestHeaders = 'content-type, idempotency-key, if-match, x-auth-token, x-user-id'
   const preflight = async (from: string): Promise<LightMyRequestResponse> => await app.inject({
     method: 'OPTIONS',
     url: path,
     headers: {
       origin: from,
       'access-control-request-method': 'POST',
-      'access-control-request-headers': asked
+      'access-control-request-headers': requestHeaders
     }
   })
   const allowed = await preflight(origin)
@@ -52,7 +52,7 @@ t.test('@fastify/cors: a page of the allowed origin can send requests and read e
   t.match(allowed.headers, {
     'access-control-allow-origin': origin,
     'access-control-allow-methods': /POST/,
-    'access-control-allow-headers': asked
+    'access-control-allow-headers': requestHeaders
   })
   t.equal((await preflight('https://elsewhere.example.com')).headers['access-control-allow-origin'], undefined)
 
@@ -60,9 +60,9 @@ t.test('@fastify/cors: a page of the allowed origin can send requests and read e
     t.equal(headers['access-control-allow-origin'], origin, String(statusCode))
     t.equal(headers['access-control-expose-headers'], exposedHeaders.join(', '), String(statusCode))
   }
-  const safe = { ...as('ann'), origin, 'if-match': '"1"', 'idempotency-key': 'k' }
-  await update({ contactId: 'maria', name: 'Marie' }, safe)
-  const again = await update({ contactId: 'maria', name: 'Marie' }, safe)
+  const safeEditing = { ...as('ann'), origin, 'if-match': '"1"', 'idempotency-key': 'k' }
+  await update({ contactId: 'maria', name: 'Marie' }, safeEditing)
+  const again = await update({ contactId: 'maria', name: 'Marie' }, safeEditing)
   t.match(again.headers, { 'access-control-expose-headers': /ETag, Idempotency-Replayed/, etag: '"2"', 'idempotency-replayed': 'true' })
 })
 

@@ -68,8 +68,8 @@ t.test('the host has its own authenticate and authorize: the database is not ask
 })
 
 const refuse = (error: string): unknown => [400, { success: false, error }]
-/** Other rows that an update reads in its transaction. */
-const references: typeof scenarios = {
+/** Changes of other rows that an update reads in its transaction. */
+const otherScenarios: typeof scenarios = {
   'the user has another role': ["UPDATE omnichannel_user_role SET role = 'guest' WHERE user_id = 'ann'", forbidden],
   'the role and the token are gone': ['DELETE FROM omnichannel_user_role; DELETE FROM omnichannel_auth_token', unauthorized],
   'the new manager is no agent any more': ["DELETE FROM omnichannel_user_role WHERE user_id = 'bob'", refuse('error-contact-manager-not-found')],
@@ -80,8 +80,8 @@ const references: typeof scenarios = {
 }
 const body = { contactId: 'maria', name: 'Marie', contactManager: 'bob', customFields: { plan: 'gold', note: 'x' } }
 
-/** Begins a transaction for which the update has to wait, after its caller was looked up. Resolves once it waits. */
-async function waiting (t: Test, setup: Setup = {}) {
+/** Sends an update that waits for a transaction, which begins after the caller was looked up. Resolves once the update waits. */
+async function sendWaitingUpdate (t: Test, setup: Setup = {}) {
   const { fired: looksUp, fire } = signal()
   let isHeld = false
   const world = await observe(t, {
@@ -101,9 +101,9 @@ async function waiting (t: Test, setup: Setup = {}) {
   return { ...world, reply }
 }
 
-for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...references })) {
+for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...otherScenarios })) {
   t.test(`${name} by the transaction for which the update waits: refused, nothing written`, async (t) => {
-    const { db, reply, called, notified, complaints, leftovers } = await waiting(t, setup)
+    const { db, reply, called, notified, complaints, leftovers } = await sendWaitingUpdate(t, setup)
     await db.exec(`${sql}; COMMIT`)
     const before = await allRows(db)
     const { statusCode, headers, json } = await reply
@@ -113,7 +113,7 @@ for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...ref
   })
 
   t.test(`${name}, but the transaction is rolled back: the update is made`, async (t) => {
-    const { db, reply, called, notified, complaints, leftovers } = await waiting(t, setup)
+    const { db, reply, called, notified, complaints, leftovers } = await sendWaitingUpdate(t, setup)
     await db.exec(`${sql}; ROLLBACK`)
     const { statusCode, headers, json } = await reply
     t.strictSame([statusCode, json().contact?.name, headers.etag], [200, 'Marie', '"2"'])
@@ -124,7 +124,7 @@ for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...ref
 
 t.test('the token expires by the clock while the update waits: refused, nothing written', async (t) => {
   const expiresAt = Date.now() + 1500
-  const { db, reply, called, notified } = await waiting(t, {
+  const { db, reply, called, notified } = await sendWaitingUpdate(t, {
     afterRegister: async (_app, { db }) => {
       await fill(db)
       await db.exec("UPDATE omnichannel_auth_token SET expires_at = $1 WHERE user_id = 'ann'", new Date(expiresAt).toISOString())
@@ -156,7 +156,7 @@ t.test('a stored answer: a caller without the permission does not get it', async
   t.strictSame({ ...await allRows(db), omnichannel_user_role: [] }, before)
 })
 
-for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...references })) {
+for (const [name, [sql, answer, setup]] of Object.entries({ ...scenarios, ...otherScenarios })) {
   sqlite.test(`sqlite: ${name} by another connection while the update waits for the host: refused, nothing written`, async (t) => {
     const file = `${t.testdir()}/contacts.db`
     const database = openHandle(file)

@@ -47,13 +47,13 @@ t.test('a refusal, or nothing to change: not called', async (t) => {
     ['wipeConflicts false', 200, () => update({ contactId: 'maria', wipeConflicts: false })],
     ['an unknown contact', 400, () => update({ contactId: 'who', name: 'X' })],
     ['a manager who is no agent', 400, () => update({ contactId: 'maria', name: 'X', contactManager: 'adam' })],
-    ['a custom field', 400, () => update({ contactId: 'maria', name: 'X', customFields: {} })],
+    ['a required custom field is missing', 400, () => update({ contactId: 'maria', name: 'X', customFields: {} })],
     ['an empty name', 400, () => update({ contactId: 'maria', name: '' })],
-    ['validation', 400, () => update({ contactId: 'maria', name: 'X', colour: 1 })],
+    ['an unknown key', 400, () => update({ contactId: 'maria', name: 'X', colour: 1 })],
     ['broken JSON', 400, () => post('{')],
     ['no credentials', 401, () => update({ contactId: 'maria', name: 'X' }, {})],
     ['no permission', 403, () => update({ contactId: 'maria', name: 'X' }, as('nick'))],
-    ['a fault', 500, () => update({ contactId: 'blank', name: 'X' })]
+    ['a trigger that raises an error', 500, () => update({ contactId: 'blank', name: 'X' })]
   ]
   for (const [situation, status, ask] of situations) {
     t.equal((await ask()).statusCode, status, situation)

@@ -21,7 +21,8 @@ const thrownValues: Array<[situation: string, thrown: unknown]> = [
   ['an error whose code is null', Object.assign(new Error('no'), { code: null })]
 ]
 
-const places: Array<[place: string, (fail: () => never) => Setup]> = [
+/** The functions of the host that throw. */
+const throwers: Array<[place: string, (fail: () => never) => Setup]> = [
   ['authenticate', (fail) => ({ authenticate: fail })],
   ['authenticate, in a promise', (fail) => ({ authenticate: async () => fail() })],
   ['authenticate, beside an authorize of the host', (fail) => ({ authenticate: fail, authorize: () => true })],
@@ -29,7 +30,7 @@ const places: Array<[place: string, (fail: () => never) => Setup]> = [
   ['authorize, in a promise', (fail) => ({ authorize: async () => fail() })]
 ]
 
-for (const [place, setUp] of places) {
+for (const [place, setUp] of throwers) {
   t.test(`${place} throws any value: 500, and nothing is written`, async (t) => {
     for (const [situation, thrown] of thrownValues) {
       const { update, db } = await build(t, setUp(() => { throw thrown }))
@@ -42,8 +43,8 @@ for (const [place, setUp] of places) {
   })
 }
 
-/** What an SQL function or a `beforeCommit` of the host throws. */
-const disguises: Record<string, unknown> = {
+/** What an SQL function or a `beforeCommit` of the host throws. Most of it looks like an error of HTTP, of Fastify or of the plugin. */
+const misleadingValues: Record<string, unknown> = {
   'an object with a statusCode': { statusCode: 404, message: 'secret' },
   'an error with a statusCode': Object.assign(new Error('secret'), { statusCode: 404 }),
   ...Object.fromEntries([400, 401, 403, 413, 429, 499, 503, 200, 302].map((statusCode) =>
@@ -55,18 +56,18 @@ const disguises: Record<string, unknown> = {
   null: null,
   undefined
 }
-const accounts = `CREATE TABLE account (id TEXT PRIMARY KEY, username TEXT, name TEXT, active INTEGER);
+const viewOfUsers = `CREATE TABLE account (id TEXT PRIMARY KEY, username TEXT, name TEXT, active INTEGER);
   CREATE VIEW omnichannel_user AS SELECT id, username, name, refuse(active) AS active FROM account;
   CREATE TRIGGER add_user INSTEAD OF INSERT ON omnichannel_user BEGIN INSERT OR IGNORE INTO account VALUES (new.id, new.username, new.name, new.active); END`
 /** Where the SQL function is called. */
 const callSites: Record<string, string> = {
-  'a view that the look-up of the caller reads': accounts,
+  'a view that the look-up of the caller reads': viewOfUsers,
   'a trigger of the contact': 'CREATE TRIGGER host BEFORE UPDATE ON omnichannel_contact BEGIN SELECT refuse(1); END',
   'a trigger of the inquiries, which are written last': 'CREATE TRIGGER host AFTER UPDATE ON omnichannel_inquiry BEGIN SELECT refuse(1); END',
   'a trigger of the stored answer': 'CREATE TRIGGER host BEFORE INSERT ON omnichannel_idempotency_key BEGIN SELECT refuse(1); END'
 }
 for (const [place, sql] of Object.entries(callSites)) {
-  for (const [situation, thrown] of Object.entries(disguises)) {
+  for (const [situation, thrown] of Object.entries(misleadingValues)) {
     sqlite.test(`sqlite: an SQL function in ${place} throws ${situation}: 500, nothing written`, async (t) => {
       const database = openHandle(':memory:')
       let isRefusing = false
@@ -76,10 +77,11 @@ for (const [place, sql] of Object.entries(callSites)) {
       })
       const { update, db, complaints, notified, leftovers } = await observe(t, {
         database,
-        host: () => { if (sql === accounts) database.exec(sql) },
+        // The view must be there when the plugin is registered. The triggers need the plugin's tables.
+        host: () => { if (sql === viewOfUsers) database.exec(sql) },
         afterRegister: async (_app, { db }) => {
           await fill(db)
-          if (sql !== accounts) await db.exec(sql)
+          if (sql !== viewOfUsers) await db.exec(sql)
         }
       })
       const before = await allRows(db)
@@ -94,7 +96,7 @@ for (const [place, sql] of Object.entries(callSites)) {
   }
 }
 
-for (const [situation, thrown] of Object.entries(disguises)) {
+for (const [situation, thrown] of Object.entries(misleadingValues)) {
   t.test(`beforeCommit throws ${situation}: 500, nothing written`, async (t) => {
     const { update, db, complaints, notified, leftovers, called } = await observe(t, { beforeCommit: () => { throw thrown } })
     const before = await allRows(db)

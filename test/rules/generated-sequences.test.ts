@@ -15,7 +15,7 @@ import { openSchema } from '../postgres.js'
 import { DatabaseSync } from '../node-sqlite.js'
 import { sqliteDb } from '../sqlite.js'
 import { body, valid } from './generated-bodies.js'
-import { predictWith } from './reference-headers.js'
+import { predictWithHeaders } from './reference-headers.js'
 import { read, sorted, type Table } from './reference-rows.js'
 
 const allRuns = Number(process.env.RUNS ?? 150)
@@ -153,7 +153,7 @@ t.test('generated sequences: the answers and the rows are those of the reference
     const send = async (sent: Sent): Promise<void> => {
       mock.timers.setTime(++now)
       const { user, body, ifMatch, key } = sent
-      const expected = predictWith(model, body, { user, ifMatch, key, now: new Date().toISOString(), window })
+      const expected = predictWithHeaders(model, body, { user, ifMatch, key, now: new Date().toISOString(), window })
       const reply = await server.app.inject({
         method: 'POST',
         url: path,

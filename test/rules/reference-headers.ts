@@ -2,7 +2,8 @@
 
 import { findFault, predict, type Loose, type Outcome, type Rows } from './reference.js'
 
-export interface Asked {
+/** Of a request, all but its body. */
+export interface RequestContext {
   /** The caller. */
   user: string
   ifMatch: string | undefined
@@ -12,8 +13,8 @@ export interface Asked {
   window: number
 }
 
-/** Stores the request itself as its fingerprint. */
-export function predictWith (before: Rows, sent: unknown, { user, ifMatch, key, now, window }: Asked): Outcome {
+/** The predicted rows have the request itself as fingerprint of a stored answer. */
+export function predictWithHeaders (before: Rows, sent: unknown, { user, ifMatch, key, now, window }: RequestContext): Outcome {
   const refuse = (status: number, error: string, rest: object = {}): Outcome =>
     ({ status, etag: undefined, replayed: undefined, body: { success: false, error, ...rest }, rows: before })
   const invalid = (header: string): Outcome => refuse(400, `Invalid ${header} header [invalid-params]`, { errorType: 'invalid-params' })
@@ -49,12 +50,12 @@ export function predictWith (before: Rows, sent: unknown, { user, ifMatch, key, 
   const outcome = predict(before, body, now)
   if (outcome.status !== 200 || name === undefined) return outcome
   const version = Number(outcome.etag!.slice(1, -1))
-  const remembered = {
+  const storedAnswer = {
     user_id: user, key: name, fingerprint: request, contact_id: body.contactId, version, answer: outcome.body, created_at: now
   }
   // An update removes a limited number of expired keys. No sequence has more, so all are removed here.
   const others = keys.filter((row) => !isSameKey(row) && row.created_at > since)
-  return { ...outcome, rows: { ...outcome.rows, omnichannel_idempotency_key: [...others, remembered] } }
+  return { ...outcome, rows: { ...outcome.rows, omnichannel_idempotency_key: [...others, storedAnswer] } }
 }
 
 /** The tags of If-Match. Empty if one of them is invalid. No test generates a tag with a comma. */

@@ -9,7 +9,8 @@ import { backendThatWaits, type PoolSettings } from '../../postgres.js'
 import { observe } from '../../observed.js'
 import { body } from '../../rules/generated-bodies.js'
 
-const set = (settings: Record<string, string>): string => Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`).join(' ')
+/** Settings as the option `options` of a connection. */
+const toOptions = (settings: Record<string, string>): string => Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`).join(' ')
 
 const sessions: Record<string, PoolSettings> = {
   'one client': { max: 1 },
@@ -19,7 +20,7 @@ const sessions: Record<string, PoolSettings> = {
   'hostile defaults': {
     // Settings that parse or print values in another way.
     types: { getTypeParser: () => () => 'parsed by the host' },
-    defaults: set({
+    defaults: toOptions({
       default_transaction_isolation: 'serializable',
       statement_timeout: '200',
       lock_timeout: '100',
@@ -101,7 +102,8 @@ t.test('an update: takes two round trips, and one for the look-up of its caller'
   t.equal(trips, 3)
 })
 
-const spoiled: Record<string, [sql: string, isRefused: boolean]> = {
+/** What the host does to a client before it gives it back, and whether the plugin then refuses that client. */
+const changedClients: Record<string, [sql: string, isRefused: boolean]> = {
   'another client_encoding': ["SET client_encoding TO 'LATIN1'", true],
   'another client_encoding with more characters': ["SET client_encoding TO 'WIN1252'", true],
   SQL_ASCII: ["SET client_encoding TO 'SQL_ASCII'", true],
@@ -129,7 +131,7 @@ const spoiled: Record<string, [sql: string, isRefused: boolean]> = {
   'an open cursor': ['DECLARE mine CURSOR WITH HOLD FOR SELECT 1', false]
 }
 for (const pipeline of [true, false]) {
-  for (const [name, [sql, isRefused]] of Object.entries(spoiled)) {
+  for (const [name, [sql, isRefused]] of Object.entries(changedClients)) {
     t.test(`a client that was given back with ${name}: 200, and every character is right${pipeline ? '' : ', without pipelining'}`, async (t) => {
       const clients: Array<pg.PoolClient & { processID: number }> = []
       const { update, db, notified, complaints, leftovers } = await observe(t, {
@@ -152,7 +154,8 @@ for (const pipeline of [true, false]) {
   }
 }
 
-const waits: Record<string, string> = {
+/** Transactions that do not block an update. */
+const unrelatedTransactions: Record<string, string> = {
   'inserts a row that references the contact': "INSERT INTO note VALUES ('maria')",
   'inserts an e-mail of the contact': "INSERT INTO omnichannel_contact_email VALUES ('maria', 7, 'host@example.com')",
   'has locked the contact against a change of its key': "SELECT 1 FROM omnichannel_contact WHERE id = 'maria' FOR KEY SHARE",
@@ -160,7 +163,7 @@ const waits: Record<string, string> = {
   'updates another contact': "UPDATE omnichannel_contact SET name = 'x' WHERE id = 'blank'",
   'stores an answer for another key': `INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer) VALUES ('ann', 'other', '', 'maria', 1, '')`
 }
-for (const [name, sql] of Object.entries(waits)) {
+for (const [name, sql] of Object.entries(unrelatedTransactions)) {
   t.test(`a transaction of the host that ${name}: the update does not wait for it`, async (t) => {
     const { update, db, called, complaints } = await observe(t, {
       lockTimeout: 2000, host: async (_app, { db }) => { await db.exec('CREATE TABLE note (contact text)') },
