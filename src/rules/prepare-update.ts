@@ -84,8 +84,8 @@ function decideWrites (
 
 /**
  * Finds out whether the update was committed. The contact has the id of its last update: ours means committed, the one from before
- * means rolled back. If another update has come since, the response that is stored for our key tells. That may also be the response
- * to the same request on another node, which is then replayed.
+ * means rolled back. After another update, only the response that is stored for our key can tell. That may be the response of another
+ * node to the same request, which is then replayed.
  */
 function readOutcome (
   { updateId, idempotencyKey }: UpdateContext, previous: StoredContact, result: UpdateResult
@@ -99,11 +99,11 @@ function readOutcome (
       if (stored?.update_id === updateId) return { committed: { ...result, version: stored.version } }
       const { response } = lookup.decide(rows)
       if (response !== undefined) {
-        // If another update has our version, our update was rolled back, and another node has stored an equal response.
+        // If another update has taken our version, ours was rolled back, and another node has stored an equal response.
         const isOurs = stored?.version !== result.version && response.version === result.version && response.answer === result.answer
         return { committed: isOurs ? result : { ...response, replayed: true } }
       }
-      // A contact that was deleted, perhaps after our update, and made anew: it has no update_id, and its stored responses are gone.
+      // The contact was deleted, perhaps after our update, and perhaps made anew. Its stored responses are gone.
       if (stored?.created_at !== previous.row.created_at) return 'unknown'
       // A committed update would have stored its response.
       const lacksResponse = idempotencyKey !== undefined && Date.now() < keyExpires

@@ -2,7 +2,7 @@ import type { Connection } from '../../store/sqlite/connection.js'
 import type { Document } from './extended-json.js'
 
 /** Rocket.Chat's collection for each option, in the order of import. */
-export const sources = {
+export const collections = {
   'custom-fields': 'rocketchat_livechat_custom_field',
   permissions: 'rocketchat_permissions',
   users: 'users',
@@ -13,7 +13,7 @@ export const sources = {
 }
 
 /** The name of its option. */
-export type CollectionName = keyof typeof sources
+export type CollectionName = keyof typeof collections
 
 /** What became of a document. It is ignored if it does not concern omnichannel contacts. */
 export type Outcome = 'new' | 'updated' | 'ignored'

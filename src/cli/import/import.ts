@@ -1,11 +1,11 @@
 import { Option, type Command } from '@commander-js/extra-typings'
 import { wholeNumber, type Io } from '../command.js'
 import { createOption, fileOption } from '../database.js'
-import { sources, type CollectionName } from './collection.js'
+import { collections, type CollectionName } from './collection.js'
 import type { ImportOptions } from './import-file.js'
 import type { NamedFiles } from './run-import.js'
 
-const collectionNames = Object.values(sources)
+const collectionNames = Object.values(collections)
 const description = `Import a Rocket.Chat export, the JSON lines that mongoexport writes.
 
 Give one file for each collection, - for stdin, or a --folder that holds them by Rocket.Chat's names:
@@ -35,8 +35,8 @@ export function importExport (program: Command, io: Io): void {
     .addOption(fileOption())
     .addOption(createOption())
   const named: NamedFiles = {}
-  for (const name of Object.keys(sources) as CollectionName[]) {
-    command.option(`--${name} <FILE>`, `the collection ${sources[name]}`, (file) => { named[name] = [...named[name] ?? [], file] })
+  for (const name of Object.keys(collections) as CollectionName[]) {
+    command.option(`--${name} <FILE>`, `the collection ${collections[name]}`, (file) => { named[name] = [...named[name] ?? [], file] })
   }
   command
     .option('--folder <DIR>', 'a folder with files of these names, such as users.json or users.jsonl; missing files are reported')

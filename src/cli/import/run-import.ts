@@ -10,12 +10,12 @@ import { withInterruption, type FileHandle, type Io } from '../command.js'
 import { accessFor, openDatabase, openReadOnly, tablesIn, withFile } from '../database.js'
 import { CommandError, UsageError } from '../errors.js'
 import { print, report } from '../output.js'
-import { sources, type CollectionName } from './collection.js'
+import { collections, type CollectionName } from './collection.js'
 import { idOf, type Document } from './extended-json.js'
 import { disableMissing } from './store-contact.js'
 import { dryRunNote, importFile, type ExportFile, type ImportOptions } from './import-file.js'
 
-const names = Object.keys(sources) as CollectionName[]
+const names = Object.keys(collections) as CollectionName[]
 
 /** The files that were named, by the option of their collection. */
 export type NamedFiles = Partial<Record<CollectionName, string[]>>
@@ -118,7 +118,7 @@ async function chooseFiles (folder: string | undefined, named: NamedFiles, io: I
   if (chosen.filter(({ file }) => file === '-').length > 1) throw new UsageError('Only one file can be stdin')
 
   const files = await Promise.all(chosen.map(({ name, file }) => checkFile(name, file, io)))
-  const missing = names.filter((name) => filesOf(name).length === 0).map((name) => sources[name])
+  const missing = names.filter((name) => filesOf(name).length === 0).map((name) => collections[name])
   if (folder !== undefined && missing.length > 0) {
     report(io, `The folder ${folder} has no file of ${missing.join(', ')}; the others are imported`)
   }
@@ -144,7 +144,7 @@ async function findInFolder (folder: string): Promise<NamedFiles> {
   })
   const found: NamedFiles = {}
   for (const name of names) {
-    const files = [`${sources[name]}.json`, `${sources[name]}.jsonl`].filter((file) => present.includes(file))
+    const files = [`${collections[name]}.json`, `${collections[name]}.jsonl`].filter((file) => present.includes(file))
     if (files.length > 1) throw new CommandError(`The folder ${folder} holds both ${files.join(' and ')}: which one is it?`)
     found[name] = files.map((file) => join(folder, file))
   }

@@ -1,6 +1,6 @@
 import type { Connection } from '../../store/sqlite/connection.js'
 import { codeOf, CommandError } from '../errors.js'
-import { sources, type CollectionName, type Outcome } from './collection.js'
+import { collections, type CollectionName, type Outcome } from './collection.js'
 import { storeDocument } from './store-document.js'
 import { BadLineError, object, type Document } from './extended-json.js'
 import type { Line } from './read-lines.js'
@@ -18,9 +18,9 @@ export function lineStore (database: Connection, name: CollectionName, { skipsBa
 
   const store = (line: Line): Outcome => {
     const document = readDocument(line)
-    const other = detectCollection(document, sources[name])
+    const other = detectCollection(document, collections[name])
     if (other !== undefined) {
-      const [option] = Object.entries(sources).find(([, source]) => source === other) ?? []
+      const [option] = Object.entries(collections).find(([, collection]) => collection === other) ?? []
       const sentence = `this is not one of the ${name} but looks like a document of ${other}, ` +
         (option === undefined ? 'which is not imported' : `which goes to --${option}`)
       // A file that begins like this is the wrong one; later it is one bad line.
@@ -96,7 +96,7 @@ const looksLike: Record<string, (document: Document) => boolean> = {
 /** Returns the collection that a document belongs to, if it is not the expected one. */
 function detectCollection (document: Document, expected: string): string | undefined {
   if (looksLike[expected]?.(document) === true) return undefined
-  return Object.keys(looksLike).find((source) => looksLike[source]?.(document))
+  return Object.keys(looksLike).find((collection) => looksLike[collection]?.(document))
 }
 
 function hasOne (document: Document, ...keys: string[]): boolean {
