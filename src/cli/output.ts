@@ -69,20 +69,20 @@ export function createStatus ({ stderr }: Pick<Io, 'stderr'>) {
 /** Counts lines or rows. Shows the count, with a percentage if `totalBytes` is known: every 100 ms on a terminal, every 5 seconds elsewhere. */
 export function createProgress (
   io: Pick<Io, 'stderr'>, label: string,
-  { totalBytes, unit = 'lines', now = () => performance.now() }: { totalBytes?: number | undefined, unit?: string, now?: () => number }
+  { totalBytes, unit = 'lines' }: { totalBytes?: number | undefined, unit?: string }
 ) {
   const { show, clear } = createStatus(io)
   const interval = io.stderr.isTTY === true ? 100 : 5000
-  const start = now()
+  const start = performance.now()
   let next = start + interval
   let units = 0
   let bytes = 0
-  const perSecond = (): number => Math.round(units / Math.max(now() - start, 1) * 1000)
+  const perSecond = (): number => Math.round(units / Math.max(performance.now() - start, 1) * 1000)
   const advance = (moreUnits: number, moreBytes: number): void => {
     units += moreUnits
     bytes += moreBytes
-    if (now() < next) return
-    next = now() + interval
+    if (performance.now() < next) return
+    next = performance.now() + interval
     const percent = totalBytes === undefined ? '' : `${Math.min(100, Math.floor(bytes / Math.max(totalBytes, 1) * 100))} % `
     show(`${label}: ${percent}${units} ${unit}, ${perSecond()} ${unit}/s`)
   }

@@ -1,16 +1,18 @@
 import { PassThrough } from 'node:stream'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { createProgress } from '../../src/cli/output.js'
+import { replaceClock } from '../waiting.js'
 
-function start (isTTY: boolean, totalBytes: number | undefined) {
+function start (t: Test, isTTY: boolean, totalBytes: number | undefined) {
   const to = Object.assign(new PassThrough({ encoding: 'utf8' }), { isTTY })
   let time = 0
-  const progress = createProgress({ stderr: to }, 'contacts', { totalBytes, now: () => time })
+  replaceClock(t, () => time)
+  const progress = createProgress({ stderr: to }, 'contacts', { totalBytes })
   return { progress, wait: (ms: number) => { time += ms }, written: () => to.read() as string | null }
 }
 
 t.test('on a terminal: a line with percentage and rate, at most ten times a second, cleared at the end', async (t) => {
-  const { progress, wait, written } = start(true, 1000)
+  const { progress, wait, written } = start(t, true, 1000)
   wait(50)
   progress.advance(10, 100)
   t.equal(written(), null)
@@ -26,7 +28,7 @@ t.test('on a terminal: a line with percentage and rate, at most ten times a seco
 })
 
 t.test('not on a terminal: a plain line every five seconds', async (t) => {
-  const { progress, wait, written } = start(false, 1000)
+  const { progress, wait, written } = start(t, false, 1000)
   wait(4999)
   progress.advance(10, 100)
   t.equal(written(), null)
@@ -38,11 +40,11 @@ t.test('not on a terminal: a plain line every five seconds', async (t) => {
 })
 
 t.test('an input of unknown length: no percentage', async (t) => {
-  const terminal = start(true, undefined)
+  const terminal = start(t, true, undefined)
   terminal.wait(100)
   terminal.progress.advance(10, 100)
   t.equal(terminal.written(), '\rcontacts: 10 lines, 100 lines/s\x1b[K')
-  const plain = start(false, undefined)
+  const plain = start(t, false, undefined)
   plain.wait(5000)
   plain.progress.advance(10, 100)
   t.equal(plain.written(), 'contacts: 10 lines, 2 lines/s\n')
