@@ -32,9 +32,9 @@ export interface ImportOptions {
   disableMissing?: boolean
 }
 
-const maxHold = 50 // ms
-// A server that waits for the write lock tries every 16 ms, and its timer may be late.
-const release = 25 // ms
+const maxLockMs = 50
+/** A server that waits for the write lock tries every 16 ms, and its timer may be late. */
+const unlockedMs = 25
 
 type Counts = Record<Outcome | 'skipped', number>
 
@@ -51,18 +51,18 @@ export async function importFile (
   const progress = createProgress(io, name, { totalBytes: bytes })
   const counts: Counts = { new: 0, updated: 0, ignored: 0, skipped: 0 }
   let droppedIndexes: string[] = []
-  let number = 0
+  let lineNumber = 0
   let committed = 0
-  let heldSince = performance.now()
+  let lockedSince = performance.now()
 
   const reportLine = (sentence: string): void => {
     progress.clear()
-    report(io, `${file}, line ${number}: ${sentence}`)
+    report(io, `${file}, line ${lineNumber}: ${sentence}`)
   }
   const store = lineStore(database, name, { skipsBadLines: onError === 'skip', onStored, report: reportLine })
   const commit = (): void => {
     if (database.inTransaction) database.exec('COMMIT')
-    committed = number
+    committed = lineNumber
   }
 
   try {
@@ -77,15 +77,15 @@ export async function importFile (
           database.exec('BEGIN IMMEDIATE')
           if (batch === Infinity) droppedIndexes = dropIndexes(database)
         }
-        number++
+        lineNumber++
         if (typeof line === 'string' && line.trim() === '') continue
         counts[store(line)]++
-        if (number - committed < batch) continue
+        if (lineNumber - committed < batch) continue
         commit()
         // A pause after every small batch would take hours.
-        if (performance.now() - heldSince < maxHold) continue
-        await pause(release, undefined, { signal })
-        heldSince = performance.now()
+        if (performance.now() - lockedSince < maxLockMs) continue
+        await pause(unlockedMs, undefined, { signal })
+        lockedSince = performance.now()
       }
       progress.advance(value.lines.length, value.bytes)
     }
@@ -97,7 +97,7 @@ export async function importFile (
     }
     if (!dryRun) commit()
   } catch (error) {
-    const where = number === 0 ? file : `${file}, line ${number}`
+    const where = lineNumber === 0 ? file : `${file}, line ${lineNumber}`
     const kept = committed === 0 ? 'nothing of this file was imported' : `the first ${committed} lines were imported`
     throw new CommandError(`${where}: ${signal.aborted ? 'interrupted' : (error as Error).message}; ${kept}`, { cause: error })
   } finally {

@@ -10,7 +10,7 @@ import type { OpenDatabase } from '../command.js'
 const url = '/api/v1/omnichannel/contacts.update'
 
 type Handle = OpenDatabase['handle']
-type Callback = (outcome: string) => void
+type OutcomeCallback = (outcome: string) => void
 type Describe = (name: string, help: string) => { name: string, help: string, registers: [Registry] }
 
 const secondsFrom100Microseconds = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
@@ -23,7 +23,7 @@ export function addMetrics (app: FastifyInstance, handle: Handle): void {
   const describe: Describe = (name, help) => ({ name, help, registers: [register] })
   collectDefaultMetrics({ register })
   measureDatabase(handle, describe)
-  const whenEnded = measureUpdates(app, describe)
+  const onUpdateEnded = measureUpdates(app, describe)
   const requests = new Counter({
     ...describe('omnichannel_requests_total',
       'Requests that are over, by status (none: the client was gone) and by outcome of the update (none: no update was begun).'),
@@ -38,11 +38,11 @@ export function addMetrics (app: FastifyInstance, handle: Handle): void {
   app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => await reply.type(register.contentType).send(await register.metrics()))
 
   app.addHook('onRequest', (request, reply, done) => {
-    const count: Callback = (outcome) => {
+    const count: OutcomeCallback = (outcome) => {
       requests.inc({ status: reply.raw.headersSent ? reply.raw.statusCode : 'none', outcome })
       duration.observe(reply.elapsedTime / 1000)
     }
-    if (request.routeOptions.url === url) whenOver(reply, () => { whenEnded(request, count) })
+    if (request.routeOptions.url === url) onReplyOver(reply, () => { onUpdateEnded(request, count) })
     done()
   })
   // Not from the channel: the look-up of a caller can meet a busy database, too.
@@ -53,7 +53,7 @@ export function addMetrics (app: FastifyInstance, handle: Handle): void {
 }
 
 /** Calls back when a reply was sent, or its client has gone. Fastify calls no onResponse for the latter. */
-function whenOver ({ raw, request: { raw: { socket } } }: FastifyReply, callback: () => void): void {
+function onReplyOver ({ raw, request: { raw: { socket } } }: FastifyReply, callback: () => void): void {
   let isOver = false
   const end = (): void => {
     // A socket that closes closes its reply, and then still calls this listener.
@@ -72,9 +72,9 @@ function whenOver ({ raw, request: { raw: { socket } } }: FastifyReply, callback
  * Measures the updates of this server. Other servers in the process use the same channels, and are not counted. Returns a function that
  * calls back with the outcome of a request's update, or `none`, now or when the update has ended.
  */
-function measureUpdates (app: FastifyInstance, describe: Describe): (request: FastifyRequest, callback: Callback) => void {
+function measureUpdates (app: FastifyInstance, describe: Describe): (request: FastifyRequest, callback: OutcomeCallback) => void {
   const messages = new WeakMap<FastifyRequest, UpdateMessage>()
-  const queue = new Map<unknown, Callback>()
+  const queue = new Map<unknown, OutcomeCallback>()
   let entering: FastifyRequest | undefined
 
   const queueLength = new Gauge({
