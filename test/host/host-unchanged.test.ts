@@ -31,8 +31,8 @@ function namesOf (value: object): unknown[] {
 
 /** What is visible of a server, its requests and its replies. */
 function surfaceOf (app: FastifyInstance): Record<string, unknown> {
-  const ofFastify = Object.fromEntries(Object.getOwnPropertySymbols(app).map((symbol) => [symbol.description, symbol]))
-  const classOf = (name: string) => Reflect.get(app, ofFastify[name]) as { prototype: object, props: unknown }
+  const symbols = Object.fromEntries(Object.getOwnPropertySymbols(app).map((symbol) => [symbol.description, symbol]))
+  const classOf = (name: string) => Reflect.get(app, symbols[name]) as { prototype: object, props: unknown }
   const [request, reply] = [classOf('fastify.Request'), classOf('fastify.Reply')]
   return {
     app: namesOf(app),

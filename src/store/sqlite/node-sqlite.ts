@@ -9,7 +9,7 @@ const SQLITE_BUSY = 5
 const SQLITE_LOCKED = 6
 const SQLITE_FULL = 13
 
-/** Takes a handle of either library. It is here because coverage counts this file only on a Node.js that has both. */
+/** Takes a handle of either library. It is in this file because tests on a Node.js without node:sqlite reach only one of the two. */
 export function connect (database: SqliteHandle): Connection {
   return 'isOpen' in database ? connectNodeSqlite(database) : connectBetterSqlite3(database)
 }
