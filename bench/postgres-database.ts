@@ -1,6 +1,6 @@
 import pg from 'pg'
-import { roomsPerContact } from './form.js'
-import { createTables, rows } from './rows.js'
+import { roomsPerContact } from './form-requests.js'
+import { createTables, rows } from './initial-rows.js'
 
 let copies = 0
 

@@ -1,7 +1,7 @@
 // A proxy between a pool and its server that delays all data in both directions.
 
 import { connect, createServer, type Socket } from 'node:net'
-import { runCommands } from './commands.js'
+import { runCommands } from './run-commands.js'
 
 export interface ProxyOptions {
   /** The folders of the server's socket and of the proxy's. */

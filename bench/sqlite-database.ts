@@ -1,8 +1,8 @@
 import Database from 'better-sqlite3'
 import { closeSync, constants, copyFileSync, existsSync, fsyncSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { roomsPerContact } from './form.js'
-import { createTables, rows } from './rows.js'
+import { roomsPerContact } from './form-requests.js'
+import { createTables, rows } from './initial-rows.js'
 
 let copies = 0
 

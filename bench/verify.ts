@@ -1,7 +1,7 @@
 // Do the targets do the same work? Before anything is measured each gets the same requests, good and bad. All must answer with the
 // same status, and with the same body if that is 200.
 
-import { caller, formRequests } from './form.js'
+import { caller, formRequests } from './form-requests.js'
 import { RunningTarget, type Context, type Target } from './run.js'
 
 const known = { 'x-user-id': caller.id, 'x-auth-token': caller.token }

@@ -8,7 +8,7 @@ import type { Settings } from '../../src/options.js'
 import { createPatterns } from '../../src/rules/patterns/index.js'
 import { prepareUpdate, type UpdateContext } from '../../src/rules/prepare-update.js'
 import { openStore } from '../../src/store/open-store.js'
-import { caller, formRequests } from '../form.js'
+import { caller, formRequests } from '../form-requests.js'
 
 const AT_ONCE = 32
 const reply = { isPending: () => true, lock: () => undefined, unlock: () => undefined }

@@ -8,7 +8,7 @@ import { nameOfMaria, turns } from '../../waiting.js'
 
 /** Starts another process that locks the file. Returns a function that ends the lock. */
 async function lock (t: Test, file: string, begin: string): Promise<() => Promise<void>> {
-  const child = fork('test/fixtures/lock.js', [file, begin], { execArgv: [], env: { PATH: process.env.PATH, SQLITE_HANDLE: handleKind } })
+  const child = fork('test/fixtures/lock-process.js', [file, begin], { execArgv: [], env: { PATH: process.env.PATH, SQLITE_HANDLE: handleKind } })
   t.teardown(() => { child.kill() })
   await once(child, 'message')
   return async () => {

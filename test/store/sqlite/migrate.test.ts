@@ -60,7 +60,7 @@ t.test('two processes at once: one migrates', async (t) => {
     if (isOld) database.exec(version2)
     return { database, isOld }
   }))
-  const children = [1, 2].map(() => fork('test/fixtures/register.ts', databases.map(({ database }) => database.name)))
+  const children = [1, 2].map(() => fork('test/fixtures/register-process.ts', databases.map(({ database }) => database.name)))
   t.teardown(() => { for (const child of children) child.kill() })
   await Promise.all(children.map((child) => once(child, 'message')))
   for (const child of children) child.send('go')
