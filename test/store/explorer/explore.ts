@@ -30,8 +30,8 @@ export async function within<Result> (promise: Promise<Result>, what: string): P
 
 /** What is allowed to happen in a scenario. */
 export interface Limits {
-  /** The statuses that a request may have. 0 stands for a client that is gone. */
-  wanted: number[]
+  /** The statuses that the answer may have. 0 stands for a client that is gone. */
+  allowed: number[]
   /** How often `beforeCommit` may be called for one request. Default 2. */
   calls?: number
   mayBeInDoubt?: boolean

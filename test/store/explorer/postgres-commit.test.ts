@@ -3,7 +3,7 @@
 import { postgres as t } from '../../engines.js'
 import { until } from '../../waiting.js'
 import { exploreAll, freeze, describeMode, modes, within } from './explore.js'
-import { atEach, COMMIT, error, explore, meanwhile, openLanes, refusal, type Lane, type Scenario } from './postgres.js'
+import { faultsAtEach, COMMIT, error, explore, meanwhile, openLanes, refusal, type Lane, type Scenario } from './postgres.js'
 import type { Fault, Injection } from './proxy.js'
 
 /** The outcomes of COMMIT. */
@@ -32,18 +32,18 @@ for (const isPipelined of [true, false]) {
     const scenarios: Scenario[] = []
     for (const mode of modes) {
       for (const at of [/omnichannel_auth_token/, /^BEGIN/, COMMIT]) {
-        scenarios.push({ name: `a farewell with the answer to ${String(at)}${describeMode(mode)}`, ...mode, wanted: [200], injections: () => [{ at, fault: { do: 'farewell' } }], calls: 1 })
+        scenarios.push({ name: `a farewell with the answer to ${String(at)}${describeMode(mode)}`, ...mode, allowed: [200], injections: () => [{ at, fault: { do: 'farewell' } }], calls: 1 })
       }
       for (const [loss, fault] of Object.entries(losses)) {
-        const add = (what: string, wanted: number[], injections: (lane: Lane) => Injection[], more: Partial<Scenario> = {}): void => {
-          scenarios.push({ name: `COMMIT ${loss}${what}${describeMode(mode)}`, ...mode, wanted, injections, ...more })
+        const add = (what: string, allowed: number[], injections: (lane: Lane) => Injection[], more: Partial<Scenario> = {}): void => {
+          scenarios.push({ name: `COMMIT ${loss}${what}${describeMode(mode)}`, ...mode, allowed, injections, ...more })
         }
         const isDone = /^(done|not confirmed|not answered)/.test(loss)
         const isRefused = /^(refused|refused by a full disk|answered by ROLLBACK)$/.test(loss)
         const isSilent = fault.do.startsWith('hold')
-        const wanted = isRefused ? [500] : isSilent ? [isDone ? 200 : 503, 500] : [200]
+        const allowed = isRefused ? [500] : isSilent ? [isDone ? 200 : 503, 500] : [200]
         const lost: Injection = { at: COMMIT, fault }
-        add('', wanted, () => [lost], { mayBeInDoubt: isSilent, ...isRefused && { calls: 1 } })
+        add('', allowed, () => [lost], { mayBeInDoubt: isSilent, ...isRefused && { calls: 1 } })
         // Another update commits between COMMIT and the look-up. It may wait for the lock until then.
         for (const [what, run] of Object.entries(meanwhile)) {
           if ((what.includes('same key') && !mode.isKeyed) || isSilent) continue
@@ -65,11 +65,11 @@ for (const isPipelined of [true, false]) {
     const open = await openLanes(isPipelined)
     const lookUp = [/^BEGIN/, /set_config/, /^select "update_id", "version"/, COMMIT]
     const scenarios = modes.flatMap((mode) => (['cut-before', 'cut-after'] as const).flatMap((loss) => lookUp.flatMap((at, index) =>
-      atEach.map(([what, fault, wanted]): Scenario => ({
+      faultsAtEach.map(([what, fault, allowed]): Scenario => ({
         name: `COMMIT ${loss}, and at ${String(at)} of the look-up ${what}${describeMode(mode)}`, ...mode,
-        wanted: !fault.do.startsWith('hold') ? wanted : loss === 'cut-before' ? [200, 503, 500] : [200, 500],
+        allowed: !fault.do.startsWith('hold') ? allowed : loss === 'cut-before' ? [200, 503, 500] : [200, 500],
         // In doubt if the rows cannot be read.
-        mayBeInDoubt: wanted[0] !== 200 || fault.do === 'hold-after',
+        mayBeInDoubt: allowed[0] !== 200 || fault.do === 'hold-after',
         injections: () => [{ at: COMMIT, fault: { do: loss } }, { at, after: index === 2 ? 0 : 1, fault }]
       })))))
     await exploreAll(t, scenarios, open, explore)
@@ -84,30 +84,30 @@ t.test('permanent faults: an answer by the deadline, and the log has the reason'
   const always = (at: RegExp, fault: Fault) => () => [{ at, fault, times: Infinity }]
   const expire = (lane: Lane): Fault => ({ do: 'meanwhile-before', run: async () => { lane.expire() } })
   const scenarios: Array<Omit<Scenario, 'isKeyed' | 'isHooked'>> = [
-    { name: 'each COMMIT is lost', wanted: [500, 503], injections: always(COMMIT, { do: 'cut-before' }), mayBeInDoubt: true, calls: 40 },
-    { name: 'COMMIT is lost four times', wanted: [200], injections: () => [{ at: COMMIT, fault: { do: 'cut-before' }, times: 4 }], calls: 3 },
-    { name: 'the replica confirms the third time', wanted: [200], calls: 1,
+    { name: 'each COMMIT is lost', allowed: [500, 503], injections: always(COMMIT, { do: 'cut-before' }), mayBeInDoubt: true, calls: 40 },
+    { name: 'COMMIT is lost four times', allowed: [200], injections: () => [{ at: COMMIT, fault: { do: 'cut-before' }, times: 4 }], calls: 3 },
+    { name: 'the replica confirms the third time', allowed: [200], calls: 1,
       injections: () => [{ at: COMMIT, fault: { do: 'notice', fields: error('01000', { R: 'SyncRepWaitForLSN' }) }, times: 2 }] },
-    { name: 'each COMMIT is done and not answered', wanted: [500], injections: always(COMMIT, { do: 'cut-after' }), mayBeInDoubt: true, calls: 1 },
-    { name: 'the replica never confirms', wanted: [500], injections: always(COMMIT, { do: 'notice', fields: error('01000', { R: 'SyncRepWaitForLSN' }) }), mayBeInDoubt: true, calls: 1 },
-    { name: 'each COMMIT is answered by ROLLBACK', wanted: [500], injections: always(COMMIT, { do: 'tag-rollback' }), calls: 1 },
-    { name: 'each write deadlocks', wanted: busy, injections: always(/update "omnichannel_contact"/, { do: 'refuse', fields: error('40P01') }), calls: 40 },
-    { name: 'each plan is stale', wanted: busy, injections: always(/^BEGIN/, { do: 'refuse', fields: error('0A000', { R: 'RevalidateCachedQuery' }) }), calls: 0 },
-    { name: 'no server', wanted: busy, prepare: endIdle, injections: always(/^connect$/, { do: 'cut-before' }) },
-    { name: 'too many clients', wanted: busy, prepare: endIdle, injections: always(/^connect$/, { do: 'refuse', fields: error('53300') }) },
-    { name: 'a server that starts', wanted: [200], prepare: endIdle,
+    { name: 'each COMMIT is done and not answered', allowed: [500], injections: always(COMMIT, { do: 'cut-after' }), mayBeInDoubt: true, calls: 1 },
+    { name: 'the replica never confirms', allowed: [500], injections: always(COMMIT, { do: 'notice', fields: error('01000', { R: 'SyncRepWaitForLSN' }) }), mayBeInDoubt: true, calls: 1 },
+    { name: 'each COMMIT is answered by ROLLBACK', allowed: [500], injections: always(COMMIT, { do: 'tag-rollback' }), calls: 1 },
+    { name: 'each write deadlocks', allowed: busy, injections: always(/update "omnichannel_contact"/, { do: 'refuse', fields: error('40P01') }), calls: 40 },
+    { name: 'each plan is stale', allowed: busy, injections: always(/^BEGIN/, { do: 'refuse', fields: error('0A000', { R: 'RevalidateCachedQuery' }) }), calls: 0 },
+    { name: 'no server', allowed: busy, prepare: endIdle, injections: always(/^connect$/, { do: 'cut-before' }) },
+    { name: 'too many clients', allowed: busy, prepare: endIdle, injections: always(/^connect$/, { do: 'refuse', fields: error('53300') }) },
+    { name: 'a server that starts', allowed: [200], prepare: endIdle,
       injections: () => [{ at: /^connect$/, fault: { do: 'refuse', fields: error('57P03') }, times: 3 }] },
-    { name: 'a row of the host that references the contact', wanted: [200], prepare: reference, isBrief: true },
-    { name: 'a trigger that drops the write of the contact', wanted: [500], prepare: swallow },
-    { name: 'a column of another type', wanted: [200], prepare: changeType },
-    { name: 'a farewell with the first ReadyForQuery', wanted: [200], prepare: endIdle,
+    { name: 'a row of the host that references the contact', allowed: [200], prepare: reference, isBrief: true },
+    { name: 'a trigger that drops the write of the contact', allowed: [500], prepare: swallow },
+    { name: 'a column of another type', allowed: [200], prepare: changeType },
+    { name: 'a farewell with the first ReadyForQuery', allowed: [200], prepare: endIdle,
       injections: () => [{ at: /^connect$/, fault: { do: 'farewell' } }] },
-    { name: 'clients with another encoding', wanted: [200], prepare: leaveBehind("SET client_encoding = 'LATIN1'") },
-    { name: 'clients in a transaction', wanted: [200], prepare: leaveBehind('BEGIN') },
-    { name: 'clients without their statements', wanted: [200], prepare: leaveBehind('DEALLOCATE ALL') },
-    { name: 'handlerTimeout during COMMIT, which is refused', wanted: [200, 503], injections: (lane) => [
+    { name: 'clients with another encoding', allowed: [200], prepare: leaveBehind("SET client_encoding = 'LATIN1'") },
+    { name: 'clients in a transaction', allowed: [200], prepare: leaveBehind('BEGIN') },
+    { name: 'clients without their statements', allowed: [200], prepare: leaveBehind('DEALLOCATE ALL') },
+    { name: 'handlerTimeout during COMMIT, which is refused', allowed: [200, 503], injections: (lane) => [
       { at: COMMIT, fault: { do: 'refuse', fields: error('40001') } }, { at: /^RELEASE|insert into "omnichannel_statistic"/, after: lane.isHooked ? 1 : 0, fault: expire(lane) }] },
-    { name: 'handlerTimeout during COMMIT, which is lost', wanted: [200, 503], injections: (lane) => [
+    { name: 'handlerTimeout during COMMIT, which is lost', allowed: [200, 503], injections: (lane) => [
       { at: COMMIT, fault: { do: 'cut-before' } }, { at: /^select "update_id", "version"/, fault: expire(lane) }] }
   ]
   await exploreAll(t, scenarios.flatMap((scenario) => modes.map((mode) => ({ ...scenario, ...mode, name: `${scenario.name}${describeMode(mode)}` }))), open, explore)

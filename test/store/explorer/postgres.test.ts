@@ -4,12 +4,12 @@ import type pg from 'pg'
 import { UpdateRefusedError } from '../../../src/index.js'
 import { postgres as t } from '../../engines.js'
 import { exploreAll, freeze, describeMode, modes } from './explore.js'
-import { atEach, error, explore, failed, meanwhile, openLanes, refusal, retried, type Happening, type Host, type Lane, type Scenario } from './postgres.js'
+import { faultsAtEach, error, explore, failedAfter, meanwhile, openLanes, refusal, retriedAfter, type FaultCase, type Callback, type Lane, type Scenario } from './postgres.js'
 import type { Fault } from './proxy.js'
 
 /** The statements of an update without a fault. */
 async function stepsOf (lane: Lane, isHooked: boolean, isKeyed: boolean): Promise<string[]> {
-  await explore(lane, { name: '', wanted: [200], isHooked, isKeyed })
+  await explore(lane, { name: '', allowed: [200], isHooked, isKeyed })
   await lane.reset()
   lane.proxy.plan.begin([])
   await lane.send(lane.apps.near, isHooked, 'Ours', isKeyed ? 'key' : undefined)
@@ -27,8 +27,8 @@ const transient = [
 const final = [error('23505'), error('P0001'), error('22P02'), error('0A000'), error('23502', { t: 'journal' }),
   error('23502', { t: 'omnichannel_idempotency_key', c: 'tenant' }), error('42P01'), error('53100')]
 
-/** Faults for one statement of each kind. */
-const atSome: Happening[] = [...transient.map(retried), ...final.map(failed)]
+/** Faults for one statement of each kind only. There are too many statements for all of them. */
+const selectedFaults: FaultCase[] = [...transient.map(retriedAfter), ...final.map(failedAfter)]
 
 /** What can happen to the reply meanwhile. */
 const replies: Record<string, [act: (lane: Lane) => unknown, status: number]> = {
@@ -56,25 +56,25 @@ t.test('every fault at every statement: the update is made once or not at all, a
 
     // The reads are the same in both modes.
     for (const [index, text] of [...steps.entries()].filter(([index]) => mode.isHooked || index > recheck)) {
-      const add = (what: string, fault: (lane: Lane) => Fault, wanted: number[], more: Partial<Scenario> = {}): void => {
+      const add = (what: string, fault: (lane: Lane) => Fault, allowed: number[], more: Partial<Scenario> = {}): void => {
         scenarios.push({
-          name: `${index} ${short(text)}: ${what}${describeMode(mode)}`, ...mode, wanted, injections: (lane) => [{ at: /^/, after: index, fault: fault(lane) }], ...more
+          name: `${index} ${short(text)}: ${what}${describeMode(mode)}`, ...mode, allowed, injections: (lane) => [{ at: /^/, after: index, fault: fault(lane) }], ...more
         })
       }
       const isOfHost = text.startsWith('INSERT INTO journal')
       const isCommit = text === 'COMMIT'
       const isFirstOfItsKind = isOfHost || isCommit || index === begin || index === lock || text.includes('update "omnichannel_contact"') ||
         text.includes('insert into "omnichannel_idempotency_key"')
-      for (const [what, fault, wanted] of isFirstOfItsKind ? [...atEach, ...atSome] : atEach) {
+      for (const [what, fault, allowed] of isFirstOfItsKind ? [...faultsAtEach, ...selectedFaults] : faultsAtEach) {
         // Without an answer to its own statement, the host's callback does not end.
-        add(what, () => fault, isOfHost && fault.do.startsWith('hold') ? [500] : wanted, { mayBeInDoubt: fault.do.startsWith('hold') })
+        add(what, () => fault, isOfHost && fault.do.startsWith('hold') ? [500] : allowed, { mayBeInDoubt: fault.do.startsWith('hold') })
       }
       for (const [what, run] of Object.entries(meanwhile)) {
         if (what.includes('same key') && !mode.isKeyed) continue
         const status = refusal[what]
-        const wanted = status !== undefined ? index <= lock ? [status] : index <= recheck ? [status, 200] : [200]
+        const allowed = status !== undefined ? index <= lock ? [status] : index <= recheck ? [status, 200] : [200]
           : what === 'the contact deleted' ? [200, 400] : what === 'the same key for another request' ? [200, 422] : [200]
-        add(`meanwhile ${what}`, (lane) => ({ do: 'meanwhile-before', run: async () => { await run(lane) } }), wanted)
+        add(`meanwhile ${what}`, (lane) => ({ do: 'meanwhile-before', run: async () => { await run(lane) } }), allowed)
       }
       for (const [what, [act, status]] of Object.entries(replies)) {
         add(`meanwhile ${what}`, (lane) => ({ do: 'meanwhile-before', run: async () => { act(lane) } }), index < locked || status === 0 ? [status] : [200], { mayBeDone: index >= locked })
@@ -85,7 +85,7 @@ t.test('every fault at every statement: the update is made once or not at all, a
 })
 
 /** What a `beforeCommit` can do, and the statuses that may follow. */
-const hosts: Record<string, [host: Host, wanted: number[], more?: Partial<Scenario>]> = {
+const callbacks: Record<string, [callback: Callback, allowed: number[], more?: Partial<Scenario>]> = {
   throws: [async (_client, journal) => { await journal(); throw new Error('of the host') }, [500], { calls: 1 }],
   'throws at once': [() => { throw new Error('of the host') }, [500], { calls: 1 }],
   'throws null': [() => { throw null }, [500], { calls: 1 }],
@@ -111,15 +111,15 @@ const hosts: Record<string, [host: Host, wanted: number[], more?: Partial<Scenar
   'makes its session read-only': [async (client, journal) => { await journal(); await client.query('SET default_transaction_read_only = on') }, [200]],
   'changes the search path': [async (client, journal) => { await journal(); await client.query('SET LOCAL search_path = pg_catalog') }, [200]],
   ...Object.fromEntries(['COMMIT', 'COMMIT; BEGIN', 'COMMIT AND CHAIN', 'ROLLBACK', 'ROLLBACK; BEGIN', 'ROLLBACK AND CHAIN'].flatMap((sql) => {
-    const wanted = sql.startsWith('COMMIT') ? [200] : [500]
-    const run: Host = async (client, journal) => { await journal(); await client.query(sql) }
+    const allowed = sql.startsWith('COMMIT') ? [200] : [500]
+    const run: Callback = async (client, journal) => { await journal(); await client.query(sql) }
     const more: Partial<Scenario> = { calls: 1 }
-    const entries: Array<[string, [Host, number[], Partial<Scenario>]]> = [
-      [`ends the transaction by ${sql}`, [run, wanted, more]],
-      [`ends the transaction by ${sql}, and throws`, [async (...args) => { await run(...args); throw new Error('of the host') }, wanted, more]],
-      [`ends the transaction by ${sql}, and fails`, [async (...args) => { await run(...args); await args[0].query('SELECT 1/0') }, wanted, more]],
-      [`ends the transaction by ${sql}, and does not end`, [async (...args) => { await run(...args); await new Promise(() => undefined) }, [...wanted, 500], { ...more, isBrief: true, mayBeInDoubt: true }]],
-      [`does not wait for ${sql}`, [(client, journal) => { void journal(); client.query(sql).catch(() => undefined) }, wanted, more]]
+    const entries: Array<[string, [Callback, number[], Partial<Scenario>]]> = [
+      [`ends the transaction by ${sql}`, [run, allowed, more]],
+      [`ends the transaction by ${sql}, and throws`, [async (...args) => { await run(...args); throw new Error('of the host') }, allowed, more]],
+      [`ends the transaction by ${sql}, and fails`, [async (...args) => { await run(...args); await args[0].query('SELECT 1/0') }, allowed, more]],
+      [`ends the transaction by ${sql}, and does not end`, [async (...args) => { await run(...args); await new Promise(() => undefined) }, [...allowed, 500], { ...more, isBrief: true, mayBeInDoubt: true }]],
+      [`does not wait for ${sql}`, [(client, journal) => { void journal(); client.query(sql).catch(() => undefined) }, allowed, more]]
     ]
     return entries
   }))
@@ -128,7 +128,7 @@ const hosts: Record<string, [host: Host, wanted: number[], more?: Partial<Scenar
 t.test('every kind of beforeCommit: the answer fits the rows', async (t) => {
   freeze(t)
   const open = await openLanes()
-  await exploreAll(t, Object.entries(hosts).flatMap(([what, [host, wanted, more]]) => [false, true].map((isKeyed) => ({
-    name: `beforeCommit ${what}${describeMode({ isKeyed })}`, wanted, host, isHooked: true, isKeyed, ...more
+  await exploreAll(t, Object.entries(callbacks).flatMap(([what, [callback, allowed, more]]) => [false, true].map((isKeyed) => ({
+    name: `beforeCommit ${what}${describeMode({ isKeyed })}`, allowed, callback, isHooked: true, isKeyed, ...more
   }))), open, explore)
 })

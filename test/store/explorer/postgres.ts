@@ -15,13 +15,13 @@ import { openProxy, type Fault, type Fields, type Injection } from './proxy.js'
 const lockTimeouts = { brief: 1200, long: 8000 }
 const lastTimer = catchTimer(tap)
 
-export type Host = (client: PoolClient, journal: () => Promise<unknown>) => unknown
+export type Callback = (client: PoolClient, journal: () => Promise<unknown>) => unknown
 
 export interface Scenario extends Partial<Mode>, Limits {
   name: string
   injections?: (lane: Lane) => Injection[]
   /** What `beforeCommit` does. Unless given, it writes into the journal. */
-  host?: Host
+  callback?: Callback
   /** Runs before the request. What it returns runs after. */
   prepare?: (lane: Lane) => Promise<(() => Promise<unknown>) | undefined>
   /** Whether the server has a short lockTimeout. By default it has one if a fault is permanent. */
@@ -30,7 +30,7 @@ export interface Scenario extends Partial<Mode>, Limits {
 
 export type Lane = Awaited<ReturnType<typeof openLane>>
 
-/** A database with two servers on it, of which the first is behind a proxy. Scenarios take place in it one after the other. */
+/** A lane is a database with two servers on it. The first is behind a proxy. Scenarios run in a lane one after the other. */
 async function openLane (isPipelined: boolean) {
   const proxy = await openProxy()
   const { db, database: direct, settings, close } = await openSchema({ pipeline: isPipelined })
@@ -41,7 +41,7 @@ async function openLane (isPipelined: boolean) {
     ...record, proxy, pool, direct, others: [] as Array<Promise<unknown>>,
     /** The clients of calls of `beforeCommit` that have not ended. */
     held: new Set<PoolClient>(),
-    isHooked: false, isBrief: false, host: undefined as Host | undefined, reply: undefined as FastifyReply | undefined,
+    isHooked: false, isBrief: false, callback: undefined as Callback | undefined, reply: undefined as FastifyReply | undefined,
     /** Lets the `handlerTimeout` of the request expire. */
     expire: (): void => undefined,
     apps: {} as Record<'near' | 'far', FastifyInstance>,
@@ -60,7 +60,7 @@ async function openLane (isPipelined: boolean) {
       record.forget()
       lane.others.length = 0
       lane.held.clear()
-      lane.host = lane.reply = undefined
+      lane.callback = lane.reply = undefined
     }
   }
 
@@ -71,10 +71,10 @@ async function openLane (isPipelined: boolean) {
     const beforeCommit = async ({ contact: { name } }: { contact: { name: string } }, client: PoolClient) => {
       lane.called.push(name)
       const journal = async () => await client.query('INSERT INTO journal VALUES ($1)', [name])
-      const host = name === 'Ours' ? lane.host : undefined
+      const callback = name === 'Ours' ? lane.callback : undefined
       lane.held.add(client)
       try {
-        await (host === undefined ? journal() : host(client, journal))
+        await (callback === undefined ? journal() : callback(client, journal))
       } finally {
         lane.held.delete(client)
       }
@@ -101,14 +101,14 @@ async function openLane (isPipelined: boolean) {
 
 const opened: Record<string, Promise<Lane[]>> = {}
 
-/** Six databases, opened once for all tests of a file. */
+/** Six lanes, opened once for all tests of a file. They run scenarios at the same time. */
 export async function openLanes (isPipelined = true): Promise<Lane[]> {
   return await (opened[String(isPipelined)] ??= Promise.all(Array.from({ length: 6 }, async () => await openLane(isPipelined))))
 }
 
 /** Runs a scenario, and returns what is wrong. */
-export async function explore (lane: Lane, { wanted, injections, isHooked = false, isKeyed = false,
-  host, prepare, ...scenario }: Scenario): Promise<string[]> {
+export async function explore (lane: Lane, { allowed, injections, isHooked = false, isKeyed = false,
+  callback, prepare, ...scenario }: Scenario): Promise<string[]> {
   const { pool, proxy } = lane
   await lane.reset()
   proxy.plan.begin([])
@@ -116,7 +116,7 @@ export async function explore (lane: Lane, { wanted, injections, isHooked = fals
   lane.isHooked = isHooked
   const planned = injections?.(lane) ?? []
   const lasts = planned.some(({ fault, times }) => fault.do.startsWith('hold') || times === Infinity)
-  Object.assign(lane, { host, isBrief: scenario.isBrief ?? lasts })
+  Object.assign(lane, { callback, isBrief: scenario.isBrief ?? lasts })
   const tidyUp = await prepare?.(lane)
   const before = await lane.rows()
   proxy.plan.begin(planned)
@@ -135,7 +135,7 @@ export async function explore (lane: Lane, { wanted, injections, isHooked = fals
   const after = await lane.rows()
   for (const client of held) await client.query('SELECT 1').then(() => broken.push('a client that beforeCommit still has is used again'), () => undefined)
   const status = requests[0]?.reply?.statusCode ?? 0
-  if (!wanted.includes(status)) broken.push(`the answer is ${status} ${requests[0]?.reply?.body} ${log.join()}`)
+  if (!allowed.includes(status)) broken.push(`the answer is ${status} ${requests[0]?.reply?.body} ${log.join()}`)
   const left = proxy.plan.left()
   if (left.length > 0) broken.push(`${left.map(({ fault, at }) => `${fault.do} at ${String(at)}`).join()} did not happen`)
   broken.push(...examine(lane, { before, after }, { ...scenario, isHooked }, ['Ours']))
@@ -146,39 +146,40 @@ export async function explore (lane: Lane, { wanted, injections, isHooked = fals
 export const COMMIT = /^COMMIT$/
 export const error = (code: string, more: Fields = {}): Fields => ({ C: code, ...more })
 
-export type Happening = [what: string, fault: Fault, wanted: number[]]
-export const retried = (fields: Fields): Happening => [`refused ${fields.C}`, { do: 'refuse', fields }, [200]]
-export const failed = (fields: Fields): Happening => [`refused ${fields.C}`, { do: 'refuse', fields }, [500]]
+export type FaultCase = [what: string, fault: Fault, allowed: number[]]
+// The server refuses a statement with an error after which the update is tried again, or fails.
+export const retriedAfter = (fields: Fields): FaultCase => [`refused ${fields.C}`, { do: 'refuse', fields }, [200]]
+export const failedAfter = (fields: Fields): FaultCase => [`refused ${fields.C}`, { do: 'refuse', fields }, [500]]
 
 /** What can happen at each statement, and the statuses that may follow. */
-export const atEach: Happening[] = [
+export const faultsAtEach: FaultCase[] = [
   ['lost before', { do: 'cut-before' }, [200]],
   ['lost after', { do: 'cut-after' }, [200]],
   ['notice', { do: 'notice', fields: error('01000') }, [200]],
   ['farewell', { do: 'farewell' }, [200]],
   ['silence before', { do: 'hold-before' }, [503, 500]],
   ['silence after', { do: 'hold-after' }, [200, 503, 500]],
-  retried(error('40001')),
-  failed(error('XX000'))
+  retriedAfter(error('40001')),
+  failedAfter(error('XX000'))
 ]
 /** What another client can do meanwhile. */
 export const meanwhile: Record<string, (lane: Lane) => Promise<unknown>> = {
-  'another update': async (lane) => await another(lane, 'Other'),
-  'the same request with the same key': async (lane) => await another(lane, 'Ours', 'key'),
-  'the same key for another request': async (lane) => await another(lane, 'Other', 'key'),
-  'the contact deleted': async (lane) => await aside(lane, lane.sql("DELETE FROM omnichannel_contact WHERE id = 'maria'")),
+  'another update': async (lane) => await sendAnother(lane, 'Other'),
+  'the same request with the same key': async (lane) => await sendAnother(lane, 'Ours', 'key'),
+  'the same key for another request': async (lane) => await sendAnother(lane, 'Other', 'key'),
+  'the contact deleted': async (lane) => await untilDoneOrWaiting(lane, lane.sql("DELETE FROM omnichannel_contact WHERE id = 'maria'")),
   'the token revoked': async (lane) => await lane.sql("DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'"),
   'the user deactivated': async (lane) => await lane.sql("UPDATE omnichannel_user SET active = false WHERE id = 'ann'"),
   'the role taken': async (lane) => await lane.sql("DELETE FROM omnichannel_user_role WHERE user_id = 'ann'")
 }
 export const refusal: Record<string, number> = { 'the token revoked': 401, 'the user deactivated': 401, 'the role taken': 403 }
 
-async function another (lane: Lane, name: string, key?: string): Promise<void> {
-  await aside(lane, lane.send(lane.apps.far, lane.isHooked, name, key))
+async function sendAnother (lane: Lane, name: string, key?: string): Promise<void> {
+  await untilDoneOrWaiting(lane, lane.send(lane.apps.far, lane.isHooked, name, key))
 }
 
 /** Resolves once the work is done or waits for a lock. */
-async function aside (lane: Lane, work: Promise<unknown>): Promise<void> {
+async function untilDoneOrWaiting (lane: Lane, work: Promise<unknown>): Promise<void> {
   let isDone = false
   lane.others.push(work.finally(() => { isDone = true }))
   const waiting = `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = '${lane.direct.options.application_name}'`

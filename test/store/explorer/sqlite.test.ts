@@ -31,7 +31,7 @@ interface Scenario extends Partial<Mode>, Limits {
   /** The names of the requests that are sent together, in this order. The one under test is `Ours`. */
   together?: string[]
   /** What `beforeCommit` does for Ours. Unless given, it writes into the journal. */
-  host?: Host
+  callback?: Callback
 }
 
 /** Iterators that a `beforeCommit` has left open. */
@@ -43,7 +43,7 @@ function iterate (database: Database.Database, sql: string): void {
   iterator.next()
 }
 
-type Host = (database: Database.Database, journal: () => void) => unknown
+type Callback = (database: Database.Database, journal: () => void) => unknown
 type Lane = Awaited<ReturnType<typeof openLane>>
 
 async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
@@ -55,7 +55,7 @@ async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
   const record = createRecord()
   const lane = {
     ...record, database, elsewhere, plan: createPlan<Injection>(), replies: [] as FastifyReply[],
-    isWatched: false, host: undefined as Host | undefined,
+    isWatched: false, callback: undefined as Callback | undefined,
     begin: (injections: Injection[]) => {
       lane.plan.begin(injections)
       lane.isWatched = true
@@ -77,7 +77,7 @@ async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
       elsewhere.exec(resetSql)
       record.forget()
       lane.replies.length = 0
-      lane.host = undefined
+      lane.callback = undefined
     }
   }
   watch(lane)
@@ -88,7 +88,7 @@ async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
   const beforeCommit = ({ contact: { name } }: { contact: { name: string } }) => {
     lane.called.push(name)
     const journal = (): void => { database.prepare('INSERT INTO journal VALUES (?)').run(name) }
-    return name === 'Ours' && lane.host !== undefined ? lane.host(database, journal) : journal()
+    return name === 'Ours' && lane.callback !== undefined ? lane.callback(database, journal) : journal()
   }
   await app.register(omnichannelContacts, { database, prefix: '/plain', lockTimeout, onContactUpdated })
   await app.register(omnichannelContacts, { database, prefix: '/hooked', lockTimeout, onContactUpdated, beforeCommit })
@@ -125,10 +125,10 @@ function watch (lane: Pick<Lane, 'database' | 'plan' | 'isWatched'>): void {
 }
 
 /** Runs a scenario, and returns what is wrong. */
-async function explore (lane: Lane, { wanted, injections = [], together = ['Ours'], isHooked = false, isKeyed = false, ...scenario }: Scenario): Promise<string[]> {
+async function explore (lane: Lane, { allowed, injections = [], together = ['Ours'], isHooked = false, isKeyed = false, ...scenario }: Scenario): Promise<string[]> {
   const { database } = lane
   lane.reset()
-  lane.host = scenario.host
+  lane.callback = scenario.callback
   const before = lane.rows()
   lane.begin(injections)
   const broken: string[] = []
@@ -142,7 +142,7 @@ async function explore (lane: Lane, { wanted, injections = [], together = ['Ours
   lane.isWatched = false
   const { requests, log } = lane
   const statuses = requests.map(({ reply }) => reply?.statusCode ?? 0)
-  if (statuses.some((status) => !wanted.includes(status))) broken.push(`the answers are ${statuses.join()} ${log.join()}`)
+  if (statuses.some((status) => !allowed.includes(status))) broken.push(`the answers are ${statuses.join()} ${log.join()}`)
   if (statuses.filter((status) => status !== 200).length > (scenario.failing ?? 1)) broken.push(`only one may fail, not ${statuses.join()}`)
   const left = lane.plan.left()
   if (left.length > 0 && injections.length === 1) broken.push(`at ${String(left[0]?.at)} nothing happened`)
@@ -202,12 +202,12 @@ const another = `BEGIN IMMEDIATE;
   UPDATE omnichannel_inquiry SET name = 'Other', updated_at = '${now}' WHERE visitor_id IN ('visitor-1', 'visitor-2');
   INSERT OR REPLACE INTO omnichannel_statistic VALUES ('Resolved_Conflicts_Count', 2); COMMIT`
 
-type Happening = [what: string, run: Injection['run'], wanted: number[]]
+type FaultCase = [what: string, run: Injection['run'], allowed: number[]]
 
 /** What can happen at each statement, and the statuses that may follow. */
-const atEach: Happening[] = [
-  ...['SQLITE_IOERR', 'SQLITE_CORRUPT', 'SQLITE_READONLY', 'SQLITE_CONSTRAINT_TRIGGER'].map((code): Happening => [code, fail(code), [200, 500]]),
-  ...['SQLITE_IOERR_WRITE', 'SQLITE_NOMEM', 'SQLITE_CONSTRAINT_TRIGGER'].map((code): Happening => [`${code}, rolled back`, failAndRollBack(code), [200, 500]]),
+const faultsAtEach: FaultCase[] = [
+  ...['SQLITE_IOERR', 'SQLITE_CORRUPT', 'SQLITE_READONLY', 'SQLITE_CONSTRAINT_TRIGGER'].map((code): FaultCase => [code, fail(code), [200, 500]]),
+  ...['SQLITE_IOERR_WRITE', 'SQLITE_NOMEM', 'SQLITE_CONSTRAINT_TRIGGER'].map((code): FaultCase => [`${code}, rolled back`, failAndRollBack(code), [200, 500]]),
   // SQL can call a function of the host that throws this.
   ['an error with a status', () => { throw Object.assign(new Error('of the host'), { statusCode: 404, code: 'FST_ERR_NOT_FOUND' }) }, [200, 500]],
   ['SQLITE_FULL', fail('SQLITE_FULL'), [200, 500]],
@@ -227,11 +227,11 @@ const three = ['Left', 'Ours', 'Right']
 const amongOthers = /^(SQLITE_IOERR|SQLITE_FULL.*|SQLITE_CONSTRAINT_TRIGGER, rolled back|another update|the token revoked|the client gone)$/
 
 /** Every statement of an update, or of several together, and every fault. */
-async function scenariosOf (lane: Lane, mode: Mode, together: string[], faults: Happening[]): Promise<Scenario[]> {
+async function scenariosOf (lane: Lane, mode: Mode, together: string[], faults: FaultCase[]): Promise<Scenario[]> {
   const steps = await stepsOf(lane, mode, together)
   // Setting the busy timeout never fails.
-  return steps.flatMap((sql, index) => sql.includes('busy_timeout') ? [] : faults.map(([what, run, wanted]) => ({
-    name: `${index} of ${together.length}, ${sql.replace(/\s+/g, ' ').slice(0, 50)}: ${what}${describeMode(mode)}`, ...mode, together, wanted,
+  return steps.flatMap((sql, index) => sql.includes('busy_timeout') ? [] : faults.map(([what, run, allowed]) => ({
+    name: `${index} of ${together.length}, ${sql.replace(/\s+/g, ' ').slice(0, 50)}: ${what}${describeMode(mode)}`, ...mode, together, allowed,
     // A fault of the transaction fails all updates that share it.
     failing: /^(BEGIN|COMMIT|PRAGMA|SELECT (count|total)|DELETE FROM main.omnichannel_migration)/.test(sql) ||
       /deleted|revoked|taken/.test(what) ? 3 : 1,
@@ -244,12 +244,12 @@ for (const journalMode of ['WAL', 'DELETE'] as const) {
     freezeTurns(t)
     const lane = await openLane(t, journalMode)
     // From now on updates have savepoints.
-    await explore(lane, { name: '', wanted: [500], together: ['Ours'], injections: [{ at: /omnichannel_room/, run: fail('SQLITE_IOERR') }] })
+    await explore(lane, { name: '', allowed: [500], together: ['Ours'], injections: [{ at: /omnichannel_room/, run: fail('SQLITE_IOERR') }] })
     const scenarios: Scenario[] = []
     for (const mode of modes) {
-      if (journalMode === 'WAL') scenarios.push(...await scenariosOf(lane, mode, ['Ours'], atEach))
-      else if (mode.isHooked) scenarios.push(...await scenariosOf(lane, mode, ['Ours'], atEach.filter(([what]) => amongOthers.test(what))))
-      if (journalMode === 'WAL' && mode.isHooked) scenarios.push(...await scenariosOf(lane, mode, three, atEach.filter(([what]) => amongOthers.test(what))))
+      if (journalMode === 'WAL') scenarios.push(...await scenariosOf(lane, mode, ['Ours'], faultsAtEach))
+      else if (mode.isHooked) scenarios.push(...await scenariosOf(lane, mode, ['Ours'], faultsAtEach.filter(([what]) => amongOthers.test(what))))
+      if (journalMode === 'WAL' && mode.isHooked) scenarios.push(...await scenariosOf(lane, mode, three, faultsAtEach.filter(([what]) => amongOthers.test(what))))
     }
     await exploreAll(t, scenarios, [lane], explore)
   })
@@ -262,7 +262,7 @@ t.test('without a WAL: no statement sleeps on a lock', async (t) => {
     if (quietly(() => database.pragma('busy_timeout', { simple: true })) !== 0) throw new Error('it may sleep')
   }
   const injections = [{ at: /^(?!PRAGMA)/, times: Infinity, run }]
-  await exploreAll(t, modes.map((mode) => ({ name: describeMode(mode), ...mode, wanted: [200], injections })), [lane], explore)
+  await exploreAll(t, modes.map((mode) => ({ name: describeMode(mode), ...mode, allowed: [200], injections })), [lane], explore)
 })
 
 t.test('without a WAL, a reader that would block COMMIT: beforeCommit is called once', async (t) => {
@@ -273,7 +273,7 @@ t.test('without a WAL, a reader that would block COMMIT: beforeCommit is called 
     elsewhere.prepare('SELECT count(*) FROM omnichannel_contact').get()
     setTimeout(() => { elsewhere.exec('COMMIT') }, 50)
   }
-  await exploreAll(t, [{ name: 'a reader', wanted: [200], isHooked: true, calls: 1, injections: [{ at: /^BEGIN/, run }] }], [lane], explore)
+  await exploreAll(t, [{ name: 'a reader', allowed: [200], isHooked: true, calls: 1, injections: [{ at: /^BEGIN/, run }] }], [lane], explore)
 })
 
 t.test('a trigger that drops the write of the contact: nothing is written', async (t) => {
@@ -281,13 +281,13 @@ t.test('a trigger that drops the write of the contact: nothing is written', asyn
   const lane = await openLane(t, 'WAL')
   lane.database.exec(`CREATE TRIGGER swallow BEFORE UPDATE ON omnichannel_contact WHEN new.name = 'Ours' BEGIN SELECT RAISE(IGNORE); END`)
   await exploreAll(t, modes.flatMap((mode) => [['Ours'], three].map((together) => ({
-    name: `${together.length}${describeMode(mode)}`, ...mode, together, wanted: together.length === 1 ? [500] : [200, 500]
+    name: `${together.length}${describeMode(mode)}`, ...mode, together, allowed: together.length === 1 ? [500] : [200, 500]
   }))), [lane], explore)
 })
 
 t.test('one update fails in a batch without savepoints: the others are made once', async (t) => {
   freezeTurns(t)
-  const scenarios = await scenariosOf(await openLane(t, 'WAL'), modes[0]!, three, atEach.filter(([what]) => /^SQLITE_(IOERR|FULL, rolled back)$/.test(what)))
+  const scenarios = await scenariosOf(await openLane(t, 'WAL'), modes[0]!, three, faultsAtEach.filter(([what]) => /^SQLITE_(IOERR|FULL, rolled back)$/.test(what)))
   // Each scenario has a handle of its own, because updates have savepoints after a failure.
   for (const scenario of scenarios.filter(({ name }) => /, (update|insert|delete|COMMIT)/.test(name))) {
     const lane = await openLane(t, 'WAL')
@@ -298,7 +298,7 @@ t.test('one update fails in a batch without savepoints: the others are made once
 
 async function stepsOf (lane: Lane, { isHooked, isKeyed }: Mode, together: string[]): Promise<string[]> {
   // Fills the cache.
-  await explore(lane, { name: '', wanted: [200], together, isHooked, isKeyed })
+  await explore(lane, { name: '', allowed: [200], together, isHooked, isKeyed })
   lane.reset()
   lane.begin([])
   await Promise.all(together.map(async (name) => { await lane.send(name, isHooked, isKeyed ? `key-of-${name}` : undefined) }))
@@ -306,7 +306,7 @@ async function stepsOf (lane: Lane, { isHooked, isKeyed }: Mode, together: strin
 }
 
 /** What a `beforeCommit` can do, and the statuses that may follow. */
-const hosts: Record<string, [host: Host, wanted: number, failing?: number]> = {
+const callbacks: Record<string, [callback: Callback, allowed: number, failing?: number]> = {
   throws: [(_database, journal) => { journal(); throw new Error('of the host') }, 500],
   'throws null': [() => { throw null }, 500],
   'throws a status': [() => { throw Object.assign(new Error('of the host'), { statusCode: 404 }) }, 500],
@@ -324,11 +324,11 @@ const hosts: Record<string, [host: Host, wanted: number, failing?: number]> = {
   'leaves an iterator open and throws': [(database) => { iterate(database, 'SELECT id FROM omnichannel_contact'); throw new Error('of the host') }, 500],
   ...Object.fromEntries(['COMMIT', 'COMMIT; BEGIN', 'ROLLBACK', 'ROLLBACK; BEGIN', 'RELEASE omnichannel_before_commit',
     'RELEASE omnichannel_update', 'ROLLBACK TO omnichannel_update'].flatMap((sql) => {
-    const wanted = sql.startsWith('COMMIT') ? 200 : 500
-    const run: Host = (database, journal) => { journal(); database.exec(sql) }
-    const entries: Array<[string, [Host, number]]> = [
-      [`ends the transaction by ${sql}`, [run, wanted]],
-      [`ends the transaction by ${sql}, and throws`, [(...args) => { run(...args); throw new Error('of the host') }, wanted]]
+    const allowed = sql.startsWith('COMMIT') ? 200 : 500
+    const run: Callback = (database, journal) => { journal(); database.exec(sql) }
+    const entries: Array<[string, [Callback, number]]> = [
+      [`ends the transaction by ${sql}`, [run, allowed]],
+      [`ends the transaction by ${sql}, and throws`, [(...args) => { run(...args); throw new Error('of the host') }, allowed]]
     ]
     return entries
   }))
@@ -337,8 +337,8 @@ const hosts: Record<string, [host: Host, wanted: number, failing?: number]> = {
 t.test('every kind of beforeCommit, alone and in a batch: the answer fits the rows', async (t) => {
   freezeTurns(t)
   const lane = await openLane(t, 'WAL')
-  const scenarios = Object.entries(hosts).flatMap(([what, [host, wanted, failing = 1]]) => [['Ours'], three].flatMap((together) => [false, true].map((isKeyed): Scenario => ({
-    name: `beforeCommit ${what}${describeMode({ isKeyed })}, ${together.length}`, wanted: [wanted, ...together.length > 1 ? [200] : [], ...failing > 1 ? [503] : []], failing, host, together, isHooked: true, isKeyed
+  const scenarios = Object.entries(callbacks).flatMap(([what, [callback, allowed, failing = 1]]) => [['Ours'], three].flatMap((together) => [false, true].map((isKeyed): Scenario => ({
+    name: `beforeCommit ${what}${describeMode({ isKeyed })}, ${together.length}`, allowed: [allowed, ...together.length > 1 ? [200] : [], ...failing > 1 ? [503] : []], failing, callback, together, isHooked: true, isKeyed
   }))))
   await exploreAll(t, scenarios, [lane], explore)
 })
@@ -356,7 +356,7 @@ t.test('a second fault during the recovery from the first: the update is made on
               for (const second of [/wal_checkpoint/, /^(BEGIN|ROLLBACK TO|SAVEPOINT)/]) {
                 scenarios.push({
                   name: `${after} ${at.source} of ${together.length}: SQLITE_FULL${first.length > 0 ? ', rolled back' : ''}, and ${code} at ${second.source}${describeMode(mode)}`,
-                  ...mode, together, wanted: [200, 500, 503], failing: 3, calls: 3,
+                  ...mode, together, allowed: [200, 500, 503], failing: 3, calls: 3,
                   injections: [{ at, after, run: first }, { at: second, times: Infinity, after: second.source.includes('BEGIN') ? 1 : 0, run: fail(code) }]
                 })
               }
