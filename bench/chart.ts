@@ -1,15 +1,15 @@
 // Draws the updates a second on SQLite as an SVG: a group of bars for each target, NORMAL beside FULL. It has a light and a dark form.
 
-import { median, speed } from './ratios.js'
+import { median, runsOf, speed } from './ratios.js'
 import type { ScenarioResult } from './run.js'
 
 const [width, height, top, bottom, left, barWidth] = [720, 320, 70, 280, 60, 80]
-const shown = ['by hand', 'plain Kysely', 'plugin']
+const shown = ['by hand', 'plain Kysely', 'plugin'] as const
 
 export function drawChart (normal: ScenarioResult, full: ScenarioResult): string {
   const groups = shown.map((name) => ({
     name,
-    bars: [normal, full].map(({ targets, runs }) => median(runs[targets.findIndex((target) => target.name === name)]!.map(speed)))
+    bars: [normal, full].map((result) => median(runsOf(result, { name }).map(speed)))
   }))
   const highest = Math.max(...groups.flatMap(({ bars }) => bars))
   const parts = groups.map(({ name, bars }, group) => {

@@ -1,4 +1,4 @@
-import type { Run, ScenarioResult } from './run.js'
+import type { Run, ScenarioResult, Target } from './run.js'
 
 export interface Ratio {
   median: number
@@ -16,8 +16,14 @@ export const speed = (run: Run): number => run.perSecond
 export const latency = (run: Run): number => run.latency.median
 export const cpu = (run: Run): number => run.appCpu + run.databaseCpu
 
+/** The runs of the target that has these properties. */
+export function runsOf ({ targets, runs }: ScenarioResult, properties: Partial<Target>): Run[] {
+  return runs[targets.findIndex((target) => Object.entries(properties).every(([key, value]) => target[key as keyof Target] === value))]!
+}
+
 /** Compares two targets of a scenario round by round, because rounds may be minutes apart. */
-export function ratioOf ({ runs }: ScenarioResult, figure: (run: Run) => number, one: number, other: number): Ratio {
-  const ratios = runs[one]!.map((run, round) => figure(run) / figure(runs[other]![round]!))
+export function ratioOf (result: ScenarioResult, figure: (run: Run) => number, one: Partial<Target>, other: Partial<Target>): Ratio {
+  const otherRuns = runsOf(result, other)
+  const ratios = runsOf(result, one).map((run, round) => figure(run) / figure(otherRuns[round]!))
   return { median: median(ratios), lowest: Math.min(...ratios), highest: Math.max(...ratios) }
 }
