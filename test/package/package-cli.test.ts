@@ -56,7 +56,7 @@ t.test('every command: finds what it needs', async (t) => {
   t.match((await command('backup', 'copy.db')).stdout, 'Copied omnichannel.db to copy.db')
 })
 
-t.test('no better-sqlite3: node:sqlite is used if it is good, or the error names the package', async (t) => {
+t.test('no better-sqlite3: node:sqlite is used if the plugin accepts it, otherwise the error names the package', async (t) => {
   const sqlite = join(scratch, 'node_modules/better-sqlite3')
   rmSync(sqlite, { recursive: true })
   t.teardown(() => {

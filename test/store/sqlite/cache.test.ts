@@ -13,13 +13,13 @@ const forbidden = [403, refusals.forbidden]
 const body = { contactId: 'maria', name: 'Marie', customFields: { plan: 'gold' }, contactManager: 'bob' }
 const readsCachedTable = /FROM "?main"?\."omnichannel_(?:auth_token|user|user_role|custom_field)"/i
 
-interface Watched extends World {
+interface RecordedWorld extends World {
   file: string
   /** The queries of cached tables since the last call. */
   queries: () => string[]
 }
 
-async function watched (t: Test, setup: Setup = {}): Promise<Watched> {
+async function buildRecorded (t: Test, setup: Setup = {}): Promise<RecordedWorld> {
   const file = join(t.testdir(), 'contacts.db')
   const statements: string[] = []
   const database = openHandle(file, { verbose: (sql) => { statements.push(String(sql)) } })
@@ -29,7 +29,7 @@ async function watched (t: Test, setup: Setup = {}): Promise<Watched> {
 }
 
 t.test('unchanged rows: read once', async (t) => {
-  const { update, queries } = await watched(t)
+  const { update, queries } = await buildRecorded(t)
   for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
   t.not(queries().length, 0)
   for (const name of ['Mia', 'Maria', 'Marie']) t.equal((await update({ ...body, name })).statusCode, 200)
@@ -37,7 +37,7 @@ t.test('unchanged rows: read once', async (t) => {
 })
 
 t.test('an unknown caller: looked up each time, and accepted as soon as the rows are there', async (t) => {
-  const { update, database, queries } = await watched(t)
+  const { update, database, queries } = await buildRecorded(t)
   const headers = { 'x-user-id': 'zoe', 'x-auth-token': 'token-of-ann' }
   await update(body)
   queries()
@@ -62,7 +62,7 @@ const situations: Record<string, [sql: string, answer: unknown]> = {
   'a table that becomes a view': ['ALTER TABLE omnichannel_role_permission RENAME TO old; CREATE VIEW omnichannel_role_permission AS SELECT * FROM old WHERE 0', forbidden]
 }
 
-type Change = (world: Watched, sql: string) => unknown
+type Change = (world: RecordedWorld, sql: string) => unknown
 
 /** Makes the change in a trigger, when an update sets the name Change. */
 const byTrigger: Change = ({ database }, sql) =>
@@ -84,7 +84,7 @@ for (const [situation, [sql, answer]] of Object.entries(situations)) {
   for (const [writer, change] of Object.entries(writers)) {
     if (change === writers['by a trigger of the update before'] && !mayBeTrigger) continue
     t.test(`${situation}, ${writer}: the next update sees it`, async (t) => {
-      const world = await watched(t)
+      const world = await buildRecorded(t)
       for (const name of ['Marie', 'Mary']) t.equal((await world.update({ ...body, name })).statusCode, 200)
       await change(world, sql)
       const before = await allRows(world.db)
@@ -97,7 +97,7 @@ for (const [situation, [sql, answer]] of Object.entries(situations)) {
   for (const writer of ['beforeCommit', ...mayBeTrigger ? ['a trigger'] : []]) {
     t.test(`${situation}, by ${writer} of the update before in the same transaction: the next update sees it`, async (t) => {
       const isHook = writer === 'beforeCommit'
-      const world = await watched(t, isHook ? { beforeCommit: ({ contact }, connection) => { if (contact.name === 'Change') connection.exec(sql) } } : {})
+      const world = await buildRecorded(t, isHook ? { beforeCommit: ({ contact }, connection) => { if (contact.name === 'Change') connection.exec(sql) } } : {})
       if (!isHook) byTrigger(world, sql)
       const { update, db } = world
       for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
@@ -110,7 +110,7 @@ for (const [situation, [sql, answer]] of Object.entries(situations)) {
 }
 
 t.test('a cached token that expires: 401 without a query', async (t) => {
-  const { update, database, queries } = await watched(t)
+  const { update, database, queries } = await buildRecorded(t)
   const expires = new Date(Date.now() + 60_000).toISOString()
   database.prepare("UPDATE omnichannel_auth_token SET expires_at = ? WHERE user_id = 'ann'").run(expires)
   t.equal((await update(body)).statusCode, 200)
@@ -124,7 +124,7 @@ t.test('a cached token that expires: 401 without a query', async (t) => {
 
 t.test('views of the host: read each time, because their rows can depend on anything', async (t) => {
   let active = 1
-  const { update, queries } = await watched(t, {
+  const { update, queries } = await buildRecorded(t, {
     host: (_app, { database }) => {
       database.function('is_active', { deterministic: false }, () => active)
       database.exec(`
@@ -142,7 +142,7 @@ t.test('views of the host: read each time, because their rows can depend on anyt
 })
 
 t.test('a token that is deleted by a transaction of the host, which is rolled back: the update waits, and is made', async (t) => {
-  const { update, database } = await watched(t)
+  const { update, database } = await buildRecorded(t)
   for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
   database.exec("BEGIN; DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'")
   const waiting = update({ ...body, name: 'Mia' })
@@ -152,7 +152,7 @@ t.test('a token that is deleted by a transaction of the host, which is rolled ba
 })
 
 t.test('a user who is deactivated, and a body that is not JSON: 401', async (t) => {
-  const { update, post, database, file } = await watched(t)
+  const { update, post, database, file } = await buildRecorded(t)
   const deactivate = "UPDATE omnichannel_user SET active = 0 WHERE id = 'ann'"
   for (let call = 0; call < 3; call++) t.equal((await update({ contactId: 'maria' })).statusCode, 200)
   database.exec(deactivate)
@@ -166,7 +166,7 @@ t.test('a user who is deactivated, and a body that is not JSON: 401', async (t) 
 })
 
 t.test('the cache: holds the last agents only, and no unknown callers', async (t) => {
-  const { update, post, database, queries } = await watched(t)
+  const { update, post, database, queries } = await buildRecorded(t)
   database.exec(`
     INSERT INTO omnichannel_user (id) WITH RECURSIVE next (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM next WHERE n < 1010) SELECT 'agent' || n FROM next;
     INSERT INTO omnichannel_user_role SELECT id, 'livechat-agent' FROM omnichannel_user WHERE id LIKE 'agent%'`)
@@ -199,7 +199,7 @@ const insertsOfRights: Record<string, string> = {
 for (const journal of ['WAL', 'DELETE']) {
   for (const [name, sql] of Object.entries(insertsOfRights)) {
     t.test(`${name} inserted by an open RETURNING iterator, which is rolled back at its end, ${journal}: 403 each time`, async (t) => {
-      const { update, database, db } = await watched(t)
+      const { update, database, db } = await buildRecorded(t)
       database.pragma(`journal_mode = ${journal}`)
       database.pragma('foreign_keys = ON')
       database.exec(`INSERT INTO omnichannel_user_role VALUES ('nick', 'guest');

@@ -9,14 +9,14 @@ import { openHandle } from '../../handle.js'
 import { internal } from '../../refusals.js'
 import { replaceClock, turns } from '../../waiting.js'
 
-interface Watched extends World {
+interface RecordedWorld extends World {
   /** The SQL on the handle and the statuses of the answers, in order. */
   events: string[]
   /** The commands of transactions since the last call, without the names of savepoints. */
   commands: () => string[]
 }
 
-async function watched (t: Test, setup: Setup = {}): Promise<Watched> {
+async function buildRecorded (t: Test, setup: Setup = {}): Promise<RecordedWorld> {
   const events: string[] = []
   const database = openHandle(':memory:', { verbose: (sql) => { events.push(String(sql)) } })
   const host = (app: World['app']) => { app.addHook('onSend', async (_request, reply) => { events.push(`answer ${reply.statusCode}`) }) }
@@ -38,50 +38,51 @@ async function watched (t: Test, setup: Setup = {}): Promise<Watched> {
   return { ...world, events, commands }
 }
 
-function names (database: Database.Database): Record<string, unknown> {
+/** The names of the contacts a to e. */
+function namesIn (database: Database.Database): Record<string, unknown> {
   return Object.fromEntries(database.prepare('SELECT id, name FROM omnichannel_contact WHERE length(id) = 1 ORDER BY id').raw().all() as Array<[string, string]>)
 }
 
-/** Sends a name for each contact, all at once. */
-async function send ({ update }: World, wanted: Record<string, string>): Promise<Array<[status: number, body: unknown]>> {
-  const replies = await Promise.all(Object.entries(wanted).map(([contactId, name]) => update({ contactId, name })))
+/** Sends a new name for each of these contacts, all at once. */
+async function send ({ update }: World, newNames: Record<string, string>): Promise<Array<[status: number, body: unknown]>> {
+  const replies = await Promise.all(Object.entries(newNames).map(([contactId, name]) => update({ contactId, name })))
   return replies.map((reply) => [reply.statusCode, reply.statusCode === 200 ? reply.json().contact.name : reply.json()])
 }
 
 t.test('updates that arrive together: share one commit, and are answered after it', async (t) => {
-  const world = await watched(t)
+  const world = await buildRecorded(t)
   t.strictSame(await send(world, { a: '1', b: '2', c: '3', d: '4', e: '5' }), [[200, '1'], [200, '2'], [200, '3'], [200, '4'], [200, '5']])
   t.strictSame(world.commands(), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'answer 200', 'answer 200', 'answer 200', 'answer 200'])
-  t.strictSame(names(world.database), { a: '1', b: '2', c: '3', d: '4', e: '5' })
+  t.strictSame(namesIn(world.database), { a: '1', b: '2', c: '3', d: '4', e: '5' })
 })
 
 t.test('a single update: committed at once, and the next has a commit of its own', async (t) => {
-  const world = await watched(t)
+  const world = await buildRecorded(t)
   await send(world, { a: '1' })
   await send(world, { a: '2' })
   t.strictSame(world.commands(), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'BEGIN EXCLUSIVE', 'COMMIT', 'answer 200'])
 })
 
 t.test('updates that take longer than a batch may: spread over several commits', async (t) => {
-  const world = await watched(t)
+  const world = await buildRecorded(t)
   let now = 0
   performance.now = () => now += 5
   t.strictSame((await send(world, { a: '1', b: '2', c: '3', d: '4', e: '5' })).map(([status]) => status), [200, 200, 200, 200, 200])
   const commits = world.events.filter((event) => event === 'COMMIT').length
   t.ok(commits > 1 && commits <= 5, `${commits} commits`)
-  t.strictSame(names(world.database), { a: '1', b: '2', c: '3', d: '4', e: '5' })
+  t.strictSame(namesIn(world.database), { a: '1', b: '2', c: '3', d: '4', e: '5' })
 })
 
 t.test('updates of one contact: made in the order of their arrival', async (t) => {
-  const { update, database } = await watched(t)
+  const { update, database } = await buildRecorded(t)
   const replies = await Promise.all(['1', '2', '3'].map((name) => update({ contactId: 'a', name })))
   t.strictSame(replies.map((reply) => reply.json().contact.name), ['1', '2', '3'])
-  t.strictSame(names(database).a, '3')
+  t.strictSame(namesIn(database).a, '3')
   t.equal(database.prepare("SELECT version FROM omnichannel_contact WHERE id = 'a'").pluck().get(), 4)
 })
 
 t.test('a refusal in a batch: the other updates are made', async (t) => {
-  const world = await watched(t)
+  const world = await buildRecorded(t)
   t.strictSame(await send(world, { a: '1', b: '', c: '3', who: '4', e: '5' }), [
     [200, '1'],
     [400, { success: false, error: 'error-invalid-operation' }],
@@ -90,7 +91,7 @@ t.test('a refusal in a batch: the other updates are made', async (t) => {
     [200, '5']
   ])
   t.strictSame(world.commands().slice(0, 2), ['BEGIN EXCLUSIVE', 'COMMIT'], 'no savepoints')
-  t.strictSame(names(world.database), { a: '1', b: 'B', c: '3', d: 'D', e: '5' })
+  t.strictSame(namesIn(world.database), { a: '1', b: 'B', c: '3', d: 'D', e: '5' })
 })
 
 for (const fault of ['ABORT', 'FAIL', 'ROLLBACK']) {
@@ -99,13 +100,13 @@ for (const fault of ['ABORT', 'FAIL', 'ROLLBACK']) {
       { a: fault }, { a: fault, b: '2', c: '3' }, { a: '1', b: fault, c: '3' }, { a: '1', b: '2', c: fault },
       { a: fault, b: fault, c: '3' }, { a: '1', b: fault, c: fault, d: '4', e: fault }
     ]
-    for (const wanted of situations) {
-      const world = await watched(t)
+    for (const newNames of situations) {
+      const world = await buildRecorded(t)
       const before = await allRows(world.db)
-      const answers = Object.values(wanted).map((name) => name === fault ? [500, internal] : [200, name])
-      t.strictSame(await send(world, wanted), answers, Object.values(wanted).join())
-      const changed = Object.entries(wanted).filter(([, name]) => name !== fault)
-      t.strictSame(names(world.database), { a: 'A', b: 'B', c: 'C', d: 'D', e: 'E', ...Object.fromEntries(changed) })
+      const answers = Object.values(newNames).map((name) => name === fault ? [500, internal] : [200, name])
+      t.strictSame(await send(world, newNames), answers, Object.values(newNames).join())
+      const changed = Object.entries(newNames).filter(([, name]) => name !== fault)
+      t.strictSame(namesIn(world.database), { a: 'A', b: 'B', c: 'C', d: 'D', e: 'E', ...Object.fromEntries(changed) })
       if (changed.length === 0) t.strictSame(await allRows(world.db), before)
       const versions = world.database.prepare('SELECT sum(version - 1) FROM omnichannel_contact').pluck().get()
       t.equal(versions, changed.length, 'each is written once')
@@ -117,13 +118,13 @@ for (const fault of ['ABORT', 'FAIL', 'ROLLBACK']) {
 
 t.test('a COMMIT that fails because of one update: 500 for that update, and the others are made once', async (t) => {
   const lines: string[] = []
-  const world = await watched(t, { server: { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } } })
+  const world = await buildRecorded(t, { server: { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } } })
   world.database.pragma('foreign_keys = ON')
   const before = await allRows(world.db)
   t.strictSame(await send(world, { b: 'ORPHAN' }), [[500, internal]])
   t.strictSame(await allRows(world.db), before)
   t.strictSame(await send(world, { a: '1', b: 'ORPHAN', c: '3' }), [[200, '1'], [500, internal], [200, '3']])
-  t.strictSame(names(world.database), { a: '1', b: 'B', c: '3', d: 'D', e: 'E' })
+  t.strictSame(namesIn(world.database), { a: '1', b: 'B', c: '3', d: 'D', e: 'E' })
   t.strictSame(world.database.prepare("SELECT version FROM omnichannel_contact WHERE id IN ('a', 'b', 'c') ORDER BY id").pluck().all(), [2, 1, 2])
   t.equal(world.database.prepare('SELECT count(*) FROM child').pluck().get(), 0)
   t.equal(world.database.inTransaction, false)
@@ -133,7 +134,7 @@ t.test('a COMMIT that fails because of one update: 500 for that update, and the 
 })
 
 t.test('an update that fails after a write: the others run again, and are made once', async (t) => {
-  const world = await watched(t)
+  const world = await buildRecorded(t)
   t.strictSame((await send(world, { a: '1', b: 'ABORT', c: '3', d: 'ABORT' })).map(([status]) => status), [200, 500, 200, 500])
   t.strictSame(world.commands(), [
     'BEGIN EXCLUSIVE', 'ROLLBACK', 'answer 500', // a and b
@@ -144,7 +145,7 @@ t.test('an update that fails after a write: the others run again, and are made o
 })
 
 t.test('after such a failure: the next thousand updates have savepoints, later ones have none', async (t) => {
-  const world = await watched(t)
+  const world = await buildRecorded(t)
   await send(world, { a: 'ABORT' })
   t.strictSame(world.commands(), ['BEGIN EXCLUSIVE', 'ROLLBACK', 'answer 500'])
   await send(world, { a: '1', b: '2' })
@@ -157,7 +158,7 @@ t.test('after such a failure: the next thousand updates have savepoints, later o
 
 t.test('beforeCommit in a batch with failures: called once for each update, and its rows are rolled back with their update', async (t) => {
   const called: string[] = []
-  const world = await watched(t, {
+  const world = await buildRecorded(t, {
     beforeCommit: ({ contact }, connection) => {
       called.push(contact.name)
       connection.exec(`INSERT INTO parent VALUES (${called.length})`)
@@ -169,13 +170,13 @@ t.test('beforeCommit in a batch with failures: called once for each update, and 
     [[200, '1'], [400, { success: false, error: 'error-no' }], [500, internal], [500, internal], [200, '5']])
   t.strictSame(called, ['1', 'REFUSED', 'FAILED', '5'])
   t.strictSame(world.database.prepare('SELECT id FROM parent').pluck().all(), [1, 4])
-  t.strictSame(names(world.database), { a: '1', b: 'B', c: 'C', d: 'D', e: '5' })
+  t.strictSame(namesIn(world.database), { a: '1', b: 'B', c: 'C', d: 'D', e: '5' })
   t.strictSame(world.commands().filter((command) => /^(BEGIN|COMMIT)/.test(command)), ['BEGIN EXCLUSIVE', 'COMMIT'])
 })
 
 t.test('an update of another registration fails in the same batch: beforeCommit is not called again', async (t) => {
   const called: string[] = []
-  const world = await watched(t, {
+  const world = await buildRecorded(t, {
     afterRegister: async (app, { database }) => {
       await app.register(omnichannelContacts, { database, prefix: '/hooked', beforeCommit: ({ contact }) => { called.push(contact.name) } })
     }
