@@ -7,7 +7,7 @@ import { isTransient } from './errors.js'
 import type { PostgresClient } from './handle.js'
 import type { Doubt } from './in-doubt.js'
 import { send } from './pipeline.js'
-import { lostClients, releasedClients } from './pool.js'
+import { clientsToDrop, releasedClients } from './pool.js'
 import { command } from './statements.js'
 
 // Two savepoints, because a host that ends the transaction can begin another one with a savepoint of the known name.
@@ -31,7 +31,7 @@ export async function callHost (client: PostgresClient, { call }: HostCallback, 
     ])
     if (isLate) {
       // The host may still send something.
-      lostClients.add(client)
+      clientsToDrop.add(client)
       return { cause: new Error('beforeCommit has not ended by the deadline') }
     }
     if (releasedClients.has(client)) throw new Error('beforeCommit has released its client, or ended it')

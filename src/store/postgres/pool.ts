@@ -30,13 +30,13 @@ function toBusy (cause: unknown): Error {
   return new DatabaseBusyError({ obstacle: obstacleOf(cause), cause })
 }
 
-/** Clients to drop, because their connection was lost, or because the host still uses them. */
-export const lostClients = new WeakSet<PostgresClient>()
+/** Their connection was lost, or the host still uses them. */
+export const clientsToDrop = new WeakSet<PostgresClient>()
 /** Clients that the host has released or ended, which does nothing while the plugin uses them. */
 export const releasedClients = new WeakSet<PostgresClient>()
 
 function onError (this: PostgresClient): void {
-  lostClients.add(this)
+  clientsToDrop.add(this)
 }
 
 export async function withClient<Result> (
@@ -51,7 +51,7 @@ export async function withClient<Result> (
   releasedClients.delete(client)
   // A `beforeCommit` may call them at any time, also after it has ended. The pool sets `release` anew each time it gives the client.
   Object.assign(client, { release: ignore, end: ignore })
-  const isIdle = (): boolean => client.getTransactionStatus() === 'I' && !lostClients.has(client)
+  const isIdle = (): boolean => client.getTransactionStatus() === 'I' && !clientsToDrop.has(client)
   let isUnusable = false
   try {
     if (!isIdle()) throw new UnusableClientError('a client of the pool was in a transaction')

@@ -27,11 +27,11 @@ class Compiler extends PostgresQueryCompiler {
 const dialect = Object.assign(new PostgresDialect({} as PostgresDialectConfig), { createQueryCompiler: () => new Compiler() })
 const db = new Kysely<Tables>({ dialect })
 
-const prepared = new Map<QueryDefinition, ReturnType<typeof create>>()
+const prepared = new Map<QueryDefinition, ReturnType<typeof compileStatement>>()
 
-export function prepare ({ definition }: Query): ReturnType<typeof create> {
+export function prepare ({ definition }: Query): ReturnType<typeof compileStatement> {
   let ready = prepared.get(definition)
-  if (ready === undefined) prepared.set(definition, ready = create(definition))
+  if (ready === undefined) prepared.set(definition, ready = compileStatement(definition))
   return ready
 }
 
@@ -53,7 +53,7 @@ export function command (text: string): PostgresQuery {
 }
 
 /** Compiles a query. Returns functions that make the statement to send, and read the rows of its result. */
-function create (definition: QueryDefinition) {
+function compileStatement (definition: QueryDefinition) {
   const { sql, toRow, bind } = compile(db, postgresSql, toParameter as (value: unknown) => unknown, definition)
   const { kind } = definition
   const query = statement(kind === 'check' ? failIfNull(sql) : sql)
