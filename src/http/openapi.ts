@@ -4,7 +4,6 @@ import { Type, type TSchema } from '@sinclair/typebox'
 import type { FastifySchema } from 'fastify'
 import { ErrorReply, UpdateContactBody, UpdateContactReply } from '../rules/wire-schemas.js'
 import { UPDATE_PERMISSION } from '../store/queries.js'
-import { bodies, contact } from './openapi-examples.js'
 
 /** @fastify/swagger adds these members to FastifySchema, but only for a host that has it. */
 interface Operation extends FastifySchema {
@@ -30,9 +29,9 @@ export function describeOperation (prefix: string, hasTokens: boolean): Operatio
     produces: ['application/json'],
     // A host with its own authenticate documents its own headers.
     headers: hasTokens ? Type.Composite([Credentials, Preconditions]) : Preconditions,
-    body: { ...UpdateContactBody, 'x-examples': bodies },
+    body: { ...UpdateContactBody, 'x-examples': exampleBodies },
     response: {
-      200: answer('The contact as it is now', UpdateContactReply, { updated: { contact, success: true } }, { ...ETag, ...Replayed }),
+      200: answer('The contact as it is now', UpdateContactReply, { updated: { contact: exampleContact, success: true } }, { ...ETag, ...Replayed }),
       400: refusal('The body or a header is wrong, or refers to something that does not exist', {
         'invalid body': "must have required property 'contactId' [invalid-params]",
         'contact not found': 'error-contact-not-found',
@@ -112,4 +111,43 @@ function refusal (description: string, errors: Record<string, string>, headers?:
 function answer (description: string, schema: TSchema, examples: Record<string, unknown>, headers?: Record<string, TSchema>): object {
   const values = Object.fromEntries(Object.entries(examples).map(([name, value]) => [name, { value }]))
   return { description, ...headers && { headers }, content: { 'application/json': { schema, examples: values } } }
+}
+
+const exampleBodies = {
+  'one thing changed': { value: { contactId: 'maria', phones: ['+49 30 901820'] } },
+  'the whole form': {
+    value: {
+      contactId: 'maria',
+      name: 'Maria Silva',
+      emails: ['maria@example.com'],
+      phones: ['+49 30 901820'],
+      customFields: { plan: 'gold' },
+      contactManager: 'ann',
+      wipeConflicts: true
+    }
+  }
+}
+
+const lastChat = { _id: 'room-1', ts: '2026-01-31T09:15:00.000Z' }
+const exampleContact = {
+  _id: 'maria',
+  createdAt: '2026-01-01T08:00:00.000Z',
+  _updatedAt: '2026-01-31T09:20:00.000Z',
+  name: 'Maria Silva',
+  emails: [{ address: 'maria@example.com' }],
+  phones: [{ phoneNumber: '+49 30 901820' }],
+  channels: [{
+    name: 'Live chat',
+    visitor: { visitorId: 'visitor-1', source: { type: 'widget' } },
+    blocked: false,
+    verified: false,
+    details: { type: 'widget', label: 'example.com' },
+    lastChat
+  }],
+  customFields: { plan: 'gold' },
+  unknown: false,
+  preRegistration: false,
+  conflictingFields: [],
+  lastChat,
+  contactManager: 'ann'
 }
