@@ -4,11 +4,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { Reply } from '../store/store.js'
 
-interface ReplyMethods {
-  code: (this: FastifyReply, status: number) => FastifyReply
-  send: (this: FastifyReply, payload: unknown) => FastifyReply
-  hijack: (this: FastifyReply) => FastifyReply
-}
+type ReplyMethods = Pick<FastifyReply, 'code' | 'send' | 'hijack'>
 
 /** Wraps a reply's methods, to notice that other code answers, and to ignore it after `lock`. {@link sendUnguarded} bypasses them. */
 export function guardReply (request: FastifyRequest, reply: FastifyReply): Reply {
