@@ -11,8 +11,7 @@ const columns = { omnichannel_contact_email: 'address', omnichannel_contact_phon
 /** Contacts found by an address or a number come first. */
 export async function findContactIds (db: Kysely<Tables>, engine: Engine, text: string | undefined, limit: number): Promise<string[]> {
   const ids = new Set<string>()
-  const prefixes = new Set(text === undefined ? [] : [text, text.toLowerCase()])
-  for (const prefix of prefixes) {
+  for (const prefix of new Set(text === undefined ? [] : [text, text.toLowerCase()])) {
     for (const table of Object.keys(columns) as Array<keyof typeof columns>) {
       for (const { id } of await selectByPrefix(db, table, prefix, limit, engine).execute()) ids.add(id)
     }
