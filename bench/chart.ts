@@ -9,7 +9,7 @@ const shown = ['by hand', 'plain Kysely', 'plugin'] as const
 export function drawChart (normal: ScenarioResult, full: ScenarioResult): string {
   const groups = shown.map((name) => ({
     name,
-    bars: [normal, full].map((result) => median(runsOf(result, { name }).map(speed)))
+    bars: [normal, full].map((result) => median(runsOf(result, name).map(speed)))
   }))
   const highest = Math.max(...groups.flatMap(({ bars }) => bars))
   const parts = groups.map(({ name, bars }, group) => {

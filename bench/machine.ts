@@ -11,9 +11,6 @@ const TMPFS = 0x01021994
 export type Machine = Record<string, string>
 
 export function describeMachine (folder: string): Machine {
-  const sqlite = new Database(':memory:')
-  const sqliteVersion = sqlite.prepare<[], string>('SELECT sqlite_version()').pluck().get()!
-  sqlite.close()
   return {
     date: new Date().toISOString().slice(0, 10),
     cpu: `${cpus()[0]?.model} (${cpus().length} cores)`,
@@ -23,7 +20,7 @@ export function describeMachine (folder: string): Machine {
     'fdatasync of 4 KiB': `${syncTime(folder).toFixed(0)} µs`,
     node: process.version,
     ...Object.fromEntries(['better-sqlite3', 'pg', 'kysely', 'fastify', 'autocannon'].map((name) => [name, versionOf(name)])),
-    sqlite: sqliteVersion
+    sqlite: new Database(':memory:').prepare('SELECT sqlite_version()').pluck().get() as string
   }
 }
 

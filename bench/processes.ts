@@ -13,7 +13,7 @@ const bundles = path('../node_modules/.cache/bench')
 export async function bundle (): Promise<void> {
   process.on('exit', () => { rmSync(bundles, { recursive: true, force: true }) })
   await build({
-    entryPoints: { server: path('targets/server.ts'), proxy: path('proxy.ts') },
+    entryPoints: { server: path('targets/server.ts'), 'checkpoint-worker': path('../src/cli/serve/checkpoint-worker.ts'), proxy: path('proxy.ts') },
     outdir: bundles,
     outExtension: { '.js': '.mjs' },
     bundle: true,

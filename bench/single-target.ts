@@ -26,8 +26,7 @@ export async function measureLockedTurns (context: Context, target: Target, mill
   database.exec('BEGIN IMMEDIATE')
   const loaded = running.loadFor(32, 500)
   await pause(milliseconds)
-  database.exec('COMMIT')
-  database.close()
+  database.close() // rolls back
   await loaded
   const turns = await running.call<Turns>('turns')
   await running.stop()

@@ -1,35 +1,22 @@
 // The rules of the update for the targets by hand and with plain Kysely.
 
-import type { Contact, ContactChannel, UpdateContactBody } from '../../src/index.js'
+import type { Selectable } from 'kysely'
+import type { Contact, SqliteTables, UpdateContactBody } from '../../src/index.js'
 import { Refusal } from './route.js'
 
-export interface ContactRow {
-  id: string
-  name: string
-  contact_manager: string | null
+type Table<Name extends keyof SqliteTables> = Selectable<SqliteTables[Name]>
+
+export type ContactRow = Omit<Table<'omnichannel_contact'>, 'custom_fields' | 'conflicting_fields' | 'unknown' | 'pre_registration' | 'enabled' | 'version' | 'update_id'> & {
   custom_fields: Record<string, unknown>
   conflicting_fields: Contact['conflictingFields']
   unknown: boolean
   pre_registration: boolean
-  last_chat_id: string | null
-  last_chat_at: string | null
-  created_at: string
-  updated_at: string
 }
 
-export interface ChannelRow {
-  name: string
-  visitor_id: string
-  source_type: ContactChannel['visitor']['source']['type']
-  source_id: string | null
+export type ChannelRow = Omit<Table<'omnichannel_contact_channel'>, 'contact_id' | 'position' | 'blocked' | 'verified' | 'details'> & {
   blocked: boolean
   verified: boolean
-  verified_at: string | null
-  field: string | null
-  value: string | null
   details: Record<string, unknown>
-  last_chat_id: string | null
-  last_chat_at: string | null
 }
 
 export interface CustomField {

@@ -3,7 +3,11 @@
 import Database from 'better-sqlite3'
 import fastify from 'fastify'
 import type { AddressInfo } from 'node:net'
+import { Writable } from 'node:stream'
 import pg from 'pg'
+import type { Io } from '../../src/cli/command.js'
+import { openDatabase } from '../../src/cli/database.js'
+import { createServer } from '../../src/cli/serve/server.js'
 import omnichannelContacts from '../../src/index.js'
 import { runCommands } from '../run-commands.js'
 import { addByHandPostgres } from './by-hand-postgres.js'
@@ -13,7 +17,7 @@ import { watchTurns } from './event-loop.js'
 import { createInProcess } from './in-process.js'
 import { addPlainKysely } from './plain-kysely.js'
 
-export type TargetName = 'empty route' | 'by hand' | 'by hand, pipelined' | 'plain Kysely' | 'plugin'
+export type TargetName = 'empty route' | 'by hand' | 'by hand, pipelined' | 'plain Kysely' | 'plugin' | 'serve' | 'serve without worker'
 
 export type ServerOptions = { name: TargetName, contacts: number } & (
   { file: string, synchronous: 'NORMAL' | 'FULL' } |
@@ -22,7 +26,7 @@ export type ServerOptions = { name: TargetName, contacts: number } & (
 )
 
 const options = JSON.parse(process.argv[2]!) as ServerOptions
-const app = fastify({ ajv: { customOptions: { removeAdditional: false, coerceTypes: true, useDefaults: false } } })
+let app = fastify({ ajv: { customOptions: { removeAdditional: false, coerceTypes: true, useDefaults: false } } })
 const { close, inProcess } = 'file' in options ? await addSqlite(options) : await addPostgres(options)
 await app.listen({ host: '127.0.0.1', port: 0 })
 
@@ -32,6 +36,7 @@ interface Added {
 }
 
 async function addSqlite ({ name, file, synchronous, contacts }: Extract<ServerOptions, { file: string }>): Promise<Added> {
+  if (name.startsWith('serve')) return await serve(file, name === 'serve')
   const database = new Database(file)
   database.pragma('journal_mode = WAL')
   database.pragma(`synchronous = ${synchronous}`)
@@ -42,6 +47,16 @@ async function addSqlite ({ name, file, synchronous, contacts }: Extract<ServerO
   else if (name === 'by hand') addByHandSqlite(app, database)
   else addEmptyRoute(app)
   return { close: () => database.close(), inProcess: createInProcess(database, contacts) }
+}
+
+/** As the command `serve`, with its own pragmas. */
+async function serve (file: string, hasWorker: boolean): Promise<Added> {
+  const stderr = new Writable({ write: (_line, _encoding, done) => { done() } })
+  const io = { stderr, readAsset: () => Buffer.of(), ...hasWorker && { checkpointWorker: new URL('checkpoint-worker.mjs', import.meta.url) } }
+  const handle = await openDatabase(file, io as unknown as Io, 'change')
+  const settings = { logLevel: 'info', rateLimit: 0, maxConnections: 0, trustProxy: [], metrics: false }
+  app = await createServer({ handle, ping: () => Promise.resolve() }, settings, io) as typeof app
+  return { close: () => handle.close() }
 }
 
 async function addPostgres ({ name, host, database }: Extract<ServerOptions, { host: string }>): Promise<Added> {
