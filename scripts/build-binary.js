@@ -1,6 +1,6 @@
-// Makes dist/fastify-omnichannel-contacts, one executable for this platform: Node itself with the bundled program and the files of the
-// documentation page inside, and with the addon of better-sqlite3 where this Node lacks a good node:sqlite. The licences of what is inside
-// go beside it.
+// Makes dist/fastify-omnichannel-contacts, one executable for this platform. It is Node.js with the bundled program and the files of the
+// documentation page inside. If this Node.js has no node:sqlite that the plugin accepts, the addon of better-sqlite3 is inside too. The
+// licences of what is inside go beside it.
 // https://nodejs.org/docs/latest-v20.x/api/single-executable-applications.html
 //
 // node scripts/build-binary.js [FILE]
