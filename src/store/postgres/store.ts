@@ -4,7 +4,7 @@ import type { Reply, Store } from '../store.js'
 import type { PostgresClient, PostgresPool } from './handle.js'
 import { bringUpToDate, checkSchema } from './migrations.js'
 import { withClient, withRetry } from './pool.js'
-import { read, transact } from './transaction.js'
+import { runQueries, transact } from './transaction.js'
 
 /** For the look-up after a lost COMMIT, which answers no request. */
 const noReply: Reply = { isPending: () => true, lock: () => undefined, unlock: () => undefined }
@@ -70,7 +70,7 @@ export function createPostgresStore (pool: PostgresPool, onIdleError: (error: Er
     },
     read: async ({ queries, decide }, timeoutMs) => {
       const deadline = performance.now() + timeoutMs
-      return decide(await track(run(deadline, async (client) => await read(client, queries, deadline))))
+      return decide(await track(run(deadline, async (client) => await runQueries(client, queries, deadline))))
     },
     update: async (prepare, reply, timeoutMs) => await track(update(prepare, reply, timeoutMs)),
     drain: async () => await Promise.allSettled(underWay)

@@ -39,9 +39,9 @@ export async function transact<Result> (
   const timeoutMs = Math.max(deadline - performance.now(), 1)
   try {
     const { queries, decide } = prepare()
-    let rows = await read(client, queries, deadline, [begin, configure([String(Math.ceil(timeoutMs))])])
+    let rows = await runQueries(client, queries, deadline, [begin, configure([String(Math.ceil(timeoutMs))])])
     // If the first query has waited for a transaction that made the contact anew, it has found neither row.
-    if (rows[0] === undefined) rows = await read(client, queries, deadline)
+    if (rows[0] === undefined) rows = await runQueries(client, queries, deadline)
     throwIfGone(reply)
     const decision = decide(rows)
     return { decision, doubt: await writeAndCommit(client, decision.writes, reply, timeoutMs, deadline) }
@@ -102,7 +102,7 @@ function throwIfGone (reply: Reply): void {
 }
 
 /** @param first statements to run before the queries; the last of them selects the state of the session */
-export async function read (
+export async function runQueries (
   client: PostgresClient, queries: readonly Query[], deadline: number, first: readonly PostgresQuery[] = [readSession]
 ): Promise<unknown[]> {
   const { results, error } = await send(client, [...first, ...queries.map(toQuery)], deadline)
