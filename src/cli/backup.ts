@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { appendFileSync, closeSync, existsSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { withInterruption, type FileHandle, type Io } from './command.js'
-import { fileOption, openFile, readFileName, withFile } from './database.js'
+import { fileOption, openAnyVersion, readFileName, withFile } from './database.js'
 import { CommandError } from './errors.js'
 import { createStatus, print, report } from './output.js'
 
@@ -18,7 +18,7 @@ export function backup (program: Command, io: Io): void {
     .addOption(fileOption())
     .option('--overwrite', 'replace FILE if it exists')
     .action((file, { database, overwrite = false }) => withFile(database, 'read', async () => {
-      const handle = await openFile(database, io, 'read')
+      const handle = await openAnyVersion(database, io, 'read')
       try {
         // Without a read transaction, each write of another program would restart the copy.
         handle.exec('BEGIN')

@@ -89,7 +89,7 @@ function createFile (file: string): boolean {
 /** Opens a database file and migrates it, or only checks its schema. */
 export async function openDatabase (file: string, io: Io, access: Access): Promise<FileHandle> {
   const migrate = access !== 'read' && access !== 'rehearse'
-  const database = await openFile(file, io, access)
+  const database = await openAnyVersion(file, io, access)
   try {
     if (migrate) setPragmas(database, file)
     await migrateOrCheck(database, file, migrate)
@@ -116,7 +116,7 @@ function setPragmas (database: FileHandle, file: string): void {
 }
 
 /** Opens a database file of any schema version. One without our tables is refused, unless `access` creates them. */
-export async function openFile (file: string, io: Io, access: Access): Promise<FileHandle> {
+export async function openAnyVersion (file: string, io: Io, access: Access): Promise<FileHandle> {
   const exists = existsSync(file)
   if (!exists && !mayCreate(access)) throw new CommandError(`There is no database file ${file}: name it with --database`)
   const database = access === 'read' ? await openReadOnly(file, io) : await connect(file, io)
@@ -157,8 +157,8 @@ export async function openReadOnly (file: string, io: Io): Promise<FileHandle> {
 async function connect (file: string, io: Io, options: Database.Options = {}): Promise<FileHandle> {
   const { loadNodeSqlite } = await import('./node-sqlite.js')
   // An executable contains the addon if its Node.js has no suitable node:sqlite.
-  const openFile = (io.loadAddon === undefined ? loadNodeSqlite() : undefined) ?? await loadBetterSqlite3(io)
-  return openFile(file, { timeout: 5000, ...options })
+  const open = (io.loadAddon === undefined ? loadNodeSqlite() : undefined) ?? await loadBetterSqlite3(io)
+  return open(file, { timeout: 5000, ...options })
 }
 
 async function loadBetterSqlite3 ({ loadAddon }: Io): Promise<Open> {
