@@ -10,14 +10,14 @@ import { internal } from '../refusals.js'
 const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'] }
 
 /** Creates a table of the host, in which its beforeCommit writes names. */
-const journal = (_app: unknown, { database }: { database: Database.Database }): void => { database.exec('CREATE TABLE journal (name TEXT NOT NULL UNIQUE)') }
+const createJournal = (_app: unknown, { database }: { database: Database.Database }): void => { database.exec('CREATE TABLE journal (name TEXT NOT NULL UNIQUE)') }
 const namesIn = (database: Database.Database): unknown[] => database.prepare('SELECT name FROM journal ORDER BY rowid').pluck().all()
 
 t.test('an update that writes: beforeCommit is called once, after the rows and before COMMIT, with the event and the handle', async (t) => {
   const calls: Array<[ContactUpdatedEvent, unknown]> = []
   const notified: ContactUpdatedEvent[] = []
   const { update, database } = await build(t, {
-    host: journal,
+    host: createJournal,
     beforeCommit: (event, connection) => {
       calls.push([event, connection])
       t.equal(database.inTransaction, true)
@@ -40,7 +40,7 @@ t.test('an update that writes: beforeCommit is called once, after the rows and b
   t.strictSame(namesIn(database), ['Maria → Marie'])
 })
 
-const throwing: Record<string, [thrown: unknown, status: number, body: object]> = {
+const thrownErrors: Record<string, [thrown: unknown, status: number, body: object]> = {
   'a refusal': [new UpdateRefusedError('error-duplicate-email'), 400, { success: false, error: 'error-duplicate-email' }],
   'a refusal with the status of a success': [Object.assign(new UpdateRefusedError('error-mine'), { statusCode: 200 }), 500, internal],
   'a refusal whose text has a percent sign': [new UpdateRefusedError('error-100%s-%d'), 400, { success: false, error: 'error-100%s-%d' }],
@@ -48,11 +48,11 @@ const throwing: Record<string, [thrown: unknown, status: number, body: object]> 
   "an error of the plugin's that is no refusal": [new ForbiddenError(), 500, internal]
 }
 
-for (const [name, [thrown, status, answer]] of Object.entries(throwing)) {
+for (const [name, [thrown, status, answer]] of Object.entries(thrownErrors)) {
   t.test(`beforeCommit throws ${name}: ${status}, and neither its rows nor ours are written`, async (t) => {
     let notified = 0
     const { update, database, db } = await build(t, {
-      host: journal,
+      host: createJournal,
       beforeCommit: () => {
         database.prepare("INSERT INTO journal VALUES ('half')").run()
         throw thrown
@@ -87,7 +87,7 @@ for (const [name, promise] of Object.entries(asynchronous)) {
 
 t.test("the host's own transaction() in beforeCommit: nests; a ROLLBACK there: 500, and nothing is written", async (t) => {
   const { update, database, db } = await build(t, {
-    host: journal,
+    host: createJournal,
     beforeCommit: ({ contact }, connection) => {
       if (contact.name === 'ROLLBACK') { connection.exec('ROLLBACK'); return }
       database.transaction(() => { database.prepare('INSERT INTO journal VALUES (?)').run(contact.name) })()

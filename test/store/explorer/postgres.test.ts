@@ -71,9 +71,11 @@ t.test('every fault at every statement: the update is made once or not at all, a
       }
       for (const [what, run] of Object.entries(meanwhile)) {
         if (what.includes('same key') && !mode.isKeyed) continue
-        const status = refusal[what]
-        const allowed = status !== undefined ? index <= lock ? [status] : index <= recheck ? [status, 200] : [200]
-          : what === 'the contact deleted' ? [200, 400] : what === 'the same key for another request' ? [200, 422] : [200]
+        const refused = refusal[what]
+        let allowed = [200]
+        if (refused !== undefined && index <= recheck) allowed = index <= lock ? [refused] : [refused, 200]
+        else if (what === 'the contact deleted') allowed = [200, 400]
+        else if (what === 'the same key for another request') allowed = [200, 422]
         add(`meanwhile ${what}`, (lane) => ({ do: 'meanwhile-before', run: async () => { await run(lane) } }), allowed)
       }
       for (const [what, [act, status]] of Object.entries(replies)) {
