@@ -31,10 +31,10 @@ export function isTypeStale (error: unknown): boolean {
 /**
  * Whether the client must not go back to the pool: it is lost, or its prepared statements are. 25006: the host has made its session
  * read-only, or its server is a standby now. 22P02 is a failed check: a statement that a rule DO INSTEAD NOTHING has emptied stays empty
- * on its connection after the rule is dropped.
+ * on its connection after the rule is dropped. 57P: the server ends the connection.
  */
 export function isClientUnusable (error: unknown): boolean {
-  return error instanceof UnusableClientError || isPlanStale(error) || /^(25006|26000|22P02)$/.test(codeOf(error)) || isConnectionLost(error)
+  return error instanceof UnusableClientError || isPlanStale(error) || /^(25006|26000|22P02|57P..)$/.test(codeOf(error)) || isConnectionLost(error)
 }
 
 /** Whether the same transaction may succeed later. */

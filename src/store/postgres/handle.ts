@@ -33,6 +33,7 @@ export interface PostgresQuery {
   values: unknown[]
   rowMode: 'array'
   types: { getTypeParser: (oid: number) => (text: string) => unknown }
+  query_timeout?: number
 }
 
 /** What a query resolves to. */

@@ -3,8 +3,9 @@
 import { postgres as schema } from '../migrations/generated.js'
 import { checkTables, pendingIn, type Found, type Pending } from '../required-tables.js'
 import { toParameter } from './codec.js'
-import { statement } from './statements.js'
 import type { PostgresClient } from './handle.js'
+import { millisecondsTo, timeoutOf } from './pipeline.js'
+import { command, statement } from './statements.js'
 
 /** A client, or a whole pool. */
 type Queryable = Pick<PostgresClient, 'query'>
@@ -12,26 +13,27 @@ type Queryable = Pick<PostgresClient, 'query'>
 /** If several nodes start at once, one of them migrates and the others wait. The number is "omni" in ASCII. */
 export const migrationLock = 'SELECT pg_advisory_xact_lock(1869442665);'
 
-export async function bringUpToDate (client: PostgresClient, deadline: number): Promise<void> {
-  if ((await findPending(client)).script === '') return
-  await client.query('BEGIN ISOLATION LEVEL READ COMMITTED')
+export async function bringUpToDate (client: Queryable, deadline: number): Promise<void> {
+  const run = async (sql: string): Promise<unknown> => await client.query({ ...command(sql), query_timeout: timeoutOf(deadline) })
+  if ((await findPending(client, deadline)).script === '') return
+  await run('BEGIN ISOLATION LEVEL READ COMMITTED')
   try {
-    await client.query(`SET LOCAL statement_timeout = ${Math.ceil(Math.max(deadline - performance.now(), 1))}`)
-    await client.query(migrationLock)
-    await client.query((await findPending(client)).script)
-    await client.query('COMMIT')
+    await run(`SET LOCAL statement_timeout = ${millisecondsTo(deadline)}`)
+    await run(migrationLock)
+    await run((await findPending(client, deadline)).script)
+    await run('COMMIT')
   } catch (error) {
-    await Promise.allSettled([client.query('ROLLBACK')])
+    await Promise.allSettled([run('ROLLBACK')])
     throw error
   }
 }
 
-export async function findPending (client: Queryable): Promise<Pending> {
-  return pendingIn(schema, await find(client))
+export async function findPending (client: Queryable, deadline = Infinity): Promise<Pending> {
+  return pendingIn(schema, await find(client, deadline))
 }
 
-export async function checkSchema (client: Queryable): Promise<void> {
-  checkTables(schema, await find(client))
+export async function checkSchema (client: Queryable, deadline: number): Promise<void> {
+  checkTables(schema, await find(client, deadline))
 }
 
 // Category S is text, also for a domain over text. The type `name` is excluded, because it holds 63 bytes only.
@@ -45,11 +47,12 @@ const findKinds = `
   SELECT tgname, 'trigger' FROM wanted JOIN pg_trigger ON tgrelid = relation`
 
 /** Finds the tables by search_path. */
-async function find (client: Queryable): Promise<Found> {
+async function find (client: Queryable, deadline: number): Promise<Found> {
+  const select = async (sql: string, values: unknown[]): Promise<unknown[]> =>
+    (await client.query({ ...statement(sql)(values), query_timeout: timeoutOf(deadline) })).rows
   const names = schema.parts.flatMap(({ creates }) => creates ?? [])
-  const { rows } = await client.query(statement(findKinds)([toParameter(names)]))
-  const kinds = new Map(rows as Array<[string, string]>)
+  const kinds = new Map(await select(findKinds, [toParameter(names)]) as Array<[string, string]>)
   if (!kinds.has('omnichannel_migration.id')) return { version: 0, kinds }
-  const { rows: [row] } = await client.query(statement('SELECT coalesce(max(id), 0) FROM omnichannel_migration')([]))
+  const [row] = await select('SELECT coalesce(max(id), 0) FROM omnichannel_migration', [])
   return { version: (row as [number])[0], kinds }
 }

@@ -23,10 +23,22 @@ const pipelineClasses = new WeakMap<QueryClass, ReturnType<typeof createPipeline
 
 /** The wait for an answer is this much longer than the server's own timeout, so that the error of the server comes first. */
 const extraMs = 250
+/** A longer timer of Node would end at once. */
+const longestTimerMs = 2 ** 31 - 1
+
+/** For a timeout of the server, where 0 would mean no timeout. */
+export function millisecondsTo (deadline: number): number {
+  return Math.ceil(Math.max(deadline - performance.now(), 1))
+}
+
+/** How many milliseconds to wait for an answer. */
+export function timeoutOf (deadline: number): number {
+  return Math.min(Math.max(deadline - performance.now(), 0) + extraMs, longestTimerMs)
+}
 
 /** Sends queries in this order. After one that fails, no other runs. If there is no answer by `deadline`, the connection is ended. */
 export async function send (client: PostgresClient, queries: readonly PostgresQuery[], deadline: number): Promise<Answers> {
-  const timeoutMs = Math.max(deadline - performance.now(), 0) + extraMs
+  const timeoutMs = timeoutOf(deadline)
   const { Query } = client.constructor as { Query?: QueryClass }
   let statements = prepared.get(client)
   if (statements === undefined) prepared.set(client, statements = new Map<string, Parser[]>())
@@ -45,7 +57,7 @@ async function sendOneByOne (
   const results: PostgresResult[] = []
   for (const query of queries) {
     try {
-      results.push(await client.query({ ...query, query_timeout: timeoutMs } as PostgresQuery))
+      results.push(await client.query({ ...query, query_timeout: timeoutMs }))
       if (query.name !== '') statements.set(query.name, [])
     } catch (error) {
       const isLastInDoubt = results.length === queries.length - 1 && isCommitAmbiguous(error)

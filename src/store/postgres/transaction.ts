@@ -10,7 +10,7 @@ import { isTransactionAborted, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 import { callHost, releaseSavepoints, savepoints } from './host-callback.js'
 import { judgeCommit, listenForWarning, type Doubt } from './in-doubt.js'
-import { send } from './pipeline.js'
+import { millisecondsTo, send } from './pipeline.js'
 import { command, prepare, statement, toQuery } from './statements.js'
 
 const session = "current_setting('client_encoding'), concat('user ', current_user, ', search_path ', current_setting('search_path'))"
@@ -21,7 +21,7 @@ const configure = statement(`SELECT ${session}, set_config('statement_timeout', 
   set_config('idle_in_transaction_session_timeout', $1, true),
   CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL THEN set_config('transaction_timeout', '0', true) END,
   set_config('client_min_messages', 'warning', true)`)
-const readSession = statement(`SELECT ${session}`)([])
+const limitRead = statement(`SELECT ${session}, set_config('statement_timeout', $1, true)`)
 // The host may have turned off the warning of a COMMIT that the replica did not confirm.
 const showWarnings = command('SET LOCAL client_min_messages TO warning')
 const commit = command('COMMIT')
@@ -36,10 +36,10 @@ export async function transact<Result> (
   client: PostgresClient, prepare: () => Update<Result>, reply: Reply, deadline: number
 ): Promise<{ decision: Decision<Result>, doubt: Doubt | undefined }> {
   throwIfGone(reply)
-  const timeoutMs = Math.max(deadline - performance.now(), 1)
+  const timeoutMs = millisecondsTo(deadline)
   try {
     const { queries, decide } = prepare()
-    let rows = await runQueries(client, queries, deadline, [begin, configure([String(Math.ceil(timeoutMs))])])
+    let rows = await runQueries(client, queries, deadline, [begin, configure([String(timeoutMs)])])
     // If the first query has waited for a transaction that made the contact anew, it has found neither row.
     if (rows[0] === undefined) rows = await runQueries(client, queries, deadline)
     throwIfGone(reply)
@@ -103,7 +103,7 @@ function throwIfGone (reply: Reply): void {
 
 /** @param first statements to run before the queries; the last of them selects the state of the session */
 export async function runQueries (
-  client: PostgresClient, queries: readonly Query[], deadline: number, first: readonly PostgresQuery[] = [readSession]
+  client: PostgresClient, queries: readonly Query[], deadline: number, first: readonly PostgresQuery[] = [limitRead([String(millisecondsTo(deadline))])]
 ): Promise<unknown[]> {
   const { results, error } = await send(client, [...first, ...queries.map(toQuery)], deadline)
   const [state] = results[first.length - 1]?.rows as string[][] | undefined ?? []

@@ -1,6 +1,7 @@
 // Obstacles to an update: a full pool, an unreachable or read-only server, lost clients, locks.
 
 import fastify from 'fastify'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Test } from 'tap'
 import omnichannelContacts from '../../../src/index.js'
@@ -43,6 +44,28 @@ t.test('another transaction locks the row for too long: 503, nothing changed', a
     t.strictSame(await allRows(db), before)
     t.equal((await update(body)).statusCode, 200)
   }
+})
+
+t.test('a table of callers is locked for too long: 503, and the server stops to wait', async (t) => {
+  const { update, db } = await start(t, { lockTimeout: 100 })
+  await db.exec('BEGIN; LOCK TABLE omnichannel_user')
+  const reply = await update(body)
+  t.strictSame([reply.statusCode, reply.json()], [503, busy])
+  t.equal(await db.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = current_schema()"), 0)
+  await db.exec('ROLLBACK')
+  t.equal((await update(body)).statusCode, 200)
+})
+
+t.test('the longest lockTimeout: an update waits on one connection', async (t) => {
+  const { update, db, pool } = await start(t, { lockTimeout: 2 ** 31 - 1 })
+  let connections = 0
+  pool.on('connect', () => { connections++ })
+  await holdMaria(db)
+  const updating = update(body)
+  await backendThatWaits(db)
+  await sleep(50)
+  await db.exec('ROLLBACK')
+  t.strictSame([(await updating).statusCode, connections], [200, 0])
 })
 
 t.test('no server: 503, and a registration is refused', async (t) => {
@@ -101,6 +124,23 @@ t.test('the server ends the connection of an update that waits: the update is tr
   await until(async () => await backendThatWaits(db) !== first)
   await db.exec('ROLLBACK')
   t.strictSame([(await updating).statusCode, (await updating).headers.etag], [200, '"2"'])
+})
+
+t.test('the server ends the connection of a look-up that waits: it is tried again on another', async (t) => {
+  const { update, db, pool } = await start(t, { lockTimeout: 5000 })
+  const acquired: unknown[] = []
+  const lostIdle: unknown[] = []
+  pool.on('acquire', (client) => { acquired.push(client) })
+  pool.on('error', (error) => { lostIdle.push(error) })
+  await db.exec('BEGIN; LOCK TABLE omnichannel_user')
+  const updating = update(body)
+  const first = await backendThatWaits(db)
+  await db.exec('SELECT pg_terminate_backend($1::int)', first)
+  await until(async () => await backendThatWaits(db) !== first)
+  await db.exec('ROLLBACK')
+  // The second made the look-up, and then the update.
+  t.equal((await updating).statusCode, 200)
+  t.strictSame([acquired.length, new Set(acquired).size, lostIdle], [3, 2, []])
 })
 
 t.test('a backend that hangs: 503, and the next request gets another', async (t) => {

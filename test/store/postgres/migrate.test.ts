@@ -60,6 +60,17 @@ t.test('a migration that waits too long for a lock: rolled back', async (t) => {
   t.strictSame(await schemaOf(db), before)
 })
 
+t.test('a registration that waits too long for the table of migrations: refused', async (t) => {
+  const { database, db } = await open(t)
+  await register(database)
+  await db.exec('BEGIN; LOCK TABLE omnichannel_migration')
+  for (const migrate of [true, false]) {
+    await t.rejects(register(database, { migrate, lockTimeout: 100 }), { code: 'FOC_DATABASE_BUSY' })
+  }
+  await db.exec('ROLLBACK')
+  await register(database)
+})
+
 t.test('six nodes at once: one migrates', async (t) => {
   for (const before of ['', readFileSync('src/store/migrations/postgres/000002.sql', 'utf8')]) {
     const { settings, db } = await open(t)
