@@ -44,8 +44,7 @@ export function createPostgresStore (pool: PostgresPool, onIdleError: (error: Er
     }
     try {
       return await run(deadline, async (client) => {
-        const { decision, doubt } = await transact(client, () => update, noReply, deadline)
-        if (doubt !== undefined) throw doubt.cause
+        const { decision } = await transact(client, () => update, noReply, deadline)
         return decision.result
       })
     } catch (error) {
@@ -65,7 +64,7 @@ export function createPostgresStore (pool: PostgresPool, onIdleError: (error: Er
       const deadline = performance.now() + lockTimeout
       await run(deadline, async (client) => {
         if (migrate) await bringUpToDate(client, deadline)
-        await checkSchema(client)
+        await checkSchema(client, deadline)
       })
     },
     read: async ({ queries, decide }, timeoutMs) => {

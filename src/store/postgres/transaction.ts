@@ -44,7 +44,10 @@ export async function transact<Result> (
     if (rows[0] === undefined) rows = await runQueries(client, queries, deadline)
     throwIfGone(reply)
     const decision = decide(rows)
-    return { decision, doubt: await writeAndCommit(client, decision.writes, reply, timeoutMs, deadline) }
+    const doubt = await writeAndCommit(client, decision.writes, reply, timeoutMs, deadline)
+    // Without writes the attempt can be repeated.
+    if (doubt !== undefined && decision.writes.length === 0) throw doubt.cause
+    return { decision, doubt }
   } catch (error) {
     await rollBack(client, deadline)
     reply.unlock()

@@ -63,6 +63,16 @@ for (const pipeline of [true, false]) {
       t.strictSame(await db.row("SELECT name, version FROM omnichannel_contact WHERE id = 'maria'"), { name: 'Maria', version: 1 })
     })
 
+    t.test(`${what}, for a request that changes nothing, and another update comes meanwhile: 200${how}`, async (t) => {
+      const { update, db, left, plan } = await start(t, fault, { pool: { pipeline } })
+      const run = async (): Promise<void> => {
+        await db.exec("UPDATE omnichannel_contact SET name = 'Other', version = version + 1, update_id = 'other' WHERE id = 'maria'")
+      }
+      plan.begin([{ at: /^COMMIT$/, fault: { do: fault } }, { at: /^BEGIN/, after: 1, fault: { do: 'meanwhile-before', run } }])
+      const reply = await update({ contactId: 'maria' })
+      t.strictSame([reply.statusCode, reply.json().contact?.name, reply.headers.etag, left()], [200, 'Other', '"2"', []])
+    })
+
     const triggers: Record<string, string> = {
       updated_at: "NEW.updated_at := '2026-06-01'",
       version: 'NEW.version := OLD.version + 10',
