@@ -5,10 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { HostCallback } from '../operation.js'
 import { isTransient } from './errors.js'
 import type { PostgresClient } from './handle.js'
-import type { Doubt } from './in-doubt.js'
+import { listenForWarning, type Doubt } from './in-doubt.js'
 import { send } from './pipeline.js'
 import { clientsToDrop, releasedClients } from './pool.js'
-import { command } from './statements.js'
+import { command, rollback } from './statements.js'
 
 // Two savepoints, because a host that ends the transaction can begin another one with a savepoint of the known name.
 const secretName = `omnichannel_${randomUUID().replaceAll('-', '')}`
@@ -32,25 +32,29 @@ export async function callHost (client: PostgresClient, { call }: HostCallback, 
     if (isLate) {
       // The host may still send something.
       clientsToDrop.add(client)
-      return { cause: new Error('beforeCommit has not ended by the deadline') }
+      throw new Error('beforeCommit has not ended by the deadline')
     }
     if (releasedClients.has(client)) throw new Error('beforeCommit has released its client, or ended it')
     if (client.getTransactionStatus() === 'E') throw new Error('beforeCommit has let the transaction fail')
     return undefined
   } catch (error) {
-    return await findSavepoint(client, error, deadline)
+    return await rollBack(client, error, deadline)
   } finally {
     timer.abort()
   }
 }
 
-/** Throws the error of the host if the savepoint still exists. */
-async function findSavepoint (client: PostgresClient, thrown: unknown, deadline: number): Promise<Doubt> {
-  if ((await send(client, [releaseSavepoint], deadline)).error === undefined) throw thrown
-  // A statement of the host has failed. If its error is transient, the update is tried again.
-  const { cause } = Object(thrown) as { cause?: unknown }
-  const reason = isTransient(cause) ? cause : thrown
+/** Throws the error of the host if our transaction was still open. */
+async function rollBack (client: PostgresClient, thrown: unknown, deadline: number): Promise<Doubt> {
+  const warning = listenForWarning(client)
+  // ROLLBACK is sent with the check, because the host may send COMMIT meanwhile. Without a pipeline it can come between them: then ROLLBACK warns.
+  const released = await send(client, [releaseSavepoint, rollback], deadline)
   // A failed transaction cannot release a savepoint, but can roll back to it.
-  if ((await send(client, [rollbackToSavepoint], deadline)).error === undefined) throw reason
+  const { error } = released.error === undefined ? released : await send(client, [rollbackToSavepoint, rollback], deadline)
+  const wasOpen = warning() === undefined && error === undefined
+  // If a statement of the host has failed, or the connection is lost, a transient error is one of our transaction.
+  const { cause } = Object(thrown) as { cause?: unknown }
+  const reason = released.error !== undefined && isTransient(cause) ? cause : thrown
+  if (wasOpen) throw reason
   return { cause: reason }
 }

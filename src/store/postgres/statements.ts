@@ -52,6 +52,8 @@ export function command (text: string): PostgresQuery {
   return { ...statement(text)([]), name: '' }
 }
 
+export const rollback = command('ROLLBACK')
+
 /** Compiles a query. Returns functions that make the statement to send, and read the rows of its result. */
 function compileStatement (definition: QueryDefinition) {
   const { sql, toRow, bind } = compile(db, postgresSql, toParameter as (value: unknown) => unknown, definition)

@@ -11,7 +11,7 @@ import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 import { callHost, releaseSavepoints, savepoints } from './host-callback.js'
 import { judgeCommit, listenForWarning, type Doubt } from './in-doubt.js'
 import { millisecondsTo, send } from './pipeline.js'
-import { command, prepare, statement, toQuery } from './statements.js'
+import { command, prepare, rollback, statement, toQuery } from './statements.js'
 
 const session = "current_setting('client_encoding'), concat('user ', current_user, ', search_path ', current_setting('search_path'))"
 // The host may have made another isolation level the default.
@@ -25,7 +25,6 @@ const limitRead = statement(`SELECT ${session}, set_config('statement_timeout', 
 // The host may have turned off the warning of a COMMIT that the replica did not confirm.
 const showWarnings = command('SET LOCAL client_min_messages TO warning')
 const commit = command('COMMIT')
-const rollback = command('ROLLBACK')
 
 /**
  * Makes one attempt. It is committed, unless there is a doubt. Any error rolls the transaction back.
@@ -66,7 +65,6 @@ async function writeAndCommit (
       deliver(unsent, results.slice(first.length))
       const doubt = await callHost(client, write, deadline)
       if (doubt !== undefined) {
-        await rollBack(client, deadline)
         // As after COMMIT: the host may have committed the update.
         reply.lock(1)
         return doubt
@@ -106,7 +104,8 @@ function throwIfGone (reply: Reply): void {
 
 /** @param first statements to run before the queries; the last of them selects the state of the session */
 export async function runQueries (
-  client: PostgresClient, queries: readonly Query[], deadline: number, first: readonly PostgresQuery[] = [limitRead([String(millisecondsTo(deadline))])]
+  client: PostgresClient, queries: readonly Query[], deadline: number,
+  first: readonly PostgresQuery[] = [limitRead([String(millisecondsTo(deadline))])]
 ): Promise<unknown[]> {
   const { results, error } = await send(client, [...first, ...queries.map(toQuery)], deadline)
   const [state] = results[first.length - 1]?.rows as string[][] | undefined ?? []

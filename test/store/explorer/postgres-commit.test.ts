@@ -63,7 +63,7 @@ for (const isPipelined of [true, false]) {
   t.test(`every fault at every statement of the look-up: the outcome is found out, or in doubt${how}`, async (t) => {
     freeze(t)
     const open = await openLanes(isPipelined)
-    const lookUp = [/^BEGIN/, /set_config/, /^select "update_id", "version"/, COMMIT]
+    const lookUp = [/^BEGIN/, /lock_timeout/, /^select "update_id", "version"/, COMMIT]
     const scenarios = modes.flatMap((mode) => (['cut-before', 'cut-after'] as const).flatMap((loss) => lookUp.flatMap((at, index) =>
       faultsAtEach.map(([what, fault, allowed]): Scenario => ({
         name: `COMMIT ${loss}, and at ${String(at)} of the look-up ${what}${describeMode(mode)}`, ...mode,

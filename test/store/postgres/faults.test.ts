@@ -47,7 +47,7 @@ t.test('another transaction locks the row for too long: 503, nothing changed', a
 })
 
 t.test('a table of callers is locked for too long: 503, and the server stops to wait', async (t) => {
-  const { update, db } = await start(t, { lockTimeout: 100 })
+  const { update, db } = await start(t, { lockTimeout: 500 })
   await db.exec('BEGIN; LOCK TABLE omnichannel_user')
   const reply = await update(body)
   t.strictSame([reply.statusCode, reply.json()], [503, busy])

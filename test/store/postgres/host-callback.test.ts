@@ -255,6 +255,40 @@ for (const pipeline of [true, false]) {
     t.strictSame([called.length, complaints().length, await leftovers()], [1, 1, {}])
   })
 
+  t.test(`beforeCommit refuses, and sends COMMIT after a query that still runs: only 200 means written${mode}`, async (t) => {
+    const committed = signal()
+    const { update, db, notified } = await observe(t, {
+      pool: { pipeline },
+      beforeCommit: (_event, client: Client) => {
+        void client.query('SELECT pg_sleep(0.05)').then(async () => { await client.query('COMMIT').finally(committed.fire) })
+        throw new UpdateRefusedError('no')
+      }
+    })
+    const before = await allRows(db)
+    const reply = await update(body)
+    await committed.fired
+    const { 'contact maria': contact } = changes(before, await allRows(db)) as Record<string, { name?: string } | undefined>
+    t.strictSame([reply.statusCode, contact?.name, notified.length], reply.statusCode === 200 ? [200, 'Marie', 1] : [400, undefined, 0])
+  })
+
+  t.test(`beforeCommit is too slow, and then the contact is locked for long: 500, and not in doubt${mode}`, async (t) => {
+    const reached = signal()
+    const { update, db, complaints } = await observe(t, {
+      lockTimeout: 500, pool: { pipeline },
+      beforeCommit: async () => {
+        reached.fire()
+        await new Promise(() => undefined)
+      }
+    })
+    const updating = update(body)
+    await reached.fired
+    await holdMaria(db)
+    t.equal((await updating).statusCode, 500)
+    await db.exec('ROLLBACK')
+    t.match(complaints(), [/beforeCommit has not ended by the deadline/])
+    t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), 'Maria')
+  })
+
   t.test(`beforeCommit sends ROLLBACK after it has ended: 200 means written${mode}`, async (t) => {
     const { update, db, called, notified } = await observe(t, {
       pool: { pipeline }, beforeCommit: (_event, client: Client) => { setImmediate(() => { void client.query('ROLLBACK') }) }
