@@ -143,6 +143,33 @@ t.test('the server ends the connection of a look-up that waits: it is tried agai
   t.strictSame([acquired.length, new Set(acquired).size, lostIdle], [3, 2, []])
 })
 
+for (const [index, step] of ['the look-up of the caller', 'the reads', 'the writes'].entries()) {
+  t.test(`a host has wrapped the clients, and ${step} cannot be sent: 500, nothing changed, and the next update works`, async (t) => {
+    let queriesLeft = Infinity
+    const { update, db, pool } = await start(t, {
+      host: (_app, { database }) => {
+        (database as unknown as pg.Pool).on('connect', (client) => {
+          const query = client.query.bind(client) as (...parameters: unknown[]) => unknown
+          Object.assign(client, {
+            query: async (...parameters: unknown[]) => {
+              if (queriesLeft-- <= 0) throw new Error('not now')
+              return await query(...parameters)
+            }
+          })
+        })
+      }
+    })
+    const before = await allRows(db)
+    queriesLeft = index
+    const reply = await update(body)
+    t.strictSame([reply.statusCode, reply.json()], [500, internal])
+    t.strictSame(await allRows(db), before)
+    queriesLeft = Infinity
+    t.equal((await update(body)).headers.etag, '"2"')
+    t.equal(pool.idleCount, pool.totalCount)
+  })
+}
+
 t.test('a backend that hangs: 503, and the next request gets another', async (t) => {
   for (const pipeline of [true, false]) {
     const { update, db, pool } = await start(t, { pool: { pipeline, max: 1 } })
