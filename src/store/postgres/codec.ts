@@ -4,6 +4,8 @@
 const BOOL = 16
 /** int8, int2, int4, float4, float8 and numeric. */
 const NUMBERS = [20, 21, 23, 700, 701, 1700]
+/** json and jsonb. */
+const JSON_TYPES = [114, 3802]
 
 // `text` cannot hold U+0000. It is stored as ␀0, and a ␀ that is followed by a 0 or 1 as ␀1.
 
@@ -30,5 +32,6 @@ function toItem (value: Value): string {
 /** Returns the parser for columns of a type. */
 export function parserOf (oid: number): (text: string) => unknown {
   if (oid === BOOL) return (text) => text === 't' ? 1 : 0
+  if (JSON_TYPES.includes(oid)) return (text) => decodeText(text).replaceAll('\0', '\\u0000')
   return NUMBERS.includes(oid) ? Number : decodeText
 }

@@ -189,6 +189,15 @@ for (const [time, isValid] of Object.entries({
   })
 }
 
+t.test('a host has stored U+0000 in JSON as in text: read as U+0000', async (t) => {
+  const { update, db } = await build(t)
+  await db.exec(`UPDATE omnichannel_contact SET custom_fields = '{"plan":"gold","legacy":"a␀0"}' WHERE id = 'maria'`)
+  for (const body of [{ contactId: 'maria' }, { contactId: 'maria', customFields: { plan: 'silver' } }, { contactId: 'maria' }]) {
+    const reply = await update(body)
+    t.strictSame([reply.statusCode, reply.json().contact?.customFields?.legacy], [200, 'a\0'])
+  }
+})
+
 t.test('times of a contact in the year 10000: answered with all their digits', async (t) => {
   const { update, db } = await build(t)
   await db.exec(`UPDATE omnichannel_contact SET created_at = '10000-01-02 03:04:05.678Z', last_chat_at = '12026-11-29 00:00Z' WHERE id = 'maria';
