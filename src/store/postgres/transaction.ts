@@ -10,15 +10,15 @@ import { isTransactionAborted, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 import { callHost, releaseSavepoints, savepoints } from './host-callback.js'
 import { judgeCommit, listenForWarning, type Doubt } from './in-doubt.js'
-import { millisecondsTo, send } from './pipeline.js'
+import { millisecondsTo, send, timeoutOf } from './pipeline.js'
 import { command, prepare, rollback, statement, toQuery } from './statements.js'
 
 const session = "current_setting('client_encoding'), concat('user ', current_user, ', search_path ', current_setting('search_path'))"
 // The host may have made another isolation level the default.
 const begin = statement('BEGIN ISOLATION LEVEL READ COMMITTED')([])
-// Only PostgreSQL 17 and later have a transaction_timeout.
+// The server ends a transaction that is idle only after the deadline of beforeCommit. Only PostgreSQL 17 and later have a transaction_timeout.
 const configure = statement(`SELECT ${session}, set_config('statement_timeout', $1, true), set_config('lock_timeout', '0', true),
-  set_config('idle_in_transaction_session_timeout', $1, true),
+  set_config('idle_in_transaction_session_timeout', $2, true),
   CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL THEN set_config('transaction_timeout', '0', true) END,
   set_config('client_min_messages', 'warning', true)`)
 const limitRead = statement(`SELECT ${session}, set_config('statement_timeout', $1, true)`)
@@ -38,7 +38,7 @@ export async function transact<Result> (
   const timeoutMs = millisecondsTo(deadline)
   try {
     const { queries, decide } = prepare()
-    let rows = await runQueries(client, queries, deadline, [begin, configure([String(timeoutMs)])])
+    let rows = await runQueries(client, queries, deadline, [begin, configure([timeoutMs, Math.ceil(timeoutOf(deadline))].map(String))])
     // If the first query has waited for a transaction that made the contact anew, it has found neither row.
     if (rows[0] === undefined) rows = await runQueries(client, queries, deadline)
     throwIfGone(reply)
