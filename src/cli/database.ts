@@ -4,7 +4,7 @@ import type Database from 'better-sqlite3'
 import { Option } from '@commander-js/extra-typings'
 import { accessSync, closeSync, constants, existsSync, openSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import type { Tables } from '../store/tables.js'
 import { migrateOrCheck, type Access, type FileHandle, type Io, type OpenDatabase } from './command.js'
 import { CommandError, UsageError, explain } from './errors.js'
@@ -158,7 +158,8 @@ async function connect (file: string, io: Io, options: Database.Options = {}): P
   const { loadNodeSqlite } = await import('./node-sqlite.js')
   // An executable contains the addon if its Node.js has no suitable node:sqlite.
   const open = (io.loadAddon === undefined ? loadNodeSqlite() : undefined) ?? await loadBetterSqlite3(io)
-  return open(file, { timeout: 5000, ...options })
+  // node:sqlite takes a relative name that begins with file: for a URI.
+  return open(file === ':memory:' ? file : resolve(file), { timeout: 5000, ...options })
 }
 
 async function loadBetterSqlite3 ({ loadAddon }: Io): Promise<Open> {

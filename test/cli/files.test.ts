@@ -194,6 +194,17 @@ t.test('a database in memory: no file of that name is made', async (t) => {
   t.notOk(existsSync(':memory:'))
 })
 
+t.test('a file whose name looks like a URI: is opened by that name', async (t) => {
+  const [folder, before] = [t.testdir(), process.cwd()]
+  t.teardown(() => { process.chdir(before) })
+  process.chdir(folder)
+  for (const name of ['file:a.db', 'file:b.db?mode=memory']) {
+    t.match(await cli(['user', 'add', 'ann', '--role', 'admin', '--database', name]), { code: 0, out: 'Added user ann\n' })
+    t.match(await cli(['user', 'list', '--database', name]), { code: 0, out: /^ann /m })
+  }
+  t.strictSame(readdirSync(folder).sort(), ['file:a.db', 'file:b.db?mode=memory'])
+})
+
 t.test('a new database that cannot be migrated: its file is removed', async (t) => {
   const file = join(t.testdir({ data: {} }), 'data', 'a.db')
   const loadAddon = (): object => { throw new Error('no addon') }
