@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { collections } from '../../src/cli/import/collection.js'
 import { program } from '../children.js'
 import { cli } from './io.js'
 
@@ -43,6 +44,14 @@ t.test('COMMAND --help: names its operands, options, defaults and variables', as
     t.ok(out.split('\n').every((line) => line.length <= 100), name)
   }
   t.match((await cli(['token', '--help'])).out, /create \[options\] <USER> .*\n.*list \[options\] \[USER\] .*\n.*revoke \[options\] <USER> <NAME\|HASH>/)
+})
+
+t.test('import --help: its shell commands run as printed, also on a terminal of 80 columns', { skip: process.platform === 'win32' && 'no sh' }, async (t) => {
+  const { out } = await cli(['import', '--help'])
+  const commands = out.split('\n').filter((line) => line.startsWith('  ')).join('\n').split('fastify-omnichannel-contacts import')[0] as string
+  t.ok(commands.split('\n').every((line) => line.length < 80))
+  const { stdout } = await run('sh', ['-c', `mongoexport () { echo "$4 $6"; }\n${commands}`])
+  t.strictSame(stdout, Object.values(collections).map((name) => `${name} export/${name}.json\n`).join(''))
 })
 
 t.test('the program itself: passes its arguments on, and ends with the exit code', async (t) => {

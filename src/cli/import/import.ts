@@ -10,8 +10,9 @@ const description = `Import a Rocket.Chat export, the JSON lines that mongoexpor
 
 Give one file for each collection, - for stdin, or a --folder that holds them by Rocket.Chat's names:
 
-  for c in ${collectionNames.slice(0, 4).join(' ')} \\
-    ${collectionNames.slice(4).join(' ')}
+  for c in ${collectionNames.slice(0, 2).join(' ')} \\
+    ${collectionNames.slice(2, 5).join(' ')} \\
+    ${collectionNames.slice(5).join(' ')}
     do mongoexport --db rocketchat --collection $c --out export/$c.json; done
   fastify-omnichannel-contacts import --folder export
 
