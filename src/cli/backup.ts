@@ -37,14 +37,14 @@ async function writeCopy (handle: FileHandle, file: string, overwrite: boolean, 
   let isCreated = false
   try {
     checkTarget(file, handle.name, overwrite)
-    closeSync(openSync(part, 'wx', 0o600))
+    closeSync(openSync(part, 'wx'))
     isCreated = true
     reportOtherParts(part, io)
     await withInterruption(io, (signal) => copyDatabase(handle, part, io, signal))
     const { size } = statSync(part)
     // Again, because another program may have made the file meanwhile.
     checkTarget(file, handle.name, overwrite)
-    if (!overwrite) closeSync(openSync(file, 'wx', 0o600))
+    if (!overwrite) closeSync(openSync(file, 'wx'))
     renameSync(part, file)
     // SQLite has flushed the content. This makes the file system write the new name too.
     appendFileSync(file, Buffer.of(), { flush: true })
@@ -82,10 +82,12 @@ function checkTarget (file: string, source: string, overwrite: boolean): void {
   const target = statSync(file, { throwIfNoEntry: false })
   const { dev, ino } = statSync(source)
   if (target?.isDirectory()) throw new CommandError(`${file} is a folder: name a file in it`)
+  // root could replace /dev/null.
+  if (target?.isFile() === false) throw new CommandError(`${file} is a device or a pipe: name a file for the copy`)
   if (target?.dev === dev && target.ino === ino) throw new CommandError(`${file} is the database itself: name another file for the copy`)
   if (target !== undefined && !overwrite) throw new CommandError(`${file} exists already: name another file, or replace it with --overwrite`)
-  // SQLite would apply this log to the copy.
-  if (existsSync(`${file}-wal`)) throw new CommandError(`${file} is a database in use: name another file for the copy`)
+  // SQLite would apply its log or its journal to the copy.
+  if (['-wal', '-journal'].some((ending) => existsSync(`${file}${ending}`))) throw new CommandError(`${file} is a database in use: name another file for the copy`)
 }
 
 /** Reports files that killed backups have left. A backup that still runs may own them, so none is removed. */

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, linkSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -91,6 +91,9 @@ t.test('a copy that cannot be made: one sentence, and no file is left', async (t
   const used = openFile(t, join(copies, 'used.db'))
   used.pragma('journal_mode = WAL')
   used.exec('CREATE TABLE theirs (id INTEGER)')
+  writeFileSync(join(copies, 'killed.db'), '')
+  writeFileSync(join(copies, 'killed.db-journal'), 'of a killed program')
+  if (process.platform !== 'win32') execFileSync('mkfifo', [join(copies, 'pipe')])
   writeFileSync(join(folder, 'text.db'), 'this is no database, and long enough to show it '.repeat(50))
   const before = readdirSync(copies)
   const scenarios: Array<[situation: string, argv: string[], sentence: string]> = [
@@ -100,10 +103,14 @@ t.test('a copy that cannot be made: one sentence, and no file is left', async (t
     ['no such folder', [join(copies, 'none', 'a.db')], `The file ${copies}/none/a.db cannot be written: ENOENT: no such file or directory`],
     ['below a file', [join(file, 'a.db')], `The file ${file}/a.db cannot be written: ENOTDIR: not a directory`],
     ['a database in use', [join(copies, 'used.db'), '--overwrite'], `${copies}/used.db is a database in use: name another file for the copy`],
+    ['a database with a journal', [join(copies, 'killed.db'), '--overwrite'], `${copies}/killed.db is a database in use: name another file for the copy`],
     ['a source that does not exist', [copy, '--database', 'none.db'], 'There is no database file none.db: name it with --database'],
     ['a source that is a folder', [copy, '--database', folder], `The database file ${folder} is a folder`],
     ['a source that is no database', [copy, '--database', join(folder, 'text.db')], `The database file ${folder}/text.db is not a SQLite database`]
   ]
+  if (process.platform !== 'win32') {
+    scenarios.push(['a pipe', [join(copies, 'pipe'), '--overwrite'], `${copies}/pipe is a device or a pipe: name a file for the copy`])
+  }
   for (const [situation, argv, sentence] of scenarios) {
     // The last --database counts.
     const result = argv.includes('--database') ? await cli(['backup', ...argv]) : await backup(...argv)
