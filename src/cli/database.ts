@@ -75,10 +75,10 @@ export async function withFile<Result> (file: string, access: Access, work: () =
   }
 }
 
-/** The file is private, because it holds tokens and contacts. SQLite gives its log the same mode. */
+/** Makes an empty file, if there is none. */
 function createFile (file: string): boolean {
   try {
-    closeSync(openSync(file, 'wx', 0o600))
+    closeSync(openSync(file, 'wx'))
     return true
   } catch {
     // The file exists, or SQLite will report what is wrong.

@@ -14,7 +14,7 @@ function loadAddon (): object {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-omnichannel-contacts-'))
   try {
     const file = join(folder, addon)
-    writeFileSync(file, Buffer.from(getAsset(addon)), { mode: 0o600 })
+    writeFileSync(file, Buffer.from(getAsset(addon)))
     const module = { exports: {} }
     process.dlopen(module, file)
     return module.exports

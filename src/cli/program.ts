@@ -15,6 +15,8 @@ import { version } from './version.js'
 
 /** Runs one command and resolves to the exit code. Never rejects: an error becomes a sentence on stderr. */
 export async function run (argv: string[], io: Io): Promise<number> {
+  // All new files are private, because they hold tokens and contacts. SQLite gives its log the mode of the database file.
+  process.umask(0o077)
   const flushed = watchOutput(io)
   try {
     // commander rejects after it has written what --help and --version ask for.

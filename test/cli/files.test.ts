@@ -1,7 +1,7 @@
 // What the commands do to a database file: one that they only read, one of another program, or a new one.
 
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { allRows, fill } from '../build.js'
@@ -187,6 +187,21 @@ t.test('a new database, its log and a copy: only their owner can read them', { s
     } else t.match(await cli([name, ...argv], { stdin: contact }), { code: 0 })
     t.equal(mode(`${i}.db`), 0o600, name)
   }
+})
+
+t.test('a new database behind a link: only its owner can read it', { skip: process.platform === 'win32' && 'no links' }, async (t) => {
+  const folder = t.testdir({ link: t.fixture('symlink', 'a.db') })
+  const before = process.umask(0)
+  t.teardown(() => { process.umask(before) })
+  t.match(await cli(['user', 'add', 'ann', '--role', 'admin', '--database', join(folder, 'link')]), { code: 0 })
+  t.equal(statSync(join(folder, 'a.db')).mode & 0o777, 0o600)
+})
+
+t.test('a database file that a group may write: its log keeps that mode', { skip: process.platform === 'win32' && 'no permissions' }, async (t) => {
+  const { file } = await start(t)
+  chmodSync(file, 0o660)
+  await serve(t, ['--database', file])
+  for (const ending of ['', '-wal', '-shm']) t.equal(statSync(file + ending).mode & 0o777, 0o660, ending)
 })
 
 t.test('a database in memory: no file of that name is made', async (t) => {
