@@ -51,7 +51,12 @@ export async function withDatabase<Result> (
     const handle = await openDatabase(name, io, access)
     try {
       const [{ Kysely, SqliteDialect }, { likeBetterSqlite3 }] = await Promise.all([import('kysely'), import('./node-sqlite.js')])
-      const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: likeBetterSqlite3(handle) }) })
+      const dialect = new SqliteDialect({ database: likeBetterSqlite3(handle) })
+      const driver = dialect.createDriver()
+      const rollback = driver.rollbackTransaction.bind(driver)
+      // SQLite rolls back itself after some errors, such as a full disk. The error of a second ROLLBACK would hide them.
+      driver.rollbackTransaction = async (connection) => { await rollback(connection).catch(() => undefined) }
+      const db = new Kysely<Tables>({ dialect: Object.assign(dialect, { createDriver: () => driver }) })
       const ping = (): Promise<unknown> => Promise.resolve(handle.prepare('SELECT max(id) FROM omnichannel_migration').get())
       return await work({ name, db, handle, ping })
     } finally {

@@ -54,6 +54,16 @@ t.test('user add without a role that helps: a warning about the coming 403', asy
     { code: 0, out: 'Updated user bob\n', err: 'Warning: no permission names the role owner\n' })
 })
 
+t.test('an error after which SQLite has rolled back itself: is the one that is reported', async (t) => {
+  const { file, command, tables } = start(t)
+  await command('user', 'add', 'ann', '--role', 'admin')
+  const before = await tables()
+  lookInto(file, (database) => database.exec(`
+    CREATE TRIGGER full BEFORE INSERT ON omnichannel_user BEGIN SELECT RAISE(ROLLBACK, 'no room for another user'); END`))
+  t.strictSame(await command('user', 'add', 'bob'), { code: 1, out: '', err: `The database file ${file} cannot be used: no room for another user\n` })
+  t.strictSame(await tables(), before)
+})
+
 t.test('user add: the warning names the roles of the database', async (t) => {
   const { file, command } = start(t)
   await command('user', 'add', 'ann', '--role', 'admin')
