@@ -1,6 +1,6 @@
 // An import while other programs use the database, and signals to an import.
 
-import { readdirSync } from 'node:fs'
+import { copyFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import t from 'tap'
@@ -46,6 +46,19 @@ t.test('--batch of any size: a running server can write between two batches', as
     isOver = true
     t.match(await importing, { code: 0, err: '' })
   }
+})
+
+t.test('a second file: the first is not in the log any more, so a full disk can be freed', async (t) => {
+  const folder = t.testdir({ 'users.jsonl': '{"_id":"u1","username":"ann","roles":[]}' })
+  const file = join(folder, 'a.db')
+  const stdin = stuck()
+  const { ended, signal } = start(['import', '--database', file, '--users', join(folder, 'users.jsonl'), '--contacts', '-'], { stdin })
+  await until(() => stdin.listenerCount('error') > 0 && stdin.readableLength === 0)
+  await turns(20)
+  copyFileSync(file, join(folder, 'without-log.db'))
+  signal('SIGINT')
+  t.match(await ended, { code: 130 })
+  t.strictSame(lookInto(join(folder, 'without-log.db'), (database) => database.prepare('SELECT id FROM omnichannel_user').pluck().all()), ['u1'])
 })
 
 t.test('a signal: a message about the imported lines, and no file is left', async (t) => {
