@@ -9,7 +9,7 @@ import { CommandError, UsageError } from './errors.js'
 
 /** Whether a text names a server and not a file. Also true for a malformed name of a server. */
 export function isServer (text: string): boolean {
-  return /^\s*(?:\/\/[^/]*:[^/]*@|[a-z][a-z\d+.-]*:\/\/|(?:postgres\w*|pg|socket):|(?:host(?:addr)?|port|dbname|user|password)\s*=)/i.test(text)
+  return /^\s*(?:\/\/[^/]*:[^/]*@|[a-z][a-z\d+.:-]*:\/\/|(?:postgres\w*|pg|socket):|(?:host(?:addr)?|port|dbname|user|password)\s*=)/i.test(text)
 }
 
 // No second @: pg would take a part of the password for the host or the database, and name it in errors.

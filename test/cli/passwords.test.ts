@@ -46,7 +46,8 @@ const written: Array<[server: string, answer: object]> = [
   ["password = 's3cret x' host=localhost", refused],
   ['//ann:s3cret@localhost/a', refused],
   ['mysql://ann:s3cret@localhost/a', refused],
-  ['postgres+ssl://ann:s3cret@localhost/a', refused]
+  ['postgres+ssl://ann:s3cret@localhost/a', refused],
+  ['jdbc:postgresql://localhost/a?user=ann&password=s3cret', refused]
 ]
 const scenarios = written.map(([server, answer]) => [server.replace('localhost:1/', `localhost:${port}/`), answer] as const)
 
