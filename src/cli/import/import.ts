@@ -45,7 +45,7 @@ export function importExport (program: Command, io: Io): void {
       .choices(['skip', 'fail']).default('fail'))
     .option('--batch <LINES>', 'commit after so many lines, and let a running server write in between', wholeNumber(1))
     .option('--disable-missing', 'disable contacts that are not among the contacts of this import')
-    .option('--dry-run', 'report what the import would do, and write nothing')
+    .option('--dry-run', 'report what the import would do, and write nothing; a running server cannot write meanwhile')
     .action(async (options: ImportOptions) => {
       const { runImport } = await import('./run-import.js')
       await runImport(options, named, io)
