@@ -39,6 +39,23 @@ t.test('50 keep-alive connections that go on sending: each gets Connection: clos
   t.equal(await code, 0)
 })
 
+t.test('50 clients that connect again at once: their requests are answered or refused, and none is reset', async (t) => {
+  const { url, stop } = await serveFile(t)
+  let answered = 0
+  const clients = Array.from({ length: 50 }, async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    for (;;) {
+      t.equal((await update(url, agent)).status, 200)
+      answered++
+    }
+  })
+  await until(() => answered >= 200)
+  const code = stop()
+  const results = await Promise.allSettled(clients)
+  t.strictSame(new Set(results.map((result) => (result as { reason: NodeJS.ErrnoException }).reason.code)), new Set(['ECONNREFUSED']))
+  t.equal(await code, 0)
+})
+
 t.test('an idle connection: closed a second later, and the server ends', async (t) => {
   const { port, stop } = await serveFile(t)
   const { socket, closed } = await talk(port)

@@ -2,8 +2,8 @@
 
 import type { ConnectionError, FastifyInstance, FastifyRequest } from 'fastify'
 import { STATUS_CODES } from 'node:http'
-import type { Socket } from 'node:net'
-import { setTimeout as pause } from 'node:timers/promises'
+import { Server, type Socket } from 'node:net'
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 
 const maxUnansweredBytes = 10_485_760
@@ -36,8 +36,9 @@ const drainTimeoutMs = 1000
 const closeTimeoutMs = 8000
 
 /**
- * On close, sends `connection: close` with the last answers and waits for clients to hang up. Closing at once would reset a connection
- * on which the next request is on its way. A client that never finishes its request does not keep the server from ending.
+ * On close, refuses new connections, sends `connection: close` with the last answers and waits for clients to hang up. Closing at once
+ * would reset a connection on which the next request is on its way. A client that never finishes its request does not keep the server
+ * from ending.
  */
 export function drainOnClose (app: FastifyInstance): void {
   let isClosing = false
@@ -48,21 +49,36 @@ export function drainOnClose (app: FastifyInstance): void {
     done()
   })
   app.addHook('onSend', (request, reply, _payload, done) => {
-    if (isClosing) {
-      // Only the last of several pipelined requests may close. Fastify sets the header for each.
-      if (newest.get(request.raw.socket) === request) void reply.header('connection', 'close')
-      else reply.raw.removeHeader('connection')
-    }
+    // Only the last of several pipelined requests may close. Fastify sets the header for each, as soon as it closes. If it is removed
+    // although it is not set, Node.js leaves out its own.
+    if (isClosing && newest.get(request.raw.socket) === request) void reply.header('connection', 'close')
+    else if (reply.raw.hasHeader('connection')) reply.raw.removeHeader('connection')
     done()
   })
-  // Fastify stops listening only after this hook.
   app.addHook('preClose', async () => {
-    isClosing = true
     setTimeout(() => { app.server.closeAllConnections() }, closeTimeoutMs).unref()
+    await acceptWaiting(app.server)
+    isClosing = true
+    // Fastify stops listening after this hook, too late for clients that connect again. Its way also closes idle connections.
+    Server.prototype.close.call(app.server)
     const countConnections = promisify(app.server.getConnections.bind(app.server))
     const end = performance.now() + drainTimeoutMs
     while (await countConnections() > 0 && performance.now() < end) await pause(10)
   })
+}
+
+/** Accepts the connections in the system's queue, which are reset when the server stops listening. Node.js accepts one in a turn. */
+async function acceptWaiting (server: Server): Promise<void> {
+  let accepted = true
+  const note = (): void => { accepted = true }
+  server.on('connection', note)
+  const end = performance.now() + drainTimeoutMs
+  while (accepted && performance.now() < end) {
+    accepted = false
+    await nextTurn()
+    await nextTurn()
+  }
+  server.off('connection', note)
 }
 
 const statuses: Record<string, number> = { ERR_HTTP_REQUEST_TIMEOUT: 408, HPE_CHUNK_EXTENSIONS_OVERFLOW: 413, HPE_HEADER_OVERFLOW: 431 }
