@@ -58,7 +58,8 @@ export function serve (program: Command, io: Io): void {
             print(io, [`Serving ${database.name} at ${url}`, `Documentation: ${url}/documentation`, ...demoLines].map((line) => `${line}\n`).join(''))
             await stopped
           } finally {
-            await app.close()
+            // If this failed, the start would count as failed, and a new file would be removed with everything that was stored since.
+            await Promise.allSettled([app.close()])
           }
         })
       } finally {
