@@ -3,6 +3,7 @@
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fastify'
 import { isUtf8 } from 'node:buffer'
+import querystring from 'node:querystring'
 import { InvalidParamsError } from '../errors.js'
 import { UpdateContactBody } from '../rules/wire-schemas.js'
 import { uniqueItems } from './unique-items.js'
@@ -44,7 +45,9 @@ function parseJson (bytes: Buffer): unknown {
 function parseForm (bytes: Buffer): unknown {
   const unescaped = bytes.toString('latin1').replace(/%([0-9a-f]{2})/gi, (_escape, hex: string) => String.fromCharCode(parseInt(hex, 16)))
   decode(Buffer.from(unescaped, 'latin1'))
-  return Object.fromEntries(new URLSearchParams(decode(bytes)))
+  // Not URLSearchParams: it garbles characters beside a % that begins no escape, drops a ? at the start, and takes 110 ms on Node.js 24.
+  const form = querystring.parse(decode(bytes).replace(/%(?![0-9a-f]{2})/gi, '%25'), '&', '=', { maxKeys: 0 })
+  return Object.fromEntries(Object.entries(form).map(([key, value]) => [key, Array.isArray(value) ? value.at(-1) : value]))
 }
 
 function decode (bytes: Buffer): string {

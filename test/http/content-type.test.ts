@@ -48,6 +48,7 @@ t.test('a form: one text for each key, and brackets in a key have no meaning', a
     ['contactId=maria&emails[]=a%40b', 'must NOT have additional properties'],
     ['contactId=maria&customFields=%7B%7D', 'must be object'],
     ['contactId=maria&__proto__=x', 'must NOT have additional properties'],
+    ['?contactId=maria', missing],
     ['', missing]
   ] as const) {
     const refused = await post(body, { 'content-type': form })

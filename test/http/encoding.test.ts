@@ -101,6 +101,7 @@ t.test('UTF-8: stored as sent, with any charset', async (t) => {
     ['a form with escapes of either case', 'contactId=maria&name=J%c3%BCrgen+%F0%9f%98%80', form, 'Jürgen 😀'],
     ['a form: U+FFFD itself', 'contactId=maria&name=%EF%BF%BD', form, '\uFFFD'],
     ['a form: a percent sign that is no escape', 'contactId=maria&name=%+%zz%4%', form, '% %zz%4%'],
+    ['a form: a percent sign beside characters of several bytes', 'contactId=maria&name=100% %C5%82 😀', form, '100% ł 😀'],
     ['a form: an escaped percent sign', 'contactId=maria&name=%25F6', form, '%F6'],
     ['a form: plus and blank', 'contactId=maria&name=a%2Bb+c%20d', form, 'a+b c d'],
     ['a form: an escape as in JSON, which is plain text here', 'contactId=maria&name=\\ud800', form, '\\ud800']
