@@ -103,8 +103,8 @@ function countTables (names: readonly string[]): string {
   return `SELECT count(*) FROM main.sqlite_schema WHERE rootpage > 0 AND name IN (${quote(names)})`
 }
 
-// A table of the host's own may have an ON CONFLICT clause that ignores a write.
-const countCheckedTables = `${countTables(checkedTables)} AND sql NOT LIKE '%ON CONFLICT%'`
+// A table of the host's own may have an ON CONFLICT IGNORE, in any spelling.
+const countCheckedTables = `${countTables(checkedTables)} AND instr(upper(sql), 'IGNORE') = 0`
 
 const countHostTriggers = `SELECT count(*) FROM main.sqlite_schema WHERE type = 'trigger' AND name NOT IN (${quote(schema.parts.map(({ creates = '' }) => creates))})`
 const countTemporaryTriggers = "SELECT count(*) FROM temp.sqlite_schema WHERE type = 'trigger'"

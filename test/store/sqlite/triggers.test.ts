@@ -73,19 +73,22 @@ t.test('beforeCommit creates a trigger that reverts the next update of the batch
   database.exec('DROP TRIGGER host')
 })
 
-t.test('a table of the host that ignores the update of the contact: 500, nothing written', async (t) => {
-  const { update, database, db } = await observe(t, {
-    host: (_app, { database }) => {
-      const [, sql = ''] = /(CREATE TABLE IF NOT EXISTS omnichannel_contact .*?STRICT, WITHOUT ROWID;)/s.exec(readFileSync('schema.sql', 'utf8')) ?? []
-      database.exec(sql.replace(/name +TEXT +NOT NULL/, '$& UNIQUE ON CONFLICT IGNORE'))
-    }
+for (const clause of ['ON CONFLICT IGNORE', 'on conflict ignore', 'ON\n  CONFLICT /* as before */ IGNORE']) {
+  t.test(`a table of the host that ignores the update of the contact, by ${JSON.stringify(clause)}: 500, nothing written`, async (t) => {
+    const { update, database, db } = await observe(t, {
+      host: (_app, { database }) => {
+        const [, sql = ''] = /(CREATE TABLE IF NOT EXISTS omnichannel_contact .*?STRICT, WITHOUT ROWID;)/s.exec(readFileSync('schema.sql', 'utf8')) ?? []
+        database.exec(sql.replace(/name +TEXT +NOT NULL/, `$& UNIQUE ${clause}`))
+      }
+    })
+    database.exec('PRAGMA case_sensitive_like = ON')
+    t.ok(String(database.prepare("SELECT sql FROM sqlite_schema WHERE name = 'omnichannel_contact'").pluck().get()).includes(clause))
+    t.equal((await update({ contactId: 'blank', name: 'Blank' })).statusCode, 200)
+    const before = await allRows(db)
+    t.equal((await update({ contactId: 'maria', name: 'Blank' })).statusCode, 500)
+    t.strictSame(await allRows(db), before)
   })
-  t.match(database.prepare("SELECT sql FROM sqlite_schema WHERE name = 'omnichannel_contact'").pluck().get(), /UNIQUE ON CONFLICT IGNORE/)
-  t.equal((await update({ contactId: 'blank', name: 'Blank' })).statusCode, 200)
-  const before = await allRows(db)
-  t.equal((await update({ contactId: 'maria', name: 'Blank' })).statusCode, 500)
-  t.strictSame(await allRows(db), before)
-})
+}
 
 const adding: Record<string, string> = {
   'sets updated_at': trigger('AFTER UPDATE', 'contact', "UPDATE omnichannel_contact SET updated_at = '2026-06-01T00:00:00.000Z' WHERE id = new.id"),
