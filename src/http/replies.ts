@@ -59,10 +59,11 @@ export function sendError (error: Partial<FastifyError>, request: FastifyRequest
     return sendUnguarded(reply.headers(headers), answer.status, answer.text)
   }
   // If a hook fails after the update, its status would be wrong: the update was made.
-  const { status, body } = toRefusal(answer?.status === 200 ? new UnforeseenError(error) : error, request, reply)
+  const failure = answer?.status === 200 ? new UnforeseenError(error) : error
+  const { status, body } = toRefusal(failure, request, reply)
   void reply.removeHeader('etag').removeHeader('idempotency-replayed')
   if (status === 503 && !reply.hasHeader('retry-after')) void reply.header('retry-after', '1')
-  if (error instanceof errors.ContactVersionMismatchError) void reply.header('etag', `"${error.version}"`)
+  if (failure instanceof errors.ContactVersionMismatchError) void reply.header('etag', `"${failure.version}"`)
   send(reply, status, JSON.stringify(body), { ...body })
 }
 

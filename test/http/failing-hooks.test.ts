@@ -37,6 +37,10 @@ const hooks: Record<string, Hook> = {
     const error = Object.defineProperty(new Error('of the host'), 'stack', { get: () => { throw new Error('of the getter') } })
     app.addHook('onSend', async (_request, reply) => { if (fails(reply.statusCode)) throw error })
   },
+  'an onSend that throws an error that cannot be read': (app, fails) => {
+    const error = new Proxy(new Error('of the host'), { get: () => { throw new Error('of the proxy') } })
+    app.addHook('onSend', async (_request, reply) => { if (fails(reply.statusCode)) throw error })
+  },
   'an onSend that returns an object': (app, fails) => {
     app.addHook('onSend', async (_request, reply, payload) => fails(reply.statusCode) ? { not: 'a text' } : payload)
   }
