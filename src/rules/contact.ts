@@ -21,7 +21,8 @@ export function readContact (contactId: string): Read<StoredContact | undefined>
       queries.phones.list({ contactId }),
       queries.listChannels({ contactId })
     ],
-    (row, emails, phones, channels) => row && { row, emails, phones, channels }
+    // A column of the host may ignore case. The lists were then read with another id.
+    (row, emails, phones, channels) => row?.id === contactId ? { row, emails, phones, channels } : undefined
   )
 }
 

@@ -163,6 +163,24 @@ t.test('views over tables of the host: not changed, and used for access, manager
   }
 })
 
+t.test('a table of contacts whose ids ignore case or blanks: another spelling is another id', async (t) => {
+  for (const [collation, other] of [['NOCASE', 'MARIA'], ['RTRIM', 'maria ']]) {
+    const database = openHandle(':memory:')
+    const [, table = ''] = /(CREATE TABLE IF NOT EXISTS omnichannel_contact .*?STRICT, WITHOUT ROWID;)/s.exec(schemaSql) ?? []
+    database.exec(table.replace(/id +TEXT +NOT NULL/, `$& COLLATE ${collation}`))
+    const update = await start(t, database, [])
+    database.exec(`
+      INSERT INTO omnichannel_user (id) VALUES ('ann');
+      INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
+      INSERT INTO omnichannel_contact_email VALUES ('maria', 0, 'maria@example.com'), ('maria', 1, 'm@example.org')`)
+    database.prepare('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES (?, ?)').run(hashToken('token-of-ann'), 'ann')
+    t.equal(database.prepare('SELECT count(*) FROM omnichannel_contact WHERE id = ?').pluck().get(other), 1)
+    t.equal((await update('ann', { contactId: other, emails: ['x@example.com'] })).json().error, 'error-contact-not-found')
+    const { contact } = (await update('ann', { phones: ['1'] })).json()
+    t.match(contact, { _id: 'maria', emails: [{ address: 'maria@example.com' }, { address: 'm@example.org' }] })
+  }
+})
+
 t.test('a column of the host that must hold text but has another type: refused, and the error names the cast', async (t) => {
   const views: Record<string, string> = {
     'omnichannel_user.id INTEGER': "CREATE VIEW omnichannel_user AS SELECT id, '' AS username, '' AS name, 1 AS active FROM person",
