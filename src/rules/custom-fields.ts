@@ -1,6 +1,7 @@
 // A field may be called __proto__ or constructor. So keys are tested with Object.hasOwn, or are in a Map or a Set.
 
 import { CustomFieldNotAllowedError, InvalidCustomFieldError } from '../errors.js'
+import { MAX_PARSED_LENGTH } from './contact.js'
 import { scanObject } from './json-object.js'
 
 /** The definition of a custom field that may be sent: its scope is `visitor`, and it is not hidden. */
@@ -25,7 +26,7 @@ export type MatchPattern = (field: CustomField, text: string) => boolean
 export function mergeCustomFields (
   allowed: readonly CustomField[], stored: string, sent: Readonly<Record<string, unknown>>, matches: MatchPattern
 ): string {
-  const members = new Map<string, string>()
+  const members = new Map<string | number, string>()
   for (const field of allowed) {
     const text = Object.hasOwn(sent, field.id) ? toText(field, sent[field.id]) : ''
     const isValid = text === '' ? field.required === 0 : field.regexp === '' || matches(field, text)
@@ -35,10 +36,11 @@ export function mergeCustomFields (
 
   const allowedIds = new Set(allowed.map((field) => field.id))
   const unknown = new Set(Object.keys(sent).filter((key) => !allowedIds.has(key)))
-  // JSON.parse would change 1e400 and large integers.
+  // JSON.parse would change 1e400 and large integers. If a key comes twice, the last one counts. To compare the keys of megabytes would
+  // block the event loop, so there both are kept.
   scanObject(stored, (key, member) => {
     if (allowedIds.has(key)) return
-    members.set(key, member)
+    members.set(stored.length > MAX_PARSED_LENGTH ? members.size : key, member)
     unknown.delete(key)
   })
   for (const key of unknown) throw new CustomFieldNotAllowedError(key)
