@@ -54,7 +54,7 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
       } catch (error) {
         guard.unlock()
         if (!(error instanceof RequestGoneError)) throw isOwnError(error) ? error : new UnforeseenError(error)
-        request.log.info('contacts.update was not made: the request has been answered, or its client is gone')
+        logFailure(request, () => ({}), 'contacts.update was not made: the request has been answered, or its client is gone', 'info')
       } finally {
         // After the answer, because the host may write its log to the same database.
         if (problems.size > 0) process.nextTick(logProblems, request, problems)

@@ -165,6 +165,18 @@ t.test('a 503 while nothing can be written to the log: the answer is the same', 
   t.strictSame([reply.statusCode, reply.json()], [503, busy])
 })
 
+t.test('an update that a hook has answered, while nothing can be written to the log: the process goes on', async (t) => {
+  let hijack: () => unknown
+  const write = (line: string): void => { if (/was not made|Promise errored|already sent/.test(line)) throw new Error('no space left') }
+  const { update, db } = await build(t, {
+    server: { logger: { stream: { write } } },
+    host: (app) => { app.addHook('preHandler', async (_request, reply) => { hijack = () => reply.hijack().raw.end('mine') }) },
+    beforeCommit: () => { hijack() }
+  })
+  t.equal((await update({ contactId: 'maria', name: 'Marie' })).body, 'mine')
+  t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), 'Maria')
+})
+
 t.test('authenticate fails: one line with its cause and code', async (t) => {
   const { statusCode, lines } = await linesOf(t, { authenticate: () => { throw Object.assign(new Error('no sessions'), { code: 'ECONNREFUSED' }) } })
   t.equal(statusCode, 500)
