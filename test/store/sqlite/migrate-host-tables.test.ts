@@ -181,6 +181,21 @@ t.test('a table of contacts whose ids ignore case or blanks: another spelling is
   }
 })
 
+t.test('a table of tokens with an expiry that is no time: expired', async (t) => {
+  const database = openHandle(':memory:')
+  database.exec('CREATE TABLE omnichannel_auth_token (hashed_token TEXT PRIMARY KEY, user_id TEXT, name TEXT, created_at TEXT, expires_at TEXT)')
+  const update = await start(t, database, ['ann'])
+  database.exec(`
+    INSERT INTO omnichannel_user (id) VALUES ('ann');
+    INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent')`)
+  const times = { never: 401, 2000000000: 401, '2999-13-45': 401, '2999-12-31T00:00:00.000Z': 200 }
+  for (const [time, status] of Object.entries(times)) {
+    database.prepare('UPDATE omnichannel_auth_token SET expires_at = ?').run(time)
+    t.equal((await update('ann', { name: time })).statusCode, status, time)
+  }
+  t.equal(database.prepare('SELECT version FROM omnichannel_contact').pluck().get(), 2)
+})
+
 t.test('a column of the host that must hold text but has another type: refused, and the error names the cast', async (t) => {
   const views: Record<string, string> = {
     'omnichannel_user.id INTEGER': "CREATE VIEW omnichannel_user AS SELECT id, '' AS username, '' AS name, 1 AS active FROM person",
