@@ -104,7 +104,7 @@ t.test('log lines in docs/operations.md: all lines of the plugin, and each is in
   const textOf = (names: string[]): string => names.map((name) => readFileSync(join('src', name), 'utf8')).join('\n')
   const plugin = textOf(sources.filter((name) => !name.startsWith('cli')))
   // Calls of log.warn() and the like, and of our functions logFailure() and logFailedHook().
-  const calls = /(?:log\.(\w+)\((?:\{.*?\}, )?|logFail\w+\(.*?)['`]([^'`]+)['`](?:, '(warn)')?\)/g
+  const calls = /(?:log\.(\w+)\((?:\{.*?\}, )?|logFail\w+\((?:[^'`]*?))['`]([^'`]+)['`](?:, '(info|warn)')?\)/g
   const logged = [...plugin.matchAll(calls)].map(([, called, message, given = 'error']) => [called ?? given, message!] as const)
   t.ok(logged.length > 5)
   const shown = doc('operations').tableOf('Log lines').map(({ level, message }) => [level!, codesOf(message!)[0]!.split('…')[0]!] as const)
