@@ -8,8 +8,11 @@ import { DatabaseBusyError, type Obstacle } from '../../errors.js'
 import { hasAttached, isWal, withoutBusyTimeout, type Connection, type Locking } from './connection.js'
 import { saysIteratorIsOpen } from './handle.js'
 
-/** A batch ends after this time and leaves the rest of the queue to the next one. */
-export const maxBatchMs = 2
+/**
+ * A batch ends after this time and leaves the rest of the queue to the next one. With 2 ms, 256 connections got 2 to 4 % more updates a
+ * second, but the event loop was held for 60 % longer.
+ */
+export const maxBatchMs = 1.2
 /** How many jobs are refused at once. Each refusal is a reply, which takes time to send. */
 const maxRefusals = 50
 const shortestPauseMs = 1
