@@ -72,8 +72,8 @@ async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io,
     // Keeps other writers out.
     await client.query(`BEGIN; LOCK TABLE ${tables.map((table) => table.name).join(', ')} IN SHARE ROW EXCLUSIVE MODE`)
     // The server may only have the default permissions, which the migration inserts.
-    const empty = tables.filter((table) => table.name !== 'omnichannel_role_permission')
-    const found = await client.query(empty.map((table) => `(SELECT FROM ${table.name} LIMIT 1)`).join(' UNION ALL '))
+    const mustBeEmpty = tables.filter((table) => table.name !== 'omnichannel_role_permission')
+    const found = await client.query(mustBeEmpty.map((table) => `(SELECT FROM ${table.name} LIMIT 1)`).join(' UNION ALL '))
     const isNew = found.rowCount === 0
     if (isNew) await client.query('DELETE FROM omnichannel_role_permission')
     let rows = 0

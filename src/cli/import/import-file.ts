@@ -8,9 +8,9 @@ import type { Io } from '../command.js'
 import { CommandError } from '../errors.js'
 import { createProgress, print, report } from '../output.js'
 import type { CollectionName, Outcome } from './collection.js'
-import { importedDocuments } from './store-document.js'
 import type { Document } from './extended-json.js'
 import { readLines } from './read-lines.js'
+import { importedDocuments } from './store-document.js'
 import { lineStore } from './store-line.js'
 
 export interface ExportFile {

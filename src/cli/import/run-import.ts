@@ -12,8 +12,8 @@ import { CommandError, UsageError } from '../errors.js'
 import { print, report } from '../output.js'
 import { collections, type CollectionName } from './collection.js'
 import { idOf, type Document } from './extended-json.js'
-import { disableMissing } from './store-contact.js'
 import { dryRunNote, importFile, type ExportFile, type ImportOptions } from './import-file.js'
+import { disableMissing } from './store-contact.js'
 
 const names = Object.keys(collections) as CollectionName[]
 

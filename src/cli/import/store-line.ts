@@ -1,9 +1,9 @@
 import type { Connection } from '../../store/sqlite/connection.js'
 import { codeOf, CommandError } from '../errors.js'
 import { collections, type CollectionName, type Outcome } from './collection.js'
-import { storeDocument } from './store-document.js'
 import { BadLineError, object, type Document } from './extended-json.js'
 import type { Line } from './read-lines.js'
+import { storeDocument } from './store-document.js'
 
 interface Settings {
   skipsBadLines: boolean

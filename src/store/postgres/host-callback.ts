@@ -38,14 +38,14 @@ export async function callHost (client: PostgresClient, { call }: HostCallback, 
     if (client.getTransactionStatus() === 'E') throw new Error('beforeCommit has let the transaction fail')
     return undefined
   } catch (error) {
-    return await rollBack(client, error, deadline)
+    return await rollBackAfterFailure(client, error, deadline)
   } finally {
     timer.abort()
   }
 }
 
 /** Throws the error of the host if our transaction was still open. */
-async function rollBack (client: PostgresClient, thrown: unknown, deadline: number): Promise<Doubt> {
+async function rollBackAfterFailure (client: PostgresClient, thrown: unknown, deadline: number): Promise<Doubt> {
   const warning = listenForWarning(client)
   // ROLLBACK is sent with the check, because the host may send COMMIT meanwhile. Without a pipeline it can come between them: then ROLLBACK warns.
   const released = await send(client, [releaseSavepoint, rollback], deadline)
