@@ -1,5 +1,6 @@
 import t from 'tap'
-import { longestLine, readLines, type Line } from '../../src/cli/import/read-lines.js'
+import { longestLine, readLines } from '../../src/cli/import/import-file.js'
+import type { Line } from '../../src/cli/import/store-line.js'
 
 async function linesOf (chunks: Iterable<Buffer>): Promise<string[]> {
   const lines: Line[] = []

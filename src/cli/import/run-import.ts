@@ -13,7 +13,7 @@ import { print, report } from '../output.js'
 import { collections, type CollectionName } from './collection.js'
 import { idOf, type Document } from './extended-json.js'
 import { dryRunNote, importFile, type ExportFile, type ImportOptions } from './import-file.js'
-import { disableMissing } from './store-contact.js'
+import { disableMissing } from './store-document.js'
 
 const names = Object.keys(collections) as CollectionName[]
 

@@ -2,8 +2,10 @@ import type { Connection } from '../../store/sqlite/connection.js'
 import { codeOf, CommandError } from '../errors.js'
 import { collections, type CollectionName, type Outcome } from './collection.js'
 import { BadLineError, object, type Document } from './extended-json.js'
-import type { Line } from './read-lines.js'
 import { storeDocument } from './store-document.js'
+
+/** A line without its end, or why it cannot be read. */
+export type Line = string | BadLineError
 
 interface Settings {
   skipsBadLines: boolean

@@ -1,5 +1,6 @@
-// Limits and answers of connections that Node.js and Fastify lack.
+// Limits and answers of connections that Node.js and Fastify lack, and the limit of calls of an address.
 
+import { normalizeIP } from '@fastify/rate-limit'
 import type { ConnectionError, FastifyInstance, FastifyRequest } from 'fastify'
 import { STATUS_CODES } from 'node:http'
 import { Server, type Socket } from 'node:net'
@@ -95,4 +96,41 @@ export function answerClientError (this: FastifyInstance, { code, message }: Con
       `Content-Length: ${body.length}\r\n\r\n${body}`)
   }
   socket.destroy()
+}
+
+const rateWindowMs = 60_000
+const maxAddresses = 10_000
+
+/** What monitors call. */
+const uncounted = ['/health', '/metrics']
+
+/**
+ * Answers 429 to more than `max` calls of an address in a minute, /health and /metrics not counted. @fastify/rate-limit counts by the time of day,
+ * which may be set back, and its X-RateLimit-Reset is not Rocket.Chat's.
+ */
+export function addRateLimit (app: FastifyInstance, max: number): void {
+  /** The address that called last comes last. */
+  const windows = new Map<string, { calls: number, end: number, reset: number }>()
+
+  app.addHook('onRequest', (request, reply, done) => {
+    if (uncounted.includes(String(request.routeOptions.url))) return done()
+    const now = performance.now()
+    const address = normalizeIP(request.ip)
+    let window = windows.get(address)
+    if (window === undefined || window.end <= now) window = { calls: 0, end: now + rateWindowMs, reset: Date.now() + rateWindowMs }
+    window.calls++
+    windows.delete(address)
+    windows.set(address, window)
+    const [oldest = ''] = windows.keys()
+    if (windows.size > maxAddresses) windows.delete(oldest)
+
+    void reply.headers({
+      'x-ratelimit-limit': max,
+      'x-ratelimit-remaining': Math.max(0, max - window.calls),
+      'x-ratelimit-reset': window.reset
+    })
+    if (window.calls <= max) return done()
+    void reply.header('retry-after', Math.ceil((window.end - now) / 1000))
+    done(Object.assign(new Error('too many requests'), { statusCode: 429 }))
+  })
 }

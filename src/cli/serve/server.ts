@@ -8,10 +8,9 @@ import omnichannelContacts from '../../index.js'
 import type { Io, OpenDatabase } from '../command.js'
 import { version } from '../version.js'
 import { startCheckpoints } from './checkpoints.js'
-import { answerClientError, drainOnClose, limitPipelining } from './connections.js'
+import { addRateLimit, answerClientError, drainOnClose, limitPipelining } from './connections.js'
 import { addDocumentation, swaggerOptions } from './documentation.js'
 import { addHealth } from './health.js'
-import { addRateLimit } from './rate-limit.js'
 
 export interface ServerSettings {
   logLevel: string
