@@ -1,6 +1,6 @@
 import type { Command } from '@commander-js/extra-typings'
 import type { Contact } from '../rules/wire-schemas.js'
-import { wholeNumber, type Io, type OpenDatabase } from './command.js'
+import { wholeNumber, type Io, type OpenDatabase } from './shared.js'
 import { databaseOption, withDatabase } from './database.js'
 import { CommandError } from './errors.js'
 import { printJson, printTable, report } from './output.js'

@@ -2,7 +2,7 @@ import type { Command } from '@commander-js/extra-typings'
 import type { SqliteDatabase } from 'kysely'
 import { hash } from 'node:crypto'
 import type { Pool, PoolClient } from 'pg'
-import { withInterruption, type FileHandle, type Io } from './command.js'
+import { withInterruption, type FileHandle, type Io } from './shared.js'
 import { readFileName, withDatabase } from './database.js'
 import { CommandError } from './errors.js'
 import { createProgress, print } from './output.js'
@@ -63,7 +63,7 @@ async function describeTables () {
 
 /** Returns how many rows there are. `isNew` is false if the server held the same rows already. */
 async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io, signal: AbortSignal) {
-  const [tables, { likeBetterSqlite3 }] = await Promise.all([describeTables(), import('./node-sqlite.js')])
+  const [tables, { likeBetterSqlite3 }] = await Promise.all([describeTables(), import('./open-node-sqlite.js')])
   const file = likeBetterSqlite3(source)
   const progress = createProgress(io, name, { unit: 'rows' })
   const client = await pool.connect()

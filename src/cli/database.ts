@@ -6,9 +6,9 @@ import { accessSync, closeSync, constants, existsSync, openSync, rmSync, statfsS
 import { tmpdir } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import type { Tables } from '../store/tables.js'
-import { migrateOrCheck, type Access, type FileHandle, type Io, type OpenDatabase } from './command.js'
+import { migrateOrCheck, type Access, type FileHandle, type Io, type OpenDatabase } from './shared.js'
 import { CommandError, UsageError, explain } from './errors.js'
-import type { Open } from './node-sqlite.js'
+import type { Open } from './open-node-sqlite.js'
 import { isServer, readServer, withServer } from './postgres.js'
 
 export function databaseOption () {
@@ -50,7 +50,7 @@ export async function withDatabase<Result> (
   return await withFile(name, access, async () => {
     const handle = await openDatabase(name, io, access)
     try {
-      const [{ Kysely, SqliteDialect }, { likeBetterSqlite3 }] = await Promise.all([import('kysely'), import('./node-sqlite.js')])
+      const [{ Kysely, SqliteDialect }, { likeBetterSqlite3 }] = await Promise.all([import('kysely'), import('./open-node-sqlite.js')])
       const dialect = new SqliteDialect({ database: likeBetterSqlite3(handle) })
       const driver = dialect.createDriver()
       const rollback = driver.rollbackTransaction.bind(driver)
@@ -160,7 +160,7 @@ export async function openReadOnly (file: string, io: Io): Promise<FileHandle> {
 }
 
 async function connect (file: string, io: Io, options: Database.Options = {}): Promise<FileHandle> {
-  const { loadNodeSqlite } = await import('./node-sqlite.js')
+  const { loadNodeSqlite } = await import('./open-node-sqlite.js')
   // An executable contains the addon if its Node.js has no suitable node:sqlite.
   const open = (io.loadAddon === undefined ? loadNodeSqlite() : undefined) ?? await loadBetterSqlite3(io)
   // node:sqlite takes a relative name that begins with file: for a URI.

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { getAsset, getRawAsset, isSea } from 'node:sea'
-import { run } from './program.js'
+import { run } from './command-line.js'
 
 const addon = 'better_sqlite3.node'
 

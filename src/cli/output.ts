@@ -1,6 +1,6 @@
 // All output of the commands. Control characters are replaced, because a stored name must not send commands to the terminal.
 
-import type { Io } from './command.js'
+import type { Io } from './shared.js'
 import { CommandError } from './errors.js'
 
 /** Writes text to stdout. */

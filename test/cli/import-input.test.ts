@@ -6,7 +6,7 @@ import { closeSync, existsSync, openSync, readdirSync, readlinkSync, writeFileSy
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import t from 'tap'
-import { withInterruption, type Io } from '../../src/cli/command.js'
+import { withInterruption, type Io } from '../../src/cli/shared.js'
 import { program } from '../children.js'
 import { lookInto, openDatabase, openFile } from './files.js'
 import { turns, until } from '../waiting.js'

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { run } from '../../src/cli/program.js'
+import { run } from '../../src/cli/command-line.js'
 import { program } from '../children.js'
 import { cli } from './io.js'
 

@@ -1,5 +1,5 @@
 import { Option, type Command } from '@commander-js/extra-typings'
-import { wholeNumber, type Io } from '../command.js'
+import { wholeNumber, type Io } from '../shared.js'
 import { createOption, fileOption } from '../database.js'
 import { collections, type CollectionName } from './collection.js'
 import type { ImportOptions } from './import-file.js'

@@ -3,7 +3,7 @@
 
 import type { FastifyInstance } from 'fastify'
 import { Worker } from 'node:worker_threads'
-import type { FileHandle } from '../command.js'
+import type { FileHandle } from '../shared.js'
 
 const intervalMs = 10
 const pauseAfterErrorMs = 1000

@@ -2,7 +2,7 @@
 
 import type { Insertable, Kysely } from 'kysely'
 import type { Tables } from '../../store/tables.js'
-import type { OpenDatabase } from '../command.js'
+import type { OpenDatabase } from '../shared.js'
 import { CommandError } from '../errors.js'
 import { issueToken } from '../token.js'
 

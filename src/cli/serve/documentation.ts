@@ -5,7 +5,7 @@ import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import type { FastifyInstance } from 'fastify'
 import { createHash } from 'node:crypto'
 import { gunzipSync, gzipSync } from 'node:zlib'
-import type { Io } from '../command.js'
+import type { Io } from '../shared.js'
 
 const html = 'text/html; charset=utf-8'
 const json = 'application/json; charset=utf-8'

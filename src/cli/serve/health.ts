@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { withoutBusyTimeout } from '../../store/sqlite/connection.js'
 import { connect } from '../../store/sqlite/node-sqlite.js'
-import type { FileHandle, OpenDatabase } from '../command.js'
+import type { FileHandle, OpenDatabase } from '../shared.js'
 
 /** Adds GET /health. Returns a function to call after a failed update. From then on the check also writes, until a write succeeds. */
 export function addHealth (app: FastifyInstance, { handle, ping }: Pick<OpenDatabase, 'handle' | 'ping'>): () => void {

@@ -5,7 +5,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { statSync } from 'node:fs'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { DatabaseBusyError, type CommitMessage, type UpdateMessage } from '../../index.js'
-import type { OpenDatabase } from '../command.js'
+import type { OpenDatabase } from '../shared.js'
 
 const url = '/api/v1/omnichannel/contacts.update'
 

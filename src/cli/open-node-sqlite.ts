@@ -3,7 +3,7 @@
 import type Database from 'better-sqlite3'
 import type { SqliteDatabase } from 'kysely'
 import { readsWholeTexts, type NodeSqliteDatabase, type NodeSqliteStatement } from '../store/sqlite/handle.js'
-import type { FileHandle } from './command.js'
+import type { FileHandle } from './shared.js'
 
 interface NodeSqlite {
   DatabaseSync: new (file: string, options?: { readOnly?: boolean, timeout?: number }) => NodeSqliteDatabase & { close: () => void }

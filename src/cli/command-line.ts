@@ -1,6 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, type Argument, type CommandUnknownOpts, type Option } from '@commander-js/extra-typings'
 import { backup } from './backup.js'
-import type { Io } from './command.js'
+import type { Io } from './shared.js'
 import { contact } from './contact.js'
 import { UsageError, type CommandError } from './errors.js'
 import { copy } from './copy.js'
