@@ -5,13 +5,13 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { fill } from '../test/build.js'
+import { fill } from '../test/helpers/build.js'
 import { serve, update as send } from '../test/cli/io.js'
-import type { Db } from '../test/database.js'
-import { postgres, sqlite } from '../test/engines.js'
+import type { Db } from '../test/helpers/database.js'
+import { postgres, sqlite } from '../test/helpers/engines.js'
 import { openFile } from '../test/cli/files.js'
-import { openSchema } from '../test/postgres.js'
-import { sqliteDb } from '../test/sqlite.js'
+import { openSchema } from '../test/helpers/postgres.js'
+import { sqliteDb } from '../test/helpers/sqlite.js'
 
 interface Dashboard {
   panels: Array<{ title: string, targets: Array<{ expr: string }> }>

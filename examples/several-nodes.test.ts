@@ -7,8 +7,8 @@ import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
-import { isAvailable } from '../test/postgres-server.js'
-import { openSchema } from '../test/postgres.js'
+import { isAvailable } from '../test/helpers/postgres-server.js'
+import { openSchema } from '../test/helpers/postgres.js'
 
 const headers = { 'content-type': 'application/json', 'x-user-id': 'ann', 'x-auth-token': 's3cret' }
 

@@ -5,10 +5,10 @@ import { readFileSync } from 'node:fs'
 import pg from 'pg'
 import t from 'tap'
 import omnichannelContacts from '../src/index.js'
-import { build } from './build.js'
-import { openFile } from './files.js'
-import { invalid } from './refusals.js'
-import { rejectionOf } from './registration.js'
+import { build } from './helpers/build.js'
+import { openFile } from './helpers/files.js'
+import { invalid } from './helpers/refusals.js'
+import { rejectionOf } from './helpers/registration.js'
 
 function closed (): Database.Database {
   const database = new Database(':memory:')

@@ -6,8 +6,8 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync 
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import '../children.js'
-import { skip } from '../node-sqlite.js'
+import '../helpers/children.js'
+import { skip } from '../helpers/node-sqlite.js'
 import { checkPage, waitForCurl } from './printed-curl.js'
 
 const run = promisify(execFile)

@@ -2,11 +2,11 @@ import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import t from 'tap'
-import { allRows, fill } from '../build.js'
+import { allRows, fill } from '../helpers/build.js'
 import { cli, serve } from './io.js'
 import { readCurl } from './printed-curl.js'
 import { openFile } from './files.js'
-import { sqliteDb } from '../sqlite.js'
+import { sqliteDb } from '../helpers/sqlite.js'
 
 const paste = async (printed: string) => await readCurl(printed).send()
 

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { chmodSync, copyFileSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { allRows, fill } from '../build.js'
+import { allRows, fill } from '../helpers/build.js'
 import { inFile, lookInto, openFile } from './files.js'
 import { cli, serve } from './io.js'
 

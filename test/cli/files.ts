@@ -1,8 +1,8 @@
 // Opens files with the same SQLite library as the commands. Two libraries in one process do not see each other's locks.
 
 import Database from 'better-sqlite3'
-import { filesOf } from '../files.js'
-import { openNodeSqlite } from '../node-sqlite.js'
+import { filesOf } from '../helpers/files.js'
+import { openNodeSqlite } from '../helpers/node-sqlite.js'
 
 const open = openNodeSqlite ?? ((file: string, options: Database.Options) => new Database(file, options))
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { allRows } from '../build.js'
+import { allRows } from '../helpers/build.js'
 import { inFile, lookInto } from './files.js'
 import { linesOf, summary } from './export-names.js'
 import { cli } from './io.js'

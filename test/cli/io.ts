@@ -9,9 +9,9 @@ import { gzipSync } from 'node:zlib'
 import type { Test } from 'tap'
 import type { Io } from '../../src/cli/shared.js'
 import { run } from '../../src/cli/command-line.js'
-import { as, fill, path } from '../build.js'
-import { sqliteDb } from '../sqlite.js'
-import { until } from '../waiting.js'
+import { as, fill, path } from '../helpers/build.js'
+import { sqliteDb } from '../helpers/sqlite.js'
+import { until } from '../helpers/waiting.js'
 import { openFile } from './files.js'
 
 export interface Setup {

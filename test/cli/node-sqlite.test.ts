@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { codeOf } from '../../src/cli/errors.js'
 import { loadNodeSqlite } from '../../src/cli/open-node-sqlite.js'
-import { DatabaseSync, skip } from '../node-sqlite.js'
+import { DatabaseSync, skip } from '../helpers/node-sqlite.js'
 
 t.test('no node:sqlite, or one that cuts texts at U+0000: not used', async (t) => {
   let isClosed = false

@@ -6,7 +6,7 @@ import { Readable, Writable } from 'node:stream'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { run } from '../../src/cli/command-line.js'
-import { program } from '../children.js'
+import { program } from '../helpers/children.js'
 import { cli } from './io.js'
 
 /** A stdout whose writes fail with a code. */

@@ -3,7 +3,7 @@
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import type { Test } from 'tap'
-import { sendCurl, urlOf } from '../curl.js'
+import { sendCurl, urlOf } from '../helpers/curl.js'
 
 interface Curl {
   /** The origin of the server. */

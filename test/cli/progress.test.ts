@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
 import { createProgress } from '../../src/cli/output.js'
-import { replaceClock } from '../waiting.js'
+import { replaceClock } from '../helpers/waiting.js'
 
 function start (t: Test, isTTY: boolean, totalBytes: number | undefined) {
   const to = Object.assign(new PassThrough({ encoding: 'utf8' }), { isTTY })

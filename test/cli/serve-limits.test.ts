@@ -3,9 +3,9 @@
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { as, path } from '../build.js'
+import { as, path } from '../helpers/build.js'
 import { serve, serveFile } from './io.js'
-import { until } from '../waiting.js'
+import { until } from '../helpers/waiting.js'
 import { timeouts } from '../../src/cli/serve/server.js'
 import { startServer, talk } from './start-server.js'
 

@@ -2,12 +2,12 @@
 
 import { once } from 'node:events'
 import type { Test } from 'tap'
-import { as, fill } from '../build.js'
-import type { Db } from '../database.js'
-import { postgres, sqlite } from '../engines.js'
-import { openSchema } from '../postgres.js'
-import { sqliteDb } from '../sqlite.js'
-import { until } from '../waiting.js'
+import { as, fill } from '../helpers/build.js'
+import type { Db } from '../helpers/database.js'
+import { postgres, sqlite } from '../helpers/engines.js'
+import { openSchema } from '../helpers/postgres.js'
+import { sqliteDb } from '../helpers/sqlite.js'
+import { until } from '../helpers/waiting.js'
 import { cli, serve, serveFile, update as send } from './io.js'
 import { rawUpdate, talk } from './start-server.js'
 

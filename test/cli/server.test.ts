@@ -1,9 +1,9 @@
 // The commands with a PostgreSQL server instead of a file.
 
 import type { Test } from 'tap'
-import { fill } from '../build.js'
-import { postgres as t } from '../engines.js'
-import { openSchema } from '../postgres.js'
+import { fill } from '../helpers/build.js'
+import { postgres as t } from '../helpers/engines.js'
+import { openSchema } from '../helpers/postgres.js'
 import { cli, serve, update } from './io.js'
 
 async function open (t: Test) {

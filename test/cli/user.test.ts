@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { hashToken } from '../../src/index.js'
-import { allRows, path } from '../build.js'
+import { allRows, path } from '../helpers/build.js'
 import { cli, serve } from './io.js'
 import { inFile, lookInto, openFile } from './files.js'
 

@@ -3,7 +3,7 @@
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { socketFolder } from '../postgres-server.js'
+import { socketFolder } from '../helpers/postgres-server.js'
 
 const name = '.s.PGSQL.5432'
 

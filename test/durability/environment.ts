@@ -1,7 +1,7 @@
 // What all rounds of a failover run share: two app nodes, the address of their database, and the data of its beginning.
 
 import { once } from 'node:events'
-import { createCluster, forgetful, type Cluster } from '../postgres-server.js'
+import { createCluster, forgetful, type Cluster } from '../helpers/postgres-server.js'
 import { openAddress, type Address } from './address.js'
 import { fill, openPostgres } from './ledger.js'
 import { startNode, type AppNode } from './nodes.js'

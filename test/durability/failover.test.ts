@@ -1,5 +1,5 @@
-import '../children.js'
-import { postgres as t } from '../engines.js'
+import '../helpers/children.js'
+import { postgres as t } from '../helpers/engines.js'
 import { createPlan, failover, type FailoverRound, type Kind } from './failover.js'
 import { countsOf, createRandom, newSeed } from './rounds.js'
 import { openEnvironment } from './environment.js'

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
-import { createCluster, type Cluster } from '../postgres-server.js'
+import { createCluster, type Cluster } from '../helpers/postgres-server.js'
 import { openAddress, type Address } from './address.js'
 import { killServer } from './kill-postgres.js'
 

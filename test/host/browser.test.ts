@@ -2,9 +2,9 @@ import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
-import t from '../engines.js'
+import t from '../helpers/engines.js'
 import type { LightMyRequestResponse } from 'fastify'
-import { as, build, holdMaria, path, type Setup } from '../build.js'
+import { as, build, holdMaria, path, type Setup } from '../helpers/build.js'
 
 /** As in examples/browser.ts. */
 const exposedHeaders = ['ETag', 'Idempotency-Replayed', 'Retry-After']

@@ -7,8 +7,8 @@ import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { chromium, type Browser, type Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { build } from '../build.js'
-import { program } from '../children.js'
+import { build } from '../helpers/build.js'
+import { program } from '../helpers/children.js'
 
 const names = ['google-chrome', 'google-chrome-stable', 'chromium', 'chromium-browser']
 const executablePath = [

@@ -2,10 +2,10 @@ import type Database from 'better-sqlite3'
 import fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import omnichannelContacts from '../../src/index.js'
-import { allRows, as, build, fill, path } from '../build.js'
-import { openFile } from '../files.js'
-import { handleKind, openHandle } from '../handle.js'
-import { sqliteDb } from '../sqlite.js'
+import { allRows, as, build, fill, path } from '../helpers/build.js'
+import { openFile } from '../helpers/files.js'
+import { handleKind, openHandle } from '../helpers/handle.js'
+import { sqliteDb } from '../helpers/sqlite.js'
 
 const pragmas = [
   'application_id', 'auto_vacuum', 'automatic_index', 'busy_timeout', 'cache_size', 'cache_spill', 'cell_size_check', 'checkpoint_fullfsync',

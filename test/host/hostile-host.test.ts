@@ -1,8 +1,8 @@
 import Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { allRows, as, build, path, type Setup, type World } from '../build.js'
-import { forbidden, internal, invalid, unauthorized } from '../refusals.js'
+import { allRows, as, build, path, type Setup, type World } from '../helpers/build.js'
+import { forbidden, internal, invalid, unauthorized } from '../helpers/refusals.js'
 
 const json = { 'content-type': 'application/json' }
 

@@ -1,5 +1,5 @@
-import t from '../engines.js'
-import { allRows, build } from '../build.js'
+import t from '../helpers/engines.js'
+import { allRows, build } from '../helpers/build.js'
 
 interface Session {
   userId: string

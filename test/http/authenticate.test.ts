@@ -1,9 +1,9 @@
-import t from '../engines.js'
+import t from '../helpers/engines.js'
 import { hashToken } from '../../src/index.js'
-import { allRows, as, build } from '../build.js'
-import { openHandle } from '../handle.js'
-import { unauthorized } from '../refusals.js'
-import { turns } from '../waiting.js'
+import { allRows, as, build } from '../helpers/build.js'
+import { openHandle } from '../helpers/handle.js'
+import { unauthorized } from '../helpers/refusals.js'
+import { turns } from '../helpers/waiting.js'
 
 t.test('a caller without valid credentials: 401, and nothing is written', async (t) => {
   const { update, db } = await build(t)

@@ -1,8 +1,8 @@
 // docs/contract.md, section 8: users have roles, and roles have permissions.
 
-import t from '../engines.js'
-import { allRows, as, build, changes } from '../build.js'
-import { forbidden } from '../refusals.js'
+import t from '../helpers/engines.js'
+import { allRows, as, build, changes } from '../helpers/build.js'
+import { forbidden } from '../helpers/refusals.js'
 
 t.test('the default roles: each may update, other roles may not', async (t) => {
   const { update, db } = await build(t)

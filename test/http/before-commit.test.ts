@@ -3,9 +3,9 @@
 import type Database from 'better-sqlite3'
 import t from 'tap'
 import { ForbiddenError, UpdateRefusedError, type ContactUpdatedEvent } from '../../src/index.js'
-import { allRows, as, build } from '../build.js'
-import { observe } from '../observed.js'
-import { internal } from '../refusals.js'
+import { allRows, as, build } from '../helpers/build.js'
+import { observe } from '../helpers/observed.js'
+import { internal } from '../helpers/refusals.js'
 
 const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'] }
 

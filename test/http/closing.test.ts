@@ -1,7 +1,7 @@
 import t from 'tap'
-import { build } from '../build.js'
-import { listen } from '../observed.js'
-import { knownCaller, nameOfMaria, turns } from '../waiting.js'
+import { build } from '../helpers/build.js'
+import { listen } from '../helpers/observed.js'
+import { knownCaller, nameOfMaria, turns } from '../helpers/waiting.js'
 
 t.test('app.close() with waiting updates: each is made or refused, and each is answered', async (t) => {
   for (const options of [{}, knownCaller]) {

@@ -1,8 +1,8 @@
 // docs/contract.md, sections 1 and 3: the content types, the syntax and the size of a body.
 
-import t from '../engines.js'
-import { allRows, build } from '../build.js'
-import { invalid } from '../refusals.js'
+import t from '../helpers/engines.js'
+import { allRows, build } from '../helpers/build.js'
+import { invalid } from '../helpers/refusals.js'
 
 const json = 'application/json'
 const form = 'application/x-www-form-urlencoded'

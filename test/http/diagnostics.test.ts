@@ -4,10 +4,10 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel'
 import type { Test } from 'tap'
 import { UpdateRefusedError, type CommitMessage, type UpdateMessage } from '../../src/index.js'
-import { as, build, holdMaria, path, type World } from '../build.js'
-import t, { dialectOf, engineOf, postgres, sqlite } from '../engines.js'
+import { as, build, holdMaria, path, type World } from '../helpers/build.js'
+import t, { dialectOf, engineOf, postgres, sqlite } from '../helpers/engines.js'
 import { openProxy, type Injection } from '../store/explorer/proxy.js'
-import { knownCaller, nameOfMaria, until } from '../waiting.js'
+import { knownCaller, nameOfMaria, until } from '../helpers/waiting.js'
 
 const updates = tracingChannel<unknown, UpdateMessage>('fastify-omnichannel-contacts:update')
 const eventName = (event: string): string => `tracing:fastify-omnichannel-contacts:update:${event}`

@@ -2,9 +2,9 @@
 
 import { gzipSync, createGunzip } from 'node:zlib'
 import type { preParsingHookHandler } from 'fastify'
-import t from '../engines.js'
-import { allRows, as, build, changes } from '../build.js'
-import { invalid } from '../refusals.js'
+import t from '../helpers/engines.js'
+import { allRows, as, build, changes } from '../helpers/build.js'
+import { invalid } from '../helpers/refusals.js'
 
 const json = { 'content-type': 'application/json' }
 const form = { 'content-type': 'application/x-www-form-urlencoded' }

@@ -1,8 +1,8 @@
 // Entity tags: a client that has not seen the latest version cannot update (docs/contract.md, section 10).
 
-import t from '../engines.js'
-import { allRows, as, build } from '../build.js'
-import { forbidden, invalid, unauthorized } from '../refusals.js'
+import t from '../helpers/engines.js'
+import { allRows, as, build } from '../helpers/build.js'
+import { forbidden, invalid, unauthorized } from '../helpers/refusals.js'
 
 const mismatch = { success: false, error: 'error-contact-version-mismatch' }
 const unreadable = invalid('Invalid If-Match header')

@@ -4,11 +4,11 @@ import type { FastifyInstance } from 'fastify'
 import { Agent, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
-import t from '../engines.js'
-import { allRows, as, holdMaria, path, type Setup, type World } from '../build.js'
-import { observe } from '../observed.js'
-import { internal } from '../refusals.js'
-import { knownCaller } from '../waiting.js'
+import t from '../helpers/engines.js'
+import { allRows, as, holdMaria, path, type Setup, type World } from '../helpers/build.js'
+import { observe } from '../helpers/observed.js'
+import { internal } from '../helpers/refusals.js'
+import { knownCaller } from '../helpers/waiting.js'
 
 type Hook = (app: FastifyInstance, fails: (status: number) => boolean) => void
 const thrown = (): Error => Object.assign(new Error('of the host'), { statusCode: 418, code: 'FOC_FORBIDDEN' })

@@ -1,10 +1,10 @@
 // An update with an idempotency key is made once, although its request is repeated (docs/contract.md, section 10).
 
 import type Database from 'better-sqlite3'
-import t from '../engines.js'
-import { allRows, as, build } from '../build.js'
-import { openHandle } from '../handle.js'
-import { invalid } from '../refusals.js'
+import t from '../helpers/engines.js'
+import { allRows, as, build } from '../helpers/build.js'
+import { openHandle } from '../helpers/handle.js'
+import { invalid } from '../helpers/refusals.js'
 
 const ann = as('ann')
 const key = (value: string, more: object = {}): Record<string, string> => ({ ...ann, 'idempotency-key': value, ...more })

@@ -1,8 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import type { Test } from 'tap'
-import t from '../engines.js'
-import { allRows, build } from '../build.js'
-import { forbidden, internal, unauthorized } from '../refusals.js'
+import t from '../helpers/engines.js'
+import { allRows, build } from '../helpers/build.js'
+import { forbidden, internal, unauthorized } from '../helpers/refusals.js'
 
 function fail (error: unknown): () => never {
   return () => { throw error }

@@ -1,8 +1,8 @@
 // Headers of millions of characters. No time is measured: quadratic time would exceed the limit of the test.
 
-import t from '../engines.js'
-import { allRows, as, build } from '../build.js'
-import { invalid, unauthorized } from '../refusals.js'
+import t from '../helpers/engines.js'
+import { allRows, as, build } from '../helpers/build.js'
+import { invalid, unauthorized } from '../helpers/refusals.js'
 
 const size = 4_000_000
 const body = { contactId: 'maria', name: 'Marie' }

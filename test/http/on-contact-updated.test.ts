@@ -1,10 +1,10 @@
 import { inspect } from 'node:util'
-import t, { sqlite } from '../engines.js'
+import t, { sqlite } from '../helpers/engines.js'
 import type { ContactUpdatedEvent } from '../../src/index.js'
-import { allRows, as, build } from '../build.js'
-import { openFile } from '../files.js'
-import { openHandle } from '../handle.js'
-import { replaceClock, turns } from '../waiting.js'
+import { allRows, as, build } from '../helpers/build.js'
+import { openFile } from '../helpers/files.js'
+import { openHandle } from '../helpers/handle.js'
+import { replaceClock, turns } from '../helpers/waiting.js'
 
 t.test('an update: onContactUpdated gets the contact before and after, the changed fields, user and request', async (t) => {
   const events: ContactUpdatedEvent[] = []

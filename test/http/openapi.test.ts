@@ -3,7 +3,7 @@ import { Validator } from '@seriousme/openapi-schema-validator'
 import fastify from 'fastify'
 import t, { type Test } from 'tap'
 import omnichannelContacts from '../../src/index.js'
-import { build, path, type Setup } from '../build.js'
+import { build, path, type Setup } from '../helpers/build.js'
 
 /** Loose JSON. */
 type Loose = ReturnType<typeof JSON.parse>

@@ -1,8 +1,8 @@
 // docs/contract.md, section 2: the order of the checks.
 
-import t from '../engines.js'
-import { allRows, as, build, path } from '../build.js'
-import { forbidden, unauthorized } from '../refusals.js'
+import t from '../helpers/engines.js'
+import { allRows, as, build, path } from '../helpers/build.js'
+import { forbidden, unauthorized } from '../helpers/refusals.js'
 
 t.test('a caller without access, any body: 401 or 403 before the body is judged', async (t) => {
   const { post, db } = await build(t, { bodyLimit: 300 })

@@ -7,11 +7,11 @@ import { request } from 'node:http'
 import { connect as connectHttp2, type ClientHttp2Stream } from 'node:http2'
 import { connect, type AddressInfo } from 'node:net'
 import type { Test } from 'tap'
-import { allRows, as, holdMaria, path, type Setup } from '../build.js'
-import t, { engineOf, postgres, type Engine } from '../engines.js'
-import { listen, observe, type Observed, type Reply } from '../observed.js'
-import { backendThatWaits } from '../postgres.js'
-import { catchTimer, handlerTimeout, knownCaller, signal, turns, until } from '../waiting.js'
+import { allRows, as, holdMaria, path, type Setup } from '../helpers/build.js'
+import t, { engineOf, postgres, type Engine } from '../helpers/engines.js'
+import { listen, observe, type Observed, type Reply } from '../helpers/observed.js'
+import { backendThatWaits } from '../helpers/postgres.js'
+import { catchTimer, handlerTimeout, knownCaller, signal, turns, until } from '../helpers/waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
 const overload = { success: false, error: 'Service Unavailable' }

@@ -1,8 +1,8 @@
 // docs/contract.md, sections 1 and 3: the schema of a body, its errors and its coercion.
 
-import t from '../engines.js'
-import { allRows, build, changes } from '../build.js'
-import { invalid } from '../refusals.js'
+import t from '../helpers/engines.js'
+import { allRows, build, changes } from '../helpers/build.js'
+import { invalid } from '../helpers/refusals.js'
 
 const missing = "must have required property 'contactId'"
 const additional = 'must NOT have additional properties'

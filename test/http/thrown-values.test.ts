@@ -1,10 +1,10 @@
 // A function of the host throws any value: nothing is written, and the answer is one of the contract.
 
-import t, { sqlite } from '../engines.js'
-import { allRows, as, build, fill, type Setup } from '../build.js'
-import { openHandle } from '../handle.js'
-import { observe } from '../observed.js'
-import { internal } from '../refusals.js'
+import t, { sqlite } from '../helpers/engines.js'
+import { allRows, as, build, fill, type Setup } from '../helpers/build.js'
+import { openHandle } from '../helpers/handle.js'
+import { observe } from '../helpers/observed.js'
+import { internal } from '../helpers/refusals.js'
 
 const thrownValues: Array<[situation: string, thrown: unknown]> = [
   ['null', null],

@@ -4,8 +4,8 @@ import Database from 'better-sqlite3'
 import fastify from 'fastify'
 import type { Test } from 'tap'
 import omnichannelContacts, { hashToken } from '../../src/index.js'
-import { allRows, as, build, path, type World } from '../build.js'
-import t, { sqlite } from '../engines.js'
+import { allRows, as, build, path, type World } from '../helpers/build.js'
+import t, { sqlite } from '../helpers/engines.js'
 import { doc, docs, readme } from './pages.js'
 
 const personalData = doc('personal-data').text

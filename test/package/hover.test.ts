@@ -5,7 +5,7 @@ import { inspect } from 'node:util'
 import t from 'tap'
 import ts from 'typescript'
 import { checkOptions } from '../../src/options.js'
-import { openFile } from '../files.js'
+import { openFile } from '../helpers/files.js'
 
 // In this folder, the package finds itself by its name.
 const file = join(t.testdir({ 'consumer.ts': "import * as everything from 'fastify-omnichannel-contacts'\nvoid everything" }), 'consumer.ts')

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
-import '../children.js'
+import '../helpers/children.js'
 
 export const ownName = 'fastify-omnichannel-contacts'
 

@@ -4,7 +4,7 @@ import { join, posix } from 'node:path'
 import { promisify } from 'node:util'
 import { publint } from 'publint'
 import t from 'tap'
-import '../children.js'
+import '../helpers/children.js'
 
 // Packs the dist that npm test has built. Another build would remove dist while other tests use it.
 const run = promisify(execFile)

@@ -1,9 +1,9 @@
 // docs/contract.md, section 6: fields named like inherited properties, and patterns that hang or do not compile.
 
-import t from '../engines.js'
-import { allRows, build, changes } from '../build.js'
-import { openHandle } from '../handle.js'
-import { observe } from '../observed.js'
+import t from '../helpers/engines.js'
+import { allRows, build, changes } from '../helpers/build.js'
+import { openHandle } from '../helpers/handle.js'
+import { observe } from '../helpers/observed.js'
 
 const names = ['__proto__', 'constructor', 'hasOwnProperty', 'prototype', 'toString', 'valueOf', '__defineGetter__', 'length', '0']
 

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { allRows, as, build } from '../build.js'
-import { forbidden, unauthorized } from '../refusals.js'
+import { allRows, as, build } from '../helpers/build.js'
+import { forbidden, unauthorized } from '../helpers/refusals.js'
 
 const numRuns = Number(process.env.RUNS ?? 1000)
 

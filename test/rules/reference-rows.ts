@@ -1,7 +1,7 @@
 // Reads the rows of a database for the reference.
 
-import { allRows } from '../build.js'
-import type { Db } from '../database.js'
+import { allRows } from '../helpers/build.js'
+import type { Db } from '../helpers/database.js'
 
 export type Table = Array<Record<string, unknown>>
 

@@ -2,11 +2,11 @@
 
 import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
-import { allRows, fill } from '../build.js'
-import type { Db } from '../database.js'
-import t, { dialectOf, openDatabase } from '../engines.js'
-import { schemaOf as schemaOfPostgres } from '../postgres.js'
-import { incompleteSchema, rejectionOf } from '../registration.js'
+import { allRows, fill } from '../helpers/build.js'
+import type { Db } from '../helpers/database.js'
+import t, { dialectOf, openDatabase } from '../helpers/engines.js'
+import { schemaOf as schemaOfPostgres } from '../helpers/postgres.js'
+import { incompleteSchema, rejectionOf } from '../helpers/registration.js'
 
 const defaultRoles = ['admin', 'livechat-agent', 'livechat-manager', 'livechat-monitor']
 const answer = "INSERT INTO omnichannel_idempotency_key (user_id, key, fingerprint, contact_id, version, answer) VALUES ('ann', 'k', 'f', 'maria', 1, '{}')"

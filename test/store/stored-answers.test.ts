@@ -1,10 +1,10 @@
 // Answers stored for idempotency keys are deleted with the row of their contact, in every way in which a host may delete it.
 
 import type { Test } from 'tap'
-import { as, build } from '../build.js'
-import type { Db } from '../database.js'
-import both, { dialectOf, postgres, sqlite } from '../engines.js'
-import { openSchema } from '../postgres.js'
+import { as, build } from '../helpers/build.js'
+import type { Db } from '../helpers/database.js'
+import both, { dialectOf, postgres, sqlite } from '../helpers/engines.js'
+import { openSchema } from '../helpers/postgres.js'
 
 /** A database with stored answers: one of ann's updates of `blank`, a contact without lists, and one of bob's updates of `maria`. */
 async function buildWithAnswers (t: Test) {

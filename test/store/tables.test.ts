@@ -8,7 +8,7 @@ import type { Pool } from 'pg'
 import type { Test } from 'tap'
 import ts from 'typescript'
 import omnichannelContacts, { type PostgresTables, type SqliteTables } from '../../src/index.js'
-import t, { dialectOf, engineOf, openDatabase, postgres } from '../engines.js'
+import t, { dialectOf, engineOf, openDatabase, postgres } from '../helpers/engines.js'
 
 type RequiredKeys<Row> = { [Key in keyof Row]-?: object extends Pick<Row, Key> ? never : Key }[keyof Row]
 type Smallest<Tables> = { [Table in keyof Tables]: Pick<Insertable<Tables[Table]>, RequiredKeys<Insertable<Tables[Table]>>> }

@@ -1,8 +1,8 @@
 // Triggers and rules of the host: an update is made once if they add to it, and fails if they drop or revert a part of it.
 
 import type { Test } from 'tap'
-import { allRows, as, type Setup } from '../build.js'
-import { internal, observe } from '../observed.js'
+import { allRows, as, type Setup } from '../helpers/build.js'
+import { internal, observe } from '../helpers/observed.js'
 
 export const body = {
   contactId: 'maria', name: 'Marie', emails: ['a@b.c'], phones: ['1', '2'], customFields: { plan: 'silver' }, wipeConflicts: true

@@ -1,7 +1,7 @@
 // Explores faults on PostgreSQL: every outcome of COMMIT, the look-up of that outcome, and permanent faults.
 
-import { postgres as t } from '../../engines.js'
-import { until } from '../../waiting.js'
+import { postgres as t } from '../../helpers/engines.js'
+import { until } from '../../helpers/waiting.js'
 import { exploreAll, freeze, describeMode, modes, within } from './explore.js'
 import { faultsAtEach, COMMIT, error, explore, meanwhile, openLanes, refusal, type Lane, type Scenario } from './postgres.js'
 import type { Fault, Injection } from './proxy.js'

@@ -2,7 +2,7 @@
 
 import type pg from 'pg'
 import { UpdateRefusedError } from '../../../src/index.js'
-import { postgres as t } from '../../engines.js'
+import { postgres as t } from '../../helpers/engines.js'
 import { exploreAll, freeze, describeMode, modes } from './explore.js'
 import { faultsAtEach, error, explore, failedAfter, meanwhile, openLanes, refusal, retriedAfter, type FaultCase, type Callback, type Lane, type Scenario } from './postgres.js'
 import type { Fault } from './proxy.js'

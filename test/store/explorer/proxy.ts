@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { postgresHost } from '../../postgres.js'
+import { postgresHost } from '../../helpers/postgres.js'
 import { createPlan } from './explore.js'
 
 /** Fields of an ErrorResponse or a NoticeResponse, by their letters: C is the SQLSTATE, R the routine, S the severity, t the table, c the column. */

@@ -1,8 +1,8 @@
 // Tables change while the server runs, and the prepared statements of every connection have the old types.
 
-import { allRows, as } from '../../build.js'
-import { postgres as t } from '../../engines.js'
-import { observe } from '../../observed.js'
+import { allRows, as } from '../../helpers/build.js'
+import { postgres as t } from '../../helpers/engines.js'
+import { observe } from '../../helpers/observed.js'
 
 const body = {
   contactId: 'maria', name: 'Marie', emails: ['a@b.c'], phones: ['1', '2'], customFields: { plan: 'silver' }, contactManager: 'ann', wipeConflicts: true

@@ -5,11 +5,11 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PoolClient } from 'pg'
 import { UpdateRefusedError } from '../../../src/index.js'
-import { allRows, as, build, changes, holdMaria, type Setup } from '../../build.js'
-import { postgres as t } from '../../engines.js'
-import { listen, observe } from '../../observed.js'
-import { internal } from '../../refusals.js'
-import { signal, turns } from '../../waiting.js'
+import { allRows, as, build, changes, holdMaria, type Setup } from '../../helpers/build.js'
+import { postgres as t } from '../../helpers/engines.js'
+import { listen, observe } from '../../helpers/observed.js'
+import { internal } from '../../helpers/refusals.js'
+import { signal, turns } from '../../helpers/waiting.js'
 
 const host: Setup['host'] = async (_app, { db }) => { await db.exec('CREATE TABLE journal (name text UNIQUE)') }
 const body = { contactId: 'maria', name: 'Marie' }

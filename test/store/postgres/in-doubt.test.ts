@@ -1,10 +1,10 @@
 // The answer to COMMIT is lost, together with what the explorer does not have: triggers, several other updates, requests without a change.
 
 import type { Test } from 'tap'
-import { as, type Setup } from '../../build.js'
-import { postgres as t } from '../../engines.js'
-import { observe, type Observed } from '../../observed.js'
-import { backendThatWaits } from '../../postgres.js'
+import { as, type Setup } from '../../helpers/build.js'
+import { postgres as t } from '../../helpers/engines.js'
+import { observe, type Observed } from '../../helpers/observed.js'
+import { backendThatWaits } from '../../helpers/postgres.js'
 import { openProxy, type Fault } from '../explorer/proxy.js'
 
 /** A test server in which `fault` happens to the first COMMIT. */

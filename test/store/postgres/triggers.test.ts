@@ -1,10 +1,10 @@
 // Triggers and rules of the host on PostgreSQL.
 
 import { UpdateRefusedError } from '../../../src/index.js'
-import { allRows, build, changes } from '../../build.js'
-import { postgres as t } from '../../engines.js'
-import { observe } from '../../observed.js'
-import { internal } from '../../refusals.js'
+import { allRows, build, changes } from '../../helpers/build.js'
+import { postgres as t } from '../../helpers/engines.js'
+import { observe } from '../../helpers/observed.js'
+import { internal } from '../../helpers/refusals.js'
 import { body, checkAdding, checkDropping } from '../triggers.js'
 
 /** SQL that makes a trigger. */

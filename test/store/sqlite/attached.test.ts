@@ -4,11 +4,11 @@ import type Database from 'better-sqlite3'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { allRows, type Setup } from '../../build.js'
-import { openFile } from '../../files.js'
-import { openHandle } from '../../handle.js'
-import { busy, observe } from '../../observed.js'
-import { turns } from '../../waiting.js'
+import { allRows, type Setup } from '../../helpers/build.js'
+import { openFile } from '../../helpers/files.js'
+import { openHandle } from '../../helpers/handle.js'
+import { busy, observe } from '../../helpers/observed.js'
+import { turns } from '../../helpers/waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
 /** The busy timeout. SQLite would sleep for this time. */

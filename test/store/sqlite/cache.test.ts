@@ -2,11 +2,11 @@
 
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { lookInto } from '../../files.js'
-import { allRows, as, build, type Setup, type World } from '../../build.js'
-import { openHandle } from '../../handle.js'
-import * as refusals from '../../refusals.js'
-import { nameOfMaria, turns } from '../../waiting.js'
+import { lookInto } from '../../helpers/files.js'
+import { allRows, as, build, type Setup, type World } from '../../helpers/build.js'
+import { openHandle } from '../../helpers/handle.js'
+import * as refusals from '../../helpers/refusals.js'
+import { nameOfMaria, turns } from '../../helpers/waiting.js'
 
 const unauthorized = [401, refusals.unauthorized]
 const forbidden = [403, refusals.forbidden]

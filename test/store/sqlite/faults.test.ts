@@ -2,11 +2,11 @@ import type Database from 'better-sqlite3'
 import fastify from 'fastify'
 import t from 'tap'
 import omnichannelContacts from '../../../src/index.js'
-import { allRows, as, build, path } from '../../build.js'
-import { handleKind, openHandle } from '../../handle.js'
-import { internal } from '../../refusals.js'
-import { sqliteDb } from '../../sqlite.js'
-import { knownCaller, turns } from '../../waiting.js'
+import { allRows, as, build, path } from '../../helpers/build.js'
+import { handleKind, openHandle } from '../../helpers/handle.js'
+import { internal } from '../../helpers/refusals.js'
+import { sqliteDb } from '../../helpers/sqlite.js'
+import { knownCaller, turns } from '../../helpers/waiting.js'
 
 const change = { contactId: 'maria', name: 'Marie', emails: ['marie@example.com'], customFields: { plan: 'silver' }, wipeConflicts: true }
 

@@ -4,10 +4,10 @@ import type Database from 'better-sqlite3'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
-import { allRows, as, build, type Setup, type World } from '../../build.js'
-import { openHandle } from '../../handle.js'
-import { internal } from '../../refusals.js'
-import { replaceClock, turns } from '../../waiting.js'
+import { allRows, as, build, type Setup, type World } from '../../helpers/build.js'
+import { openHandle } from '../../helpers/handle.js'
+import { internal } from '../../helpers/refusals.js'
+import { replaceClock, turns } from '../../helpers/waiting.js'
 
 interface RecordedWorld extends World {
   /** The SQL on the handle and the statuses of the answers, in order. */

@@ -4,10 +4,10 @@
 import type Database from 'better-sqlite3'
 import t from 'tap'
 import { UpdateRefusedError } from '../../../src/index.js'
-import { allRows, as, changes, type Setup } from '../../build.js'
-import { handleKind, openHandle } from '../../handle.js'
-import { internal, observe } from '../../observed.js'
-import { replaceClock, turns } from '../../waiting.js'
+import { allRows, as, changes, type Setup } from '../../helpers/build.js'
+import { handleKind, openHandle } from '../../helpers/handle.js'
+import { internal, observe } from '../../helpers/observed.js'
+import { replaceClock, turns } from '../../helpers/waiting.js'
 
 const host: Setup['host'] = (_app, { database }) => { database.exec('CREATE TABLE journal (name TEXT UNIQUE)') }
 const body = { contactId: 'maria', name: 'Marie' }

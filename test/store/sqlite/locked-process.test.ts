@@ -1,10 +1,10 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import { allRows, build } from '../../build.js'
-import { openFile } from '../../files.js'
-import { handleKind, openHandle } from '../../handle.js'
-import { nameOfMaria, turns } from '../../waiting.js'
+import { allRows, build } from '../../helpers/build.js'
+import { openFile } from '../../helpers/files.js'
+import { handleKind, openHandle } from '../../helpers/handle.js'
+import { nameOfMaria, turns } from '../../helpers/waiting.js'
 
 /** Starts another process that locks the file. Returns a function that ends the lock. */
 async function lock (t: Test, file: string, begin: string): Promise<() => Promise<void>> {

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { allRows, build } from '../../build.js'
-import { busy } from '../../refusals.js'
-import { knownCaller, nameOfMaria, turns } from '../../waiting.js'
+import { allRows, build } from '../../helpers/build.js'
+import { busy } from '../../helpers/refusals.js'
+import { knownCaller, nameOfMaria, turns } from '../../helpers/waiting.js'
 
 t.test('a transaction of the host, committed or rolled back: an update waits for its end', async (t) => {
   for (const options of [{}, knownCaller]) {

@@ -1,9 +1,9 @@
 // A thousand waiting requests: they are answered in batches, in the order of their arrival, and the event loop runs between the batches.
 
 import t, { type Test } from 'tap'
-import { build, type Setup, type World } from '../../build.js'
-import { openHandle } from '../../handle.js'
-import { knownCaller, replaceClock, turns as letTurnsPass, until } from '../../waiting.js'
+import { build, type Setup, type World } from '../../helpers/build.js'
+import { openHandle } from '../../helpers/handle.js'
+import { knownCaller, replaceClock, turns as letTurnsPass, until } from '../../helpers/waiting.js'
 
 const requests = 1000
 /** The most answers in one turn of the event loop. Two batches may fall into a turn, one after a timer and one after an immediate. */

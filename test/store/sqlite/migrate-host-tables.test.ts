@@ -3,9 +3,9 @@ import fastify from 'fastify'
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { hashToken } from '../../../src/index.js'
-import { path } from '../../build.js'
-import { openHandle } from '../../handle.js'
-import { incompleteSchema, rejectionOf } from '../../registration.js'
+import { path } from '../../helpers/build.js'
+import { openHandle } from '../../helpers/handle.js'
+import { incompleteSchema, rejectionOf } from '../../helpers/registration.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')
 

@@ -8,9 +8,9 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import type { OmnichannelContactsOptions } from '../../../src/index.js'
 import { generate } from '../../../scripts/generate-migrations.js'
-import { openFile } from '../../files.js'
-import { rejectionOf } from '../../registration.js'
-import { turns } from '../../waiting.js'
+import { openFile } from '../../helpers/files.js'
+import { rejectionOf } from '../../helpers/registration.js'
+import { turns } from '../../helpers/waiting.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')
 const version2 = `${['000001', '000002'].map((id) => readFileSync(`src/store/migrations/sqlite/${id}.sql`, 'utf8')).join('')}

@@ -4,11 +4,11 @@ import fastify from 'fastify'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { type ContactUpdatedEvent, type OmnichannelContactsOptions } from '../../../src/index.js'
-import { as, fill, path } from '../../build.js'
-import { DatabaseSync, skip, type Handle } from '../../node-sqlite.js'
-import { internal } from '../../refusals.js'
-import { sqliteDb } from '../../sqlite.js'
-import { turns } from '../../waiting.js'
+import { as, fill, path } from '../../helpers/build.js'
+import { DatabaseSync, skip, type Handle } from '../../helpers/node-sqlite.js'
+import { internal } from '../../helpers/refusals.js'
+import { sqliteDb } from '../../helpers/sqlite.js'
+import { turns } from '../../helpers/waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
 

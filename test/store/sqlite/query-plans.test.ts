@@ -1,7 +1,7 @@
 import t from 'tap'
 import * as queries from '../../../src/store/queries.js'
-import { as, build } from '../../build.js'
-import { openHandle } from '../../handle.js'
+import { as, build } from '../../helpers/build.js'
+import { openHandle } from '../../helpers/handle.js'
 
 /** All rows of these are wanted: the few definitions of custom fields, and a list of the request. */
 const readWhole = /^SCAN (main\.omnichannel_custom_field|item VIRTUAL TABLE\b.*)$/

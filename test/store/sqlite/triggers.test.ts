@@ -3,9 +3,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { allRows } from '../../build.js'
-import { lookInto, openFile } from '../../files.js'
-import { observe, type Observed } from '../../observed.js'
+import { allRows } from '../../helpers/build.js'
+import { lookInto, openFile } from '../../helpers/files.js'
+import { observe, type Observed } from '../../helpers/observed.js'
 import { body, checkAdding, checkDropping } from '../triggers.js'
 
 const trigger = (when: string, table: string, work = 'SELECT RAISE(IGNORE)', condition = 'true'): string =>

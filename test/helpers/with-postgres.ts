@@ -1,4 +1,4 @@
-// tsx test/with-postgres.ts COMMAND…: runs a command with a PostgreSQL for tests. If there is none for this machine, the command runs
+// tsx test/helpers/with-postgres.ts COMMAND…: runs a command with a PostgreSQL for tests. If there is none for this machine, the command runs
 // without it, and tap accepts incomplete coverage.
 
 import { spawn } from 'node:child_process'

@@ -1,8 +1,8 @@
 // node:sqlite for tests, if this Node.js has it. The types are our own, because @types/node of the lowest Node.js has none.
 
 import type Database from 'better-sqlite3'
-import { loadNodeSqlite } from '../src/cli/open-node-sqlite.js'
-import type { NodeSqliteDatabase, NodeSqliteStatement } from '../src/store/sqlite/handle.js'
+import { loadNodeSqlite } from '../../src/cli/open-node-sqlite.js'
+import type { NodeSqliteDatabase, NodeSqliteStatement } from '../../src/store/sqlite/handle.js'
 
 export interface Handle extends NodeSqliteDatabase {
   prepare (sql: string): NodeSqliteStatement & {

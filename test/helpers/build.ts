@@ -3,7 +3,7 @@
 import type Database from 'better-sqlite3'
 import fastify, { type FastifyInstance, type FastifyServerOptions, type LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
-import omnichannelContacts, { hashToken, type OmnichannelContactsOptions } from '../src/index.js'
+import omnichannelContacts, { hashToken, type OmnichannelContactsOptions } from '../../src/index.js'
 import type { Db, Row } from './database.js'
 import { openDatabase } from './engines.js'
 import type { PoolSettings } from './postgres.js'

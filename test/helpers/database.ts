@@ -1,7 +1,7 @@
 // One interface for all engines, through which tests look at rows. Use SQL that SQLite and PostgreSQL both read: `$1` for a value, TRUE
 // and FALSE, ON CONFLICT DO NOTHING. Every engine returns rows as SQLite does: a boolean is 0 or 1, a time is a text in ISO 8601.
 
-import type { OmnichannelContactsOptions } from '../src/index.js'
+import type { OmnichannelContactsOptions } from '../../src/index.js'
 
 export type Value = string | number | boolean | null
 export type Row = Record<string, unknown>

@@ -1,7 +1,7 @@
 // Registers the plugin as a starting server does.
 
 import fastify from 'fastify'
-import omnichannelContacts from '../src/index.js'
+import omnichannelContacts from '../../src/index.js'
 
 /** Closes the server afterwards. Undefined if the registration has succeeded. */
 export async function rejectionOf (options: unknown): Promise<{ code: string, message: string, isTypeError: boolean } | undefined> {

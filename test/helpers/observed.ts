@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { request, type ClientRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
-import type { ContactUpdatedEvent, OmnichannelContactsOptions } from '../src/index.js'
+import type { ContactUpdatedEvent, OmnichannelContactsOptions } from '../../src/index.js'
 import { as, build, path, type Setup, type World } from './build.js'
 
 export { busy, internal } from './refusals.js'
