@@ -5,11 +5,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { fill } from '../test/helpers/build.js'
+import { openFile } from '../test/cli/files.js'
 import { serve, update as send } from '../test/cli/io.js'
+import { fill } from '../test/helpers/build.js'
 import type { Db } from '../test/helpers/database.js'
 import { postgres, sqlite } from '../test/helpers/engines.js'
-import { openFile } from '../test/cli/files.js'
 import { openSchema } from '../test/helpers/postgres.js'
 import { sqliteDb } from '../test/helpers/sqlite.js'
 

@@ -2,10 +2,10 @@ import type { Command } from '@commander-js/extra-typings'
 import { randomBytes } from 'node:crypto'
 import { appendFileSync, closeSync, existsSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import { withInterruption, type FileHandle, type Io } from './shared.js'
 import { fileOption, openAnyVersion, readFileName, withFile } from './database.js'
 import { CommandError } from './errors.js'
 import { createStatus, print, report } from './output.js'
+import { withInterruption, type FileHandle, type Io } from './shared.js'
 
 export function backup (program: Command, io: Io): void {
   program.command('backup')

@@ -1,9 +1,9 @@
 import type { Command } from '@commander-js/extra-typings'
 import type { Contact } from '../rules/wire-schemas.js'
-import { wholeNumber, type Io, type OpenDatabase } from './shared.js'
 import { databaseOption, withDatabase } from './database.js'
 import { CommandError } from './errors.js'
 import { printJson, printTable, report } from './output.js'
+import { wholeNumber, type Io, type OpenDatabase } from './shared.js'
 
 export function contact (program: Command, io: Io): void {
   const group = program.command('contact').description('Show a contact, or find one')

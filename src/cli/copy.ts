@@ -2,11 +2,11 @@ import type { Command } from '@commander-js/extra-typings'
 import type { SqliteDatabase } from 'kysely'
 import { hash } from 'node:crypto'
 import type { Pool, PoolClient } from 'pg'
-import { withInterruption, type FileHandle, type Io } from './shared.js'
 import { readFileName, withDatabase } from './database.js'
 import { CommandError } from './errors.js'
 import { createProgress, print } from './output.js'
 import { readServer, withServer } from './postgres.js'
+import { withInterruption, type FileHandle, type Io } from './shared.js'
 
 export function copy (program: Command, io: Io): void {
   program.command('copy')

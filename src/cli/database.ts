@@ -6,10 +6,10 @@ import { accessSync, closeSync, constants, existsSync, openSync, rmSync, statfsS
 import { tmpdir } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import type { Tables } from '../store/tables.js'
-import { migrateOrCheck, type Access, type FileHandle, type Io, type OpenDatabase } from './shared.js'
 import { CommandError, UsageError, explain } from './errors.js'
 import type { Open } from './open-node-sqlite.js'
 import { isServer, readServer, withServer } from './postgres.js'
+import { migrateOrCheck, type Access, type FileHandle, type Io, type OpenDatabase } from './shared.js'
 
 export function databaseOption () {
   return option('the SQLite database, or a server as postgres://user@host/name').argParser((name) => isServer(name) ? readServer(name) : name.trim())

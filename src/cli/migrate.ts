@@ -1,10 +1,10 @@
 import type { Command } from '@commander-js/extra-typings'
 import { existsSync } from 'node:fs'
 import type { Pending } from '../store/required-tables.js'
-import { migrateOrCheck, type Io, type OpenDatabase } from './shared.js'
 import { accessFor, createOption, databaseOption, openAnyVersion, openReadOnly, withFile } from './database.js'
 import { print } from './output.js'
 import { isServer, withPool } from './postgres.js'
+import { migrateOrCheck, type Io, type OpenDatabase } from './shared.js'
 
 type Handle = OpenDatabase['handle']
 

@@ -1,7 +1,7 @@
 // All output of the commands. Control characters are replaced, because a stored name must not send commands to the terminal.
 
-import type { Io } from './shared.js'
 import { CommandError } from './errors.js'
+import type { Io } from './shared.js'
 
 /** Writes text to stdout. */
 export function print ({ stdout }: Io, text: string): void {

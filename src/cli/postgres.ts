@@ -4,8 +4,8 @@ import { InvalidArgumentError } from '@commander-js/extra-typings'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Pool, PoolConfig } from 'pg'
 import type { Tables } from '../store/tables.js'
-import { migrateOrCheck, type Access, type OpenDatabase } from './shared.js'
 import { CommandError, UsageError } from './errors.js'
+import { migrateOrCheck, type Access, type OpenDatabase } from './shared.js'
 
 /** Whether a text names a server and not a file. Also true for a malformed name of a server. */
 export function isServer (text: string): boolean {

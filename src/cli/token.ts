@@ -2,10 +2,10 @@ import { InvalidArgumentError, type Command } from '@commander-js/extra-typings'
 import type { Kysely } from 'kysely'
 import { randomBytes } from 'node:crypto'
 import type { Tables } from '../store/tables.js'
-import { isTime, type Io } from './shared.js'
 import { databaseOption, withDatabase } from './database.js'
 import { CommandError } from './errors.js'
 import { print, printOnce, printTable, report } from './output.js'
+import { isTime, type Io } from './shared.js'
 import { fitsHeader, requireUser, warnAboutRoles } from './user.js'
 
 const shownHashLength = 12

@@ -2,10 +2,10 @@ import { InvalidArgumentError, type Command } from '@commander-js/extra-typings'
 import type { Kysely } from 'kysely'
 import leven from 'leven'
 import type { Tables } from '../store/tables.js'
-import type { Io } from './shared.js'
 import { accessFor, createOption, databaseOption, withDatabase } from './database.js'
 import { CommandError } from './errors.js'
 import { print, printTable, report } from './output.js'
+import type { Io } from './shared.js'
 
 const activations = [
   { name: 'deactivate', description: 'Refuse all calls of a user, and keep its tokens', active: 0, done: 'Deactivated' },

@@ -3,12 +3,12 @@ import { once } from 'node:events'
 import { chmodSync, existsSync, linkSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { checkpointWorker, program } from '../helpers/children.js'
 import { allRows, fill } from '../helpers/build.js'
-import { cli, serve, start as startCommand, update } from './io.js'
-import { inFile, lookInto, openFile } from './files.js'
+import { checkpointWorker, program } from '../helpers/children.js'
 import { sqliteDb } from '../helpers/sqlite.js'
 import { until } from '../helpers/waiting.js'
+import { inFile, lookInto, openFile } from './files.js'
+import { cli, serve, start as startCommand, update } from './io.js'
 
 async function start (t: Test, { large = false } = {}) {
   const folder = t.testdir({ copies: {} })

@@ -4,9 +4,9 @@ import t, { type Test } from 'tap'
 import { selectByPrefix, selectPage } from '../../src/cli/find-contacts.js'
 import type { Tables } from '../../src/store/tables.js'
 import { fill } from '../helpers/build.js'
-import { cli } from './io.js'
-import { openFile } from './files.js'
 import { sqliteDb } from '../helpers/sqlite.js'
+import { openFile } from './files.js'
+import { cli } from './io.js'
 
 async function start (t: Test) {
   const file = join(t.testdir(), 'contacts.db')

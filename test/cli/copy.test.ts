@@ -6,8 +6,8 @@ import { allRows, fill } from '../helpers/build.js'
 import { postgres as t } from '../helpers/engines.js'
 import { openSchema } from '../helpers/postgres.js'
 import { sqliteDb } from '../helpers/sqlite.js'
-import { openDatabase } from './files.js'
 import { openProxy } from '../store/explorer/proxy.js'
+import { openDatabase } from './files.js'
 import { cli, start } from './io.js'
 
 async function open (t: Test) {

@@ -3,10 +3,10 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import t from 'tap'
 import { allRows, fill } from '../helpers/build.js'
+import { sqliteDb } from '../helpers/sqlite.js'
+import { openFile } from './files.js'
 import { cli, serve } from './io.js'
 import { readCurl } from './printed-curl.js'
-import { openFile } from './files.js'
-import { sqliteDb } from '../helpers/sqlite.js'
 
 const paste = async (printed: string) => await readCurl(printed).send()
 

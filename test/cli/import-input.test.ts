@@ -8,8 +8,8 @@ import { PassThrough, Readable } from 'node:stream'
 import t from 'tap'
 import { withInterruption, type Io } from '../../src/cli/shared.js'
 import { program } from '../helpers/children.js'
-import { lookInto, openDatabase, openFile } from './files.js'
 import { turns, until } from '../helpers/waiting.js'
+import { lookInto, openDatabase, openFile } from './files.js'
 import { cli, start } from './io.js'
 
 const good = (id: number) => `{"_id":"c${id}","name":"Contact ${id}"}\n`

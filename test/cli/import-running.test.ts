@@ -6,8 +6,8 @@ import { Readable } from 'node:stream'
 import t from 'tap'
 import { build } from '../helpers/build.js'
 import { turns, until } from '../helpers/waiting.js'
-import { cli, start } from './io.js'
 import { lookInto, openDatabase, openFile } from './files.js'
+import { cli, start } from './io.js'
 
 const good = (id: number) => `{"_id":"c${id}","name":"Contact ${id}"}\n`
 

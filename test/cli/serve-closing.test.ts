@@ -4,8 +4,8 @@ import { Agent, request } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
 import { as, path } from '../helpers/build.js'
-import { received, serveFile } from './io.js'
 import { until } from '../helpers/waiting.js'
+import { received, serveFile } from './io.js'
 import { rawUpdate, talk } from './start-server.js'
 
 /** Sends an update over a keep-alive connection. Resolves to the status and the header Connection. */

@@ -3,10 +3,10 @@
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { as, path } from '../helpers/build.js'
-import { serve, serveFile } from './io.js'
-import { until } from '../helpers/waiting.js'
 import { timeouts } from '../../src/cli/serve/server.js'
+import { as, path } from '../helpers/build.js'
+import { until } from '../helpers/waiting.js'
+import { serve, serveFile } from './io.js'
 import { startServer, talk } from './start-server.js'
 
 t.test('docs/operations.md: names the timeouts', async (t) => {

@@ -7,8 +7,8 @@ import { Readable, Writable } from 'node:stream'
 import t from 'tap'
 import { openLog } from '../../src/cli/serve/server.js'
 import { program } from '../helpers/children.js'
-import { waitForCurl } from './printed-curl.js'
 import { start } from './io.js'
+import { waitForCurl } from './printed-curl.js'
 
 t.test('a reader that stalls: the buffer is bounded, and a line says how many were dropped', async (t) => {
   const taken: string[] = []

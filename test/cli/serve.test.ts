@@ -6,9 +6,9 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { createProgram } from '../../src/cli/command-line.js'
 import { as, path } from '../helpers/build.js'
+import { openFile } from './files.js'
 import { cli, received, serve, serveFile, update } from './io.js'
 import { rawUpdate, talk } from './start-server.js'
-import { openFile } from './files.js'
 
 t.test('a new file: created, served, and healthy', async (t) => {
   const { url, stop, database } = await serveFile(t)

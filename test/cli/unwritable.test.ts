@@ -5,8 +5,8 @@ import { chmodSync, closeSync, openSync, readdirSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { program } from '../helpers/children.js'
-import { cli, serve } from './io.js'
 import { lookInto, openFile } from './files.js'
+import { cli, serve } from './io.js'
 
 // Permissions apply to root only without the capability to ignore them.
 const [starter, ...starterArguments] = process.geteuid?.() === 0 ? ['setpriv', '--bounding-set=-dac_override', process.execPath] : [process.execPath]

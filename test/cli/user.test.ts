@@ -2,8 +2,8 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { hashToken } from '../../src/index.js'
 import { allRows, path } from '../helpers/build.js'
-import { cli, serve } from './io.js'
 import { inFile, lookInto, openFile } from './files.js'
+import { cli, serve } from './io.js'
 
 function start (t: Test) {
   const file = join(t.testdir(), 'users.db')

@@ -1,8 +1,8 @@
 import '../helpers/children.js'
 import { postgres as t } from '../helpers/engines.js'
+import { openEnvironment } from './environment.js'
 import { createPlan, failover, type FailoverRound, type Kind } from './failover.js'
 import { countsOf, createRandom, newSeed } from './rounds.js'
-import { openEnvironment } from './environment.js'
 
 t.test('a primary that is killed under load: every acknowledged update is there, complete and once', async (t) => {
   const seed = newSeed()

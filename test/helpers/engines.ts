@@ -1,10 +1,10 @@
 // Runs a test once on every engine that this machine has.
 
 import tap, { type Test } from 'tap'
-import { isAvailable } from './postgres-server.js'
 import type { Opened } from './database.js'
 import { handleKind, openHandle } from './handle.js'
 import { DatabaseSync, skip } from './node-sqlite.js'
+import { isAvailable } from './postgres-server.js'
 import { openSchema, type PoolSettings } from './postgres.js'
 import { openSqlite } from './sqlite.js'
 

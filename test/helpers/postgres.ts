@@ -3,8 +3,8 @@
 import pg, { type PoolConfig } from 'pg'
 import { setTimeout as pause } from 'node:timers/promises'
 import tap from 'tap'
-import { startServer } from './postgres-server.js'
 import { createDb, type Db, type Row } from './database.js'
+import { startServer } from './postgres-server.js'
 
 let started: Promise<string> | undefined
 

@@ -1,6 +1,6 @@
 import rateLimit from '@fastify/rate-limit'
-import t from '../helpers/engines.js'
 import { allRows, as, build } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 
 const text = (seconds: number): string => 'Error, too many requests. Please slow down. ' +
   `You must wait ${seconds} seconds before trying this endpoint again. [error-too-many-requests]`

@@ -3,8 +3,8 @@
 import responseValidation from '@fastify/response-validation'
 import { Ajv, type AnySchema } from 'ajv'
 import type { RouteOptions } from 'fastify'
-import t from '../helpers/engines.js'
 import { as, type Setup } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 import { observe } from '../helpers/observed.js'
 
 type Schema = Record<string, unknown> & { properties: Record<string, object> }

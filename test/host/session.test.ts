@@ -1,5 +1,5 @@
-import t from '../helpers/engines.js'
 import { allRows, build } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 
 interface Session {
   userId: string

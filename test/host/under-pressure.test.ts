@@ -1,6 +1,6 @@
 import underPressure from '@fastify/under-pressure'
-import t from '../helpers/engines.js'
 import { allRows, build } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 import { until } from '../helpers/waiting.js'
 
 t.test('@fastify/under-pressure: its 503 and Retry-After are kept, its message is not shown', async (t) => {

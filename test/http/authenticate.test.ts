@@ -1,6 +1,6 @@
-import t from '../helpers/engines.js'
 import { hashToken } from '../../src/index.js'
 import { allRows, as, build } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 import { openHandle } from '../helpers/handle.js'
 import { unauthorized } from '../helpers/refusals.js'
 import { turns } from '../helpers/waiting.js'

@@ -1,7 +1,7 @@
 // docs/contract.md, section 8: users have roles, and roles have permissions.
 
-import t from '../helpers/engines.js'
 import { allRows, as, build, changes } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 import { forbidden } from '../helpers/refusals.js'
 
 t.test('the default roles: each may update, other roles may not', async (t) => {

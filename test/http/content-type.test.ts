@@ -1,7 +1,7 @@
 // docs/contract.md, sections 1 and 3: the content types, the syntax and the size of a body.
 
-import t from '../helpers/engines.js'
 import { allRows, build } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 import { invalid } from '../helpers/refusals.js'
 
 const json = 'application/json'

@@ -3,8 +3,8 @@
 import { readFileSync } from 'node:fs'
 import type { LightMyRequestResponse } from 'fastify'
 import tap from 'tap'
-import t from '../helpers/engines.js'
 import { allRows, as, build, changes, holdMaria, type Setup, type World } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 
 const sections = readFileSync('docs/contract.md', 'utf8').split(/^## /m)
 

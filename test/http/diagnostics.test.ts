@@ -6,8 +6,8 @@ import type { Test } from 'tap'
 import { UpdateRefusedError, type CommitMessage, type UpdateMessage } from '../../src/index.js'
 import { as, build, holdMaria, path, type World } from '../helpers/build.js'
 import t, { dialectOf, engineOf, postgres, sqlite } from '../helpers/engines.js'
-import { openProxy, type Injection } from '../store/explorer/proxy.js'
 import { knownCaller, nameOfMaria, until } from '../helpers/waiting.js'
+import { openProxy, type Injection } from '../store/explorer/proxy.js'
 
 const updates = tracingChannel<unknown, UpdateMessage>('fastify-omnichannel-contacts:update')
 const eventName = (event: string): string => `tracing:fastify-omnichannel-contacts:update:${event}`

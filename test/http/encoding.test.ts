@@ -2,8 +2,8 @@
 
 import { gzipSync, createGunzip } from 'node:zlib'
 import type { preParsingHookHandler } from 'fastify'
-import t from '../helpers/engines.js'
 import { allRows, as, build, changes } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 import { invalid } from '../helpers/refusals.js'
 
 const json = { 'content-type': 'application/json' }

@@ -1,7 +1,7 @@
 // Entity tags: a client that has not seen the latest version cannot update (docs/contract.md, section 10).
 
-import t from '../helpers/engines.js'
 import { allRows, as, build } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 import { forbidden, invalid, unauthorized } from '../helpers/refusals.js'
 
 const mismatch = { success: false, error: 'error-contact-version-mismatch' }

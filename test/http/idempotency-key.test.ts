@@ -1,8 +1,8 @@
 // An update with an idempotency key is made once, although its request is repeated (docs/contract.md, section 10).
 
 import type Database from 'better-sqlite3'
-import t from '../helpers/engines.js'
 import { allRows, as, build } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 import { openHandle } from '../helpers/handle.js'
 import { invalid } from '../helpers/refusals.js'
 

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Test } from 'tap'
-import t from '../helpers/engines.js'
 import { allRows, build } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 import { forbidden, internal, unauthorized } from '../helpers/refusals.js'
 
 function fail (error: unknown): () => never {

@@ -8,9 +8,9 @@ import { build, holdMaria, type Setup, type World } from '../helpers/build.js'
 import t, { engineOf, postgres, sqlite } from '../helpers/engines.js'
 import { openFile } from '../helpers/files.js'
 import { openHandle } from '../helpers/handle.js'
-import { openProxy, type Fault, type Injection } from '../store/explorer/proxy.js'
 import { busy, observe } from '../helpers/observed.js'
 import { knownCaller } from '../helpers/waiting.js'
+import { openProxy, type Fault, type Injection } from '../store/explorer/proxy.js'
 
 interface Line {
   level: number

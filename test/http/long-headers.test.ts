@@ -1,7 +1,7 @@
 // Headers of millions of characters. No time is measured: quadratic time would exceed the limit of the test.
 
-import t from '../helpers/engines.js'
 import { allRows, as, build } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 import { invalid, unauthorized } from '../helpers/refusals.js'
 
 const size = 4_000_000

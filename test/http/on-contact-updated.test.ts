@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
-import t, { sqlite } from '../helpers/engines.js'
 import type { ContactUpdatedEvent } from '../../src/index.js'
 import { allRows, as, build } from '../helpers/build.js'
+import t, { sqlite } from '../helpers/engines.js'
 import { openFile } from '../helpers/files.js'
 import { openHandle } from '../helpers/handle.js'
 import { replaceClock, turns } from '../helpers/waiting.js'

@@ -2,9 +2,9 @@ import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import type { LightMyRequestResponse } from 'fastify'
-import t from '../helpers/engines.js'
 import { UpdateRefusedError } from '../../src/index.js'
 import { as, build, holdMaria, path, type Setup, type World } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 
 /** Loose JSON. */
 type Loose = ReturnType<typeof JSON.parse>

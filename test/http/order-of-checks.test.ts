@@ -1,7 +1,7 @@
 // docs/contract.md, section 2: the order of the checks.
 
-import t from '../helpers/engines.js'
 import { allRows, as, build, path } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 import { forbidden, unauthorized } from '../helpers/refusals.js'
 
 t.test('a caller without access, any body: 401 or 403 before the body is judged', async (t) => {

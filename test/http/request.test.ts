@@ -1,7 +1,7 @@
 // docs/contract.md, sections 1 and 3: the schema of a body, its errors and its coercion.
 
-import t from '../helpers/engines.js'
 import { allRows, build, changes } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 import { invalid } from '../helpers/refusals.js'
 
 const missing = "must have required property 'contactId'"

@@ -1,7 +1,7 @@
 // A function of the host throws any value: nothing is written, and the answer is one of the contract.
 
-import t, { sqlite } from '../helpers/engines.js'
 import { allRows, as, build, fill, type Setup } from '../helpers/build.js'
+import t, { sqlite } from '../helpers/engines.js'
 import { openHandle } from '../helpers/handle.js'
 import { observe } from '../helpers/observed.js'
 import { internal } from '../helpers/refusals.js'

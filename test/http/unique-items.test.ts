@@ -3,8 +3,8 @@
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import t from '../helpers/engines.js'
 import { uniqueItems } from '../../src/http/unique-items.js'
+import t from '../helpers/engines.js'
 
 const numRuns = Number(process.env.RUNS ?? 1000)
 

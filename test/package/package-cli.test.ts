@@ -9,8 +9,8 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import '../helpers/children.js'
-import { skip as lacksNodeSqlite } from '../helpers/node-sqlite.js'
 import { checkPage, waitForCurl } from '../cli/printed-curl.js'
+import { skip as lacksNodeSqlite } from '../helpers/node-sqlite.js'
 import { link, ownName, unpack } from './install.js'
 
 const run = promisify(execFile)

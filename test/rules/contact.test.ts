@@ -1,7 +1,7 @@
 // docs/contract.md, section 7: the contact in the answer, key for key.
 
-import t from '../helpers/engines.js'
 import { build } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 
 t.test('a contact with all columns: all keys', async (t) => {
   const { update } = await build(t)

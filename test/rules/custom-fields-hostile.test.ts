@@ -1,7 +1,7 @@
 // docs/contract.md, section 6: fields named like inherited properties, and patterns that hang or do not compile.
 
-import t from '../helpers/engines.js'
 import { allRows, build, changes } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 import { openHandle } from '../helpers/handle.js'
 import { observe } from '../helpers/observed.js'
 

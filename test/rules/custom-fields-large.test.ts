@@ -2,8 +2,8 @@
 
 import fc from 'fast-check'
 import assert from 'node:assert/strict'
-import t, { sqlite } from '../helpers/engines.js'
 import { allRows, as, build } from '../helpers/build.js'
+import t, { sqlite } from '../helpers/engines.js'
 
 const MB = 2_000_000
 const members = (count: number, value: (index: number) => string): string => Array.from({ length: count }, (_, index) => `"k${index}":${value(index)}`).join(',')

@@ -1,8 +1,8 @@
 // docs/contract.md, section 6. `fill` defines plan (required, gold or silver) and note. maria has plan gold and legacy kept.
 
 import type { Test } from 'tap'
-import t from '../helpers/engines.js'
 import { allRows, build, changes, type Setup, type World } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 
 type Fields = Record<string, unknown>
 interface Definition { label: string, required: boolean, regexp: string, visibility: string, scope: string }

@@ -3,8 +3,8 @@
 
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import t, { engineOf } from '../helpers/engines.js'
 import { allRows, build, fill } from '../helpers/build.js'
+import t, { engineOf } from '../helpers/engines.js'
 import { body, fieldIds, text } from './generated-bodies.js'
 import { read, sorted } from './reference-rows.js'
 import { predict } from './reference.js'

@@ -1,7 +1,7 @@
 // docs/contract.md, section 5, item 7: the rows with a copy of the contact's name.
 
-import t from '../helpers/engines.js'
 import { allRows, build, changes } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 
 t.test('a new name: every room of the contact, every subscription and inquiry of its visitors', async (t) => {
   const { update, db } = await build(t)

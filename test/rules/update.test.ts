@@ -1,7 +1,7 @@
 // docs/contract.md, section 5, items 1 to 6: the rows that an update changes.
 
-import t from '../helpers/engines.js'
 import { allRows, build, changes } from '../helpers/build.js'
+import t from '../helpers/engines.js'
 
 const written = { unknown: 0, version: 2, updated_at: 'moved' }
 

@@ -2,8 +2,8 @@
 // whole lines. For a whole line it would read 2026-02-30 as 2 March and "12abc" as 12, drop keys beside a $oid, and take twice as long.
 
 import { Decimal128, EJSON, ObjectId } from 'bson'
-import { isTime } from '../shared.js'
 import { CommandError } from '../errors.js'
+import { isTime } from '../shared.js'
 
 /** A line that cannot be imported; the message is the reason. */
 export class BadLineError extends CommandError {}

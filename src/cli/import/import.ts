@@ -1,6 +1,6 @@
 import { Option, type Command } from '@commander-js/extra-typings'
-import { wholeNumber, type Io } from '../shared.js'
 import { createOption, fileOption } from '../database.js'
+import { wholeNumber, type Io } from '../shared.js'
 import { collections, type CollectionName } from './collection.js'
 import type { ImportOptions } from './import-file.js'
 import type { NamedFiles } from './run-import.js'

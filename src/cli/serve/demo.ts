@@ -2,8 +2,8 @@
 
 import type { Insertable, Kysely } from 'kysely'
 import type { Tables } from '../../store/tables.js'
-import type { OpenDatabase } from '../shared.js'
 import { CommandError } from '../errors.js'
+import type { OpenDatabase } from '../shared.js'
 import { issueToken } from '../token.js'
 
 const demoUser = 'ann'

@@ -1,10 +1,10 @@
 import { InvalidArgumentError, Option, type Command } from '@commander-js/extra-typings'
 import { isIPv4, isIPv6 } from 'node:net'
 import type { FastifyInstance } from 'fastify'
-import { onSignal, wholeNumber, type Io } from '../shared.js'
 import { accessFor, createOption, databaseOption, withDatabase } from '../database.js'
 import { CommandError } from '../errors.js'
 import { print } from '../output.js'
+import { onSignal, wholeNumber, type Io } from '../shared.js'
 import { describeDemo, fillDemo } from './demo.js'
 
 const logTimeoutMs = 1000

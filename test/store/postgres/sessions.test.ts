@@ -5,8 +5,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import { allRows, as, build, changes, fill } from '../../helpers/build.js'
 import { postgres as t } from '../../helpers/engines.js'
-import { backendThatWaits, type PoolSettings } from '../../helpers/postgres.js'
 import { observe } from '../../helpers/observed.js'
+import { backendThatWaits, type PoolSettings } from '../../helpers/postgres.js'
 import { body } from '../../rules/generated-bodies.js'
 
 /** Settings as the option `options` of a connection. */

@@ -2,8 +2,8 @@
 
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { lookInto } from '../../helpers/files.js'
 import { allRows, as, build, type Setup, type World } from '../../helpers/build.js'
+import { lookInto } from '../../helpers/files.js'
 import { openHandle } from '../../helpers/handle.js'
 import * as refusals from '../../helpers/refusals.js'
 import { nameOfMaria, turns } from '../../helpers/waiting.js'
