@@ -4,7 +4,7 @@
 import { isUtf8 } from 'node:buffer'
 import { addAbortSignal, type Readable } from 'node:stream'
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
-import type { Connection } from '../../store/sqlite/connection.js'
+import { commit, type Connection } from '../../store/sqlite/connection.js'
 import { CommandError } from '../errors.js'
 import { createProgress, print, report } from '../output.js'
 import type { Io } from '../shared.js'
@@ -60,8 +60,8 @@ export async function importFile (
     report(io, `${file}, line ${lineNumber}: ${sentence}`)
   }
   const store = lineStore(database, name, { skipsBadLines: onError === 'skip', onStored, report: reportLine })
-  const commit = (): void => {
-    if (database.inTransaction) database.exec('COMMIT')
+  const commitLines = (): void => {
+    if (database.inTransaction) commit(database)
     committed = lineNumber
   }
 
@@ -71,7 +71,7 @@ export async function importFile (
     for (;;) {
       const next = lines.next()
       // Do not hold the write lock while the input has nothing ready.
-      if (batch !== Infinity && !await Promise.race([next.then(() => true), pause(20, false, { ref: false })])) commit()
+      if (batch !== Infinity && !await Promise.race([next.then(() => true), pause(20, false, { ref: false })])) commitLines()
       const { value, done } = await next
       if (done === true) break
       for (const line of value.lines) {
@@ -83,7 +83,7 @@ export async function importFile (
         if (typeof line === 'string' && line.trim() === '') continue
         counts[store(line)]++
         if (lineNumber - committed < batch) continue
-        commit()
+        commitLines()
         // A pause after every small batch would take hours.
         if (performance.now() - lockedSince < maxLockMs) continue
         await pause(unlockedMs, undefined, { signal })
@@ -97,7 +97,7 @@ export async function importFile (
       await nextTurn()
       await nextTurn(undefined, { signal })
     }
-    if (!dryRun) commit()
+    if (!dryRun) commitLines()
   } catch (error) {
     const where = lineNumber === 0 ? file : `${file}, line ${lineNumber}`
     const kept = committed === 0 ? 'nothing of this file was imported' : `the first ${committed} lines were imported`

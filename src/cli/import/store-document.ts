@@ -1,7 +1,7 @@
 // Stores the documents of each collection. A document is read as a whole before anything of it is written.
 
 import { createPatterns } from '../../rules/patterns/index.js'
-import type { Connection } from '../../store/sqlite/connection.js'
+import { commit, type Connection } from '../../store/sqlite/connection.js'
 import { SOURCE_TYPES } from '../../store/tables.js'
 import { insert, upsert, type CollectionName, type Row, type StoreDocument } from './collection.js'
 import { flag, idOf, list, object, plain, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
@@ -121,7 +121,8 @@ export function disableMissing (database: Connection, exported: Set<string>, dry
   const now = new Date().toISOString()
   database.exec('BEGIN IMMEDIATE')
   for (const id of missing) database.run('UPDATE omnichannel_contact SET enabled = 0, version = version + 1, updated_at = ? WHERE id = ?', [now, id])
-  database.exec(dryRun ? 'ROLLBACK' : 'COMMIT')
+  if (dryRun) database.exec('ROLLBACK')
+  else commit(database)
   return missing.length
 }
 

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { withoutBusyTimeout } from '../../store/sqlite/connection.js'
+import { commitNothing, withoutBusyTimeout } from '../../store/sqlite/connection.js'
 import { connect } from '../../store/sqlite/node-sqlite.js'
 import type { FileHandle, OpenDatabase } from '../shared.js'
 
@@ -35,14 +35,13 @@ export function addHealth (app: FastifyInstance, { handle, ping }: Pick<OpenData
   return () => { updateFailed = true }
 }
 
-/** Commits something that changes nothing. */
 async function tryToWrite (handle: OpenDatabase['handle']): Promise<void> {
   if ('pragma' in handle) {
-    withoutBusyTimeout(connect(handle), () => {
+    const connection = connect(handle)
+    withoutBusyTimeout(connection, () => {
       // On a full disk the log may have room for this page, but not for an update.
       handle.pragma('wal_checkpoint(TRUNCATE)')
-      // SQLite does not write a row that stays the same, but it always writes this.
-      handle.pragma(`user_version = ${handle.pragma('user_version', { simple: true }) as number}`)
+      commitNothing(connection)
     })
   } else {
     await handle.query('UPDATE omnichannel_migration SET applied_at = applied_at')

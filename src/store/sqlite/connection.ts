@@ -43,6 +43,39 @@ export function hasAttached (connection: Connection): boolean {
   return connection.column('PRAGMA database_list').some((number) => number as number > 1)
 }
 
+/**
+ * Commits. If the disk fails, SQLite rolls back, but its log (WAL) may hold the whole transaction. It would be taken for committed if the
+ * process died before the next commit. So this commits something else in its place.
+ */
+export function commit (connection: Connection): void {
+  try {
+    connection.run('COMMIT')
+  } catch (error) {
+    // After any other error, such as that of a constraint, the transaction is still open.
+    if (!connection.inTransaction) overwriteCommit(connection)
+    throw error
+  }
+}
+
+function overwriteCommit (connection: Connection): void {
+  try {
+    withoutBusyTimeout(connection, () => { commitNothing(connection) })
+  } catch {
+    // The commit may have failed on the disk as well, after it was written.
+  }
+}
+
+/** Commits something that changes nothing. SQLite does not write a row that stays the same, but it always writes this. */
+export function commitNothing (connection: Connection): void {
+  connection.exec('BEGIN IMMEDIATE')
+  try {
+    const [version] = connection.get('PRAGMA main.user_version') as [number]
+    connection.exec(`PRAGMA main.user_version = ${version}; COMMIT`)
+  } finally {
+    if (connection.inTransaction) connection.exec('ROLLBACK')
+  }
+}
+
 /** Runs `work` while SQLite fails at once instead of sleeping on a lock. */
 export function withoutBusyTimeout<Result> (connection: Connection, work: () => Result): Result {
   const restore = clearBusyTimeout(connection)

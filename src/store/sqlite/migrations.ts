@@ -2,7 +2,7 @@
 
 import { sqlite as schema } from '../migrations/generated.js'
 import { checkTables, pendingIn, type Found, type Pending } from '../required-tables.js'
-import { withoutBusyTimeout, type Connection } from './connection.js'
+import { commit, withoutBusyTimeout, type Connection } from './connection.js'
 
 type NamesAndKinds = Array<[name: string, kind: string]>
 
@@ -18,7 +18,7 @@ export function bringUpToDate (connection: Connection): void {
     connection.begin('BEGIN IMMEDIATE')
     try {
       connection.exec(findPending(connection).script)
-      connection.exec('COMMIT')
+      commit(connection)
     } finally {
       if (connection.inTransaction) connection.exec('ROLLBACK')
     }

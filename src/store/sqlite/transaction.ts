@@ -2,7 +2,7 @@
 
 import { AsyncBeforeCommitError } from '../../errors.js'
 import type { HostCallback } from '../operation.js'
-import { clearBusyTimeout, type Connection, type Locking } from './connection.js'
+import { clearBusyTimeout, commit, type Connection, type Locking } from './connection.js'
 import { saysIteratorIsOpen } from './handle.js'
 
 /** One object for all transactions of a connection, one after the other. */
@@ -96,7 +96,7 @@ export class Transaction {
   }
 
   commit (): void {
-    this.connection.run('COMMIT')
+    commit(this.connection)
   }
 
   rollBack (): void {

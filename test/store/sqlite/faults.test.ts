@@ -76,6 +76,51 @@ t.test('a fault of the database: 500, logged, nothing changed, and 200 after the
   }
 })
 
+for (const [name, isLocked, failsAgain] of [['', false, false], [', and another connection writes', true, false], [' twice', false, true]] as const) {
+  t.test(`COMMIT fails on the disk${name}: 500, and ${isLocked || failsAgain ? 'the next update is made' : 'another commit overwrites it in the log'}`, async (t) => {
+    const file = `${t.testdir()}/contacts.db`
+    const [database, other] = [openHandle(file), openHandle(file)]
+    database.pragma('journal_mode = WAL')
+    database.pragma('user_version = 7')
+    const [prepare, exec] = [database.prepare.bind(database), database.exec.bind(database)]
+    const fail = (): never => { throw Object.assign(new Error('disk I/O error'), { code: 'SQLITE_IOERR_FSYNC', errcode: 1034 }) }
+    let fails = false
+    Object.assign(database, {
+      prepare: (sql: string) => {
+        const statement = prepare(sql)
+        const run = statement.run.bind(statement)
+        if (sql !== 'COMMIT') return statement
+        return Object.assign(statement, {
+          run: () => {
+            if (!fails) return run()
+            // As SQLite does. What it has written to the log stays there.
+            exec('ROLLBACK')
+            if (isLocked) other.exec('BEGIN IMMEDIATE')
+            fail()
+          }
+        })
+      },
+      exec: (sql: string) => fails && failsAgain && sql.startsWith('PRAGMA main') ? fail() : exec(sql)
+    })
+    const { update, db } = await build(t, { database })
+    t.teardown(() => { other.close() })
+    const dataVersion = (): unknown => other.pragma('data_version', { simple: true })
+    const before = [dataVersion(), await allRows(db)]
+
+    fails = true
+    const reply = await update(change)
+    t.strictSame([reply.statusCode, reply.json()], [500, internal])
+    t.strictSame(await allRows(db), before[1])
+    t.equal(dataVersion() !== before[0], !isLocked && !failsAgain)
+    t.equal(database.pragma('user_version', { simple: true }), 7)
+    t.equal(database.inTransaction, false)
+
+    fails = false
+    if (isLocked) other.exec('ROLLBACK')
+    t.equal((await update(change)).statusCode, 200)
+  })
+}
+
 t.test('a disk that is full for one update: the others of its batch are made', async (t) => {
   const { update, database, db } = await build(t)
   const { inject, body } = faults['disk full']!
