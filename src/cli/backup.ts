@@ -34,23 +34,27 @@ export function backup (program: Command, io: Io): void {
 /** Fills a new file beside `file`, then renames it to `file`. Returns its size. */
 async function writeCopy (handle: FileHandle, file: string, overwrite: boolean, io: Io): Promise<number> {
   const part = `${resolve(file)}.${randomBytes(4).toString('hex')}.part`
-  let isCreated = false
+  const created: string[] = []
+  const create = (name: string): void => {
+    closeSync(openSync(name, 'wx'))
+    created.push(name)
+  }
   try {
     checkTarget(file, handle.name, overwrite)
-    closeSync(openSync(part, 'wx'))
-    isCreated = true
+    create(part)
+    created.push(`${part}-journal`, `${part}-wal`, `${part}-shm`)
     reportOtherParts(part, io)
     await withInterruption(io, (signal) => copyDatabase(handle, part, io, signal))
     const { size } = statSync(part)
     // Again, because another program may have made the file meanwhile.
     checkTarget(file, handle.name, overwrite)
-    if (!overwrite) closeSync(openSync(file, 'wx'))
+    if (!overwrite) create(file)
     renameSync(part, file)
     // SQLite has flushed the content. This makes the file system write the new name too.
     appendFileSync(file, Buffer.of(), { flush: true })
     return size
   } catch (error) {
-    if (isCreated) for (const suffix of ['', '-journal', '-wal', '-shm']) rmSync(`${part}${suffix}`, { force: true })
+    for (const name of created) rmSync(name, { force: true })
     if (error instanceof CommandError) throw error
     // The message of Node.js goes on with the name of the unfinished copy.
     const [reason = ''] = (error as Error).message.split(',')

@@ -1,6 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync, linkSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import fs, { chmodSync, existsSync, linkSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { allRows, fill } from '../helpers/build.js'
@@ -116,6 +117,18 @@ t.test('a copy that cannot be made: one sentence, and no file is left', async (t
     const result = argv.includes('--database') ? await cli(['backup', ...argv]) : await backup(...argv)
     t.strictSame(result, { code: 1, out: '', err: `${sentence}\n` }, situation)
     t.strictSame(readdirSync(copies), before, situation)
+  }
+})
+
+t.test('a copy that cannot be renamed, or whose name cannot be flushed: no file is left', async (t) => {
+  const { copies, copy, backup } = await start(t)
+  t.teardown(syncBuiltinESMExports)
+  for (const name of ['renameSync', 'appendFileSync'] as const) {
+    const fails = t.intercept(fs, name, { value: () => { throw new Error(`EIO: i/o error, ${name}`) } })
+    syncBuiltinESMExports()
+    t.strictSame(await backup(copy), { code: 1, out: '', err: `The file ${copy} cannot be written: EIO: i/o error\n` })
+    t.strictSame(readdirSync(copies), [])
+    fails.restore()
   }
 })
 
