@@ -51,6 +51,8 @@ t.test('a long log that another connection has written: moved into the file', as
 
 t.test('no worker: serve still answers', async (t) => {
   for (const [name, checkpointWorker, message] of [
+    // The constructor throws, as it does if the system allows no more threads.
+    ['cannot be made', new URL('http://localhost/'), 'SQLite makes them itself'],
     ['cannot start', new URL('nowhere.js', import.meta.url), 'SQLite makes them itself'],
     ['ends', 'process.exit(1)', 'SQLite makes them itself'],
     ['dies', 'throw new Error("out of memory")', 'out of memory'],

@@ -74,10 +74,17 @@ export function startCheckpoints (program: URL | string, handle: FileHandle, app
     usesNodeSqlite: 'isTransaction' in handle,
     autocheckpoint: handle.pragma('wal_autocheckpoint', { simple: true }) as number
   }
-  const worker = new Worker(program, { workerData, eval: typeof program === 'string', execArgv: [] })
-  worker.on('message', (problem: Problem) => { app.log.warn({ err: problem }, 'a checkpoint in the worker thread failed and is repeated') })
   let reason: unknown
   const warn = (): void => { app.log.warn({ err: reason }, 'the worker thread for checkpoints has ended: SQLite makes them itself') }
+  let worker: Worker
+  try {
+    worker = new Worker(program, { workerData, eval: typeof program === 'string', execArgv: [] })
+  } catch (error) {
+    // The system allows no more threads.
+    reason = error
+    return warn()
+  }
+  worker.on('message', (problem: Problem) => { app.log.warn({ err: problem }, 'a checkpoint in the worker thread failed and is repeated') })
   worker.on('error', (error) => { reason = error })
   worker.on('exit', warn)
   app.addHook('onClose', async () => {
