@@ -4,6 +4,8 @@ import type { Connection } from './connection.js'
 import { saysIteratorIsOpen, type SqliteDatabase, type SqliteStatement } from './handle.js'
 
 const busyCode = /^SQLITE_(BUSY|LOCKED)/
+// A used-up quota is a failed write.
+const fullCode = /^SQLITE_(FULL|IOERR_WRITE)$/
 
 export function connectBetterSqlite3 (database: SqliteDatabase): Connection {
   const prepared = new Map<string, SqliteStatement>()
@@ -35,7 +37,7 @@ export function connectBetterSqlite3 (database: SqliteDatabase): Connection {
     begin: run,
     hasSilentIterator: () => false,
     isBusy: (error) => saysIteratorIsOpen(error) || busyCode.test(String((Object(error) as { code?: unknown }).code)),
-    isFull: (error) => (Object(error) as { code?: unknown }).code === 'SQLITE_FULL',
+    isFull: (error) => fullCode.test(String((Object(error) as { code?: unknown }).code)),
     ignoreIterators: (ignored) => {
       // Only if it was changed: the host may have turned the unsafe mode on itself.
       if (ignored !== iteratorsIgnored) database.unsafeMode?.(ignored)

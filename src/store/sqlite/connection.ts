@@ -21,7 +21,7 @@ export interface Connection {
   ignoreIterators: (ignored: boolean) => void
   /** Whether the same call may succeed later: another connection holds the lock, or the host has an iterator open on this one. */
   isBusy: (error: unknown) => boolean
-  /** Whether the disk is full. */
+  /** Whether the disk may be full, or a quota used up. */
   isFull: (error: unknown) => boolean
 }
 

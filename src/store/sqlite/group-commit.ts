@@ -183,7 +183,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     else answer(last)
   }
 
-  /** If the disk is full, makes room by moving the WAL into the file, once for each update. Returns whether they can run again. */
+  /** If the disk may be full, makes room by moving the WAL into the file, once for each update. Returns whether they can run again. */
   function makeRoom (error: unknown, attempts: Attempt[]): boolean {
     if (!connection.isFull(error) || attempts.some(({ job }) => job.work.retriedWhenFull)) return false
     for (const { job } of attempts) job.work.retriedWhenFull = true

@@ -8,6 +8,8 @@ import { ITERATOR_IS_OPEN, type NodeSqliteDatabase, type NodeSqliteStatement, ty
 const SQLITE_BUSY = 5
 const SQLITE_LOCKED = 6
 const SQLITE_FULL = 13
+/** Also of a used-up quota. */
+const SQLITE_IOERR_WRITE = 778
 
 /** Takes a handle of either library. It is in this file because tests on a Node.js without node:sqlite reach only one of the two. */
 export function connect (database: SqliteHandle): Connection {
@@ -60,7 +62,7 @@ function connectNodeSqlite (database: NodeSqliteDatabase): Connection {
     hasSilentIterator: isIterating,
     ignoreIterators: (ignored) => { iteratorsIgnored = ignored },
     isBusy: (error) => hasCode(error, SQLITE_BUSY) || hasCode(error, SQLITE_LOCKED),
-    isFull: (error) => hasCode(error, SQLITE_FULL)
+    isFull: (error) => hasCode(error, SQLITE_FULL) || (Object(error) as { errcode?: unknown }).errcode === SQLITE_IOERR_WRITE
   }
 }
 

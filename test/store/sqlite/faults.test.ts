@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3'
 import fastify from 'fastify'
+import { statSync } from 'node:fs'
 import t from 'tap'
 import omnichannelContacts from '../../../src/index.js'
 import { allRows, as, build, path } from '../../helpers/build.js'
@@ -76,32 +77,48 @@ t.test('a fault of the database: 500, logged, nothing changed, and 200 after the
   }
 })
 
+/** Runs `intercept` before each COMMIT of a handle. It may throw. */
+function interceptCommit (database: Database.Database, intercept: () => void): void {
+  const prepare = database.prepare.bind(database)
+  Object.assign(database, {
+    prepare: (sql: string) => {
+      const statement = prepare(sql)
+      const run = statement.run.bind(statement)
+      if (sql !== 'COMMIT') return statement
+      return Object.assign(statement, {
+        run: () => {
+          intercept()
+          return run()
+        }
+      })
+    }
+  })
+}
+
+function diskError (code: string, errcode: number): Error {
+  return Object.assign(new Error('disk I/O error'), { code, errcode })
+}
+
 for (const [name, isLocked, failsAgain] of [['', false, false], [', and another connection writes', true, false], [' twice', false, true]] as const) {
   t.test(`COMMIT fails on the disk${name}: 500, and ${isLocked || failsAgain ? 'the next update is made' : 'another commit overwrites it in the log'}`, async (t) => {
     const file = `${t.testdir()}/contacts.db`
     const [database, other] = [openHandle(file), openHandle(file)]
     database.pragma('journal_mode = WAL')
     database.pragma('user_version = 7')
-    const [prepare, exec] = [database.prepare.bind(database), database.exec.bind(database)]
-    const fail = (): never => { throw Object.assign(new Error('disk I/O error'), { code: 'SQLITE_IOERR_FSYNC', errcode: 1034 }) }
+    const exec = database.exec.bind(database)
+    const error = diskError('SQLITE_IOERR_FSYNC', 1034)
     let fails = false
-    Object.assign(database, {
-      prepare: (sql: string) => {
-        const statement = prepare(sql)
-        const run = statement.run.bind(statement)
-        if (sql !== 'COMMIT') return statement
-        return Object.assign(statement, {
-          run: () => {
-            if (!fails) return run()
-            // As SQLite does. What it has written to the log stays there.
-            exec('ROLLBACK')
-            if (isLocked) other.exec('BEGIN IMMEDIATE')
-            fail()
-          }
-        })
-      },
-      exec: (sql: string) => fails && failsAgain && sql.startsWith('PRAGMA main') ? fail() : exec(sql)
+    interceptCommit(database, () => {
+      if (!fails) return
+      // As SQLite does. What it has written to the log stays there.
+      exec('ROLLBACK')
+      if (isLocked) other.exec('BEGIN IMMEDIATE')
+      throw error
     })
+    database.exec = (sql) => {
+      if (fails && failsAgain && sql.startsWith('PRAGMA main')) throw error
+      return exec(sql)
+    }
     const { update, db } = await build(t, { database })
     t.teardown(() => { other.close() })
     const dataVersion = (): unknown => other.pragma('data_version', { simple: true })
@@ -120,6 +137,23 @@ for (const [name, isLocked, failsAgain] of [['', false, false], [', and another 
     t.equal((await update(change)).statusCode, 200)
   })
 }
+
+t.test('COMMIT fails because a quota is used up: 200, after a checkpoint has made room', async (t) => {
+  const file = `${t.testdir()}/contacts.db`
+  const database = openHandle(file)
+  database.pragma('journal_mode = WAL')
+  let limit = Infinity
+  const logSize = (): number => statSync(`${file}-wal`).size
+  interceptCommit(database, () => {
+    if (logSize() < limit) return
+    database.exec('ROLLBACK')
+    throw diskError('SQLITE_IOERR_WRITE', 778)
+  })
+  const { update } = await build(t, { database })
+  limit = logSize()
+  t.equal((await update(change)).statusCode, 200)
+  t.ok(logSize() < limit)
+})
 
 t.test('a disk that is full for one update: the others of its batch are made', async (t) => {
   const { update, database, db } = await build(t)
