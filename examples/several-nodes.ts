@@ -37,7 +37,7 @@ export async function addDemo (pool: pg.Pool): Promise<void> {
 }
 
 async function serve (): Promise<void> {
-  const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, pipeline: true, max: 10 })
+  const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, connectionTimeoutMillis: 5000, max: 10 })
   const app = await buildApp(pool, true)
   await addDemo(pool)
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { void app.close() })
