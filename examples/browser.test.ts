@@ -1,6 +1,6 @@
 // Sends the requests that a browser sends for a page of the allowed origin and for another page.
 //
-//   npx tap examples/browser.test.ts
+//   npx tap --disable-coverage examples/browser.test.ts
 
 import Database from 'better-sqlite3'
 import type { LightMyRequestResponse } from 'fastify'

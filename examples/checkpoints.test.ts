@@ -1,6 +1,6 @@
 // The worker moves the log into the file while the server answers.
 //
-//   npx tap examples/checkpoints.test.ts
+//   npx tap --disable-coverage examples/checkpoints.test.ts
 
 import Database from 'better-sqlite3'
 import { join } from 'node:path'

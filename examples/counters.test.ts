@@ -1,6 +1,6 @@
 // The counters after updates, and after the server is closed.
 //
-//   npx tap examples/counters.test.ts
+//   npx tap --disable-coverage examples/counters.test.ts
 
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'

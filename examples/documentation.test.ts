@@ -1,6 +1,6 @@
 // Loads what a browser would load, and sends what "Try it out" would send.
 //
-//   npx tap examples/documentation.test.ts
+//   npx tap --disable-coverage examples/documentation.test.ts
 
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'

@@ -1,6 +1,6 @@
 // The values that the check accepts and refuses, in single and in simultaneous updates.
 //
-//   npx tap examples/duplicates.test.ts
+//   npx tap --disable-coverage examples/duplicates.test.ts
 
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'

@@ -1,6 +1,6 @@
 // Each query of the dashboard uses metrics and labels that `serve --metrics` has.
 //
-//   npx tap examples/grafana-dashboard.test.ts
+//   npx tap --disable-coverage examples/grafana-dashboard.test.ts
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

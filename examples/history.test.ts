@@ -1,6 +1,6 @@
 // The entries of the history, and the undo of an entry.
 //
-//   npx tap examples/history.test.ts
+//   npx tap --disable-coverage examples/history.test.ts
 
 import Database from 'better-sqlite3'
 import type { LightMyRequestResponse } from 'fastify'

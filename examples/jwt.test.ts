@@ -1,6 +1,6 @@
 // Which JSON web tokens are accepted.
 //
-//   npx tap examples/jwt.test.ts
+//   npx tap --disable-coverage examples/jwt.test.ts
 
 import Database from 'better-sqlite3'
 import t from 'tap'

@@ -1,6 +1,6 @@
 // An import, and updates while it runs.
 //
-//   npx tap examples/kysely.test.ts
+//   npx tap --disable-coverage examples/kysely.test.ts
 
 import Database from 'better-sqlite3'
 import t from 'tap'

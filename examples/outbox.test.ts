@@ -1,6 +1,6 @@
 // Messages are sent in order and at least once, also if the server or the receiver fails.
 //
-//   npx tap examples/outbox.test.ts
+//   npx tap --disable-coverage examples/outbox.test.ts
 
 import Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'

@@ -1,6 +1,6 @@
 // A tap test of a host app, through inject: no port, no file, no mock.
 //
-//   npx tap examples/own-users.test.ts
+//   npx tap --disable-coverage examples/own-users.test.ts
 
 import Database from 'better-sqlite3'
 import type { LightMyRequestResponse } from 'fastify'

@@ -1,6 +1,6 @@
 // The address that a call counts for.
 //
-//   npx tap examples/rate-limit.test.ts
+//   npx tap --disable-coverage examples/rate-limit.test.ts
 
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'

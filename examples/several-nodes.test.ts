@@ -1,4 +1,4 @@
-// npx tap examples/several-nodes.test.ts
+// npx tap --disable-coverage examples/several-nodes.test.ts
 //
 // Starts two nodes in processes of their own, as the compose file does, on a PostgreSQL of the tests.
 

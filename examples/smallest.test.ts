@@ -1,6 +1,6 @@
 // Tests the smallest server through inject, without a port or a file.
 //
-//   npx tap examples/smallest.test.ts
+//   npx tap --disable-coverage examples/smallest.test.ts
 
 import Database from 'better-sqlite3'
 import t from 'tap'

@@ -1,6 +1,6 @@
 // The spans that a tracer gets.
 //
-//   npx tap examples/tracing.test.ts
+//   npx tap --disable-coverage examples/tracing.test.ts
 
 import { context, createContextKey, trace, type Context, type Span, type SpanOptions, type Tracer } from '@opentelemetry/api'
 import { AsyncLocalStorage } from 'node:async_hooks'

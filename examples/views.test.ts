@@ -1,6 +1,6 @@
 // A rename changes the desk's own tables in the transaction of the update.
 //
-//   npx tap examples/views.test.ts
+//   npx tap --disable-coverage examples/views.test.ts
 
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
