@@ -123,7 +123,7 @@ function setPragmas (database: FileHandle, file: string): void {
 /** Opens a database file of any schema version. One without our tables is refused, unless `access` creates them. */
 export async function openAnyVersion (file: string, io: Io, access: Access): Promise<FileHandle> {
   const exists = existsSync(file)
-  if (!exists && !mayCreate(access)) throw new CommandError(`There is no database file ${file}: name it with --database`)
+  if (!exists && !mayCreate(access)) throw new CommandError(`There is no database file ${file}: name another, or make one with the command migrate`)
   const database = access === 'read' ? await openReadOnly(file, io) : await connect(file, io)
   try {
     // Before SQLite writes: it would leave its log beside a file that is read-only.

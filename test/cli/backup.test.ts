@@ -105,7 +105,7 @@ t.test('a copy that cannot be made: one sentence, and no file is left', async (t
     ['below a file', [join(file, 'a.db')], `The file ${file}/a.db cannot be written: ENOTDIR: not a directory`],
     ['a database in use', [join(copies, 'used.db'), '--overwrite'], `${copies}/used.db is a database in use: name another file for the copy`],
     ['a database with a journal', [join(copies, 'killed.db'), '--overwrite'], `${copies}/killed.db is a database in use: name another file for the copy`],
-    ['a source that does not exist', [copy, '--database', 'none.db'], 'There is no database file none.db: name it with --database'],
+    ['a source that does not exist', [copy, '--database', 'none.db'], 'There is no database file none.db: name another, or make one with the command migrate'],
     ['a source that is a folder', [copy, '--database', folder], `The database file ${folder} is a folder`],
     ['a source that is no database', [copy, '--database', join(folder, 'text.db')], `The database file ${folder}/text.db is not a SQLite database`]
   ]

@@ -80,7 +80,7 @@ t.test('SIGINT: nothing is copied', async (t) => {
 
 t.test('no file, or no server: one sentence', async (t) => {
   const folder = t.testdir()
-  t.match(await cli(['copy', join(folder, 'none.db'), 'postgres://localhost/a']), { code: 1, err: /^There is no database file .*none\.db: name it with --database\n$/ })
+  t.match(await cli(['copy', join(folder, 'none.db'), 'postgres://localhost/a']), { code: 1, err: /^There is no database file .*none\.db: name another, or make one with the command migrate\n$/ })
   t.match(await cli(['copy', 'a.db', 'b.db']), { code: 2, err: /must be as postgres:\/\/user@host\/name; see copy --help\n$/ })
 })
 

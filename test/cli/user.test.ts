@@ -180,7 +180,7 @@ t.test('blank values and operands: exit code 2', async (t) => {
 
 t.test('a refused command: one sentence, and nothing is stored', async (t) => {
   const { command, tables } = start(t)
-  t.match(await command('user', 'list'), { code: 1, err: /^There is no database file .*users\.db: name it with --database\n$/ })
+  t.match(await command('user', 'list'), { code: 1, err: /^There is no database file .*users\.db: name another, or make one with the command migrate\n$/ })
   await command('user', 'add', 'ann')
   const before = await tables()
   const expires = (when: string) =>
