@@ -27,8 +27,8 @@ export async function run (argv: string[], io: Io): Promise<number> {
     return 0
   } catch (error) {
     const { message } = error as Error
-    // npm and pnpm install peer dependencies, other package managers may not.
-    const sentence = message.replace(/^Cannot find package '([^']*)'.*/s, 'The package $1 is missing: npm install $1')
+    // Optional peer dependencies are not installed with the package. npx would run it from its cache, where no other package is found.
+    const sentence = message.replace(/^Cannot find package '([^']*)'.*/s, 'The package $1 is missing: npm install fastify-omnichannel-contacts $1')
     report(io, hidePasswords(sentence, [...argv, process.env.OMNICHANNEL_DATABASE ?? '']))
     return (error as Partial<CommandError>).exitCode ?? 1
   }

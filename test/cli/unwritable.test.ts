@@ -102,7 +102,7 @@ t.test('an addon that cannot be loaded: the message names the addon, not the fil
     ['an addon of another system', () => join(folder, 'wrong.node'),
       /^The SQLite addon cannot be loaded \(.*wrong\.node: .*\): npm rebuild better-sqlite3 makes it anew\n$/],
     ['a package that is not installed', () => ({ get isInitialized () { throw new Error("Cannot find package 'x' imported from y") } }),
-      /^The package x is missing: npm install x\n$/],
+      /^The package x is missing: npm install fastify-omnichannel-contacts x\n$/],
     ['anything else', () => ({ get isInitialized () { throw new Error('it just fails') } }), /^it just fails\n$/]
   ]
   for (const [situation, sqlite, sentence] of scenarios) {

@@ -69,7 +69,7 @@ t.test('no better-sqlite3: node:sqlite is used if the plugin accepts it, otherwi
     t.match((await add()).stdout, 'Added user ann')
     return
   }
-  await t.rejects(add(), { code: 1, stdout: '', stderr: 'The package better-sqlite3 is missing: npm install better-sqlite3\n' })
+  await t.rejects(add(), { code: 1, stdout: '', stderr: 'The package better-sqlite3 is missing: npm install fastify-omnichannel-contacts better-sqlite3\n' })
 
   for (const part of ['lib', 'package.json']) cpSync(join('node_modules/better-sqlite3', part), join(sqlite, part), { recursive: true })
   for (const name of ['bindings', 'file-uri-to-path']) link(name, modules)
@@ -79,7 +79,7 @@ t.test('no better-sqlite3: node:sqlite is used if the plugin accepts it, otherwi
 
 t.test('no pg: the error names the package', async (t) => {
   await t.rejects(command('user', 'list', '--database', 'postgres://localhost/a'), {
-    code: 1, stdout: '', stderr: 'The package pg is missing: npm install pg\n'
+    code: 1, stdout: '', stderr: 'The package pg is missing: npm install fastify-omnichannel-contacts pg\n'
   })
 })
 
