@@ -1,5 +1,6 @@
 // Calls the host's beforeCommit and onContactUpdated.
 
+import { AsyncResource } from 'node:async_hooks'
 import type { FastifyRequest } from 'fastify'
 import { isDeepStrictEqual } from 'node:util'
 import { UpdateRefusedError } from '../errors.js'
@@ -11,10 +12,12 @@ import { userOf } from './auth.js'
 import { logFailure } from './replies.js'
 
 export function callBeforeCommit ({ beforeCommit }: Settings, request: FastifyRequest): UpdateContext['beforeCommit'] {
-  return beforeCommit && ((change) => ({
+  // On SQLite it runs in the batch, whose async context is that of another request.
+  const call = beforeCommit && AsyncResource.bind(beforeCommit)
+  return call && ((change) => ({
     call: (connection: never) => {
       try {
-        const result = beforeCommit(eventOf(request, change), connection)
+        const result = call(eventOf(request, change), connection)
         return isPromise(result) ? Promise.resolve(result).catch(fail) : result
       } catch (thrown) {
         return fail(thrown)

@@ -1,9 +1,11 @@
 // The host's own writes in beforeCommit are committed or rolled back together with the update.
 
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type Database from 'better-sqlite3'
 import t from 'tap'
 import { ForbiddenError, UpdateRefusedError, type ContactUpdatedEvent } from '../../src/index.js'
 import { allRows, as, build } from '../helpers/build.js'
+import engines from '../helpers/engines.js'
 import { observe } from '../helpers/observed.js'
 import { internal } from '../helpers/refusals.js'
 
@@ -106,4 +108,17 @@ t.test('beforeCommit changes the event: the answer and the rows stay the same', 
   const { update, database } = await build(t, { beforeCommit: ({ contact }) => { contact.name = 'Mallory' } })
   t.equal((await update(body)).json().contact.name, 'Marie')
   t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Marie')
+})
+
+engines.test('several updates at once: both hooks run in the async context of their own request', async (t) => {
+  const storage = new AsyncLocalStorage<string>()
+  const seen: Array<[hook: string, name: string, inContext: string | undefined]> = []
+  const { update } = await build(t, {
+    host: (app) => { app.addHook('onRequest', (request, _reply, done) => { storage.run(String(request.headers['x-name']), done) }) },
+    beforeCommit: ({ contact }) => { seen.push(['beforeCommit', contact.name, storage.getStore()]) },
+    onContactUpdated: ({ contact }) => { seen.push(['onContactUpdated', contact.name, storage.getStore()]) }
+  })
+  const names = ['Marie', 'Mary', 'Maja']
+  await Promise.all(names.map(async (name) => { await update({ contactId: 'maria', name }, { ...as('ann'), 'x-name': name }) }))
+  t.strictSame(seen.sort(), ['beforeCommit', 'onContactUpdated'].flatMap((hook) => names.map((name) => [hook, name, name]).sort()))
 })
