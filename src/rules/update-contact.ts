@@ -17,6 +17,13 @@ export function readAllowedFields ({ customFields }: UpdateContactBody): Read<Cu
   return read([queries.listAllowedCustomFields({})], (definitions) => definitions)
 }
 
+/** The position of the last item of each list. */
+type LastPositions = Record<'emails' | 'phones', number | null>
+
+export function readLastPositions ({ contactId, emails, phones }: UpdateContactBody): Read<LastPositions | undefined> {
+  return emails == null && phones == null ? always(undefined) : read([queries.findLastPositions({ contactId })], (row) => row)
+}
+
 /**
  * Returns the updated contact, or undefined if the body asks for no change.
  *
@@ -52,14 +59,14 @@ export function changeContact (
 }
 
 /** The queries that write the updated contact, and the copies of its name in rooms, subscriptions and inquiries. */
-export function writesOf (previous: StoredContact, { row, emails, phones, channels }: StoredContact): Query[] {
+export function writesOf (previous: StoredContact, { row, emails, phones, channels }: StoredContact, last: LastPositions | undefined): Query[] {
   const { id: contactId, name, updated_at: now } = row
   const changesJson = row.custom_fields !== previous.row.custom_fields || row.conflicting_fields !== previous.row.conflicting_fields
   const updateRow = changesJson ? queries.updateContactRow : queries.updateContactRowExceptJson
   const writes: Query[] = [
     updateRow(row),
-    ...writesOfList(queries.emails, contactId, previous.emails, emails),
-    ...writesOfList(queries.phones, contactId, previous.phones, phones)
+    ...writesOfList(queries.emails, contactId, previous.emails, emails, last?.emails),
+    ...writesOfList(queries.phones, contactId, previous.phones, phones, last?.phones)
   ]
 
   if (name !== previous.row.name) {
@@ -78,16 +85,20 @@ export function writesOf (previous: StoredContact, { row, emails, phones, channe
 
 /** Rocket.Chat's web client sends the whole form, so most lists have not changed, and most others differ by one item. */
 function writesOfList (
-  { put, putItem, deleteFrom, checkNoneFrom }: typeof queries.emails, contactId: string, before: string[], items: string[]
+  { put, putItem, deleteFrom, checkNoneFrom }: typeof queries.emails, contactId: string, before: string[], items: string[], last: number | null = null
 ): Query[] {
   const writes: Query[] = []
-  const changed = [...items.keys()].filter((position) => items[position] !== before[position])
+  if (items === before) return writes
+  // If the host has deleted rows, the positions of the others have gaps, and all are written anew.
+  const hasGaps = last !== null && last >= before.length
+  const kept = hasGaps ? [] : before.slice(0, items.length)
+  if (before.length > kept.length) {
+    const rest = { contactId, position: kept.length }
+    writes.push(deleteFrom(rest), checkNoneFrom(rest))
+  }
+  const changed = [...items.keys()].filter((position) => items[position] !== kept[position])
   const [position] = changed
   if (changed.length > 1) writes.push(put({ contactId, items }, changed.length))
   else if (position !== undefined) writes.push(putItem({ contactId, position, item: items[position] as string }, 1))
-  if (before.length > items.length) {
-    const rest = { contactId, position: items.length }
-    writes.push(deleteFrom(rest), checkNoneFrom(rest))
-  }
   return writes
 }

@@ -154,6 +154,12 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
 export const emails = listQueries('omnichannel_contact_email', 'address')
 export const phones = listQueries('omnichannel_contact_phone', 'phone_number')
 
+/** The position of the last item of each list. NULL if it is empty. */
+export const findLastPositions = one((db, { contactId }: { contactId: string }) => db.selectNoFrom((row) => [
+  row.selectFrom('omnichannel_contact_email').select((list) => list.fn.max('position').as('last')).where('contact_id', '=', contactId).as('emails'),
+  row.selectFrom('omnichannel_contact_phone').select((list) => list.fn.max('position').as('last')).where('contact_id', '=', contactId).as('phones')
+]))
+
 export const renameRooms = write((db, { contactId, name, now }: { contactId: string, name: string, now: string }) => db
   .updateTable('omnichannel_room')
   .set({ fname: name, updated_at: now })

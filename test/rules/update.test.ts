@@ -139,3 +139,21 @@ t.test('an agent who is no longer active: can still be the manager', async (t) =
   const { update } = await build(t)
   t.equal((await update({ contactId: 'maria', contactManager: 'ina' })).json().contact.contactManager, 'ina')
 })
+
+t.test('a list whose rows have gaps, because the host has deleted some: replaced by what was sent, and left alone if it was not', async (t) => {
+  const { update, db } = await build(t)
+  const stored = async (): Promise<unknown[]> => await db.rows('SELECT position, phone_number AS value FROM omnichannel_contact_phone ORDER BY position')
+  const positionLists = [[0, 2, 5], [1], [1, 2], [7, 3_000_000]]
+  for (const positions of positionLists) {
+    const values = positions.map((_, index) => 'abc'.charAt(index))
+    const rows = positions.map((position, index) => ({ position, value: values[index] }))
+    for (const phones of [undefined, [], values, values.slice(0, -1), [...values, 'd'], [...values.slice(0, -1), 'd'], ['d', 'e', 'f', 'g']]) {
+      await db.exec('DELETE FROM omnichannel_contact_phone')
+      for (const { position, value } of rows) await db.exec("INSERT INTO omnichannel_contact_phone VALUES ('maria', $1, $2)", position, value ?? null)
+      const reply = await update({ contactId: 'maria', name: 'Maria', phones })
+      const situation = `${positions.join()} → ${JSON.stringify(phones)}`
+      t.strictSame(reply.json().contact.phones, (phones ?? values).map((phoneNumber) => ({ phoneNumber })), situation)
+      t.strictSame(await stored(), phones?.map((value, position) => ({ position, value })) ?? rows, situation)
+    }
+  }
+})
