@@ -57,7 +57,8 @@ function readUser ({ headers }: FastifyRequest, needsPermission: boolean): Read<
   const { 'x-user-id': userId, 'x-auth-token': token } = headers
   if (typeof userId !== 'string' || typeof token !== 'string') return read([], () => { throw new UnauthorizedError() })
   return read([findCaller({ userId, hashedToken: hashToken(token), permission })], (row) => {
-    if (row === undefined || isExpired(row.expires_at)) throw new UnauthorizedError()
+    // A column of the host may ignore case. Keys would then be stored under another spelling.
+    if (row?.id !== userId || isExpired(row.expires_at)) throw new UnauthorizedError()
     if (needsPermission && row.granted !== 1) throw new ForbiddenError()
     return { id: userId, username: row.username, name: row.name } as User
   })

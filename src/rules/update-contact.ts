@@ -9,7 +9,7 @@ import type { UpdateContactBody } from './wire-schemas.js'
 
 export function readAgent ({ contactManager }: UpdateContactBody): Read<boolean> {
   if (contactManager == null || contactManager === '') return always(false)
-  return read([queries.findAgent({ userId: contactManager })], (agent) => agent !== undefined)
+  return read([queries.findAgent({ userId: contactManager })], (agent) => agent?.id === contactManager)
 }
 
 export function readAllowedFields ({ customFields }: UpdateContactBody): Read<CustomField[]> {

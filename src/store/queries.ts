@@ -128,7 +128,8 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
       .onConflict((conflict) => conflict
         .columns(['contact_id', 'position'])
         .doUpdateSet((row) => ({ [valueColumn]: row.ref(`excluded.${valueColumn}`) }))
-        .whereRef(`${table}.${valueColumn}`, '!=', (row) => row.ref(`excluded.${valueColumn}`)))),
+        .where((row) =>
+          row(engineSql.exact(row.ref(`${table}.${valueColumn}`)), '!=', engineSql.exact(row.ref(`excluded.${valueColumn}`)))))),
 
     /** Writes one item, in half the time of `put`. */
     putItem: write((db, { contactId, position, item }: { contactId: string, position: number, item: string }) => db

@@ -196,6 +196,32 @@ t.test('a table of tokens with an expiry that is no time: expired', async (t) =>
   t.equal(database.prepare('SELECT version FROM omnichannel_contact').pluck().get(), 2)
 })
 
+t.test('tables of users whose ids ignore case: another spelling is another user', async (t) => {
+  const database = openHandle(':memory:')
+  database.exec(`
+    CREATE TABLE omnichannel_user (id TEXT PRIMARY KEY COLLATE NOCASE, username TEXT, name TEXT, active INTEGER DEFAULT 1);
+    CREATE TABLE omnichannel_user_role (user_id TEXT COLLATE NOCASE, role TEXT);
+    CREATE TABLE omnichannel_auth_token (hashed_token TEXT, user_id TEXT COLLATE NOCASE, name TEXT, created_at TEXT, expires_at TEXT)`)
+  const update = await start(t, database, ['ann'])
+  database.exec("INSERT INTO omnichannel_user (id) VALUES ('ann'); INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent')")
+  t.equal((await update('ANN', { name: 'Mary' }, 'ann')).statusCode, 401)
+  t.equal((await update('ann', { contactManager: 'ANN' })).json().error, 'error-contact-manager-not-found')
+  t.equal((await update('ann', { contactManager: 'ann' })).json().contact.contactManager, 'ann')
+  t.equal(database.prepare('SELECT version FROM omnichannel_contact').pluck().get(), 2)
+})
+
+t.test('a table of e-mail addresses that ignores case: another spelling is written', async (t) => {
+  const database = openHandle(':memory:')
+  database.exec(`CREATE TABLE omnichannel_contact_email
+    (contact_id TEXT, position INTEGER, address TEXT COLLATE NOCASE, PRIMARY KEY (contact_id, position))`)
+  const update = await start(t, database, ['ann'])
+  database.exec("INSERT INTO omnichannel_user (id) VALUES ('ann'); INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent')")
+  for (const emails of [['a@x', 'b@x', 'c@x'], ['A@x', 'b@x', 'C@x'], ['A@x', 'B@x', 'C@x']]) {
+    t.equal((await update('ann', { emails })).statusCode, 200)
+    t.strictSame(database.prepare('SELECT address FROM omnichannel_contact_email ORDER BY position').pluck().all(), emails)
+  }
+})
+
 t.test('a column of the host that must hold text but has another type: refused, and the error names the cast', async (t) => {
   const views: Record<string, string> = {
     'omnichannel_user.id INTEGER': "CREATE VIEW omnichannel_user AS SELECT id, '' AS username, '' AS name, 1 AS active FROM person",
