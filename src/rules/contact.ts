@@ -32,9 +32,9 @@ export const MAX_PARSED_LENGTH = 16_384
 /** The contact as the API shows it, as JSON. */
 export function toJson (stored: StoredContact): string {
   const { custom_fields: customFields } = stored.row
-  if (customFields.length <= MAX_PARSED_LENGTH || !scanObject(customFields)) return JSON.stringify(toContact(stored))
+  if (customFields.length <= MAX_PARSED_LENGTH) return JSON.stringify(toContact(stored))
   const members = Object.entries(toContact(stored, {}))
-    .map(([key, value]) => `"${key}":${key === 'customFields' ? customFields : JSON.stringify(value)}`)
+    .map(([key, value]) => `"${key}":${key === 'customFields' ? scanObject(customFields) : JSON.stringify(value)}`)
   return `{${members.join()}}`
 }
 

@@ -4,23 +4,23 @@
 const [QUOTE, COMMA, COLON, BACKSLASH, OPEN_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [34, 44, 58, 92, 91, 123, 125]
 /** The distance from the code of an opening bracket to that of its closing one. */
 const TO_CLOSING = 2
-/** Literals, and numbers that stay the same after JSON.parse and JSON.stringify. 1e400 becomes null, and -0 becomes 0. */
-const keptScalar = /(?:0|-?[1-9]\d{0,99})(?:\.\d+)?(?![\d.eE])|true|false|null/y
+/** Literals, and numbers that keep their value in JSON.parse and JSON.stringify. 1e400 becomes null, and -0 becomes 0. */
+const keptScalar = /(?!-[0.]*(?![\d.]))-?(?:0|[1-9]\d{0,99})(?:\.\d{1,100})?(?:[eE][+-]?\d\d?)?(?![\d.eE])|true|false|null/y
 const number = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 const hexDigits = /^[\da-fA-F]{4}$/
 
 /**
  * Calls `onMember` with the key and the text of each member, but not with members of nested objects.
  *
- * @returns whether `JSON.stringify(JSON.parse(json))` has the same values
+ * @returns a text with the values of `JSON.stringify(JSON.parse(json))`
  * @throws {SyntaxError} if the text is not a JSON object
  */
-export function scanObject (json: string, onMember?: (key: string, text: string) => void): boolean {
+export function scanObject (json: string, onMember?: (key: string, text: string) => void): string {
   /** The closing brackets of the arrays and objects around the current value. */
   const closings: number[] = []
   let at = 0
   let [keyText, keyStart, valueStart] = ['', 0, 0]
-  let isKept = true
+  let [result, copiedTo] = ['', 0]
 
   function fail (): never {
     throw new SyntaxError(`Not a JSON object, at position ${at}`)
@@ -49,8 +49,11 @@ export function scanObject (json: string, onMember?: (key: string, text: string)
     keptScalar.lastIndex = number.lastIndex = at
     const scalar = keptScalar.test(json) ? keptScalar : number
     if (scalar === number && !number.test(json)) fail()
-    isKept &&= scalar === keptScalar
+    const start = at
     at = scalar.lastIndex
+    if (scalar === keptScalar) return
+    result += json.slice(copiedTo, start) + JSON.stringify(Number(json.slice(start, at)))
+    copiedTo = at
   }
 
   function readKey (): void {
@@ -101,5 +104,5 @@ export function scanObject (json: string, onMember?: (key: string, text: string)
     if (closings.at(-1) === CLOSE_OBJECT) readKey()
   }
   if (at < json.length) fail()
-  return isKept
+  return result + json.slice(copiedTo)
 }

@@ -45,16 +45,19 @@ for (const [name, text] of Object.entries(shapes)) {
 t.test('hooks that do not read the contacts: megabytes of custom fields are not parsed', async (t) => {
   const { parse } = JSON
   let [longest, calls] = [0, 0]
+  // JSON.stringify changes these numbers.
+  const numbers = '"zero":-0,"huge":[1e400],"large":1E+300,"small":-0.5e-7'
   const { update, db } = await build(t, { beforeCommit: () => { calls++ }, onContactUpdated: () => { calls++ } })
-  await db.exec("UPDATE omnichannel_contact SET custom_fields = $1 WHERE id = 'maria'", `{${shapes['one value']}}`)
+  await db.exec("UPDATE omnichannel_contact SET custom_fields = $1 WHERE id = 'maria'", `{${numbers},${shapes['one value']}}`)
   const intercepted = t.intercept(JSON, 'parse', {
     value: (text: string) => {
       longest = Math.max(longest, text.length)
       return parse(text) as unknown
     }
   })
-  t.equal((await update({ contactId: 'maria', customFields: { plan: 'gold' } })).statusCode, 200)
+  const reply = await update({ contactId: 'maria', customFields: { plan: 'gold' } })
   intercepted.restore()
+  t.match(reply.json().contact.customFields, { plan: 'gold', zero: 0, huge: [null], large: 1e300, small: -0.5e-7 })
   t.equal(calls, 2)
   t.ok(longest < 10_000, `the longest text has ${longest} characters`)
 })
@@ -63,7 +66,7 @@ const pad = `"pad":"${'x'.repeat(20_000)}"`
 const value = fc.oneof(
   fc.json({ maxDepth: 3 }),
   fc.constantFrom(
-    '1e400', '-1e400', '-0', '-0.0', '0', '0.5', '1.50', '1E5', '12345678901234567890', '9'.repeat(400), '-1', 'true', 'false', 'null',
+    '1e400', '-1e400', '-0', '-0.0', '-0e9', '-0.5', '0', '0.5', '1.50', '1E5', '1e-7', '-1e-400', '1e21', '1e100', '12345678901234567890', '9'.repeat(400), '-1', 'true', 'false', 'null',
     '[ ]', '{ }', '{"a" : [1 , {"b":[]}]}', '"\\ud800"', '"\\u0041\\/"', '"\u2028"', '[[[[]]]]', '{"__proto__":{"a":1}}'
   )
 )
