@@ -83,7 +83,8 @@ const provocations: Record<string, Provocation[]> = {
   'The content encoding is not supported: send the body uncompressed [invalid-params]': ['gzip', 'br, identity'].map((encoding) =>
     ({ ask: ({ post }) => post(JSON.stringify(maria), { 'content-encoding': encoding }) })),
   'The content type is not supported: send application/json [invalid-params]': [
-    { ask: ({ post }) => post('contactId: maria', { 'content-type': 'text/yaml' }) }
+    { ask: ({ post }) => post('contactId: maria', { 'content-type': 'text/yaml' }) },
+    { ask: ({ post }) => post(undefined, { 'content-type': 'text/yaml' }) }
   ],
   'The request body is larger than N bytes [invalid-params]': [
     { setup: { bodyLimit: 20 }, ask: ({ update }) => update(maria), values: { N: '20' } }
