@@ -27,7 +27,7 @@ const packed = pack()
 t.test('the tarball: has what a user needs, and nothing else', async (t) => {
   const { size, paths } = await packed
   const beside = [
-    'CHANGELOG.md', 'LICENSE', 'README.md', '.github/CONTRIBUTING.md', '.github/SECURITY.md', 'bench/README.md', 'bench/chart.svg',
+    'CHANGELOG.md', 'LICENSE', 'README.md', '.github/CONTRIBUTING.md', '.github/SECURITY.md', 'bench/README.md', 'bench/chart.svg', 'bench/results.json',
     'openapi.json', 'package.json', 'schema.postgres.sql', 'schema.sql'
   ]
   const folders = ['docs', 'examples'].flatMap((folder) => readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => posix.join(folder, name)))
