@@ -28,11 +28,11 @@ export function token (program: Command, io: Io): void {
       // A token that cannot be printed is not stored.
       await db.transaction().execute(async (transaction) => {
         await printOnce(io, `${await issueToken(transaction, userId, name, expires ?? null)}\n`)
+        report(io, expires === undefined ? 'The token does not expire' : `The token expires at ${expires}`)
+        report(io, `A call sends it as X-Auth-Token, with X-User-Id: ${userId}`)
+        if (!fitsHeader(userId)) report(io, 'Warning: a header cannot carry this id, so its calls will be answered with 401')
+        await warnAboutRoles(transaction, userId, [], io)
       })
-      report(io, expires === undefined ? 'The token does not expire' : `The token expires at ${expires}`)
-      report(io, `A call sends it as X-Auth-Token, with X-User-Id: ${userId}`)
-      if (!fitsHeader(userId)) report(io, 'Warning: a header cannot carry this id, so its calls will be answered with 401')
-      await warnAboutRoles(db, userId, [], io)
     }))
 
   group.command('list')

@@ -28,9 +28,12 @@ export function user (program: Command, io: Io): void {
     .option('--username <NAME>', 'the name for mentions; the ID by default')
     .action((id, options) => withDatabase(options.database, io, accessFor(options), async ({ db }) => {
       const { role: roles = [], ...names } = options
-      const isNew = await db.transaction().execute((transaction) => putUser(transaction, id, roles, names))
+      const isNew = await db.transaction().execute(async (transaction) => {
+        const isNew = await putUser(transaction, id, roles, names)
+        await warnAboutRoles(transaction, id, roles, io)
+        return isNew
+      })
       print(io, `${isNew ? 'Added' : 'Updated'} user ${id}\n`)
-      await warnAboutRoles(db, id, roles, io)
     }))
 
   group.command('list')

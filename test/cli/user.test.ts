@@ -64,6 +64,18 @@ t.test('an error after which SQLite has rolled back itself: is the one that is r
   t.strictSame(await tables(), before)
 })
 
+t.test('roles that cannot be read for the warning: no user is added, and no token is stored', async (t) => {
+  const { command, file } = start(t)
+  await command('user', 'add', 'ann')
+  lookInto(file, (database) => database.exec(`
+    DROP TABLE omnichannel_role_permission;
+    CREATE VIEW omnichannel_role_permission AS SELECT json_extract('{', '$') AS role, '' AS permission`))
+  for (const argv of [['user', 'add', 'bob'], ['token', 'create', 'ann']]) t.match(await command(...argv), { code: 1, err: /malformed JSON/ })
+  for (const [table, count] of [['user', 1], ['auth_token', 0]]) {
+    t.equal(lookInto(file, (database) => database.prepare(`SELECT count(*) FROM omnichannel_${table}`).pluck().get()), count)
+  }
+})
+
 t.test('user add: the warning names the roles of the database', async (t) => {
   const { file, command } = start(t)
   await command('user', 'add', 'ann', '--role', 'admin')
