@@ -1,8 +1,8 @@
 import type { Command } from '@commander-js/extra-typings'
 import { randomBytes } from 'node:crypto'
-import { appendFileSync, closeSync, existsSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { appendFileSync, closeSync, existsSync, openSync, readdirSync, renameSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import { fileOption, openAnyVersion, readFileName, withFile } from './database.js'
+import { fileOption, openAnyVersion, readFileName, removeFiles, withFile } from './database.js'
 import { CommandError } from './errors.js'
 import { createStatus, print, report } from './output.js'
 import { withInterruption, type FileHandle, type Io } from './shared.js'
@@ -54,7 +54,7 @@ async function writeCopy (handle: FileHandle, file: string, overwrite: boolean, 
     appendFileSync(file, Buffer.of(), { flush: true })
     return size
   } catch (error) {
-    for (const name of created) rmSync(name, { force: true })
+    removeFiles(created)
     if (error instanceof CommandError) throw error
     // The message of Node.js goes on with the name of the unfinished copy.
     const [reason = ''] = (error as Error).message.split(',')

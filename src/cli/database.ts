@@ -75,8 +75,19 @@ export async function withFile<Result> (file: string, access: Access, work: () =
     return await work()
   } catch (error) {
     // SQLite removes its log with the last connection.
-    if (isNew && !existsSync(`${file}-wal`)) rmSync(file, { force: true })
+    if (isNew && !existsSync(`${file}-wal`)) removeFiles([file, `${file}-journal`])
     throw explain(file, error as Error)
+  }
+}
+
+/** Removes files after an error. A disk that fails may keep them. That must not hide the first error. */
+export function removeFiles (files: string[]): void {
+  for (const file of files) {
+    try {
+      rmSync(file, { force: true })
+    } catch {
+      // The next command finds the file.
+    }
   }
 }
 

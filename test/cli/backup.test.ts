@@ -123,13 +123,22 @@ t.test('a copy that cannot be made: one sentence, and no file is left', async (t
 t.test('a copy that cannot be renamed, or whose name cannot be flushed: no file is left', async (t) => {
   const { copies, copy, backup } = await start(t)
   t.teardown(syncBuiltinESMExports)
-  for (const name of ['renameSync', 'appendFileSync'] as const) {
-    const fails = t.intercept(fs, name, { value: () => { throw new Error(`EIO: i/o error, ${name}`) } })
+  const fail = (name: 'renameSync' | 'appendFileSync' | 'rmSync', message: string) => {
+    const fault = t.intercept(fs, name, { value: () => { throw new Error(message) } })
     syncBuiltinESMExports()
-    t.strictSame(await backup(copy), { code: 1, out: '', err: `The file ${copy} cannot be written: EIO: i/o error\n` })
-    t.strictSame(readdirSync(copies), [])
-    fails.restore()
+    return fault
   }
+  const failed = { code: 1, out: '', err: `The file ${copy} cannot be written: EIO: i/o error\n` }
+  for (const name of ['renameSync', 'appendFileSync'] as const) {
+    const fault = fail(name, `EIO: i/o error, ${name}`)
+    t.strictSame(await backup(copy), failed)
+    t.strictSame(readdirSync(copies), [])
+    fault.restore()
+  }
+
+  fail('renameSync', 'EIO: i/o error, rename')
+  fail('rmSync', 'EROFS: read-only file system, rm')
+  t.strictSame(await backup(copy), failed, 'the first error is told')
 })
 
 t.test('Ctrl-C: stops the backup, and no file is left', async (t) => {

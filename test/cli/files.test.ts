@@ -1,7 +1,8 @@
 // What the commands do to a database file: one that they only read, one of another program, or a new one.
 
 import { spawnSync } from 'node:child_process'
-import { chmodSync, copyFileSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import fs, { chmodSync, copyFileSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { allRows, fill } from '../helpers/build.js'
@@ -220,13 +221,23 @@ t.test('a file whose name looks like a URI: is opened by that name', async (t) =
   t.strictSame(readdirSync(folder).sort(), ['file:a.db', 'file:b.db?mode=memory'])
 })
 
-t.test('a new database that cannot be migrated: its file is removed', async (t) => {
-  const file = join(t.testdir({ data: {} }), 'data', 'a.db')
-  const loadAddon = (): object => { throw new Error('no addon') }
+t.test('a new database that cannot be migrated: its files are removed', async (t) => {
+  t.teardown(syncBuiltinESMExports)
+  const folder = join(t.testdir({ data: {} }), 'data')
+  const file = join(folder, 'a.db')
+  const loadAddon = (): object => {
+    // A disk that fails while SQLite writes leaves it.
+    writeFileSync(`${file}-journal`, '')
+    throw new Error('no addon')
+  }
   for (const argv of creatingCommands(file)) {
     t.match(await cli(argv, { stdin: contact, loadAddon }), { code: 1, err: /no addon/ })
-    t.notOk(existsSync(file), argv.join(' '))
+    t.strictSame(readdirSync(folder), [], argv.join(' '))
   }
+
+  t.intercept(fs, 'rmSync', { value: () => { throw new Error('EROFS: read-only file system') } })
+  syncBuiltinESMExports()
+  t.match(await cli(['user', 'add', 'ann', '--database', file], { loadAddon }), { code: 1, err: /no addon/ }, 'the first error is told')
 })
 
 t.test('a running database, and a copy of its file: can be read', async (t) => {
