@@ -5,8 +5,10 @@ import { Option } from '@commander-js/extra-typings'
 import { accessSync, closeSync, constants, existsSync, openSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, resolve } from 'node:path'
+import { overwriteCommit } from '../store/sqlite/connection.js'
+import { connect as connectHandle } from '../store/sqlite/node-sqlite.js'
 import type { Tables } from '../store/tables.js'
-import { CommandError, UsageError, explain } from './errors.js'
+import { CommandError, UsageError, codeOf, explain } from './errors.js'
 import type { Open } from './open-node-sqlite.js'
 import { isServer, readServer, withServer } from './postgres.js'
 import { migrateOrCheck, type Access, type FileHandle, type Io, type OpenDatabase } from './shared.js'
@@ -59,6 +61,9 @@ export async function withDatabase<Result> (
       const db = new Kysely<Tables>({ dialect: Object.assign(dialect, { createDriver: () => driver }) })
       const ping = (): Promise<unknown> => Promise.resolve(handle.prepare('SELECT max(id) FROM omnichannel_migration').get())
       return await work({ name, db, handle, ping })
+    } catch (error) {
+      if (access !== 'read' && /^SQLITE_(IOERR|FULL)/.test(codeOf(error))) overwriteCommit(connectHandle(handle))
+      throw error
     } finally {
       handle.close()
     }

@@ -15,7 +15,14 @@ export class UsageError extends CommandError {
 
 // https://sqlite.org/rescode.html
 const sqliteCodes: Record<number, string> = {
-  5: 'SQLITE_BUSY', 8: 'SQLITE_READONLY', 14: 'SQLITE_CANTOPEN', 19: 'SQLITE_CONSTRAINT', 26: 'SQLITE_NOTADB', 1811: 'SQLITE_CONSTRAINT_TRIGGER'
+  5: 'SQLITE_BUSY',
+  8: 'SQLITE_READONLY',
+  10: 'SQLITE_IOERR',
+  13: 'SQLITE_FULL',
+  14: 'SQLITE_CANTOPEN',
+  19: 'SQLITE_CONSTRAINT',
+  26: 'SQLITE_NOTADB',
+  1811: 'SQLITE_CONSTRAINT_TRIGGER'
 }
 
 /** The code of an error. An error of node:sqlite has a number instead: it gets the name that better-sqlite3 uses. */

@@ -64,6 +64,27 @@ t.test('an error after which SQLite has rolled back itself: is the one that is r
   t.strictSame(await tables(), before)
 })
 
+t.test('a COMMIT that fails on the disk: another commit overwrites it in the log of a running server', async (t) => {
+  const { command, tables, file } = start(t)
+  await command('user', 'add', 'ann')
+  const served = openFile(t, file)
+  const before = [served.pragma('data_version', { simple: true }), await tables()]
+  let prototype = Object.getPrototypeOf(served) as object
+  while (!Object.hasOwn(prototype, 'prepare')) prototype = Object.getPrototypeOf(prototype) as object
+  const prepare = Reflect.get(prototype, 'prepare') as (sql: string) => unknown
+  const fault = t.intercept(prototype as typeof served, 'prepare', { value (this: typeof served, sql: string) {
+    if (sql !== 'commit') return prepare.call(this, sql)
+    // As SQLite does. What it has written to the log stays there.
+    this.exec('ROLLBACK')
+    throw Object.assign(new Error('disk I/O error'), { code: 'SQLITE_IOERR_FSYNC', errcode: 1034 })
+  } })
+  const added = await command('user', 'add', 'bob', '--role', 'admin')
+  fault.restore()
+  t.strictSame(added, { code: 1, out: '', err: `The database file ${file} cannot be used: disk I/O error\n` })
+  t.not(served.pragma('data_version', { simple: true }), before[0])
+  t.strictSame(await tables(), before[1])
+})
+
 t.test('roles that cannot be read for the warning: no user is added, and no token is stored', async (t) => {
   const { command, file } = start(t)
   await command('user', 'add', 'ann')

@@ -43,10 +43,7 @@ export function hasAttached (connection: Connection): boolean {
   return connection.column('PRAGMA database_list').some((number) => number as number > 1)
 }
 
-/**
- * Commits. If the disk fails, SQLite rolls back, but its log (WAL) may hold the whole transaction. It would be taken for committed if the
- * process died before the next commit. So this commits something else in its place.
- */
+/** Commits. If the disk fails, SQLite rolls back, and this overwrites what it has written to its log. */
 export function commit (connection: Connection): void {
   try {
     connection.run('COMMIT')
@@ -57,7 +54,11 @@ export function commit (connection: Connection): void {
   }
 }
 
-function overwriteCommit (connection: Connection): void {
+/**
+ * After a COMMIT that failed on the disk, the log (WAL) may hold the whole transaction. It would count as committed if all processes with
+ * the file open died before the next commit. So this commits something else in its place.
+ */
+export function overwriteCommit (connection: Connection): void {
   try {
     withoutBusyTimeout(connection, () => { commitNothing(connection) })
   } catch {
