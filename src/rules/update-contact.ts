@@ -92,13 +92,15 @@ function writesOfList (
   // If the host has deleted rows, the positions of the others have gaps, and all are written anew.
   const hasGaps = last !== null && last >= before.length
   const kept = hasGaps ? [] : before.slice(0, items.length)
-  if (before.length > kept.length) {
-    const rest = { contactId, position: kept.length }
-    writes.push(deleteFrom(rest), checkNoneFrom(rest))
-  }
   const changed = [...items.keys()].filter((position) => items[position] !== kept[position])
   const [position] = changed
-  if (changed.length > 1) writes.push(put({ contactId, items }, changed.length))
-  else if (position !== undefined) writes.push(putItem({ contactId, position, item: items[position] as string }, 1))
+  const stored = new Set<string | undefined>(before)
+  // Items that change their places are deleted before they are written, because the host may have a UNIQUE index.
+  const moves = changed.length > 1 && changed.some((place) => stored.has(items[place]))
+  const rest = { contactId, position: moves ? position as number : kept.length }
+  if (before.length > rest.position) writes.push(deleteFrom(rest), checkNoneFrom(rest))
+  if (position === undefined) return writes
+  if (changed.length > 1) writes.push(put({ contactId, position, items }, items.length - position))
+  else writes.push(putItem({ contactId, position, item: items[position] as string }, 1))
   return writes
 }

@@ -1,6 +1,6 @@
 // SQL that differs between SQLite and PostgreSQL.
 
-import { sql, type AliasedRawBuilder, type Expression, type RawBuilder } from 'kysely'
+import { sql, type AliasedRawBuilder, type RawBuilder } from 'kysely'
 
 interface Item {
   /** Its position in the list, from 0. */
@@ -11,8 +11,6 @@ interface Item {
 export interface EngineSql {
   /** The items of a list, which is one parameter, as a table `item`. */
   items: (list: readonly string[]) => AliasedRawBuilder<Item, 'item'>
-  /** A text that is compared character by character, also if the host's column ignores case. */
-  exact: (text: Expression<string>) => RawBuilder<string>
   /** Sorts the definitions of custom fields by their insertion. */
   insertionOrder: RawBuilder<unknown>
   /** Whether other transactions run at the same time, so that a row must be locked before it is checked. */
@@ -21,7 +19,6 @@ export interface EngineSql {
 
 export const sqliteSql: EngineSql = {
   items: (list) => sql<Item>`json_each(${list})`.as('item'),
-  exact: (text) => sql`${text} collate binary`,
   insertionOrder: sql`rowid`,
   // A transaction locks the whole database.
   locksRows: false
@@ -29,7 +26,6 @@ export const sqliteSql: EngineSql = {
 
 export const postgresSql: EngineSql = {
   items: (list) => sql<Item>`(select ordinality - 1 as key, value from unnest(${list}::text[]) with ordinality as item (value, ordinality))`.as('item'),
-  exact: (text) => sql`${text}::text collate "C"`,
   insertionOrder: sql`position`,
   locksRows: true
 }

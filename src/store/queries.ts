@@ -116,20 +116,17 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
       .where('contact_id', '=', contactId)
       .orderBy('position')),
 
-    /** Writes the items that differ. The list is one parameter, so its length does not change the statement. */
-    put: write((db, { contactId, items }: { contactId: string, items: readonly string[] }, engineSql) => db
+    /** Writes the items from a position on. The list is one parameter, so its length does not change the statement. */
+    put: write((db, { contactId, position, items }: { contactId: string, position: number, items: readonly string[] }, engineSql) => db
       .insertInto(table)
       .columns(['contact_id', 'position', valueColumn])
       .expression(db
         .selectFrom(engineSql.items(items))
         .select([sql<string>`${contactId}`.as('contact_id'), 'item.key', 'item.value'])
-        // Without a WHERE, SQLite takes ON CONFLICT for the ON of a join.
-        .where(sql<boolean>`true`))
+        .where('item.key', '>=', position))
       .onConflict((conflict) => conflict
         .columns(['contact_id', 'position'])
-        .doUpdateSet((row) => ({ [valueColumn]: row.ref(`excluded.${valueColumn}`) }))
-        .where((row) =>
-          row(engineSql.exact(row.ref(`${table}.${valueColumn}`)), '!=', engineSql.exact(row.ref(`excluded.${valueColumn}`)))))),
+        .doUpdateSet((row) => ({ [valueColumn]: row.ref(`excluded.${valueColumn}`) })))),
 
     /** Writes one item, in half the time of `put`. */
     putItem: write((db, { contactId, position, item }: { contactId: string, position: number, item: string }) => db

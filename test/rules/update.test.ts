@@ -157,3 +157,17 @@ t.test('a list whose rows have gaps, because the host has deleted some: replaced
     }
   }
 })
+
+t.test('a UNIQUE index of the host over addresses: items may change their places, and a taken address is a 500', async (t) => {
+  const { update, db } = await build(t)
+  await db.exec('CREATE UNIQUE INDEX host ON omnichannel_contact_email (address)')
+  const stored = async (): Promise<unknown[]> => await db.column('SELECT address FROM omnichannel_contact_email ORDER BY position')
+  const lists = ['a b c', 'b c', 'c b', 'x c b', 'b x', 'x', 'y x', 'a y x', 'a x y', 'y', 'y a x', 'x a y', '', 'b a'].map((text) => text.split(' ').filter(Boolean))
+  for (const emails of lists) {
+    const reply = await update({ contactId: 'maria', emails })
+    t.equal(reply.statusCode, 200, emails.join())
+    t.strictSame(await stored(), emails, emails.join())
+  }
+  t.equal((await update({ contactId: 'blank', emails: ['c', 'a'] })).statusCode, 500)
+  t.strictSame(await stored(), ['b', 'a'])
+})
