@@ -4,11 +4,17 @@ import type { ChannelRow, ContactRow } from '../store/tables.js'
 import { scanObject } from './json-object.js'
 import type { Contact, ContactChannel } from './wire-schemas.js'
 
+/** An e-mail address or a phone number. Positions have gaps if the host has deleted rows. */
+export interface ListItem {
+  position: number
+  value: string
+}
+
 /** A contact as it is stored: its row and its lists. */
 export interface StoredContact {
   row: ContactRow
-  emails: string[]
-  phones: string[]
+  emails: ListItem[]
+  phones: ListItem[]
   channels: ChannelRow[]
 }
 
@@ -47,8 +53,8 @@ export function toContact (
     createdAt: row.created_at,
     _updatedAt: row.updated_at,
     name: row.name,
-    emails: emails.map((address) => ({ address })),
-    phones: phones.map((phoneNumber) => ({ phoneNumber })),
+    emails: emails.map(({ value }) => ({ address: value })),
+    phones: phones.map(({ value }) => ({ phoneNumber: value })),
     channels: channels.map(showChannel),
     customFields,
     unknown: row.unknown === 1,

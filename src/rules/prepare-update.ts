@@ -7,7 +7,7 @@ import * as queries from '../store/queries.js'
 import { readContact, toJson, type StoredContact } from './contact.js'
 import type { MatchPattern } from './custom-fields.js'
 import { readResponse, storeResponse, type IdempotencyKey, type StoredResponse } from './idempotency.js'
-import { changeContact, readAgent, readAllowedFields, readLastPositions, writesOf } from './update-contact.js'
+import { changeContact, readAgent, readAllowedFields, writesOf } from './update-contact.js'
 import type { UpdateContactBody } from './wire-schemas.js'
 
 /** What an update needs to know of its request. */
@@ -46,32 +46,32 @@ export interface UpdateResult extends StoredResponse {
 export function prepareUpdate (context: UpdateContext): Update<UpdateResult> {
   const { body, ifMatch, idempotencyKey, updateId } = context
   const { queries, decide } = all(
-    readContact(body.contactId), context.access, readResponse(idempotencyKey), readAgent(body), readAllowedFields(body), readLastPositions(body)
+    readContact(body.contactId), context.access, readResponse(idempotencyKey), readAgent(body), readAllowedFields(body)
   )
   return {
     queries,
     decide: (rows) => {
-      const [previous, , { response, anyExpired }, isAgent, allowedFields, lastPositions] = decide(rows)
+      const [previous, , { response, anyExpired }, isAgent, allowedFields] = decide(rows)
       if (response !== undefined) return { result: { ...response, replayed: true }, writes: [], findOutcome: always('rolled-back') }
 
       if (previous === undefined) throw new ContactNotFoundError()
       const { version } = previous.row
       if (ifMatch !== undefined && ifMatch !== '*' && !ifMatch.includes(`"${version}"`)) throw new ContactVersionMismatchError(version)
       const updated = changeContact(body, previous, isAgent, allowedFields, context.beginPatterns(), updateId)
-      const writes = updated === undefined ? [] : writesOf(previous, updated, lastPositions)
-      return decideWrites(context, previous, updated, writes, anyExpired)
+      return decideWrites(context, previous, updated, anyExpired)
     }
   }
 }
 
 function decideWrites (
-  context: UpdateContext, previous: StoredContact, updated: StoredContact | undefined, writes: Array<Query | HostCallback>, anyExpired: boolean
+  context: UpdateContext, previous: StoredContact, updated: StoredContact | undefined, anyExpired: boolean
 ): Decision<UpdateResult> {
   const { updateId, idempotencyKey, beforeCommit } = context
   // Made before anything is written: if the stored JSON is broken, this throws.
   const answer = `{"contact":${toJson(updated ?? previous)},"success":true}`
   const result: UpdateResult = { version: (updated ?? previous).row.version, answer, replayed: false }
 
+  const writes: Array<Query | HostCallback> = updated === undefined ? [] : writesOf(previous, updated)
   if (idempotencyKey !== undefined) writes.push(...storeResponse(idempotencyKey, previous.row.id, answer, anyExpired))
   if (updated !== undefined) {
     result.change = { updateId, updated, previous }

@@ -3,7 +3,7 @@
 import { ContactManagerNotFoundError, InvalidOperationError } from '../errors.js'
 import { always, read, type Query, type Read } from '../store/operation.js'
 import * as queries from '../store/queries.js'
-import type { StoredContact } from './contact.js'
+import type { ListItem, StoredContact } from './contact.js'
 import { mergeCustomFields, type CustomField, type MatchPattern } from './custom-fields.js'
 import type { UpdateContactBody } from './wire-schemas.js'
 
@@ -15,13 +15,6 @@ export function readAgent ({ contactManager }: UpdateContactBody): Read<boolean>
 export function readAllowedFields ({ customFields }: UpdateContactBody): Read<CustomField[]> {
   if (customFields == null) return always([])
   return read([queries.listAllowedCustomFields({})], (definitions) => definitions)
-}
-
-/** The position of the last item of each list. */
-type LastPositions = Record<'emails' | 'phones', number | null>
-
-export function readLastPositions ({ contactId, emails, phones }: UpdateContactBody): Read<LastPositions | undefined> {
-  return emails == null && phones == null ? always(undefined) : read([queries.findLastPositions({ contactId })], (row) => row)
 }
 
 /**
@@ -52,21 +45,25 @@ export function changeContact (
       updated_at: new Date().toISOString(),
       update_id: updateId
     },
-    emails: emails ?? previous.emails,
-    phones: phones ?? previous.phones,
+    emails: emails?.map(toItem) ?? previous.emails,
+    phones: phones?.map(toItem) ?? previous.phones,
     channels: previous.channels
   }
 }
 
+function toItem (value: string, position: number): ListItem {
+  return { position, value }
+}
+
 /** The queries that write the updated contact, and the copies of its name in rooms, subscriptions and inquiries. */
-export function writesOf (previous: StoredContact, { row, emails, phones, channels }: StoredContact, last: LastPositions | undefined): Query[] {
+export function writesOf (previous: StoredContact, { row, emails, phones, channels }: StoredContact): Query[] {
   const { id: contactId, name, updated_at: now } = row
   const changesJson = row.custom_fields !== previous.row.custom_fields || row.conflicting_fields !== previous.row.conflicting_fields
   const updateRow = changesJson ? queries.updateContactRow : queries.updateContactRowExceptJson
   const writes: Query[] = [
     updateRow(row),
-    ...writesOfList(queries.emails, contactId, previous.emails, emails, last?.emails),
-    ...writesOfList(queries.phones, contactId, previous.phones, phones, last?.phones)
+    ...writesOfList(queries.emails, contactId, previous.emails, emails),
+    ...writesOfList(queries.phones, contactId, previous.phones, phones)
   ]
 
   if (name !== previous.row.name) {
@@ -85,22 +82,22 @@ export function writesOf (previous: StoredContact, { row, emails, phones, channe
 
 /** Rocket.Chat's web client sends the whole form, so most lists have not changed, and most others differ by one item. */
 function writesOfList (
-  { put, putItem, deleteFrom, checkNoneFrom }: typeof queries.emails, contactId: string, before: string[], items: string[], last: number | null = null
+  { put, putItem, deleteFrom, checkNoneFrom }: typeof queries.emails, contactId: string, before: ListItem[], items: ListItem[]
 ): Query[] {
-  const writes: Query[] = []
-  if (items === before) return writes
-  // If the host has deleted rows, the positions of the others have gaps, and all are written anew.
-  const hasGaps = last !== null && last >= before.length
-  const kept = hasGaps ? [] : before.slice(0, items.length)
-  const changed = [...items.keys()].filter((position) => items[position] !== kept[position])
-  const [position] = changed
-  const stored = new Set<string | undefined>(before)
+  // The list was not sent. It may have gaps.
+  if (items === before) return []
+  const stored = new Map(before.map(({ position, value }) => [position, value]))
+  const changed = items.filter(({ position, value }) => stored.get(position) !== value)
+  const [first] = changed
+  const storedValues = new Set(stored.values())
   // Items that change their places are deleted before they are written, because the host may have a UNIQUE index.
-  const moves = changed.length > 1 && changed.some((place) => stored.has(items[place]))
-  const rest = { contactId, position: moves ? position as number : kept.length }
-  if (before.length > rest.position) writes.push(deleteFrom(rest), checkNoneFrom(rest))
-  if (position === undefined) return writes
-  if (changed.length > 1) writes.push(put({ contactId, position, items }, items.length - position))
-  else writes.push(putItem({ contactId, position, item: items[position] as string }, 1))
+  const haveMoved = first !== undefined && changed.length > 1 && changed.some(({ value }) => storedValues.has(value))
+  const rest = { contactId, position: haveMoved ? first.position : items.length }
+  const writes: Query[] = before.some(({ position }) => position >= rest.position) ? [deleteFrom(rest), checkNoneFrom(rest)] : []
+  if (first === undefined) return writes
+  const { position } = first
+  writes.push(changed.length === 1
+    ? putItem({ contactId, ...first }, 1)
+    : put({ contactId, position, items: items.map(({ value }) => value) }, items.length - position))
   return writes
 }

@@ -9,7 +9,7 @@ type Define<Values, Row> = (db: Kysely<Tables>, values: Values, engineSql: Engin
 
 /** The definition of a query, without values. Each engine compiles it at its first use. */
 export interface QueryDefinition {
-  readonly kind: 'one' | 'many' | 'column' | 'write' | 'check'
+  readonly kind: 'one' | 'many' | 'write' | 'check'
   /** It reads only tables that updates do not write. */
   readonly cacheable?: boolean
   readonly define: Define<never, unknown>
@@ -65,12 +65,6 @@ export function one<Values extends object, Row> (define: Define<Values, Row>, op
 /** A query for any number of rows. */
 export function many<Values extends object, Row> (define: Define<Values, Row>, options?: Options): (values: Values) => Query<Row[]> {
   const definition: QueryDefinition = { kind: 'many', define, ...options }
-  return (values) => ({ definition, values })
-}
-
-/** A query for one column of any number of rows. */
-export function column<Values extends object, Row> (define: Define<Values, Row>): (values: Values) => Query<Array<Row[keyof Row]>> {
-  const definition: QueryDefinition = { kind: 'column', define }
   return (values) => ({ definition, values })
 }
 

@@ -1,7 +1,7 @@
 // All queries of the plugin.
 
 import { sql, type Kysely } from 'kysely'
-import { check, column, many, one, write } from './operation.js'
+import { check, many, one, write } from './operation.js'
 import type { ContactRow, Tables } from './tables.js'
 
 /** The tables of the cacheable queries. No update writes them. */
@@ -110,9 +110,9 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
   const [table, valueColumn] = names as ['omnichannel_contact_email', 'address']
 
   return {
-    list: column((db, { contactId }: { contactId: string }) => db
+    list: many((db, { contactId }: { contactId: string }) => db
       .selectFrom(table)
-      .select(valueColumn)
+      .select(['position', `${valueColumn} as value`])
       .where('contact_id', '=', contactId)
       .orderBy('position')),
 
@@ -129,9 +129,9 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
         .doUpdateSet((row) => ({ [valueColumn]: row.ref(`excluded.${valueColumn}`) })))),
 
     /** Writes one item, in half the time of `put`. */
-    putItem: write((db, { contactId, position, item }: { contactId: string, position: number, item: string }) => db
+    putItem: write((db, { contactId, position, value }: { contactId: string, position: number, value: string }) => db
       .insertInto(table)
-      .values({ contact_id: contactId, position, [valueColumn as 'address']: item })
+      .values({ contact_id: contactId, position, [valueColumn as 'address']: value })
       .onConflict((conflict) => conflict
         .columns(['contact_id', 'position'])
         .doUpdateSet((row) => ({ [valueColumn]: row.ref(`excluded.${valueColumn}`) })))),
@@ -151,12 +151,6 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
 
 export const emails = listQueries('omnichannel_contact_email', 'address')
 export const phones = listQueries('omnichannel_contact_phone', 'phone_number')
-
-/** The position of the last item of each list. NULL if it is empty. */
-export const findLastPositions = one((db, { contactId }: { contactId: string }) => db.selectNoFrom((row) => [
-  row.selectFrom('omnichannel_contact_email').select((list) => list.fn.max('position').as('last')).where('contact_id', '=', contactId).as('emails'),
-  row.selectFrom('omnichannel_contact_phone').select((list) => list.fn.max('position').as('last')).where('contact_id', '=', contactId).as('phones')
-]))
 
 export const renameRooms = write((db, { contactId, name, now }: { contactId: string, name: string, now: string }) => db
   .updateTable('omnichannel_room')

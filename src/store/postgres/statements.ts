@@ -66,7 +66,6 @@ function compileStatement (definition: QueryDefinition) {
     toRows: ({ rows }: PostgresResult): unknown => {
       switch (kind) {
         case 'many': return rows.map(toRow)
-        case 'column': return (rows as unknown[][]).map(([cell]) => cell)
         case 'check': return (rows as [[number]])[0][0]
         case 'one': return rows.length > 0 ? toRow(rows[0]) : undefined
       }

@@ -76,7 +76,6 @@ function compileQueries (connection: Connection, cache: Cache): Execute {
   function create (definition: QueryDefinition): Execute {
     const { sql, toRow, bind } = compile(db, sqliteSql, toParameter, definition)
     switch (definition.kind) {
-      case 'column': return ({ values }) => connection.column(sql, bind(values))
       case 'many': return ({ values }) => connection.all(sql, bind(values)).map(toRow)
       case 'one': return ({ values }) => {
         const cells = connection.get(sql, bind(values))
