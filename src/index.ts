@@ -1,7 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { addBodyParsers } from './http/body.js'
-import { sendWithoutHooks } from './http/replies.js'
+import { logFailure, sendWithoutHooks } from './http/replies.js'
 import { addRoute } from './http/route.js'
 import { checkOptions, type OmnichannelContactsOptions, type OmnichannelContactsPlugin } from './options.js'
 import { openStore } from './store/open-store.js'
@@ -9,7 +9,7 @@ import { openStore } from './store/open-store.js'
 const plugin: FastifyPluginAsync<OmnichannelContactsOptions> = async (app, options) => {
   const settings = checkOptions(options)
 
-  const store = openStore(settings.database, (error) => { app.log.error({ err: error }, 'a connection to the database was lost') })
+  const store = openStore(settings.database, (error) => { logFailure(app, () => ({ err: error }), 'a connection to the database was lost') })
   await store.migrate(settings)
 
   app.addHook('onClose', async () => { await store.drain() })

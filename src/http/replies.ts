@@ -83,7 +83,7 @@ function logFailedHook (error: unknown, request: FastifyRequest, message: string
 }
 
 /** Logs a failure although the logger may fail too, for example on a getter that throws. The request must still be answered. */
-export function logFailure ({ log }: FastifyRequest, details: () => object, message: string, level: 'info' | 'warn' | 'error' = 'error'): void {
+export function logFailure ({ log }: Pick<FastifyRequest, 'log'>, details: () => object, message: string, level: 'info' | 'warn' | 'error' = 'error'): void {
   try {
     log[level](details(), message)
   } catch {

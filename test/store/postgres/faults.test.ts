@@ -95,6 +95,14 @@ t.test('idle connections that are ended: logged, and the next update works', asy
   t.match(complaints(), [/connection to the database/])
 })
 
+t.test('an idle connection is lost while nothing can be written to the log: the next update works', async (t) => {
+  const write = (line: string): void => { if (line.includes('connection to the database')) throw new Error('no space left') }
+  const { update, pool } = await start(t, { server: { logger: { stream: { write } } } })
+  t.equal((await update(body)).statusCode, 200)
+  await endOthers(pool)
+  t.equal((await update(body)).statusCode, 200)
+})
+
 t.test('connections that the server ends as soon as they are ready: the registration and an update try again', async (t) => {
   const proxy = await openProxy()
   t.teardown(proxy.close)
