@@ -47,8 +47,8 @@ export async function send (client: PostgresClient, queries: readonly PostgresQu
   let Pipeline = pipelineClasses.get(Query)
   if (Pipeline === undefined) pipelineClasses.set(Query, Pipeline = createPipelineClass(Query))
   const pipeline = new Pipeline(queries, statements, timeoutMs)
-  // node-postgres returns the query. A client whose `query` the host has wrapped may return a promise.
-  Promise.resolve<unknown>(client.query(pipeline as never)).catch((error: unknown) => { pipeline.callback(error as Error) })
+  // If the host has wrapped `query`, it may throw or reject, perhaps after it has sent the queries.
+  new Promise<unknown>((resolve) => { resolve(client.query(pipeline as never)) }).catch((error: unknown) => { pipeline.callback(error as Error) })
   return await pipeline.answers
 }
 

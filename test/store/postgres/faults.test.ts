@@ -178,6 +178,30 @@ for (const [index, step] of ['the look-up of the caller', 'the reads', 'the writ
   })
 }
 
+t.test('a host has wrapped the clients, and fails after it has sent the writes: 200, because they are committed', async (t) => {
+  const failures: Array<() => unknown> = [() => { throw new Error('too late') }, async () => { throw new Error('too late') }]
+  for (const fail of failures) {
+    let queriesLeft = Infinity
+    const { update, db, notified } = await start(t, {
+      host: (_app, { database }) => {
+        (database as unknown as pg.Pool).on('connect', (client) => {
+          const query = client.query.bind(client) as (...parameters: unknown[]) => unknown
+          Object.assign(client, {
+            query: (...parameters: unknown[]) => {
+              const sent = query(...parameters)
+              return queriesLeft-- === 0 ? fail() : sent
+            }
+          })
+        })
+      }
+    })
+    queriesLeft = 3
+    const reply = await update(body)
+    t.strictSame([reply.statusCode, reply.headers.etag, queriesLeft < 0, notified.length], [200, '"2"', true, 1])
+    t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), 'Marie')
+  }
+})
+
 t.test('a backend that hangs: 503, and the next request gets another', async (t) => {
   for (const pipeline of [true, false]) {
     const { update, db, pool } = await start(t, { pool: { pipeline, max: 1 } })
