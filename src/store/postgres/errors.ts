@@ -17,7 +17,7 @@ export class UnusableClientError extends Error {
 
 /** A column has another type since the statement was prepared. */
 export function isPlanStale (error: unknown): boolean {
-  return codeOf(error) === '0A000' && (Object(error) as PostgresError).routine === 'RevalidateCachedQuery'
+  return codeOf(error) === '0A000' && membersOf(error).routine === 'RevalidateCachedQuery'
 }
 
 /**
@@ -42,7 +42,7 @@ export function isTransient (error: unknown): boolean {
   const code = codeOf(error)
   if (code === '') return isConnectionLost(error)
   // Another transaction used the same idempotency key meanwhile: `putResponse` in queries.ts.
-  const { table, column } = Object(error) as PostgresError
+  const { table, column } = membersOf(error)
   const isKeyTaken = code === '23502' && table === 'omnichannel_idempotency_key' && column === 'version'
   return transientCode.test(code) || networkCode.test(code) || isPlanStale(error) || isKeyTaken
 }
@@ -55,7 +55,7 @@ export function obstacleOf (error: unknown): Obstacle {
   if (code === '53300') return 'full-server'
   if (networkCode.test(code) || /^(08|57P)/.test(code)) return 'server-away'
   // The pool's own timeout, for requests that wait in its queue.
-  if (code === '') return String((Object(error) as PostgresError).message).startsWith('timeout e') ? 'full-pool' : 'server-away'
+  if (code === '') return String(membersOf(error).message).startsWith('timeout e') ? 'full-pool' : 'server-away'
   return 'other-transaction'
 }
 
@@ -80,11 +80,21 @@ export function isCommitAmbiguous (error: unknown): boolean {
 
 /** The SQLSTATE, or Node's code for an error of the network. Empty if there is none. */
 function codeOf (error: unknown): string {
-  const { code } = Object(error) as PostgresError
+  const { code } = membersOf(error)
   return typeof code === 'string' ? code : ''
 }
 
 /** node-postgres has lost the connection, perhaps while a statement was running. */
 function isConnectionLost (error: unknown): boolean {
-  return lostMessage.test(String((Object(error) as PostgresError).message))
+  return lostMessage.test(String(membersOf(error).message))
+}
+
+/** A function of the host may throw anything, also an object that throws when it is read. */
+function membersOf (error: unknown): PostgresError {
+  try {
+    const { code, message, table, column, routine } = Object(error) as PostgresError
+    return { code, message: String(message), table, column, routine }
+  } catch {
+    return {}
+  }
 }

@@ -92,6 +92,12 @@ for (const pipeline of [true, false]) {
       await client.query('COMMIT')
       throw new Error('late')
     },
+    ...Object.fromEntries(['code', 'message'].map((member) => [
+      `COMMIT, and then it throws an error whose ${member} cannot be read`, async (client: Client) => {
+        await client.query('COMMIT')
+        throw Object.defineProperty(new Error('late'), member, { get: () => { throw new Error('of the getter') } })
+      }
+    ])),
     'COMMIT, and release()': async (client) => {
       await client.query('COMMIT')
       client.release()
