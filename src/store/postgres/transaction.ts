@@ -13,7 +13,13 @@ import { judgeCommit, listenForWarning, type Doubt } from './in-doubt.js'
 import { millisecondsTo, send, timeoutOf } from './pipeline.js'
 import { command, prepare, rollback, statement, toQuery } from './statements.js'
 
-const session = "current_setting('client_encoding'), concat('user ', current_user, ', search_path ', current_setting('search_path'))"
+// PostgreSQL finds temporary tables before all others.
+const session = `current_setting('client_encoding'), concat('user ', current_user, ', search_path ', current_setting('search_path'),
+  ', synchronous_commit ', current_setting('synchronous_commit'), ', row_security ', current_setting('row_security'),
+  ', session_replication_role ', current_setting('session_replication_role'),
+  CASE WHEN pg_my_temp_schema() <> 0 THEN (
+    SELECT ', temporary tables ' || string_agg(relname, ' ' ORDER BY relname) FROM pg_class
+    WHERE relnamespace = pg_my_temp_schema() AND relkind IN ('r', 'p', 'v') AND starts_with(relname, 'omnichannel_')) END)`
 // The host may have made another isolation level the default.
 const begin = statement('BEGIN ISOLATION LEVEL READ COMMITTED')([])
 // The server ends a transaction that is idle only after the deadline of beforeCommit. Only PostgreSQL 17 and later have a transaction_timeout.
@@ -115,10 +121,10 @@ export async function runQueries (
   return queries.map((query, index) => prepare(query).toRows(results[first.length + index] as PostgresResult))
 }
 
-/** The user and search_path with which each client was first used. */
+/** The user and settings with which each client was first used. */
 const sessions = new WeakMap<PostgresClient, string>()
 
-/** @throws {UnusableClientError} if text would arrive as other characters, or the host has left the client with another user or search_path */
+/** @throws {UnusableClientError} if text would arrive as other characters, or the host has left the client with another user or other settings */
 function checkSession (client: PostgresClient, [encoding, session = '']: string[]): void {
   if (encoding !== 'UTF8') throw new UnusableClientError(`a client of the pool has the client_encoding ${encoding}`)
   const first = sessions.get(client) ?? session

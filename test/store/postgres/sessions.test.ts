@@ -126,6 +126,12 @@ const changedClients: Record<string, [sql: string, isRefused: boolean]> = {
   'another search_path': ['SET search_path TO pg_catalog', true],
   'a search_path to other tables of our names': [`CREATE SCHEMA IF NOT EXISTS other; CREATE TABLE IF NOT EXISTS other.omnichannel_contact (LIKE omnichannel_contact INCLUDING ALL);
     SELECT set_config('search_path', 'other,' || current_schema(), false)`, true],
+  'temporary tables of our names': ['CREATE TEMPORARY TABLE omnichannel_contact AS SELECT * FROM omnichannel_contact', true],
+  'a temporary view of our name': ['CREATE TEMPORARY VIEW omnichannel_user AS SELECT * FROM omnichannel_user WHERE false', true],
+  'a temporary table of another name': ['CREATE TEMPORARY TABLE mine (id text PRIMARY KEY)', false],
+  'another synchronous_commit': ['SET synchronous_commit = local', true],
+  'other row security': ['SET row_security = off', true],
+  'no triggers': ['SET session_replication_role = replica', true],
   'read-only transactions': ['SET default_transaction_read_only = on', true],
   'an advisory lock of its own': ['SELECT pg_advisory_lock(7)', false],
   'an open cursor': ['DECLARE mine CURSOR WITH HOLD FOR SELECT 1', false]
