@@ -1,6 +1,7 @@
 // Advice about values that are often passed as `database` by mistake.
 
 import { isPromise } from 'node:util/types'
+import { isNativePool } from './store/postgres/handle.js'
 
 const passItsHandle = 'pass the handle or pool that it was made with'
 const openAnother = 'open a better-sqlite3 database or a pg Pool for the plugin'
@@ -48,6 +49,7 @@ function recognize (value: unknown): [name: string, instead: string] {
   if (members.open === false || members.isOpen === false) return ['a database that is not open', openFile]
   if (members.prepare !== undefined) return ["another library's database", openFile]
   if (members.ending === true) return ['a Pool that has ended', passPool]
+  if (isNativePool(members)) return ['a Pool of pg-native', 'pass a Pool of the package pg without pg-native']
   if (members.connect !== undefined && members.query !== undefined) return ['a single client', 'pass the Pool of the package pg']
   return ['', '']
 }

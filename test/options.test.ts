@@ -66,6 +66,7 @@ t.test('a wrong value for database: refused with advice, and its later rejection
     ['a closed handle', closed(), `a database that is not open: ${open}`],
     ['sqlite3, while it opens', { ...member('prepare', 'each', 'parallelize'), open: false }, `a database that is not open: ${open}`],
     ['a Pool that has ended', ended, 'a Pool that has ended: pass a Pool of the package pg'],
+    ['a Pool of pg-native', Object.assign(new pg.Pool(), { Client: { Query: Object } }), 'a Pool of pg-native: pass a Pool of the package pg without pg-native'],
     ['a single client', new pg.Client(), 'a single client: pass the Pool of the package pg'],
     ['Kysely', kysely, 'a Kysely instance: pass the handle or pool that it was made with'],
     ['Drizzle', { $client: {}, ...member('select', 'run', 'all') }, 'a Drizzle database: pass the handle or pool that it was made with'],

@@ -21,7 +21,7 @@ async function start (): Promise<string> {
 
 let schemas = 0
 
-/** A client that cannot pipeline, like that of pg-native. */
+/** A client that cannot pipeline, as a host's own class may be. */
 class Plain extends pg.Client {}
 Object.assign(Plain, { Query: undefined })
 

@@ -46,9 +46,16 @@ export interface PostgresResult {
 /** What the plugin looks at in errors and notices. */
 export type PostgresError = Partial<Record<'code' | 'message' | 'table' | 'column' | 'routine', unknown>>
 
+/** Whether the clients of a pool are those of pg-native. They ignore `types` of a query, and send one query after the other. */
+export function isNativePool (value: unknown): boolean {
+  const { Query } = (Object(value) as { Client?: { Query?: { prototype: object } } }).Client ?? {}
+  return Query !== undefined && !('handleDataRow' in Query.prototype)
+}
+
 /** Whether a value is such a pool and has not ended. A single client is refused. */
 export function isPool (value: unknown): value is PostgresPool {
   try {
+    if (isNativePool(value)) return false
     const { totalCount, ending, connect, query, on, listenerCount, end } = value as Partial<PostgresPool & { ending: unknown }>
     return typeof totalCount === 'number' && ending !== true && [connect, query, on, listenerCount, end].every((method) => typeof method === 'function')
   } catch {

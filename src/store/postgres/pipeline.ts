@@ -42,7 +42,7 @@ export async function send (client: PostgresClient, queries: readonly PostgresQu
   const { Query } = client.constructor as { Query?: QueryClass }
   let statements = prepared.get(client)
   if (statements === undefined) prepared.set(client, statements = new Map<string, Parser[]>())
-  // The client of pg-native has none.
+  // A client class that the host has written need not have one.
   if (Query === undefined) return await sendOneByOne(client, queries, statements, timeoutMs)
   let Pipeline = pipelineClasses.get(Query)
   if (Pipeline === undefined) pipelineClasses.set(Query, Pipeline = createPipelineClass(Query))
