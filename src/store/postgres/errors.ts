@@ -15,8 +15,16 @@ export class UnusableClientError extends Error {
   readonly code = '08000'
 }
 
+/** The client was used before something has changed. A new client can be used. */
+export class StaleClientError extends UnusableClientError {}
+
+/** Whether a new client will not have this error. */
+export function isClientStale (error: unknown): boolean {
+  return error instanceof StaleClientError || isPlanStale(error)
+}
+
 /** A column has another type since the statement was prepared. */
-export function isPlanStale (error: unknown): boolean {
+function isPlanStale (error: unknown): boolean {
   return codeOf(error) === '0A000' && membersOf(error).routine === 'RevalidateCachedQuery'
 }
 

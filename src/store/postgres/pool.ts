@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseBusyError } from '../../errors.js'
-import { isClientUnusable, isPlanStale, isTransient, obstacleOf, UnusableClientError } from './errors.js'
+import { isClientStale, isClientUnusable, isTransient, obstacleOf, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresPool } from './handle.js'
 
 const shortestPauseMs = 2
@@ -20,8 +20,8 @@ export async function withRetry<Result> (deadline: number, attempt: () => Promis
       if (!isTransient(error)) throw error
       if (performance.now() + pause >= deadline) throw toBusy(error)
       previous = error
-      // Every connection of the pool has the old plan: dropping them one by one needs no pause.
-      if (!isPlanStale(error)) await sleep(pause)
+      // Perhaps every client of the pool is stale. Dropping them one by one needs no pause.
+      if (!isClientStale(error)) await sleep(pause)
     }
   }
 }

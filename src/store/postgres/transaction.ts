@@ -6,7 +6,7 @@ import { timeCommit } from '../../diagnostics.js'
 import { RequestGoneError } from '../../errors.js'
 import type { Decision, HostCallback, Query, Update } from '../operation.js'
 import type { Reply } from '../store.js'
-import { isTransactionAborted, UnusableClientError } from './errors.js'
+import { isTransactionAborted, StaleClientError, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 import { callHost, releaseSavepoints, savepoints } from './host-callback.js'
 import { judgeCommit, listenForWarning, type Doubt } from './in-doubt.js'
@@ -129,5 +129,5 @@ function checkSession (client: PostgresClient, [encoding, session = '']: string[
   if (encoding !== 'UTF8') throw new UnusableClientError(`a client of the pool has the client_encoding ${encoding}`)
   const first = sessions.get(client) ?? session
   sessions.set(client, first)
-  if (session !== first) throw new UnusableClientError(`a client of the pool has the ${session}, and had the ${first}`)
+  if (session !== first) throw new StaleClientError(`a client of the pool has the ${session}, and had the ${first}`)
 }

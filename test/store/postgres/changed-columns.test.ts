@@ -1,8 +1,9 @@
 // Tables change while the server runs, and the prepared statements of every connection have the old types.
 
-import { allRows, as } from '../../helpers/build.js'
+import { allRows, as, holdMaria } from '../../helpers/build.js'
 import { postgres as t } from '../../helpers/engines.js'
 import { observe } from '../../helpers/observed.js'
+import { backendThatWaits } from '../../helpers/postgres.js'
 
 const body = {
   contactId: 'maria', name: 'Marie', emails: ['a@b.c'], phones: ['1', '2'], customFields: { plan: 'silver' }, contactManager: 'ann', wipeConflicts: true
@@ -56,4 +57,22 @@ for (const pipeline of [true, false]) {
       t.strictSame([notified.length - before, called.length, complaints(), await leftovers()], [6, 12, [], {}])
     })
   }
+}
+
+const ofLargePools: Record<string, string> = {
+  'a column gets a type that no longer fits an operator': changed['whether a contact is enabled becomes a smallint']!,
+  'a column that is read gets another type': changed['the version becomes a bigint']!
+}
+for (const [name, sql] of Object.entries(ofLargePools)) {
+  t.test(`${name}, and 40 connections are stale: 200, long before lockTimeout`, async (t) => {
+    const { update, db, called, complaints } = await observe(t, { pool: { max: 40 }, lockTimeout: 4000 })
+    await holdMaria(db)
+    const updating = Array.from({ length: 40 }, async () => await update({ contactId: 'maria', phones: [] }))
+    await backendThatWaits(db, 40)
+    await db.exec('COMMIT')
+    await Promise.all(updating)
+    await db.exec(sql)
+    t.equal((await update(body)).headers.etag, '"42"')
+    t.strictSame([called.length, complaints()], [41, []])
+  })
 }
