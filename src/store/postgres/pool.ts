@@ -1,7 +1,7 @@
 // Takes a client from the host's pool, uses it, and gives it back. A client that cannot be used again is dropped.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DatabaseBusyError } from '../../errors.js'
+import { DatabaseBusyError, UpdateRefusedError } from '../../errors.js'
 import { isClientStale, isClientUnusable, isTransient, obstacleOf, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresPool } from './handle.js'
 
@@ -17,7 +17,8 @@ export async function withRetry<Result> (deadline: number, attempt: () => Promis
     } catch (error) {
       // If the last attempt got no client by the deadline, the error of the previous one says what was in the way.
       if (error instanceof DatabaseBusyError && previous !== undefined) throw toBusy(previous)
-      if (!isTransient(error)) throw error
+      // A host may give its refusal any code.
+      if (error instanceof UpdateRefusedError || !isTransient(error)) throw error
       if (performance.now() + pause >= deadline) throw toBusy(error)
       previous = error
       // Perhaps every client of the pool is stale. Dropping them one by one needs no pause.

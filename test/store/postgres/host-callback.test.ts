@@ -261,6 +261,18 @@ for (const pipeline of [true, false]) {
     t.strictSame([called.length, complaints().length, await leftovers()], [1, 1, {}])
   })
 
+  for (const code of ['40001', 'ECONNREFUSED']) {
+    t.test(`beforeCommit refuses with an error that has the code ${code}: 400, called once${mode}`, async (t) => {
+      const { update, db, called } = await observe(t, {
+        pool: { pipeline }, beforeCommit: () => { throw Object.assign(new UpdateRefusedError('error-mine'), { code }) }
+      })
+      const before = await allRows(db)
+      const reply = await update(body)
+      t.strictSame([reply.statusCode, reply.json(), called.length], [400, { success: false, error: 'error-mine' }, 1])
+      t.strictSame(await allRows(db), before)
+    })
+  }
+
   t.test(`beforeCommit refuses, and sends COMMIT after a query that still runs: only 200 means written${mode}`, async (t) => {
     const committed = signal()
     const { update, db, notified } = await observe(t, {
