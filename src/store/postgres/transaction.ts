@@ -11,6 +11,7 @@ import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 import { callHost, releaseSavepoints, savepoints } from './host-callback.js'
 import { judgeCommit, listenForWarning, type Doubt } from './in-doubt.js'
 import { millisecondsTo, send, timeoutOf } from './pipeline.js'
+import { clientsToDrop } from './pool.js'
 import { command, prepare, rollback, statement, toQuery } from './statements.js'
 
 // PostgreSQL finds temporary tables before all others.
@@ -99,9 +100,10 @@ function deliver (writes: readonly Query[], results: readonly PostgresResult[]):
   for (const [index, write] of writes.entries()) write.onValue?.(prepare(write).toRows(results[index] as PostgresResult) as number)
 }
 
-/** If a statement hangs, the timeout of this one ends the connection. */
+/** Without an answer, the client must not go back to the pool: it may not know yet that its transaction is still open. */
 async function rollBack (client: PostgresClient, deadline: number): Promise<void> {
-  await send(client, [rollback], deadline)
+  const { error } = await send(client, [rollback], deadline)
+  if (error !== undefined) clientsToDrop.add(client)
 }
 
 function throwIfGone (reply: Reply): void {

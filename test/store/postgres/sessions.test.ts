@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
-import { allRows, as, build, changes, fill } from '../../helpers/build.js'
+import { allRows, as, build, changes, fill, holdMaria } from '../../helpers/build.js'
 import { postgres as t } from '../../helpers/engines.js'
 import { observe } from '../../helpers/observed.js'
 import { backendThatWaits, type PoolSettings } from '../../helpers/postgres.js'
@@ -234,3 +234,27 @@ for (const pipeline of [true, false]) {
     t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), 'Marie')
   })
 }
+
+let isLate = false
+
+/** Learns late that the server is ready for the next query, as over a slow network. */
+class Late extends pg.Client {
+  _handleReadyForQuery (message: unknown): void {
+    const { _handleReadyForQuery: handle } = pg.Client.prototype as unknown as { _handleReadyForQuery: (message: unknown) => void }
+    if (isLate) setTimeout(() => { handle.call(this, message) }, 600)
+    else handle.call(this, message)
+  }
+}
+
+t.test('an update ends before its client knows that the transaction has failed: the host gets another client', async (t) => {
+  const { update, db, database } = await build(t, { lockTimeout: 200, pool: { max: 1, pipeline: false, Client: Late } })
+  await update({ contactId: 'maria', name: 'Warm' })
+  await holdMaria(db)
+  const updating = update({ contactId: 'maria', name: 'Marie' })
+  // From now on, because the look-up of the caller must not be late.
+  await backendThatWaits(db)
+  isLate = true
+  t.equal((await updating).statusCode, 503)
+  isLate = false
+  t.strictSame((await (database as unknown as pg.Pool).query('SELECT 1 AS one')).rows, [{ one: 1 }])
+})
