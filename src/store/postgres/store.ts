@@ -12,7 +12,8 @@ const noReply: Reply = { isPending: () => true, lock: () => undefined, unlock: (
 /** @param onIdleError is called if a connection is lost while no request uses it */
 export function createPostgresStore (pool: PostgresPool, onIdleError: (error: Error) => void): Store {
   // Without a listener an idle client that loses its server would end the process.
-  if (pool.listenerCount('error') === 0) pool.on('error', onIdleError)
+  // The pool adds the client to the error. A log would print all its settings, among them the passphrase of a TLS key.
+  if (pool.listenerCount('error') === 0) pool.on('error', (error) => { onIdleError(Object.defineProperty(error, 'client', { enumerable: false })) })
   const underWay = new Set<Promise<unknown>>()
 
   async function run<Result> (deadline: number, work: (client: PostgresClient) => Promise<Result>): Promise<Result> {

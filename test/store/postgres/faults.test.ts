@@ -87,12 +87,13 @@ async function endOthers (pool: pg.Pool): Promise<void> {
   await until(() => pool.totalCount === 0)
 }
 
-t.test('idle connections that are ended: logged, and the next update works', async (t) => {
-  const { update, pool, complaints } = await start(t)
+t.test('idle connections that are ended: logged without their settings, and the next update works', async (t) => {
+  const { update, pool, complaints, lines } = await start(t)
   t.equal((await update(body)).statusCode, 200)
   await endOthers(pool)
   t.equal((await update(body)).statusCode, 200)
   t.match(complaints(), [/connection to the database/])
+  t.notMatch(JSON.stringify(lines), /connectionParameters|secretKey/)
 })
 
 t.test('an idle connection is lost while nothing can be written to the log: the next update works', async (t) => {
