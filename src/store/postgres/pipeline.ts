@@ -15,7 +15,7 @@ export interface Answers {
 }
 
 type Parser = (text: string) => unknown
-type QueryClass = new (text: string) => object
+type QueryClass = new (config: { text: string, name: string }) => object
 
 /** The statements that are prepared on a connection, with the parsers of their columns. */
 const prepared = new WeakMap<PostgresClient, Map<string, Parser[]>>()
@@ -93,7 +93,8 @@ function createPipelineClass (Query: QueryClass) {
     constructor (
       private readonly queries: readonly PostgresQuery[], private readonly statements: Map<string, Parser[]>, readonly query_timeout: number
     ) {
-      super('')
+      // OpenTelemetry copies a query that has no name, to add a comment to its text.
+      super({ text: '', name: '' })
       this.answers = new Promise((resolve) => {
         this.callback = (error) => { resolve({ results: this.results, error, isLastInDoubt: error !== undefined && isCommitAmbiguous(error) }) }
       })

@@ -179,6 +179,27 @@ for (const [index, step] of ['the look-up of the caller', 'the reads', 'the writ
   })
 }
 
+t.test('a host has wrapped the clients, and copies queries without a name to add a comment, as OpenTelemetry does: 200', async (t) => {
+  const commented: unknown[] = []
+  const { update, db } = await start(t, {
+    host: (_app, { database }) => {
+      (database as unknown as pg.Pool).on('connect', (client) => {
+        const query = client.query.bind(client) as (...parameters: unknown[]) => unknown
+        const addComment = (config: { text?: string, name?: string }): object => {
+          if (config.text === undefined || config.name !== undefined) return config
+          const copy = { ...config, text: `${config.text} /* trace */` }
+          commented.push(copy)
+          return copy
+        }
+        Object.assign(client, { query: (config: object, ...parameters: unknown[]) => query(addComment(config), ...parameters) })
+      })
+    },
+    beforeCommit: async (_event, client: pg.PoolClient) => { await client.query({ text: 'SELECT 1' }) }
+  })
+  t.equal((await update(body)).headers.etag, '"2"')
+  t.match([await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), commented], ['Marie', [{ text: 'SELECT 1 /* trace */' }]])
+})
+
 t.test('a host has wrapped the clients, and fails after it has sent the writes: 200, because they are committed', async (t) => {
   const failures: Array<() => unknown> = [() => { throw new Error('too late') }, async () => { throw new Error('too late') }]
   for (const fail of failures) {
