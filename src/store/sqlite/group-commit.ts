@@ -160,10 +160,25 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     try {
       transaction.commit()
     } catch (error) {
-      for (const reply of replies) reply.unlock()
-      throw error
+      if (!isCommitted(attempts)) {
+        for (const reply of replies) reply.unlock()
+        throw error
+      }
     }
     publishCommit()
+  }
+
+  /** After COMMIT has failed. With a WAL, SQLite commits `main` first: it may be committed although an attached file failed. */
+  function isCommitted (attempts: Attempt[]): boolean {
+    const last = attempts.findLast(hasWrites)
+    if (connection.inTransaction || last === undefined) return false
+    try {
+      const { queries, decide } = (last.decision as Decision<unknown>).findOutcome
+      return typeof decide(queries.map(execute)) === 'object'
+    } catch {
+      // If the disk cannot be read, this is not known.
+      return false
+    }
   }
 
   /** After the transaction was ended by the last update: the others are answered if they were committed, and run again if not. */

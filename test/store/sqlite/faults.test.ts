@@ -138,6 +138,44 @@ for (const [name, isLocked, failsAgain] of [['', false, false], [', and another 
   })
 }
 
+// With a WAL, SQLite commits an attached file after this one.
+for (const [code, errcode] of [['SQLITE_IOERR_FSYNC', 1034], ['SQLITE_FULL', 13]] as const) {
+  t.test(`COMMIT fails in an attached file with ${code}: 200 for each update, and each is made once`, async (t) => {
+    const database = openHandle(`${t.testdir()}/contacts.db`)
+    database.pragma('journal_mode = WAL')
+    let fails = false
+    interceptCommit(database, () => {
+      if (!fails) return
+      fails = false
+      database.exec('COMMIT')
+      throw diskError(code, errcode)
+    })
+    const notified: unknown[] = []
+    const { update, db } = await build(t, { database, onContactUpdated: (event) => { notified.push(event) } })
+    fails = true
+    const replies = await Promise.all([
+      update({ contactId: 'maria', name: 'Marie' }), update({ contactId: 'blank', phones: ['1'] }), update({ contactId: 'maria', phones: ['2'] })
+    ])
+    t.strictSame(replies.map(({ statusCode, headers }) => [statusCode, headers.etag]), [[200, '"2"'], [200, '"2"'], [200, '"3"']])
+    t.match((await allRows(db)).omnichannel_contact, [{ id: 'blank', version: 2 }, {}, { id: 'maria', name: 'Marie', version: 3 }])
+    t.equal(notified.length, 3)
+  })
+}
+
+t.test('COMMIT fails on the disk, which cannot be read afterwards: 500', async (t) => {
+  const database = openHandle(`${t.testdir()}/contacts.db`)
+  let fails = false
+  interceptCommit(database, () => {
+    if (!fails) return
+    database.exec('ROLLBACK')
+    database.close()
+    throw diskError('SQLITE_IOERR_FSYNC', 1034)
+  })
+  const { update } = await build(t, { database })
+  fails = true
+  t.equal((await update(change)).statusCode, 500)
+})
+
 t.test('COMMIT fails because a quota is used up: 200, after a checkpoint has made room', async (t) => {
   const file = `${t.testdir()}/contacts.db`
   const database = openHandle(file)
