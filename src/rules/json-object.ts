@@ -4,7 +4,10 @@
 const [QUOTE, COMMA, COLON, BACKSLASH, OPEN_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [34, 44, 58, 92, 91, 123, 125]
 /** The distance from the code of an opening bracket to that of its closing one. */
 const TO_CLOSING = 2
-/** Literals, and numbers that keep their value in JSON.parse and JSON.stringify. 1e400 becomes null, and -0 becomes 0. */
+/**
+ * Literals, and numbers that keep their value in JSON.parse and JSON.stringify. 1e400 would become null, and -0 would become 0, so the first
+ * group excludes -0 and -0.0.
+ */
 const keptScalar = /(?!-[0.]*(?![\d.]))-?(?:0|[1-9]\d{0,99})(?:\.\d{1,100})?(?:[eE][+-]?\d\d?)?(?![\d.eE])|true|false|null/y
 const number = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 const hexDigits = /^[\da-fA-F]{4}$/
