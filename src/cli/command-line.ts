@@ -27,7 +27,8 @@ export async function run (argv: string[], io: Io): Promise<number> {
     return 0
   } catch (error) {
     const { message } = error as Error
-    // Optional peer dependencies are not installed with the package. npx would run it from its cache, where no other package is found.
+    // Optional peer dependencies are not installed with the package. The sentence names the package too: npx runs it from its cache,
+    // where it finds no other package.
     const sentence = message.replace(/^Cannot find package '([^']*)'.*/s, 'The package $1 is missing: npm install fastify-omnichannel-contacts $1')
     report(io, hidePasswords(sentence, [...argv, process.env.OMNICHANNEL_DATABASE ?? '']))
     return (error as Partial<CommandError>).exitCode ?? 1

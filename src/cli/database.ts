@@ -79,7 +79,7 @@ export async function withFile<Result> (file: string, access: Access, work: () =
   try {
     return await work()
   } catch (error) {
-    // SQLite removes its log with the last connection.
+    // SQLite removes its log when the last connection closes. If there is one, another program has opened the file.
     if (isNew && !existsSync(`${file}-wal`)) removeFiles([file, `${file}-journal`])
     throw explain(file, error as Error)
   }
@@ -132,7 +132,7 @@ function setPragmas (database: FileHandle, file: string): void {
   const { bavail, bsize } = statfsSync(dirname(file))
   const pages = Math.max(1, Math.min(10_000, Math.floor(bavail * bsize / 4 / 4096)))
   database.pragma(`wal_autocheckpoint = ${pages}`)
-  // A reader can make the log longer. Then it is cut when it begins anew.
+  // A reader can make the log longer. SQLite cuts it to this size when it starts the log again.
   database.pragma(`journal_size_limit = ${pages * 4096}`)
 }
 
@@ -168,7 +168,7 @@ export function tablesIn (database: FileHandle): 'ours' | 'others' | 'none' {
 }
 
 /**
- * If the file has a log, a connection that may write would move it into the file at its end. If it has none, a read-only connection
+ * If the file has a log, a connection that may write would move it into the file when it closes. If it has none, a read-only connection
  * would leave a new log behind.
  */
 export async function openReadOnly (file: string, io: Io): Promise<FileHandle> {

@@ -60,8 +60,8 @@ export async function migrateOrCheck (handle: OpenDatabase['handle'], name: stri
     await openStore(handle, () => undefined).migrate(checkOptions({ database: handle, migrate }))
   } catch (error) {
     if (migrate || (error as NodeJS.ErrnoException).code !== 'FOC_INCOMPLETE_SCHEMA') throw error
-    const [lack = ''] = (error as Error).message.split('. ')
-    throw new CommandError(`${lack}: the command migrate brings ${name} up to date`, { cause: error })
+    const [problem = ''] = (error as Error).message.split('. ')
+    throw new CommandError(`${problem}: the command migrate brings ${name} up to date`, { cause: error })
   }
 }
 
@@ -87,22 +87,22 @@ export function onSignal (io: Io, stop: (name: Signal) => void): () => void {
 const repeatMs = 500
 
 /**
- * Runs `work` with an AbortSignal for Ctrl-C and SIGTERM. An error after a signal gets the exit code of shells. A second signal ends the
+ * Runs `work` with an AbortSignal for Ctrl-C and SIGTERM. An error after a signal gets the exit code that shells use. A second signal ends the
  * process at once. It is ignored if it follows within half a second, because npm repeats the terminal's Ctrl-C.
  */
 export async function withInterruption<Result> (io: Io, work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
   const controller = new AbortController()
   const { signal } = controller
-  const forget = onSignal(io, (name) => {
+  const removeListeners = onSignal(io, (name) => {
     controller.abort(name)
-    setTimeout(forget, repeatMs).unref()
+    setTimeout(removeListeners, repeatMs).unref()
   })
   try {
     return await work(signal)
   } catch (error) {
     throw signal.aborted ? Object.assign(error as Error, { exitCode: 128 + constants.signals[signal.reason as Signal] }) : error
   } finally {
-    forget()
+    removeListeners()
   }
 }
 

@@ -45,8 +45,8 @@ export function callOnContactUpdated ({ onContactUpdated }: Settings, request: F
 const events = new WeakMap<Change, ContactUpdatedEvent>()
 
 /**
- * Megabytes of custom fields are parsed and compared only when a hook asks for them, because they would block the event loop. Fewer are
- * parsed at once, so that a printed event shows everything.
+ * Megabytes of custom fields are parsed and compared only when a hook asks for them, because they would block the event loop. Shorter
+ * ones are parsed at once, so that a printed event shows everything.
  */
 function eventOf (request: FastifyRequest, change: Change): ContactUpdatedEvent {
   const known = events.get(change)

@@ -30,8 +30,8 @@ export function changeContact (
   if (contactManager != null && contactManager !== '' && !isAgent) throw new ContactManagerNotFoundError()
   const customFields = sentFields == null ? undefined : mergeCustomFields(allowedFields, row.custom_fields, sentFields, matches)
   if (name === '' && row.name !== '') throw new InvalidOperationError()
-  const isSent = wipeConflicts === true || [name, emails, phones, customFields, contactManager].some((part) => part != null)
-  if (!isSent) return undefined
+  const asksForChange = wipeConflicts === true || [name, emails, phones, customFields, contactManager].some((part) => part != null)
+  if (!asksForChange) return undefined
 
   return {
     row: {
@@ -80,7 +80,7 @@ export function writesOf (previous: StoredContact, { row, emails, phones, channe
   return writes
 }
 
-/** Rocket.Chat's web client sends the whole form, so most lists have not changed, and most others differ by one item. */
+/** Rocket.Chat's web client sends the whole form, so most lists are unchanged. Most of those that have changed differ by one item. */
 function writesOfList (
   { put, putItem, deleteFrom, checkNoneFrom }: typeof queries.emails, contactId: string, before: ListItem[], items: ListItem[]
 ): Query[] {

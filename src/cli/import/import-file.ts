@@ -15,9 +15,9 @@ import { lineStore, type Line } from './store-line.js'
 
 export interface ExportFile {
   name: CollectionName
-  /** - for stdin */
+  /** The path, or `-` for stdin. */
   file: string
-  /** Unless it is a pipe. */
+  /** Its size. Undefined for a pipe. */
   bytes?: number
 }
 
@@ -66,7 +66,7 @@ export async function importFile (
   }
 
   try {
-    // If this import fills the disk, SQLite can then remove the log, which frees the disk: nothing in it is committed.
+    // Moves earlier commits into the file. If this import then fills the disk, SQLite can remove the log, because it holds no commits.
     if (!dryRun) database.exec('PRAGMA wal_checkpoint(PASSIVE)')
     for (;;) {
       const next = lines.next()

@@ -41,9 +41,9 @@ export function serve (program: Command, io: Io): void {
     .action(async ({ demo, host, port, metrics, trustProxy = [], ...options }, command) => {
       const isNamed = command.getOptionValueSource('database') === 'cli'
       const file = demo && !isNamed ? 'omnichannel-demo.db' : options.database
-      let forget!: () => void
+      let removeListeners!: () => void
       // A repeated signal changes nothing: npm repeats the Ctrl-C that the terminal has sent already.
-      const stopped = new Promise<void>((resolve) => { forget = onSignal(io, () => { resolve() }) })
+      const stopped = new Promise<void>((resolve) => { removeListeners = onSignal(io, () => { resolve() }) })
       try {
         await withDatabase(file, io, accessFor(options), async (database) => {
           const [{ createServer }, { checkWritable }] = await Promise.all([import('./server.js'), import('./health.js')])
@@ -63,7 +63,7 @@ export function serve (program: Command, io: Io): void {
           }
         })
       } finally {
-        forget()
+        removeListeners()
         // The rest of the log may never be read.
         setTimeout(() => io.exit?.(), logTimeoutMs).unref()
       }

@@ -47,12 +47,14 @@ export async function callHost (client: PostgresClient, { call }: HostCallback, 
 /** Throws the error of the host if our transaction was still open. */
 async function rollBackAfterFailure (client: PostgresClient, thrown: unknown, deadline: number): Promise<Doubt> {
   const warning = listenForWarning(client)
-  // ROLLBACK is sent with the check, because the host may send COMMIT meanwhile. Without a pipeline it can come between them: then ROLLBACK warns.
+  // ROLLBACK is sent with the check, because the host may send COMMIT meanwhile. Without a pipeline, COMMIT can come between them. Then
+  // ROLLBACK warns.
   const released = await send(client, [releaseSavepoint, rollback], deadline)
   // A failed transaction cannot release a savepoint, but can roll back to it.
   const { error } = released.error === undefined ? released : await send(client, [rollbackToSavepoint, rollback], deadline)
   const wasOpen = warning() === undefined && error === undefined
-  // If a statement of the host has failed, or the connection is lost, a transient error is one of our transaction.
+  // If the transaction has failed or the connection is lost, a transient error behind the host's error is thrown itself, so that the update
+  // is tried again.
   const { cause } = Object(thrown) as { cause?: unknown }
   const reason = released.error !== undefined && isTransient(cause) ? cause : thrown
   if (wasOpen) throw reason

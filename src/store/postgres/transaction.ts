@@ -87,7 +87,7 @@ async function writeAndCommit (
   reply.lock(updates)
   const warning = listenForWarning(client)
   const publishCommit = timeCommit('postgres', updates)
-  // The server gives each statement this time too, so that its own answer comes first. It may come after the deadline.
+  // Waits as long as statement_timeout lets the server work, so that the error of the server comes first. That may be after the deadline.
   const answers = await send(client, [...first, ...unsent.map(toQuery), commit], performance.now() + timeoutMs)
   const doubt = judgeCommit(answers, warning())
   if (doubt !== undefined) return doubt

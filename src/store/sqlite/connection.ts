@@ -62,7 +62,7 @@ export function overwriteCommit (connection: Connection): void {
   try {
     withoutBusyTimeout(connection, () => { commitNothing(connection) })
   } catch {
-    // The commit may have failed on the disk as well, after it was written.
+    // The disk may have failed again. Even so, this commit may have been written.
   }
 }
 

@@ -13,7 +13,7 @@ import { hasAttached, withoutBusyTimeout, type Connection, type Locking } from '
 import { createQueue, maxBatchMs, type Job, type Queue } from './queue.js'
 import { Transaction } from './transaction.js'
 
-/** How many updates have savepoints after an update that failed when it had written. */
+/** After an update has written and then failed, this many updates get savepoints. */
 const SAVEPOINTS_AFTER_FAILURE = 1000
 
 export interface UpdateWork {
@@ -92,7 +92,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   function begin (locking: Locking): void {
     transaction.begin(locking)
     cache.beginTransaction()
-    // Upgrading a read transaction fails at once with SQLITE_BUSY, so busy_timeout can stay.
+    // Takes the write lock. Upgrading a read transaction fails at once with SQLITE_BUSY, so busy_timeout can stay.
     if (locking.isWal || locking.hasAttached) connection.run('DELETE FROM main.omnichannel_migration WHERE 0')
   }
 
