@@ -11,7 +11,7 @@ function refuse (statusCode: number): Error {
   return Object.assign(new Error('the secret reason'), { statusCode })
 }
 
-// thrown.test.ts has errors without one of our statuses.
+// thrown-values.test.ts has values that are no errors, and statuses such as 404 and 503.
 type Situation = [situation: string, hook: () => unknown, status: number, body: object]
 
 async function refuses (t: Test, situations: Situation[], setUp: (hook: () => unknown) => object): Promise<void> {
@@ -40,7 +40,7 @@ t.test('authenticate finds no user or fails: refused, and nothing is written', a
     ['throws a 403', fail(refuse(403)), 403, forbidden],
     ['throws a 500', fail(refuse(500)), 500, internal],
     ['throws a 502', fail(refuse(502)), 500, internal],
-    ['throws a 402: not ours', fail(refuse(402)), 500, internal]
+    ['throws a 402, which is not in the contract', fail(refuse(402)), 500, internal]
   ], (authenticate) => ({ authenticate, authorize: () => true }))
 })
 
@@ -58,13 +58,13 @@ t.test('authorize returns anything but true, or fails: refused, and nothing is w
 })
 
 t.test('authenticate and authorize: called once with request, user and permission, and the event has their user', async (t) => {
-  const session = { id: 'somebody', tenant: 7 }
+  const caller = { id: 'somebody', tenant: 7 }
   for (const later of [false, true]) {
     const authenticated: unknown[][] = []
     const authorized: unknown[][] = []
     const notified: unknown[] = []
     const { update } = await build(t, {
-      authenticate: (...args: unknown[]) => { authenticated.push(args); return (later ? Promise.resolve(session) : session) },
+      authenticate: (...args: unknown[]) => { authenticated.push(args); return (later ? Promise.resolve(caller) : caller) },
       authorize: (...args: unknown[]) => { authorized.push(args); return later ? Promise.resolve(true) : true },
       onContactUpdated: ({ user }) => { notified.push(user) }
     })
@@ -77,14 +77,14 @@ t.test('authenticate and authorize: called once with request, user and permissio
     t.equal(authenticated[0]!.length, 1, 'with the request alone')
     t.equal(request.headers.authorization, 'Bearer of-the-host')
     t.equal(authorized.length, 1, 'asked once')
-    t.equal(authorized[0]![0], session, 'with the same user object')
+    t.equal(authorized[0]![0], caller, 'with the same user object')
     t.equal(authorized[0]![1], 'update-livechat-contact')
     t.equal(authorized[0]![2], request)
-    t.equal(notified[0], session)
+    t.equal(notified[0], caller)
   }
 })
 
-t.test('authorize alone: called for users of the database, after an unknown caller is refused', async (t) => {
+t.test('authorize alone: called for users of the database, and not for an unknown caller', async (t) => {
   const asked: string[] = []
   const { update } = await build(t, { authorize: ({ id }) => { asked.push(id); return id === 'nick' } })
   t.equal((await update({ contactId: 'maria' }, { 'x-user-id': 'nick', 'x-auth-token': 'wrong' })).statusCode, 401)

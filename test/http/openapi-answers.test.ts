@@ -6,7 +6,7 @@ import { UpdateRefusedError } from '../../src/index.js'
 import { as, build, holdMaria, path, type Setup, type World } from '../helpers/build.js'
 import t from '../helpers/engines.js'
 
-/** Loose JSON. */
+/** Parsed JSON of any shape. */
 type Loose = ReturnType<typeof JSON.parse>
 
 const ajv = new Ajv2020({ strict: false, allErrors: true })

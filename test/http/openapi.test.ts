@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import omnichannelContacts from '../../src/index.js'
 import { build, path, type Setup } from '../helpers/build.js'
 
-/** Loose JSON. */
+/** Parsed JSON of any shape. */
 type Loose = ReturnType<typeof JSON.parse>
 
 /** The optional headers. */

@@ -1,5 +1,5 @@
-// README and docs: their length, their links, and what the README says to install. That their snippets run is tested where the
-// package is installed: package-install.test.ts.
+// README and docs: their length, their links, and what the README says to install. package-install.test.ts runs their snippets, where the
+// package is installed.
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
@@ -90,7 +90,7 @@ t.test('docs/install.md: the same packages for each package manager and Node.js'
   }
 })
 
-/** `^12.0.0 || ^13.0.0` as "12 or 13". */
+/** `^12.0.0 || ^13.0.0` as 12 and 13. */
 const versionsOf = (range: string): string[] => range.split(' || ').map((each) => each.replace(/^\^/, '').replace(/(\.0)+$/, ''))
 
 t.test('versions of the peers: those of package.json', async (t) => {

@@ -13,7 +13,7 @@ export interface Page {
   path: string
   text: string
   blocks: Block[]
-  /** The text under a heading of any level, up to the next one of its level. */
+  /** The text under a heading of any level, up to the next heading of the same or a higher level. */
   section: (heading: string) => string
   /**
    * The rows of a table, as objects of cells by the title of their column. A title may be empty.
@@ -56,7 +56,7 @@ export function doc (name: string): Page {
   return docs.find(({ path }) => path === `docs/${name}.md`)!
 }
 
-/** The code in a text, as in `code`. */
+/** The inline code in a text, without its backquotes. */
 export function codesOf (text: string): string[] {
   return [...text.replaceAll(/^ *```.*?^ *```$/gms, '').matchAll(/`([^`]+)`/g)].map(([, code]) => code!.replaceAll('\\|', '|'))
 }

@@ -7,8 +7,8 @@ import { tokenize } from '../../src/rules/patterns/tokens.js'
 import { createPatterns, type PatternProblem } from '../../src/rules/patterns/index.js'
 
 const LONG = 'a'.repeat(50_000)
-// Adds a branch that matches none of the texts but looks as slow as 2^40 steps, so that the clock is used.
-const hazard = (source: string): string => `(?:${source})|(?:\u0001?){40}\u0002`
+// The branch matches none of the texts, but looks as slow as 2^40 steps, so that the clock is used.
+const addSlowBranch = (source: string): string => `(?:${source})|(?:\u0001?){40}\u0002`
 
 /** The result of a pattern in one request, or the problem. */
 function answerOf (source: string, text: string, begin = createPatterns()): boolean | PatternProblem {
@@ -20,7 +20,7 @@ function answerOf (source: string, text: string, begin = createPatterns()): bool
 
 interface Case { name: string, source: string, text: string, expected: boolean | PatternProblem }
 
-// Each runs in RegExp, in src/rules/patterns, and there with hazard().
+// Each runs in RegExp, in src/rules/patterns, and there again with addSlowBranch().
 const cases: Case[] = [
   { name: 'digits: match', source: '^[0-9]+$', text: '0123456789', expected: true },
   { name: 'digits and a letter: no match', source: '^[0-9]+$', text: '01234x', expected: false },
@@ -123,7 +123,7 @@ t.test('a pattern, with and without the clock: the result of RegExp', async (t) 
   for (const { name, source, text, expected } of cases) {
     t.equal(new RegExp(source).test(text), expected, `${name}, in RegExp`)
     t.equal(answerOf(source, text), expected, name)
-    t.equal(answerOf(hazard(source), text), expected, `${name}, with the clock`)
+    t.equal(answerOf(addSlowBranch(source), text), expected, `${name}, with the clock`)
   }
 })
 
@@ -152,24 +152,25 @@ t.test('slow patterns of one request: share a budget, and the next request has a
 t.test('other threads use the processor: a pattern is tried again, until it has used its own processor time', async (t) => {
   // At each call, the processor time of this thread is 30 ms longer.
   let used = 0
-  const asked = t.capture(process, 'cpuUsage', () => ({ user: (used += 30_000) - 30_000, system: 0 }))
+  const cpuUsageCalls = t.capture(process, 'cpuUsage', () => ({ user: (used += 30_000) - 30_000, system: 0 }))
   const start = performance.now()
   t.equal(answerOf('^(a+)+$', LONG + '!'), late)
-  t.equal(asked().length, 4)
+  // At the begin, and after tries that had about 75, 45 and 15 ms.
+  t.equal(cpuUsageCalls().length, 4)
   t.ok(performance.now() - start > 75 + 45, 'longer on the wall clock')
 })
 
 t.test('processor time: measured only before a step that may take long', async (t) => {
-  const asked = t.capture(process, 'cpuUsage', () => ({ user: 0, system: 0 }))
+  const cpuUsageCalls = t.capture(process, 'cpuUsage', () => ({ user: 0, system: 0 }))
   const begin = createPatterns()
-  const calls = (source: string, text: string): number => {
+  const countCalls = (source: string, text: string): number => {
     answerOf(source, text, begin)
-    return asked().length
+    return cpuUsageCalls().length
   }
-  t.equal(calls('^a+$', 'aaa'), 1, 'before a new pattern is read')
-  t.equal(calls('^a+$', 'aaa'), 0, 'not for a cached pattern that is provably fast')
-  calls('^(a+)+$', LONG)
-  t.equal(calls('^(a+)+$', LONG), 1, 'before a cached pattern that may take long')
+  t.equal(countCalls('^a+$', 'aaa'), 1, 'before a new pattern is read')
+  t.equal(countCalls('^a+$', 'aaa'), 0, 'not for a cached pattern that is provably fast')
+  countCalls('^(a+)+$', LONG)
+  t.equal(countCalls('^(a+)+$', LONG), 1, 'before a cached pattern that may take long')
 })
 
 t.test('a used-up budget: no other pattern is tried', async (t) => {
@@ -184,9 +185,10 @@ t.test('a used-up budget: no other pattern is tried', async (t) => {
   t.strictSame(problems, [['second', 'took too long']])
 })
 
-t.test('processor time before the first slow step: not counted', async (t) => {
+t.test('80 ms pass before processor time is measured: only 15 of them count', async (t) => {
   const begin = createPatterns()
   answerOf('^a+$', 'aaa', begin)
+  // The first call returns 0.
   let now = -80
   t.capture(performance, 'now', () => now += 80)
   t.equal(answerOf('^a+$', 'aaa', begin), true)

@@ -2,7 +2,7 @@
 
 import { findFault, predict, type Loose, type Outcome, type Rows } from './reference.js'
 
-/** Of a request, all but its body. */
+/** A request without its body. */
 export interface RequestContext {
   /** The caller. */
   user: string
@@ -13,7 +13,7 @@ export interface RequestContext {
   window: number
 }
 
-/** The predicted rows have the request itself as fingerprint of a stored answer. */
+/** In the predicted rows, the fingerprint of a stored answer is the request itself, and not a hash. */
 export function predictWithHeaders (before: Rows, sent: unknown, { user, ifMatch, key, now, window }: RequestContext): Outcome {
   const refuse = (status: number, error: string, rest: object = {}): Outcome =>
     ({ status, etag: undefined, replayed: undefined, body: { success: false, error, ...rest }, rows: before })
@@ -29,13 +29,13 @@ export function predictWithHeaders (before: Rows, sent: unknown, { user, ifMatch
   if (findFault(body) !== undefined) return predict(before, sent)
   const tags = ifMatch === undefined ? undefined : toTags(ifMatch)
   if (tags?.length === 0) return invalid('If-Match')
-  const name = key?.trim().replace(/^"(.*)"$/, '$1')
-  if (name !== undefined && !/^[!-~]{1,255}$/.test(name)) return invalid('Idempotency-Key')
+  const unquotedKey = key?.trim().replace(/^"(.*)"$/, '$1')
+  if (unquotedKey !== undefined && !/^[!-~]{1,255}$/.test(unquotedKey)) return invalid('Idempotency-Key')
 
-  const request = JSON.stringify([inOrder(body), tags])
+  const request = JSON.stringify([sortKeys(body), tags])
   const since = new Date(Date.parse(now) - window).toISOString()
   const keys = before.omnichannel_idempotency_key!
-  const isSameKey = (row: Loose): boolean => row.user_id === user && row.key === name
+  const isSameKey = (row: Loose): boolean => row.user_id === user && row.key === unquotedKey
   const stored = keys.find((row) => isSameKey(row) && row.created_at > since)
   if (stored !== undefined) {
     if (stored.fingerprint !== request) return refuse(422, 'error-idempotency-key-reused')
@@ -48,12 +48,12 @@ export function predictWithHeaders (before: Rows, sent: unknown, { user, ifMatch
   }
 
   const outcome = predict(before, body, now)
-  if (outcome.status !== 200 || name === undefined) return outcome
+  if (outcome.status !== 200 || unquotedKey === undefined) return outcome
   const version = Number(outcome.etag!.slice(1, -1))
   const storedAnswer = {
-    user_id: user, key: name, fingerprint: request, contact_id: body.contactId, version, answer: outcome.body, created_at: now
+    user_id: user, key: unquotedKey, fingerprint: request, contact_id: body.contactId, version, answer: outcome.body, created_at: now
   }
-  // An update removes a limited number of expired keys. No sequence has more, so all are removed here.
+  // An update removes a limited number of expired keys. No test has more than that, so all are removed here.
   const others = keys.filter((row) => !isSameKey(row) && row.created_at > since)
   return { ...outcome, rows: { ...outcome.rows, omnichannel_idempotency_key: [...others, storedAnswer] } }
 }
@@ -66,8 +66,8 @@ function toTags (ifMatch: string): string[] {
 }
 
 /** A copy in which the keys of all objects are sorted. */
-function inOrder (value: Loose): Loose {
+function sortKeys (value: Loose): Loose {
   if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map(inOrder)
-  return Object.fromEntries(Object.entries(value).sort().map(([key, inner]) => [key, inOrder(inner)]))
+  if (Array.isArray(value)) return value.map(sortKeys)
+  return Object.fromEntries(Object.entries(value).sort().map(([key, inner]) => [key, sortKeys(inner)]))
 }

@@ -2,7 +2,7 @@
 
 import { Ajv2020 } from 'ajv/dist/2020.js'
 
-/** Loose JSON. */
+/** Parsed JSON of any shape. */
 export type Loose = ReturnType<typeof JSON.parse>
 export type Rows = Record<string, Loose[]>
 

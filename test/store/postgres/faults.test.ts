@@ -46,7 +46,7 @@ t.test('another transaction locks the row for too long: 503, nothing changed', a
   }
 })
 
-t.test('a table of callers is locked for too long: 503, and the server stops to wait', async (t) => {
+t.test('a table of callers is locked for too long: 503, and the server stops waiting', async (t) => {
   const { update, db } = await start(t, { lockTimeout: 500 })
   await db.exec('BEGIN; LOCK TABLE omnichannel_user')
   const reply = await update(body)
@@ -135,7 +135,7 @@ t.test('the server ends the connection of an update that waits: the update is tr
   t.strictSame([(await updating).statusCode, (await updating).headers.etag], [200, '"2"'])
 })
 
-t.test('the server ends the connection of a look-up that waits: it is tried again on another', async (t) => {
+t.test('the server ends the connection that looks up the caller: the look-up is tried again on another', async (t) => {
   const { update, db, pool } = await start(t, { lockTimeout: 5000 })
   const acquired: unknown[] = []
   const lostIdle: unknown[] = []
@@ -147,7 +147,7 @@ t.test('the server ends the connection of a look-up that waits: it is tried agai
   await db.exec('SELECT pg_terminate_backend($1::int)', first)
   await until(async () => await backendThatWaits(db) !== first)
   await db.exec('ROLLBACK')
-  // The second made the look-up, and then the update.
+  // The second client has made the look-up, and then the update.
   t.equal((await updating).statusCode, 200)
   t.strictSame([acquired.length, new Set(acquired).size, lostIdle], [3, 2, []])
 })
@@ -254,7 +254,7 @@ t.test('a read-only server: 503, nothing changed', async (t) => {
   t.strictSame(await allRows(db), before)
 })
 
-t.test('renames of contacts with the same visitors in other orders: no deadlock, all are made', async (t) => {
+t.test('renames of contacts with the same visitors in different orders: no deadlock, all are made', async (t) => {
   const { update, db } = await start(t, { lockTimeout: 10_000, pool: { max: 12 } })
   const channel = (contact: string, visitor: number): string =>
     `('${contact}', ${visitor}, '', 'v${visitor}', 'widget')`
@@ -286,7 +286,7 @@ t.test('one key for two contacts at once: one update is made, the other gets 422
   t.equal(await db.value("SELECT count(*) FROM omnichannel_contact WHERE name = 'A'"), 1)
 })
 
-t.test('a column of the host that an answer for a key has no value for: 500 at once, nothing changed', async (t) => {
+t.test('the host has added a NOT NULL column to the table of stored answers: 500 at once, nothing changed', async (t) => {
   const { db, update } = await build(t)
   await db.exec('ALTER TABLE omnichannel_idempotency_key ADD COLUMN tenant text NOT NULL')
   const before = await allRows(db)
