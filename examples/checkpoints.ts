@@ -19,7 +19,7 @@ const program = `
   const { workerData } = require('node:worker_threads')
   const Database = require('better-sqlite3')
 
-  // With a timeout of 0 it waits for no reader, and so keeps no writer waiting.
+  // With a timeout of 0, a checkpoint does not wait for readers, and writers do not wait for it.
   const database = new Database(workerData.file, { timeout: 0 })
   const checkpoint = (mode) => database.pragma('wal_checkpoint(' + mode + ')')[0]
   let lengthAtRestart = 0

@@ -67,7 +67,9 @@ async function scrape (url: string): Promise<Map<string, Set<string>>> {
   return samples
 }
 
-async function check (t: Test, url: string, db: Db, lock: () => Promise<unknown>, unlock: () => Promise<unknown>): Promise<Map<string, Set<string>>> {
+async function scrapeAfterUpdates (
+  t: Test, url: string, db: Db, lock: () => Promise<unknown>, unlock: () => Promise<unknown>
+): Promise<Map<string, Set<string>>> {
   await fill(db)
   const update = async (body: object) => (await send(url, { contactId: 'maria', ...body })).status
   for (const body of [{ name: 'A' }, {}, { contactId: 'none' }]) await update(body)
@@ -81,7 +83,7 @@ sqlite.test('a file: serve has the metrics of the panels', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const { url } = await serve(t, ['--database', file, '--metrics', '--log-level', 'silent'])
   const database = openFile(t, file)
-  const samples = await check(t, url, sqliteDb(database), async () => database.exec('BEGIN IMMEDIATE'), async () => database.exec('COMMIT'))
+  const samples = await scrapeAfterUpdates(t, url, sqliteDb(database), async () => database.exec('BEGIN IMMEDIATE'), async () => database.exec('COMMIT'))
   for (const { title, metric, labels } of wanted.filter(isFor('SQLite'))) {
     for (const label of labels) t.ok(samples.get(metric)?.has(label), `${title}: ${metric} has ${label}`)
     t.ok(samples.has(metric), `${title}: ${metric}`)
@@ -95,7 +97,7 @@ postgres.test('a PostgreSQL server: serve has the metrics of the panels', async 
   t.teardown(close)
   const { url } = await serve(t, ['--database', database, '--metrics', '--log-level', 'silent'])
   const lock = async (): Promise<void> => { await db.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'maria'") }
-  const samples = await check(t, url, db, lock, async () => { await db.exec('ROLLBACK') })
+  const samples = await scrapeAfterUpdates(t, url, db, lock, async () => { await db.exec('ROLLBACK') })
   for (const { title, metric, labels } of wanted.filter(isFor('PostgreSQL'))) {
     for (const label of labels) t.ok(samples.get(metric)?.has(label), `${title}: ${metric} has ${label}`)
     t.ok(samples.has(metric), `${title}: ${metric}`)

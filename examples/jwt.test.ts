@@ -22,7 +22,7 @@ t.test('a valid token with the permission: 200; any other: 401 or 403', async (t
   const callers: Record<string, [authorization: string | undefined, status: number]> = {
     'a good token': [`Bearer ${sign({ sub: 'ann', permissions: mayUpdate, exp })}`, 200],
     'no token': [undefined, 401],
-    'no JSON web token': ['Bearer nonsense', 401],
+    'not a JSON web token': ['Bearer nonsense', 401],
     'signed with another secret': [`Bearer ${sign({ sub: 'ann', permissions: mayUpdate, exp }, elsewhere)}`, 401],
     expired: [`Bearer ${sign({ sub: 'ann', permissions: mayUpdate, exp: exp - 3600 })}`, 401],
     'without an expiry': [`Bearer ${sign({ sub: 'ann', permissions: mayUpdate })}`, 401],

@@ -18,7 +18,7 @@ t.test('an update during an import: made before the import ends, and all rows ar
   function * people (): Generator<Person> {
     for (; imported < 200; imported++) yield { id: `p${imported}`, name: `Person ${imported}`, email: `${imported}@example.com` }
   }
-  const whole = importPeople(database, people())
+  const importing = importPeople(database, people())
   const reply = await app.inject({
     method: 'POST',
     url: '/api/v1/omnichannel/contacts.update',
@@ -27,7 +27,7 @@ t.test('an update during an import: made before the import ends, and all rows ar
   })
   t.equal(reply.statusCode, 200)
   t.ok(imported < 100, `it waited for ${imported} people`)
-  await whole
+  await importing
   const count = database.prepare('SELECT count(*), count(address) FROM omnichannel_contact LEFT JOIN omnichannel_contact_email ON id = contact_id').raw()
   t.strictSame(count.get(), [201, 200])
   t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Maria Silva')

@@ -10,10 +10,10 @@ import { prepareUpdate, type UpdateContext } from '../../src/rules/prepare-updat
 import { openStore } from '../../src/store/open-store.js'
 import { caller, formRequests } from '../form-requests.js'
 
-const AT_ONCE = 32
+const CONCURRENT_UPDATES = 32
 const reply = { isPending: () => true, lock: () => undefined, unlock: () => undefined }
 
-/** Returns a function that makes updates, and resolves to the microseconds of processor time of each. */
+/** Returns a function that makes updates, and resolves to the mean processor time of one, in microseconds. */
 export function createInProcess (database: Database.Database, contacts: number): (updates: number) => Promise<number> {
   const store = openStore(database, () => undefined)
   const beginPatterns = createPatterns()
@@ -37,7 +37,7 @@ export function createInProcess (database: Database.Database, contacts: number):
   return async (updates) => {
     const before = process.cpuUsage()
     let left = updates
-    await Promise.all(Array.from({ length: AT_ONCE }, async () => { while (left-- > 0) await update() }))
+    await Promise.all(Array.from({ length: CONCURRENT_UPDATES }, async () => { while (left-- > 0) await update() }))
     const { user, system } = process.cpuUsage(before)
     return (user + system) / updates
   }

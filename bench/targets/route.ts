@@ -5,7 +5,8 @@ import { hashToken, UpdateContactBody, type Contact } from '../../src/index.js'
 
 type Awaitable<Value> = Value | Promise<Value>
 
-export interface Rules {
+/** What a target does with its database. */
+export interface Backend {
   /** Whether the user has the permission. Undefined if the token is unknown. */
   findCaller: (userId: string, hashedToken: string) => Awaitable<{ granted: boolean } | undefined>
   update: (body: UpdateContactBody) => Awaitable<Contact>
@@ -17,7 +18,7 @@ export class Refusal extends Error {
   }
 }
 
-export function addRoute (app: FastifyInstance, rules: Rules): void {
+export function addRoute (app: FastifyInstance, backend: Backend): void {
   app.route<{ Body: UpdateContactBody }>({
     method: 'POST',
     url: '/api/v1/omnichannel/contacts.update',
@@ -27,12 +28,12 @@ export function addRoute (app: FastifyInstance, rules: Rules): void {
     },
     preParsing: async ({ headers: { 'x-user-id': userId, 'x-auth-token': token } }) => {
       if (typeof userId !== 'string' || typeof token !== 'string') throw new Refusal(401, 'unauthorized')
-      const caller = await rules.findCaller(userId, hashToken(token))
+      const caller = await backend.findCaller(userId, hashToken(token))
       if (caller === undefined) throw new Refusal(401, 'unauthorized')
       if (!caller.granted) throw new Refusal(403, 'forbidden')
     },
     handler: async (request, reply) => {
-      const contact = await rules.update(request.body)
+      const contact = await backend.update(request.body)
       void reply.header('cache-control', 'no-store').header('pragma', 'no-cache')
       return { contact, success: true }
     }
