@@ -29,12 +29,12 @@ export function readFileName (name: string): string {
     'To import into PostgreSQL, import into a file, then run the command copy')
 }
 
-// Parsers trim the name, as better-sqlite3 does.
+// The parsers of both options above trim the name, as better-sqlite3 does.
 function option (description: string) {
   return new Option('--database <FILE>', description).env('OMNICHANNEL_DATABASE').default('omnichannel.db')
 }
 
-/** For commands that create a missing file. */
+/** For commands that make a missing file. They do so even without this option. */
 export function createOption () {
   return new Option('--create', 'add the tables to a file that has only other tables')
 }
