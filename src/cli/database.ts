@@ -5,8 +5,6 @@ import { Option } from '@commander-js/extra-typings'
 import { accessSync, closeSync, constants, existsSync, openSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, resolve } from 'node:path'
-import { overwriteCommit } from '../store/sqlite/connection.js'
-import { connect as connectHandle } from '../store/sqlite/node-sqlite.js'
 import type { Tables } from '../store/tables.js'
 import { CommandError, UsageError, codeOf, explain } from './errors.js'
 import type { Open } from './open-node-sqlite.js'
@@ -52,7 +50,9 @@ export async function withDatabase<Result> (
   return await withFile(name, access, async () => {
     const handle = await openDatabase(name, io, access)
     try {
-      const [{ Kysely, SqliteDialect }, { likeBetterSqlite3 }] = await Promise.all([import('kysely'), import('./open-node-sqlite.js')])
+      const [{ Kysely, SqliteDialect }, { likeBetterSqlite3 }, sqlite, { overwriteCommit }] = await Promise.all([
+        import('kysely'), import('./open-node-sqlite.js'), import('../store/sqlite/node-sqlite.js'), import('../store/sqlite/connection.js')
+      ])
       const dialect = new SqliteDialect({ database: likeBetterSqlite3(handle) })
       const driver = dialect.createDriver()
       const rollback = driver.rollbackTransaction.bind(driver)
@@ -60,10 +60,10 @@ export async function withDatabase<Result> (
       driver.rollbackTransaction = async (connection) => { await rollback(connection).catch(() => undefined) }
       const db = new Kysely<Tables>({ dialect: Object.assign(dialect, { createDriver: () => driver }) })
       const ping = (): Promise<unknown> => Promise.resolve(handle.prepare('SELECT max(id) FROM omnichannel_migration').get())
-      return await work({ name, db, handle, ping })
-    } catch (error) {
-      if (access !== 'read' && /^SQLITE_(IOERR|FULL)/.test(codeOf(error))) overwriteCommit(connectHandle(handle))
-      throw error
+      return await work({ name, db, handle, ping }).catch((error: unknown) => {
+        if (access !== 'read' && /^SQLITE_(IOERR|FULL)/.test(codeOf(error))) overwriteCommit(sqlite.connect(handle))
+        throw error
+      })
     } finally {
       handle.close()
     }
