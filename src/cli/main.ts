@@ -47,5 +47,5 @@ const sqlite = isSea() && hasAddon()
   ? { loadAddon }
   : { checkpointWorker: isSea() ? getAsset('checkpoint-worker.cjs', 'utf8') : new URL('serve/checkpoint-worker.js', import.meta.url) }
 const io = Object.assign(process, { readAsset, ...sqlite })
-// The executable needs CommonJS, which has no top-level await.
+// The single executable file needs CommonJS, which has no top-level await.
 void run(process.argv.slice(2), io).then((code) => { process.exitCode = code })

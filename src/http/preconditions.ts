@@ -25,7 +25,10 @@ export function readIfMatch ({ headers }: FastifyRequest): '*' | string[] | unde
   return tags
 }
 
-/** A key, with or without the quotes that the draft requires. They are not part of the key. `""` is an empty key, which is invalid. */
+/**
+ * A key, with or without the quotes that draft-ietf-httpapi-idempotency-key-header requires. The quotes are not part of the key.
+ * `""` is an empty key, which is invalid.
+ */
 const idempotencyKey = /^[ \t]*(?:"([\x21-\x7e]{1,255})"|(?!""[ \t]*$)([\x21-\x7e]{1,255}))[ \t]*$/
 
 /** @throws {InvalidParamsError} if the key is not 1 to 255 visible ASCII characters */

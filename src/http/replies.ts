@@ -1,5 +1,5 @@
 // All answers of the route (docs/contract.md, sections 3, 4 and 7). The host's preSerialization hooks get a copy, for example to
-// validate it. The text that is sent is made before that, so no hook or serializer of the host can change it.
+// validate it. The text to send is made before they run, so neither they nor a serializer of the host can change it.
 
 import { STATUS_CODES, type OutgoingHttpHeaders } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
@@ -13,7 +13,7 @@ const internalServerError: ErrorReply = { success: false, error: 'Internal serve
 
 const unauthorized = new errors.UnauthorizedError().message
 const forbidden = new errors.ForbiddenError().message
-const unreadable: Record<string, string> = {
+const bodyErrors: Record<string, string> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'The content type is not supported: send application/json',
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'The request body does not have the length that Content-Length names'
 }
@@ -25,7 +25,7 @@ interface Answer {
   isSerialized: boolean
 }
 
-/** The last answer that was sent to each request. */
+/** The last answer to each request. */
 const answers = new WeakMap<FastifyReply, Answer>()
 
 /** @param copy what the host's preSerialization hooks get */
@@ -58,7 +58,7 @@ export function sendError (error: Partial<FastifyError>, request: FastifyRequest
     logFailedHook(error, request, 'a preSerialization hook failed')
     return sendUnguarded(reply.headers(headers), answer.status, answer.text)
   }
-  // If a hook fails after the update, its status would be wrong: the update was made.
+  // A hook that fails after the update must not choose the status, for example 404: the update was made.
   const failure = answer?.status === 200 ? new UnforeseenError(error) : error
   const { status, body } = toRefusal(failure, request, reply)
   void reply.removeHeader('etag').removeHeader('idempotency-replayed')
@@ -67,7 +67,7 @@ export function sendError (error: Partial<FastifyError>, request: FastifyRequest
   send(reply, status, JSON.stringify(body), { ...body })
 }
 
-/** Answers without the host's hooks. Fastify calls it if a hook has failed while `sendError` was sending: it would fail again. */
+/** Answers without the host's hooks. Fastify calls this if a hook fails while `sendError` sends: the hook would fail again. */
 export function sendWithoutHooks (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const { raw } = reply
   const answer = answers.get(reply)
@@ -82,7 +82,7 @@ function logFailedHook (error: unknown, request: FastifyRequest, message: string
   logFailure(request, () => ({ err: error, code: codeOf(error) }), message)
 }
 
-/** Logs a failure although the logger may fail too, for example on a getter that throws. The request must still be answered. */
+/** Logs a failure. If the logger fails too, for example on a getter that throws, the request must still be answered. */
 export function logFailure ({ log }: Pick<FastifyRequest, 'log'>, details: () => object, message: string, level: 'info' | 'warn' | 'error' = 'error'): void {
   try {
     log[level](details(), message)
@@ -90,19 +90,19 @@ export function logFailure ({ log }: Pick<FastifyRequest, 'log'>, details: () =>
     try {
       log[level](message)
     } catch {
-      // The logger takes nothing.
+      // The logger fails even without the details.
     }
   }
 }
 
 const ownErrors = Object.values(errors)
 
-/** Whether the status of an error may be answered. Functions of the host may throw errors with any `statusCode`. */
+/** Whether the answer may have the status of an error. Errors from the host's functions can have any `statusCode`. */
 export function isOwnError (error: unknown): boolean {
   return ownErrors.some((OwnError) => error instanceof OwnError)
 }
 
-/** Wraps any other error of an update, so that its own status is not answered. */
+/** Wraps any other error of an update, so that the answer has the status 500 and not that error's own. */
 export class UnforeseenError extends Error {
   readonly statusCode = 500
 
@@ -111,9 +111,9 @@ export class UnforeseenError extends Error {
   }
 }
 
-/** The code of a failure whose error and its causes have none. */
+/** Logged if neither the error nor one of its causes has a code. */
 export const UPDATE_FAILED = 'FOC_UPDATE_FAILED'
-/** A host can make an error its own cause. */
+/** How many causes are searched for a code. A host can make an error its own cause. */
 const maxCauses = 8
 
 function codeOf (error: unknown): string {
@@ -143,7 +143,7 @@ function toRefusal (error: Partial<FastifyError>, request: FastifyRequest, reply
     case 429: return { status, body: { success: false, error: tooManyRequests(reply) } }
   }
   if (error instanceof errors.InvalidParamsError) return invalidParams(status, message)
-  if (code.startsWith('FST_ERR_CTP_')) return invalidParams(400, unreadable[code] ?? 'The request body could not be read')
+  if (code.startsWith('FST_ERR_CTP_')) return invalidParams(400, bodyErrors[code] ?? 'The request body could not be read')
   if (error instanceof errors.DatabaseBusyError) {
     const { obstacle } = error
     logFailure(request, () => ({ err: error, code, obstacle }), 'contacts.update gave up waiting for the database', 'warn')

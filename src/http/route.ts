@@ -44,7 +44,7 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
         const result = await (updateChannel.hasSubscribers
           ? traceUpdate(store, prepare, guard, settings.lockTimeout, problems)
           : store.update(prepare, guard, settings.lockTimeout))
-        // SQLite has not locked it if nothing was written.
+        // If nothing was written, SQLite has not locked the reply.
         guard.lock(0)
         try {
           sendResult(reply, result)
@@ -94,7 +94,7 @@ function createUpdateId (): string {
   return randomBytes.toString('hex', usedBytes - 16, usedBytes)
 }
 
-/** Tells the administrator. The caller only learns that the value is not valid. */
+/** Logs why patterns failed. The answer only says that the value is not valid. */
 function logProblems (request: UpdateRequest, problems: Map<string, PatternProblem>): void {
   for (const [customField, problem] of problems) logFailure(request, () => ({ customField }), `the pattern of a custom field ${problem}`)
 }

@@ -91,7 +91,7 @@ function readOutcome (
   { updateId, idempotencyKey }: UpdateContext, previous: StoredContact, result: UpdateResult
 ): Read<CommitOutcome<UpdateResult>> {
   const lookup = readResponse(idempotencyKey)
-  const keyExpires = Date.now() + (idempotencyKey?.windowMs ?? 0)
+  const keyExpiresAt = Date.now() + (idempotencyKey?.windowMs ?? 0)
   return {
     queries: [queries.findLastUpdate({ contactId: previous.row.id }), ...lookup.queries],
     decide: ([row, ...rows]) => {
@@ -106,7 +106,7 @@ function readOutcome (
       // The contact was deleted, perhaps after our update, and perhaps made anew. Its stored responses are gone.
       if (stored?.created_at !== previous.row.created_at) return 'unknown'
       // A committed update would have stored its response.
-      const lacksResponse = idempotencyKey !== undefined && Date.now() < keyExpires
+      const lacksResponse = idempotencyKey !== undefined && Date.now() < keyExpiresAt
       // The contact still has its previous update, or another update has taken our version.
       const hadNoEffect = stored.update_id === previous.row.update_id || stored.version === result.version
       return lacksResponse || hadNoEffect ? 'rolled-back' : 'unknown'

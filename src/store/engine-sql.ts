@@ -9,9 +9,9 @@ interface Item {
 }
 
 export interface EngineSql {
-  /** The items of a list, which is one parameter, as a table `item`. */
+  /** A table `item` with the items of a list. The whole list is one parameter. */
   items: (list: readonly string[]) => AliasedRawBuilder<Item, 'item'>
-  /** Sorts the definitions of custom fields by their insertion. */
+  /** Sorts the definitions of custom fields by the order in which they were inserted. */
   insertionOrder: RawBuilder<unknown>
   /** Whether other transactions run at the same time, so that a row must be locked before it is checked. */
   locksRows: boolean

@@ -28,7 +28,10 @@ export interface Part {
 export interface Found {
   /** The newest migration that is recorded; 0 for none. */
   version: number
-  /** The kind of each table, view, column, index and trigger: `table` if it can be altered, `text` for a column that holds text. */
+  /**
+   * The kind of each table, view, column (`table.column`), index and trigger. A table that can be altered has
+   * the kind `table`, a column that holds text has `text`.
+   */
   kinds: ReadonlyMap<string, string>
 }
 
@@ -57,10 +60,12 @@ export function pendingIn (schema: Schema, found: Found): Pending {
   checkTables(schema, found, new Set(parts.map(({ creates }) => creates)))
 
   const texts = parts.map(({ sql }) => sql)
-  const pending = [...new Set(schema.parts.map(({ migration }) => migration))].filter((migration) => migration > version)
+  const pendingMigrations = [...new Set(schema.parts.map(({ migration }) => migration))].filter((migration) => migration > version)
   // Only the first time, so that a restart does not undo what an administrator changed.
   if (version === 0 && isTable('omnichannel_role_permission')) texts.push(grantDefaults(schema.prefix))
-  if (pending.length > 0) texts.push(`INSERT INTO ${schema.prefix}omnichannel_migration (id) VALUES (${pending.join('), (')}) ON CONFLICT DO NOTHING;`)
+  if (pendingMigrations.length > 0) {
+    texts.push(`INSERT INTO ${schema.prefix}omnichannel_migration (id) VALUES (${pendingMigrations.join('), (')}) ON CONFLICT DO NOTHING;`)
+  }
   return { version, script: texts.join('\n\n') }
 }
 
@@ -71,11 +76,12 @@ WHERE NOT EXISTS (SELECT 1 FROM ${prefix}omnichannel_role_permission WHERE permi
 }
 
 /**
- * Refuses a database that lacks a table or column, unless it is `added`.
+ * Refuses a database that lacks a table or column.
  *
+ * @param added what pending migrations will add, which may be missing
  * @throws {NewerSchemaError} if a newer version of the package has migrated the database
  * @throws {IncompleteSchemaError} if something is missing
- * @throws {UnsuitableColumnError} if a column does not hold text where ours does: one id could then be taken for another
+ * @throws {UnsuitableColumnError} if a column that must hold text does not: one id could then be taken for another
  */
 export function checkTables (schema: Schema, { version, kinds }: Found, added: ReadonlySet<string | undefined> = new Set()): void {
   if (version > schema.version) throw new NewerSchemaError(version, schema.version)

@@ -17,5 +17,5 @@ async function run (settings: WorkerSettings, port: MessagePort): Promise<void> 
   checkpointRepeatedly(database, settings.autocheckpoint, (problem) => { port.postMessage(problem) })
 }
 
-// An executable needs CommonJS, which has no top-level await. A rejection ends the worker.
+// Not `await run(…)`: the single executable file needs CommonJS, which has no top-level await. If `run` rejects, the worker ends.
 void run(workerData as WorkerSettings, parentPort as MessagePort)

@@ -8,7 +8,7 @@ import { issueToken } from '../token.js'
 
 const demoUser = 'ann'
 const demoContact = 'maria'
-const demoToken = 'serve --demo'
+const demoTokenName = 'serve --demo'
 
 type Rows = { [Table in keyof Tables]?: Array<Insertable<Tables[Table]>> }
 
@@ -38,7 +38,8 @@ function demoRows (): Rows {
 /** Fills an empty database. A database that holds the demo stays as it is, and one with other data is refused. */
 export async function fillDemo ({ db, name }: OpenDatabase): Promise<void> {
   await db.transaction().execute(async (transaction) => {
-    // This row marks the demo, because others may have a Maria too. It is written first, so that two starts wait for each other.
+    // This row marks a demo database. A contact `maria` could not, because other databases may have one. The row is written first, so
+    // that a second start waits for the first.
     const { numInsertedOrUpdatedRows } = await transaction
       .insertInto('omnichannel_inquiry')
       .values({ id: 'demo-inquiry', room_id: 'room-1', visitor_id: 'visitor-1', name: 'Maria' })
@@ -56,11 +57,11 @@ export async function fillDemo ({ db, name }: OpenDatabase): Promise<void> {
   })
 }
 
-/** Tells how to update the demo contact, with a new token. The token of the last start ends. */
+/** Tells how to update the demo contact, with a new token. The token of the last start is deleted. */
 export async function describeDemo (db: Kysely<Tables>, url: string): Promise<string[]> {
   const token = await db.transaction().execute(async (transaction) => {
-    await transaction.deleteFrom('omnichannel_auth_token').where('user_id', '=', demoUser).where('name', '=', demoToken).execute()
-    return await issueToken(transaction, demoUser, demoToken, null)
+    await transaction.deleteFrom('omnichannel_auth_token').where('user_id', '=', demoUser).where('name', '=', demoTokenName).execute()
+    return await issueToken(transaction, demoUser, demoTokenName, null)
   })
   const body = {
     contactId: demoContact,

@@ -1,13 +1,13 @@
 // Caches rows that updates do not write: callers, agents, custom fields. They are loaded only inside our own write transaction, where
-// no other connection can change them, and where an open RETURNING iterator of the host cannot show rows that may be undone. The cache
-// is cleared after a commit of another connection, after any write on this one that is not an update's, and after a change of the schema.
+// no other connection can change them, and where the host has no unfinished write whose rows could still be undone. The cache is cleared
+// after a commit of another connection, after a write on this connection that is not part of an update, and after a change of the schema.
 
 import { sqlite as schema } from '../migrations/generated.js'
 import type { Query, QueryDefinition } from '../operation.js'
 import { cacheableTables } from '../queries.js'
 import type { Connection } from './connection.js'
 
-/** The most rows that are cached of one query. Enough for all agents who work at the same time. */
+/** The highest number of cached rows for each query. Enough for all agents who work at the same time. */
 const capacity = 1000
 
 export interface Cache {
@@ -15,9 +15,9 @@ export interface Cache {
   beginTransaction: () => void
   /** Must be called before each further update of the transaction. */
   revalidate: () => void
-  /** Counts the rows that an update has written itself. */
+  /** Adds the number of rows that an update has written, so that they do not count as another's change. */
   addOwnChanges: (changes: number) => void
-  /** Whether a trigger of the host's may undo what an update writes, so that it must be checked. */
+  /** Whether a trigger of the host's may undo what an update writes. The update must then check what it wrote. */
   mayBeUndone: () => boolean
   /** Called when host code gets the connection. Nothing is cached until the next transaction. */
   invalidate: () => void
@@ -46,7 +46,7 @@ export function createCache (connection: Connection): Cache {
       const schema = readNumber('PRAGMA main.schema_version')
       const total = readNumber('SELECT total_changes()')
       if (data !== dataVersion || total !== totalChanges || schema !== schemaVersion) cached.clear()
-      // A view may read what an update writes, and a virtual table may change at any time.
+      // Nothing is cached unless all are real tables: a view may read what an update writes, a virtual table may change at any time.
       if (schema !== schemaVersion) {
         cacheable = readNumber(countTables(cacheableTables)) === cacheableTables.length
         isSchemaOurs = readNumber(countCheckedTables) === checkedTables.length && readNumber(countHostTriggers) === 0
@@ -98,7 +98,7 @@ function keyOf (values: object): string {
 /** The tables that the checks of queries.ts read. */
 const checkedTables = ['omnichannel_contact', 'omnichannel_contact_email', 'omnichannel_contact_phone']
 
-// Neither a view nor a virtual table has a page.
+// Views and virtual tables have no root page.
 function countTables (names: readonly string[]): string {
   return `SELECT count(*) FROM main.sqlite_schema WHERE rootpage > 0 AND name IN (${quote(names)})`
 }
