@@ -82,7 +82,7 @@ export function writesOf (previous: StoredContact, { row, emails, phones, channe
 
 /** Rocket.Chat's web client sends the whole form, so most lists are unchanged. Most of those that have changed differ by one item. */
 function writesOfList (
-  { put, putItem, deleteFrom, checkNoneFrom }: typeof queries.emails, contactId: string, before: ListItem[], items: ListItem[]
+  { put, putItem, deleteFromPosition, checkNoneFromPosition }: typeof queries.emails, contactId: string, before: ListItem[], items: ListItem[]
 ): Query[] {
   // The list was not sent. It may have gaps.
   if (items === before) return []
@@ -93,7 +93,8 @@ function writesOfList (
   // Items that change their places are deleted before they are written, because the host may have a UNIQUE index.
   const haveMoved = first !== undefined && changed.length > 1 && changed.some(({ value }) => storedValues.has(value))
   const rest = { contactId, position: haveMoved ? first.position : items.length }
-  const writes: Query[] = before.some(({ position }) => position >= rest.position) ? [deleteFrom(rest), checkNoneFrom(rest)] : []
+  const hasRest = before.some(({ position }) => position >= rest.position)
+  const writes: Query[] = hasRest ? [deleteFromPosition(rest), checkNoneFromPosition(rest)] : []
   if (first === undefined) return writes
   const { position } = first
   writes.push(changed.length === 1

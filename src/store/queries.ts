@@ -21,7 +21,7 @@ export const findCaller = one((db, caller: { userId: string, hashedToken: string
   .where('token.hashed_token', '=', caller.hashedToken)
   .where('token.user_id', '=', caller.userId)
   .where('user.active', '=', 1)
-  // PostgreSQL's -infinity would be read as NULL, which means never.
+  // Leave out PostgreSQL's -infinity. It would be read as NULL, which is a token that never expires.
   .where((where) => where.or([where('token.expires_at', 'is', null), where('token.expires_at', '>', '1970-01-01T00:00:00.000Z')])), { cacheable: true })
 
 export const findPermission = one((db, { userId, permission }: { userId: string, permission: string }) =>
@@ -136,12 +136,13 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
         .columns(['contact_id', 'position'])
         .doUpdateSet((row) => ({ [valueColumn]: row.ref(`excluded.${valueColumn}`) })))),
 
-    deleteFrom: write((db, { contactId, position }: { contactId: string, position: number }) => db
+    deleteFromPosition: write((db, { contactId, position }: { contactId: string, position: number }) => db
       .deleteFrom(table)
       .where('contact_id', '=', contactId)
       .where('position', '>=', position)),
 
-    checkNoneFrom: check((db, { contactId, position }: { contactId: string, position: number }) => db
+    /** Checks that no item is left at this position or after it. */
+    checkNoneFromPosition: check((db, { contactId, position }: { contactId: string, position: number }) => db
       .selectFrom(table)
       .select((row) => row.case().when(row.fn.countAll(), '=', row.lit(0)).then(row.lit(1)).end().as('value'))
       .where('contact_id', '=', contactId)
