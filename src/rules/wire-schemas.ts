@@ -32,7 +32,7 @@ export const UpdateContactBody = Type.Object({
 }, { additionalProperties: false, title: 'UpdateContactBody' })
 export type UpdateContactBody = Static<typeof UpdateContactBody>
 
-// Not a format: plugins that validate answers have an Ajv without formats, which refuses them.
+// Not `format: 'date-time'`: plugins that validate answers have an Ajv without formats, which refuses a schema with one.
 function Time (description: string) {
   return Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}\\.\\d{3}Z$', description: `${description}; UTC, with milliseconds` })
 }
@@ -49,7 +49,7 @@ export const ContactChannel = Type.Object({
     visitorId: Type.String({ description: 'Visitor id' }),
     source: Type.Object({
       type: Type.Unsafe<SourceType>(Type.String({ enum: [...SOURCE_TYPES], description: 'Kind of the channel' })),
-      id: Type.Optional(Type.String({ description: 'Which one of its kind; absent where the kind has only one' }))
+      id: Type.Optional(Type.String({ description: 'Which channel of this kind; absent if there is only one of the kind' }))
     }, { description: 'Where the visitor came from' })
   }, { description: 'Who the contact is on this channel' }),
   blocked: Type.Boolean({ description: 'true while messages of the visitor are refused' }),
