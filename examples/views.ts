@@ -1,5 +1,5 @@
 // A server with its own conversations. The plugin reads them through views, and renames them through triggers in the transaction of
-// the update. Nothing is copied, so nothing can differ.
+// the update. Nothing is copied, so no copy can be out of date.
 //
 // In an empty folder, saved as views.ts:
 //   npm install fastify-omnichannel-contacts fastify better-sqlite3
@@ -41,7 +41,8 @@ const views = `
     UPDATE tab SET label = NEW.fname WHERE agent || '/' || conversation = OLD.id AND conversation = OLD.room_id;
   END;
 
-  -- A waiting conversation is renamed by the first trigger. This one does nothing, but the view needs it.
+  -- The first trigger has already renamed a waiting conversation. The trigger of this view does nothing, but without one SQLite
+  -- refuses to update the view.
   CREATE VIEW IF NOT EXISTS omnichannel_inquiry AS
     SELECT CAST(number AS TEXT) AS id, CAST(number AS TEXT) AS room_id, visitor AS visitor_id, title AS name, changed AS updated_at
     FROM conversation WHERE is_waiting;
@@ -49,7 +50,7 @@ const views = `
 `
 
 export async function buildApp (database: Database.Database, logger = false): Promise<FastifyInstance> {
-  // Before the plugin is registered: it creates only what is missing.
+  // Create the views before you register the plugin. It creates only the tables that are missing.
   database.exec(ownTables)
   database.exec(views)
   const app = fastify({ logger })
