@@ -28,22 +28,25 @@ async function open (t: Test) {
   return { file, source, db, url }
 }
 
-const without = ({ omnichannel_migration: _, ...tables }: Record<string, unknown[]>) => tables
-/** Without the position of custom fields, which is the rowid in the file. */
-const alike = (all: Record<string, unknown[]>) => JSON.parse(JSON.stringify(without(all), (key, value: unknown) => key === 'position' && typeof value === 'number' ? undefined : value)) as object
+const withoutMigrations = ({ omnichannel_migration: _, ...tables }: Record<string, unknown[]>) => tables
+/** The rows that must be equal on both sides. Only PostgreSQL has a column for the position of custom fields: SQLite uses the rowid. */
+const comparable = (all: Record<string, unknown[]>) => ({
+  ...withoutMigrations(all),
+  omnichannel_custom_field: (all.omnichannel_custom_field as object[]).map((row) => ({ ...row, position: undefined }))
+})
 
 t.test('copy: copies and compares all rows, and copies nothing the second time', async (t) => {
   const { file, source, db, url } = await open(t)
   const name = url.replace(':s3cret', '')
-  const count = Object.values(without(await allRows(sqliteDb(source)))).flat().length
+  const count = Object.values(withoutMigrations(await allRows(sqliteDb(source)))).flat().length
   const { out, ...ended } = await cli(['copy', file, url])
   t.strictSame(ended, { code: 0, err: '' })
   t.equal(out.replace(/ in [\d.]+ s,/, ' in N s,'), `Copied ${file} to ${name}: ${count} rows in N s, compared row by row\n`)
-  t.strictSame(alike(await allRows(db)), alike(await allRows(sqliteDb(source))))
+  t.strictSame(comparable(await allRows(db)), comparable(await allRows(sqliteDb(source))))
   t.equal(await db.value("SELECT update_id FROM omnichannel_contact WHERE id = 'maria'"), '00ff')
   t.strictSame(await db.column('SELECT id FROM omnichannel_custom_field ORDER BY position'), ['plan', 'note', 'secret', 'topic'])
   t.strictSame(await cli(['copy', file, url]), { code: 0, out: `${name} holds the ${count} rows of ${file} already, compared row by row\n`, err: '' })
-  t.strictSame(alike(await allRows(db)), alike(await allRows(sqliteDb(source))))
+  t.strictSame(comparable(await allRows(db)), comparable(await allRows(sqliteDb(source))))
 })
 
 t.test('a server with other data: refused, and not changed', async (t) => {
@@ -56,7 +59,7 @@ t.test('a server with other data: refused, and not changed', async (t) => {
 
 t.test('a server that stores other values than it was sent: nothing is copied', async (t) => {
   const { file, db, url } = await open(t)
-  for (const action of ['add', 'remove']) await cli(['user', action, 'eve', '--database', url])
+  await cli(['migrate', '--database', url])
   await db.exec(`
     CREATE FUNCTION bend() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.address = lower(NEW.address) || '!'; RETURN NEW; END $$;
     CREATE TRIGGER bend BEFORE INSERT ON omnichannel_contact_email FOR EACH ROW EXECUTE FUNCTION bend()`)
@@ -68,7 +71,7 @@ t.test('a server that stores other values than it was sent: nothing is copied', 
 t.test('SIGINT: nothing is copied', async (t) => {
   const { file, source, db, url } = await open(t)
   source.exec("INSERT INTO omnichannel_room (id, contact_id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT 'r' || i, 'x' FROM n")
-  for (const action of ['add', 'remove']) await cli(['user', action, 'eve', '--database', url])
+  await cli(['migrate', '--database', url])
   const before = await allRows(db)
   const copying = start(['copy', file, url])
   while (copying.listeners().length === 0) await new Promise(setImmediate)
@@ -87,7 +90,7 @@ t.test('no file, or no server: one sentence', async (t) => {
 t.test('a connection that is cut: one sentence, and nothing is copied', async (t) => {
   const { file, source, db, url } = await open(t)
   source.exec("INSERT INTO omnichannel_room (id, contact_id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) SELECT 'r' || i, 'x' FROM n")
-  for (const action of ['add', 'remove']) await cli(['user', action, 'eve', '--database', url])
+  await cli(['migrate', '--database', url])
   const before = await allRows(db)
   const copying = start(['copy', file, url])
   const cut = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -109,7 +112,7 @@ async function cutAt (t: Test, url: string, text: string): Promise<string> {
 
 t.test('a connection that is cut in any command: one sentence', async (t) => {
   const { file, db, url } = await open(t)
-  for (const action of ['add', 'remove']) await cli(['user', action, 'ann', '--database', url])
+  await cli(['migrate', '--database', url])
   const scenarios: Array<[argv: (url: string) => string[], text: string]> = [
     [(url) => ['user', 'list', '--database', url], 'from "omnichannel_user"'],
     [(url) => ['user', 'add', 'bob', '--database', url], 'into "omnichannel_user"'],
