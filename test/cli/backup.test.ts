@@ -95,7 +95,7 @@ t.test('a copy that cannot be made: one sentence, and no file is left', async (t
   writeFileSync(join(copies, 'killed.db'), '')
   writeFileSync(join(copies, 'killed.db-journal'), 'of a killed program')
   if (process.platform !== 'win32') execFileSync('mkfifo', [join(copies, 'pipe')])
-  writeFileSync(join(folder, 'text.db'), 'this is no database, and long enough to show it '.repeat(50))
+  writeFileSync(join(folder, 'text.db'), 'this is not a database '.repeat(100))
   const before = readdirSync(copies)
   const scenarios: Array<[situation: string, argv: string[], sentence: string]> = [
     ['the database itself', [file, '--overwrite'], `${file} is the database itself: name another file for the copy`],
@@ -107,7 +107,7 @@ t.test('a copy that cannot be made: one sentence, and no file is left', async (t
     ['a database with a journal', [join(copies, 'killed.db'), '--overwrite'], `${copies}/killed.db is a database in use: name another file for the copy`],
     ['a source that does not exist', [copy, '--database', 'none.db'], 'There is no database file none.db: name another, or make one with the command migrate'],
     ['a source that is a folder', [copy, '--database', folder], `The database file ${folder} is a folder`],
-    ['a source that is no database', [copy, '--database', join(folder, 'text.db')], `The database file ${folder}/text.db is not a SQLite database`]
+    ['a source that is not a database', [copy, '--database', join(folder, 'text.db')], `The database file ${folder}/text.db is not a SQLite database`]
   ]
   if (process.platform !== 'win32') {
     scenarios.push(['a pipe', [join(copies, 'pipe'), '--overwrite'], `${copies}/pipe is a device or a pipe: name a file for the copy`])
@@ -138,7 +138,7 @@ t.test('a copy that cannot be renamed, or whose name cannot be flushed: no file 
 
   fail('renameSync', 'EIO: i/o error, rename')
   fail('rmSync', 'EROFS: read-only file system, rm')
-  t.strictSame(await backup(copy), failed, 'the first error is told')
+  t.strictSame(await backup(copy), failed, 'the first error is reported')
 })
 
 t.test('Ctrl-C: stops the backup, and no file is left', async (t) => {

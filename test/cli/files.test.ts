@@ -1,4 +1,4 @@
-// What the commands do to a database file: one that they only read, one of another program, or a new one.
+// What the commands do to a database file that they only read, that is new, or that another program made.
 
 import { spawnSync } from 'node:child_process'
 import fs, { chmodSync, copyFileSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
@@ -13,7 +13,7 @@ const contact = '{"_id":"c1","name":"Contact"}\n'
 /** All files of a folder, byte by byte. */
 const bytes = (folder: string) => Object.fromEntries(readdirSync(folder).sort().map((name) => [name, readFileSync(join(folder, name)).toString('base64')]))
 
-async function start (t: Test) {
+async function createDatabase (t: Test) {
   const folder = t.testdir({ data: {} })
   const file = join(folder, 'data', 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
@@ -32,7 +32,7 @@ const readingCommands = (file: string, copy: string) => [
 
 const printCommand = (file: string) => ['migrate', '--print', '--database', file]
 
-/** Runs SQL in a program that is then killed, so that its log stays. */
+/** Runs SQL in a program that is then killed, so that its write-ahead log stays. */
 function runAndKill (file: string, sql: string): void {
   spawnSync(process.execPath, ['-e', `
     const database = new (require('better-sqlite3'))(${JSON.stringify(file)})
@@ -44,12 +44,12 @@ t.test('commands that read, and a dry run: no byte changes, and no file is added
   const journals: Array<[situation: string, prepare: (file: string) => void]> = [
     ['closed in WAL mode', () => undefined],
     ['in another mode', (file) => { lookInto(file, (database) => database.pragma('journal_mode = DELETE')) }],
-    ['killed, with a log', (file) => { runAndKill(file, "UPDATE omnichannel_contact SET name = 'Marie' WHERE id = 'maria'") }]
+    ['killed, with a write-ahead log', (file) => { runAndKill(file, "UPDATE omnichannel_contact SET name = 'Marie' WHERE id = 'maria'") }]
   ]
   for (const [situation, prepare] of journals) {
-    const { folder, file, copy } = await start(t)
+    const { folder, file, copy } = await createDatabase(t)
     prepare(file)
-    // Readers write into the index of the log, -shm, so only its existence is compared.
+    // Readers write to -shm, the index of the log. So it is only compared whether -shm exists.
     const look = () => ({ ...bytes(folder), 'a.db-shm': existsSync(`${file}-shm`) })
     const before = look()
     for (const argv of [...readingCommands(file, copy), printCommand(file)]) {
@@ -62,17 +62,17 @@ t.test('commands that read, and a dry run: no byte changes, and no file is added
 })
 
 t.test('a dry run of a large import: the same summary as the import', async (t) => {
-  const { folder, file } = await start(t)
+  const { folder, file } = await createDatabase(t)
   const stdin = Array.from({ length: 30_000 }, (_, i) => `{"_id":"c${i}","name":"${'x'.repeat(3000)}"}\n`).join('')
   const run = async (...argv: string[]) => (await cli(['import', '--contacts', '-', '--database', file, ...argv], { stdin })).out.replace(/ \(.*/, '')
   const before = bytes(folder)
-  const said = await run('--dry-run')
+  const dryRun = await run('--dry-run')
   t.strictSame(bytes(folder), before)
-  t.equal(said, await run())
+  t.equal(dryRun, await run())
 })
 
-t.test('an older schema: commands that read name the command migrate, and change nothing', async (t) => {
-  const { folder, file, copy } = await start(t)
+t.test('an older schema: commands that only read refuse it and change nothing, others migrate it', async (t) => {
+  const { folder, file, copy } = await createDatabase(t)
   lookInto(file, (database) => database.exec('DROP TABLE omnichannel_inquiry'))
   const before = bytes(folder)
   for (const argv of [...readingCommands(file, copy).filter(([name]) => name !== 'backup'), ['copy', file, 'postgres://localhost:1/a']]) {
@@ -100,7 +100,7 @@ const creatingCommands = (file: string) => [
 ]
 
 t.test('a newer schema: refused by every command but backup, and not changed', async (t) => {
-  const { folder, file, copy } = await start(t)
+  const { folder, file, copy } = await createDatabase(t)
   lookInto(file, (database) => database.exec('INSERT INTO omnichannel_migration (id) VALUES (1000)'))
   const before = bytes(folder)
   for (const argv of [...readingCommands(file, copy).filter(([name]) => name !== 'backup'), printCommand(file), ...changingCommands(file), ...creatingCommands(file)]) {
@@ -126,8 +126,8 @@ t.test('a file of another program: refused by every command, and not changed', a
   t.notOk(existsSync(copy))
 })
 
-t.test('a file that is no SQLite database: refused by every command, and not changed', async (t) => {
-  for (const content of ['hello', 'this is no database, and long enough to show it '.repeat(50)]) {
+t.test('a file that is not a SQLite database: refused by every command, and not changed', async (t) => {
+  for (const content of ['hello', 'this is not a database '.repeat(100)]) {
     const folder = t.testdir({ data: { 'a.db': content } })
     const [file, copy] = [join(folder, 'data', 'a.db'), join(folder, 'copy.db')]
     const creations = creatingCommands(file).flatMap((argv) => [argv, [...argv, '--create']])
@@ -171,7 +171,7 @@ t.test('--create: adds the tables to a file of another program', async (t) => {
   }
 })
 
-t.test('a new database, its log and a copy: only their owner can read them', { skip: process.platform === 'win32' && 'no permissions' }, async (t) => {
+t.test('a new database, its write-ahead log and a copy: only their owner can read them', { skip: process.platform === 'win32' && 'no permissions' }, async (t) => {
   const before = process.umask(0)
   t.teardown(() => { process.umask(before) })
   const folder = t.testdir()
@@ -198,8 +198,8 @@ t.test('a new database behind a link: only its owner can read it', { skip: proce
   t.equal(statSync(join(folder, 'a.db')).mode & 0o777, 0o600)
 })
 
-t.test('a database file that a group may write: its log keeps that mode', { skip: process.platform === 'win32' && 'no permissions' }, async (t) => {
-  const { file } = await start(t)
+t.test('a database file that a group may write: its write-ahead log has the same mode', { skip: process.platform === 'win32' && 'no permissions' }, async (t) => {
+  const { file } = await createDatabase(t)
   chmodSync(file, 0o660)
   await serve(t, ['--database', file])
   for (const ending of ['', '-wal', '-shm']) t.equal(statSync(file + ending).mode & 0o777, 0o660, ending)
@@ -226,7 +226,7 @@ t.test('a new database that cannot be migrated: its files are removed', async (t
   const folder = join(t.testdir({ data: {} }), 'data')
   const file = join(folder, 'a.db')
   const loadAddon = (): object => {
-    // A disk that fails while SQLite writes leaves it.
+    // If the disk fails while SQLite writes, this journal is left.
     writeFileSync(`${file}-journal`, '')
     throw new Error('no addon')
   }
@@ -237,11 +237,11 @@ t.test('a new database that cannot be migrated: its files are removed', async (t
 
   t.intercept(fs, 'rmSync', { value: () => { throw new Error('EROFS: read-only file system') } })
   syncBuiltinESMExports()
-  t.match(await cli(['user', 'add', 'ann', '--database', file], { loadAddon }), { code: 1, err: /no addon/ }, 'the first error is told')
+  t.match(await cli(['user', 'add', 'ann', '--database', file], { loadAddon }), { code: 1, err: /no addon/ }, 'the first error is reported')
 })
 
-t.test('a running database, and a copy of its file: can be read', async (t) => {
-  const { file, copy } = await start(t)
+t.test('a database with an open write transaction, and a copy of its file: can be read', async (t) => {
+  const { file, copy } = await createDatabase(t)
   const database = openFile(t, file)
   database.exec('BEGIN IMMEDIATE')
   for (const argv of readingCommands(file, copy).filter(([name]) => name !== 'import')) t.match(await cli(argv), { code: 0 }, argv.join(' '))

@@ -12,34 +12,34 @@ const otherCollections: Record<string, object> = {
 }
 
 t.test('the file of another collection: refused, also with --on-error skip', async (t) => {
-  for (const given of kinds) {
+  for (const option of kinds) {
     const database = join(t.testdir(), 'a.db')
-    for (const kind of kinds.filter((kind) => kind !== given)) {
-      const { code, out, err } = await cli(['import', '--database', database, `--${given}`, fixture(kind), '--on-error', 'skip', '--batch', '1'])
+    for (const kind of kinds.filter((kind) => kind !== option)) {
+      const { code, out, err } = await cli(['import', '--database', database, `--${option}`, fixture(kind), '--on-error', 'skip', '--batch', '1'])
       t.strictSame({ code, out, err }, {
         code: 1,
         out: '',
-        err: `${fixture(kind)}, line 1: this is not one of the ${given} but looks like a document of ${sources[kind]}, which goes to ` +
+        err: `${fixture(kind)}, line 1: this is not one of the ${option} but looks like a document of ${sources[kind]}, which goes to ` +
           `--${kind}; nothing of this file was imported\n`
-      }, `${kind} as ${given}`)
+      }, `${kind} as ${option}`)
     }
     for (const [source, document] of Object.entries(otherCollections)) {
-      const { code, err } = await cli(['import', '--database', database, `--${given}`, '-'], { stdin: JSON.stringify(document) })
+      const { code, err } = await cli(['import', '--database', database, `--${option}`, '-'], { stdin: JSON.stringify(document) })
       t.equal(code, 1)
-      t.equal(err, `-, line 1: this is not one of the ${given} but looks like a document of ${source}, which is not imported; ` +
-      'nothing of this file was imported\n', `${source} as ${given}`)
+      t.equal(err, `-, line 1: this is not one of the ${option} but looks like a document of ${source}, which is not imported; ` +
+      'nothing of this file was imported\n', `${source} as ${option}`)
     }
   }
 })
 
-t.test('bad lines before: the file of another collection is still refused', async (t) => {
+t.test('bad lines first: the file of another collection is still refused', async (t) => {
   const { code, err } = await cli(['import', '--database', join(t.testdir(), 'a.db'), '--users', '-', '--on-error', 'skip'],
     { stdin: 'bad\n{"_id":"c","name":"C","unknown":false}\n' })
   t.equal(code, 1)
   t.match(err, /line 1: this is not JSON \(skipped\)\n-, line 2: this is not one of the users but .* --contacts; nothing of this file/)
 })
 
-t.test('a single document of another collection: a bad line like others', async (t) => {
+t.test('a single document of another collection: treated like any other bad line', async (t) => {
   const stdin = '{"_id":"ann","username":"ann"}\n{"_id":"c","name":"C","unknown":false}\n{"_id":"bob","username":"bob"}\n'
   const database = join(t.testdir(), 'a.db')
   t.match(await cli(['import', '--database', database, '--users', '-'], { stdin }), { code: 1, err: /line 2: this is not one of the users/ })
@@ -64,7 +64,7 @@ t.test('documents with few keys: accepted as documents of the named collection',
   }
 })
 
-t.test('a file with only ignored documents: the summary has the reason', async (t) => {
+t.test('a file with only ignored documents: the summary says why', async (t) => {
   const scenarios: Array<[kind: string, document: (i: number) => object, reason: string]> = [
     ['rooms', (i) => ({ _id: i.toString(), t: 'c' }), "no omnichannel rooms (t: 'l' with a contactId) among 3"],
     ['subscriptions', (i) => ({ _id: i.toString(), rid: 'GENERAL', u: { _id: 'ann' } }),

@@ -22,6 +22,7 @@ interface Opened {
 /** A database of an earlier schema version. 0: an empty one. */
 async function open (t: Test, version: number): Promise<Opened> {
   const opened = dialectOf(t) === 'sqlite' ? openFile(t) : await openServer(t)
+  // PostgreSQL has no migration 1.
   for (let id = dialectOf(t) === 'sqlite' ? 1 : 2; id <= version; id++) {
     await opened.db.exec(readFileSync(`src/store/migrations/${dialectOf(t)}/00000${id}.sql`, 'utf8'))
     await opened.db.exec(`INSERT INTO omnichannel_migration (id) VALUES (${id})`)
@@ -31,11 +32,11 @@ async function open (t: Test, version: number): Promise<Opened> {
 
 const hasProgram = (name: string): boolean => spawnSync(name, ['--version']).status === 0
 
-let files = 0
+let fileCount = 0
 
 function openFile (t: Test): Opened {
   const folder = existsSync(t.testdirName) ? t.testdirName : t.testdir()
-  const name = join(folder, `${++files}.db`)
+  const name = join(folder, `${++fileCount}.db`)
   const database = openDatabase(name)
   t.teardown(() => { database.close() })
   return { name, shown: name, db: sqliteDb(database) }
@@ -59,6 +60,7 @@ async function stateOf (t: Test, db: Db): Promise<unknown> {
 for (const version of [0, 1, 2]) {
   t.test(`migrate, version ${version}: migrates once, keeps the rows, and prints both versions`, async (t) => {
     const { name, shown, db } = await open(t, version)
+    // PostgreSQL has no version 1, so its database is empty.
     const from = dialectOf(t) === 'postgres' && version === 1 ? 0 : version
     if (version === 2) await fill(db)
     const migrate = async () => await cli(['migrate', '--database', name])

@@ -30,17 +30,17 @@ t.test('invalid HTTP: the reason phrase of the status as JSON', async (t) => {
     ['a path that cannot be decoded', 'GET /%zz HTTP/1.1\r\nHost: a\r\n', /^400 Bad Request$/],
     ['an unknown method', 'FETCH / HTTP/1.1\r\nHost: a\r\n', /^400 Bad Request$/],
     ['an unknown version', 'GET / HTTP/3.0\r\nHost: a\r\n', /^400 Bad Request$/],
-    ['two lengths', `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n`, /^400 Bad Request$/],
-    ['a path without end', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: a\r\n`, /^431 Request Header Fields Too Large$/],
+    ['Content-Length and Transfer-Encoding', `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n`, /^400 Bad Request$/],
+    ['a path that is too long', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: a\r\n`, /^431 Request Header Fields Too Large$/],
     ['a method that Fastify does not know', 'PROPFIND / HTTP/1.1\r\nHost: a\r\n', /^404 Not Found$/],
     ['no path at all', 'OPTIONS * HTTP/1.1\r\nHost: a\r\n', /^404 Not Found$/],
-    ['chunks with extensions without end', `POST /nothing HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;${'x'.repeat(20_000)}\r\n`, /^413 Payload Too Large$/]
+    ['a chunk extension that is too long', `POST /nothing HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;${'x'.repeat(20_000)}\r\n`, /^413 Payload Too Large$/]
   ]
   for (const [situation, text, status] of scenarios) {
     const { socket, closed } = await talk(port)
     socket.write(`${text}Connection: close\r\n\r\n`)
-    const said = (await closed).split('HTTP/1.1 ').at(-1)!
-    const [line = '', body = ''] = [said.split('\r\n')[0], said.split('\r\n\r\n')[1]]
+    const response = (await closed).split('HTTP/1.1 ').at(-1)!
+    const [line = '', body = ''] = [response.split('\r\n')[0], response.split('\r\n\r\n')[1]]
     t.match(line, status, situation)
     t.equal(body, JSON.stringify({ success: false, error: line.slice(4) }), situation)
   }

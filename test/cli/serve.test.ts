@@ -93,7 +93,7 @@ t.test('invalid HTTP: refused, and logged without its bytes at level trace', asy
   const { port, err } = await serve(t, ['--database', ':memory:', '--log-level', 'trace'])
   const scenarios: Array<[situation: string, text: string, answer: RegExp]> = [
     ['an invalid header', rawUpdate('{}', 'No Header\x00\r\n'), /^HTTP\/1\.1 400 Bad Request\r\n.*\{"success":false,"error":"Bad Request"\}$/s],
-    ['headers without end', rawUpdate('{}', `X-Long: ${'x'.repeat(20_000)}\r\n`), /^HTTP\/1\.1 431 .*"error":"Request Header Fields Too Large"\}$/s]
+    ['a header that is too long', rawUpdate('{}', `X-Long: ${'x'.repeat(20_000)}\r\n`), /^HTTP\/1\.1 431 .*"error":"Request Header Fields Too Large"\}$/s]
   ]
   for (const [situation, text, answer] of scenarios) {
     const { socket, closed } = await talk(port)

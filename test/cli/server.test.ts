@@ -9,37 +9,37 @@ import { cli, serve, update } from './io.js'
 async function open (t: Test) {
   const { db, url, close } = await openSchema()
   t.teardown(close)
-  const on = async (...argv: string[]) => await cli([...argv, '--database', url])
-  return { db, url, on }
+  const run = async (...argv: string[]) => await cli([...argv, '--database', url])
+  return { db, url, run }
 }
 
 t.test('user, token and contact: work as with a file', async (t) => {
-  const { db, on } = await open(t)
-  t.strictSame(await on('user', 'add', 'eve', '--role', 'livechat-agent', '--name', 'Eve'), { code: 0, out: 'Added user eve\n', err: '' })
-  t.strictSame(await on('user', 'add', 'eve', '--username', 'e'), { code: 0, out: 'Updated user eve\n', err: '' })
-  t.match(await on('user', 'deactivate', 'eve'), { code: 0, out: 'Deactivated user eve\n' })
-  t.equal((await on('user', 'list')).out, 'ID   USERNAME  NAME  ACTIVE  ROLES\neve  e         Eve   no      livechat-agent\n')
-  t.match(await on('user', 'activate', 'eve'), { code: 0 })
-  t.match(await on('token', 'create', 'eve', '--name', 'laptop', '--expires', '3d'), { code: 0, out: /^[\w-]{43}\n$/ })
-  t.match((await on('token', 'list')).out, /^eve {3}laptop {2}\S{12} {2}\d{4}-\S+Z {2}\d{4}-\S+Z$/m)
-  t.match(await on('token', 'revoke', 'eve', 'laptop'), { code: 0 })
-  t.match(await on('user', 'remove', 'eve'), { code: 0 })
+  const { db, run } = await open(t)
+  t.strictSame(await run('user', 'add', 'eve', '--role', 'livechat-agent', '--name', 'Eve'), { code: 0, out: 'Added user eve\n', err: '' })
+  t.strictSame(await run('user', 'add', 'eve', '--username', 'e'), { code: 0, out: 'Updated user eve\n', err: '' })
+  t.match(await run('user', 'deactivate', 'eve'), { code: 0, out: 'Deactivated user eve\n' })
+  t.equal((await run('user', 'list')).out, 'ID   USERNAME  NAME  ACTIVE  ROLES\neve  e         Eve   no      livechat-agent\n')
+  t.match(await run('user', 'activate', 'eve'), { code: 0 })
+  t.match(await run('token', 'create', 'eve', '--name', 'laptop', '--expires', '3d'), { code: 0, out: /^[\w-]{43}\n$/ })
+  t.match((await run('token', 'list')).out, /^eve {3}laptop {2}\S{12} {2}\d{4}-\S+Z {2}\d{4}-\S+Z$/m)
+  t.match(await run('token', 'revoke', 'eve', 'laptop'), { code: 0 })
+  t.match(await run('user', 'remove', 'eve'), { code: 0 })
   t.equal(await db.value('SELECT count(*) FROM omnichannel_user_role'), 0)
 
   await fill(db)
   await db.exec("INSERT INTO omnichannel_contact_email VALUES ('blank', 0, 'Maria@Example.com'), ('gone', 0, 'maria@example.net')")
-  const ids = async (search: string) => (JSON.parse((await on('contact', 'list', '--json', '--search', search)).out) as Array<{ _id: string }>).map(({ _id }) => _id)
+  const ids = async (search: string) => (JSON.parse((await run('contact', 'list', '--json', '--search', search)).out) as Array<{ _id: string }>).map(({ _id }) => _id)
   t.strictSame(await ids('maria@exam'), ['maria'])
   t.strictSame(await ids('Maria@Exam'), ['blank', 'maria'])
   t.strictSame(await ids('+49 30'), ['maria'])
   t.strictSame(await ids('ARI'), ['maria'])
   t.strictSame(await ids(`maria@example.com${'x'.repeat(200)}`), [])
-  t.match(JSON.parse((await on('contact', 'maria')).out), { contact: { _id: 'maria', channels: [{}, {}] }, rooms: [{ _id: 'room-1', _updatedAt: '2026-01-01T00:00:00.000Z' }, {}] })
+  t.match(JSON.parse((await run('contact', 'maria')).out), { contact: { _id: 'maria', channels: [{}, {}] }, rooms: [{ _id: 'room-1', _updatedAt: '2026-01-01T00:00:00.000Z' }, {}] })
 })
 
 t.test('searches: use the indexes', async (t) => {
-  const { db, on } = await open(t)
-  await on('user', 'add', 'ann')
+  const { db, run } = await open(t)
+  await run('user', 'add', 'ann')
   const plan = async (sql: string): Promise<string> => {
     await db.exec('SET enable_seqscan = off')
     return (await db.column<string>(`EXPLAIN ${sql}`)).join('\n')
@@ -68,7 +68,7 @@ t.test('serve --demo: fills an empty schema', async (t) => {
   t.match(out(), /curl -i -X POST .* -H 'X-User-Id: ann'/)
 })
 
-t.test('a server that does not answer, or lacks a table: /health answers 503', async (t) => {
+t.test('PostgreSQL does not answer, or lacks a table: /health answers 503', async (t) => {
   const { db, url } = await open(t)
   const server = await serve(t, ['--database', url])
   await db.exec('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = current_schema()')
@@ -80,7 +80,7 @@ t.test('a server that does not answer, or lacks a table: /health answers 503', a
   t.equal((await fetch(`${server.url}/health`)).status, 503)
 })
 
-t.test('a server that cannot be reached, or refuses: one sentence without the password', async (t) => {
+t.test('PostgreSQL cannot be reached, or refuses: one sentence without the password', async (t) => {
   const { url } = await open(t)
   t.strictSame(await cli(['user', 'list', '--database', url.replace('/postgres?', '/none?')]), {
     code: 1, out: '', err: `The database ${url.replace(':s3cret', '').replace('/postgres?', '/none?')} cannot be used: database "none" does not exist\n`
@@ -91,7 +91,7 @@ t.test('a server that cannot be reached, or refuses: one sentence without the pa
   t.match(await cli(['user', 'list', '--database', url.replace('search_path', 'nothing')]), { code: 1, err: /cannot be used: .*nothing/ })
 })
 
-t.test('commands for files only: say so', async (t) => {
+t.test('import and backup: refused, because they need a file', async (t) => {
   const { url } = await open(t)
   for (const argv of [['import', '--contacts', 'x'], ['backup', 'x']]) {
     const { code, err } = await cli([...argv, '--database', url])
@@ -101,22 +101,22 @@ t.test('commands for files only: say so', async (t) => {
   }
 })
 
-t.test('no tables, or one is missing: commands name it and create nothing, except those that migrate', async (t) => {
-  const { db, url, on } = await open(t)
+t.test('no tables, or one is missing: commands say so, and only those that migrate create tables', async (t) => {
+  const { db, url, run } = await open(t)
   const name = url.replace(':s3cret', '')
   const commands = [
     ['user', 'list'], ['token', 'list'], ['contact', 'list'], ['contact', 'maria'],
     ['user', 'remove', 'ann'], ['user', 'activate', 'ann'], ['token', 'create', 'ann'], ['token', 'revoke', 'ann', 'crm']
   ]
   for (const argv of commands) {
-    t.strictSame(await on(...argv), { code: 1, out: '', err: `The database ${name} has no tables of this program\n` }, argv.join(' '))
+    t.strictSame(await run(...argv), { code: 1, out: '', err: `The database ${name} has no tables of this program\n` }, argv.join(' '))
   }
   t.strictSame(await db.tables(), [])
-  await on('user', 'add', 'ann', '--role', 'admin', '--create')
-  t.match(await on('user', 'list'), { code: 0, err: '' })
+  await run('user', 'add', 'ann', '--role', 'admin', '--create')
+  t.match(await run('user', 'list'), { code: 0, err: '' })
   await db.exec('DROP TABLE omnichannel_inquiry')
-  t.strictSame(await on('user', 'list'), { code: 1, out: '', err: `The database lacks omnichannel_inquiry: the command migrate brings ${name} up to date\n` })
+  t.strictSame(await run('user', 'list'), { code: 1, out: '', err: `The database lacks omnichannel_inquiry: the command migrate brings ${name} up to date\n` })
   t.notOk((await db.tables()).includes('omnichannel_inquiry'))
-  t.equal((await on('user', 'activate', 'ann')).code, 0)
+  t.equal((await run('user', 'activate', 'ann')).code, 0)
   t.ok((await db.tables()).includes('omnichannel_inquiry'))
 })

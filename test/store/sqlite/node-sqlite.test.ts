@@ -1,4 +1,4 @@
-// What is special about a DatabaseSync of node:sqlite. Tests with engines.ts run on each kind of handle.
+// Tests for a DatabaseSync of node:sqlite only. Those that use engines.ts run on each kind of handle.
 
 import fastify from 'fastify'
 import { join } from 'node:path'
@@ -14,24 +14,24 @@ const body = { contactId: 'maria', name: 'Marie' }
 
 interface Setup extends Partial<Omit<OmnichannelContactsOptions, 'database'>> {
   file?: string
-  handle?: object
+  handleOptions?: object
 }
 
-async function build (t: Test, { file = ':memory:', handle, ...options }: Setup = {}) {
-  const database = new DatabaseSync(file, handle ?? {})
+async function build (t: Test, { file = ':memory:', handleOptions = {}, ...options }: Setup = {}) {
+  const database = new DatabaseSync(file, handleOptions)
   const app = fastify()
   t.teardown(async () => {
     await app.close()
     if (database.isOpen) database.close()
   })
   await app.register(omnichannelContacts, { database, ...options })
-  await fill(sqliteDb(withUsualRows(database)))
+  await fill(sqliteDb(withObjectRows(database)))
   const update = async (payload: object, headers = as('ann')) => await app.inject({ method: 'POST', url: path, headers, payload })
-  return { database, update, name: () => one(database, "SELECT name FROM omnichannel_contact WHERE id = 'maria'") }
+  return { database, update, name: () => firstCell(database, "SELECT name FROM omnichannel_contact WHERE id = 'maria'") }
 }
 
-/** The handle with the rows that tests expect, for all options of the handle. */
-function withUsualRows (database: Handle): Parameters<typeof sqliteDb>[0] {
+/** The same handle, but its rows are objects, also if the options of the handle say otherwise. */
+function withObjectRows (database: Handle): Parameters<typeof sqliteDb>[0] {
   const prepare = (sql: string) => {
     const statement = database.prepare(sql)
     statement.setReturnArrays(false)
@@ -41,8 +41,8 @@ function withUsualRows (database: Handle): Parameters<typeof sqliteDb>[0] {
   return { prepare, exec: (sql) => database.exec(sql), close: () => { database.close() } }
 }
 
-/** The first cell, for all options of the handle. */
-function one (database: Handle, sql: string): unknown {
+/** Reads the first cell of the first row, whatever the options of the handle are. */
+function firstCell (database: Handle, sql: string): unknown {
   const statement = database.prepare(sql)
   statement.setReturnArrays(true)
   statement.setReadBigInts(false)
@@ -56,20 +56,20 @@ function iterate (database: Handle, sql: string): Iterator<unknown> {
   return iterator
 }
 
-const returning = "INSERT INTO omnichannel_statistic VALUES ('a', 1), ('b', 2), ('c', 3) RETURNING name"
+const insertReturning = "INSERT INTO omnichannel_statistic VALUES ('a', 1), ('b', 2), ('c', 3) RETURNING name"
 
 t.test('a handle with other options: the same answer, and its settings stay', { skip }, async (t) => {
-  const handles: object[] = [
+  const allOptions: object[] = [
     {}, { readBigInts: true, returnArrays: true }, { enableForeignKeyConstraints: false, timeout: 1234 }, { defensive: true },
     { enableDoubleQuotedStringLiterals: true, allowBareNamedParameters: false }, { allowUnknownNamedParameters: true }
   ]
-  for (const handle of handles) {
-    await t.test(JSON.stringify(handle), async (t) => {
+  for (const handleOptions of allOptions) {
+    await t.test(JSON.stringify(handleOptions), async (t) => {
       const events: Array<[ContactUpdatedEvent, unknown]> = []
-      const { database, update } = await build(t, { handle, beforeCommit: (event, connection) => { events.push([event, connection]) } })
+      const { database, update } = await build(t, { handleOptions, beforeCommit: (event, connection) => { events.push([event, connection]) } })
       const pragmas = ['busy_timeout', 'foreign_keys', 'journal_mode', 'synchronous', 'user_version']
       const settings = (): unknown[] => [
-        ...pragmas.map((pragma) => one(database, `PRAGMA ${pragma}`)), database.prepare('SELECT 1 AS a').get(), Reflect.ownKeys(database)
+        ...pragmas.map((pragma) => firstCell(database, `PRAGMA ${pragma}`)), database.prepare('SELECT 1 AS a').get(), Reflect.ownKeys(database)
       ]
       const before = settings()
       const reply = await update({ ...body, emails: ['a@b.c', 'a\0b'], phones: [7], customFields: { plan: 'gold' }, contactManager: 'bob' })
@@ -79,17 +79,17 @@ t.test('a handle with other options: the same answer, and its settings stay', { 
       t.strictSame(events[0]?.[0].contact, reply.json().contact)
       t.equal(events[0]?.[1], database)
       t.strictSame(settings(), before)
-      t.equal(one(database, "SELECT json_group_array(hex(address)) FROM omnichannel_contact_email WHERE contact_id = 'maria'"), '["6140622E63","610062"]')
+      t.equal(firstCell(database, "SELECT json_group_array(hex(address)) FROM omnichannel_contact_email WHERE contact_id = 'maria'"), '["6140622E63","610062"]')
     })
   }
 })
 
-t.test('an iterator that is open past the deadline: 503, also at registration, and its rows stay', { skip }, async (t) => {
+t.test('an iterator that is open past the deadline: 503, or FOC_DATABASE_BUSY at registration, and its rows stay', { skip }, async (t) => {
   const { database, update, name } = await build(t, { lockTimeout: 50 })
-  const iterator = iterate(database, returning)
+  const iterator = iterate(database, insertReturning)
   t.strictSame((await update(body)).json(), { success: false, error: 'error-database-busy' })
   iterator.return!()
-  t.strictSame([name(), one(database, 'SELECT count(*) FROM omnichannel_statistic')], ['Maria', 3])
+  t.strictSame([name(), firstCell(database, 'SELECT count(*) FROM omnichannel_statistic')], ['Maria', 3])
 
   const empty = new DatabaseSync(':memory:')
   empty.exec('CREATE TABLE mine (name TEXT)')
@@ -97,7 +97,7 @@ t.test('an iterator that is open past the deadline: 503, also at registration, a
   const app = fastify()
   await t.rejects(async () => { await app.register(omnichannelContacts, { database: empty, lockTimeout: 50 }) }, { code: 'FOC_DATABASE_BUSY' })
   own.return!()
-  t.strictSame([one(empty, 'SELECT count(*) FROM mine'), one(empty, 'SELECT count(*) FROM sqlite_schema')], [2, 1])
+  t.strictSame([firstCell(empty, 'SELECT count(*) FROM mine'), firstCell(empty, 'SELECT count(*) FROM sqlite_schema')], [2, 1])
   empty.close()
 })
 
@@ -110,14 +110,14 @@ t.test('beforeCommit leaves a reading iterator open: the update is committed, an
   t.equal((await update({ contactId: 'maria', name: 'Mia' })).headers.etag, '"3"')
 
   // Now a writing statement of the host is open as well. It must not be rolled back.
-  const iterator = iterate(database, returning)
+  const iterator = iterate(database, insertReturning)
   let isAnswered = false
   const reply = update({ contactId: 'maria', name: 'Mary' }).finally(() => { isAnswered = true })
   await turns(30)
   t.equal(isAnswered, false)
   iterator.return!()
   t.equal((await reply).headers.etag, '"4"')
-  t.equal(one(database, 'SELECT count(*) FROM omnichannel_statistic'), 3)
+  t.equal(firstCell(database, 'SELECT count(*) FROM omnichannel_statistic'), 3)
 
   for (const iterator of kept) iterator.return!()
   t.equal((await update({ contactId: 'maria', phones: [] })).headers.etag, '"5"')
@@ -132,17 +132,17 @@ t.test('beforeCommit leaves a reading iterator open: the update is committed, an
 
 t.test('beforeCommit leaves a writing statement open: 500, rolled back, and the next updates wait until it is closed', { skip }, async (t) => {
   const kept: Array<Iterator<unknown>> = []
-  let isHarmful = true
+  let leavesOpen = true
   const { database, update, name } = await build(t, {
-    lockTimeout: 100, beforeCommit: (_event, handle: Handle) => { if (isHarmful) kept.push(iterate(handle, returning)) }
+    lockTimeout: 100, beforeCommit: (_event, handle: Handle) => { if (leavesOpen) kept.push(iterate(handle, insertReturning)) }
   })
   const reply = await update(body)
   t.strictSame([reply.statusCode, reply.json(), name()], [500, internal, 'Maria'])
-  isHarmful = false
+  leavesOpen = false
   t.equal((await update(body)).statusCode, 503)
   for (const iterator of kept) iterator.return!()
   t.equal((await update(body)).headers.etag, '"2"')
-  t.equal(one(database, 'SELECT count(*) FROM omnichannel_statistic'), 0)
+  t.equal(firstCell(database, 'SELECT count(*) FROM omnichannel_statistic'), 0)
 })
 
 t.test('a handle that beforeCommit closes: 500, also for the next update', { skip }, async (t) => {
@@ -154,7 +154,7 @@ t.test('a handle that beforeCommit closes: 500, also for the next update', { ski
 
 t.test('the disk is full: 500, nothing written, and 200 once there is room', { skip }, async (t) => {
   const { database, update, name } = await build(t)
-  const pages = one(database, 'PRAGMA page_count') as number
+  const pages = firstCell(database, 'PRAGMA page_count') as number
   database.exec(`PRAGMA max_page_count = ${pages}`)
   const large = { ...body, emails: Array.from({ length: 2000 }, (_, index) => `${index}@example.com`.repeat(3)) }
   t.strictSame((await update(large)).json(), internal)
