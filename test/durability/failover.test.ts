@@ -4,18 +4,19 @@ import { openEnvironment } from './environment.js'
 import { createPlan, failover, type FailoverRound, type Kind } from './failover.js'
 import { countsOf, createRandom, newSeed } from './rounds.js'
 
-t.test('a primary that is killed under load: every acknowledged update is there, complete and once', async (t) => {
+t.test('a primary that is killed under load: every acknowledged update is there, complete and exactly once', async (t) => {
   const seed = newSeed()
   const random = createRandom(seed)
   const environment = await openEnvironment()
   t.teardown(environment.close)
-  const runRound = async (kind: Kind, cuts: boolean): Promise<FailoverRound> => await failover(environment, createPlan(kind, cuts, random, 0.3))
+  const runRound = async (kind: Kind, cutsLink: boolean): Promise<FailoverRound> =>
+    await failover(environment, createPlan(kind, cutsLink, random, 0.3))
 
-  for (const [kind, cuts] of [['promotion', false], ['promotion', true], ['restart', true], ['relapse', true]] as const) {
-    const round = await runRound(kind, cuts)
+  for (const [kind, cutsLink] of [['promotion', false], ['promotion', true], ['restart', true], ['relapse', true]] as const) {
+    const round = await runRound(kind, cutsLink)
     const { losses, doubles, firstAfter } = round
     t.strictSame({ losses, doubles }, { losses: [], doubles: [] },
-      `${kind}${cuts ? ' after a cut' : ''}, seed ${seed}: ${countsOf(round)}, first 200 after ${firstAfter} ms`)
+      `${kind}${cutsLink ? ' after a cut' : ''}, seed ${seed}: ${countsOf(round)}, first 200 after ${firstAfter} ms`)
   }
 
   const control = await runRound('control', true)

@@ -38,8 +38,8 @@ export interface Plan {
 }
 
 /** @param pace stretches or shortens the load */
-export function createPlan (kind: Kind, mayCut: boolean, random: () => number, pace = 1): Plan {
-  const isCut = mayCut || kind === 'relapse' || kind === 'control'
+export function createPlan (kind: Kind, cutsLink: boolean, random: () => number, pace = 1): Plan {
+  const isCut = cutsLink || kind === 'relapse' || kind === 'control'
   return {
     kind,
     isCut,

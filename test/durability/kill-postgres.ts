@@ -9,17 +9,17 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
-export async function killServer (server: ChildProcess, data: string): Promise<void> {
+export async function killServer (server: ChildProcess, dataFolder: string): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return
   const exited = once(server, 'exit')
-  // Each process has a process group of its own. While the postmaster is stopped, it starts no process and does not see one end.
+  // Each process has a process group of its own. While the postmaster is stopped, it starts no process and does not notice that one ends.
   server.kill('SIGSTOP')
   const children = (await processes()).filter(({ parent }) => parent === server.pid).map(({ pid }) => pid)
   for (const pid of children) kill(pid)
   server.kill('SIGKILL')
   await exited
   while ((await processes()).some(({ pid, state }) => children.includes(pid) && !state.startsWith('Z'))) await pause(5)
-  await removeSharedMemory(data)
+  await removeSharedMemory(dataFolder)
 }
 
 async function processes (): Promise<Array<{ pid: number, parent: number, state: string }>> {
@@ -39,7 +39,8 @@ function kill (pid: number): void {
 }
 
 /** System V shared memory outlives its processes. */
-async function removeSharedMemory (data: string): Promise<void> {
-  const id = readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')[6]?.trim().split(/ +/)[1]
+async function removeSharedMemory (dataFolder: string): Promise<void> {
+  // The seventh line has the key and the id of the shared memory.
+  const id = readFileSync(join(dataFolder, 'postmaster.pid'), 'utf8').split('\n')[6]?.trim().split(/ +/)[1]
   if (id !== undefined) await run('ipcrm', ['-m', id]).catch(() => undefined)
 }
