@@ -42,12 +42,14 @@ async function writeCopy (handle: FileHandle, file: string, overwrite: boolean, 
   try {
     checkTarget(file, handle.name, overwrite)
     create(part)
+    // SQLite may create these beside it.
     created.push(`${part}-journal`, `${part}-wal`, `${part}-shm`)
     reportOtherParts(part, io)
     await withInterruption(io, (signal) => copyDatabase(handle, part, io, signal))
     const { size } = statSync(part)
-    // Again, because another program may have made the file meanwhile.
+    // Check again, because another program may have made the file meanwhile.
     checkTarget(file, handle.name, overwrite)
+    // Without --overwrite, this fails if another program makes the file right now.
     if (!overwrite) create(file)
     renameSync(part, file)
     // SQLite has flushed the content. This makes the file system write the new name too.
@@ -56,7 +58,7 @@ async function writeCopy (handle: FileHandle, file: string, overwrite: boolean, 
   } catch (error) {
     removeFiles(created)
     if (error instanceof CommandError) throw error
-    // The message of Node.js goes on with the name of the unfinished copy.
+    // After a comma, the message of Node.js names the unfinished copy. The user did not choose that name.
     const [reason = ''] = (error as Error).message.split(',')
     throw new CommandError(`The file ${file} cannot be written: ${reason}`, { cause: error })
   }
@@ -86,11 +88,11 @@ function checkTarget (file: string, source: string, overwrite: boolean): void {
   const target = statSync(file, { throwIfNoEntry: false })
   const { dev, ino } = statSync(source)
   if (target?.isDirectory()) throw new CommandError(`${file} is a folder: name a file in it`)
-  // root could replace /dev/null.
+  // The user root could replace a device such as /dev/null.
   if (target?.isFile() === false) throw new CommandError(`${file} is a device or a pipe: name a file for the copy`)
   if (target?.dev === dev && target.ino === ino) throw new CommandError(`${file} is the database itself: name another file for the copy`)
   if (target !== undefined && !overwrite) throw new CommandError(`${file} exists already: name another file, or replace it with --overwrite`)
-  // SQLite would apply its log or its journal to the copy.
+  // SQLite would apply the log or the journal of the old database to the copy.
   if (['-wal', '-journal'].some((ending) => existsSync(`${file}${ending}`))) throw new CommandError(`${file} is a database in use: name another file for the copy`)
 }
 

@@ -14,7 +14,7 @@ interface Settings {
   report: (sentence: string) => void
 }
 
-/** Returns a function that stores the lines of a file. */
+/** Returns a function that stores one line of a file in each call. */
 export function lineStore (database: Connection, name: CollectionName, { skipsBadLines, onStored, report }: Settings) {
   let isRightFile = false
 
@@ -51,7 +51,10 @@ export function lineStore (database: Connection, name: CollectionName, { skipsBa
   }
 }
 
-/** Also a row that the database refuses, but not when a trigger of the host refuses it or ends the whole transaction. */
+/**
+ * Whether the line is to blame: it cannot be read, or a constraint refuses its row. A trigger of the host may also refuse the row or end the
+ * transaction. Then the import fails.
+ */
 function isBadLine (error: unknown, database: Connection): error is Error {
   return error instanceof BadLineError || (/^SQLITE_CONSTRAINT(?!_TRIGGER)/.test(codeOf(error)) && database.inTransaction)
 }
@@ -71,28 +74,28 @@ function readDocument (line: Line): Document {
   return object(document, 'the line')
 }
 
-const usersHave = ['username', 'name', 'active', 'type', 'status', 'emails', 'createdAt']
+const userKeys = ['username', 'name', 'active', 'type', 'status', 'emails', 'createdAt']
 
 /**
- * Tells the collections apart by keys that Rocket.Chat always writes, to notice a file that was given to the wrong option. The first
- * two are not imported, and easily taken for one that is.
+ * Recognizes each collection by keys that Rocket.Chat always writes, to notice a file that was given to the wrong option. Visitors and
+ * messages are not imported. They are listed because their files are easily mistaken for ones that are imported.
  */
 const looksLike: Record<string, (document: Document) => boolean> = {
-  rocketchat_livechat_visitor: (document) => hasOne(document, 'token', 'visitorEmails'),
+  rocketchat_livechat_visitor: (document) => hasAny(document, 'token', 'visitorEmails'),
   rocketchat_message: (document) => hasAll(document, 'rid', 'msg'),
-  rocketchat_livechat_custom_field: (document) => hasOne(document, 'visibility', 'regexp') || hasAll(document, 'scope', 'label'),
+  rocketchat_livechat_custom_field: (document) => hasAny(document, 'visibility', 'regexp') || hasAll(document, 'scope', 'label'),
   // Users have roles too. The id of a permission has hyphens, as in view-livechat-contact, and it has few other keys.
   rocketchat_permissions: (document) =>
-    hasAll(document, 'roles') && String(document._id).includes('-') && !hasOne(document, 'services', ...usersHave),
+    hasAll(document, 'roles') && String(document._id).includes('-') && !hasAny(document, 'services', ...userKeys),
   users: (document) =>
-    (hasOne(document, 'services', 'username') || (hasAll(document, 'roles') && hasOne(document, ...usersHave))) &&
-    !hasOne(document, 'token', 'visitorEmails'),
+    (hasAny(document, 'services', 'username') || (hasAll(document, 'roles') && hasAny(document, ...userKeys))) &&
+    !hasAny(document, 'token', 'visitorEmails'),
   rocketchat_livechat_contact: (document) =>
-    hasOne(document, 'unknown', 'channels', 'conflictingFields') && !hasOne(document, 'token', 'rid'),
+    hasAny(document, 'unknown', 'channels', 'conflictingFields') && !hasAny(document, 'token', 'rid'),
   rocketchat_room: (document) => typeof document.t === 'string' && !hasAll(document, 'rid'),
   rocketchat_subscription: (document) => hasAll(document, 'rid', 'u') && !hasAll(document, 'msg'),
   rocketchat_livechat_inquiry: (document) =>
-    hasAll(document, 'rid', 'v') && hasOne(document, 'status', 'message', 'queueOrder') && !hasOne(document, 'u', 'msg')
+    hasAll(document, 'rid', 'v') && hasAny(document, 'status', 'message', 'queueOrder') && !hasAny(document, 'u', 'msg')
 }
 
 /** Returns the collection that a document belongs to, if it is not the expected one. */
@@ -101,7 +104,7 @@ function detectCollection (document: Document, expected: string): string | undef
   return Object.keys(looksLike).find((collection) => looksLike[collection]?.(document))
 }
 
-function hasOne (document: Document, ...keys: string[]): boolean {
+function hasAny (document: Document, ...keys: string[]): boolean {
   return keys.some((key) => Object.hasOwn(document, key))
 }
 

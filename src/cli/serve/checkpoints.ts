@@ -1,5 +1,5 @@
 // Moves SQLite's log (WAL) into the database file from a worker thread, so that the event loop does not wait for the disk to do it.
-// SQLite's own checkpoint stays on, for a longer log: it takes over if the worker is late or has ended.
+// SQLite's automatic checkpoint stays on. It waits for a longer log, so it only runs if the worker is late or has ended.
 
 import type { FastifyInstance } from 'fastify'
 import { Worker } from 'node:worker_threads'
@@ -8,29 +8,32 @@ import type { FileHandle } from '../shared.js'
 const intervalMs = 10
 const pauseAfterErrorMs = 1000
 
-/** What both SQLite libraries have. */
+/** The methods that both SQLite libraries have. */
 export interface CheckpointDatabase {
   exec: (sql: string) => unknown
   prepare: (sql: string) => { get: () => unknown }
 }
 
-/** An error as the worker sends it. Sent as it is, an error of better-sqlite3 would lose its message, and one of node:sqlite its codes. */
-interface Problem {
+/**
+ * An error as the worker sends it: a plain object. If the error itself were sent, one of better-sqlite3 would lose its message, and one of
+ * node:sqlite its codes.
+ */
+interface CheckpointError {
   message: string
   code?: string | undefined
   errcode?: number | undefined
 }
 
-/** What the worker is told. It uses the library of the server: two SQLite libraries in one process do not see each other's locks. */
+/** What the worker needs to open the file. It must use the server's library: two SQLite libraries in one process do not see each other's locks. */
 export interface WorkerSettings {
   file: string
   usesNodeSqlite: boolean
-  /** Pages of a log at which SQLite makes a checkpoint itself. */
+  /** The length of the log in pages at which SQLite makes an automatic checkpoint. */
   autocheckpoint: number
 }
 
-/** Moves the log of a database again and again, while other connections write. Returns a function that stops it. */
-export function checkpointRepeatedly (database: CheckpointDatabase, autocheckpoint: number, onError: (problem: Problem) => void): () => void {
+/** Moves the log into the database file at short intervals, while other connections write. Returns a function that stops this. */
+export function checkpointRepeatedly (database: CheckpointDatabase, autocheckpoint: number, onError: (problem: CheckpointError) => void): () => void {
   const checkpoint = (mode: 'NOOP' | 'PASSIVE' | 'RESTART') =>
     database.prepare(`PRAGMA main.wal_checkpoint(${mode})`).get() as { log: number, checkpointed: number }
   let lengthAtRestart = 0
@@ -47,14 +50,14 @@ export function checkpointRepeatedly (database: CheckpointDatabase, autocheckpoi
       const { log, checkpointed } = checkpoint('NOOP')
       if (log - checkpointed >= autocheckpoint / 10) checkpoint('PASSIVE')
       // With PASSIVE alone the log grows while writes go on. After RESTART the next write begins the log anew. RESTART keeps writers out
-      // while it moves the rest, which is little after PASSIVE. Until the next write the log keeps its length, and needs no other RESTART.
+      // while it moves the rest, which is little after PASSIVE. Until that write the log still has its old length: do not RESTART again.
       if (log >= autocheckpoint * 0.4 && log !== lengthAtRestart) {
         lengthAtRestart = log
         checkpoint('RESTART')
       }
     } catch (error) {
       pauseMs = pauseAfterErrorMs
-      const { message, code, errcode } = error as Problem
+      const { message, code, errcode } = error as CheckpointError
       onError({ message, code, errcode })
     }
     timer = setTimeout(run, pauseMs)
@@ -66,7 +69,7 @@ export function checkpointRepeatedly (database: CheckpointDatabase, autocheckpoi
 /**
  * Starts the worker. It ends with the server.
  *
- * @param program a file, or its text in the single executable
+ * @param program the file of the worker, or in the single executable its source text
  */
 export function startCheckpoints (program: URL | string, handle: FileHandle, app: FastifyInstance): void {
   const workerData: WorkerSettings = {
@@ -84,12 +87,12 @@ export function startCheckpoints (program: URL | string, handle: FileHandle, app
     reason = error
     return warn()
   }
-  worker.on('message', (problem: Problem) => { app.log.warn({ err: problem }, 'a checkpoint in the worker thread failed and is repeated') })
+  worker.on('message', (problem: CheckpointError) => { app.log.warn({ err: problem }, 'a checkpoint in the worker thread failed and is repeated') })
   worker.on('error', (error) => { reason = error })
   worker.on('exit', warn)
   app.addHook('onClose', async () => {
     worker.off('exit', warn)
-    // Ends also a worker that hangs. A checkpoint under way is finished, then Node.js closes the worker's database.
+    // This also ends a worker that hangs. A checkpoint under way is finished, then Node.js closes the worker's database.
     await worker.terminate()
   })
 }

@@ -1,4 +1,4 @@
-// The server of `serve`: the plugin, and what a server of its own needs.
+// The server of `serve`: the plugin, with a log, limits, a health check, metrics and a documentation page.
 
 import swagger from '@fastify/swagger'
 import { fastify, type FastifyInstance } from 'fastify'
@@ -14,7 +14,7 @@ import { addHealth } from './health.js'
 
 export interface ServerSettings {
   logLevel: string
-  /** Calls of one address in a minute; 0 for no limit. */
+  /** Requests a minute from one address; 0 for no limit. */
   rateLimit: number
   /** 0 for no limit. */
   maxConnections: number
@@ -24,13 +24,13 @@ export interface ServerSettings {
 
 /** In milliseconds. */
 export const timeouts = {
-  /** To the end of the headers, from their first byte or from the start of the connection. */
+  /** From the first byte of a request to the end of its headers. Without a first byte, from the start of the connection. */
   headers: 15_000,
-  /** To the end of the body, from the first byte of the request. */
+  /** From the first byte of a request to the end of its body. */
   request: 30_000,
-  /** Without a byte read or written while an answer is due. */
+  /** The longest time without a byte in either direction while an answer is due. */
   idle: 30_000,
-  /** Between requests. Most proxies reuse a connection for 60 seconds, so it must stay open for longer. */
+  /** Between two requests. Most proxies reuse a connection for 60 seconds, so it must stay open for longer. */
   keepAlive: 72_000,
   /** How often `headers` and `request` are checked. */
   check: 2000
@@ -61,7 +61,7 @@ export async function createServer (
   limitPipelining(app)
   drainOnClose(app)
   if (settings.rateLimit > 0) addRateLimit(app, settings.rateLimit)
-  // Before a body is read.
+  // An unknown path gets its 404 before the body is read.
   app.addHook('onRequest', (request, reply, done) => {
     if (request.is404) sendError({ statusCode: 404 }, request, reply)
     else done()
@@ -78,15 +78,15 @@ export async function createServer (
     await api.register(omnichannelContacts, { database: handle })
   })
   if ('pragma' in handle) {
-    warnOfReaders(app, handle.name)
-    // A database in memory has no log.
-    const hasLog = handle.pragma('journal_mode', { simple: true }) === 'wal'
-    if (hasLog && io.checkpointWorker !== undefined) startCheckpoints(io.checkpointWorker, handle, app)
+    warnIfOthersCanRead(app, handle.name)
+    // A database in memory cannot use WAL mode, so it needs no checkpoints.
+    const usesWal = handle.pragma('journal_mode', { simple: true }) === 'wal'
+    if (usesWal && io.checkpointWorker !== undefined) startCheckpoints(io.checkpointWorker, handle, app)
   }
   return app
 }
 
-function warnOfReaders (app: FastifyInstance, file: string): void {
+function warnIfOthersCanRead (app: FastifyInstance, file: string): void {
   const { mode } = statSync(file, { throwIfNoEntry: false }) ?? { mode: 0 }
   if (process.platform === 'win32' || (mode & 0o077) === 0) return
   app.log.warn({ file }, 'the database file can be read by other users of this machine: chmod 600 takes that away')

@@ -4,7 +4,7 @@ import type { Connection } from './connection.js'
 import { saysIteratorIsOpen, type SqliteDatabase, type SqliteStatement } from './handle.js'
 
 const busyCode = /^SQLITE_(BUSY|LOCKED)/
-// A used-up quota is a failed write.
+// SQLite reports a full disk as SQLITE_FULL, and an exceeded disk quota as SQLITE_IOERR_WRITE.
 const fullCode = /^SQLITE_(FULL|IOERR_WRITE)$/
 
 export function connectBetterSqlite3 (database: SqliteDatabase): Connection {
@@ -33,13 +33,13 @@ export function connectBetterSqlite3 (database: SqliteDatabase): Connection {
     column: (sql, values = []) => prepare(sql, 'pluck').all(...values),
     run,
     exec: (sql) => { database.exec(sql) },
-    // While an iterator is open, better-sqlite3 itself refuses other statements.
+    // BEGIN needs no check for iterators: better-sqlite3 itself refuses other statements while one is open.
     begin: run,
     hasSilentIterator: () => false,
     isBusy: (error) => saysIteratorIsOpen(error) || busyCode.test(String((Object(error) as { code?: unknown }).code)),
     isFull: (error) => fullCode.test(String((Object(error) as { code?: unknown }).code)),
     ignoreIterators: (ignored) => {
-      // Only if it was changed: the host may have turned the unsafe mode on itself.
+      // The host may have turned unsafe mode on itself, so do not turn it off unless this adapter turned it on.
       if (ignored !== iteratorsIgnored) database.unsafeMode?.(ignored)
       iteratorsIgnored = ignored
     }

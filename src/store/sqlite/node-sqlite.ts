@@ -8,7 +8,7 @@ import { ITERATOR_IS_OPEN, type NodeSqliteDatabase, type NodeSqliteStatement, ty
 const SQLITE_BUSY = 5
 const SQLITE_LOCKED = 6
 const SQLITE_FULL = 13
-/** Also of a used-up quota. */
+/** Its causes include an exceeded disk quota. */
 const SQLITE_IOERR_WRITE = 778
 
 /** Takes a handle of either library. It is in this file because tests on a Node.js without node:sqlite reach only one of the two. */
