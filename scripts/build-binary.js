@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url'
 import { bundle } from './bundle.js'
 import { hasNodeSqlite } from './has-node-sqlite.js'
 import { packDocumentation } from './pack-documentation.js'
-import { licensesOf, ofNode } from './licenses.js'
+import { licensesOf, nodeLicense } from './licenses.js'
 
 const require = createRequire(import.meta.url)
 const here = fileURLToPath(new URL('.', import.meta.url))
@@ -56,7 +56,7 @@ try {
     ...onMac ? ['--macho-segment-name', 'NODE_SEA'] : []
   ])
   if (onMac) quietly('codesign', ['--sign', '-', executable])
-  writeFileSync(`${executable}-licenses.txt`, licensesOf(metafile, [ofNode()]))
+  writeFileSync(`${executable}-licenses.txt`, licensesOf(metafile, [nodeLicense()]))
 } finally {
   rmSync(scratch, { recursive: true, force: true })
 }

@@ -1,5 +1,5 @@
-// What a careful engineer writes with node-postgres: named statements, lists written only if they changed, and one transaction a request.
-// Queries that do not depend on each other are sent at once if the client pipelines, and else one at a time.
+// What a careful engineer writes with node-postgres: named statements, lists written only if they changed, and one transaction for each
+// request. Queries that do not depend on each other are sent together if the client pipelines, and one at a time if not.
 
 import type { FastifyInstance } from 'fastify'
 import type { Pool, PoolClient, QueryConfig, QueryResult } from 'pg'

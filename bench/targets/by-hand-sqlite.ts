@@ -1,5 +1,5 @@
 // What a careful engineer writes with better-sqlite3: statements prepared once, rows as arrays, no statement that is not needed, lists
-// written only if they changed, and one immediate transaction a request.
+// written only if they changed, and one immediate transaction for each request.
 
 import type Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'

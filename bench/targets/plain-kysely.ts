@@ -1,4 +1,4 @@
-// Kysely on SQLite as its documentation shows it: SqliteDialect, and an asynchronous transaction a request.
+// Kysely on SQLite as its documentation shows it: SqliteDialect, and one asynchronous transaction for each request.
 
 import type Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
