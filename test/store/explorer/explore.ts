@@ -96,7 +96,7 @@ interface Planned {
 /** Plans which fault happens at which statement. */
 export function createPlan<Injection extends Planned> () {
   let planned: Array<Injection & Required<Planned>> = []
-  /** The statements since the plan began. */
+  /** The texts of the statements since the plan began. */
   const passed: string[] = []
   return {
     passed,
@@ -123,12 +123,12 @@ export async function exploreAll<Scenario extends { name: string }, Lane> (
 ): Promise<void> {
   const queue = scenarios.filter(({ name }) => name.includes(process.env.ONLY ?? ''))
   const count = queue.length
-  const broken: Record<string, string[]> = {}
+  const problemsOf: Record<string, string[]> = {}
   await Promise.all(lanes.map(async (lane) => {
     for (let scenario = queue.shift(); scenario !== undefined; scenario = queue.shift()) {
-      const promises = await explore(lane, scenario)
-      if (promises.length > 0) broken[scenario.name] = promises
+      const problems = await explore(lane, scenario)
+      if (problems.length > 0) problemsOf[scenario.name] = problems
     }
   }))
-  t.strictSame(broken, {}, `no promise is broken in ${count} scenarios`)
+  t.strictSame(problemsOf, {}, `no problem in ${count} scenarios`)
 }

@@ -22,7 +22,7 @@ export interface Scenario extends Partial<Mode>, Limits {
   injections?: (lane: Lane) => Injection[]
   /** What `beforeCommit` does. Unless given, it writes into the journal. */
   callback?: Callback
-  /** Runs before the request. What it returns runs after. */
+  /** Runs before the request. If it returns a function, this runs after the request. */
   prepare?: (lane: Lane) => Promise<(() => Promise<unknown>) | undefined>
   /** Whether the server has a short lockTimeout. By default it has one if a fault is permanent. */
   isBrief?: boolean
@@ -106,7 +106,7 @@ export async function openLanes (isPipelined = true): Promise<Lane[]> {
   return await (opened[String(isPipelined)] ??= Promise.all(Array.from({ length: 6 }, async () => await openLane(isPipelined))))
 }
 
-/** Runs a scenario, and returns what is wrong. */
+/** Runs a scenario, and returns the problems that it found. */
 export async function explore (lane: Lane, { allowed, injections, isHooked = false, isKeyed = false,
   callback, prepare, ...scenario }: Scenario): Promise<string[]> {
   const { pool, proxy } = lane
@@ -120,7 +120,7 @@ export async function explore (lane: Lane, { allowed, injections, isHooked = fal
   const tidyUp = await prepare?.(lane)
   const before = await lane.rows()
   proxy.plan.begin(planned)
-  const broken: string[] = []
+  const problems: string[] = []
   try {
     await within(lane.send(lane.apps.near, isHooked, 'Ours', isKeyed ? 'key' : undefined), 'the request')
     await tidyUp?.()
@@ -129,18 +129,18 @@ export async function explore (lane: Lane, { allowed, injections, isHooked = fal
     const open = `SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in%' AND application_name = '${pool.options.application_name}'`
     await within(until(async () => (await lane.sql(open)).rows.length === 0), 'a transaction')
   } catch (error) {
-    broken.push(String(error))
+    problems.push(String(error))
   }
   const { requests, log, held } = lane
   const after = await lane.rows()
-  for (const client of held) await client.query('SELECT 1').then(() => broken.push('a client that beforeCommit still has is used again'), () => undefined)
+  for (const client of held) await client.query('SELECT 1').then(() => problems.push('a client that beforeCommit still has is used again'), () => undefined)
   const status = requests[0]?.reply?.statusCode ?? 0
-  if (!allowed.includes(status)) broken.push(`the answer is ${status} ${requests[0]?.reply?.body} ${log.join()}`)
+  if (!allowed.includes(status)) problems.push(`the answer is ${status} ${requests[0]?.reply?.body} ${log.join()}`)
   const left = proxy.plan.left()
-  if (left.length > 0) broken.push(`${left.map(({ fault, at }) => `${fault.do} at ${String(at)}`).join()} did not happen`)
-  broken.push(...examine(lane, { before, after }, { ...scenario, isHooked }, ['Ours']))
-  // The next scenario shows that the next update works.
-  return broken
+  if (left.length > 0) problems.push(`${left.map(({ fault, at }) => `${fault.do} at ${String(at)}`).join()} did not happen`)
+  problems.push(...examine(lane, { before, after }, { ...scenario, isHooked }, ['Ours']))
+  // Whether later updates work is seen in the next scenario.
+  return problems
 }
 
 export const COMMIT = /^COMMIT$/
@@ -156,7 +156,7 @@ export const faultsAtEach: FaultCase[] = [
   ['lost before', { do: 'cut-before' }, [200]],
   ['lost after', { do: 'cut-after' }, [200]],
   ['notice', { do: 'notice', fields: error('01000') }, [200]],
-  ['farewell', { do: 'farewell' }, [200]],
+  ['shutdown', { do: 'shutdown' }, [200]],
   ['silence before', { do: 'hold-before' }, [503, 500]],
   ['silence after', { do: 'hold-after' }, [200, 503, 500]],
   retriedAfter(error('40001')),

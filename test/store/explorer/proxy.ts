@@ -23,7 +23,7 @@ export type Fault =
   /** A NoticeResponse comes with the answer. */
   { do: 'notice', fields: Fields } |
   /** The answer, and in the same chunk the message that the server ends the connection. */
-  { do: 'farewell' } |
+  { do: 'shutdown' } |
   /** COMMIT rolls back, and its answer says so. */
   { do: 'tag-rollback' } |
   /** Something happens elsewhere, before the statement arrives or before its answer does. */
@@ -76,7 +76,7 @@ function relay (client: Socket, upstream: Socket, take: (text: string) => Fault 
   const pending: Array<Step | 'sync'> = []
   let [ignoresClient, isSkipping, ignoresServer] = [false, false, false]
   let parsesToHide = 0
-  let atReady: 'cut' | 'farewell' | undefined
+  let atReady: 'cut' | 'shutdown' | undefined
   let answered: () => void = () => undefined
 
   const cut = (): void => {
@@ -125,7 +125,7 @@ function relay (client: Socket, upstream: Socket, take: (text: string) => Fault 
         return
       }
       if (fault?.do === 'refuse') return void client.end(response('E', { S: 'FATAL', M: 'refused', ...fault.fields }))
-      if (fault?.do === 'farewell') atReady = 'farewell'
+      if (fault?.do === 'shutdown') atReady = 'shutdown'
       return forward()
     }
     if (isSkipping && (type === 'D' || type === 'E')) {
@@ -161,7 +161,7 @@ function relay (client: Socket, upstream: Socket, take: (text: string) => Fault 
         case 'hold-after': ignoresServer = true; break
         case 'meanwhile-after': await fault.run(); break
         case 'notice': send(response('N', { S: 'WARNING', M: 'a notice', ...fault.fields })); break
-        case 'farewell': atReady = 'farewell'; break
+        case 'shutdown': atReady = 'shutdown'; break
         case 'refuse': send(response('E', { S: 'ERROR', M: 'refused', ...fault.fields })); return
         case 'refuse-after':
           client.end(response('E', { S: 'FATAL', M: 'gone', ...fault.fields }))
@@ -183,7 +183,7 @@ function relay (client: Socket, upstream: Socket, take: (text: string) => Fault 
     }
     if (type === 'Z') {
       if (pending[0] === 'sync') pending.shift()
-      if (atReady === 'farewell') {
+      if (atReady === 'shutdown') {
         client.end(Buffer.concat([data, response('E', { S: 'FATAL', C: '57P01', M: 'terminating connection due to administrator command' })]))
         ignoresServer = true
         return

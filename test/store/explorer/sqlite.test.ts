@@ -131,26 +131,26 @@ async function explore (lane: Lane, { allowed, injections = [], together = ['Our
   lane.callback = scenario.callback
   const before = lane.rows()
   lane.begin(injections)
-  const broken: string[] = []
+  const problems: string[] = []
   try {
     await within(Promise.all(together.map(async (name) => {
       await lane.send(name, isHooked, isKeyed ? `key-of-${name}` : undefined)
     })), 'a request')
   } catch (error) {
-    broken.push(String(error))
+    problems.push(String(error))
   }
   lane.isWatched = false
   const { requests, log } = lane
   const statuses = requests.map(({ reply }) => reply?.statusCode ?? 0)
-  if (statuses.some((status) => !allowed.includes(status))) broken.push(`the answers are ${statuses.join()} ${log.join()}`)
-  if (statuses.filter((status) => status !== 200).length > (scenario.failing ?? 1)) broken.push(`only one may fail, not ${statuses.join()}`)
+  if (statuses.some((status) => !allowed.includes(status))) problems.push(`the answers are ${statuses.join()} ${log.join()}`)
+  if (statuses.filter((status) => status !== 200).length > (scenario.failing ?? 1)) problems.push(`only one may fail, not ${statuses.join()}`)
   const left = lane.plan.left()
-  if (left.length > 0 && injections.length === 1) broken.push(`at ${String(left[0]?.at)} nothing happened`)
-  broken.push(...examine(lane, { before, after: lane.rows() }, { ...scenario, isHooked }, together))
+  if (left.length > 0 && injections.length === 1) problems.push(`at ${String(left[0]?.at)} nothing happened`)
+  problems.push(...examine(lane, { before, after: lane.rows() }, { ...scenario, isHooked }, together))
   database.unsafeMode()
   const timeout = database.pragma('busy_timeout', { simple: true })
   database.unsafeMode(false)
-  if (timeout !== 1234) broken.push(`the busy timeout is ${String(timeout)}`)
+  if (timeout !== 1234) problems.push(`the busy timeout is ${String(timeout)}`)
 
   // The next update must work, also while a reading iterator is open. Then the rows are not reset, because the handle would not see it.
   if (scenario.name.includes('writing iterator')) for (const iterator of iterators.splice(0)) iterator.return?.()
@@ -158,13 +158,13 @@ async function explore (lane: Lane, { allowed, injections = [], together = ['Our
   try {
     await within(lane.send('Next', true), 'the next one')
   } catch (error) {
-    broken.push(String(error))
+    problems.push(String(error))
   }
   const next = requests.at(-1)?.reply
-  if (next?.statusCode !== 200) broken.push(`the next one is answered with ${next?.body}`)
-  if (database.inTransaction) broken.push('a transaction is open')
+  if (next?.statusCode !== 200) problems.push(`the next one is answered with ${next?.body}`)
+  if (database.inTransaction) problems.push('a transaction is open')
   for (const iterator of iterators.splice(0)) iterator.return?.()
-  return broken
+  return problems
 }
 
 /** Also stops `performance.now` within a turn of the event loop, so that no batch ends by its time. */
@@ -240,7 +240,7 @@ async function scenariosOf (lane: Lane, mode: Mode, together: string[], faults: 
 }
 
 for (const journalMode of ['WAL', 'DELETE'] as const) {
-  t.test(`${journalMode}, every fault at every statement: the update is made once or not at all, and the answer fits`, async (t) => {
+  t.test(`${journalMode}, every fault at every statement: the update is made once or not at all, and the answer says which`, async (t) => {
     freezeTurns(t)
     const lane = await openLane(t, journalMode)
     // From now on updates have savepoints.

@@ -107,7 +107,7 @@ t.test('an idle connection is lost while nothing can be written to the log: the 
 t.test('connections that the server ends as soon as they are ready: the registration and an update try again', async (t) => {
   const proxy = await openProxy()
   t.teardown(proxy.close)
-  proxy.plan.begin([{ at: /^connect$/, times: 3, fault: { do: 'farewell' } }])
+  proxy.plan.begin([{ at: /^connect$/, times: 3, fault: { do: 'shutdown' } }])
   const { update } = await build(t, { pool: { host: proxy.host } })
   t.strictSame([(await update(body)).headers.etag, proxy.plan.left()], ['"2"', []])
 })
