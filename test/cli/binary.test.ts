@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import '../helpers/children.js'
 import { skip } from '../helpers/node-sqlite.js'
-import { checkPage, waitForCurl } from './printed-curl.js'
+import { checkDocumentationPage, waitForCurl } from './printed-curl.js'
 
 const run = promisify(execFile)
 /** If this Node.js has a good node:sqlite, the executable has no addon. */
@@ -38,7 +38,7 @@ t.test('the executable', async (t) => {
     const reply = await send()
     t.equal(reply.status, 200)
     t.match(await reply.json(), { success: true, contact: { _id: 'maria', customFields: { plan: 'gold' } } })
-    await checkPage(t, url)
+    await checkDocumentationPage(t, url)
 
     server.kill('SIGTERM')
     const [code] = await once(server, 'exit') as [number | null]

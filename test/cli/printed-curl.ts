@@ -1,4 +1,4 @@
-// Reads the curl command that `serve --demo` prints, sends its request without curl, and looks at the documentation page.
+// Reads the curl command that `serve --demo` prints, and sends its request without curl. Also checks the documentation page of a server.
 
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
@@ -32,7 +32,7 @@ export async function waitForCurl (stdout: Readable): Promise<Curl> {
 }
 
 /** Gets the documentation page and each of its files, compressed and plain. */
-export async function checkPage (t: Test, url: string): Promise<void> {
+export async function checkDocumentationPage (t: Test, url: string): Promise<void> {
   const page = await (await fetch(`${url}/documentation`)).text()
   const files = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, file]) => file!)
   t.ok(files.length >= 5)

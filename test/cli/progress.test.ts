@@ -4,11 +4,11 @@ import { createProgress } from '../../src/cli/output.js'
 import { replaceClock } from '../helpers/waiting.js'
 
 function start (t: Test, isTTY: boolean, totalBytes: number | undefined) {
-  const to = Object.assign(new PassThrough({ encoding: 'utf8' }), { isTTY })
+  const stderr = Object.assign(new PassThrough({ encoding: 'utf8' }), { isTTY })
   let time = 0
   replaceClock(t, () => time)
-  const progress = createProgress({ stderr: to }, 'contacts', { totalBytes })
-  return { progress, wait: (ms: number) => { time += ms }, written: () => to.read() as string | null }
+  const progress = createProgress({ stderr }, 'contacts', { totalBytes })
+  return { progress, wait: (ms: number) => { time += ms }, written: () => stderr.read() as string | null }
 }
 
 t.test('on a terminal: a line with percentage and rate, at most ten times a second, cleared at the end', async (t) => {

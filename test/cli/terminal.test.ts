@@ -7,13 +7,13 @@ import { lookInto } from './files.js'
 import { cli } from './io.js'
 
 const controlCodes = [...Array.from({ length: 32 }, (_, i) => i), ...Array.from({ length: 33 }, (_, i) => 0x7f + i)]
-const overrides = [0x202a, 0x202b, 0x202c, 0x202d, 0x202e, 0x2066, 0x2067, 0x2068, 0x2069]
-const hostile = `a${[...controlCodes, ...overrides].map((code) => String.fromCharCode(code)).join('b')}c`
+const bidiControls = [0x202a, 0x202b, 0x202c, 0x202d, 0x202e, 0x2066, 0x2067, 0x2068, 0x2069]
+const hostile = `a${[...controlCodes, ...bidiControls].map((code) => String.fromCharCode(code)).join('b')}c`
 // Arguments cannot have U+0000.
-const argument = hostile.replaceAll('\0', '')
+const hostileArgument = hostile.replaceAll('\0', '')
 const controlCharacters = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/
 
-t.test('contact, user and token: control characters are escaped in JSON, and U+FFFD in tables', async (t) => {
+t.test('contact, user and token: control characters are escaped in JSON, and replaced by U+FFFD in tables', async (t) => {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
   lookInto(file, (database) => {
@@ -39,17 +39,17 @@ t.test('contact, user and token: control characters are escaped in JSON, and U+F
 })
 
 t.test('import: no control characters in messages about lines and files', async (t) => {
-  const folder = join(t.testdir(), argument.replaceAll('/', ''))
+  const folder = join(t.testdir(), hostileArgument.replaceAll('/', ''))
   mkdirSync(folder)
   const file = join(folder, 'a.db')
-  const named = join(folder, 'contacts.jsonl')
+  const contactsFile = join(folder, 'contacts.jsonl')
   const lines = [
     { _id: 'a', createdAt: { $date: hostile } },
     { _id: 'b', customFields: { n: { $uuid: hostile } } },
     { _id: { $oid: hostile } }
   ]
-  writeFileSync(named, lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
-  const skipped = await cli(['import', '--contacts', named, '--on-error', 'skip', '--database', file])
+  writeFileSync(contactsFile, lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+  const skipped = await cli(['import', '--contacts', contactsFile, '--on-error', 'skip', '--database', file])
   t.match(skipped, { code: 0, out: /3 skipped/, err: /line 3: / })
   t.notMatch(skipped.out + skipped.err, controlCharacters)
   const field = JSON.stringify({ _id: hostile.replaceAll('\0', ''), regexp: `(?i)${hostile}` })
@@ -68,25 +68,25 @@ t.test('arguments: no control characters in messages', async (t) => {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
   const scenarios = [
-    [argument],
-    ['user', argument],
-    ['user', 'list', `--${argument}`],
-    ['user', 'list', '--database', argument],
-    ['user', 'add', argument, '--database', file],
-    ['user', 'add', 'ann', '--role', argument, '--database', file],
-    ['user', 'remove', argument, '--database', file],
-    ['token', 'create', argument, '--database', file],
-    ['token', 'create', 'ann', '--expires', argument, '--database', file],
-    ['token', 'revoke', 'ann', argument, '--database', file],
-    ['contact', argument, '--database', file],
-    ['contact', 'list', '--search', argument, '--database', file],
-    ['contact', 'list', '--limit', argument, '--database', file],
-    ['import', '--contacts', argument, '--database', file],
-    ['import', '--folder', argument, '--database', file],
-    ['import', '--on-error', argument, '--database', file],
-    ['backup', join(argument, 'x'), '--database', file],
-    ['copy', argument, 'postgres://localhost/a'],
-    ['copy', file, argument]
+    [hostileArgument],
+    ['user', hostileArgument],
+    ['user', 'list', `--${hostileArgument}`],
+    ['user', 'list', '--database', hostileArgument],
+    ['user', 'add', hostileArgument, '--database', file],
+    ['user', 'add', 'ann', '--role', hostileArgument, '--database', file],
+    ['user', 'remove', hostileArgument, '--database', file],
+    ['token', 'create', hostileArgument, '--database', file],
+    ['token', 'create', 'ann', '--expires', hostileArgument, '--database', file],
+    ['token', 'revoke', 'ann', hostileArgument, '--database', file],
+    ['contact', hostileArgument, '--database', file],
+    ['contact', 'list', '--search', hostileArgument, '--database', file],
+    ['contact', 'list', '--limit', hostileArgument, '--database', file],
+    ['import', '--contacts', hostileArgument, '--database', file],
+    ['import', '--folder', hostileArgument, '--database', file],
+    ['import', '--on-error', hostileArgument, '--database', file],
+    ['backup', join(hostileArgument, 'x'), '--database', file],
+    ['copy', hostileArgument, 'postgres://localhost/a'],
+    ['copy', file, hostileArgument]
   ]
   for (const argv of scenarios) {
     const { out, err } = await cli(argv)

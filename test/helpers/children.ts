@@ -1,5 +1,5 @@
-// Programs that tests start run as users start them. tap would load itself into each: this takes a third of a second, adds exit
-// handlers, and collects coverage that is not used. FORCE_COLOR would change what they print.
+// Import this to start programs as users start them. Without it, tap would load itself into each program: this takes a third of a second,
+// adds exit handlers, and collects coverage that is not used. FORCE_COLOR would change what the programs print.
 
 import processOnSpawn from 'process-on-spawn'
 import { existsSync } from 'node:fs'
@@ -10,7 +10,7 @@ processOnSpawn.removeAllListeners()
 process.env.NODE_OPTIONS = ''
 delete process.env.FORCE_COLOR
 
-/** Where the command line has been built to. */
+/** The file of the built command line. */
 export const program = resolve('dist/cli/main.js')
 if (!existsSync(program)) throw new Error('dist/cli is not there: npm run build makes it')
 

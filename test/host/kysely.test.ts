@@ -7,7 +7,7 @@ interface Tables {
   ledger: { entry: string, part: number }
 }
 
-t.test('a host with its own Kysely on the handle: transactions of both sides alternate, and each commit and rollback holds', async (t) => {
+t.test('a host with its own Kysely on the handle: its transactions alternate with updates, and each is committed or rolled back as a whole', async (t) => {
   const { database, update } = await build(t, {
     host: (_app, { database }) => { database.exec('CREATE TABLE ledger (entry TEXT, part INTEGER)') }
   })

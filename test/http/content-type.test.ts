@@ -16,7 +16,7 @@ t.test('valid JSON and valid forms: accepted', async (t) => {
     ['JSON', json, '{"contactId":"maria","name":"Ana"}'],
     ['JSON with a charset', `${json}; charset=utf-8`, '{"contactId":"maria","name":"Ana"}'],
     ['JSON with other parameters', `${json};profile="a;b";charset="UTF-8"`, '{"contactId":"maria","name":"Ana"}'],
-    ['JSON in capitals', 'Application/JSON', '{"contactId":"maria","name":"Ana"}'],
+    ['a JSON content type in capitals', 'Application/JSON', '{"contactId":"maria","name":"Ana"}'],
     ['JSON with a byte order mark', json, '\uFEFF{"contactId":"maria","name":"Ana"}'],
     ['JSON with white space around', json, '\r\n\t {"contactId":"maria","name":"Ana"}\n'],
     ['JSON with a key twice: the last counts', json, '{"contactId":"x","name":"X","contactId":"maria","name":"Ana"}'],
@@ -71,12 +71,12 @@ t.test('an unreadable body: 400 with the reason', async (t) => {
     ['two objects', json, '{"contactId":"maria"}{}', notJson],
     ['two byte order marks', json, '\uFEFF\uFEFF{"contactId":"maria"}', notJson],
     ['a form sent as JSON', json, 'contactId=maria', notJson],
-    ['an unclosed depth of a hundred thousand', json, deep, notJson],
+    ['a hundred thousand brackets that are not closed', json, deep, notJson],
     ['JSON sent as a form', form, '{"contactId":"maria"}', missing],
     ['XML', 'text/xml', '<contactId>maria</contactId>', unsupported],
     ['plain text', 'text/plain', '{"contactId":"maria"}', unsupported],
     ['a multipart form', 'multipart/form-data; boundary=x', '--x--', unsupported],
-    ['another JSON', 'application/json-patch+json', '[]', unsupported],
+    ['another kind of JSON', 'application/json-patch+json', '[]', unsupported],
     ['an invalid content type', 'json', '{"contactId":"maria"}', unsupported],
     ['an empty content type', '', '{"contactId":"maria"}', unsupported]
   ]
@@ -92,7 +92,7 @@ t.test('an unreadable body: 400 with the reason', async (t) => {
   t.strictSame(bare.json(), invalid(missing), 'neither body nor content type')
 })
 
-t.test('deep and huge bodies: answered as small ones, up to the limit', async (t) => {
+t.test('deep and huge bodies: answered like small ones, up to the limit', async (t) => {
   const { post, db } = await build(t)
   const before = await allRows(db)
   const ofSize = (bytes: number): string => `{"contactId":"maria","name":"${'x'.repeat(bytes - 31)}"}`

@@ -9,20 +9,21 @@ import t from '../helpers/engines.js'
 const sections = readFileSync('docs/contract.md', 'utf8').split(/^## /m)
 
 /** The cells of the table with this heading line, without the headings. */
-function readTable (section: number, titles: string): string[][] {
+function readTable (section: number, heading: string): string[][] {
   const lines = sections[section]!.split('\n')
-  const first = lines.indexOf(titles)
-  tap.not(first, -1, titles)
+  const first = lines.indexOf(heading)
+  tap.not(first, -1, heading)
   const last = lines.indexOf('', first)
   return lines.slice(first + 2, last).map((line) => line.split('|').slice(1, -1))
 }
 
-/** The answer with the error text of a cell. */
-function invalidIn (cell: string): object {
-  return { success: false, error: codes(cell)[0], errorType: 'invalid-params' }
+/** The answer to an invalid body, with the error text of a cell. */
+function invalidParams (cell: string): object {
+  return { success: false, error: codeSpans(cell)[0], errorType: 'invalid-params' }
 }
 
-function codes (cell: string): string[] {
+/** The texts between backticks in a cell. */
+function codeSpans (cell: string): string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code!)
 }
 
@@ -30,9 +31,9 @@ t.test('section 3, refused bodies: each gets the error of its row', async (t) =>
   const { post, db } = await build(t)
   const before = await allRows(db)
   for (const [bodies, error] of readTable(3, '| body | `error` |') as Array<[string, string]>) {
-    for (const body of [...codes(bodies), ...bodies.includes('none') ? [undefined] : []]) {
+    for (const body of [...codeSpans(bodies), ...bodies.includes('none') ? [undefined] : []]) {
       const reply = await post(body)
-      t.strictSame([reply.statusCode, reply.json()], [400, invalidIn(error)], String(body))
+      t.strictSame([reply.statusCode, reply.json()], [400, invalidParams(error)], String(body))
       t.strictSame(await allRows(db), before, `${body}: nothing changed`)
     }
   }
@@ -47,15 +48,15 @@ t.test('section 3, coerced bodies: each has the effect of the body that it count
     return [reply.statusCode, rest, { ...contact, _updatedAt: '' }, changes(before, await allRows(db))]
   }
   for (const [bodies, meaning] of readTable(3, '| body | counts as |') as Array<[string, string]>) {
-    const expected = await send(codes(meaning)[0]!)
-    for (const body of codes(bodies)) t.strictSame(await send(body), expected, body)
+    const expected = await send(codeSpans(meaning)[0]!)
+    for (const body of codeSpans(bodies)) t.strictSame(await send(body), expected, body)
   }
 })
 
 /** A request that gets an error text of the contract, and the values of the placeholders in that text. */
 interface Provocation {
   setup?: Setup
-  ask: (world: World) => Promise<LightMyRequestResponse>
+  send: (world: World) => Promise<LightMyRequestResponse>
   values?: Record<string, string>
   /** Needed if the contract has several statuses for this text. */
   status?: number
@@ -63,8 +64,8 @@ interface Provocation {
 
 const maria = { contactId: 'maria', name: 'Mara' }
 
-/** A hook of the host throws. It may have set headers and a status of the reply before. */
-function refusedByHost (error: object, headers: Record<string, string | string[]> = {}, status?: number): Pick<Provocation, 'setup' | 'ask'> {
+/** A hook of the host throws, after it has set headers and a status of the reply, if any are given. */
+function refusedByHost (error: object, headers: Record<string, string | string[]> = {}, status?: number): Pick<Provocation, 'setup' | 'send'> {
   return {
     setup: {
       host: (app) => {
@@ -75,42 +76,42 @@ function refusedByHost (error: object, headers: Record<string, string | string[]
         })
       }
     },
-    ask: ({ update }) => update(maria)
+    send: ({ update }) => update(maria)
   }
 }
 
 const provocations: Record<string, Provocation[]> = {
   'The content encoding is not supported: send the body uncompressed [invalid-params]': ['gzip', 'br, identity'].map((encoding) =>
-    ({ ask: ({ post }) => post(JSON.stringify(maria), { 'content-encoding': encoding }) })),
+    ({ send: ({ post }) => post(JSON.stringify(maria), { 'content-encoding': encoding }) })),
   'The content type is not supported: send application/json [invalid-params]': [
-    { ask: ({ post }) => post('contactId: maria', { 'content-type': 'text/yaml' }) },
-    { ask: ({ post }) => post(undefined, { 'content-type': 'text/yaml' }) }
+    { send: ({ post }) => post('contactId: maria', { 'content-type': 'text/yaml' }) },
+    { send: ({ post }) => post(undefined, { 'content-type': 'text/yaml' }) }
   ],
   'The request body is larger than N bytes [invalid-params]': [
-    { setup: { bodyLimit: 20 }, ask: ({ update }) => update(maria), values: { N: '20' } }
+    { setup: { bodyLimit: 20 }, send: ({ update }) => update(maria), values: { N: '20' } }
   ],
   'The request body does not have the length that Content-Length names [invalid-params]': [
-    { ask: ({ post }) => post(JSON.stringify(maria), { 'content-length': '7' }) }
+    { send: ({ post }) => post(JSON.stringify(maria), { 'content-length': '7' }) }
   ],
   'The request body is not valid UTF-8 [invalid-params]': [
-    { ask: ({ post }) => post(Buffer.from('{"contactId":"maria","name":"J\xfcrgen"}', 'latin1')) },
-    { ask: ({ post }) => post('contactId=maria&name=J%FCrgen', { 'content-type': 'application/x-www-form-urlencoded' }) }
+    { send: ({ post }) => post(Buffer.from('{"contactId":"maria","name":"J\xfcrgen"}', 'latin1')) },
+    { send: ({ post }) => post('contactId=maria&name=J%FCrgen', { 'content-type': 'application/x-www-form-urlencoded' }) }
   ],
-  'The request body is not valid JSON [invalid-params]': [{ ask: ({ post }) => post('{"contactId":"maria"') }],
+  'The request body is not valid JSON [invalid-params]': [{ send: ({ post }) => post('{"contactId":"maria"') }],
   'The request body could not be read [invalid-params]': [refusedByHost({ code: 'FST_ERR_CTP_OF_ITS_OWN', statusCode: 400 })],
-  'You must be logged in to do this.': [{ ask: ({ update }) => update(maria, {}) }],
-  'User does not have the permissions required for this action [error-unauthorized]': [{ ask: ({ update }) => update(maria, as('nick')) }],
-  'error-contact-not-found': ['nobody', '', 'gone', 'Maria', 'maria '].map((contactId) => ({ ask: ({ update }) => update({ ...maria, contactId }) })),
+  'You must be logged in to do this.': [{ send: ({ update }) => update(maria, {}) }],
+  'User does not have the permissions required for this action [error-unauthorized]': [{ send: ({ update }) => update(maria, as('nick')) }],
+  'error-contact-not-found': ['nobody', '', 'gone', 'Maria', 'maria '].map((contactId) => ({ send: ({ update }) => update({ ...maria, contactId }) })),
   'error-contact-manager-not-found': ['nobody', 'adam', 'mia', 'nick', ' '].map((contactManager) =>
-    ({ ask: ({ update }) => update({ ...maria, contactManager }) })),
+    ({ send: ({ update }) => update({ ...maria, contactManager }) })),
   'Invalid value for <label> field': [
-    { ask: ({ update }) => update({ ...maria, customFields: {} }), values: { '<label>': 'Plan' } },
-    { ask: ({ update }) => update({ ...maria, customFields: { plan: 'iron' } }), values: { '<label>': 'Plan' } },
-    { ask: ({ update }) => update({ ...maria, customFields: { plan: 'gold', note: [] } }), values: { '<label>': 'note' } }
+    { send: ({ update }) => update({ ...maria, customFields: {} }), values: { '<label>': 'Plan' } },
+    { send: ({ update }) => update({ ...maria, customFields: { plan: 'iron' } }), values: { '<label>': 'Plan' } },
+    { send: ({ update }) => update({ ...maria, customFields: { plan: 'gold', note: [] } }), values: { '<label>': 'note' } }
   ],
   'Custom field <key> is not allowed': ['colour', 'secret', 'topic'].map((key) =>
-    ({ ask: ({ update }) => update({ ...maria, customFields: { plan: 'gold', [key]: 'x' } }), values: { '<key>': key } })),
-  'error-invalid-operation': ['', null].map((name) => ({ ask: ({ update }) => update({ ...maria, name }) })),
+    ({ send: ({ update }) => update({ ...maria, customFields: { plan: 'gold', [key]: 'x' } }), values: { '<key>': key } })),
+  'error-invalid-operation': ['', null].map((name) => ({ send: ({ update }) => update({ ...maria, name }) })),
   'Error, too many requests. Please slow down. You must wait N seconds before trying this endpoint again. [error-too-many-requests]': [
     { ...refusedByHost({ statusCode: 429 }, { 'retry-after': '42' }), values: { N: '42' } },
     { ...refusedByHost({ statusCode: 429 }, { 'retry-after': ['7'] }), values: { N: '7' } },
@@ -121,7 +122,7 @@ const provocations: Record<string, Provocation[]> = {
   'Internal server error': [refusedByHost({})],
   'error-database-busy': [{
     setup: { lockTimeout: 1000 },
-    ask: async ({ update, db }) => {
+    send: async ({ update, db }) => {
       await holdMaria(db)
       const reply = await update(maria)
       await db.exec('ROLLBACK')
@@ -141,16 +142,16 @@ const provocations: Record<string, Provocation[]> = {
 
 t.test('sections 3 and 4, error texts: each is provoked, with the status and body of its row', async (t) => {
   const answers = [
-    ...readTable(3, '| status | `error` | when |').map(([status, error]) => [status, JSON.stringify(invalidIn(error!))]),
-    ...readTable(4, '| status | body | when |').map(([status, body]) => [status, codes(body!)[0]])
+    ...readTable(3, '| status | `error` | when |').map(([status, error]) => [status, JSON.stringify(invalidParams(error!))]),
+    ...readTable(4, '| status | body | when |').map(([status, body]) => [status, codeSpans(body!)[0]])
   ] as Array<[string, string]>
   t.strictSame(answers.map(([, body]) => JSON.parse(body).error), Object.keys(provocations), 'all of them, and no others')
 
-  for (const [stated, text] of answers) {
-    for (const { setup, ask, values = {}, status = Number(stated) } of provocations[JSON.parse(text).error]!) {
+  for (const [statusInTable, text] of answers) {
+    for (const { setup, send, values = {}, status = Number(statusInTable) } of provocations[JSON.parse(text).error]!) {
       const world = await build(t, setup)
       const before = await allRows(world.db)
-      const reply = await ask(world)
+      const reply = await send(world)
       const body = Object.entries(values).reduce((body, [name, value]) => body.replace(name, value), text)
       t.strictSame([reply.statusCode, reply.json()], [status, JSON.parse(body)], body)
       t.match(reply.headers, { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }, body)

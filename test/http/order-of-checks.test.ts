@@ -9,7 +9,7 @@ t.test('a caller without access, any body: 401 or 403 before the body is judged'
   const unknownCaller = { 'x-user-id': 'who', 'x-auth-token': 'wrong' }
   const bodies: Record<string, [text: string | Buffer | undefined, type?: string]> = {
     'a body that is not UTF-8': [Buffer.from([0xf6])],
-    'half a JSON': ['{"contactId":'],
+    'half a JSON object': ['{"contactId":'],
     'no body': [undefined],
     'a huge body': ['x'.repeat(100_000)],
     'an unsupported content type': ['<a/>', 'text/xml'],
@@ -85,7 +85,7 @@ t.test('a body with several errors: shape, contact, manager, custom fields, rena
   }
 })
 
-t.test('a bad token: counted by a rate limit of the host before it is refused', async (t) => {
+t.test('a caller without access: an onRequest hook of the host, such as a rate limit, runs before the refusal', async (t) => {
   let counted = 0
   const { update } = await build(t, { host: (app) => { app.addHook('onRequest', async () => { counted++ }) } })
   t.equal((await update({ contactId: 'maria' }, {})).statusCode, 401)

@@ -17,9 +17,10 @@ t.test('the SQL in README and docs: two blocks, both tested here', async (t) => 
   t.same(new Set(sql), new Set([views, erase]))
 })
 
-sqlite.test('the views: users of the host call, and only agents may update', async (t) => {
+sqlite.test('the views: a user of the host who is an agent may update, another may not', async (t) => {
   const database = new Database(':memory:')
   t.teardown(() => { database.close() })
+  // The views are created twice, because a host runs this SQL at each start.
   for (const sql of [views, views, "INSERT INTO account VALUES (7, 'ann', 1), (8, 'nick', 0)"]) database.exec(sql)
   const app = fastify()
   await app.register(omnichannelContacts, { database })
@@ -54,12 +55,12 @@ async function checkErase (t: Test, { update, db }: World): Promise<void> {
     INSERT INTO omnichannel_subscription (id, room_id, visitor_id, name, fname) VALUES ('sub-4', 'room-2', 'visitor-4', 'Maria', 'Maria');
     INSERT INTO omnichannel_inquiry (id, room_id, visitor_id, name) VALUES ('inq-4', 'room-2', 'visitor-4', 'Maria')`)
   const before = await allRows(db)
-  const holding = Object.keys(before).filter((table) => before[table]!.some(isOfMaria))
-  t.strictSame(holding, [
+  const tablesWithMaria = Object.keys(before).filter((table) => before[table]!.some(isOfMaria))
+  t.strictSame(tablesWithMaria, [
     'omnichannel_contact', 'omnichannel_contact_channel', 'omnichannel_contact_email', 'omnichannel_contact_phone',
     'omnichannel_idempotency_key', 'omnichannel_inquiry', 'omnichannel_room', 'omnichannel_subscription'
   ], 'the tables with rows of maria')
-  for (const table of holding) t.match(personalData, `\`${table}\``)
+  for (const table of tablesWithMaria) t.match(personalData, `\`${table}\``)
 
   await db.exec(erase)
   const expected = Object.entries(before).map(([table, list]) => [table, list.filter((row) => !isOfMaria(row))])

@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import '../helpers/children.js'
-import { checkPage, waitForCurl } from '../cli/printed-curl.js'
+import { checkDocumentationPage, waitForCurl } from '../cli/printed-curl.js'
 import { skip as lacksNodeSqlite } from '../helpers/node-sqlite.js'
 import { link, ownName, unpack } from './install.js'
 
@@ -39,7 +39,7 @@ t.test('serve --demo: answers the printed curl, and serves all files of the page
   server.stderr.on('data', (data) => { err += String(data) })
   const { origin: url, send } = await waitForCurl(server.stdout)
   t.equal((await send()).status, 200)
-  await checkPage(t, url)
+  await checkDocumentationPage(t, url)
 
   server.kill('SIGTERM')
   t.equal((await once(server, 'exit'))[0], 0)

@@ -18,15 +18,19 @@ export async function checkAdding (t: Test, sql: string, setup: Setup = {}): Pro
   t.strictSame([reply.statusCode, reply.json().contact?.name, reply.headers['idempotency-replayed']], [200, 'Marie', undefined])
   t.strictSame([again.statusCode, again.body, again.headers.etag, again.headers['idempotency-replayed']], [200, reply.body, reply.headers.etag, 'true'])
   t.match((await allRows(db)).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Marie', update_id: called[0]?.updateId }])
-  // Deferred triggers run after the last query of the update.
+  // A deferred trigger may change the version after the update has read it for the ETag.
   if (!sql.includes('DEFERRED')) t.equal(reply.headers.etag, `"${await db.value("SELECT version FROM omnichannel_contact WHERE id = 'maria'")}"`)
   t.strictSame([called.length, notified.length, complaints(), await leftovers()], [1, 1, [], {}])
   t.equal(await db.value("SELECT value FROM omnichannel_statistic WHERE name = 'Resolved_Conflicts_Count'"), 2)
 }
 
-interface Expected { otherStatus: 200 | 500, logged: RegExp }
+interface Expected {
+  /** The status of an update of another contact that is sent at the same time. */
+  otherStatus: 200 | 500
+  logged: RegExp
+}
 
-/** The update fails, and is made once the trigger is gone. `otherStatus`: of an update of another contact at the same time. */
+/** The update fails while the trigger exists, and succeeds after `undo` has removed the trigger. */
 export async function checkDropping (
   t: Test, sql: string, undo: string, { otherStatus, logged }: Expected, setup: Setup = {}
 ): Promise<void> {

@@ -80,9 +80,9 @@ const writers: Record<string, Change> = {
 
 for (const [situation, [sql, answer]] of Object.entries(situations)) {
   // A trigger cannot alter a table.
-  const mayBeTrigger = !sql.startsWith('ALTER')
+  const canRunInTrigger = !sql.startsWith('ALTER')
   for (const [writer, change] of Object.entries(writers)) {
-    if (change === writers['by a trigger of the update before'] && !mayBeTrigger) continue
+    if (change === writers['by a trigger of the update before'] && !canRunInTrigger) continue
     t.test(`${situation}, ${writer}: the next update sees it`, async (t) => {
       const world = await buildRecorded(t)
       for (const name of ['Marie', 'Mary']) t.equal((await world.update({ ...body, name })).statusCode, 200)
@@ -94,7 +94,7 @@ for (const [situation, [sql, answer]] of Object.entries(situations)) {
     })
   }
 
-  for (const writer of ['beforeCommit', ...mayBeTrigger ? ['a trigger'] : []]) {
+  for (const writer of ['beforeCommit', ...canRunInTrigger ? ['a trigger'] : []]) {
     t.test(`${situation}, by ${writer} of the update before in the same transaction: the next update sees it`, async (t) => {
       const isHook = writer === 'beforeCommit'
       const world = await buildRecorded(t, isHook ? { beforeCommit: ({ contact }, connection) => { if (contact.name === 'Change') connection.exec(sql) } } : {})
@@ -165,12 +165,12 @@ t.test('a user who is deactivated, and a body that is not JSON: 401', async (t) 
   t.equal((await post('{')).statusCode, 401, 'by another connection, a turn later')
 })
 
-t.test('the cache: holds the last agents only, and no unknown callers', async (t) => {
+t.test('the cache: holds only the agents used last, and no unknown callers', async (t) => {
   const { update, post, database, queries } = await buildRecorded(t)
   database.exec(`
     INSERT INTO omnichannel_user (id) WITH RECURSIVE next (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM next WHERE n < 1010) SELECT 'agent' || n FROM next;
     INSERT INTO omnichannel_user_role SELECT id, 'livechat-agent' FROM omnichannel_user WHERE id LIKE 'agent%'`)
-  const inTens = async (call: (n: number) => Promise<{ statusCode: number }>): Promise<Set<number>> => {
+  const callInTens = async (call: (n: number) => Promise<{ statusCode: number }>): Promise<Set<number>> => {
     const statuses = new Set<number>()
     for (let n = 1; n <= 1010; n += 10) {
       for (const { statusCode } of await Promise.all(Array.from({ length: 10 }, async (_, k) => await call(n + k)))) statuses.add(statusCode)
@@ -178,26 +178,26 @@ t.test('the cache: holds the last agents only, and no unknown callers', async (t
     return statuses
   }
   await update(body)
-  t.strictSame(await inTens(async (n) => await update({ contactId: 'maria', contactManager: `agent${n}` })), new Set([200]))
+  t.strictSame(await callInTens(async (n) => await update({ contactId: 'maria', contactManager: `agent${n}` })), new Set([200]))
   queries()
   await update({ contactId: 'maria', contactManager: 'agent1010' })
   t.equal(queries().length, 0)
   await update({ contactId: 'maria', contactManager: 'agent1' })
-  t.equal(queries().length, 1, 'the first agents are not cached any more')
+  t.equal(queries().length, 1, 'the agents used first are no longer cached')
 
-  t.strictSame(await inTens(async (n) => await post('{}', { 'x-auth-token': `stranger ${n}` })), new Set([401]))
+  t.strictSame(await callInTens(async (n) => await post('{}', { 'x-auth-token': `stranger ${n}` })), new Set([401]))
   queries()
   t.equal((await update({ contactId: 'maria', contactManager: 'agent1' })).statusCode, 200)
   t.equal(queries().length, 0)
 })
 
-/** Statements whose rows an open iterator shows before their transaction is rolled back. */
-const insertsOfRights: Record<string, string> = {
+/** While an iterator over one of these is open, its row can be read on the handle. Later the row is rolled back. */
+const insertsThatGrantAccess: Record<string, string> = {
   'a role': "INSERT INTO omnichannel_user_role VALUES ('nick', 'livechat-agent') RETURNING role",
   'a permission': "INSERT INTO omnichannel_role_permission VALUES ('guest', 'update-livechat-contact') RETURNING role"
 }
 for (const journal of ['WAL', 'DELETE']) {
-  for (const [name, sql] of Object.entries(insertsOfRights)) {
+  for (const [name, sql] of Object.entries(insertsThatGrantAccess)) {
     t.test(`${name} inserted by an open RETURNING iterator, which is rolled back at its end, ${journal}: 403 each time`, async (t) => {
       const { update, database, db } = await buildRecorded(t)
       database.pragma(`journal_mode = ${journal}`)
@@ -212,7 +212,7 @@ for (const journal of ['WAL', 'DELETE']) {
       // The iterator has a transaction of its own, which `inTransaction` does not show. Its COMMIT will fail.
       const iterator = database.prepare(sql).iterate()
       iterator.next()
-      // The wrong key ends the request right after the first look-up of the caller.
+      // The unknown key of the body ends the request right after the first look-up of the caller.
       await update({ contactId: 'maria', unknown: 1 }, as('nick'))
       try {
         iterator.return!()
