@@ -32,7 +32,7 @@ t.test('a stdout that cannot be written: one sentence, and exit code 1', async (
   t.equal(err(), 'The output cannot be written: ENOSPC: no\n')
 })
 
-t.test('a stderr that cannot be written: the exit code stays', async (t) => {
+t.test('a stderr that cannot be written: the exit code is unchanged', async (t) => {
   const { io } = createIo('EPIPE')
   t.equal(await run(['srve'], Object.assign(io, { stderr: createIo('EPIPE').io.stdout })), 2)
 })

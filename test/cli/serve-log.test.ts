@@ -49,7 +49,7 @@ t.test('a server that has ended: the process exits, although a timer is left', a
   const exit = () => events.emit('exit')
   const { ended, signal } = start(['serve', '--port', '0', '--log-level', 'silent', '--database', join(t.testdir(), 'a.db')], { exit, stdin: Readable.from([]) })
   const exited = once(events, 'exit')
-  // Also before it listens.
+  // The signal arrives before the server listens.
   signal('SIGTERM')
   t.match(await ended, { code: 0 })
   const keeping = setInterval(() => undefined, 1000)

@@ -12,7 +12,7 @@ export interface Address {
   folder: string
   /** Closes all connections. New ones are forwarded to the server in that folder, or refused. */
   forwardTo: (folder: string | undefined) => void
-  /** Also done when the process exits. */
+  /** Closes all connections, and removes the folder. Called at exit of the process too. */
   close: () => void
 }
 

@@ -26,7 +26,7 @@ export async function openEnvironment (): Promise<Environment> {
     for (const node of nodes) void node.kill()
     server.kill('SIGQUIT')
   }
-  // Before the folder is removed.
+  // Prepended, so that the programs end before the folder is removed.
   process.prependOnceListener('exit', abort)
   const close = (): void => {
     process.off('exit', abort)

@@ -36,7 +36,7 @@ export async function startPair (template: Cluster, isSynchronous: boolean): Pro
   const abort = (): void => {
     for (const [server] of servers) server.kill('SIGQUIT')
   }
-  // Before the folders are removed.
+  // Prepended, so that the servers end before their folders are removed.
   process.prependOnceListener('exit', abort)
   const remove = async (): Promise<void> => {
     for (const [server, data] of servers) await killServer(server, data)

@@ -128,7 +128,7 @@ export async function startServer (
   const server = await cluster.start(5432, settings)
   const ended = once(server, 'exit')
   const kill = (): void => { server.kill('SIGQUIT') }
-  // Before its folder is removed.
+  // Prepended, so that the server ends before its folder is removed.
   process.prependOnceListener('exit', kill)
   return {
     host: cluster.folder,

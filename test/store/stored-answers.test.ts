@@ -50,7 +50,7 @@ const kept = [
   `${insert} ON CONFLICT (id) DO UPDATE SET name = 'Other'`,
   `${insert} ON CONFLICT (id) DO UPDATE SET id = excluded.id`
 ]
-both.test('a contact whose id stays: its answers stay', async (t) => {
+both.test('a write that keeps the id of a contact: the stored answers are kept', async (t) => {
   const { db, send } = await buildWithAnswers(t)
   for (const sql of kept) {
     await db.exec(sql)

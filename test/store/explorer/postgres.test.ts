@@ -38,7 +38,7 @@ const replies: Record<string, [act: (lane: Lane) => unknown, status: number]> = 
   'an answer of the host': [({ reply }) => { void reply!.code(504).send({}) }, 504]
 }
 
-t.test('every fault at every statement: the update is made once or not at all, and the answer fits', async (t) => {
+t.test('every fault at every statement: the update is made once or not at all, and the answer says which', async (t) => {
   freeze(t)
   const open = await openLanes()
   const scenarios: Scenario[] = []

@@ -124,7 +124,7 @@ function watch (lane: Pick<Lane, 'database' | 'plan' | 'isWatched'>): void {
   })
 }
 
-/** Runs a scenario, and returns what is wrong. */
+/** Runs a scenario, and returns the problems that it found. */
 async function explore (lane: Lane, { allowed, injections = [], together = ['Ours'], isHooked = false, isKeyed = false, ...scenario }: Scenario): Promise<string[]> {
   const { database } = lane
   lane.reset()
