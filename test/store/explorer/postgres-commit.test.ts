@@ -101,7 +101,7 @@ t.test('permanent faults: an answer by the deadline, and the log has the reason'
     { name: 'too many clients', allowed: busy, prepare: endIdle, injections: always(/^connect$/, { do: 'refuse', fields: error('53300') }) },
     { name: 'a server that is starting', allowed: [200], prepare: endIdle,
       injections: () => [{ at: /^connect$/, fault: { do: 'refuse', fields: error('57P03') }, times: 3 }] },
-    { name: 'a row of the host that references the contact', allowed: [200], prepare: referenceContact, isBrief: true },
+    { name: 'a row of the host that references the contact', allowed: [200], prepare: referenceContact, hasShortLockTimeout: true },
     { name: 'a trigger that drops the write of the contact', allowed: [500], prepare: dropContactWrites },
     { name: 'a column of another type', allowed: [200], prepare: changeType },
     { name: 'a shutdown with the first ReadyForQuery', allowed: [200], prepare: endIdle,

@@ -99,8 +99,8 @@ const callbacks: Record<string, [callback: Callback, allowed: number[], more?: P
   'lets a statement fail': [async (client) => { await client.query('SELECT 1/0').catch(() => undefined) }, [500], { calls: 1 }],
   'does not wait for a statement that fails': [(client) => { client.query('SELECT 1/0').catch(() => undefined) }, [500], { calls: 1 }],
   'does not wait for its statement': [(_client, journal) => { void journal() }, [200]],
-  'never ends': [async (_client, journal) => { await journal(); await new Promise(() => undefined) }, [500], { calls: 1, isBrief: true, mayBeInDoubt: true }],
-  'waits for a statement that does not end': [async (client) => { await client.query('SELECT pg_sleep(5)') }, [500], { calls: 1, isBrief: true, mayBeInDoubt: true }],
+  'never ends': [async (_client, journal) => { await journal(); await new Promise(() => undefined) }, [500], { calls: 1, hasShortLockTimeout: true, mayBeInDoubt: true }],
+  'waits for a statement that does not end': [async (client) => { await client.query('SELECT pg_sleep(5)') }, [500], { calls: 1, hasShortLockTimeout: true, mayBeInDoubt: true }],
   'releases its client': [(client) => { client.release() }, [500], { calls: 1 }],
   'releases its client after a statement that it does not wait for': [(client, journal) => { void journal().finally(() => { client.release() }) }, [200], { calls: 1 }],
   'ends its client after a statement that it does not wait for': [(client, journal) => { void journal().finally(() => { void (client as unknown as pg.Client).end() }) }, [200], { calls: 1 }],
@@ -120,7 +120,7 @@ const callbacks: Record<string, [callback: Callback, allowed: number[], more?: P
       [`ends the transaction by ${sql}`, [run, allowed, more]],
       [`ends the transaction by ${sql}, and throws`, [async (...args) => { await run(...args); throw new Error('of the host') }, allowed, more]],
       [`ends the transaction by ${sql}, and fails`, [async (...args) => { await run(...args); await args[0].query('SELECT 1/0') }, allowed, more]],
-      [`ends the transaction by ${sql}, and does not end`, [async (...args) => { await run(...args); await new Promise(() => undefined) }, [...allowed, 500], { ...more, isBrief: true, mayBeInDoubt: true }]],
+      [`ends the transaction by ${sql}, and does not end`, [async (...args) => { await run(...args); await new Promise(() => undefined) }, [...allowed, 500], { ...more, hasShortLockTimeout: true, mayBeInDoubt: true }]],
       [`does not wait for ${sql}`, [(client, journal) => { void journal(); client.query(sql).catch(() => undefined) }, allowed, more]]
     ]
     return entries

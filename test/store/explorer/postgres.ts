@@ -11,8 +11,8 @@ import { createRecord, examine, within, type Limits, type Mode } from './explore
 import { fullName, normalize, resetSql, setUpSql, tables, type Rows } from './oracle.js'
 import { openProxy, type Fault, type Fields, type Injection } from './proxy.js'
 
-/** `brief` is for faults that last until the deadline. */
-const lockTimeouts = { brief: 1200, long: 8000 }
+/** `short` is for faults that last until the deadline. */
+const lockTimeouts = { short: 1200, long: 8000 }
 const lastTimer = catchTimer(tap)
 
 export type Callback = (client: PoolClient, journal: () => Promise<unknown>) => unknown
@@ -25,7 +25,7 @@ export interface Scenario extends Partial<Mode>, Limits {
   /** Runs before the request. If it returns a function, this runs after the request. */
   prepare?: (lane: Lane) => Promise<(() => Promise<unknown>) | undefined>
   /** Whether the server has a short lockTimeout. By default it has one if a fault is permanent. */
-  isBrief?: boolean
+  hasShortLockTimeout?: boolean
 }
 
 export type Lane = Awaited<ReturnType<typeof openLane>>
@@ -41,13 +41,13 @@ async function openLane (isPipelined: boolean) {
     ...record, proxy, pool, direct, others: [] as Array<Promise<unknown>>,
     /** The clients of calls of `beforeCommit` that have not ended. */
     held: new Set<PoolClient>(),
-    isHooked: false, isBrief: false, callback: undefined as Callback | undefined, reply: undefined as FastifyReply | undefined,
+    isHooked: false, hasShortLockTimeout: false, callback: undefined as Callback | undefined, reply: undefined as FastifyReply | undefined,
     /** Lets the `handlerTimeout` of the request expire. */
     expire: (): void => undefined,
     apps: {} as Record<'near' | 'far', FastifyInstance>,
     /** Sends a request to a server; `far` is not behind the proxy. */
     send: async (app: FastifyInstance, isHooked: boolean, name: string, key?: string) => {
-      await record.post(app, `/${isHooked ? 'hooked' : 'plain'}/${lane.isBrief && name === 'Ours' ? 'brief' : 'long'}`, name, key)
+      await record.post(app, `/${isHooked ? 'hooked' : 'plain'}/${lane.hasShortLockTimeout && name === 'Ours' ? 'short' : 'long'}`, name, key)
     },
     sql: async (sql: string) => await direct.query<Record<string, never>>(sql),
     rows: async (): Promise<Rows> => {
@@ -116,7 +116,7 @@ export async function explore (lane: Lane, { allowed, injections, isHooked = fal
   lane.isHooked = isHooked
   const planned = injections?.(lane) ?? []
   const lasts = planned.some(({ fault, times }) => fault.do.startsWith('hold') || times === Infinity)
-  Object.assign(lane, { callback, isBrief: scenario.isBrief ?? lasts })
+  Object.assign(lane, { callback, hasShortLockTimeout: scenario.hasShortLockTimeout ?? lasts })
   const tidyUp = await prepare?.(lane)
   const before = await lane.rows()
   proxy.plan.begin(planned)
