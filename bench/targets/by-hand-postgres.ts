@@ -1,5 +1,4 @@
-// What a careful engineer writes with node-postgres: named statements, lists written only if they changed, and one transaction for each
-// request. Queries that do not depend on each other are sent together if the client pipelines, and one at a time if not.
+// What a careful engineer writes with node-postgres: named statements, one transaction for each request, lists written only if changed.
 
 import type { FastifyInstance } from 'fastify'
 import type { Pool, PoolClient, QueryConfig, QueryResult } from 'pg'
