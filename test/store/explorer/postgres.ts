@@ -12,7 +12,7 @@ import { fullName, normalize, resetSql, setUpSql, tables, type Rows } from './or
 import { openProxy, type Fault, type Fields, type Injection } from './proxy.js'
 
 /** `short` is for faults that last until the deadline. */
-const lockTimeouts = { short: 1200, long: 8000 }
+const lockTimeouts = { short: 2000, long: 8000 }
 const lastTimer = catchTimer(tap)
 
 export type Callback = (client: PoolClient, journal: () => Promise<unknown>) => unknown
