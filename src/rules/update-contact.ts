@@ -86,12 +86,13 @@ function writesOfList (
 ): Query[] {
   // The list was not sent. It may have gaps.
   if (items === before) return []
-  const stored = new Map(before.map(({ position, value }) => [position, value]))
-  const changed = items.filter(({ position, value }) => stored.get(position) !== value)
+  const changed = items.filter(({ position, value }, index) => {
+    const stored = before[index]
+    return stored?.position !== position || stored.value !== value
+  })
   const [first] = changed
-  const storedValues = new Set(stored.values())
   // Items that change their places are deleted before they are written, because the host may have a UNIQUE index.
-  const haveMoved = first !== undefined && changed.length > 1 && changed.some(({ value }) => storedValues.has(value))
+  const haveMoved = first !== undefined && changed.length > 1 && haveCommonValue(before, changed)
   const rest = { contactId, position: haveMoved ? first.position : items.length }
   const hasRest = before.some(({ position }) => position >= rest.position)
   const writes: Query[] = hasRest ? [deleteFromPosition(rest), checkNoneFromPosition(rest)] : []
@@ -101,4 +102,9 @@ function writesOfList (
     ? putItem({ contactId, ...first }, 1)
     : put({ contactId, position, items: items.map(({ value }) => value) }, items.length - position))
   return writes
+}
+
+function haveCommonValue (before: ListItem[], changed: ListItem[]): boolean {
+  const values = new Set(before.map(({ value }) => value))
+  return changed.some(({ value }) => values.has(value))
 }
