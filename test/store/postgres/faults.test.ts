@@ -152,21 +152,25 @@ t.test('the server ends the connection that looks up the caller: the look-up is 
   t.strictSame([acquired.length, new Set(acquired).size, lostIdle], [3, 2, []])
 })
 
+type QueryFunction = (...parameters: unknown[]) => unknown
+
+/** Makes a host that replaces the function `query` of each client of its pool. */
+function wrapQuery (wrap: (query: QueryFunction) => QueryFunction): NonNullable<Setup['host']> {
+  return (_app, { database }) => {
+    (database as unknown as pg.Pool).on('connect', (client) => {
+      Object.assign(client, { query: wrap(client.query.bind(client) as QueryFunction) })
+    })
+  }
+}
+
 for (const [index, step] of ['the look-up of the caller', 'the reads', 'the writes'].entries()) {
   t.test(`a host has wrapped the clients, and ${step} cannot be sent: 500, nothing changed, and the next update works`, async (t) => {
     let queriesLeft = Infinity
     const { update, db, pool } = await start(t, {
-      host: (_app, { database }) => {
-        (database as unknown as pg.Pool).on('connect', (client) => {
-          const query = client.query.bind(client) as (...parameters: unknown[]) => unknown
-          Object.assign(client, {
-            query: async (...parameters: unknown[]) => {
-              if (queriesLeft-- <= 0) throw new Error('not now')
-              return await query(...parameters)
-            }
-          })
-        })
-      }
+      host: wrapQuery((query) => async (...parameters) => {
+        if (queriesLeft-- <= 0) throw new Error('not now')
+        return await query(...parameters)
+      })
     })
     const before = await allRows(db)
     queriesLeft = index
@@ -182,18 +186,13 @@ for (const [index, step] of ['the look-up of the caller', 'the reads', 'the writ
 t.test('a host has wrapped the clients, and copies queries without a name to add a comment, as OpenTelemetry does: 200', async (t) => {
   const commented: unknown[] = []
   const { update, db } = await start(t, {
-    host: (_app, { database }) => {
-      (database as unknown as pg.Pool).on('connect', (client) => {
-        const query = client.query.bind(client) as (...parameters: unknown[]) => unknown
-        const addComment = (config: { text?: string, name?: string }): object => {
-          if (config.text === undefined || config.name !== undefined) return config
-          const copy = { ...config, text: `${config.text} /* trace */` }
-          commented.push(copy)
-          return copy
-        }
-        Object.assign(client, { query: (config: object, ...parameters: unknown[]) => query(addComment(config), ...parameters) })
-      })
-    },
+    host: wrapQuery((query) => (config, ...parameters) => {
+      const { text, name } = config as { text?: string, name?: string }
+      if (text === undefined || name !== undefined) return query(config, ...parameters)
+      const copy = { ...config as object, text: `${text} /* trace */` }
+      commented.push(copy)
+      return query(copy, ...parameters)
+    }),
     beforeCommit: async (_event, client: pg.PoolClient) => { await client.query({ text: 'SELECT 1' }) }
   })
   t.equal((await update(body)).headers.etag, '"2"')
@@ -205,17 +204,10 @@ t.test('a host has wrapped the clients, and fails after it has sent the writes: 
   for (const fail of failures) {
     let queriesLeft = Infinity
     const { update, db, notified } = await start(t, {
-      host: (_app, { database }) => {
-        (database as unknown as pg.Pool).on('connect', (client) => {
-          const query = client.query.bind(client) as (...parameters: unknown[]) => unknown
-          Object.assign(client, {
-            query: (...parameters: unknown[]) => {
-              const sent = query(...parameters)
-              return queriesLeft-- === 0 ? fail() : sent
-            }
-          })
-        })
-      }
+      host: wrapQuery((query) => (...parameters) => {
+        const sent = query(...parameters)
+        return queriesLeft-- === 0 ? fail() : sent
+      })
     })
     queriesLeft = 3
     const reply = await update(body)
