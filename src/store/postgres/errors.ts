@@ -63,7 +63,7 @@ export function obstacleOf (error: unknown): Obstacle {
   if (code === '53300') return 'full-server'
   if (networkCode.test(code) || /^(08|57P)/.test(code)) return 'server-away'
   // The pool's own timeout, for requests that wait in its queue.
-  if (code === '') return String(membersOf(error).message).startsWith('timeout e') ? 'full-pool' : 'server-away'
+  if (code === '') return membersOf(error).message.startsWith('timeout e') ? 'full-pool' : 'server-away'
   return 'other-transaction'
 }
 
@@ -94,15 +94,15 @@ function codeOf (error: unknown): string {
 
 /** node-postgres has lost the connection, perhaps while a statement was running. */
 function isConnectionLost (error: unknown): boolean {
-  return lostMessage.test(String(membersOf(error).message))
+  return lostMessage.test(membersOf(error).message)
 }
 
 /** A function of the host may throw anything, also an object that throws when it is read. */
-function membersOf (error: unknown): PostgresError {
+function membersOf (error: unknown): PostgresError & { message: string } {
   try {
     const { code, message, table, column, routine } = Object(error) as PostgresError
     return { code, message: String(message), table, column, routine }
   } catch {
-    return {}
+    return { message: '' }
   }
 }
