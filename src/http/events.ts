@@ -14,16 +14,14 @@ import { logFailure } from './replies.js'
 export function callBeforeCommit ({ beforeCommit }: Settings, request: FastifyRequest): UpdateContext['beforeCommit'] {
   // On SQLite it runs in the batch, whose async context is that of another request.
   const call = beforeCommit && AsyncResource.bind(beforeCommit)
-  return call && ((change) => ({
-    call: (connection: never) => {
-      try {
-        const result = call(eventOf(request, change), connection)
-        return isPromise(result) ? Promise.resolve(result).catch(fail) : result
-      } catch (thrown) {
-        return fail(thrown)
-      }
+  return call && ((change, connection) => {
+    try {
+      const result = call(eventOf(request, change), connection)
+      return isPromise(result) ? Promise.resolve(result).catch(fail) : result
+    } catch (thrown) {
+      return fail(thrown)
     }
-  }))
+  })
 }
 
 function isPromise (value: unknown): value is PromiseLike<unknown> {

@@ -2,7 +2,7 @@
 // it was committed.
 
 import { ContactNotFoundError, ContactVersionMismatchError } from '../errors.js'
-import { all, always, type CommitOutcome, type Decision, type HostCallback, type Query, type Read, type Update } from '../store/operation.js'
+import { all, always, type CommitOutcome, type Decision, type Read, type Update } from '../store/operation.js'
 import * as queries from '../store/queries.js'
 import { readContact, toJson, type StoredContact } from './contact.js'
 import type { MatchPattern } from './custom-fields.js'
@@ -22,7 +22,7 @@ export interface UpdateContext {
   idempotencyKey: IdempotencyKey | undefined
   /** Reads the rights of the caller again. Its `decide` throws if they are gone. */
   access: Read<unknown>
-  beforeCommit: ((change: Change) => HostCallback) | undefined
+  beforeCommit: ((change: Change, connection: never) => unknown) | undefined
 }
 
 export interface Change {
@@ -71,15 +71,14 @@ function decideWrites (
   const answer = `{"contact":${toJson(updated ?? previous)},"success":true}`
   const result: UpdateResult = { version: (updated ?? previous).row.version, answer, replayed: false }
 
-  const writes: Array<Query | HostCallback> = updated === undefined ? [] : writesOf(previous, updated)
+  const writes = updated === undefined ? [] : writesOf(previous, updated)
   if (idempotencyKey !== undefined) writes.push(...storeResponse(idempotencyKey, previous.row.id, answer, anyExpired))
-  if (updated !== undefined) {
-    result.change = { updateId, updated, previous }
-    writes.push(queries.checkLastUpdate({ contactId: previous.row.id, updateId }, (version) => { result.version = version }))
-    // Last, because the host may end the transaction. Then the response is stored together with the update, or not at all.
-    if (beforeCommit !== undefined) writes.push(beforeCommit(result.change))
-  }
-  return { result, writes, findOutcome: readOutcome(context, previous, result) }
+  const findOutcome = readOutcome(context, previous, result)
+  if (updated === undefined) return { result, writes, findOutcome }
+
+  const change = result.change = { updateId, updated, previous }
+  writes.push(queries.checkLastUpdate({ contactId: previous.row.id, updateId }, (version) => { result.version = version }))
+  return { result, writes, findOutcome, beforeCommit: beforeCommit && ((connection) => beforeCommit(change, connection)) }
 }
 
 /**

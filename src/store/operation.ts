@@ -28,9 +28,7 @@ export interface Query<Rows = unknown> {
 }
 
 /** A function of the host that runs inside the transaction, on its connection. */
-export interface HostCallback {
-  readonly call: (connection: never) => unknown
-}
+export type HostCallback = (connection: never) => unknown
 
 /** The queries of an operation, and the function that makes its result of their rows. `decide` throws to refuse. */
 export interface Read<Result> {
@@ -42,7 +40,9 @@ export interface Read<Result> {
 export interface Decision<Result> {
   readonly result: Result
   /** They run in this order. Empty if there is nothing to change. */
-  readonly writes: ReadonlyArray<Query | HostCallback>
+  readonly writes: readonly Query[]
+  /** Called after the writes. It may end the transaction, so nothing is written after it. */
+  readonly beforeCommit?: HostCallback | undefined
   /** Finds out whether these writes were committed, if the answer to COMMIT was lost. */
   readonly findOutcome: Read<CommitOutcome<Result>>
 }

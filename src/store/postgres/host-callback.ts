@@ -23,7 +23,7 @@ export const releaseSavepoints = [command('RELEASE SAVEPOINT omnichannel_update'
  *
  * @throws what the host threw, if our transaction is still open
  */
-export async function callHost (client: PostgresClient, { call }: HostCallback, deadline: number): Promise<Doubt | undefined> {
+export async function callHost (client: PostgresClient, call: HostCallback, deadline: number): Promise<Doubt | undefined> {
   const timer = new AbortController()
   try {
     const isLate = await Promise.race([

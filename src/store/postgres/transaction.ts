@@ -4,7 +4,7 @@
 
 import { timeCommit } from '../../diagnostics.js'
 import { RequestGoneError } from '../../errors.js'
-import type { Decision, HostCallback, Query, Update } from '../operation.js'
+import type { Decision, Query, Update } from '../operation.js'
 import type { Reply } from '../store.js'
 import { isTransactionAborted, StaleClientError, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
@@ -50,7 +50,7 @@ export async function transact<Result> (
     if (rows[0] === undefined) rows = await runQueries(client, queries, deadline)
     throwIfGone(reply)
     const decision = decide(rows)
-    const doubt = await writeAndCommit(client, decision.writes, reply, timeoutMs, deadline)
+    const doubt = await writeAndCommit(client, decision, reply, timeoutMs, deadline)
     // Without writes the attempt can be repeated.
     if (doubt !== undefined && decision.writes.length === 0) throw doubt.cause
     return { decision, doubt }
@@ -62,25 +62,23 @@ export async function transact<Result> (
 }
 
 async function writeAndCommit (
-  client: PostgresClient, writes: ReadonlyArray<Query | HostCallback>, reply: Reply, timeoutMs: number, deadline: number
+  client: PostgresClient, { writes, beforeCommit }: Decision<unknown>, reply: Reply, timeoutMs: number, deadline: number
 ): Promise<Doubt | undefined> {
-  let [first, unsent]: [PostgresQuery[], Query[]] = [[], []]
-  for (const write of writes) {
-    if ('call' in write) {
-      const { results, error } = await send(client, [...first, ...unsent.map(toQuery), ...savepoints], deadline)
-      if (error !== undefined) throw error
-      deliver(unsent, results.slice(first.length))
-      const doubt = await callHost(client, write, deadline)
-      if (doubt !== undefined) {
-        // As after COMMIT: the host may have committed the update.
-        reply.lock(1)
-        return doubt
-      }
-      // Fails if the host has ended the transaction, even if it has begun another one.
-      ;[first, unsent] = [[...releaseSavepoints, showWarnings], []]
-    } else {
-      unsent.push(write)
+  let first: PostgresQuery[] = []
+  let unsent = writes
+  if (beforeCommit !== undefined) {
+    const { results, error } = await send(client, [...writes.map(toQuery), ...savepoints], deadline)
+    if (error !== undefined) throw error
+    deliver(writes, results)
+    const doubt = await callHost(client, beforeCommit, deadline)
+    if (doubt !== undefined) {
+      // As after COMMIT: the host may have committed the update.
+      reply.lock(1)
+      return doubt
     }
+    // Fails if the host has ended the transaction, even if it has begun another one.
+    first = [...releaseSavepoints, showWarnings]
+    unsent = []
   }
   throwIfGone(reply)
   const updates = writes.length > 0 ? 1 : 0

@@ -108,9 +108,9 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       throwIfGone(job)
       if (!isFirst) cache.revalidate()
       const { queries, decide } = job.work.prepare()
-      const { writes } = attempt.decision = decide(queries.map(execute))
+      const { writes, beforeCommit } = attempt.decision = decide(queries.map(execute))
       throwIfGone(job)
-      const callsHost = writes.some((write) => 'call' in write)
+      const callsHost = beforeCommit !== undefined
       // The first update needs no savepoint: no other update would be lost with it. After a host callback each update has one, because
       // the callback must not run again when a later update fails.
       if (callsHost || (writes.length > 0 && !isFirst && (transaction.hostWasCalled || wantsSavepoint))) {
@@ -119,14 +119,13 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       }
       for (const write of writes) {
         hasWritten = true
-        if ('call' in write) {
-          hostWasCalled = true
-          cache.invalidate()
-          transaction.callHost(write)
-          throwIfGone(job)
-        } else {
-          execute(write)
-        }
+        execute(write)
+      }
+      if (callsHost) {
+        hostWasCalled = true
+        cache.invalidate()
+        transaction.callHost(beforeCommit)
+        throwIfGone(job)
       }
       if (hasSavepoint) transaction.endUpdate()
     } catch (error) {

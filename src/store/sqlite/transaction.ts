@@ -71,7 +71,7 @@ export class Transaction {
     }
   }
 
-  callHost ({ call }: HostCallback): void {
+  callHost (call: HostCallback): void {
     const { connection } = this
     this.writeMark()
     connection.run('SAVEPOINT omnichannel_before_commit')
