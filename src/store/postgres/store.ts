@@ -63,10 +63,7 @@ export function createPostgresStore (pool: PostgresPool, onIdleError: (error: Er
     engine: 'postgres',
     migrate: async ({ migrate, lockTimeout }) => {
       const deadline = performance.now() + lockTimeout
-      await run(deadline, async (client) => {
-        if (migrate) await bringUpToDate(client, deadline)
-        await checkSchema(client, deadline)
-      })
+      await run(deadline, async (client) => { await (migrate ? bringUpToDate : checkSchema)(client, deadline) })
     },
     read: async ({ queries, decide }, timeoutMs) => {
       const deadline = performance.now() + timeoutMs

@@ -10,24 +10,9 @@ import type { Connection } from './connection.js'
 /** The highest number of cached rows for each query. Enough for all agents who work at the same time. */
 const capacity = 1000
 
-export interface Cache {
-  /** Must be the first call in each of our transactions. It reads from the database. */
-  beginTransaction: () => void
-  /** Must be called before each further update of the transaction. */
-  revalidate: () => void
-  /** Adds the number of rows that an update has written, so that they do not count as another's change. */
-  addOwnChanges: (changes: number) => void
-  /** Whether a trigger of the host's may undo what an update writes. The update must then check what it wrote. */
-  mayBeUndone: () => boolean
-  /** Called when host code gets the connection. Nothing is cached until the next transaction. */
-  invalidate: () => void
-  /** Inside our transaction. */
-  getOrLoad: (query: Query, load: (query: Query) => unknown) => unknown
-  /** Outside of our transaction: returns a row that is cached and still valid. */
-  find: (query: Query) => unknown
-}
+export type Cache = ReturnType<typeof createCache>
 
-export function createCache (connection: Connection): Cache {
+export function createCache (connection: Connection) {
   const cached = new Map<QueryDefinition, Map<string, unknown>>()
   let [dataVersion, schemaVersion, totalChanges] = [-1, -1, -1]
   let cacheable = false
@@ -41,6 +26,7 @@ export function createCache (connection: Connection): Cache {
   }
 
   return {
+    /** Must be the first call in each of our transactions. It reads from the database. */
     beginTransaction: () => {
       const data = readNumber('PRAGMA main.data_version')
       const schema = readNumber('PRAGMA main.schema_version')
@@ -55,22 +41,28 @@ export function createCache (connection: Connection): Cache {
       // A temporary trigger does not change `schema_version`.
       mayBeUndone = !isSchemaOurs || readNumber(countTemporaryTriggers) > 0
     },
+    /** Must be called before each further update of the transaction. */
     revalidate: () => {
       // Without triggers of the host, an update changes only its own rows.
       if (mayBeUndone) isValid &&= readNumber('SELECT total_changes()') === totalChanges
     },
-    addOwnChanges: (changes) => { totalChanges += changes },
+    /** Adds the number of rows that an update has written, so that they do not count as another's change. */
+    addOwnChanges: (changes: number) => { totalChanges += changes },
+    /** Whether a trigger of the host's may undo what an update writes. The update must then check what it wrote. */
     mayBeUndone: () => mayBeUndone,
+    /** Called when host code gets the connection. Nothing is cached until the next transaction. */
     invalidate: () => {
       isValid = false
       mayBeUndone = true
       cached.clear()
     },
-    find: ({ definition, values }) => {
+    /** Outside of our transaction: returns a row that is cached and still valid. */
+    find: ({ definition, values }: Query) => {
       const isCurrent = cacheable && readNumber('PRAGMA main.data_version') === dataVersion && readNumber('SELECT total_changes()') === totalChanges
       return isCurrent ? cached.get(definition)?.get(keyOf(values)) : undefined
     },
-    getOrLoad: (query, load) => {
+    /** Inside our transaction. */
+    getOrLoad: (query: Query, load: (query: Query) => unknown) => {
       const { definition, values } = query
       if (!isValid) return load(query)
       const rows = cached.get(definition) ?? new Map<string, unknown>()

@@ -9,8 +9,8 @@ import { RequestGoneError } from '../../errors.js'
 import type { Decision, Query, Update } from '../operation.js'
 import type { Reply } from '../store.js'
 import type { Cache } from './cache.js'
-import { hasAttached, withoutBusyTimeout, type Connection, type Locking } from './connection.js'
-import { createQueue, maxBatchMs, type Job, type Queue } from './queue.js'
+import { commit, hasAttached, withoutBusyTimeout, type Connection, type Locking } from './connection.js'
+import { createQueue, maxBatchMs, type Job } from './queue.js'
 import { Transaction } from './transaction.js'
 
 /** After an update has written and then failed, this many updates get savepoints. */
@@ -41,7 +41,7 @@ interface Batch {
 }
 
 /** @param execute runs a query on the connection */
-export function createGroupCommit (connection: Connection, cache: Cache, execute: (query: Query) => unknown): Queue<UpdateWork> {
+export function createGroupCommit (connection: Connection, cache: Cache, execute: (query: Query) => unknown) {
   const transaction = new Transaction(connection)
   let savepointsLeft = 0
 
@@ -65,7 +65,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
         transaction.rollBack()
         runAgain()
       } else {
-        commit(attempts)
+        commitBatch(attempts)
         for (const attempt of attempts) answer(attempt)
       }
     } catch (error) {
@@ -152,12 +152,12 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     return connection.isBusy(error) || connection.isBusy((Object(error) as { cause?: unknown }).cause)
   }
 
-  function commit (attempts: Attempt[]): void {
+  function commitBatch (attempts: Attempt[]): void {
     const replies = attempts.filter(hasWrites).map(({ job }) => job.work.reply)
     for (const reply of replies) reply.lock(replies.length)
     const publishCommit = timeCommit('sqlite', replies.length)
     try {
-      transaction.commit()
+      commit(connection)
     } catch (error) {
       if (!isCommitted(attempts)) {
         for (const reply of replies) reply.unlock()

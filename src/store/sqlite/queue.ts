@@ -34,19 +34,11 @@ function createJob<Work> (work: Work, timeoutMs: number): Job<Work> {
   return { work, deadline: performance.now() + timeoutMs, promise, resolve, reject }
 }
 
-export interface Queue<Work> {
-  /** @throws {DatabaseBusyError} if the database was busy for `timeoutMs` */
-  enqueue: (work: Work, timeoutMs: number) => Promise<unknown>
-  isEmpty: () => boolean
-  /** Resolves when everything in the queue has ended. */
-  drain: () => Promise<unknown>
-}
-
 /**
  * @param runBatch takes jobs from the queue and settles them. If it throws, its jobs must be in the queue again. They are tried later
  * if the database was busy. Any other error rejects them
  */
-export function createQueue<Work> (connection: Connection, runBatch: (queue: Array<Job<Work>>, locking: Locking) => void): Queue<Work> {
+export function createQueue<Work> (connection: Connection, runBatch: (queue: Array<Job<Work>>, locking: Locking) => void) {
   let queue: Array<Job<Work>> = []
   let nextDeadline = Infinity
   let isScheduled = false
@@ -102,7 +94,8 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
   }
 
   return {
-    enqueue: (work, timeoutMs) => {
+    /** @throws {DatabaseBusyError} if the database was busy for `timeoutMs` */
+    enqueue: (work: Work, timeoutMs: number): Promise<unknown> => {
       const job = createJob(work, timeoutMs)
       queue.push(job)
       nextDeadline = Math.min(nextDeadline, job.deadline)
@@ -110,6 +103,7 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
       return job.promise
     },
     isEmpty: () => queue.length === 0,
+    /** Resolves when everything in the queue has ended. */
     drain: () => Promise.allSettled(queue.map(({ promise }) => promise))
   }
 }

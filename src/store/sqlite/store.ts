@@ -26,8 +26,7 @@ export function createSqliteStore (database: SqliteHandle): Store {
   return {
     engine: 'sqlite',
     migrate: async ({ migrate, lockTimeout }) => {
-      if (migrate) await readInQueue(() => { bringUpToDate(connection) }, lockTimeout)
-      await readInQueue(() => { checkSchema(connection) }, lockTimeout)
+      await readInQueue(() => { (migrate ? bringUpToDate : checkSchema)(connection) }, lockTimeout)
     },
     read: async ({ queries, decide }, timeoutMs) => {
       const read = () => decide(queries.map((query) => cache.find(query) ?? execute(query)))

@@ -2,7 +2,7 @@
 
 import { AsyncBeforeCommitError } from '../../errors.js'
 import type { HostCallback } from '../operation.js'
-import { clearBusyTimeout, commit, type Connection, type Locking } from './connection.js'
+import { clearBusyTimeout, type Connection, type Locking } from './connection.js'
 import { saysIteratorIsOpen } from './handle.js'
 
 /** One object for all transactions of a connection, one after the other. */
@@ -93,10 +93,6 @@ export class Transaction {
   findCommitted (): { last: boolean, others: boolean } {
     const mark = this.readMark()
     return { last: mark === this.lastMark, others: mark !== this.markBefore }
-  }
-
-  commit (): void {
-    commit(this.connection)
   }
 
   rollBack (): void {
