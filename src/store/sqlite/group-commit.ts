@@ -34,32 +34,26 @@ interface Attempt {
   failure?: { error: unknown }
 }
 
-interface Batch {
-  readonly attempts: Attempt[]
-  /** The last update failed and the transaction was ended: rolled back by us or by SQLite, or ended by the host's callback. */
-  endedBy?: 'us' | 'sqlite' | 'host'
-}
-
 /** @param execute runs a query on the connection */
 export function createGroupCommit (connection: Connection, cache: Cache, execute: (query: Query) => unknown) {
   const transaction = new Transaction(connection)
   let savepointsLeft = 0
 
   function runBatch (queue: UpdateJob[], locking: Locking): void {
-    const batch: Batch = { attempts: [] }
-    const { attempts } = batch
+    const attempts: Attempt[] = []
     const end = performance.now() + maxBatchMs
     const mayShare = (): boolean => queue[0]?.work.ownTransaction === false && attempts[0]?.job.work.ownTransaction === false
     const runAgain = (): void => { queue.unshift(...attempts.map(({ job }) => job)) }
     try {
       begin(locking)
+      let isOpen = true
       do {
         attempts.push({ job: queue.shift() as UpdateJob })
-        runLast(queue, batch)
-      } while (batch.endedBy === undefined && mayShare() && performance.now() < end)
+        isOpen = runLast(queue, attempts)
+      } while (isOpen && mayShare() && performance.now() < end)
 
-      if (batch.endedBy !== undefined) {
-        settle(queue, batch)
+      if (!isOpen) {
+        settle(queue, attempts)
       } else if (attempts.some((attempt) => hasWrites(attempt) && !attempt.job.work.reply.isPending())) {
         // One of them was answered meanwhile, and may no longer write. It is refused when it runs again.
         transaction.rollBack()
@@ -96,14 +90,17 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     if (locking.isWal || locking.hasAttached) connection.run('DELETE FROM main.omnichannel_migration WHERE 0')
   }
 
-  /** Runs the last update of the batch. Its error becomes `attempt.failure`, unless the update waits for a lock and runs again. */
-  function runLast (queue: UpdateJob[], batch: Batch): void {
-    const attempt = batch.attempts.at(-1) as Attempt
+  /**
+   * Runs the last update of the batch. Its error becomes `attempt.failure`, unless the update waits for a lock and runs again. Returns
+   * whether the transaction is still open.
+   */
+  function runLast (queue: UpdateJob[], attempts: Attempt[]): boolean {
+    const attempt = attempts.at(-1) as Attempt
     const { job } = attempt
-    const isFirst = batch.attempts.length === 1
+    const isFirst = attempts.length === 1
     const wantsSavepoint = savepointsLeft > 0
     if (wantsSavepoint) savepointsLeft--
-    let [hasWritten, hasSavepoint, hostWasCalled] = [false, false, false]
+    let [hasWritten, hasSavepoint] = [false, false]
     try {
       throwIfGone(job)
       if (!isFirst) cache.revalidate()
@@ -122,7 +119,6 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
         execute(write)
       }
       if (callsHost) {
-        hostWasCalled = true
         cache.invalidate()
         transaction.callHost(beforeCommit)
         throwIfGone(job)
@@ -132,20 +128,25 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       attempt.failure = { error }
       const isUndone = hasSavepoint ? transaction.undoUpdate() : connection.inTransaction
       if (!isUndone) {
-        batch.endedBy = hostWasCalled ? 'host' : 'sqlite'
-      } else if (isBusy(error) && hasAttached(connection)) {
+        // SQLite or the host callback has ended the transaction, and may do so again.
+        for (const { job } of attempts) job.work.ownTransaction = true
+        return false
+      }
+      if (isBusy(error) && hasAttached(connection)) {
         // A trigger or a host callback has met the lock of an attached file. The update waits alone, and behind the others, so that no other
         // update waits for it.
         job.work.ownTransaction = true
-        batch.attempts.pop()
+        attempts.pop()
         queue.push(job)
         throw (Object(error) as { cause?: unknown }).cause ?? error
-      } else if (hasWritten && !hasSavepoint) {
+      }
+      if (hasWritten && !hasSavepoint) {
         transaction.rollBack()
-        batch.endedBy = 'us'
         savepointsLeft = SAVEPOINTS_AFTER_FAILURE
+        return false
       }
     }
+    return true
   }
 
   function isBusy (error: unknown): boolean {
@@ -181,15 +182,14 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   }
 
   /** After the transaction was ended by the last update: the others are answered if they were committed, and run again if not. */
-  function settle (queue: UpdateJob[], { attempts, endedBy }: Batch): void {
+  function settle (queue: UpdateJob[], attempts: Attempt[]): void {
     transaction.rollBack()
-    const committed = endedBy === 'host' ? transaction.findCommitted() : { others: false, last: false }
+    const committed = transaction.findCommitted()
     const others = attempts.slice(0, -1)
     const last = attempts.at(-1) as Attempt
     if (committed.others) {
       for (const attempt of others) answer(attempt)
     } else {
-      if (endedBy === 'sqlite') for (const { job } of others) job.work.ownTransaction = true
       queue.unshift(...others.map(({ job }) => job))
     }
     if (committed.last) last.job.resolve((last.decision as Decision<unknown>).result)

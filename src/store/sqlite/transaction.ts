@@ -89,8 +89,9 @@ export class Transaction {
     if (this.readMark() !== this.lastMark) throw new Error('beforeCommit has rolled back the update')
   }
 
-  /** After a host callback has ended the transaction: whether it committed its own update, and the updates before it. */
+  /** After the last update has ended the transaction: whether a host callback has committed it, and the updates before it. */
   findCommitted (): { last: boolean, others: boolean } {
+    if (!this.hostWasCalled) return { last: false, others: false }
     const mark = this.readMark()
     return { last: mark === this.lastMark, others: mark !== this.markBefore }
   }
