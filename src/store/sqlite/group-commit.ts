@@ -31,7 +31,7 @@ type UpdateJob = Job<UpdateWork>
 interface Attempt {
   readonly job: UpdateJob
   decision?: Decision<unknown>
-  failure?: { error: unknown }
+  failure?: { error: unknown } | undefined
 }
 
 /** @param execute runs a query on the connection */
@@ -111,7 +111,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       // The first update needs no savepoint: no other update would be lost with it. After a host callback each update has one, because
       // the callback must not run again when a later update fails.
       if (callsHost || (writes.length > 0 && !isFirst && (transaction.hostWasCalled || wantsSavepoint))) {
-        transaction.beginUpdate(callsHost)
+        transaction.beginUpdate()
         hasSavepoint = true
       }
       for (const write of writes) {
@@ -181,19 +181,18 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     }
   }
 
-  /** After the transaction was ended by the last update: the others are answered if they were committed, and run again if not. */
+  /** After the last update has ended the transaction: all are answered if a host callback has committed it. Otherwise the others run again. */
   function settle (queue: UpdateJob[], attempts: Attempt[]): void {
     transaction.rollBack()
-    const committed = transaction.findCommitted()
     const others = attempts.slice(0, -1)
     const last = attempts.at(-1) as Attempt
-    if (committed.others) {
-      for (const attempt of others) answer(attempt)
-    } else {
-      queue.unshift(...others.map(({ job }) => job))
+    if (transaction.isCommittedByHost()) {
+      last.failure = undefined
+      for (const attempt of attempts) answer(attempt)
+      return
     }
-    if (committed.last) last.job.resolve((last.decision as Decision<unknown>).result)
-    else if (makeRoom(last.failure?.error, [last])) queue.unshift(last.job)
+    queue.unshift(...others.map(({ job }) => job))
+    if (makeRoom(last.failure?.error, [last])) queue.unshift(last.job)
     else answer(last)
   }
 

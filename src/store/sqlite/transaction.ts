@@ -1,9 +1,13 @@
 // The transaction that updates share, and what a host callback may do to it: end it, or leave an iterator open.
 
+import { randomUUID } from 'node:crypto'
 import { AsyncBeforeCommitError } from '../../errors.js'
 import type { HostCallback } from '../operation.js'
 import { clearBusyTimeout, type Connection, type Locking } from './connection.js'
 import { saysIteratorIsOpen } from './handle.js'
+
+/** A host callback that ends the transaction could begin another one with a savepoint of a known name. */
+const savepoint = `omnichannel_${randomUUID().replaceAll('-', '')}`
 
 /** One object for all transactions of a connection, one after the other. */
 export class Transaction {
@@ -11,13 +15,11 @@ export class Transaction {
   private restoreBusyTimeout: (() => void) | undefined
   /** A host callback has left an iterator open. It must not stop the queue. */
   private hasOrphanedIterator = false
-  // A mark is a number in `temp.user_version`. It tells what a host callback has committed: COMMIT keeps it, and ROLLBACK restores the one
-  // before. Our own tables could not always be asked, because another process may have locked them.
-  /** Before the first callback. */
-  private markBefore = 0
-  /** At the savepoint of the current update. */
-  private updateMark = 0
-  private lastMark = 0
+  /**
+   * A number in `temp.user_version`. It tells whether a host callback has committed: COMMIT keeps it, and ROLLBACK restores the one before.
+   * Our own tables could not always be asked, because another process may have locked them.
+   */
+  private mark = 0
 
   constructor (private readonly connection: Connection) {}
 
@@ -40,30 +42,41 @@ export class Transaction {
   }
 
   /** Sets the savepoint of an update. */
-  beginUpdate (callsHost: boolean): void {
-    if (callsHost) {
-      if (!this.hostWasCalled) {
-        this.markBefore = this.lastMark = this.readMark()
-        // The host may attach a file, on whose lock its statements and our COMMIT would sleep.
-        this.restoreBusyTimeout = clearBusyTimeout(this.connection)
-      }
-      this.hostWasCalled = true
-      this.writeMark()
-      this.updateMark = this.lastMark
+  beginUpdate (): void {
+    this.connection.run(`SAVEPOINT ${savepoint}`)
+  }
+
+  /** Calls the host in an update that has a savepoint. */
+  callHost (call: HostCallback): void {
+    const { connection } = this
+    // The host may attach a file, on whose lock its statements and our COMMIT would sleep.
+    this.restoreBusyTimeout ??= clearBusyTimeout(connection)
+    this.mark = (this.readMark() + 1) % 2 ** 31
+    connection.exec(`PRAGMA temp.user_version = ${this.mark}`)
+    this.hostWasCalled = true
+    const result = call(connection.native as never)
+    if (result instanceof Promise) {
+      // Its rejection must not end the process.
+      result.catch(() => undefined)
+      throw new AsyncBeforeCommitError()
     }
-    this.connection.run('SAVEPOINT omnichannel_update')
   }
 
+  /** Releases the savepoint of an update. Fails if a host callback has left an iterator open or ended the transaction. */
   endUpdate (): void {
-    this.connection.run('RELEASE omnichannel_update')
+    const { connection } = this
+    try {
+      connection.run(`RELEASE ${savepoint}`)
+    } catch (error) {
+      if (!this.hostWasCalled) throw error
+      throw new Error(`beforeCommit has ${connection.isBusy(error) ? 'left an iterator open' : 'ended the transaction'}`, { cause: error })
+    }
   }
 
-  /** Rolls back to the savepoint of the update. Returns false if it is gone, because the transaction was ended. */
+  /** Rolls back to the savepoint of an update. Returns false if it is gone, because the transaction was ended. */
   undoUpdate (): boolean {
     try {
-      // A host callback may have rolled back, and set savepoints with our names.
-      if (this.hostWasCalled && ![this.updateMark, this.lastMark].includes(this.readMark())) return false
-      this.runDespiteIterators('ROLLBACK TO omnichannel_update')
+      this.runDespiteIterators(`ROLLBACK TO ${savepoint}`)
       this.endUpdate()
       return true
     } catch {
@@ -71,29 +84,9 @@ export class Transaction {
     }
   }
 
-  callHost (call: HostCallback): void {
-    const { connection } = this
-    this.writeMark()
-    connection.run('SAVEPOINT omnichannel_before_commit')
-    const result = call(connection.native as never)
-    if (result instanceof Promise) {
-      // Its rejection must not end the process.
-      result.catch(() => undefined)
-      throw new AsyncBeforeCommitError()
-    }
-    try {
-      connection.run('RELEASE omnichannel_before_commit')
-    } catch (error) {
-      throw new Error(`beforeCommit has ${connection.isBusy(error) ? 'left an iterator open' : 'ended the transaction'}`, { cause: error })
-    }
-    if (this.readMark() !== this.lastMark) throw new Error('beforeCommit has rolled back the update')
-  }
-
-  /** After the last update has ended the transaction: whether a host callback has committed it, and the updates before it. */
-  findCommitted (): { last: boolean, others: boolean } {
-    if (!this.hostWasCalled) return { last: false, others: false }
-    const mark = this.readMark()
-    return { last: mark === this.lastMark, others: mark !== this.markBefore }
+  /** After the transaction has ended, but not by our COMMIT: whether a host callback has committed it. */
+  isCommittedByHost (): boolean {
+    return this.hostWasCalled && this.readMark() === this.mark
   }
 
   rollBack (): void {
@@ -111,11 +104,6 @@ export class Transaction {
   private readMark (): number {
     const [mark] = this.connection.get('PRAGMA temp.user_version') as [number]
     return mark
-  }
-
-  private writeMark (): void {
-    this.lastMark = (this.lastMark + 1) % 2 ** 31
-    this.connection.exec(`PRAGMA temp.user_version = ${this.lastMark}`)
   }
 
   /** Runs a command that must not wait until an iterator is closed. */

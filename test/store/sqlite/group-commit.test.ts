@@ -34,7 +34,7 @@ async function buildRecorded (t: Test, setup: Setup = {}): Promise<RecordedWorld
   replaceClock(t)
   events.length = 0
   const commands = (): string[] => events.splice(0)
-    .filter((event) => /^(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|answer)(?! omnichannel_before)/.test(event)).map((event) => event.replace(' omnichannel_update', ''))
+    .filter((event) => /^(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|answer)/.test(event)).map((event) => event.replace(/ omnichannel_\w+/, ''))
   return { ...world, events, commands }
 }
 
