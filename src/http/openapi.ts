@@ -5,18 +5,12 @@ import type { FastifySchema } from 'fastify'
 import { ErrorReply, UpdateContactBody, UpdateContactReply } from '../rules/wire-schemas.js'
 import { UPDATE_PERMISSION } from '../store/queries.js'
 
-/** @fastify/swagger adds these members to FastifySchema, but only for a host that has it. */
-interface Operation extends FastifySchema {
-  operationId: string
-  summary: string
-  description: string
-  tags: string[]
-  consumes: string[]
-  produces: string[]
-}
-
-/** @param hasTokens whether callers are known by tokens in the database */
-export function describeOperation (prefix: string, hasTokens: boolean): Operation {
+/**
+ * FastifySchema lacks the members that @fastify/swagger adds, unless the host has that plugin.
+ *
+ * @param hasTokens whether callers are known by tokens in the database
+ */
+export function describeOperation (prefix: string, hasTokens: boolean): FastifySchema & Record<string, unknown> {
   return {
     operationId: nameOperation(prefix),
     summary: 'Update a contact',

@@ -116,13 +116,10 @@ export const UPDATE_FAILED = 'FOC_UPDATE_FAILED'
 /** How many causes are searched for a code. A host can make an error its own cause. */
 const maxCauses = 8
 
-function codeOf (error: unknown): string {
-  for (let [each, depth] = [error, 0]; depth < maxCauses; depth++) {
-    const { code, cause } = Object(each) as { code?: unknown, cause?: unknown }
-    if (typeof code === 'string') return code
-    each = cause
-  }
-  return UPDATE_FAILED
+function codeOf (error: unknown, causesLeft = maxCauses): string {
+  const { code, cause } = Object(error) as { code?: unknown, cause?: unknown }
+  if (typeof code === 'string') return code
+  return causesLeft > 0 ? codeOf(cause, causesLeft - 1) : UPDATE_FAILED
 }
 
 interface Refusal {

@@ -1,6 +1,6 @@
 // All queries of the plugin.
 
-import { sql, type Kysely } from 'kysely'
+import { sql, type Kysely, type OnConflictBuilder } from 'kysely'
 import { check, many, one, write } from './operation.js'
 import type { ContactRow, Tables } from './tables.js'
 
@@ -109,6 +109,10 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
   // Kysely cannot infer the types of a union of tables.
   const [table, valueColumn] = names as ['omnichannel_contact_email', 'address']
 
+  const replace = (conflict: OnConflictBuilder<Tables, typeof table>) => conflict
+    .columns(['contact_id', 'position'])
+    .doUpdateSet((row) => ({ [valueColumn]: row.ref(`excluded.${valueColumn}`) }))
+
   return {
     list: many((db, { contactId }: { contactId: string }) => db
       .selectFrom(table)
@@ -124,17 +128,13 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
         .selectFrom(engineSql.items(items))
         .select([sql<string>`${contactId}`.as('contact_id'), 'item.key', 'item.value'])
         .where('item.key', '>=', position))
-      .onConflict((conflict) => conflict
-        .columns(['contact_id', 'position'])
-        .doUpdateSet((row) => ({ [valueColumn]: row.ref(`excluded.${valueColumn}`) })))),
+      .onConflict(replace)),
 
     /** Writes one item, in half the time of `put`. */
     putItem: write((db, { contactId, position, value }: { contactId: string, position: number, value: string }) => db
       .insertInto(table)
       .values({ contact_id: contactId, position, [valueColumn as 'address']: value })
-      .onConflict((conflict) => conflict
-        .columns(['contact_id', 'position'])
-        .doUpdateSet((row) => ({ [valueColumn]: row.ref(`excluded.${valueColumn}`) })))),
+      .onConflict(replace)),
 
     deleteFromPosition: write((db, { contactId, position }: { contactId: string, position: number }) => db
       .deleteFrom(table)
