@@ -23,16 +23,13 @@ export interface UpdateWork {
   ownTransaction: boolean
   /** Runs once more, after a checkpoint has made room on a full disk. */
   retriedWhenFull: boolean
+  /** What the update has decided in this transaction. */
+  decision: Decision<unknown> | undefined
+  /** What it has failed with in this transaction. */
+  failure: { error: unknown } | undefined
 }
 
 type UpdateJob = Job<UpdateWork>
-
-/** An update of a batch: what it decided, and what it failed with. */
-interface Attempt {
-  readonly job: UpdateJob
-  decision?: Decision<unknown>
-  failure?: { error: unknown } | undefined
-}
 
 /** @param execute runs a query on the connection */
 export function createGroupCommit (connection: Connection, cache: Cache, execute: (query: Query) => unknown) {
@@ -40,27 +37,27 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   let savepointsLeft = 0
 
   function runBatch (queue: UpdateJob[], locking: Locking): void {
-    const attempts: Attempt[] = []
+    const batch: UpdateJob[] = []
     const end = performance.now() + maxBatchMs
-    const mayShare = (): boolean => queue[0]?.work.ownTransaction === false && attempts[0]?.job.work.ownTransaction === false
-    const runAgain = (): void => { queue.unshift(...attempts.map(({ job }) => job)) }
+    const mayShare = (): boolean => queue[0]?.work.ownTransaction === false && batch[0]?.work.ownTransaction === false
+    const runAgain = (): void => { queue.unshift(...batch) }
     try {
       begin(locking)
       let isOpen = true
       do {
-        attempts.push({ job: queue.shift() as UpdateJob })
-        isOpen = runLast(queue, attempts)
+        batch.push(queue.shift() as UpdateJob)
+        isOpen = runLast(queue, batch)
       } while (isOpen && mayShare() && performance.now() < end)
 
       if (!isOpen) {
-        settle(queue, attempts)
-      } else if (attempts.some((attempt) => hasWrites(attempt) && !attempt.job.work.reply.isPending())) {
+        settle(queue, batch)
+      } else if (batch.some((job) => hasWrites(job) && !job.work.reply.isPending())) {
         // One of them was answered meanwhile, and may no longer write. It is refused when it runs again.
         transaction.rollBack()
         runAgain()
       } else {
-        commitBatch(attempts)
-        for (const attempt of attempts) answer(attempt)
+        commitBatch(batch)
+        for (const job of batch) answer(job)
       }
     } catch (error) {
       transaction.rollBack()
@@ -68,14 +65,14 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
         runAgain()
         throw error
       }
-      if (attempts.length === 0) throw error
-      if (makeRoom(error, attempts)) {
+      if (batch.length === 0) throw error
+      if (makeRoom(error, batch)) {
         runAgain()
-      } else if (attempts.length === 1) {
-        attempts[0]?.job.reject(error)
+      } else if (batch.length === 1) {
+        batch[0]?.reject(error)
       } else {
         // COMMIT has failed, as it does for a deferred constraint. Alone, only the update that broke it fails.
-        for (const { job } of attempts) job.work.ownTransaction = true
+        for (const { work } of batch) work.ownTransaction = true
         runAgain()
       }
     } finally {
@@ -91,22 +88,23 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   }
 
   /**
-   * Runs the last update of the batch. Its error becomes `attempt.failure`, unless the update waits for a lock and runs again. Returns
+   * Runs the last update of the batch. Its error becomes `work.failure`, unless the update waits for a lock and runs again. Returns
    * whether the transaction is still open.
    */
-  function runLast (queue: UpdateJob[], attempts: Attempt[]): boolean {
-    const attempt = attempts.at(-1) as Attempt
-    const { job } = attempt
-    const isFirst = attempts.length === 1
+  function runLast (queue: UpdateJob[], batch: UpdateJob[]): boolean {
+    const job = batch.at(-1) as UpdateJob
+    const { work } = job
+    const isFirst = batch.length === 1
     const wantsSavepoint = savepointsLeft > 0
     if (wantsSavepoint) savepointsLeft--
     let [hasWritten, hasSavepoint] = [false, false]
+    work.decision = work.failure = undefined
     try {
-      throwIfGone(job)
+      throwIfGone(work)
       if (!isFirst) cache.revalidate()
-      const { queries, decide } = job.work.prepare()
-      const { writes, beforeCommit } = attempt.decision = decide(queries.map(execute))
-      throwIfGone(job)
+      const { queries, decide } = work.prepare()
+      const { writes, beforeCommit } = work.decision = decide(queries.map(execute))
+      throwIfGone(work)
       const callsHost = beforeCommit !== undefined
       // The first update needs no savepoint: no other update would be lost with it. After a host callback each update has one, because
       // the callback must not run again when a later update fails.
@@ -114,29 +112,27 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
         transaction.beginUpdate()
         hasSavepoint = true
       }
-      for (const write of writes) {
-        hasWritten = true
-        execute(write)
-      }
+      hasWritten = writes.length > 0
+      for (const write of writes) execute(write)
       if (callsHost) {
         cache.invalidate()
         transaction.callHost(beforeCommit)
-        throwIfGone(job)
+        throwIfGone(work)
       }
       if (hasSavepoint) transaction.endUpdate()
     } catch (error) {
-      attempt.failure = { error }
+      work.failure = { error }
       const isUndone = hasSavepoint ? transaction.undoUpdate() : connection.inTransaction
       if (!isUndone) {
         // SQLite or the host callback has ended the transaction, and may do so again.
-        for (const { job } of attempts) job.work.ownTransaction = true
+        for (const { work } of batch) work.ownTransaction = true
         return false
       }
       if (isBusy(error) && hasAttached(connection)) {
         // A trigger or a host callback has met the lock of an attached file. The update waits alone, and behind the others, so that no other
         // update waits for it.
-        job.work.ownTransaction = true
-        attempts.pop()
+        work.ownTransaction = true
+        batch.pop()
         queue.push(job)
         throw (Object(error) as { cause?: unknown }).cause ?? error
       }
@@ -153,14 +149,14 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     return connection.isBusy(error) || connection.isBusy((Object(error) as { cause?: unknown }).cause)
   }
 
-  function commitBatch (attempts: Attempt[]): void {
-    const replies = attempts.filter(hasWrites).map(({ job }) => job.work.reply)
+  function commitBatch (batch: UpdateJob[]): void {
+    const replies = batch.filter(hasWrites).map(({ work }) => work.reply)
     for (const reply of replies) reply.lock(replies.length)
     const publishCommit = timeCommit('sqlite', replies.length)
     try {
       commit(connection)
     } catch (error) {
-      if (!isCommitted(attempts)) {
+      if (!isCommitted(batch)) {
         for (const reply of replies) reply.unlock()
         throw error
       }
@@ -169,11 +165,11 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   }
 
   /** After COMMIT has failed. With a WAL, SQLite commits `main` first: it may be committed although an attached file failed. */
-  function isCommitted (attempts: Attempt[]): boolean {
-    const last = attempts.findLast(hasWrites)
+  function isCommitted (batch: UpdateJob[]): boolean {
+    const last = batch.findLast(hasWrites)
     if (connection.inTransaction || last === undefined) return false
     try {
-      const { queries, decide } = (last.decision as Decision<unknown>).findOutcome
+      const { queries, decide } = (last.work.decision as Decision<unknown>).findOutcome
       return typeof decide(queries.map(execute)) === 'object'
     } catch {
       // If the disk cannot be read, this is not known.
@@ -182,24 +178,23 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   }
 
   /** After the last update has ended the transaction: all are answered if a host callback has committed it. Otherwise the others run again. */
-  function settle (queue: UpdateJob[], attempts: Attempt[]): void {
+  function settle (queue: UpdateJob[], batch: UpdateJob[]): void {
     transaction.rollBack()
-    const others = attempts.slice(0, -1)
-    const last = attempts.at(-1) as Attempt
+    const last = batch.at(-1) as UpdateJob
     if (transaction.isCommittedByHost()) {
-      last.failure = undefined
-      for (const attempt of attempts) answer(attempt)
+      last.work.failure = undefined
+      for (const job of batch) answer(job)
       return
     }
-    queue.unshift(...others.map(({ job }) => job))
-    if (makeRoom(last.failure?.error, [last])) queue.unshift(last.job)
+    queue.unshift(...batch.slice(0, -1))
+    if (makeRoom(last.work.failure?.error, [last])) queue.unshift(last)
     else answer(last)
   }
 
   /** If the disk may be full, makes room by moving the WAL into the file, once for each update. Returns whether they can run again. */
-  function makeRoom (error: unknown, attempts: Attempt[]): boolean {
-    if (!connection.isFull(error) || attempts.some(({ job }) => job.work.retriedWhenFull)) return false
-    for (const { job } of attempts) job.work.retriedWhenFull = true
+  function makeRoom (error: unknown, jobs: UpdateJob[]): boolean {
+    if (!connection.isFull(error) || jobs.some(({ work }) => work.retriedWhenFull)) return false
+    for (const { work } of jobs) work.retriedWhenFull = true
     try {
       withoutBusyTimeout(connection, () => connection.get('PRAGMA main.wal_checkpoint(TRUNCATE)'))
       return true
@@ -212,15 +207,15 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   return createQueue(connection, runBatch)
 }
 
-function throwIfGone ({ work: { reply } }: UpdateJob): void {
+function throwIfGone ({ reply }: UpdateWork): void {
   if (!reply.isPending()) throw new RequestGoneError()
 }
 
-function hasWrites ({ decision, failure }: Attempt): boolean {
+function hasWrites ({ work: { decision, failure } }: UpdateJob): boolean {
   return failure === undefined && decision !== undefined && decision.writes.length > 0
 }
 
-function answer ({ job, decision, failure }: Attempt): void {
-  if (failure !== undefined) job.reject(failure.error)
-  else job.resolve((decision as Decision<unknown>).result)
+function answer ({ work: { decision, failure }, resolve, reject }: UpdateJob): void {
+  if (failure !== undefined) reject(failure.error)
+  else resolve((decision as Decision<unknown>).result)
 }

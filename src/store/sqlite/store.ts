@@ -1,7 +1,7 @@
 import { Kysely, SqliteDialect, type SqliteDialectConfig } from 'kysely'
 import { compile } from '../compile.js'
 import { sqliteSql } from '../engine-sql.js'
-import { DROPPED_WRITE, type Query, type QueryDefinition } from '../operation.js'
+import { DROPPED_WRITE, type Query, type QueryDefinition, type Read } from '../operation.js'
 import type { Reply, Store } from '../store.js'
 import type { Tables } from '../tables.js'
 import { createCache, type Cache } from './cache.js'
@@ -20,15 +20,12 @@ export function createSqliteStore (database: SqliteHandle): Store {
   const updates = createGroupCommit(connection, cache, executeCached)
   const reads = createQueue<() => unknown>(connection, (queue) => { readBatch(connection, queue) })
 
-  const readInQueue = async <Result>(read: () => Result, timeoutMs: number): Promise<Result> =>
-    await reads.enqueue(read, timeoutMs) as Result
-
   return {
     engine: 'sqlite',
     migrate: async ({ migrate, lockTimeout }) => {
-      await readInQueue(() => { (migrate ? bringUpToDate : checkSchema)(connection) }, lockTimeout)
+      await reads.enqueue(() => { (migrate ? bringUpToDate : checkSchema)(connection) }, lockTimeout)
     },
-    read: async ({ queries, decide }, timeoutMs) => {
+    read: async <Result>({ queries, decide }: Read<Result>, timeoutMs: number) => {
       const read = () => decide(queries.map((query) => cache.find(query) ?? execute(query)))
       try {
         // In WAL mode a read does not wait for writers. In a transaction of the host it would see uncommitted rows.
@@ -36,10 +33,12 @@ export function createSqliteStore (database: SqliteHandle): Store {
       } catch (error) {
         if (!connection.isBusy(error)) throw error
       }
-      return await readInQueue(read, timeoutMs)
+      return await reads.enqueue(read, timeoutMs) as Result
     },
-    update: async <Result>(prepare: UpdateWork['prepare'], reply: Reply, timeoutMs: number) =>
-      await updates.enqueue({ prepare, reply, ownTransaction: false, retriedWhenFull: false }, timeoutMs) as Result,
+    update: async <Result>(prepare: UpdateWork['prepare'], reply: Reply, timeoutMs: number) => {
+      const work = { prepare, reply, ownTransaction: false, retriedWhenFull: false, decision: undefined, failure: undefined }
+      return await updates.enqueue(work, timeoutMs) as Result
+    },
     drain: async () => {
       await reads.drain()
       await updates.drain()
