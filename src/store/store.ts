@@ -1,4 +1,5 @@
 import type { Engine } from '../diagnostics.js'
+import { RequestGoneError } from '../errors.js'
 import type { Read, Update } from './operation.js'
 
 /** The reply to the request of an update. */
@@ -9,6 +10,11 @@ export interface Reply {
   lock: (updates: number) => void
   /** Called when COMMIT has failed. */
   unlock: () => void
+}
+
+/** @throws {RequestGoneError} if no answer is wanted any more */
+export function throwIfGone (reply: Reply): void {
+  if (!reply.isPending()) throw new RequestGoneError()
 }
 
 /** A database of the host, shared by all registrations on it. */

@@ -29,7 +29,7 @@ const db = new Kysely<Tables>({ dialect })
 
 const prepared = new Map<QueryDefinition, ReturnType<typeof compileStatement>>()
 
-export function prepare ({ definition }: Query): ReturnType<typeof compileStatement> {
+function prepare ({ definition }: Query): ReturnType<typeof compileStatement> {
   let ready = prepared.get(definition)
   if (ready === undefined) prepared.set(definition, ready = compileStatement(definition))
   return ready
@@ -37,6 +37,10 @@ export function prepare ({ definition }: Query): ReturnType<typeof compileStatem
 
 export function toQuery (query: Query): PostgresQuery {
   return prepare(query).toQuery(query)
+}
+
+export function toRows (query: Query, result: PostgresResult): unknown {
+  return prepare(query).toRows(result)
 }
 
 const types = { getTypeParser: parserOf }

@@ -3,16 +3,15 @@
 // up whether the update was committed.
 
 import { timeCommit } from '../../diagnostics.js'
-import { RequestGoneError } from '../../errors.js'
 import type { Decision, Query, Update } from '../operation.js'
-import type { Reply } from '../store.js'
+import { throwIfGone, type Reply } from '../store.js'
 import { isTransactionAborted, StaleClientError, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 import { callHost, releaseSavepoints, savepoints } from './host-callback.js'
 import { judgeCommit, listenForWarning, type Doubt } from './in-doubt.js'
 import { millisecondsTo, send, timeoutOf } from './pipeline.js'
 import { clientsToDrop } from './pool.js'
-import { command, prepare, rollback, statement, toQuery } from './statements.js'
+import { command, rollback, statement, toQuery, toRows } from './statements.js'
 
 // PostgreSQL finds temporary tables before all others.
 const session = `current_setting('client_encoding'), concat('user ', current_user, ', search_path ', current_setting('search_path'),
@@ -95,17 +94,13 @@ async function writeAndCommit (
 }
 
 function deliver (writes: readonly Query[], results: readonly PostgresResult[]): void {
-  for (const [index, write] of writes.entries()) write.onValue?.(prepare(write).toRows(results[index] as PostgresResult) as number)
+  for (const [index, write] of writes.entries()) write.onValue?.(toRows(write, results[index] as PostgresResult) as number)
 }
 
 /** Without an answer, the client must not go back to the pool: it may not know yet that its transaction is still open. */
 async function rollBack (client: PostgresClient, deadline: number): Promise<void> {
   const { error } = await send(client, [rollback], deadline)
   if (error !== undefined) clientsToDrop.add(client)
-}
-
-function throwIfGone (reply: Reply): void {
-  if (!reply.isPending()) throw new RequestGoneError()
 }
 
 /** @param first statements to run before the queries; the last of them selects the state of the session */
@@ -118,7 +113,7 @@ export async function runQueries (
   if (state !== undefined) checkSession(client, state)
   if (isTransactionAborted(error)) throw new UnusableClientError('a client of the pool was in a failed transaction')
   if (error !== undefined) throw error
-  return queries.map((query, index) => prepare(query).toRows(results[first.length + index] as PostgresResult))
+  return queries.map((query, index) => toRows(query, results[first.length + index] as PostgresResult))
 }
 
 /** The user and settings with which each client was first used. */

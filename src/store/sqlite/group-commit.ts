@@ -5,9 +5,8 @@
 // again. The next updates then have savepoints. An update with a `beforeCommit` always has one, so that it can be undone alone.
 
 import { timeCommit } from '../../diagnostics.js'
-import { RequestGoneError } from '../../errors.js'
 import type { Decision, Query, Update } from '../operation.js'
-import type { Reply } from '../store.js'
+import { throwIfGone, type Reply } from '../store.js'
 import type { Cache } from './cache.js'
 import { commit, hasAttached, withoutBusyTimeout, type Connection, type Locking } from './connection.js'
 import { createQueue, maxBatchMs, type Job } from './queue.js'
@@ -100,11 +99,11 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     let [hasWritten, hasSavepoint] = [false, false]
     work.decision = work.failure = undefined
     try {
-      throwIfGone(work)
+      throwIfGone(work.reply)
       if (!isFirst) cache.revalidate()
       const { queries, decide } = work.prepare()
       const { writes, beforeCommit } = work.decision = decide(queries.map(execute))
-      throwIfGone(work)
+      throwIfGone(work.reply)
       const callsHost = beforeCommit !== undefined
       // The first update needs no savepoint: no other update would be lost with it. After a host callback each update has one, because
       // the callback must not run again when a later update fails.
@@ -117,7 +116,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       if (callsHost) {
         cache.invalidate()
         transaction.callHost(beforeCommit)
-        throwIfGone(work)
+        throwIfGone(work.reply)
       }
       if (hasSavepoint) transaction.endUpdate()
     } catch (error) {
@@ -205,10 +204,6 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   }
 
   return createQueue(connection, runBatch)
-}
-
-function throwIfGone ({ reply }: UpdateWork): void {
-  if (!reply.isPending()) throw new RequestGoneError()
 }
 
 function hasWrites ({ work: { decision, failure } }: UpdateJob): boolean {
