@@ -7,7 +7,10 @@ import { clearBusyTimeout, type Connection, type Locking } from './connection.js
 import { saysIteratorIsOpen } from './handle.js'
 
 /** A host callback that ends the transaction could begin another one with a savepoint of a known name. */
-const savepoint = `omnichannel_${randomUUID().replaceAll('-', '')}`
+const secretName = `omnichannel_${randomUUID().replaceAll('-', '')}`
+const setSavepoint = `SAVEPOINT ${secretName}`
+const releaseSavepoint = `RELEASE ${secretName}`
+const rollBackToSavepoint = `ROLLBACK TO ${secretName}`
 
 /** One object for all transactions of a connection, one after the other. */
 export class Transaction {
@@ -43,7 +46,7 @@ export class Transaction {
 
   /** Sets the savepoint of an update. */
   beginUpdate (): void {
-    this.connection.run(`SAVEPOINT ${savepoint}`)
+    this.connection.run(setSavepoint)
   }
 
   /** Calls the host in an update that has a savepoint. */
@@ -66,7 +69,7 @@ export class Transaction {
   endUpdate (): void {
     const { connection } = this
     try {
-      connection.run(`RELEASE ${savepoint}`)
+      connection.run(releaseSavepoint)
     } catch (error) {
       if (!this.hostWasCalled) throw error
       throw new Error(`beforeCommit has ${connection.isBusy(error) ? 'left an iterator open' : 'ended the transaction'}`, { cause: error })
@@ -76,7 +79,7 @@ export class Transaction {
   /** Rolls back to the savepoint of an update. Returns false if it is gone, because the transaction was ended. */
   undoUpdate (): boolean {
     try {
-      this.runDespiteIterators(`ROLLBACK TO ${savepoint}`)
+      this.runDespiteIterators(rollBackToSavepoint)
       this.endUpdate()
       return true
     } catch {
