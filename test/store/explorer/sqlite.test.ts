@@ -322,8 +322,8 @@ const callbacks: Record<string, [callback: Callback, allowed: number, failing?: 
     // Until the host ends it, SQLite commits nothing on the handle.
   }, 500, 3],
   'leaves an iterator open and throws': [(database) => { iterate(database, 'SELECT id FROM omnichannel_contact'); throw new Error('of the host') }, 500],
-  ...Object.fromEntries(['COMMIT', 'COMMIT; BEGIN', 'ROLLBACK', 'ROLLBACK; BEGIN', 'RELEASE omnichannel_before_commit',
-    'RELEASE omnichannel_update', 'ROLLBACK TO omnichannel_update'].flatMap((sql) => {
+  ...Object.fromEntries(['COMMIT', 'COMMIT; BEGIN', 'ROLLBACK', 'ROLLBACK; BEGIN', 'RELEASE omnichannel_update',
+    'ROLLBACK TO omnichannel_update'].flatMap((sql) => {
     const allowed = sql.startsWith('COMMIT') ? 200 : 500
     const run: Callback = (database, journal) => { journal(); database.exec(sql) }
     const entries: Array<[string, [Callback, number]]> = [
