@@ -197,6 +197,26 @@ t.test('an update of another registration fails in the same batch: beforeCommit 
   t.strictSame(await send(world, { c: '3' }), [[200, '3']])
 })
 
+t.test('an update of another registration rolls back the same batch: beforeCommit is called again, and its update is made', async (t) => {
+  const called: string[] = []
+  const { app, update, database } = await buildRecorded(t, {
+    afterRegister: async (app, { database }) => {
+      await app.register(omnichannelContacts, { database, prefix: '/hooked', beforeCommit: ({ contact }) => { called.push(contact.name) } })
+    }
+  })
+  database.exec('BEGIN')
+  const hooked = app.inject({
+    method: 'POST', url: '/hooked/omnichannel/contacts.update', headers: as('ann'), payload: { contactId: 'd', name: 'Hooked' }
+  })
+  await turns(5)
+  const failing = update({ contactId: 'c', name: 'ROLLBACK' })
+  await turns(5)
+  database.exec('COMMIT')
+  t.strictSame([(await hooked).statusCode, (await failing).statusCode], [200, 500])
+  t.strictSame(called, ['Hooked', 'Hooked'])
+  t.strictSame(namesIn(database), { a: 'A', b: 'B', c: 'C', d: 'Hooked', e: 'E' })
+})
+
 t.test('with a WAL, another connection commits right after BEGIN: the update sees it, and the busy timeout is not changed', async (t) => {
   const file = join(t.testdir(), 'contacts.db')
   let disturb = false
