@@ -25,12 +25,6 @@ export interface Connection {
   isFull: (error: unknown) => boolean
 }
 
-/** How locks of other connections can affect a transaction. */
-export interface Locking {
-  isWal: boolean
-  hasAttached: boolean
-}
-
 /** In WAL mode a writer does not block readers. The host may change the mode at any time. This takes no lock. */
 export function isWal (connection: Connection): boolean {
   const [mode] = connection.get('PRAGMA main.journal_mode') as [string]

@@ -8,7 +8,7 @@ import { timeCommit } from '../../diagnostics.js'
 import type { Decision, Query, Update } from '../operation.js'
 import { throwIfGone, type Reply } from '../store.js'
 import type { Cache } from './cache.js'
-import { commit, hasAttached, withoutBusyTimeout, type Connection, type Locking } from './connection.js'
+import { commit, hasAttached, withoutBusyTimeout, type Connection } from './connection.js'
 import { createQueue, maxBatchMs, type Job } from './queue.js'
 import { Transaction } from './transaction.js'
 
@@ -35,13 +35,13 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   const transaction = new Transaction(connection)
   let savepointsLeft = 0
 
-  function runBatch (queue: UpdateJob[], locking: Locking): void {
+  function runBatch (queue: UpdateJob[], exclusive: boolean): void {
     const batch: UpdateJob[] = []
     const end = performance.now() + maxBatchMs
     const mayShare = (): boolean => queue[0]?.work.ownTransaction === false && batch[0]?.work.ownTransaction === false
     const runAgain = (): void => { queue.unshift(...batch) }
     try {
-      begin(locking)
+      begin(exclusive)
       let isOpen = true
       do {
         batch.push(queue.shift() as UpdateJob)
@@ -79,11 +79,11 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     }
   }
 
-  function begin (locking: Locking): void {
-    transaction.begin(locking)
+  function begin (exclusive: boolean): void {
+    transaction.begin(exclusive ? 'BEGIN EXCLUSIVE' : 'BEGIN')
     cache.beginTransaction()
     // Takes the write lock. Upgrading a read transaction fails at once with SQLITE_BUSY, so busy_timeout can stay.
-    if (locking.isWal || locking.hasAttached) connection.run('DELETE FROM main.omnichannel_migration WHERE 0')
+    if (!exclusive) connection.run('DELETE FROM main.omnichannel_migration WHERE 0')
   }
 
   /**

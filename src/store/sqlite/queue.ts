@@ -5,7 +5,7 @@
 // process holds the lock, the work stays in the queue, until the deadline of each job.
 
 import { DatabaseBusyError, type Obstacle } from '../../errors.js'
-import { hasAttached, isWal, withoutBusyTimeout, type Connection, type Locking } from './connection.js'
+import { hasAttached, isWal, withoutBusyTimeout, type Connection } from './connection.js'
 import { saysIteratorIsOpen } from './handle.js'
 
 /**
@@ -36,9 +36,9 @@ function createJob<Work> (work: Work, timeoutMs: number): Job<Work> {
 
 /**
  * @param runBatch takes jobs from the queue and settles them. If it throws, its jobs must be in the queue again. They are tried later
- * if the database was busy. Any other error rejects them
+ * if the database was busy. Any other error rejects them. `exclusive` tells whether it locks out readers
  */
-export function createQueue<Work> (connection: Connection, runBatch: (queue: Array<Job<Work>>, locking: Locking) => void) {
+export function createQueue<Work> (connection: Connection, runBatch: (queue: Array<Job<Work>>, exclusive: boolean) => void) {
   let queue: Array<Job<Work>> = []
   let nextDeadline = Infinity
   let isScheduled = false
@@ -67,9 +67,11 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
       // The first statement of a handle reads the schema, which another connection may have locked.
       const inWal = hasReadSchema ? isWal(connection) : withoutBusyTimeout(connection, () => isWal(connection))
       hasReadSchema = true
-      const locking = { isWal: inWal, hasAttached: hasAttached(connection) }
-      if (inWal && !locking.hasAttached) runBatch(queue, locking)
-      else withoutBusyTimeout(connection, () => { runBatch(queue, locking) })
+      const attached = hasAttached(connection)
+      // Without a WAL, readers are locked out at BEGIN, so that COMMIT never waits for them. That would lock what is attached, too.
+      const exclusive = !inWal && !attached
+      if (inWal && !attached) runBatch(queue, exclusive)
+      else withoutBusyTimeout(connection, () => { runBatch(queue, exclusive) })
       pause = shortestPauseMs
       return 0
     } catch (error) {

@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { AsyncBeforeCommitError } from '../../errors.js'
 import type { HostCallback } from '../operation.js'
-import { clearBusyTimeout, type Connection, type Locking } from './connection.js'
+import { clearBusyTimeout, type Connection } from './connection.js'
 import { saysIteratorIsOpen } from './handle.js'
 
 /** A host callback that ends the transaction could begin another one with a savepoint of a known name. */
@@ -27,11 +27,9 @@ export class Transaction {
   constructor (private readonly connection: Connection) {}
 
   /** Fails as busy while the host has an iterator open on the handle. */
-  begin ({ isWal, hasAttached }: Locking): void {
+  begin (command: 'BEGIN' | 'BEGIN EXCLUSIVE'): void {
     const { connection } = this
     this.hostWasCalled = false
-    // BEGIN EXCLUSIVE waits for readers now, so that COMMIT never does. It would lock what is attached, too.
-    const command = isWal || hasAttached ? 'BEGIN' : 'BEGIN EXCLUSIVE'
     try {
       connection.begin(command)
       this.hasOrphanedIterator = false
