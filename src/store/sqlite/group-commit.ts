@@ -127,13 +127,15 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
         for (const { work } of batch) work.ownTransaction = true
         return false
       }
-      if (isBusy(error) && hasAttached(connection)) {
+      const { cause } = Object(error) as { cause?: unknown }
+      const lockError = [error, cause].find((each) => connection.isBusy(each)) as Error | undefined
+      if (lockError !== undefined && hasAttached(connection)) {
         // A trigger or a host callback has met the lock of an attached file. The update waits alone, and behind the others, so that no other
         // update waits for it.
         work.ownTransaction = true
         batch.pop()
         queue.push(job)
-        throw (Object(error) as { cause?: unknown }).cause ?? error
+        throw lockError
       }
       if (hasWritten && !hasSavepoint) {
         transaction.rollBack()
@@ -142,10 +144,6 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       }
     }
     return true
-  }
-
-  function isBusy (error: unknown): boolean {
-    return connection.isBusy(error) || connection.isBusy((Object(error) as { cause?: unknown }).cause)
   }
 
   function commitBatch (batch: UpdateJob[]): void {
