@@ -77,14 +77,14 @@ t.test('a fault of the database: 500, logged, nothing changed, and 200 after the
   }
 })
 
-/** Runs `intercept` before each COMMIT of a handle. It may throw. */
-function interceptCommit (database: Database.Database, intercept: () => void): void {
+/** Runs `intercept` before each COMMIT of a handle, or before another command. It may throw. */
+function interceptCommit (database: Database.Database, intercept: () => void, command = 'COMMIT'): void {
   const prepare = database.prepare.bind(database)
   Object.assign(database, {
     prepare: (sql: string) => {
       const statement = prepare(sql)
       const run = statement.run.bind(statement)
-      if (sql !== 'COMMIT') return statement
+      if (!sql.startsWith(command)) return statement
       return Object.assign(statement, {
         run: () => {
           intercept()
@@ -191,6 +191,27 @@ t.test('COMMIT fails because a quota is used up: 200, after a checkpoint has mad
   limit = logSize()
   t.equal((await update(change)).statusCode, 200)
   t.ok(logSize() < limit)
+})
+
+t.test('the savepoint of an update cannot be released: 500 for that update, and the other one of its batch is made', async (t) => {
+  const database = openHandle(':memory:')
+  let fails = false
+  interceptCommit(database, () => {
+    if (!fails) return
+    fails = false
+    throw diskError('SQLITE_IOERR', 10)
+  }, 'RELEASE')
+  const lines: string[] = []
+  const server = { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } }
+  const { update } = await build(t, { database, server })
+  const repair = faults['a constraint of the host']!.inject(database)
+  t.equal((await update(change)).statusCode, 500, 'after this, updates have savepoints')
+  repair()
+  fails = true
+  const replies = await Promise.all([update({ contactId: 'maria', phones: ['1'] }), update({ contactId: 'blank', phones: ['2'] })])
+  t.strictSame(replies.map(({ statusCode }) => statusCode), [200, 500])
+  t.match(lines.map((line) => JSON.parse(line).err.message), [/UNIQUE constraint failed/, 'disk I/O error'])
+  t.equal((await update({ contactId: 'blank', phones: ['2'] })).headers.etag, '"2"')
 })
 
 t.test('a disk that is full for one update: the others of its batch are made', async (t) => {
