@@ -63,10 +63,9 @@ export async function transact<Result> (
 async function writeAndCommit (
   client: PostgresClient, { writes, beforeCommit }: Decision<unknown>, reply: Reply, timeoutMs: number, deadline: number
 ): Promise<Doubt | undefined> {
-  let first: PostgresQuery[] = []
-  let unsent = writes
+  let unsent = writes.map(toQuery)
   if (beforeCommit !== undefined) {
-    const { results, error } = await send(client, [...writes.map(toQuery), ...savepoints], deadline)
+    const { results, error } = await send(client, [...unsent, ...savepoints], deadline)
     if (error !== undefined) throw error
     deliver(writes, results)
     const doubt = await callHost(client, beforeCommit, deadline)
@@ -76,8 +75,7 @@ async function writeAndCommit (
       return doubt
     }
     // Fails if the host has ended the transaction, even if it has begun another one.
-    first = [...releaseSavepoints, showWarnings]
-    unsent = []
+    unsent = [...releaseSavepoints, showWarnings]
   }
   throwIfGone(reply)
   const updates = writes.length > 0 ? 1 : 0
@@ -85,11 +83,11 @@ async function writeAndCommit (
   const warning = listenForWarning(client)
   const publishCommit = timeCommit('postgres', updates)
   // Waits as long as statement_timeout lets the server work, so that the error of the server comes first. That may be after the deadline.
-  const answers = await send(client, [...first, ...unsent.map(toQuery), commit], performance.now() + timeoutMs)
+  const answers = await send(client, [...unsent, commit], performance.now() + timeoutMs)
   const doubt = judgeCommit(answers, warning())
   if (doubt !== undefined) return doubt
   publishCommit()
-  deliver(unsent, answers.results.slice(first.length))
+  if (beforeCommit === undefined) deliver(writes, answers.results)
   return undefined
 }
 
