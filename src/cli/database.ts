@@ -1,6 +1,5 @@
 // Opens the database of a command. Libraries are imported only then: --help and --version need none.
 
-import type Database from 'better-sqlite3'
 import { Option } from '@commander-js/extra-typings'
 import { accessSync, closeSync, constants, existsSync, openSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -140,7 +139,7 @@ function setPragmas (database: FileHandle, file: string): void {
 export async function openAnyVersion (file: string, io: Io, access: Access): Promise<FileHandle> {
   const exists = existsSync(file)
   if (!exists && !mayCreate(access)) throw new CommandError(`There is no database file ${file}: name another, or make one with the command migrate`)
-  const database = access === 'read' ? await openReadOnly(file, io) : await connect(file, io)
+  const database = await openUnchecked(file, io, access)
   try {
     // Before SQLite writes: it would leave its log beside a file that is read-only.
     if (exists && mayCreate(access)) accessSync(file, constants.W_OK)
@@ -167,20 +166,16 @@ export function tablesIn (database: FileHandle): 'ours' | 'others' | 'none' {
   return objects.length === 0 ? 'none' : 'others'
 }
 
-/**
- * If the file has a log, a connection that may write would move it into the file when it closes. If it has none, a read-only connection
- * would leave a new log behind.
- */
-export async function openReadOnly (file: string, io: Io): Promise<FileHandle> {
-  return await connect(file, io, { readonly: existsSync(`${file}-wal`) })
-}
-
-async function connect (file: string, io: Io, options: Database.Options = {}): Promise<FileHandle> {
+/** Opens a file, whatever tables it has. */
+export async function openUnchecked (file: string, io: Io, access: Access): Promise<FileHandle> {
   const { loadNodeSqlite } = await import('./open-node-sqlite.js')
   // An executable contains the addon if its Node.js has no suitable node:sqlite.
   const open = (io.loadAddon === undefined ? loadNodeSqlite() : undefined) ?? await loadBetterSqlite3(io)
+  // If the file has a log, a connection that may write would move it into the file when it closes. If it has none, a read-only connection
+  // would leave a new log behind.
+  const readonly = access === 'read' && existsSync(`${file}-wal`)
   // node:sqlite takes a relative name that begins with file: for a URI.
-  return open(file === ':memory:' ? file : resolve(file), { timeout: 5000, ...options })
+  return open(file === ':memory:' ? file : resolve(file), { timeout: 5000, readonly })
 }
 
 async function loadBetterSqlite3 ({ loadAddon }: Io): Promise<Open> {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { Connection } from '../../store/sqlite/connection.js'
 import { connect } from '../../store/sqlite/node-sqlite.js'
-import { accessFor, openDatabase, openReadOnly, tablesIn, withFile } from '../database.js'
+import { accessFor, openDatabase, openUnchecked, tablesIn, withFile } from '../database.js'
 import { CommandError, UsageError } from '../errors.js'
 import { print, report } from '../output.js'
 import { withInterruption, type FileHandle, type Io } from '../shared.js'
@@ -67,7 +67,7 @@ async function open (options: ImportOptions, opened: FileHandle[], io: Io): Prom
     let tables: ReturnType<typeof tablesIn> = 'none'
     if (dryRun && existsSync(file)) {
       // It stays open until the end. Otherwise SQLite would move the log of a killed program into the file, and a dry run must not change it.
-      const reader = await openReadOnly(file, io)
+      const reader = await openUnchecked(file, io, 'read')
       opened.push(reader)
       tables = tablesIn(reader)
     }
