@@ -9,32 +9,37 @@ import type { OpenDatabase } from '../shared.js'
 
 const url = '/api/v1/omnichannel/contacts.update'
 
-type Handle = OpenDatabase['handle']
-type OutcomeCallback = (outcome: string) => void
-type Describe = (name: string, help: string) => { name: string, help: string, registers: [Registry] }
-
 const secondsFrom100Microseconds = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
 const secondsFrom1Millisecond = secondsFrom100Microseconds.filter((seconds) => seconds >= 0.001).concat(10)
 const sizes = [1, 2, 5, 10, 20, 50, 100, 200, 500]
 
+type OutcomeCallback = (outcome: string) => void
+type Make = ReturnType<typeof makerOf>
+
+/** Makes the metrics of a registry. */
+function makerOf (register: Registry) {
+  const registers = [register]
+  return {
+    counter: <Label extends string>(name: string, help: string, ...labelNames: Label[]) => new Counter({ name, help, labelNames, registers }),
+    histogram: (name: string, help: string, buckets: number[]) => new Histogram({ name, help, buckets, registers }),
+    /** @param collect sets the gauge when Prometheus asks */
+    gauge: <Label extends string>(name: string, help: string, collect: (gauge: Gauge<Label>) => void, ...labelNames: Label[]) =>
+      new Gauge({ name, help, labelNames, registers, collect () { collect(this) } })
+  }
+}
+
 /** Must be called before other hooks are added, so that their refusals are counted too. */
-export function addMetrics (app: FastifyInstance, handle: Handle): void {
+export function addMetrics (app: FastifyInstance, handle: OpenDatabase['handle']): void {
   const register = new Registry()
-  const describe: Describe = (name, help) => ({ name, help, registers: [register] })
+  const make = makerOf(register)
   collectDefaultMetrics({ register })
-  measureDatabase(handle, describe)
-  const onUpdateEnded = measureUpdates(app, describe)
-  const requests = new Counter({
-    ...describe('omnichannel_requests_total',
-      'Requests that are over, by status (none: the client was gone) and by outcome of the update (none: no update was begun).'),
-    labelNames: ['status', 'outcome']
-  })
-  const duration = new Histogram({
-    ...describe('omnichannel_request_duration_seconds', 'From the headers of a request to the end of its answer.'), buckets: secondsFrom1Millisecond
-  })
-  const busy = new Counter({
-    ...describe('omnichannel_busy_total', 'Requests that were answered with 503, by what was in the way.'), labelNames: ['obstacle']
-  })
+  measureDatabase(handle, make)
+  const onUpdateEnded = measureUpdates(app, make)
+  const requests = make.counter('omnichannel_requests_total',
+    'Requests that are over, by status (none: the client was gone) and by outcome of the update (none: no update was begun).', 'status', 'outcome')
+  const duration = make.histogram('omnichannel_request_duration_seconds',
+    'From the headers of a request to the end of its answer.', secondsFrom1Millisecond)
+  const busy = make.counter('omnichannel_busy_total', 'Requests that were answered with 503, by what was in the way.', 'obstacle')
   app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => await reply.type(register.contentType).send(await register.metrics()))
 
   app.addHook('onRequest', (request, reply, done) => {
@@ -72,23 +77,17 @@ function onReplyOver ({ raw, request: { raw: { socket } } }: FastifyReply, callb
  * Measures the updates of this server. Other servers in the process use the same channels, and are not counted. Returns a function that
  * calls back with the outcome of a request's update, or `none`, now or when the update has ended.
  */
-function measureUpdates (app: FastifyInstance, describe: Describe): (request: FastifyRequest, callback: OutcomeCallback) => void {
+function measureUpdates (app: FastifyInstance, make: Make): (request: FastifyRequest, callback: OutcomeCallback) => void {
   const messages = new WeakMap<FastifyRequest, UpdateMessage>()
   const queue = new Map<unknown, OutcomeCallback>()
   let entering: FastifyRequest | undefined
 
-  const queueLength = new Gauge({
-    ...describe('omnichannel_queue_length', 'Updates that wait for the database or are under way.'), collect: () => { queueLength.set(queue.size) }
-  })
-  const wait = new Histogram({
-    ...describe('omnichannel_update_wait_seconds', 'Until the last attempt of an update began.'), buckets: secondsFrom1Millisecond
-  })
-  const retries = new Counter(describe('omnichannel_update_retries_total', 'Transactions that were begun again for an update.'))
-  const patterns = new Counter(describe('omnichannel_unanswered_patterns_total', 'Patterns of custom fields that could not be checked.'))
-  const commitDuration = new Histogram({
-    ...describe('omnichannel_commit_duration_seconds', 'Of a COMMIT that wrote updates.'), buckets: secondsFrom100Microseconds
-  })
-  const commitUpdates = new Histogram({ ...describe('omnichannel_commit_updates', 'Updates that a COMMIT wrote.'), buckets: sizes })
+  make.gauge('omnichannel_queue_length', 'Updates that wait for the database or are under way.', (gauge) => { gauge.set(queue.size) })
+  const wait = make.histogram('omnichannel_update_wait_seconds', 'Until the last attempt of an update began.', secondsFrom1Millisecond)
+  const retries = make.counter('omnichannel_update_retries_total', 'Transactions that were begun again for an update.')
+  const patterns = make.counter('omnichannel_unanswered_patterns_total', 'Patterns of custom fields that could not be checked.')
+  const commitDuration = make.histogram('omnichannel_commit_duration_seconds', 'Of a COMMIT that wrote updates.', secondsFrom100Microseconds)
+  const commitUpdates = make.histogram('omnichannel_commit_updates', 'Updates that a COMMIT wrote.', sizes)
 
   app.addHook('preHandler', (request, _reply, done) => {
     entering = request
@@ -131,25 +130,17 @@ function measureUpdates (app: FastifyInstance, describe: Describe): (request: Fa
   }
 }
 
-function measureDatabase (handle: Handle, describe: Describe): void {
+function measureDatabase (handle: OpenDatabase['handle'], make: Make): void {
   if ('pragma' in handle) {
     const [{ file }] = handle.pragma('database_list') as [{ file: string }]
-    const size = new Gauge({
-      ...describe('omnichannel_wal_size_bytes',
-        'Size of the write-ahead log. It keeps its size, up to 41 MB, when SQLite writes it from the start again.'),
-      collect: () => { size.set(statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) }
-    })
+    make.gauge('omnichannel_wal_size_bytes',
+      'Size of the write-ahead log. It keeps its size, up to 41 MB, when SQLite writes it from the start again.',
+      (gauge) => { gauge.set(statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) })
   } else {
-    const clients = new Gauge({
-      ...describe('omnichannel_pool_clients', 'Clients of the pool, by state.'),
-      labelNames: ['state'],
-      collect: () => {
-        clients.set({ state: 'idle' }, handle.idleCount)
-        clients.set({ state: 'in use' }, handle.totalCount - handle.idleCount)
-      }
-    })
-    const waiting = new Gauge({
-      ...describe('omnichannel_pool_waiting', 'Requests that wait for a client of the pool.'), collect: () => { waiting.set(handle.waitingCount) }
-    })
+    make.gauge('omnichannel_pool_clients', 'Clients of the pool, by state.', (gauge) => {
+      gauge.set({ state: 'idle' }, handle.idleCount)
+      gauge.set({ state: 'in use' }, handle.totalCount - handle.idleCount)
+    }, 'state')
+    make.gauge('omnichannel_pool_waiting', 'Requests that wait for a client of the pool.', (gauge) => { gauge.set(handle.waitingCount) })
   }
 }
