@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { longestLine } from '../../src/cli/import/import-file.js'
+import { longestLine } from '../../src/cli/import/read-lines.js'
 import { lookInto, openDatabase } from './files.js'
 import { cli, type Setup } from './io.js'
 

@@ -1,17 +1,16 @@
 // Imports one file, in one transaction or in batches. The file is read as a stream while the transaction is open: nothing else uses
 // this handle.
 
-import { isUtf8 } from 'node:buffer'
 import { addAbortSignal, type Readable } from 'node:stream'
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 import { commit, type Connection } from '../../store/sqlite/connection.js'
-import { CommandError } from '../errors.js'
+import { codeOf, CommandError } from '../errors.js'
 import { createProgress, print, report } from '../output.js'
 import type { Io } from '../shared.js'
-import type { CollectionName, Outcome } from './collection.js'
-import { BadLineError, type Document } from './extended-json.js'
-import { importedDocuments } from './store-document.js'
-import { lineStore, type Line } from './store-line.js'
+import type { CollectionName } from './collection.js'
+import { BadLineError, idOf } from './extended-json.js'
+import { readDocument, readLines, type Line } from './read-lines.js'
+import { importedDocuments, storeDocument } from './store-document.js'
 
 export interface ExportFile {
   name: CollectionName
@@ -36,20 +35,22 @@ const maxLockMs = 50
 /** A server that waits for the write lock tries every 16 ms, and its timer may be late. */
 const unlockedMs = 25
 
-type Counts = Record<Outcome | 'skipped', number>
-
 export const dryRunNote = '; a dry run, nothing was written'
 
-/** @param onStored is called for each document that was stored */
+/**
+ * Returns how many lines were skipped.
+ *
+ * @param exported gets the id of each document that was stored
+ */
 export async function importFile (
   database: Connection, { name, file, bytes }: ExportFile, input: Readable, options: ImportOptions,
-  onStored: (document: Document) => void, io: Io, signal: AbortSignal
-): Promise<Counts> {
+  exported: Set<string> | undefined, io: Io, signal: AbortSignal
+): Promise<number> {
   const { onError, dryRun = false } = options
   const { batch = Infinity } = dryRun ? {} : options
   const lines = readLines(addAbortSignal(signal, input))
   const progress = createProgress(io, name, { totalBytes: bytes })
-  const counts: Counts = { new: 0, updated: 0, ignored: 0, skipped: 0 }
+  const counts = { new: 0, updated: 0, ignored: 0, skipped: 0 }
   let droppedIndexes: string[] = []
   let lineNumber = 0
   let committed = 0
@@ -59,7 +60,25 @@ export async function importFile (
     progress.clear()
     report(io, `${file}, line ${lineNumber}: ${sentence}`)
   }
-  const store = lineStore(database, name, { skipsBadLines: onError === 'skip', onStored, report: reportLine })
+  const store = (line: Line): void => {
+    const document = readDocument(line, name, counts.new + counts.updated + counts.ignored > 0)
+    counts[storeDocument[name](database, document, (sentence) => { reportLine(`Warning: ${sentence}`) })]++
+    exported?.add(idOf(document))
+  }
+  const storeOrSkip = (line: Line): void => {
+    // Each line has a savepoint, because the database may refuse the second row of a line.
+    database.run('SAVEPOINT line')
+    try {
+      store(line)
+    } catch (error) {
+      if (!isBadLine(error, database)) throw error
+      database.run('ROLLBACK TO line')
+      reportLine(`${error.message} (skipped)`)
+      counts.skipped++
+    } finally {
+      if (database.inTransaction) database.run('RELEASE line')
+    }
+  }
   const commitLines = (): void => {
     if (database.inTransaction) commit(database)
     committed = lineNumber
@@ -81,7 +100,8 @@ export async function importFile (
         }
         lineNumber++
         if (typeof line === 'string' && line.trim() === '') continue
-        counts[store(line)]++
+        if (onError === 'skip') storeOrSkip(line)
+        else store(line)
         if (lineNumber - committed < batch) continue
         commitLines()
         // A pause after every small batch would take hours.
@@ -109,7 +129,7 @@ export async function importFile (
   const figures = Object.entries(counts).map(([outcome, count]) => `${count} ${outcome}`).join(', ')
   const hint = counts.ignored > 0 && counts.new + counts.updated === 0 ? `; no ${String(importedDocuments[name])} among ${counts.ignored}` : ''
   print(io, `${name}: ${figures} (${progress.perSecond()} lines/s)${hint}${dryRun ? dryRunNote : ''}\n`)
-  return counts
+  return counts.skipped
 }
 
 /**
@@ -126,54 +146,10 @@ function dropIndexes (database: Connection): string[] {
   return indexes.map(([, sql]) => sql)
 }
 
-/** Some lines, and how many bytes were read for them. */
-export interface Lines {
-  lines: Line[]
-  bytes: number
-}
-
-/** In bytes: four times MongoDB's limit for a document, because type wrappers make it longer. */
-export const longestLine = 64 * 1024 * 1024
-
-const newline = 0x0A
-
 /**
- * Splits a file into lines. split2 would silently drop a line that is too long, read bytes that are not UTF-8 as U+FFFD, and search a long
- * line again with every chunk (12 to 39 s for 60 MiB, 0.3 s here).
+ * Whether the line is to blame: it cannot be read, or a constraint refuses its row. A trigger of the host may also refuse the row or end the
+ * transaction. Then the import fails.
  */
-export async function * readLines (input: AsyncIterable<Buffer>): AsyncGenerator<Lines, void> {
-  // The line whose end has not arrived yet.
-  let parts: Buffer[] = []
-  let length = 0
-  let bytes = 0
-
-  for await (const chunk of input) {
-    const lines: Line[] = []
-    for (let [start, end] = [0, 0]; end !== -1; start = end + 1) {
-      end = chunk.indexOf(newline, start)
-      const part = chunk.subarray(start, end === -1 ? undefined : end)
-      const wasTooLong = length > longestLine
-      length += part.length
-      if (length <= longestLine) parts.push(part)
-      else parts = []
-      // Reported at once: its end may be far away.
-      if (length > longestLine && !wasTooLong) lines.push(new BadLineError(tooLong))
-      if (end === -1) continue
-      if (length <= longestLine) lines.push(decode(parts))
-      parts = []
-      length = 0
-    }
-    bytes += chunk.length
-    if (lines.length === 0) continue
-    yield { lines, bytes }
-    bytes = 0
-  }
-  if (length > 0 && length <= longestLine) yield { lines: [decode(parts)], bytes }
-}
-
-const tooLong = `this is a line that is too long, of more than ${longestLine / 1024 / 1024} MiB: is it really JSON lines?`
-
-function decode (parts: Buffer[]): Line {
-  const bytes = Buffer.concat(parts)
-  return isUtf8(bytes) ? bytes.toString() : new BadLineError('this is not UTF-8')
+function isBadLine (error: unknown, database: Connection): error is Error {
+  return error instanceof BadLineError || (/^SQLITE_CONSTRAINT(?!_TRIGGER)/.test(codeOf(error)) && database.inTransaction)
 }

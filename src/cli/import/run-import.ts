@@ -11,7 +11,6 @@ import { CommandError, UsageError } from '../errors.js'
 import { print, report } from '../output.js'
 import { withInterruption, type FileHandle, type Io } from '../shared.js'
 import { collections, type CollectionName } from './collection.js'
-import { idOf, type Document } from './extended-json.js'
 import { dryRunNote, importFile, type ExportFile, type ImportOptions } from './import-file.js'
 import { disableMissing } from './store-document.js'
 
@@ -29,7 +28,7 @@ export async function runImport (options: ImportOptions, named: NamedFiles, io: 
   /** The last is closed first. */
   const opened: FileHandle[] = []
   let database: Connection | undefined
-  const exported = new Set<string>()
+  const exported = options.disableMissing ? new Set<string>() : undefined
   let skipped = 0
   await withInterruption(io, async (signal) => {
     try {
@@ -39,10 +38,9 @@ export async function runImport (options: ImportOptions, named: NamedFiles, io: 
           // Only after the input has arrived, so that a missing input does not change the database.
           database ??= connect(await open(options, opened, io))
           const isOfContacts = file.name === 'contacts'
-          const onStored = (document: Document): void => { if (isOfContacts && options.disableMissing) exported.add(idOf(document)) }
-          const counts = await importFile(database, file, input, options, onStored, io, signal)
-          if (isOfContacts) skipped += counts.skipped
-          if (file === lastOfContacts && options.disableMissing) disable(database, exported, skipped, options, io)
+          const skippedLines = await importFile(database, file, input, options, isOfContacts ? exported : undefined, io, signal)
+          if (isOfContacts) skipped += skippedLines
+          if (file === lastOfContacts && exported !== undefined) disable(database, exported, skipped, options, io)
         } finally {
           input.destroy()
         }
