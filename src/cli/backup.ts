@@ -1,6 +1,6 @@
 import type { Command } from '@commander-js/extra-typings'
 import { randomBytes } from 'node:crypto'
-import { appendFileSync, closeSync, existsSync, openSync, readdirSync, renameSync, statSync } from 'node:fs'
+import { appendFileSync, existsSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { fileOption, openAnyVersion, readFileName, removeFiles, withFile } from './database.js'
 import { CommandError } from './errors.js'
@@ -34,23 +34,21 @@ export function backup (program: Command, io: Io): void {
 /** Fills a new file beside `file`, then renames it to `file`. Returns its size. */
 async function writeCopy (handle: FileHandle, file: string, overwrite: boolean, io: Io): Promise<number> {
   const part = `${resolve(file)}.${randomBytes(4).toString('hex')}.part`
-  const created: string[] = []
-  const create = (name: string): void => {
-    closeSync(openSync(name, 'wx'))
-    created.push(name)
-  }
+  // SQLite may create the others beside it.
+  const created = [part, `${part}-journal`, `${part}-wal`, `${part}-shm`]
   try {
     checkTarget(file, handle.name, overwrite)
-    create(part)
-    // SQLite may create these beside it.
-    created.push(`${part}-journal`, `${part}-wal`, `${part}-shm`)
+    writeFileSync(part, '', { flag: 'wx' })
     reportOtherParts(part, io)
     await withInterruption(io, (signal) => copyDatabase(handle, part, io, signal))
     const { size } = statSync(part)
     // Check again, because another program may have made the file meanwhile.
     checkTarget(file, handle.name, overwrite)
-    // Without --overwrite, this fails if another program makes the file right now.
-    if (!overwrite) create(file)
+    if (!overwrite) {
+      // This fails if another program makes the file right now.
+      writeFileSync(file, '', { flag: 'wx' })
+      created.push(file)
+    }
     renameSync(part, file)
     // SQLite has flushed the content. This makes the file system write the new name too.
     appendFileSync(file, Buffer.of(), { flush: true })

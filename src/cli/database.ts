@@ -1,7 +1,7 @@
 // Opens the database of a command. Libraries are imported only then: --help and --version need none.
 
 import { Option } from '@commander-js/extra-typings'
-import { accessSync, closeSync, constants, existsSync, openSync, rmSync, statfsSync } from 'node:fs'
+import { accessSync, constants, existsSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import type { Tables } from '../store/tables.js'
@@ -98,7 +98,7 @@ export function removeFiles (files: string[]): void {
 /** Makes an empty file, if there is none. */
 function createFile (file: string): boolean {
   try {
-    closeSync(openSync(file, 'wx'))
+    writeFileSync(file, '', { flag: 'wx' })
     return true
   } catch {
     // The file exists, or SQLite will report what is wrong.
