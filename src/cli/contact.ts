@@ -35,7 +35,7 @@ export function contact (program: Command, io: Io): void {
     .option('--limit <COUNT>', 'how many at most', wholeNumber(1), 100)
     .action(({ database, search, json, limit }) => withDatabase(database, io, 'read', async ({ db, handle }) => {
       const { findContactIds } = await import('./find-contacts.js')
-      const ids = await findContactIds(db, 'pragma' in handle ? 'sqlite' : 'postgres', search, limit + 1)
+      const ids = await findContactIds(db, 'exec' in handle ? 'sqlite' : 'postgres', search, limit + 1)
       const contacts: Contact[] = []
       for (const id of ids.slice(0, limit)) contacts.push(await readContact(handle, id) as Contact)
 

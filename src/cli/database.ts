@@ -121,18 +121,15 @@ export async function openDatabase (file: string, io: Io, access: Access): Promi
 }
 
 function setPragmas (database: FileHandle, file: string): void {
-  database.pragma('journal_mode = WAL')
   // In WAL mode, less than FULL may lose the last commits in a power failure. A 200 promises that they are kept.
-  database.pragma('synchronous = FULL')
-  database.pragma('foreign_keys = ON')
+  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON')
   // How long the log gets before SQLite moves it into the file. 10,000 pages are 41 MB, ten times the default. A page that changes often
   // is then moved once (bench/README.md has the figures). On a small disk the log gets a quarter of the free space, because moving it
   // takes space too.
   const { bavail, bsize } = statfsSync(dirname(file))
   const pages = Math.max(1, Math.min(10_000, Math.floor(bavail * bsize / 4 / 4096)))
-  database.pragma(`wal_autocheckpoint = ${pages}`)
-  // A reader can make the log longer. SQLite cuts it to this size when it starts the log again.
-  database.pragma(`journal_size_limit = ${pages * 4096}`)
+  // A reader can make the log longer. SQLite cuts it to journal_size_limit when it starts the log again.
+  database.exec(`PRAGMA wal_autocheckpoint = ${pages}; PRAGMA journal_size_limit = ${pages * 4096}`)
 }
 
 /** Opens a database file of any schema version. One without our tables is refused, unless `access` creates them. */

@@ -45,7 +45,7 @@ async function bringUpToDate (handle: Handle, name: string, io: Io): Promise<voi
 async function printScript (handle: Handle, _name: string, io: Io): Promise<void> {
   const { migrationLock } = await import('../store/postgres/migrations.js')
   const { version, script } = await findPending(handle)
-  const begin = 'pragma' in handle ? 'BEGIN IMMEDIATE;' : `BEGIN;\n${migrationLock}`
+  const begin = 'exec' in handle ? 'BEGIN IMMEDIATE;' : `BEGIN;\n${migrationLock}`
   print(io, script === ''
     ? `-- Nothing is to be done: the database has schema version ${version}.\n`
     : `-- Brings a database of schema version ${version} up to date.\n${begin}\n\n${script}\n\nCOMMIT;\n`)
@@ -55,5 +55,5 @@ async function findPending (handle: Handle): Promise<Pending> {
   const [{ connect }, sqlite, postgres] = await Promise.all([
     import('../store/sqlite/node-sqlite.js'), import('../store/sqlite/migrations.js'), import('../store/postgres/migrations.js')
   ])
-  return 'pragma' in handle ? sqlite.findPending(connect(handle)) : await postgres.findPending(handle)
+  return 'exec' in handle ? sqlite.findPending(connect(handle)) : await postgres.findPending(handle)
 }

@@ -22,12 +22,6 @@ export function loadNodeSqlite (): Open | undefined {
       super(name, { readOnly, timeout })
     }
 
-    pragma (source: string, { simple = false } = {}): unknown {
-      const statement = this.prepare(`PRAGMA ${source}`)
-      statement.setReturnArrays(simple)
-      return simple ? (statement.get() as unknown[] | undefined)?.[0] : statement.all()
-    }
-
     backup (file: string, { progress }: { progress: (info: Database.BackupMetadata) => number }): Promise<unknown> {
       return (sqlite as NodeSqlite).backup(this, file, { rate: 1000, progress })
     }

@@ -38,7 +38,6 @@ export type Access = 'read' | 'rehearse' | 'change' | 'create' | 'add-tables'
 /** An open database file, of better-sqlite3 or of node:sqlite. */
 export type FileHandle = SqliteHandle & {
   name: string
-  pragma: (source: string, options?: { simple?: boolean }) => unknown
   backup: (file: string, options: { progress: (info: Database.BackupMetadata) => number }) => Promise<unknown>
   close: () => unknown
 }

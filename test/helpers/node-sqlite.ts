@@ -46,6 +46,11 @@ export const openNodeSqlite = open && ((file: string, options: Database.Options)
   }
   Object.defineProperty(handle, 'inTransaction', { get: () => handle.isTransaction })
   return Object.assign(handle, {
+    pragma: (source: string, { simple = false } = {}): unknown => {
+      const statement = prepare(`PRAGMA ${source}`)
+      statement.setReturnArrays(simple)
+      return simple ? (statement.get() as unknown[] | undefined)?.[0] : statement.all()
+    },
     prepare: (sql: string) => extend(withCode(() => prepare(sql))),
     exec: (sql: string) => withCode(() => exec(sql)),
     // node:sqlite fails when it is closed twice.

@@ -73,11 +73,11 @@ async function open (options: ImportOptions, opened: FileHandle[], io: Io): Prom
     const database = await (inMemory ? openDatabase(':memory:', io, 'create') : openDatabase(file, io, access))
     opened.push(database)
     // In KiB: the indexes on addresses and visitors are written all over.
-    database.pragma('cache_size = -65536')
+    database.exec('PRAGMA cache_size = -65536')
     // A contact's lists are always written after the contact.
-    database.pragma('foreign_keys = OFF')
+    database.exec('PRAGMA foreign_keys = OFF')
     // Each line has a savepoint then. Its journal in a file would take a third of the time.
-    if (onError === 'skip') database.pragma('temp_store = MEMORY')
+    if (onError === 'skip') database.exec('PRAGMA temp_store = MEMORY')
     return database
   })
 }

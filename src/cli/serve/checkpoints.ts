@@ -72,11 +72,8 @@ export function checkpointRepeatedly (database: CheckpointDatabase, autocheckpoi
  * @param program the file of the worker, or in the single executable its source text
  */
 export function startCheckpoints (program: URL | string, handle: FileHandle, app: FastifyInstance): void {
-  const workerData: WorkerSettings = {
-    file: handle.name,
-    usesNodeSqlite: 'isTransaction' in handle,
-    autocheckpoint: handle.pragma('wal_autocheckpoint', { simple: true }) as number
-  }
+  const { wal_autocheckpoint: autocheckpoint } = handle.prepare('PRAGMA wal_autocheckpoint').get() as { wal_autocheckpoint: number }
+  const workerData: WorkerSettings = { file: handle.name, usesNodeSqlite: 'isTransaction' in handle, autocheckpoint }
   let reason: unknown
   const warn = (): void => { app.log.warn({ err: reason }, 'the worker thread for checkpoints has ended: SQLite makes them itself') }
   let worker: Worker

@@ -36,11 +36,11 @@ export function addHealth (app: FastifyInstance, { handle, ping }: Pick<OpenData
 }
 
 async function tryToWrite (handle: OpenDatabase['handle']): Promise<void> {
-  if ('pragma' in handle) {
+  if ('exec' in handle) {
     const connection = connect(handle)
     withoutBusyTimeout(connection, () => {
       // On a full disk the log may have room for this page, but not for an update.
-      handle.pragma('wal_checkpoint(TRUNCATE)')
+      handle.exec('PRAGMA wal_checkpoint(TRUNCATE)')
       commitNothing(connection)
     })
   } else {

@@ -131,8 +131,8 @@ function measureUpdates (app: FastifyInstance, make: Make): (request: FastifyReq
 }
 
 function measureDatabase (handle: OpenDatabase['handle'], make: Make): void {
-  if ('pragma' in handle) {
-    const [{ file }] = handle.pragma('database_list') as [{ file: string }]
+  if ('exec' in handle) {
+    const { file } = handle.prepare('PRAGMA database_list').get() as { file: string }
     make.gauge('omnichannel_wal_size_bytes',
       'Size of the write-ahead log. It keeps its size, up to 41 MB, when SQLite writes it from the start again.',
       (gauge) => { gauge.set(statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) })

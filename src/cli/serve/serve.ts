@@ -47,7 +47,7 @@ export function serve (program: Command, io: Io): void {
       try {
         await withDatabase(file, io, accessFor(options), async (database) => {
           const [{ createServer }, { checkWritable }] = await Promise.all([import('./server.js'), import('./health.js')])
-          if ('pragma' in database.handle) checkWritable(database.handle)
+          if ('exec' in database.handle) checkWritable(database.handle)
           const { logLevel = demo ? 'warn' : 'info' } = options
           const app = await createServer(database, { ...options, logLevel, trustProxy, metrics: metrics === 'on' }, io)
           try {

@@ -5,6 +5,8 @@ import { fastify, type FastifyInstance } from 'fastify'
 import { statSync } from 'node:fs'
 import { sendError } from '../../http/replies.js'
 import omnichannelContacts from '../../index.js'
+import { isWal } from '../../store/sqlite/connection.js'
+import { connect } from '../../store/sqlite/node-sqlite.js'
 import type { Io, OpenDatabase } from '../shared.js'
 import { version } from '../version.js'
 import { startCheckpoints } from './checkpoints.js'
@@ -77,11 +79,10 @@ export async function createServer (
     })
     await api.register(omnichannelContacts, { database: handle })
   })
-  if ('pragma' in handle) {
+  if ('exec' in handle) {
     warnIfOthersCanRead(app, handle.name)
     // A database in memory cannot use WAL mode, so it needs no checkpoints.
-    const usesWal = handle.pragma('journal_mode', { simple: true }) === 'wal'
-    if (usesWal && io.checkpointWorker !== undefined) startCheckpoints(io.checkpointWorker, handle, app)
+    if (isWal(connect(handle)) && io.checkpointWorker !== undefined) startCheckpoints(io.checkpointWorker, handle, app)
   }
   return app
 }
