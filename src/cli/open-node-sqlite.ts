@@ -17,16 +17,11 @@ export function loadNodeSqlite (): Open | undefined {
   const sqlite = loadQuietly()
   if (sqlite === undefined || !readsWholeTexts(sqlite)) return undefined
 
-  class File extends sqlite.DatabaseSync {
-    constructor (readonly name: string, { readonly: readOnly = false, timeout = 0 }: Database.Options) {
-      super(name, { readOnly, timeout })
-    }
-
-    backup (file: string, { progress }: { progress: (info: Database.BackupMetadata) => number }): Promise<unknown> {
-      return (sqlite as NodeSqlite).backup(this, file, { rate: 1000, progress })
-    }
+  return (file, { readonly: readOnly = false, timeout = 0 }) => {
+    const database = new sqlite.DatabaseSync(file, { readOnly, timeout })
+    const backup: FileHandle['backup'] = (copy, { progress }) => sqlite.backup(database, copy, { rate: 1000, progress })
+    return Object.assign(database, { name: file, backup })
   }
-  return (file, options) => new File(file, options)
 }
 
 /** Without the warning of Node.js 22 that its node:sqlite is experimental. The commands do not use that one. */
