@@ -49,13 +49,18 @@ export function createProgram (io: Io): Command {
       getOutHelpWidth: () => io.stdout.columns ?? 100
     })
   for (const addCommand of [serve, user, token, contact, importExport, backup, copy, migrate]) addCommand(program, io)
-
-  for (const command of withSubcommands(program)) {
-    command.exitOverride((error) => { throw error.exitCode === 0 ? error : new UsageError(toSentence(command, error)) })
-    for (const option of command.options) if (!option.isBoolean()) refuseBlank(option)
-    for (const argument of command.registeredArguments) refuseBlank(argument)
-  }
+  explainMistakes(program, [])
   return program
+}
+
+/** Answers mistakes in the use of a command and its subcommands with a sentence. `path` is what a user types after the name of the program. */
+function explainMistakes (command: CommandUnknownOpts, path: string[]): void {
+  command.exitOverride((error) => {
+    throw error.exitCode === 0 ? error : new UsageError(`${toSentence(command, error)}; see ${[...path, '--help'].join(' ')}`)
+  })
+  for (const option of command.options) if (!option.isBoolean()) refuseBlank(option)
+  for (const argument of command.registeredArguments) refuseBlank(argument)
+  for (const subcommand of command.commands) explainMistakes(subcommand, [...path, subcommand.name()])
 }
 
 /** A blank value comes from a shell variable that is not set. */
@@ -67,11 +72,7 @@ function refuseBlank (input: Option | Argument): void {
   })
 }
 
-function withSubcommands (command: CommandUnknownOpts): CommandUnknownOpts[] {
-  return [command, ...command.commands.flatMap(withSubcommands)]
-}
-
-/** Turns commander's message into one sentence that ends with the help to read. */
+/** Turns commander's message into the beginning of that sentence. */
 function toSentence (command: CommandUnknownOpts, { code, message }: CommanderError): string {
   const names = command.commands.map((command) => command.name()).join(', ')
   const said = code === 'commander.help'
@@ -82,10 +83,5 @@ function toSentence (command: CommandUnknownOpts, { code, message }: CommanderEr
         .replace(/(is invalid.*|too many arguments.*)\. ([A-Z])/s, (_, said: string, letter: string) => `${said}: ${letter.toLowerCase()}`)
         .replace(/\.$/, '')
   const known = code === 'commander.unknownCommand' && !said.includes('did you mean') ? `, known are ${names}` : ''
-  return `${said.charAt(0).toUpperCase()}${said.slice(1)}${known}; see ${[...pathOf(command), '--help'].join(' ')}`
-}
-
-/** The words of a command after the name of the program. */
-function pathOf (command: CommandUnknownOpts): string[] {
-  return command.parent === null ? [] : [...pathOf(command.parent), command.name()]
+  return `${said.charAt(0).toUpperCase()}${said.slice(1)}${known}`
 }

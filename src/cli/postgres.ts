@@ -66,9 +66,9 @@ export async function withPool<Result> (
   try {
     const { default: pg } = await import('pg')
     const pool = new pg.Pool({ ...settings, connectionString: url, connectionTimeoutMillis: 5000 })
-    // Without these listeners a lost connection ends the process. Its queries still reject.
-    pool.on('error', ignore)
-    pool.on('connect', (client) => { client.on('error', ignore) })
+    // Without these listeners a lost connection ends the process. Its queries still reject, and the next one makes another connection.
+    pool.on('error', () => undefined)
+    pool.on('connect', (client) => { client.on('error', () => undefined) })
     try {
       return await work(pool, name)
     } finally {
@@ -77,10 +77,6 @@ export async function withPool<Result> (
   } catch (error) {
     throw explainServer(name, error as Error)
   }
-}
-
-function ignore (): void {
-  // The next query makes another connection.
 }
 
 // Errors of pg that have no code.

@@ -108,6 +108,10 @@ export function list (value: unknown, name: string): unknown[] {
   return read
 }
 
+export function objects (value: unknown, name: string): Document[] {
+  return list(value, name).map((item) => object(item, name))
+}
+
 /** An object whose values still have their type wrappers; empty when it is absent. */
 export function object (value: unknown, name: string): Document {
   const read = value ?? {}

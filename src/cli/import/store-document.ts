@@ -4,7 +4,7 @@ import { createPatterns } from '../../rules/patterns/index.js'
 import { commit, type Connection } from '../../store/sqlite/connection.js'
 import { SOURCE_TYPES } from '../../store/tables.js'
 import { insert, upsert, type CollectionName, type Row, type StoreDocument } from './collection.js'
-import { flag, idOf, list, object, plain, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
+import { flag, idOf, list, object, objects, plain, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
 
 const storeCustomField: StoreDocument = (database, document, warn) => {
   const id = idOf(document)
@@ -65,8 +65,7 @@ const storeUser: StoreDocument = (database, document) => {
 /** The personal access tokens, so that API clients go on working. Sessions of browsers are not imported. */
 function readTokens (userId: string, user: Document) {
   const { loginTokens } = object(object(user.services, 'services').resume, 'services.resume')
-  return list(loginTokens, 'loginTokens')
-    .map((token) => object(token, 'loginTokens'))
+  return objects(loginTokens, 'loginTokens')
     .filter((token) => token.type === 'personalAccessToken')
     .map((token) => ({
       hashed_token: text(token.hashedToken, 'loginTokens.hashedToken'),
@@ -102,9 +101,9 @@ const storeContact: StoreDocument = (database, document) => {
   const id = idOf(document)
   const contact = readContact(id, document)
   const lists = {
-    omnichannel_contact_email: list(document.emails, 'emails').map((email) => ({ address: text(object(email, 'emails').address, 'emails.address') })),
-    omnichannel_contact_phone: list(document.phones, 'phones').map((phone) => ({ phone_number: text(object(phone, 'phones').phoneNumber, 'phones.phoneNumber') })),
-    omnichannel_contact_channel: list(document.channels, 'channels').map((channel) => readChannel(object(channel, 'channels')))
+    omnichannel_contact_email: objects(document.emails, 'emails').map(({ address }) => ({ address: text(address, 'emails.address') })),
+    omnichannel_contact_phone: objects(document.phones, 'phones').map(({ phoneNumber }) => ({ phone_number: text(phoneNumber, 'phones.phoneNumber') })),
+    omnichannel_contact_channel: objects(document.channels, 'channels').map(readChannel)
   }
   const outcome = upsert(database, 'omnichannel_contact', contact, ', version = version + 1')
   for (const [table, rows] of Object.entries(lists)) {
@@ -135,7 +134,7 @@ function readContact (id: string, document: Document): Row {
     name: textOrNull(document.name, 'name') ?? '',
     contact_manager: manager === '' ? null : manager,
     custom_fields: JSON.stringify(object(plain(document.customFields), 'customFields')),
-    conflicting_fields: JSON.stringify(list(document.conflictingFields, 'conflictingFields').map(readConflict)),
+    conflicting_fields: JSON.stringify(objects(document.conflictingFields, 'conflictingFields').map(readConflict)),
     unknown: flag(document.unknown, 'unknown', false),
     pre_registration: flag(document.preRegistration, 'preRegistration', false),
     ...readLastChat(document.lastChat),
@@ -145,8 +144,7 @@ function readContact (id: string, document: Document): Row {
   }
 }
 
-function readConflict (conflict: unknown): object {
-  const { field, value } = object(conflict, 'conflictingFields')
+function readConflict ({ field, value }: Document): object {
   const read = plain(value) ?? ''
   return { field: text(field, 'conflictingFields.field'), value: typeof read === 'string' ? read : JSON.stringify(read) }
 }
