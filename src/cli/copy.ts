@@ -35,7 +35,7 @@ type CopiedTable = Awaited<ReturnType<typeof describeTables>>[number]
 
 /** All tables but the record of migrations. */
 async function describeTables () {
-  const [{ postgres }, { parserOf, toParameter }] = await Promise.all([import('../store/migrations/generated.js'), import('../store/postgres/codec.js')])
+  const [{ postgres }, { toParameter }] = await Promise.all([import('../store/migrations/generated.js'), import('../store/postgres/codec.js')])
   return Object.entries(postgres.tables).filter(([name]) => name !== 'omnichannel_migration').map(([name, allColumns]) => {
     // Custom fields have an order: the rowid in the file, and a position on the server, which INSERT assigns.
     const isOrdered = name === 'omnichannel_custom_field'
@@ -43,15 +43,10 @@ async function describeTables () {
     const names = columns.map(([column]) => column).join(', ')
     const parameters = columns.map((_, index) => `$${index + 1}::text[]`).join(', ')
     const values = columns.map(([column, type]) => `copied.${column}::${type}`).join(', ')
-    const readable = columns.map(([column, type]) =>
-      type === 'timestamptz' ? `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')` : column)
     return {
       name,
-      /** Reads the rows of the file. */
-      read: `SELECT ${names} FROM ${name}${isOrdered ? ' ORDER BY rowid' : ''}`,
-      /** Reads the rows of the server as SQLite would give them. */
-      readBack: `DECLARE copied NO SCROLL CURSOR FOR SELECT ${readable.join(', ')} FROM ${name}`,
-      fetch: { text: `FETCH ${batchRows} FROM copied`, rowMode: 'array' as const, types: { getTypeParser: parserOf } },
+      readFile: `SELECT ${names} FROM ${name}${isOrdered ? ' ORDER BY rowid' : ''}`,
+      readServer: `DECLARE copied NO SCROLL CURSOR FOR SELECT ${names} FROM ${name}`,
       insert: (rows: unknown[][]) => ({
         name: `copy_${name}`,
         text: `INSERT INTO ${name} (${names}) SELECT ${values} FROM unnest(${parameters}) WITH ORDINALITY AS copied (${names}, nth) ORDER BY nth`,
@@ -107,9 +102,9 @@ async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io,
   }
 }
 
-function * batchesOfFile (source: SqliteDatabase, { read }: CopiedTable): Generator<unknown[][]> {
+function * batchesOfFile (source: SqliteDatabase, { readFile }: CopiedTable): Generator<unknown[][]> {
   let batch: unknown[][] = []
-  for (const row of source.prepare(read).iterate([]) as Iterable<object>) {
+  for (const row of source.prepare(readFile).iterate([]) as Iterable<object>) {
     if (batch.push(Object.values(row)) < batchRows) continue
     yield batch
     batch = []
@@ -117,10 +112,10 @@ function * batchesOfFile (source: SqliteDatabase, { read }: CopiedTable): Genera
   if (batch.length > 0) yield batch
 }
 
-async function * batchesOfServer (client: PoolClient, { readBack, fetch }: CopiedTable): AsyncGenerator<unknown[][]> {
-  await client.query(readBack)
+async function * batchesOfServer (client: PoolClient, { readServer }: CopiedTable): AsyncGenerator<unknown[][]> {
+  await client.query(readServer)
   for (;;) {
-    const { rows } = await client.query<unknown[]>(fetch)
+    const { rows } = await client.query<unknown[]>({ text: `FETCH ${batchRows} FROM copied`, rowMode: 'array' })
     if (rows.length === 0) break
     yield rows
   }

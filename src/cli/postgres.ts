@@ -39,10 +39,8 @@ const pingTimeoutMs = 2000
 
 /** Opens a server, migrates it or only checks its schema, runs `work` and closes. */
 export async function withServer<Result> (url: string, access: Access, work: (database: OpenDatabase) => Promise<Result>): Promise<Result> {
-  const [{ Kysely, PostgresDialect }, { parserOf }] = await Promise.all([import('kysely'), import('../store/postgres/codec.js')])
-  const timestamptz = 1184
-  // Kysely gets a pool of its own, whose rows are like SQLite's.
-  const types = { getTypeParser: (oid: number) => oid === timestamptz ? (text: string) => new Date(text).toISOString() : parserOf(oid) }
+  const { Kysely, PostgresDialect } = await import('kysely')
+  // Kysely gets a pool of its own, so that a ping does not wait for updates.
   return await withPool(url, (handle, name) => withPool(url, async (pool) => {
     if (access === 'read' || access === 'change') {
       const found = await pool.query(String.raw`SELECT FROM pg_class WHERE relname LIKE 'omnichannel\_%' AND pg_table_is_visible(oid) LIMIT 1`)
@@ -55,17 +53,20 @@ export async function withServer<Result> (url: string, access: Access, work: (da
       pause(pingTimeoutMs, undefined, { ref: false }).then(() => { throw new Error('no answer in time') })
     ])
     return await work({ name, db, handle, ping })
-  }, { pipeline: false, types, max: 1 }))
+  }, { max: 1 }))
 }
 
-/** Opens a server of any schema version, runs `work` and closes. */
+const timestamptz = 1184
+
+/** Opens a server of any schema version, runs `work` and closes. The rows are like SQLite's. */
 export async function withPool<Result> (
   url: string, work: (pool: Pool, name: string) => Promise<Result>, settings: PoolConfig & { pipeline?: boolean } = { pipeline: true }
 ): Promise<Result> {
   const name = withoutPassword(url)
   try {
-    const { default: pg } = await import('pg')
-    const pool = new pg.Pool({ ...settings, connectionString: url, connectionTimeoutMillis: 5000 })
+    const [{ default: pg }, { parserOf }] = await Promise.all([import('pg'), import('../store/postgres/codec.js')])
+    const types = { getTypeParser: (oid: number) => oid === timestamptz ? (text: string) => new Date(text).toISOString() : parserOf(oid) }
+    const pool = new pg.Pool({ ...settings, types, connectionString: url, connectionTimeoutMillis: 5000 })
     // Without these listeners a lost connection ends the process. Its queries still reject, and the next one makes another connection.
     pool.on('error', () => undefined)
     pool.on('connect', (client) => { client.on('error', () => undefined) })
