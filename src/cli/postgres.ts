@@ -65,7 +65,9 @@ export async function withPool<Result> (
   const name = withoutPassword(url)
   try {
     const [{ default: pg }, { parserOf }] = await Promise.all([import('pg'), import('../store/postgres/codec.js')])
-    const types = { getTypeParser: (oid: number) => oid === timestamptz ? (text: string) => new Date(text).toISOString() : parserOf(oid) }
+    // No Date can hold infinity.
+    const toTime = (text: string): string => text.endsWith('infinity') ? text : new Date(text).toISOString()
+    const types = { getTypeParser: (oid: number) => oid === timestamptz ? toTime : parserOf(oid) }
     const pool = new pg.Pool({ ...settings, types, connectionString: url, connectionTimeoutMillis: 5000 })
     // Without these listeners a lost connection ends the process. Its queries still reject, and the next one makes another connection.
     pool.on('error', () => undefined)

@@ -37,6 +37,16 @@ t.test('user, token and contact: work as with a file', async (t) => {
   t.match(JSON.parse((await run('contact', 'maria')).out), { contact: { _id: 'maria', channels: [{}, {}] }, rooms: [{ _id: 'room-1', _updatedAt: '2026-01-01T00:00:00.000Z' }, {}] })
 })
 
+t.test('a time that no date can hold: listed as the server writes it', async (t) => {
+  const { db, run } = await open(t)
+  await run('user', 'add', 'eve')
+  await db.exec("INSERT INTO omnichannel_auth_token (hashed_token, user_id, name, expires_at) VALUES ('h', 'eve', 'old', '-infinity'), ('i', 'eve', 'new', 'infinity')")
+  const { code, out } = await run('token', 'list')
+  t.equal(code, 0)
+  t.match(out, /^eve {3}old .* -infinity$/m)
+  t.match(out, /^eve {3}new .* infinity$/m)
+})
+
 t.test('searches: use the indexes', async (t) => {
   const { db, run } = await open(t)
   await run('user', 'add', 'ann')
