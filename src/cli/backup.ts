@@ -2,7 +2,7 @@ import type { Command } from '@commander-js/extra-typings'
 import { randomBytes } from 'node:crypto'
 import { appendFileSync, existsSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import { fileOption, openAnyVersion, readFileName, removeFiles, withFile } from './database.js'
+import { fileOption, openDatabase, readFileName, removeFiles, withFile } from './database.js'
 import { CommandError } from './errors.js'
 import { createStatus, print, report } from './output.js'
 import { withInterruption, type FileHandle, type Io } from './shared.js'
@@ -18,7 +18,7 @@ export function backup (program: Command, io: Io): void {
     .addOption(fileOption())
     .option('--overwrite', 'replace FILE if it exists')
     .action((file, { database, overwrite = false }) => withFile(database, 'read', async () => {
-      const handle = await openAnyVersion(database, io, 'read')
+      const handle = await openDatabase(database, io, 'read', true)
       try {
         // Without a read transaction, each write of another program would restart the copy.
         handle.exec('BEGIN')

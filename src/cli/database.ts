@@ -106,11 +106,25 @@ function createFile (file: string): boolean {
   }
 }
 
-/** Opens a database file and migrates it, or only checks its schema. */
-export async function openDatabase (file: string, io: Io, access: Access): Promise<FileHandle> {
-  const migrate = access !== 'read' && access !== 'rehearse'
-  const database = await openAnyVersion(file, io, access)
+/**
+ * Opens a database file, and migrates it or only checks its schema. A file without our tables is refused, unless `access` creates them.
+ *
+ * @param anyVersion leave the schema as it is
+ */
+export async function openDatabase (file: string, io: Io, access: Access, anyVersion = false): Promise<FileHandle> {
+  const exists = existsSync(file)
+  if (!exists && !mayCreate(access)) throw new CommandError(`There is no database file ${file}: name another, or make one with the command migrate`)
+  const database = await openUnchecked(file, io, access)
   try {
+    // Before SQLite writes: it would leave its log beside a file that is read-only.
+    if (exists && mayCreate(access)) accessSync(file, constants.W_OK)
+    const tables = tablesIn(database)
+    if (tables === 'none' && !mayCreate(access)) throw new CommandError(`The database file ${file} is empty`)
+    if (tables === 'others' && access !== 'add-tables') {
+      throw new CommandError(`The database file ${file} has tables, but none of this program${access === 'create' ? ': --create adds them' : ''}`)
+    }
+    if (anyVersion) return database
+    const migrate = access !== 'read' && access !== 'rehearse'
     if (migrate) setPragmas(database, file)
     await migrateOrCheck(database, file, migrate)
     return database
@@ -130,26 +144,6 @@ function setPragmas (database: FileHandle, file: string): void {
   const pages = Math.max(1, Math.min(10_000, Math.floor(bavail * bsize / 4 / 4096)))
   // A reader can make the log longer. SQLite cuts it to journal_size_limit when it starts the log again.
   database.exec(`PRAGMA wal_autocheckpoint = ${pages}; PRAGMA journal_size_limit = ${pages * 4096}`)
-}
-
-/** Opens a database file of any schema version. One without our tables is refused, unless `access` creates them. */
-export async function openAnyVersion (file: string, io: Io, access: Access): Promise<FileHandle> {
-  const exists = existsSync(file)
-  if (!exists && !mayCreate(access)) throw new CommandError(`There is no database file ${file}: name another, or make one with the command migrate`)
-  const database = await openUnchecked(file, io, access)
-  try {
-    // Before SQLite writes: it would leave its log beside a file that is read-only.
-    if (exists && mayCreate(access)) accessSync(file, constants.W_OK)
-    const tables = tablesIn(database)
-    if (tables === 'none' && !mayCreate(access)) throw new CommandError(`The database file ${file} is empty`)
-    if (tables === 'others' && access !== 'add-tables') {
-      throw new CommandError(`The database file ${file} has tables, but none of this program${access === 'create' ? ': --create adds them' : ''}`)
-    }
-    return database
-  } catch (error) {
-    database.close()
-    throw error
-  }
 }
 
 function mayCreate (access: Access): boolean {

@@ -1,7 +1,7 @@
 import type { Command } from '@commander-js/extra-typings'
 import { existsSync } from 'node:fs'
 import type { Pending } from '../store/required-tables.js'
-import { accessFor, createOption, databaseOption, openAnyVersion, openUnchecked, withFile } from './database.js'
+import { accessFor, createOption, databaseOption, openDatabase, openUnchecked, withFile } from './database.js'
 import { print } from './output.js'
 import { isServer, withPool } from './postgres.js'
 import { migrateOrCheck, type Io, type OpenDatabase } from './shared.js'
@@ -24,7 +24,7 @@ export function migrate (program: Command, io: Io): void {
       const access = options.print ? 'read' : accessFor(options)
       await withFile(database, access, async () => {
         // If there is no file, the script creates all tables.
-        const handle = await (options.print ? openUnchecked(existsSync(database) ? database : ':memory:', io, access) : openAnyVersion(database, io, access))
+        const handle = await (options.print ? openUnchecked(existsSync(database) ? database : ':memory:', io, access) : openDatabase(database, io, access, true))
         try {
           await run(handle, database, io)
         } finally {
