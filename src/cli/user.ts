@@ -56,8 +56,8 @@ export function user (program: Command, io: Io): void {
       .argument('<ID>')
       .addOption(databaseOption())
       .action((id, { database }) => withDatabase(database, io, 'change', async ({ db }) => {
-        const { numUpdatedRows } = await db.updateTable('omnichannel_user').set({ active }).where('id', '=', id).executeTakeFirstOrThrow()
-        if (numUpdatedRows === 0n) throw noSuchUser(id)
+        await requireUser(db, id)
+        await db.updateTable('omnichannel_user').set({ active }).where('id', '=', id).execute()
         print(io, `${done} user ${id}\n`)
       }))
   }
@@ -67,9 +67,9 @@ export function user (program: Command, io: Io): void {
     .argument('<ID>')
     .addOption(databaseOption())
     .action((id, { database }) => withDatabase(database, io, 'change', async ({ db }) => {
+      await requireUser(db, id)
       await db.transaction().execute(async (transaction) => {
-        const { numDeletedRows } = await transaction.deleteFrom('omnichannel_user').where('id', '=', id).executeTakeFirstOrThrow()
-        if (numDeletedRows === 0n) throw noSuchUser(id)
+        await transaction.deleteFrom('omnichannel_user').where('id', '=', id).execute()
         await transaction.deleteFrom('omnichannel_user_role').where('user_id', '=', id).execute()
         await transaction.deleteFrom('omnichannel_auth_token').where('user_id', '=', id).execute()
       })
@@ -105,13 +105,9 @@ async function putUser (db: Kysely<Tables>, id: string, roles: string[], { name,
   return isNew
 }
 
-function noSuchUser (id: string): CommandError {
-  return new CommandError(`There is no user ${id}; see user list`)
-}
-
 export async function requireUser (db: Kysely<Tables>, id: string): Promise<void> {
   const user = await db.selectFrom('omnichannel_user').select('id').where('id', '=', id).executeTakeFirst()
-  if (user === undefined) throw noSuchUser(id)
+  if (user === undefined) throw new CommandError(`There is no user ${id}; see user list`)
 }
 
 /** Warns when a user may not update contacts, and when no permission names a role that it was given. */
@@ -119,16 +115,15 @@ export async function warnAboutRoles (db: Kysely<Tables>, userId: string, given:
   const { UPDATE_PERMISSION } = await import('../store/queries.js')
   const held = await db.selectFrom('omnichannel_user_role').select('role').where('user_id', '=', userId).orderBy('role').execute()
   const grants = await db.selectFrom('omnichannel_role_permission').select(['role', 'permission']).orderBy('role').execute()
-  const roles = held.map(({ role }) => role)
-  const known = new Set(grants.map(({ role }) => role))
-  const updating = grants.filter((grant) => grant.permission === UPDATE_PERMISSION).map(({ role }) => role)
+  const updating = grants.filter(({ permission }) => permission === UPDATE_PERMISSION).map(({ role }) => role)
 
-  for (const role of given.filter((role) => !known.has(role))) {
-    const likely = [...known].find((other) => leven(other, role.toLowerCase()) <= 2)
-    report(io, `Warning: no permission names the role ${role}${likely === undefined ? '' : `, did you mean ${likely}?`}`)
+  for (const role of given) {
+    if (grants.some((grant) => grant.role === role)) continue
+    const likely = grants.find((grant) => leven(grant.role, role.toLowerCase()) <= 2)
+    report(io, `Warning: no permission names the role ${role}${likely === undefined ? '' : `, did you mean ${likely.role}?`}`)
   }
-  if (roles.some((role) => updating.includes(role))) return
-  const lack = roles.length === 0 ? 'has no role' : `has no role that may update contacts (only ${roles.join(', ')})`
+  if (held.some(({ role }) => updating.includes(role))) return
+  const lack = held.length === 0 ? 'has no role' : `has no role that may update contacts (only ${held.map(({ role }) => role).join(', ')})`
   const remedy = updating.length === 0
     ? `no role has the permission ${UPDATE_PERMISSION}`
     : `user add ${userId} --role ROLE helps, with one of ${updating.join(', ')}`
