@@ -3,12 +3,10 @@
 import { CommandError } from './errors.js'
 import type { Io } from './shared.js'
 
-/** Writes text to stdout. */
 export function print ({ stdout }: Io, text: string): void {
   stdout.write(printable(text))
 }
 
-/** Writes a line to stderr. */
 export function report ({ stderr }: Io, sentence: string): void {
   stderr.write(`${printable(sentence.replace(/\s+/g, ' '))}\n`)
 }

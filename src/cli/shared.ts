@@ -64,7 +64,6 @@ export async function migrateOrCheck (handle: OpenDatabase['handle'], name: stri
   }
 }
 
-/** Returns a parser for options that are whole numbers. */
 export function wholeNumber (from: number, to?: number): (text: string) => number {
   return (text) => {
     const number = Number(text)
