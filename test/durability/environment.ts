@@ -1,7 +1,7 @@
 // What all rounds of a failover run share: two app nodes, the address of their database, and the data of its beginning.
 
 import { once } from 'node:events'
-import { createCluster, forgetful, type Cluster } from '../helpers/postgres-server.js'
+import { createCluster, notDurable, type Cluster } from '../helpers/postgres-server.js'
 import { openAddress, type Address } from './address.js'
 import { fill, openPostgres } from './ledger.js'
 import { startNode, type AppNode } from './nodes.js'
@@ -21,7 +21,7 @@ export interface Environment {
 export async function openEnvironment (): Promise<Environment> {
   const [template, address] = [await createCluster(), await openAddress()]
   const nodes: AppNode[] = []
-  const server = await template.start(5432, forgetful)
+  const server = await template.start(5432, notDurable)
   const abort = (): void => {
     for (const node of nodes) void node.kill()
     server.kill('SIGQUIT')

@@ -11,7 +11,7 @@ import { openSqlite } from './sqlite.js'
 
 export const path = '/api/v1/omnichannel/contacts.update'
 
-/** The credentials of a user of `fill`: its id, and the token `token-of-<id>`. */
+/** The headers that log in a user of `fill`. The token of each is `token-of-<id>`. */
 export function as (userId: string): Record<string, string> {
   return { 'x-user-id': userId, 'x-auth-token': `token-of-${userId}` }
 }
@@ -24,9 +24,9 @@ export interface World {
   database: Database.Database
   /** Transactions that are still open, and changed settings. Empty if there are none. */
   leftovers: () => Promise<object>
-  /** Posts a JSON body as the agent `ann`, or with other headers. */
+  /** Posts a value as JSON, with the credentials of `ann`. Given headers replace these credentials. */
   update: (body: unknown, headers?: Record<string, string>) => Promise<LightMyRequestResponse>
-  /** Posts a text as the agent `ann`, as JSON unless the headers say otherwise. */
+  /** Posts a text or bytes as they are, with the content type of JSON and the credentials of `ann`. Given headers are added. */
   post: (text: string | Buffer | undefined, headers?: Record<string, string>) => Promise<LightMyRequestResponse>
 }
 
@@ -35,9 +35,9 @@ export interface Setup extends Partial<Omit<OmnichannelContactsOptions, 'databas
   server?: FastifyServerOptions
   /** On PostgreSQL: settings of the plugin's pool and its sessions. */
   pool?: PoolSettings
-  /** Runs before the plugin is registered. */
+  /** What the host does before it registers the plugin. */
   host?: (app: FastifyInstance, world: Pick<World, 'db' | 'database'>) => void | Promise<void>
-  /** Runs after the plugin is registered, before the server is ready. */
+  /** What the host does after that, before the server is ready. */
   afterRegister?: (app: FastifyInstance, world: Pick<World, 'db' | 'database'>) => void | Promise<void>
 }
 
@@ -74,13 +74,18 @@ export async function holdMaria (db: Db): Promise<void> {
   await db.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'maria'")
 }
 
-/** Users ann and bob (agents), mia (manager), adam (admin), nick (no role), ina (agent, inactive); contacts maria and blank. */
+/**
+ * Adds users, contacts and their rows, unless they are there already.
+ *
+ * Users: ann and bob (agents), mia (manager), adam (admin), nick (no role), ina (agent, inactive).
+ * Contacts: maria, blank (without a name), gone (disabled).
+ */
 export async function fill (db: Db): Promise<void> {
   const users: Record<string, string | null> = {
     ann: 'livechat-agent', bob: 'livechat-agent', mia: 'livechat-manager', adam: 'admin', nick: null, ina: 'livechat-agent'
   }
   for (const [id, role] of Object.entries(users)) {
-    // In some tests it is a view, for which SQLite has no ON CONFLICT.
+    // In some tests omnichannel_user is a view. SQLite has no ON CONFLICT for a view.
     await db.exec(`INSERT INTO omnichannel_user (id, username, name, active)
       SELECT $1, $1, $1, ${id !== 'ina'} WHERE NOT EXISTS (SELECT 1 FROM omnichannel_user WHERE id = $1)`, id)
     if (role !== null) await db.exec('INSERT INTO omnichannel_user_role (user_id, role) VALUES ($1, $2) ON CONFLICT DO NOTHING', id, role)
@@ -129,25 +134,39 @@ export async function allRows (db: Db): Promise<Record<string, Row[]>> {
   return all
 }
 
-/**
- * The differences between two results of `allRows`: of a changed row the columns that changed, a new row as a whole, and `gone` for
- * a deleted row. A changed `updated_at` is `moved`. `update_id` is left out.
- */
-export function changes (before: Record<string, Row[]>, after: Record<string, Row[]>): Record<string, unknown> {
-  const [old, current] = [before, after].map((all) => new Map(Object.entries(all).flatMap(([table, list]) =>
-    list.map((row) => [`${table.replace('omnichannel_', '')} ${nameOf(row)}`, row] as const)))) as [Map<string, Row>, Map<string, Row>]
-  const differences = [...new Set([...old.keys(), ...current.keys()])].map((key) => {
-    const [was, is] = [old.get(key), current.get(key)]
-    if (was === undefined || is === undefined) return [key, is ?? 'gone'] as const
-    const changed = Object.entries(is).filter(([column, value]) => value !== was[column] && column !== 'update_id')
-    return [key, Object.fromEntries(changed.map(([column, value]) =>
-      [column, column === 'updated_at' ? 'moved' : value]))] as const
-  })
-  return Object.fromEntries(differences.filter(([, change]) => Object.keys(change).length > 0))
+export async function rowOfMaria (db: Db): Promise<Row | undefined> {
+  return await db.row("SELECT * FROM omnichannel_contact WHERE id = 'maria'")
 }
 
-function nameOf (row: Row): string {
+/**
+ * The differences between two results of `allRows`, by table and primary key, such as `contact_email maria 0`: the changed columns of a
+ * changed row, the whole of a new row, and `deleted` for a deleted row. A changed `updated_at` is `changed`. `update_id` is left out.
+ */
+export function changes (before: Record<string, Row[]>, after: Record<string, Row[]>): Record<string, unknown> {
+  const [oldRows, newRows] = [byKey(before), byKey(after)]
+  const differences: Record<string, unknown> = {}
+  for (const [key, oldRow] of oldRows) {
+    const newRow = newRows.get(key)
+    const difference = newRow === undefined ? 'deleted' : changedColumns(oldRow, newRow)
+    if (Object.keys(difference).length > 0) differences[key] = difference
+  }
+  for (const [key, newRow] of newRows) if (!oldRows.has(key)) differences[key] = newRow
+  return differences
+}
+
+function changedColumns (oldRow: Row, newRow: Row): Row {
+  const changed = Object.entries(newRow).filter(([column, value]) => value !== oldRow[column] && column !== 'update_id')
+  return Object.fromEntries(changed.map(([column, value]) => [column, column === 'updated_at' ? 'changed' : value]))
+}
+
+function byKey (tables: Record<string, Row[]>): Map<string, Row> {
+  return new Map(Object.entries(tables).flatMap(([table, list]) =>
+    list.map((row) => [`${table.replace('omnichannel_', '')} ${primaryKeyOf(row)}`, row])))
+}
+
+function primaryKeyOf (row: Row): string {
   if ('id' in row) return String(row.id)
   if ('position' in row) return `${String(row.contact_id)} ${row.position}`
+  // The statistics have a name and a value. All columns of the remaining tables are a key.
   return 'value' in row ? String(row.name) : Object.values(row).join(' ')
 }

@@ -10,7 +10,7 @@ processOnSpawn.removeAllListeners()
 process.env.NODE_OPTIONS = ''
 delete process.env.FORCE_COLOR
 
-/** The file of the built command line. */
+/** The built command line, as a file for Node.js. */
 export const program = resolve('dist/cli/main.js')
 if (!existsSync(program)) throw new Error('dist/cli is not there: npm run build makes it')
 

@@ -3,8 +3,8 @@
 import tap, { type Test } from 'tap'
 import type { Opened } from './database.js'
 import { handleKind, openHandle } from './handle.js'
-import { DatabaseSync, skip } from './node-sqlite.js'
-import { isAvailable } from './postgres-server.js'
+import { DatabaseSync, skip as lacksNodeSqlite } from './node-sqlite.js'
+import { isAvailable as hasPostgres } from './postgres-server.js'
 import { openSchema, type PoolSettings } from './postgres.js'
 import { openSqlite } from './sqlite.js'
 
@@ -17,13 +17,13 @@ const openers = {
 
 export type Engine = keyof typeof openers
 
-const missing: Partial<Record<Engine, boolean>> = {
-  sqlite: handleKind === 'node:sqlite',
-  'node-sqlite': skip !== false || handleKind === 'better-sqlite3',
-  postgres: !isAvailable
+const isTested: Record<Engine, boolean> = {
+  sqlite: handleKind !== 'node:sqlite',
+  'node-sqlite': lacksNodeSqlite === false && handleKind !== 'better-sqlite3',
+  postgres: hasPostgres
 }
 
-export const engines = (Object.keys(openers) as Engine[]).filter((engine) => missing[engine] !== true)
+export const engines = (Object.keys(openers) as Engine[]).filter((engine) => isTested[engine])
 
 export function engineOf (t: Test): Engine {
   return (t.context as { engine?: Engine }).engine ?? 'sqlite'
@@ -41,8 +41,8 @@ export async function openDatabase (t: Test, pool?: PoolSettings): Promise<Opene
 
 type Run = (t: Test) => unknown
 
-function test (engine: Engine, name: string, run: Run): void {
-  tap.test(name, { skip: engine === 'postgres' && !isAvailable }, async (t) => {
+function testOn (engine: Engine, name: string, run: Run): void {
+  tap.test(name, { skip: !isTested[engine] && engine === 'postgres' }, async (t) => {
     t.context = { engine }
     await run(t)
   })
@@ -51,16 +51,16 @@ function test (engine: Engine, name: string, run: Run): void {
 /** Like tap's own, but each test runs once for each engine. */
 const t = {
   test: (name: string, run: Run): void => {
-    for (const engine of engines) test(engine, `${engine}: ${name}`, run)
+    for (const engine of engines) testOn(engine, `${engine}: ${name}`, run)
   }
 }
 
 /** Like tap's own, but the tests run on PostgreSQL, if there is one. */
 export const postgres = {
-  test: (name: string, run: Run): void => { test('postgres', name, run) }
+  test: (name: string, run: Run): void => { testOn('postgres', name, run) }
 }
 
 export default t
 
-/** For tests that run on SQLite only. */
+/** tap itself, for tests that run on SQLite only. */
 export { default as sqlite } from 'tap'

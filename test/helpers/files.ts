@@ -1,4 +1,4 @@
-// Opens database files for tests that need more than the database of build.ts.
+// Opens SQLite files for tests that need more than the database of build.ts.
 
 import type Database from 'better-sqlite3'
 import type { Test } from 'tap'
@@ -6,18 +6,18 @@ import type { Db } from './database.js'
 import { openHandle } from './handle.js'
 import { sqliteDb } from './sqlite.js'
 
-type Open = (file: string, options: Database.Options) => Database.Database
+type OpenHandle = (file: string, options: Database.Options) => Database.Database
 
-/** Helpers that open files with `open`. */
-export function filesOf (open: Open) {
+/** The helpers below, for the kind of handle that `open` makes. */
+export function filesOf (open: OpenHandle) {
   return {
-    /** Opens a file, or a database in memory, for as long as the test runs. */
+    /** Opens a file, or a database in memory, and closes it when the test ends. */
     openFile: (t: Test, file = ':memory:', options: Database.Options = {}): Database.Database => {
       const database = open(file, options)
       t.teardown(() => { database.close() })
       return database
     },
-    /** Opens a file only to look at it. */
+    /** Opens a file, calls `look` with its handle, and closes it. */
     lookInto: <Result>(file: string, look: (database: Database.Database) => Result): Result => {
       const database = open(file, {})
       try {
@@ -26,7 +26,7 @@ export function filesOf (open: Open) {
         database.close()
       }
     },
-    /** The same with the interface that tests use for all engines. */
+    /** Opens a file, calls `work` with the interface of database.ts, and closes it. */
     inFile: async <Result>(file: string, work: (db: Db) => Promise<Result>): Promise<Result> => {
       const database = open(file, {})
       try {

@@ -1,25 +1,25 @@
-// Opens SQLite for a test: with better-sqlite3, or with node:sqlite if SQLITE_HANDLE says so. Then the handle has the calls of
-// better-sqlite3 that the tests use.
+// Opens SQLite with better-sqlite3, or with node:sqlite if SQLITE_HANDLE says so. A handle of node:sqlite gets the methods of
+// better-sqlite3 that tests use, so tests are the same for both.
 
 import Database from 'better-sqlite3'
 import { openNodeSqlite } from './node-sqlite.js'
 
-/** Which kind of handle is tested. Undefined: all that this Node.js has. */
+/** The only kind of handle that is tested. Undefined: every kind that this Node.js has. */
 export const handleKind = process.env.SQLITE_HANDLE
 
 export function openHandle (file: string, options: Database.Options = {}): Database.Database {
-  return handleKind === 'node:sqlite' ? openLogged(file, options) : new Database(file, options)
+  return handleKind === 'node:sqlite' ? openWithNodeSqlite(file, options) : new Database(file, options)
 }
 
-type Call = (...values: unknown[]) => unknown
+type Method = (...values: unknown[]) => unknown
 
 interface NodeSqlite {
-  exec: Call
-  prepare: (sql: string) => Record<'run' | 'get' | 'all' | 'setReadBigInts', Call>
+  exec: Method
+  prepare: (sql: string) => Record<'run' | 'get' | 'all' | 'setReadBigInts', Method>
 }
 
-/** Adds the option `verbose` and `defaultSafeIntegers`. */
-function openLogged (file: string, { verbose = () => undefined, ...options }: Database.Options): Database.Database {
+/** Adds better-sqlite3's option `verbose` and its method `defaultSafeIntegers`. */
+function openWithNodeSqlite (file: string, { verbose = () => undefined, ...options }: Database.Options): Database.Database {
   if (openNodeSqlite === undefined) throw new Error('This Node.js has no node:sqlite that reads whole texts')
   const handle = openNodeSqlite(file, { timeout: 5000, ...options })
   const { prepare, exec } = handle as unknown as NodeSqlite
@@ -33,9 +33,9 @@ function openLogged (file: string, { verbose = () => undefined, ...options }: Da
     prepare: (sql: string) => {
       const statement = prepare(sql)
       statement.setReadBigInts(readsBigInts)
-      const logged = (call: Call): Call => (...values) => {
+      const logged = (method: Method): Method => (...values) => {
         verbose(sql)
-        return call(...values)
+        return method(...values)
       }
       return Object.assign(statement, { run: logged(statement.run), get: logged(statement.get), all: logged(statement.all) })
     }

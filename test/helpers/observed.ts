@@ -9,45 +9,52 @@ import { as, build, path, type Setup, type World } from './build.js'
 
 export { busy, internal } from './refusals.js'
 
-interface Line {
+/** A line of the log, as pino writes it. */
+export interface Line {
   level: number
   msg: string
   reqId?: string
   customField?: string
+  code?: string
+  obstacle?: string
   err?: { message: string, stack: string }
 }
+
+/** pino's number of the level `info`. */
+const INFO = 30
 
 export interface Observed extends World {
   /** The events with which `beforeCommit` was called. */
   called: ContactUpdatedEvent[]
   /** The events with which `onContactUpdated` was called. */
   notified: ContactUpdatedEvent[]
+  /** All lines of the log. */
   lines: Line[]
-  /** What was logged as a warning or an error: the message, and the stacks of the error and of its causes. */
+  /** The lines of the log above the level `info`: warnings and errors. */
+  warnings: () => Line[]
+  /** The message of each of these lines, with the stacks of the error and of its causes. */
   complaints: () => string[]
 }
 
 export async function observe (t: Test, { beforeCommit, ...setup }: Setup = {}): Promise<Observed> {
-  const observed = { called: [], notified: [], lines: [] } as Pick<Observed, 'called' | 'notified' | 'lines'>
-  const { called, notified, lines } = observed
-  const level = 'info'
+  const called: ContactUpdatedEvent[] = []
+  const notified: ContactUpdatedEvent[] = []
+  const lines: Line[] = []
+  const warnings = (): Line[] => lines.filter(({ level }) => level > INFO)
+  const write = (line: string): void => { lines.push(JSON.parse(line) as Line) }
   const world = await build(t, {
     ...setup,
-    server: { logger: { level, stream: { write: (line: string) => { lines.push(JSON.parse(line) as Line) } } }, ...setup.server },
+    server: { logger: { level: 'info', stream: { write } }, ...setup.server },
     beforeCommit: ((event, connection) => {
       called.push(event)
       return beforeCommit?.(event, connection)
     }) satisfies OmnichannelContactsOptions['beforeCommit'],
     onContactUpdated: (event) => { notified.push(event) }
   })
-  return {
-    ...world,
-    ...observed,
-    complaints: () => lines.filter(({ level }) => level > 30).map(({ msg, err }) => `${msg}: ${err?.stack}`)
-  }
+  return { ...world, called, notified, lines, warnings, complaints: () => warnings().map(({ msg, err }) => `${msg}: ${err?.stack}`) }
 }
 
-/** A reply over a socket. */
+/** A reply that came over a socket. */
 export interface Reply {
   status: number
   headers: Record<string, unknown>
@@ -55,11 +62,13 @@ export interface Reply {
 }
 
 interface Sent {
+  /** The request, for tests that end it early. */
   sent: ClientRequest
+  /** Resolves to undefined if the connection is closed without a reply. */
   reply: Promise<Reply | undefined>
 }
 
-/** Sends over a socket; `reply` is undefined when the connection was closed without one. */
+/** Starts to listen on a free port. Returns a function that posts a body there as the agent `ann`, over a connection of its own. */
 export async function listen ({ app }: World): Promise<(body: unknown, headers?: object) => Sent> {
   if (!app.server.listening) await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo

@@ -1,4 +1,4 @@
-// Refusals of the contract that many tests expect (docs/contract.md, sections 3 and 4).
+// Bodies of refusals that many tests expect (docs/contract.md, sections 3 and 4).
 
 const message = 'You must be logged in to do this.'
 export const unauthorized = { success: false, error: message, status: 'error', message }
@@ -6,5 +6,5 @@ export const forbidden = { success: false, error: 'User does not have the permis
 export const internal = { success: false, error: 'Internal server error' }
 export const busy = { success: false, error: 'error-database-busy' }
 
-/** A request that cannot be read, or that has the wrong shape. */
+/** The body for a request that cannot be read, or whose body has the wrong shape. */
 export const invalid = (reason: string): object => ({ success: false, error: `${reason} [invalid-params]`, errorType: 'invalid-params' })

@@ -3,10 +3,11 @@
 import fastify from 'fastify'
 import omnichannelContacts from '../../src/index.js'
 
-/** Closes the server afterwards. Undefined if the registration has succeeded. */
+/** The error with which a registration is rejected, or undefined if it is accepted. The server is closed afterwards. */
 export async function rejectionOf (options: unknown): Promise<{ code: string, message: string, isTypeError: boolean } | undefined> {
   const app = fastify()
   try {
+    // `as never`, because many tests pass options that do not compile.
     await app.register(omnichannelContacts, options as never)
     return undefined
   } catch (error) {
@@ -17,7 +18,7 @@ export async function rejectionOf (options: unknown): Promise<{ code: string, me
   }
 }
 
-/** The rejection of a database that lacks tables or columns. */
+/** The expected error for a database that lacks tables or columns. */
 export function incompleteSchema (missing: string): Awaited<ReturnType<typeof rejectionOf>> {
   return {
     code: 'FOC_INCOMPLETE_SCHEMA',

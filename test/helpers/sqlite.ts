@@ -2,7 +2,7 @@
 
 import { createDb, type Db, type Opened, type Row } from './database.js'
 
-/** What the handles of better-sqlite3 and node:sqlite have in common. Each has one of the last two members. */
+/** What the handles of better-sqlite3 and node:sqlite have in common. Each has one of `inTransaction` and `isTransaction`. */
 interface Handle {
   prepare: (sql: string) => { all: (...parameters: object[]) => unknown[], run: (...parameters: object[]) => unknown, reader?: boolean }
   exec: (sql: string) => unknown
@@ -32,16 +32,18 @@ export function sqliteDb (handle: Handle): Db {
   })
 }
 
-/** `close` closes the handle. */
+/** The interface for a handle that is open already. Its `close` closes the handle. */
 export function openSqlite<T extends Handle & Opened['database']> (handle: T): Opened & { database: T } {
-  const busyTimeout = (): number => Number(Object.values(handle.prepare('PRAGMA busy_timeout').all()[0] as Row)[0])
-  const before = busyTimeout()
+  const db = sqliteDb(handle)
+  const readBusyTimeout = (): unknown => Object.values(handle.prepare('PRAGMA busy_timeout').all()[0] as Row)[0]
+  const initialBusyTimeout = readBusyTimeout()
   return {
-    db: sqliteDb(handle),
+    db,
     database: handle,
     leftovers: async () => {
-      const after = busyTimeout()
-      return { ...(handle.inTransaction ?? handle.isTransaction) === true && { inTransaction: true }, ...after !== before && { busyTimeout: after } }
+      const inTransaction = handle.inTransaction ?? handle.isTransaction
+      const busyTimeout = readBusyTimeout()
+      return { ...inTransaction === true && { inTransaction }, ...busyTimeout !== initialBusyTimeout && { busyTimeout } }
     },
     close: async () => { handle.close() }
   }

@@ -4,15 +4,15 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { Db } from './database.js'
 
-/** Options of a host that knows its callers, so that the database is not read before the update itself. */
+/** Options of a host with its own users, so that the plugin does not read the database before the update. */
 export const knownCaller = { authenticate: () => ({ id: 'ann' }), authorize: () => true }
 
-/** Lets the event loop run. */
+/** Lets the event loop run for at least `count` turns, and for about as many milliseconds. */
 export async function turns (count: number): Promise<void> {
   for (let i = 0; i < count; i++) await pause(1)
 }
 
-/** Waits until a condition is true. */
+/** Checks a condition in each turn of the event loop, until it is true. */
 export async function until (isTrue: () => boolean | Promise<boolean>): Promise<void> {
   while (!await isTrue()) await pause(1)
 }
@@ -22,7 +22,7 @@ export async function nameOfMaria (db: Db): Promise<string | undefined> {
   return await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'")
 }
 
-/** Replaces `performance.now`. By default time stands still, so that no batch ends because of its length. */
+/** Replaces `performance.now`. By default the clock stands still, so that no batch reaches its limit of time. */
 export function replaceClock (t: Pick<Test, 'teardown'>, now = (): number => 0): void {
   performance.now = now
   t.teardown(() => { Reflect.deleteProperty(performance, 'now') })
@@ -35,16 +35,22 @@ export function signal (): { fired: Promise<void>, fire: () => void } {
   return { fired, fire }
 }
 
-/** In milliseconds. Tests do not wait for it, but let it expire with `catchTimer`. */
+/** Fastify's option, in milliseconds. Tests do not wait so long: they find the timer by this unusual length, and call its function. */
 export const handlerTimeout = 123_456
 
-/** Catches the timers that Fastify sets for `handlerTimeout`. `catchTimer(t)()` returns a function that lets the last timer expire. */
+/** Replaces the last timer that Fastify sets for `handlerTimeout`. The returned function lets it expire at once. */
+export function replaceHandlerTimeout (t: Pick<Test, 'intercept'>): () => void {
+  const lastTimer = catchTimer(t)
+  return () => { lastTimer()() }
+}
+
+/** Intercepts the timers that Fastify sets for `handlerTimeout`. The returned function returns the function of the last one. */
 export function catchTimer (t: Pick<Test, 'intercept'>): () => () => void {
   const { setTimeout } = globalThis
   let last: () => void = () => undefined
   t.intercept(globalThis, 'setTimeout', {
-    value: (work: () => void, ms?: number, ...values: []) => {
-      const timer = setTimeout(work, ms, ...values)
+    value: (work: () => void, ms?: number, ...args: []) => {
+      const timer = setTimeout(work, ms, ...args)
       if (ms !== handlerTimeout) return timer
       last = work
       // Fastify does not clear the timer of a reply that was hijacked.

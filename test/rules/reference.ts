@@ -50,7 +50,7 @@ export function findFault (body: Loose): string | undefined {
 }
 
 /** Expects JSON columns to be parsed. Changed times become `now`. */
-export function predict (before: Rows, sent: unknown, now = 'moved'): Outcome {
+export function predict (before: Rows, sent: unknown, now = 'changed'): Outcome {
   const refuse = (error: string, rest: object = {}): Outcome =>
     ({ status: 400, etag: undefined, replayed: undefined, body: { success: false, error, ...rest }, rows: before })
 

@@ -3,7 +3,7 @@
 import { allRows, build, changes } from '../helpers/build.js'
 import t from '../helpers/engines.js'
 
-const written = { unknown: 0, version: 2, updated_at: 'moved' }
+const written = { unknown: 0, version: 2, updated_at: 'changed' }
 
 t.test('an update: the keys of the body are written, and nothing else', async (t) => {
   const email = (position: number, address: string): object => ({ contact_id: 'maria', position, address })
@@ -14,7 +14,7 @@ t.test('an update: the keys of the body are written, and nothing else', async (t
     ['only nulls: nothing', { emails: null, phones: null, customFields: null, contactManager: null, wipeConflicts: null }, {}],
     ['wipeConflicts false: nothing', { wipeConflicts: false }, {}],
     ['wipeConflicts false with something else: that', { wipeConflicts: false, phones: [] }, {
-      'contact maria': written, 'contact_phone maria 0': 'gone'
+      'contact maria': written, 'contact_phone maria 0': 'deleted'
     }],
     ['the name that is stored: a change, but no rename', { name: 'Maria' }, { 'contact maria': written }],
     ['e-mails that are stored: a change', { emails: ['maria@example.com', 'm@example.org'] }, { 'contact maria': written }],
@@ -32,7 +32,7 @@ t.test('an update: the keys of the body are written, and nothing else', async (t
       'contact_email maria 1': { address: 'maria@example.com' }
     }],
     ['e-mails []: none', { emails: [] }, {
-      'contact maria': written, 'contact_email maria 0': 'gone', 'contact_email maria 1': 'gone'
+      'contact maria': written, 'contact_email maria 0': 'deleted', 'contact_email maria 1': 'deleted'
     }],
     ['e-mails: verbatim', { emails: [' MARIA@Example.com ', '', 'no address', 'a\u0000b', 'ü\u0301🙂', '␀', '\u0000␀0␀1␀\u0000', '{"NULL",\\'] }, {
       'contact maria': written,
@@ -51,7 +51,7 @@ t.test('an update: the keys of the body are written, and nothing else', async (t
       'contact_phone maria 1': phone(1, '+49 (30) 1 '),
       'contact_phone maria 2': phone(2, 'a\u0000b')
     }],
-    ['phones []: none', { phones: [] }, { 'contact maria': written, 'contact_phone maria 0': 'gone' }],
+    ['phones []: none', { phones: [] }, { 'contact maria': written, 'contact_phone maria 0': 'deleted' }],
     ['manager: an agent', { contactManager: 'ann' }, { 'contact maria': { contact_manager: 'ann', ...written } }],
     ['manager "": none', { contactManager: '' }, { 'contact maria': { contact_manager: null, ...written } }],
     ['wipeConflicts: emptied, and counted', { wipeConflicts: true }, { 'contact maria': { conflicting_fields: '[]', ...written }, ...counter(2) }],

@@ -86,7 +86,7 @@ t.test('a trigger that drops the renames of rooms: 200, because they are not par
   await db.exec(trigger('room', 'BEFORE UPDATE', drop))
   const before = await allRows(db)
   t.equal((await update({ contactId: 'blank', name: 'Blank' })).statusCode, 200)
-  t.strictSame(changes(before, await allRows(db)), { 'contact blank': { name: 'Blank', unknown: 0, version: 2, updated_at: 'moved' } })
+  t.strictSame(changes(before, await allRows(db)), { 'contact blank': { name: 'Blank', unknown: 0, version: 2, updated_at: 'changed' } })
 })
 
 t.test('a trigger that raises an error with the code of a refusal: 500', async (t) => {

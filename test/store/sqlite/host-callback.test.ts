@@ -78,7 +78,7 @@ for (const journal of ['WAL', 'DELETE', 'memory']) {
       const next = await update({ contactId: 'blank', name: 'Blank' })
       t.equal(next.headers.etag, '"2"', 'the next update')
       t.strictSame(changes(before, await allRows(db)), {
-        'contact blank': { name: 'Blank', unknown: 0, version: 2, updated_at: 'moved' }, 'room room-3': { fname: 'Blank', updated_at: 'moved' }
+        'contact blank': { name: 'Blank', unknown: 0, version: 2, updated_at: 'changed' }, 'room room-3': { fname: 'Blank', updated_at: 'changed' }
       })
       t.strictSame(database.prepare('SELECT name FROM journal').pluck().all(), ['half'])
       t.strictSame([called.length, notified.length, await leftovers(), database.prepare('PRAGMA busy_timeout').pluck().get()], [2, 1, {}, 1234])
