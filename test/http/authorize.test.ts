@@ -4,9 +4,9 @@ import { allRows, as, build, changes } from '../helpers/build.js'
 import t from '../helpers/engines.js'
 import { forbidden } from '../helpers/refusals.js'
 
-t.test('the default roles: each may update, other roles may not', async (t) => {
+t.test('the four default roles: may update, other roles may not', async (t) => {
   const { update, db } = await build(t)
-  const scenarios: Array<[roles: string[], status: number]> = [
+  const scenarios: Array<[rolesOfNick: string[], status: number]> = [
     [[], 403],
     [['admin'], 200],
     [['livechat-manager'], 200],
@@ -21,21 +21,22 @@ t.test('the default roles: each may update, other roles may not', async (t) => {
     await db.exec("DELETE FROM omnichannel_user_role WHERE user_id = 'nick'")
     for (const role of roles) await db.exec("INSERT INTO omnichannel_user_role (user_id, role) VALUES ('nick', $1)", role)
     const before = await allRows(db)
-    const reply = await update({ contactId: 'blank', phones: [roles.join()] }, as('nick'))
+    const reply = await update({ contactId: 'blank', phones: ['1'] }, as('nick'))
     t.equal(reply.statusCode, status, `roles ${roles.join()}: ${status}`)
-    if (status === 403) t.strictSame(reply.json(), forbidden)
-    t.equal(Object.keys(changes(before, await allRows(db))).length > 0, status === 200)
+    const changed = Object.keys(changes(before, await allRows(db)))
+    if (status === 200) t.ok(changed.includes('contact blank'))
+    else t.strictSame([reply.json(), changed], [forbidden, []])
   }
 })
 
-t.test('a permission is removed and granted again: the next request follows it', async (t) => {
+t.test('a role loses the permission and gets it again: each takes effect at the next request', async (t) => {
   const { update, db } = await build(t)
   await db.exec("DELETE FROM omnichannel_role_permission WHERE role = 'livechat-agent'")
   const refused = await update({ contactId: 'maria', name: 'X' })
   t.strictSame([refused.statusCode, refused.json()], [403, forbidden])
 
   await db.exec("INSERT INTO omnichannel_role_permission (role, permission) VALUES ('livechat-agent', 'view-livechat-contact')")
-  t.equal((await update({ contactId: 'maria', name: 'X' })).statusCode, 403, 'another permission is not this one')
+  t.equal((await update({ contactId: 'maria', name: 'X' })).statusCode, 403, 'another permission does not help')
 
   await db.exec("INSERT INTO omnichannel_role_permission (role, permission) VALUES ('livechat-agent', 'update-livechat-contact')")
   t.equal((await update({ contactId: 'maria', name: 'X' })).statusCode, 200)

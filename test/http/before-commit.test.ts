@@ -11,35 +11,48 @@ import { internal } from '../helpers/refusals.js'
 
 const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'] }
 
-/** Creates a table of the host, in which its beforeCommit writes names. */
-const createJournal = (_app: unknown, { database }: { database: Database.Database }): void => { database.exec('CREATE TABLE journal (name TEXT NOT NULL UNIQUE)') }
-const namesIn = (database: Database.Database): unknown[] => database.prepare('SELECT name FROM journal ORDER BY rowid').pluck().all()
+/** A table of the host, in which its beforeCommit writes names. */
+function createJournal (_app: unknown, { database }: { database: Database.Database }): void {
+  database.exec('CREATE TABLE journal (name TEXT NOT NULL UNIQUE)')
+}
 
-t.test('an update that writes: beforeCommit is called once, after the rows and before COMMIT, with the event and the handle', async (t) => {
-  const calls: Array<[ContactUpdatedEvent, unknown]> = []
-  const notified: ContactUpdatedEvent[] = []
+function namesInJournal (database: Database.Database): unknown[] {
+  return database.prepare('SELECT name FROM journal ORDER BY rowid').pluck().all()
+}
+
+t.test('an update that writes: beforeCommit is called after the rows are written and before COMMIT', async (t) => {
   const { update, database } = await build(t, {
     host: createJournal,
-    beforeCommit: (event, connection) => {
-      calls.push([event, connection])
+    beforeCommit: ({ previous, contact }, connection: Database.Database) => {
       t.equal(database.inTransaction, true)
       t.equal(database.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get(), 'Marie', 'the rows are written')
-      ;(connection as Database.Database).prepare('INSERT INTO journal VALUES (?)').run(`${event.previous.name} → ${event.contact.name}`)
-    },
-    onContactUpdated: (event) => { notified.push(event) }
+      connection.prepare('INSERT INTO journal VALUES (?)').run(`${previous.name} → ${contact.name}`)
+    }
   })
+  t.equal((await update(body)).statusCode, 200)
+  t.strictSame(namesInJournal(database), ['Maria → Marie'])
+})
+
+t.test('an update that writes: beforeCommit gets the event and the handle, and onContactUpdated the same event', async (t) => {
+  const connections: unknown[] = []
+  const { update, database, called, notified } = await observe(t, { beforeCommit: (_event, connection) => { connections.push(connection) } })
   const reply = await update(body)
   t.equal(reply.statusCode, 200)
-  t.equal((await update({ contactId: 'maria' })).statusCode, 200, 'nothing to write')
-  t.equal((await update({ contactId: 'maria', name: '' })).statusCode, 400)
-  t.equal(calls.length, 1)
-  const [[event, connection] = []] = calls
-  t.equal(connection, database)
-  t.strictSame(event!.contact, reply.json().contact)
+  t.equal(called.length, 1)
+  t.strictSame(connections.map((connection) => connection === database), [true])
+  const event = called[0]!
+  t.strictSame(event.contact, reply.json().contact)
   t.match(event, { previous: { name: 'Maria', emails: [{ address: 'maria@example.com' }, {}] }, user: { id: 'ann' }, request: { method: 'POST' } })
-  t.strictSame(event!.changedFields, ['name', 'emails', 'unknown'])
-  t.strictSame(notified.map((event) => ({ ...event, request: null })), [{ ...event, request: null }], 'the other hook gets the same')
-  t.strictSame(namesIn(database), ['Maria → Marie'])
+  t.strictSame(event.changedFields, ['name', 'emails', 'unknown'])
+  const withoutRequest = (event: ContactUpdatedEvent): object => ({ ...event, request: null })
+  t.strictSame(notified.map(withoutRequest), [withoutRequest(event)])
+})
+
+t.test('a read or a refused update: beforeCommit is not called', async (t) => {
+  const { update, called } = await observe(t)
+  t.equal((await update({ contactId: 'maria' })).statusCode, 200)
+  t.equal((await update({ contactId: 'maria', name: '' })).statusCode, 400)
+  t.strictSame(called, [])
 })
 
 const thrownErrors: Record<string, [thrown: unknown, status: number, body: object]> = {
@@ -51,7 +64,7 @@ const thrownErrors: Record<string, [thrown: unknown, status: number, body: objec
 }
 
 for (const [name, [thrown, status, answer]] of Object.entries(thrownErrors)) {
-  t.test(`beforeCommit throws ${name}: ${status}, and neither its rows nor ours are written`, async (t) => {
+  t.test(`beforeCommit throws ${name}: ${status}, and neither the rows of the host nor ours are written`, async (t) => {
     let notified = 0
     const { update, database, db } = await build(t, {
       host: createJournal,
@@ -65,41 +78,48 @@ for (const [name, [thrown, status, answer]] of Object.entries(thrownErrors)) {
     const reply = await update(body, { ...as('ann'), 'idempotency-key': 'k' })
     t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [status, answer, undefined])
     t.strictSame(await allRows(db), before)
-    t.strictSame(namesIn(database), [])
+    t.strictSame(namesInJournal(database), [])
     t.equal(notified, 0)
   })
 }
 
-const asynchronous: Record<string, () => unknown> = {
+const asynchronousHooks: Record<string, () => unknown> = {
   'a promise': async () => { await Promise.resolve() },
   'a promise that fails': async () => { throw new Error('later') },
   'something that can be awaited': () => ({ then: (resolve: () => void) => { resolve() } })
 }
 
-for (const [name, promise] of Object.entries(asynchronous)) {
+for (const [name, beforeCommit] of Object.entries(asynchronousHooks)) {
   t.test(`beforeCommit returns ${name}: 500, the update is rolled back, and the log has the reason`, async (t) => {
-    const { update, db, lines } = await observe(t, { beforeCommit: promise })
+    const { update, db, warnings } = await observe(t, { beforeCommit })
     const before = await allRows(db)
     const reply = await update(body)
     t.strictSame([reply.statusCode, reply.json()], [500, internal])
     t.strictSame(await allRows(db), before)
-    t.match(lines.filter(({ level }) => level > 30).map((line) => JSON.stringify(line)), [/FOC_ASYNC_BEFORE_COMMIT/])
+    t.match(warnings().map((line) => JSON.stringify(line)), [/FOC_ASYNC_BEFORE_COMMIT/])
   })
 }
 
-t.test("the host's own transaction() in beforeCommit: nests; a ROLLBACK there: 500, and nothing is written", async (t) => {
+t.test('beforeCommit writes in a transaction() of better-sqlite3: its rows are committed with the update, or 500 if they are refused', async (t) => {
   const { update, database, db } = await build(t, {
     host: createJournal,
-    beforeCommit: ({ contact }, connection) => {
-      if (contact.name === 'ROLLBACK') { connection.exec('ROLLBACK'); return }
+    beforeCommit: ({ contact }) => {
       database.transaction(() => { database.prepare('INSERT INTO journal VALUES (?)').run(contact.name) })()
     }
   })
   t.equal((await update(body)).statusCode, 200)
-  t.strictSame(namesIn(database), ['Marie'])
+  t.strictSame(namesInJournal(database), ['Marie'])
+  const before = await allRows(db)
+  t.strictSame((await update({ contactId: 'blank', name: 'Marie' })).json(), internal, 'the journal has this name already')
+  t.strictSame(await allRows(db), before)
+})
+
+t.test('beforeCommit runs ROLLBACK: 500, nothing is written, and the next update works', async (t) => {
+  const { update, db } = await build(t, {
+    beforeCommit: ({ contact }, connection) => { if (contact.name === 'ROLLBACK') connection.exec('ROLLBACK') }
+  })
   const before = await allRows(db)
   t.strictSame((await update({ contactId: 'maria', name: 'ROLLBACK' })).json(), internal)
-  t.strictSame((await update({ contactId: 'blank', name: 'Marie' })).json(), internal, 'its own constraint')
   t.strictSame(await allRows(db), before)
   t.equal((await update({ contactId: 'maria', name: 'Mia' })).statusCode, 200)
 })
@@ -112,13 +132,19 @@ t.test('beforeCommit changes the event: the answer and the rows stay the same', 
 
 engines.test('several updates at once: both hooks run in the async context of their own request', async (t) => {
   const storage = new AsyncLocalStorage<string>()
-  const seen: Array<[hook: string, name: string, inContext: string | undefined]> = []
+  const calls: string[] = []
   const { update } = await build(t, {
     host: (app) => { app.addHook('onRequest', (request, _reply, done) => { storage.run(String(request.headers['x-name']), done) }) },
-    beforeCommit: ({ contact }) => { seen.push(['beforeCommit', contact.name, storage.getStore()]) },
-    onContactUpdated: ({ contact }) => { seen.push(['onContactUpdated', contact.name, storage.getStore()]) }
+    beforeCommit: ({ contact }) => { calls.push(`beforeCommit of ${contact.name} in the context of ${storage.getStore()}`) },
+    onContactUpdated: ({ contact }) => { calls.push(`onContactUpdated of ${contact.name} in the context of ${storage.getStore()}`) }
   })
-  const names = ['Marie', 'Mary', 'Maja']
-  await Promise.all(names.map(async (name) => { await update({ contactId: 'maria', name }, { ...as('ann'), 'x-name': name }) }))
-  t.strictSame(seen.sort(), ['beforeCommit', 'onContactUpdated'].flatMap((hook) => names.map((name) => [hook, name, name]).sort()))
+  await Promise.all(['Marie', 'Mary', 'Maja'].map(async (name) => { await update({ contactId: 'maria', name }, { ...as('ann'), 'x-name': name }) }))
+  t.strictSame(calls.sort(), [
+    'beforeCommit of Maja in the context of Maja',
+    'beforeCommit of Marie in the context of Marie',
+    'beforeCommit of Mary in the context of Mary',
+    'onContactUpdated of Maja in the context of Maja',
+    'onContactUpdated of Marie in the context of Marie',
+    'onContactUpdated of Mary in the context of Mary'
+  ])
 })

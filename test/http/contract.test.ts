@@ -40,39 +40,50 @@ t.test('section 3, refused bodies: each gets the error of its row', async (t) =>
 })
 
 t.test('section 3, coerced bodies: each has the effect of the body that it counts as', async (t) => {
-  const send = async (body: string): Promise<unknown> => {
+  const effectOf = async (body: string): Promise<object> => {
     const { post, db } = await build(t)
     const before = await allRows(db)
     const reply = await post(body)
-    const { contact, ...rest } = reply.json()
-    return [reply.statusCode, rest, { ...contact, _updatedAt: '' }, changes(before, await allRows(db))]
+    const answer = reply.json()
+    return {
+      status: reply.statusCode,
+      answer: { ...answer, contact: { ...answer.contact, _updatedAt: 'the time of the update' } },
+      changes: changes(before, await allRows(db))
+    }
   }
   for (const [bodies, meaning] of readTable(3, '| body | counts as |') as Array<[string, string]>) {
-    const expected = await send(codeSpans(meaning)[0]!)
-    for (const body of codeSpans(bodies)) t.strictSame(await send(body), expected, body)
+    const expected = await effectOf(codeSpans(meaning)[0]!)
+    for (const body of codeSpans(bodies)) t.strictSame(await effectOf(body), expected, body)
   }
 })
 
-/** A request that gets an error text of the contract, and the values of the placeholders in that text. */
+/** A request that gets an error text of the contract. */
 interface Provocation {
   setup?: Setup
   send: (world: World) => Promise<LightMyRequestResponse>
+  /** The values of the placeholders in the text. */
   values?: Record<string, string>
-  /** Needed if the contract has several statuses for this text. */
+  /** The status, if the contract has several for this text. */
   status?: number
 }
 
 const maria = { contactId: 'maria', name: 'Mara' }
 
-/** A hook of the host throws, after it has set headers and a status of the reply, if any are given. */
-function refusedByHost (error: object, headers: Record<string, string | string[]> = {}, status?: number): Pick<Provocation, 'setup' | 'send'> {
+/** What a hook of the host throws, and what it has set in the reply before. */
+interface Refusal {
+  error?: { statusCode?: number, code?: string }
+  headers?: Record<string, string | string[]>
+  replyStatus?: number
+}
+
+function refusedByHost ({ error, headers = {}, replyStatus }: Refusal): Pick<Provocation, 'setup' | 'send'> {
   return {
     setup: {
       host: (app) => {
         app.addHook('onRequest', async (_request, reply) => {
           void reply.headers(headers)
-          if (status !== undefined) void reply.code(status)
-          throw Object.assign(new Error('FST_ not for strangers'), error)
+          if (replyStatus !== undefined) void reply.code(replyStatus)
+          throw Object.assign(new Error('FST_SECRET of the host'), error)
         })
       }
     },
@@ -80,6 +91,18 @@ function refusedByHost (error: object, headers: Record<string, string | string[]
   }
 }
 
+/** A limit of requests of the host, with its Retry-After. The answer names the seconds. */
+function rateLimited (retryAfter: string | string[] | undefined, seconds: string): Provocation {
+  const headers = retryAfter === undefined ? {} : { 'retry-after': retryAfter }
+  return { ...refusedByHost({ error: { statusCode: 429 }, headers }), values: { N: seconds } }
+}
+
+/** A status of the host's own. The answer has its name. */
+function withStatusOfHost (status: number, statusName: string, refusal: Refusal = { error: { statusCode: status } }): Provocation {
+  return { ...refusedByHost(refusal), status, values: { '<name of the status>': statusName } }
+}
+
+/** The error texts of the tables, in their order. */
 const provocations: Record<string, Provocation[]> = {
   'The content encoding is not supported: send the body uncompressed [invalid-params]': ['gzip', 'br, identity'].map((encoding) =>
     ({ send: ({ post }) => post(JSON.stringify(maria), { 'content-encoding': encoding }) })),
@@ -98,10 +121,11 @@ const provocations: Record<string, Provocation[]> = {
     { send: ({ post }) => post('contactId=maria&name=J%FCrgen', { 'content-type': 'application/x-www-form-urlencoded' }) }
   ],
   'The request body is not valid JSON [invalid-params]': [{ send: ({ post }) => post('{"contactId":"maria"') }],
-  'The request body could not be read [invalid-params]': [refusedByHost({ code: 'FST_ERR_CTP_OF_ITS_OWN', statusCode: 400 })],
+  'The request body could not be read [invalid-params]': [refusedByHost({ error: { code: 'FST_ERR_CTP_OF_ITS_OWN', statusCode: 400 } })],
   'You must be logged in to do this.': [{ send: ({ update }) => update(maria, {}) }],
   'User does not have the permissions required for this action [error-unauthorized]': [{ send: ({ update }) => update(maria, as('nick')) }],
-  'error-contact-not-found': ['nobody', '', 'gone', 'Maria', 'maria '].map((contactId) => ({ send: ({ update }) => update({ ...maria, contactId }) })),
+  'error-contact-not-found': ['nobody', '', 'gone', 'Maria', 'maria '].map((contactId) =>
+    ({ send: ({ update }) => update({ ...maria, contactId }) })),
   'error-contact-manager-not-found': ['nobody', 'adam', 'mia', 'nick', ' '].map((contactManager) =>
     ({ send: ({ update }) => update({ ...maria, contactManager }) })),
   'Invalid value for <label> field': [
@@ -113,11 +137,11 @@ const provocations: Record<string, Provocation[]> = {
     ({ send: ({ update }) => update({ ...maria, customFields: { plan: 'gold', [key]: 'x' } }), values: { '<key>': key } })),
   'error-invalid-operation': ['', null].map((name) => ({ send: ({ update }) => update({ ...maria, name }) })),
   'Error, too many requests. Please slow down. You must wait N seconds before trying this endpoint again. [error-too-many-requests]': [
-    { ...refusedByHost({ statusCode: 429 }, { 'retry-after': '42' }), values: { N: '42' } },
-    { ...refusedByHost({ statusCode: 429 }, { 'retry-after': ['7'] }), values: { N: '7' } },
-    { ...refusedByHost({ statusCode: 429 }, { 'retry-after': 'soon' }), values: { N: '60' } },
-    { ...refusedByHost({ statusCode: 429 }, { 'retry-after': new Date().toUTCString() }), values: { N: '60' } },
-    { ...refusedByHost({ statusCode: 429 }), values: { N: '60' } }
+    rateLimited('42', '42'),
+    rateLimited(['7'], '7'),
+    rateLimited('soon', '60'),
+    rateLimited(new Date().toUTCString(), '60'),
+    rateLimited(undefined, '60')
   ],
   'Internal server error': [refusedByHost({})],
   'error-database-busy': [{
@@ -131,31 +155,32 @@ const provocations: Record<string, Provocation[]> = {
     }
   }],
   '<name of the status>': [
-    { ...refusedByHost({ statusCode: 400 }), status: 400, values: { '<name of the status>': 'Bad Request' } },
-    { ...refusedByHost({ statusCode: 404 }), status: 404, values: { '<name of the status>': 'Not Found' } },
-    { ...refusedByHost({ statusCode: 409 }), status: 409, values: { '<name of the status>': 'Conflict' } },
-    { ...refusedByHost({}, {}, 418), status: 418, values: { '<name of the status>': "I'm a Teapot" } },
-    { ...refusedByHost({ statusCode: 499 }), status: 499, values: { '<name of the status>': 'Request refused' } },
-    { ...refusedByHost({ statusCode: 503 }), status: 503, values: { '<name of the status>': 'Service Unavailable' } }
+    withStatusOfHost(400, 'Bad Request'),
+    withStatusOfHost(404, 'Not Found'),
+    withStatusOfHost(409, 'Conflict'),
+    withStatusOfHost(418, "I'm a Teapot", { replyStatus: 418 }),
+    withStatusOfHost(499, 'Request refused'),
+    withStatusOfHost(503, 'Service Unavailable')
   ]
 }
 
 t.test('sections 3 and 4, error texts: each is provoked, with the status and body of its row', async (t) => {
-  const answers = [
-    ...readTable(3, '| status | `error` | when |').map(([status, error]) => [status, JSON.stringify(invalidParams(error!))]),
-    ...readTable(4, '| status | body | when |').map(([status, body]) => [status, codeSpans(body!)[0]])
-  ] as Array<[string, string]>
-  t.strictSame(answers.map(([, body]) => JSON.parse(body).error), Object.keys(provocations), 'all of them, and no others')
+  const rows = [
+    ...readTable(3, '| status | `error` | when |').map(([status, error]) => ({ status: Number(status), body: invalidParams(error!) })),
+    ...readTable(4, '| status | body | when |').map(([status, body]) => ({ status: Number(status), body: JSON.parse(codeSpans(body!)[0]!) }))
+  ] as Array<{ status: number, body: { error: string, message?: string } }>
+  t.strictSame(rows.map(({ body }) => body.error), Object.keys(provocations), 'each text of the tables is provoked, and no other')
 
-  for (const [statusInTable, text] of answers) {
-    for (const { setup, send, values = {}, status = Number(statusInTable) } of provocations[JSON.parse(text).error]!) {
+  for (const { status: statusOfRow, body } of rows) {
+    for (const { setup, send, values = {}, status = statusOfRow } of provocations[body.error]!) {
       const world = await build(t, setup)
       const before = await allRows(world.db)
       const reply = await send(world)
-      const body = Object.entries(values).reduce((body, [name, value]) => body.replace(name, value), text)
-      t.strictSame([reply.statusCode, reply.json()], [status, JSON.parse(body)], body)
-      t.match(reply.headers, { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }, body)
-      t.strictSame(await allRows(world.db), before, `${body}: nothing changed`)
+      let { error } = body
+      for (const [placeholder, value] of Object.entries(values)) error = error.replace(placeholder, value)
+      t.strictSame([reply.statusCode, reply.json()], [status, { ...body, error }], error)
+      t.match(reply.headers, { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }, error)
+      t.strictSame(await allRows(world.db), before, `${error}: nothing changed`)
     }
   }
 })

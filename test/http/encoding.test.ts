@@ -11,9 +11,10 @@ const form = { 'content-type': 'application/x-www-form-urlencoded' }
 const notUtf8 = invalid('The request body is not valid UTF-8')
 const compressed = invalid('The content encoding is not supported: send the body uncompressed')
 
-/** Encodes the text as UTF-8. `<f6>` stands for the byte F6. */
+/** The text as UTF-8, in which `<f6>` stands for the byte F6, and `<c3 bc>` for two bytes. */
 function bytes (text: string): Buffer {
-  return Buffer.concat(text.split(/(<[\da-f ]+>)/).map((part) => part.startsWith('<') ? Buffer.from(part.replace(/[< >]/g, ''), 'hex') : Buffer.from(part)))
+  const parts = text.split(/(<[\da-f ]+>)/)
+  return Buffer.concat(parts.map((part) => part.startsWith('<') ? Buffer.from(part.replace(/[< >]/g, ''), 'hex') : Buffer.from(part)))
 }
 
 t.test('a single byte from 80 to FF: 400, in JSON and in a form, raw or escaped', async (t) => {
@@ -41,13 +42,13 @@ t.test('bytes that are not UTF-8: 400 at any position and with any charset, and 
   const name = (text: string): string => `{"contactId":"maria","name":"${text}"}`
   const scenarios: Array<[situation: string, body: string, headers?: object]> = [
     ['a character that ends after its first byte', name('<c3>')],
-    ['after its second byte', name('<e2 82>')],
-    ['after its third byte', name('<f0 9f 98>x')],
+    ['a character that ends after its second byte', name('<e2 82>')],
+    ['a character that ends after its third byte', name('<f0 9f 98>x')],
     ['an overlong encoding', name('<c0 af>')],
     ['an overlong encoding of three bytes', name('<e0 80 af>')],
     ['a surrogate', name('<ed a0 80>')],
     ['a pair of surrogates (CESU-8)', name('<ed a0 bd ed b8 80>')],
-    ['above U+10FFFF', name('<f4 90 80 80>')],
+    ['a code point above U+10FFFF', name('<f4 90 80 80>')],
     ['Shift JIS', name('<93 fa 96 7b>')],
     ['UTF-16 with a byte order mark', '<ff fe 7b 00 7d 00>'],
     ['UTF-16 in big-endian order', '<fe ff 00 7b 00 7d>', charset('utf-16')],
@@ -171,7 +172,13 @@ const decompress: preParsingHookHandler = (request, _reply, payload, done) => {
 t.test('a host that decompresses, as @fastify/compress does: the decoded body is read, after the access checks', async (t) => {
   const { post, db } = await build(t, {
     bodyLimit: 1000,
-    host: (app) => { app.addHook('onRoute', (route) => { route.preParsing = (route.preParsing as preParsingHookHandler[]).toSpliced(-1, 0, decompress) }) }
+    host: (app) => {
+      app.addHook('onRoute', (route) => {
+        const hooksOfPlugin = route.preParsing as preParsingHookHandler[]
+        // The last hook of the plugin checks the body, so the body must be decompressed before.
+        route.preParsing = hooksOfPlugin.toSpliced(-1, 0, decompress)
+      })
+    }
   })
   const gzip = { 'content-encoding': 'gzip' }
   const before = await allRows(db)
@@ -222,14 +229,21 @@ t.test('a lone surrogate: stored and answered as U+FFFD; other escapes are decod
     ['ud800', 'ud800']
   ]
   for (const [escaped, stored] of scenarios) {
-    const reply = await post(`{"contactId":"maria","name":"${escaped}","emails":["${escaped}"],"phones":["${escaped}"],"customFields":{"plan":"gold","note":"x${escaped}x"}}`)
+    const reply = await post(`{"contactId":"maria",
+      "name":"${escaped}","emails":["${escaped}"],"phones":["${escaped}"],"customFields":{"plan":"gold","note":"x${escaped}x"}}`)
+    t.equal(reply.statusCode, 200, escaped)
     const { contact } = reply.json()
-    t.strictSame([reply.statusCode, contact?.name, contact?.emails, contact?.phones, contact?.customFields.note],
-      [200, stored, [{ address: stored }], [{ phoneNumber: stored }], `x${stored}x`], escaped)
-    const again = { contactId: 'maria', name: contact.name, emails: [contact.emails[0].address], customFields: { plan: 'gold', note: contact.customFields.note } }
-    t.strictSame((await post(JSON.stringify(again))).json(), { ...reply.json(), contact: { ...contact, _updatedAt: (await post('{"contactId":"maria"}')).json().contact._updatedAt } }, `${escaped}: sent back`)
+    t.match(contact, {
+      name: stored, emails: [{ address: stored }], phones: [{ phoneNumber: stored }], customFields: { plan: 'gold', note: `x${stored}x` }
+    }, escaped)
+    t.strictSame([contact.name, contact.emails[0].address, contact.phones[0].phoneNumber], [stored, stored, stored], escaped)
+
+    const { name, emails, customFields: { plan, note } } = contact
+    const again = await post(JSON.stringify({ contactId: 'maria', name, emails: emails.map((email: { address: string }) => email.address), customFields: { plan, note } }))
+    t.strictSame({ ...again.json().contact, _updatedAt: '' }, { ...contact, _updatedAt: '' }, `${escaped}: the same if the answer is sent back`)
   }
-  t.strictSame((await post('{"contactId":"maria","name":"\\ud8"}')).json().error, 'The request body is not valid JSON [invalid-params]', 'half an escape')
+  const halfAnEscape = await post('{"contactId":"maria","name":"\\ud8"}')
+  t.equal(halfAnEscape.json().error, 'The request body is not valid JSON [invalid-params]')
 })
 
 t.test('lone surrogates in lists, keys and ids: become U+FFFD before they are compared', async (t) => {
@@ -240,6 +254,7 @@ t.test('lone surrogates in lists, keys and ids: become U+FFFD before they are co
     INSERT INTO omnichannel_user_role (user_id, role) VALUES ('u\uFFFD', 'livechat-agent');
     INSERT INTO omnichannel_custom_field (id, label, required, regexp, visibility, scope) VALUES ('f\uFFFD', 'F', FALSE, '^.\uFFFD$', 'visible', 'visitor')`)
   const duplicate = invalid('must NOT have duplicate items (items ## 1 and 0 are identical)')
+  const errorOf = async (body: string): Promise<unknown> => (await post(body)).json().error
   const before = await allRows(db)
   for (const list of ['["\\ud83d","\\ude00"]', '["\\ud83d","\uFFFD"]', '["x\\udfff","x\\ud800"]', '["\\uD83D\\uDE00","😀"]']) {
     for (const key of ['emails', 'phones']) {
@@ -247,11 +262,11 @@ t.test('lone surrogates in lists, keys and ids: become U+FFFD before they are co
       t.strictSame([reply.statusCode, reply.json()], [400, duplicate], `${key} ${list}`)
     }
   }
-  t.strictSame((await post('{"contactId":"maria","customFields":{"plan":"gold","x\\ud800":1}}')).json().error, 'Custom field x\uFFFD is not allowed')
-  t.strictSame((await post('{"contactId":"maria","customFields":{"plan":"gold\\ud800"}}')).json().error, 'Invalid value for Plan field')
-  t.strictSame((await post('{"contactId":"maria","customFields":{"plan":[["\\ud800"]]}}')).json().error, 'Invalid value for Plan field')
-  t.strictSame((await post('{"contactId":"maria","\\ud800":1}')).json().error, 'must NOT have additional properties [invalid-params]')
-  t.strictSame((await post('{"contactId":"maria\\ud800"}')).json().error, 'error-contact-not-found')
+  t.equal(await errorOf('{"contactId":"maria","customFields":{"plan":"gold","x\\ud800":1}}'), 'Custom field x\uFFFD is not allowed')
+  t.equal(await errorOf('{"contactId":"maria","customFields":{"plan":"gold\\ud800"}}'), 'Invalid value for Plan field')
+  t.equal(await errorOf('{"contactId":"maria","customFields":{"plan":[["\\ud800"]]}}'), 'Invalid value for Plan field')
+  t.equal(await errorOf('{"contactId":"maria","\\ud800":1}'), 'must NOT have additional properties [invalid-params]')
+  t.equal(await errorOf('{"contactId":"maria\\ud800"}'), 'error-contact-not-found')
   t.strictSame(await allRows(db), before)
 
   const reply = await post('{"contactId":"c\\ud800","contactManager":"u\\udc00","customFields":{"plan":"gold","f\\ud800":"no","f\\udc00":"x\\ud800"}}')
@@ -269,7 +284,7 @@ t.test('two lone surrogates with one Idempotency-Key: the same request', async (
   t.equal(other.statusCode, 422)
 })
 
-t.test('a large body of nothing but escapes: answered', async (t) => {
+t.test('200,000 characters of escapes: answered', async (t) => {
   const { post } = await build(t)
   for (const escape of ['\\n', '\\\\', '\\ud83d', '\\ud83d\\ude00']) {
     const reply = await post(`{"contactId":"nobody","name":"${escape.repeat(200_000 / escape.length)}"}`)

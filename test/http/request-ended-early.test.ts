@@ -4,193 +4,272 @@
 import type { FastifyReply } from 'fastify'
 import { once } from 'node:events'
 import { request } from 'node:http'
-import { connect as connectHttp2, type ClientHttp2Stream } from 'node:http2'
+import { connect as connectHttp2, constants, type ClientHttp2Stream } from 'node:http2'
 import { connect, type AddressInfo } from 'node:net'
 import type { Test } from 'tap'
-import { allRows, as, holdMaria, path, type Setup } from '../helpers/build.js'
+import { allRows, as, holdMaria, path, rowOfMaria, type Setup } from '../helpers/build.js'
 import t, { engineOf, postgres, type Engine } from '../helpers/engines.js'
 import { listen, observe, type Observed, type Reply } from '../helpers/observed.js'
 import { backendThatWaits } from '../helpers/postgres.js'
-import { catchTimer, handlerTimeout, knownCaller, signal, turns, until } from '../helpers/waiting.js'
+import { handlerTimeout, knownCaller, replaceHandlerTimeout, signal, turns, until } from '../helpers/waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
-const overload = { success: false, error: 'Service Unavailable' }
-const text = JSON.stringify(overload)
-const written = [200, 'Marie']
-const theirs = [503, undefined]
-const none = undefined
+const bodyOfHost = JSON.stringify({ success: false, error: 'Service Unavailable' })
 
-interface Way {
+/** What the client gets: the status and the name of the contact, or no answer. */
+type Answer = [status: number, name: string | undefined] | undefined
+const answerOfUpdate: Answer = [200, 'Marie']
+const answerOfHost: Answer = [503, undefined]
+
+/** The request that is ended. */
+interface Ended {
+  reply: FastifyReply
+  client: { destroy: () => void }
+  /** Lets the `handlerTimeout` expire. */
+  expire: () => void
+}
+
+/** A way to end a request. */
+interface Ending {
   setup?: Setup
-  end: (reply: FastifyReply, sent: { destroy: () => void }, expire: () => void) => unknown
-  /** The answer if the request is ended before COMMIT, and if it is ended later. */
-  answers: [before: unknown, after: unknown]
-}
-/** Ends the slow hooks of the host once the update is over. */
-let isOver = signal()
-const slow = (hook: 'onSend' | 'onError', server: Setup['server'] = {}): Setup => ({
-  server, host: (app) => { app.addHook(hook as 'onSend', async () => { await isOver.fired }) }
-})
-const ways: Record<string, Way> = {
-  'reply.send': { end: (reply) => reply.code(503).send(text), answers: [theirs, written] },
-  'reply.send with an error': { end: (reply) => reply.send(Object.assign(new Error('mine'), { statusCode: 503 })), answers: [theirs, written] },
-  'reply.send while an onSend hook of the host takes its time': {
-    setup: slow('onSend'), end: (reply) => reply.code(503).send(text), answers: [theirs, written]
-  },
-  'reply.raw.end': { end: (reply) => reply.raw.writeHead(503).end(text), answers: [theirs, theirs] },
-  'reply.raw.writeHead without an end': {
-    end: (reply) => {
-      reply.raw.writeHead(503).write(text)
-      void isOver.fired.then(() => { reply.raw.end() })
-    },
-    answers: [theirs, none]
-  },
-  'reply.hijack': { end: (reply) => reply.hijack().raw.writeHead(503).end(text), answers: [theirs, theirs] },
-  'reply.raw.destroy': { end: (reply) => { reply.raw.destroy() }, answers: [none, none] },
-  'the client disconnects': { end: (_reply, sent) => { sent.destroy() }, answers: [none, none] },
-  handlerTimeout: { setup: { server: { handlerTimeout } }, end: (_reply, _sent, expire) => { expire() }, answers: [theirs, written] },
-  'handlerTimeout while an onError hook of the host takes its time': {
-    setup: slow('onError', { handlerTimeout }), end: (_reply, _sent, expire) => { expire() }, answers: [theirs, written]
-  },
-  'handlerTimeout while an onSend hook of the host takes its time': {
-    setup: slow('onSend', { handlerTimeout }), end: (_reply, _sent, expire) => { expire() }, answers: [theirs, written]
-  }
+  end: (request: Ended) => unknown
+  answers: { beforeCommit: Answer, afterCommit: Answer }
+  /** Fastify 5.10 clears the timer of `handlerTimeout` once it has read a body from a socket. */
+  withoutSocket?: boolean
 }
 
+/** Adds a hook of the host that takes until the update is over. */
+const slowHook = (hook: 'onSend' | 'onError', updateIsOver: Promise<void>): Setup => ({
+  host: (app) => { app.addHook(hook as 'onSend', async () => { await updateIsOver }) }
+})
+
+const endings: Record<string, (updateIsOver: Promise<void>) => Ending> = {
+  'reply.send': () => ({
+    end: ({ reply }) => reply.code(503).send(bodyOfHost),
+    answers: { beforeCommit: answerOfHost, afterCommit: answerOfUpdate }
+  }),
+  'reply.send with an error': () => ({
+    end: ({ reply }) => reply.send(Object.assign(new Error('of the host'), { statusCode: 503 })),
+    answers: { beforeCommit: answerOfHost, afterCommit: answerOfUpdate }
+  }),
+  'reply.send, with a slow onSend hook,': (updateIsOver) => ({
+    setup: slowHook('onSend', updateIsOver),
+    end: ({ reply }) => reply.code(503).send(bodyOfHost),
+    answers: { beforeCommit: answerOfHost, afterCommit: answerOfUpdate }
+  }),
+  'reply.raw.end': () => ({
+    end: ({ reply }) => reply.raw.writeHead(503).end(bodyOfHost),
+    answers: { beforeCommit: answerOfHost, afterCommit: answerOfHost }
+  }),
+  'reply.raw.writeHead, which is ended after the update,': (updateIsOver) => ({
+    end: ({ reply }) => {
+      reply.raw.writeHead(503).write(bodyOfHost)
+      void updateIsOver.then(() => { reply.raw.end() })
+    },
+    answers: { beforeCommit: answerOfHost, afterCommit: undefined }
+  }),
+  'reply.hijack': () => ({
+    end: ({ reply }) => reply.hijack().raw.writeHead(503).end(bodyOfHost),
+    answers: { beforeCommit: answerOfHost, afterCommit: answerOfHost }
+  }),
+  'reply.raw.destroy': () => ({
+    end: ({ reply }) => { reply.raw.destroy() },
+    answers: { beforeCommit: undefined, afterCommit: undefined }
+  }),
+  'the client disconnects': () => ({
+    end: ({ client }) => { client.destroy() },
+    answers: { beforeCommit: undefined, afterCommit: undefined }
+  }),
+  handlerTimeout: () => ({
+    setup: { server: { handlerTimeout } },
+    withoutSocket: true,
+    end: ({ expire }) => { expire() },
+    answers: { beforeCommit: answerOfHost, afterCommit: answerOfUpdate }
+  }),
+  'handlerTimeout, with a slow onError hook,': (updateIsOver) => ({
+    setup: { ...slowHook('onError', updateIsOver), server: { handlerTimeout } },
+    withoutSocket: true,
+    end: ({ expire }) => { expire() },
+    answers: { beforeCommit: answerOfHost, afterCommit: answerOfUpdate }
+  }),
+  'handlerTimeout, with a slow onSend hook,': (updateIsOver) => ({
+    setup: { ...slowHook('onSend', updateIsOver), server: { handlerTimeout } },
+    withoutSocket: true,
+    end: ({ expire }) => { expire() },
+    answers: { beforeCommit: answerOfHost, afterCommit: answerOfUpdate }
+  })
+}
+
+/** A point where an update can wait. */
 interface Point {
   engines: Engine[]
   setup?: Setup
-  /** How often beforeCommit is called. */
-  calls: number
-  /** Resolves once the update waits. */
+  /** Makes the next update of maria wait here. */
+  block: (world: Observed) => Promise<unknown>
+  /** Resolves once that update waits. */
   reach: (world: Observed) => Promise<unknown>
+  /** Lets that update go on. */
+  unblock: (world: Observed) => unknown
+  /** How often that update calls `beforeCommit`, if it is ended here. */
+  beforeCommitCalls: 0 | 1
   isAfterCommit?: boolean
 }
-let going = signal()
-let entered = signal()
-const isBlocked = async ({ db }: Observed): Promise<unknown> => await backendThatWaits(db)
-const points: Record<string, Point> = {
-  'in the queue, behind a transaction of the host': {
-    engines: ['sqlite', 'node-sqlite'], setup: knownCaller, calls: 0, reach: async () => { await turns(5) }
+
+const commit = async ({ db }: Observed): Promise<void> => { await db.exec('COMMIT') }
+const waitForBackend = async ({ db }: Observed): Promise<unknown> => await backendThatWaits(db)
+/** Takes an advisory lock that only this test uses. */
+const lockOfTest = 'pg_advisory_xact_lock(hashtext(current_schema()))'
+
+const points: Record<string, () => Point> = {
+  'in the queue, behind a transaction of the host': () => ({
+    engines: ['sqlite', 'node-sqlite'],
+    setup: knownCaller,
+    block: async ({ db }) => { await db.exec('BEGIN') },
+    reach: async () => { await turns(5) },
+    unblock: commit,
+    beforeCommitCalls: 0
+  }),
+  'for a client of the pool': () => ({
+    engines: ['postgres'],
+    setup: { ...knownCaller, pool: { max: 1 } },
+    // Another update has the only client, and waits for a row that the host has locked.
+    block: async ({ db, update }) => {
+      await db.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'blank'")
+      void update({ contactId: 'blank', phones: ['1'] })
+    },
+    reach: async () => { await turns(20) },
+    unblock: commit,
+    beforeCommitCalls: 0
+  }),
+  'for the lock of the row': () => ({
+    engines: ['postgres'],
+    block: async ({ db }) => { await holdMaria(db) },
+    reach: waitForBackend,
+    unblock: commit,
+    beforeCommitCalls: 0
+  }),
+  'for beforeCommit': () => {
+    const [called, mayReturn] = [signal(), signal()]
+    return {
+      engines: ['postgres'],
+      setup: { beforeCommit: async () => { called.fire(); await mayReturn.fired } },
+      block: async () => undefined,
+      reach: async () => { await called.fired },
+      unblock: mayReturn.fire,
+      beforeCommitCalls: 1
+    }
   },
-  'for a client of the pool': {
-    engines: ['postgres'], setup: { ...knownCaller, pool: { max: 1 } }, calls: 0, reach: async () => { await turns(20) }
-  },
-  'for the lock of the row': { engines: ['postgres'], calls: 0, reach: isBlocked },
-  'for beforeCommit': {
-    engines: ['postgres'], calls: 1, setup: { beforeCommit: async () => { entered.fire(); await going.fired } },
-    reach: async () => { await entered.fired }
-  },
-  'for COMMIT': { engines: ['postgres'], calls: 1, isAfterCommit: true, reach: isBlocked }
+  'for COMMIT': () => ({
+    engines: ['postgres'],
+    // A deferred trigger runs in COMMIT. It waits for a lock that the host holds.
+    block: async ({ db }) => {
+      await db.exec(`
+        CREATE FUNCTION wait_for_host() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM ${lockOfTest}; RETURN NEW; END $$;
+        CREATE CONSTRAINT TRIGGER wait_for_host AFTER UPDATE ON omnichannel_contact DEFERRABLE INITIALLY DEFERRED
+          FOR EACH ROW EXECUTE FUNCTION wait_for_host()`)
+      await db.exec(`BEGIN; SELECT ${lockOfTest}`)
+    },
+    reach: waitForBackend,
+    unblock: commit,
+    beforeCommitCalls: 1,
+    isAfterCommit: true
+  })
 }
 
-/** Lets the update go on that waits at this point. */
-async function goOn (point: string, { db }: Observed): Promise<void> {
-  if (point === 'for beforeCommit') going.fire()
-  else await db.exec('COMMIT')
-}
-
-/** Makes the next update wait at this point. */
-async function prepare (point: string, { db, update }: Observed): Promise<void> {
-  [going, entered, isOver] = [signal(), signal(), signal()]
-  if (point.startsWith('in the queue')) await db.exec('BEGIN')
-  if (point === 'for the lock of the row') await holdMaria(db)
-  if (point === 'for a client of the pool') {
-    await db.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'blank'")
-    void update({ contactId: 'blank', phones: ['1'] })
-  }
-  if (point !== 'for COMMIT') return
-  await db.exec(`
-    CREATE FUNCTION host_work() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext(current_schema())); RETURN NEW; END $$;
-    CREATE CONSTRAINT TRIGGER host AFTER UPDATE ON omnichannel_contact DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION host_work()`)
-  await db.exec('BEGIN; SELECT pg_advisory_xact_lock(hashtext(current_schema()))')
-}
-
-const summary = (reply: Reply | undefined): unknown => reply && [reply.status, (reply.body as { contact?: { name: string } }).contact?.name]
-const maria = async ({ db }: Observed): Promise<unknown> => await db.row("SELECT * FROM omnichannel_contact WHERE id = 'maria'")
-
-async function start (t: Test, point: string, way: Way): Promise<Observed & { replies: FastifyReply[] }> {
+/** Starts a server. `replies` collects Fastify's replies to requests for maria. */
+async function start (t: Test, point: Point, { host, ...setup }: Setup = {}): Promise<Observed & { replies: FastifyReply[] }> {
   const replies: FastifyReply[] = []
   const world = await observe(t, {
-    ...points[point]!.setup, ...way.setup,
-    pool: { ...points[point]!.setup?.pool },
+    ...point.setup,
+    ...setup,
     host: async (app, opened) => {
-      await way.setup?.host?.(app, opened)
+      await host?.(app, opened)
       app.addHook('preHandler', async (request, reply) => { if ((request.body as { contactId: string }).contactId === 'maria') replies.push(reply) })
     }
   })
   return { ...world, replies }
 }
 
-/** Sends without a socket. Over one, Fastify 5.10 clears the timer of `handlerTimeout` once it has read the body. */
-function inject ({ update }: Observed): { sent: { destroy: () => void }, reply: Promise<Reply> } {
-  const reply = update(body, { ...as('ann'), 'idempotency-key': 'k' })
+/** Sends the request without a socket, in the form in which `listen` sends one. */
+function inject ({ update }: Observed, headers: object): { sent: { destroy: () => void }, reply: Promise<Reply> } {
+  const reply = update(body, { ...as('ann'), ...headers })
     .then((answer) => ({ status: answer.statusCode, headers: answer.headers, body: answer.json<unknown>() }))
   return { sent: { destroy: () => undefined }, reply }
 }
 
-for (const [point, { calls, reach, isAfterCommit = false, engines }] of Object.entries(points)) {
-  for (const [name, way] of Object.entries(ways)) {
-    t.test(`${name} while the update waits ${point}: ${isAfterCommit ? 'the update is made' : 'nothing is written'}`, async (t) => {
-      if (!engines.includes(engineOf(t))) return
-      const lastTimer = catchTimer(t)
-      const world = await start(t, point, way)
+const toAnswer = (reply: Reply | undefined): Answer => reply && [reply.status, (reply.body as { contact?: { name: string } }).contact?.name]
+const countOfMaria = (events: Array<{ contact: { _id: string } }>): number => events.filter(({ contact }) => contact._id === 'maria').length
+
+for (const [pointName, createPoint] of Object.entries(points)) {
+  const { engines, isAfterCommit = false } = createPoint()
+
+  for (const [endingName, createEnding] of Object.entries(endings)) {
+    t.test(`${endingName} while the update waits ${pointName}: ${isAfterCommit ? 'the update is made' : 'nothing is written'}`, async (t) => {
+      const updateIsOver = signal()
+      const point = createPoint()
+      const { setup, end, answers, withoutSocket = false } = createEnding(updateIsOver.fired)
+      const expire = replaceHandlerTimeout(t)
+      const world = await start(t, point, setup)
+      const { db, replies, lines, called, notified } = world
       const post = await listen(world)
-      await prepare(point, world)
-      const before = await maria(world)
-      const { sent, reply } = name.startsWith('handlerTimeout') ? inject(world) : post(body, { 'idempotency-key': 'k' })
-      await reach(world)
-      await until(() => world.replies.length > 0)
+      await point.block(world)
+      const before = await rowOfMaria(db)
+
+      const keyed = { 'idempotency-key': 'k' }
+      const { sent, reply: answered } = withoutSocket ? inject(world, keyed) : post(body, keyed)
+      await point.reach(world)
+      await until(() => replies.length > 0)
+      const reply = replies[0]!
       // Not awaited: a reply is a thenable that waits for its answer.
-      way.end(world.replies[0]!, sent, lastTimer())
+      end({ reply, client: sent, expire })
       await turns(5)
-      await goOn(point, world)
-      const { id } = world.replies[0]!.request
-      const refusals = () => world.lines.filter(({ msg, reqId }) => reqId === id && msg.includes('was not made')).length
-      const ofMaria = (events: Array<{ contact: { _id: string } }>) => events.filter(({ contact }) => contact._id === 'maria').length
-      await until(() => isAfterCommit ? ofMaria(world.notified) > 0 : refusals() > 0)
-      isOver.fire()
-      t.strictSame(summary(await reply), way.answers[isAfterCommit ? 1 : 0])
+      await point.unblock(world)
+      const countRefusals = (): number => lines.filter(({ msg, reqId }) => reqId === reply.request.id && msg.includes('was not made')).length
+      await until(() => isAfterCommit ? countOfMaria(notified) > 0 : countRefusals() > 0)
+      updateIsOver.fire()
+
+      t.strictSame(toAnswer(await answered), isAfterCommit ? answers.afterCommit : answers.beforeCommit)
       await world.app.close()
       t.strictSame(await world.leftovers(), {})
-      if (isAfterCommit) t.match(await maria(world), { name: 'Marie', version: 2 })
-      else t.strictSame(await maria(world), before)
-      t.equal((await allRows(world.db)).omnichannel_idempotency_key!.length, isAfterCommit ? 1 : 0)
-      t.strictSame([ofMaria(world.called), ofMaria(world.notified)], [calls, isAfterCommit ? 1 : 0])
-      t.equal(refusals(), isAfterCommit ? 0 : 1)
-    })
+      if (isAfterCommit) t.match(await rowOfMaria(db), { name: 'Marie', version: 2 })
+      else t.strictSame(await rowOfMaria(db), before)
+      t.equal((await allRows(db)).omnichannel_idempotency_key!.length, isAfterCommit ? 1 : 0, 'stored answers')
+      t.strictSame([countOfMaria(called), countOfMaria(notified)], [point.beforeCommitCalls, isAfterCommit ? 1 : 0], 'calls of the hooks')
+      t.equal(countRefusals(), isAfterCommit ? 0 : 1, 'lines of the log')
+    }, engines)
   }
 
-  t.test(`the server closes while the update waits ${point}: it is made and answered`, async (t) => {
-    if (!engines.includes(engineOf(t))) return
-    const world = await start(t, point, { end: () => undefined, answers: [written, written] })
+  t.test(`the server closes while the update waits ${pointName}: it is made and answered`, async (t) => {
+    const point = createPoint()
+    const world = await start(t, point)
     const post = await listen(world)
-    await prepare(point, world)
+    await point.block(world)
     const { reply } = post(body)
-    await reach(world)
+    await point.reach(world)
     let isClosed = false
     const closing = world.app.close().then(() => { isClosed = true })
     await turns(10)
     t.equal(isClosed, false)
-    await goOn(point, world)
-    t.strictSame(summary(await reply), written)
+    await point.unblock(world)
+    t.strictSame(toAnswer(await reply), answerOfUpdate)
     await closing
-    t.match(await maria(world), { name: 'Marie', version: 2 })
+    t.match(await rowOfMaria(world.db), { name: 'Marie', version: 2 })
     t.strictSame([await world.leftovers(), world.complaints()], [{}, []])
-  })
+  }, engines)
 }
 
-async function isWaiting (t: Test, { db }: Observed): Promise<void> {
+/** Resolves once an update waits for the lock of maria. */
+async function waitForUpdate (t: Test, { db }: Observed): Promise<void> {
   if (engineOf(t) === 'postgres') await backendThatWaits(db)
   else await turns(20)
 }
 
-const resets: Record<string, (stream: ClientHttp2Stream) => void> = {
-  'its stream is reset': (stream) => { stream.close(8) },
-  'its stream is destroyed': (stream) => { stream.destroy() },
-  'its session is destroyed': (stream) => { stream.session!.destroy() }
+const resets: Record<string, { reset: (stream: ClientHttp2Stream) => void, endsSession?: boolean }> = {
+  'its stream is reset': { reset: (stream) => { stream.close(constants.NGHTTP2_CANCEL) } },
+  'its stream is destroyed': { reset: (stream) => { stream.destroy() } },
+  'its session is destroyed': { reset: (stream) => { stream.session!.destroy() }, endsSession: true }
 }
-for (const [name, reset] of Object.entries(resets)) {
+for (const [name, { reset, endsSession = false }] of Object.entries(resets)) {
   t.test(`HTTP/2: ${name} while the update waits: nothing is written, and the log says so once`, async (t) => {
     const world = await observe(t, { ...knownCaller, server: { http2: true } as Setup['server'] & object })
     await world.app.listen({ host: '127.0.0.1', port: 0 })
@@ -206,7 +285,7 @@ for (const [name, reset] of Object.entries(resets)) {
     await holdMaria(world.db)
     const before = await allRows(world.db)
     const stream = post({ 'idempotency-key': 'k' })
-    await isWaiting(t, world)
+    await waitForUpdate(t, world)
     reset(stream)
     await turns(20)
     await world.db.exec('COMMIT')
@@ -214,12 +293,12 @@ for (const [name, reset] of Object.entries(resets)) {
     t.strictSame(await allRows(world.db), before)
     t.strictSame([world.called, world.notified, await world.leftovers(), world.complaints()], [[], [], {}, []])
     t.equal(world.lines.filter(({ msg }) => msg.includes('was not made')).length, 1)
-    if (!name.startsWith('its stream')) return
-    const again = post({ 'idempotency-key': 'k' })
-    const [headers] = await new Promise<[Record<string, unknown>]>((resolve) => again.once('response', (...all) => { resolve(all as never) }))
-    t.strictSame([headers[':status'], headers.etag], [200, '"2"'])
-    again.resume()
-    await new Promise((resolve) => again.once('close', resolve))
+    if (endsSession) return
+    const secondStream = post({ 'idempotency-key': 'k' })
+    const [headers] = await once(secondStream, 'response') as [Record<string, unknown>]
+    t.strictSame([headers[':status'], headers.etag], [200, '"2"'], 'the same session can send the request again')
+    secondStream.resume()
+    await once(secondStream, 'close')
     client.close()
   })
 }
@@ -231,9 +310,9 @@ t.test('HTTP/1: a connection with several waiting requests is cut: none of the u
   const before = await allRows(world.db)
   const socket = connect((world.app.server.address() as AddressInfo).port, '127.0.0.1')
   const payload = JSON.stringify(body)
-  const one = `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${payload.length}\r\n\r\n${payload}`
-  socket.write(one.repeat(3))
-  await isWaiting(t, world)
+  const message = `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${payload.length}\r\n\r\n${payload}`
+  socket.write(message.repeat(3))
+  await waitForUpdate(t, world)
   await turns(20)
   socket.destroy()
   await turns(20)
@@ -255,36 +334,38 @@ postgres.test('beforeCommit never ends and the client disconnects: the server ca
   t.strictSame([await allRows(world.db), world.notified, await world.leftovers()], [before, [], {}])
 })
 
-const duringOnSend: Record<string, (reply: FastifyReply, expire: () => void) => void> = {
+/** What comes too late, because the update has its answer already. */
+const lateEndings: Record<string, (reply: FastifyReply, expire: () => void) => void> = {
   handlerTimeout: (_reply, expire) => { expire() },
-  'an answer of the host': (reply) => { void reply.code(503).send(text) }
+  'an answer of the host': (reply) => { void reply.code(503).send(bodyOfHost) }
 }
-const successes = { 'a written update': { request: body, name: 'Marie', version: 2 }, 'a read': { request: { contactId: 'maria' }, name: 'Maria', version: 1 } }
-for (const [name, end] of Object.entries(duringOnSend)) {
-  for (const [success, { request, ...contact }] of Object.entries(successes)) {
-    t.test(`${name} comes while an onSend hook delays the answer of ${success}: that answer is sent`, async (t) => {
-      const lastTimer = catchTimer(t)
-      let isLate = false
+const requests = { 'an update': { sent: body, name: 'Marie', version: 2 }, 'a read': { sent: { contactId: 'maria' }, name: 'Maria', version: 1 } }
+for (const [endingName, end] of Object.entries(lateEndings)) {
+  for (const [requestName, { sent, ...contact }] of Object.entries(requests)) {
+    t.test(`${endingName} comes while an onSend hook delays the answer to ${requestName}: that answer is sent`, async (t) => {
+      const expire = replaceHandlerTimeout(t)
+      let hasEnded = false
       const { update, db, complaints } = await observe(t, {
         server: { handlerTimeout },
         host: (app) => {
           app.addHook('onSend', async (_request, reply) => {
-            if (!isLate) end(reply, lastTimer())
-            isLate = true
+            if (!hasEnded) end(reply, expire)
+            hasEnded = true
             await turns(5)
           })
         }
       })
-      const reply = await update(request)
-      t.strictSame([reply.statusCode, reply.json().contact.name, reply.headers.etag, isLate], [200, contact.name, `"${contact.version}"`, true])
-      t.match((await allRows(db)).omnichannel_contact, [{}, {}, contact])
+      const reply = await update(sent)
+      t.equal(hasEnded, true)
+      t.strictSame([reply.statusCode, reply.json().contact.name, reply.headers.etag], [200, contact.name, `"${contact.version}"`])
+      t.match(await rowOfMaria(db), contact)
       t.strictSame(complaints(), [])
     })
   }
 }
 
 t.test('handlerTimeout expires before the body has arrived: nothing is written', async (t) => {
-  const lastTimer = catchTimer(t)
+  const expire = replaceHandlerTimeout(t)
   const begun = signal()
   const { app, db, leftovers } = await observe(t, {
     server: { handlerTimeout }, host: (app) => { app.addHook('preParsing', async () => { begun.fire() }) }
@@ -296,7 +377,7 @@ t.test('handlerTimeout expires before the body has arrived: nothing is written',
   })
   sent.write('{"contactId":"maria",')
   await begun.fired
-  lastTimer()()
+  expire()
   sent.end('"name":"Marie"}')
   const [reply] = await once(sent, 'response')
   reply.resume()
@@ -309,5 +390,5 @@ t.test('an update that ends before handlerTimeout: written and answered', async 
   const world = await observe(t, { server: { handlerTimeout } })
   t.match(await (await listen(world))(body).reply, { status: 200 })
   t.equal((await world.update({ contactId: 'maria', name: 'Mia' })).statusCode, 200)
-  t.match((await allRows(world.db)).omnichannel_contact, [{}, {}, { name: 'Mia', version: 3 }])
+  t.match(await rowOfMaria(world.db), { name: 'Mia', version: 3 })
 })
