@@ -1,16 +1,16 @@
 import { inspect } from 'node:util'
 import type { ContactUpdatedEvent } from '../../src/index.js'
-import { allRows, as, build } from '../helpers/build.js'
+import { allRows, as, build, rowOfMaria } from '../helpers/build.js'
 import t, { sqlite } from '../helpers/engines.js'
 import { openFile } from '../helpers/files.js'
 import { openHandle } from '../helpers/handle.js'
-import { replaceClock, turns } from '../helpers/waiting.js'
+import { replaceClock, turns, until } from '../helpers/waiting.js'
 
 t.test('an update: onContactUpdated gets the contact before and after, the changed fields, user and request', async (t) => {
   const events: ContactUpdatedEvent[] = []
   const updateIds = new Set<string>()
   const { app, update, db } = await build(t, { onContactUpdated: (event) => { events.push(event) } })
-  const previous = (await update({ contactId: 'maria' })).json().contact
+  let previous = (await update({ contactId: 'maria' })).json().contact
   const changes: Array<[body: object, changedFields: string[]]> = [
     [{ name: 'Marie' }, ['name', 'unknown']],
     [{ name: 'Marie' }, []],
@@ -19,29 +19,28 @@ t.test('an update: onContactUpdated gets the contact before and after, the chang
     [{ contactManager: 'ann', wipeConflicts: true }, ['conflictingFields', 'contactManager']],
     [{ customFields: { plan: 'silver' }, emails: null }, ['customFields']]
   ]
-  let was = previous
   for (const [body, changedFields] of changes) {
     const reply = await update({ contactId: 'maria', ...body })
     const { contact } = reply.json()
     t.equal(events.length, 1, 'called once')
-    t.notMatch(inspect(events[0], { depth: 0 }), 'Getter', 'a printed event shows everything')
+    t.notMatch(inspect(events[0], { depth: 0 }), 'Getter', 'console.log shows all fields of the event')
     const { request, updateId, ...event } = events.pop()!
     t.equal(updateId, await db.value("SELECT update_id FROM omnichannel_contact WHERE id = 'maria'"))
     t.match(updateId, /^[0-9a-f]{32}$/)
     updateIds.add(updateId)
-    t.strictSame(event, { contact, previous: was, changedFields, user: { id: 'ann', username: 'ann', name: 'ann' } }, JSON.stringify(body))
+    t.strictSame(event, { contact, previous, changedFields, user: { id: 'ann', username: 'ann', name: 'ann' } }, JSON.stringify(body))
     t.equal(request.server.version, app.version)
     t.strictSame(request.body, { contactId: 'maria', ...body })
-    was = contact
+    previous = contact
   }
-  t.equal(updateIds.size, changes.length, 'each has an id of its own')
+  t.equal(updateIds.size, changes.length, 'each update has an id of its own')
 })
 
-t.test('a refusal, or nothing to change: not called', async (t) => {
+t.test('an update that is refused or changes nothing: onContactUpdated is not called', async (t) => {
   let calls = 0
   const { update, post, db } = await build(t, { onContactUpdated: () => { calls++ } })
   await db.refuseUpdates('omnichannel_contact', 'no', "old.id = 'blank'")
-  const situations: Array<[situation: string, status: number, ask: () => ReturnType<typeof update>]> = [
+  const requests: Array<[situation: string, status: number, send: () => ReturnType<typeof update>]> = [
     ['only the id', 200, () => update({ contactId: 'maria' })],
     ['only nulls', 200, () => update({ contactId: 'maria', emails: null, phones: null, customFields: null, contactManager: null })],
     ['wipeConflicts false', 200, () => update({ contactId: 'maria', wipeConflicts: false })],
@@ -55,24 +54,26 @@ t.test('a refusal, or nothing to change: not called', async (t) => {
     ['no permission', 403, () => update({ contactId: 'maria', name: 'X' }, as('nick'))],
     ['a trigger that raises an error', 500, () => update({ contactId: 'blank', name: 'X' })]
   ]
-  for (const [situation, status, ask] of situations) {
-    t.equal((await ask()).statusCode, status, situation)
+  for (const [situation, status, send] of requests) {
+    t.equal((await send()).statusCode, status, situation)
     t.equal(calls, 0, situation)
   }
 })
 
-t.test('updates that share a commit: each call comes after COMMIT', async (t) => {
+t.test('updates that share a commit: onContactUpdated is called for each after this commit', async (t) => {
   const file = `${t.testdir()}/contacts.db`
-  const other = openFile(t, file)
-  const seen: unknown[] = []
+  const otherConnection = openFile(t, file)
+  const calls: Array<{ name: string, committedName: unknown }> = []
   const { update } = await build(t, {
     database: openHandle(file),
-    onContactUpdated: ({ contact }) => { seen.push([contact.name, other.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get()]) }
+    onContactUpdated: ({ contact }) => {
+      const committedName = otherConnection.prepare("SELECT name FROM omnichannel_contact WHERE id = 'maria'").pluck().get()
+      calls.push({ name: contact.name, committedName })
+    }
   })
   replaceClock(t)
   await Promise.all(['a', 'b', 'c'].map((name) => update({ contactId: 'maria', name })))
-  t.strictSame(seen.map((pair) => (pair as unknown[])[0]), ['a', 'b', 'c'])
-  t.strictSame(seen.map((pair) => (pair as unknown[])[1]), ['c', 'c', 'c'], 'each is called after the commit that they share')
+  t.strictSame(calls, [{ name: 'a', committedName: 'c' }, { name: 'b', committedName: 'c' }, { name: 'c', committedName: 'c' }])
 })
 
 t.test('onContactUpdated fails: logged, and the answer stays 200', async (t) => {
@@ -89,19 +90,23 @@ t.test('onContactUpdated fails: logged, and the answer stays 200', async (t) => 
     await turns(2)
     t.equal(reply.statusCode, 200, situation)
     t.equal(reply.json().contact.name, 'Marie', situation)
-    t.match((await allRows(db)).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Marie' }], situation)
+    t.match(await rowOfMaria(db), { name: 'Marie' }, situation)
     t.equal(lines.length, 1, situation)
     t.match(JSON.parse(lines[0]!), { msg: /onContactUpdated/, err: { message: 'of the host' } }, situation)
   }
 })
 
-/** The value that the host throws, and a stream of the log that fails. */
-const unloggable: Record<string, [thrown: () => unknown, write?: () => void]> = {
-  'an error with a getter that throws': [() => Object.defineProperty(new Error(), 'message', { get: () => { throw new Error('of the getter') } })],
-  'a Proxy that throws': [() => new Proxy({}, { get: () => { throw new Error('of the Proxy') } })],
-  'an error while nothing can be written to the log': [() => new Error('of the host'), () => { throw new Error('no space left') }]
+/** Makes what the host throws, and replaces the stream of the log by one that fails. */
+const unloggable: Record<string, { thrown: () => unknown, write?: () => void }> = {
+  'an error with a getter that throws': {
+    thrown: () => Object.defineProperty(new Error(), 'message', { get: () => { throw new Error('of the getter') } })
+  },
+  'a Proxy that throws': { thrown: () => new Proxy({}, { get: () => { throw new Error('of the Proxy') } }) },
+  'an error while nothing can be written to the log': {
+    thrown: () => new Error('of the host'), write: () => { throw new Error('no space left') }
+  }
 }
-for (const [situation, [thrown, write]] of Object.entries(unloggable)) {
+for (const [situation, { thrown, write }] of Object.entries(unloggable)) {
   t.test(`onContactUpdated throws ${situation}: the answer is sent, and the process goes on`, async (t) => {
     const lines: string[] = []
     const unhandled: unknown[] = []
@@ -117,7 +122,7 @@ for (const [situation, [thrown, write]] of Object.entries(unloggable)) {
   })
 }
 
-t.test('onContactUpdated is pending: the answer does not wait for it', async (t) => {
+t.test('onContactUpdated returns a pending promise: the answer does not wait for it', async (t) => {
   let finish = (): void => undefined
   const { update } = await build(t, { onContactUpdated: () => new Promise<void>((resolve) => { finish = resolve }) })
   t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
@@ -137,6 +142,6 @@ sqlite.test('onContactUpdated writes on the handle and sends an update: both wor
     }
   })
   t.equal((await update({ contactId: 'maria', name: 'first' })).statusCode, 200)
-  while (await db.value("SELECT 1 FROM omnichannel_statistic WHERE name = 'second'") === undefined) await new Promise(setImmediate)
+  await until(async () => await db.value("SELECT 1 FROM omnichannel_statistic WHERE name = 'second'") === 1)
   t.match((await allRows(db)).omnichannel_statistic, [{ name: 'first' }, { name: 'second' }])
 })

@@ -2,24 +2,26 @@ import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import type { LightMyRequestResponse } from 'fastify'
+import type { Test } from 'tap'
 import { UpdateRefusedError } from '../../src/index.js'
 import { as, build, holdMaria, path, type Setup, type World } from '../helpers/build.js'
 import t from '../helpers/engines.js'
 
-/** Parsed JSON of any shape. */
-type Loose = ReturnType<typeof JSON.parse>
+/** Parsed JSON: `any`. */
+type Json = ReturnType<typeof JSON.parse>
 
 const ajv = new Ajv2020({ strict: false, allErrors: true })
 
-/** The same schema, but without additional properties. */
-function closed (schema: Loose): Loose {
+/** A copy of a schema that allows no undocumented properties. */
+function withoutAdditionalProperties (schema: Json): Json {
   if (typeof schema !== 'object' || schema === null) return schema
-  if (Array.isArray(schema)) return schema.map(closed)
-  const inner = Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, closed(value)]))
-  return 'properties' in schema ? { additionalProperties: false, ...inner } : inner
+  if (Array.isArray(schema)) return schema.map(withoutAdditionalProperties)
+  const copy = Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, withoutAdditionalProperties(value)]))
+  return 'properties' in schema ? { additionalProperties: false, ...copy } : copy
 }
 
-async function setUp (t: Parameters<typeof build>[0], { host, ...setup }: Setup = {}): Promise<World & { responses: Loose }> {
+/** A server, with the responses of the OpenAPI document. */
+async function setUp (t: Test, { host, ...setup }: Setup = {}): Promise<World & { responses: Json }> {
   const world = await build(t, {
     ...setup,
     host: async (app, opened) => {
@@ -27,19 +29,19 @@ async function setUp (t: Parameters<typeof build>[0], { host, ...setup }: Setup 
       await host?.(app, opened)
     }
   })
-  const document = world.app.swagger() as Loose
+  const document = world.app.swagger() as Json
   return { ...world, responses: document.paths[path].post.responses }
 }
 
-function validatorOf (responses: Loose, status: number): ValidateFunction {
-  return ajv.compile(closed(responses[status].content['application/json'].schema))
+function validatorOf (responses: Json, status: number): ValidateFunction {
+  return ajv.compile(withoutAdditionalProperties(responses[status].content['application/json'].schema))
 }
 
-t.test('the examples: each fits its schema', async (t) => {
+t.test('the examples of the document: each fits its schema', async (t) => {
   const { responses } = await setUp(t)
-  for (const [status, response] of Object.entries<Loose>(responses)) {
+  for (const [status, response] of Object.entries<Json>(responses)) {
     const validate = validatorOf(responses, Number(status))
-    for (const [name, { value }] of Object.entries<Loose>(response.content['application/json'].examples)) {
+    for (const [name, { value }] of Object.entries<Json>(response.content['application/json'].examples)) {
       t.ok(validate(value), `${status} ${name}`, { errors: validate.errors })
     }
   }
@@ -51,12 +53,11 @@ t.test('the answers of the server: each fits the schema of its status', async (t
     lockTimeout: 1000,
     beforeCommit: ({ contact }) => { if (contact.name === 'Mallory') throw new UpdateRefusedError('error-not-mallory') }
   })
-  const { db, update } = world
-  const limited = await setUp(t, { host: async (app) => { await app.register(rateLimit, { max: 1 }) } })
-  const ann = (more: object): Record<string, string> => ({ ...as('ann'), ...more })
-  const keyed = ann({ 'idempotency-key': 'k' })
-  const maria = (change: object): object => ({ contactId: 'maria', ...change })
-  const inTransaction = async (): Promise<LightMyRequestResponse> => {
+  const { db, update, post } = world
+  const withHeaders = (headers: object): Record<string, string> => ({ ...as('ann'), ...headers })
+  const withKey = withHeaders({ 'idempotency-key': 'k' })
+  const maria = (changes: object): object => ({ contactId: 'maria', ...changes })
+  const updateLockedContact = async (): Promise<LightMyRequestResponse> => {
     await holdMaria(db)
     try {
       return await update(maria({ name: 'X' }))
@@ -64,29 +65,35 @@ t.test('the answers of the server: each fits the schema of its status', async (t
       await db.exec('ROLLBACK')
     }
   }
-  const broken = async (): Promise<LightMyRequestResponse> => {
+  const updateWithFailingTrigger = async (): Promise<LightMyRequestResponse> => {
     await db.refuseUpdates('omnichannel_room')
     const reply = await update(maria({ name: 'X' }))
     await db.allowUpdates('omnichannel_room')
     return reply
   }
+  const exceedRateLimit = async (): Promise<LightMyRequestResponse> => {
+    const limited = await setUp(t, { host: async (app) => { await app.register(rateLimit, { max: 1 }) } })
+    await limited.update(maria({}))
+    return await limited.update(maria({}))
+  }
 
-  const scenarios: Array<[situation: string, status: number, ask: () => Promise<LightMyRequestResponse>]> = [
+  const replay = 'a replay'
+  const scenarios: Array<[situation: string, status: number, send: () => Promise<LightMyRequestResponse>]> = [
     ['a contact with everything', 200, () => update(maria({ emails: ['a@b'], phones: [], customFields: { plan: 'gold' } }))],
     ['nothing to change', 200, () => update(maria({}))],
     ['conflicts wiped, manager removed', 200, () => update(maria({ wipeConflicts: true, contactManager: '' }))],
     ['a contact with nothing', 200, () => update({ contactId: 'blank', name: 'Blank' })],
-    ['a new key', 200, () => update(maria({ phones: ['1'] }), keyed)],
-    ['a replay', 200, () => update(maria({ phones: ['1'] }), keyed)],
-    ['the key with another body', 422, () => update(maria({ phones: ['2'] }), keyed)],
-    ['an empty key', 400, () => update(maria({}), ann({ 'idempotency-key': '' }))],
-    ['any version', 200, () => update(maria({}), ann({ 'if-match': '*' }))],
-    ['another version', 412, () => update(maria({ name: 'X' }), ann({ 'if-match': '"1"' }))],
-    ['an invalid entity tag', 400, () => update(maria({}), ann({ 'if-match': '1' }))],
+    ['a new key', 200, () => update(maria({ phones: ['1'] }), withKey)],
+    [replay, 200, () => update(maria({ phones: ['1'] }), withKey)],
+    ['the key with another body', 422, () => update(maria({ phones: ['2'] }), withKey)],
+    ['an empty key', 400, () => update(maria({}), withHeaders({ 'idempotency-key': '' }))],
+    ['any version', 200, () => update(maria({}), withHeaders({ 'if-match': '*' }))],
+    ['another version', 412, () => update(maria({ name: 'X' }), withHeaders({ 'if-match': '"1"' }))],
+    ['an invalid entity tag', 400, () => update(maria({}), withHeaders({ 'if-match': '1' }))],
     ['refused by the host', 400, () => update(maria({ name: 'Mallory' }))],
     ['no contactId', 400, () => update({})],
-    ['not JSON', 400, () => world.app.inject({ method: 'POST', url: path, headers: { ...as('ann'), 'content-type': 'application/json' }, payload: '{' })],
-    ['an unsupported content type', 400, () => world.app.inject({ method: 'POST', url: path, headers: { ...as('ann'), 'content-type': 'text/xml' }, payload: '<a/>' })],
+    ['not JSON', 400, () => post('{')],
+    ['an unsupported content type', 400, () => post('<a/>', { 'content-type': 'text/xml' })],
     ['unknown contact', 400, () => update({ contactId: 'nobody' })],
     ['unknown manager', 400, () => update(maria({ contactManager: 'nobody' }))],
     ['required custom field', 400, () => update(maria({ customFields: {} }))],
@@ -95,21 +102,22 @@ t.test('the answers of the server: each fits the schema of its status', async (t
     ['no credentials', 401, () => update(maria({}), {})],
     ['no permission', 403, () => update(maria({}), as('nick'))],
     ['too large', 413, () => update(maria({ name: 'x'.repeat(500) }))],
-    ['too many', 429, async () => { await limited.update(maria({})); return await limited.update(maria({})) }],
-    ['an error of the database', 500, broken],
-    ['a host transaction that stays open', 503, inTransaction]
+    ['too many requests', 429, exceedRateLimit],
+    ['an error of the database', 500, updateWithFailingTrigger],
+    ['a host transaction that stays open', 503, updateLockedContact]
   ]
-  for (const [situation, status, ask] of scenarios) {
-    const reply = await ask()
+  for (const [situation, status, send] of scenarios) {
+    const reply = await send()
     t.equal(reply.statusCode, status, situation)
     const validate = validatorOf(world.responses, reply.statusCode)
     t.ok(validate(reply.json()), `${situation}: ${reply.body}`, { errors: validate.errors })
-    for (const [name, { schema }] of Object.entries<Loose>(world.responses[status].headers ?? {})) {
+    for (const [name, { schema }] of Object.entries<Json>(world.responses[status].headers ?? {})) {
       const header = reply.headers[name.toLowerCase()]
-      if (name === 'Idempotency-Replayed') t.equal(header !== undefined, situation === 'a replay', situation)
-      if (header !== undefined || name !== 'Idempotency-Replayed') t.ok(ajv.validate(schema, String(header)), `${situation}: ${name}`)
+      // Only a replay has this header. All other headers are on every answer with their status.
+      if (name === 'Idempotency-Replayed' && situation !== replay) t.equal(header, undefined, situation)
+      else t.ok(ajv.validate(schema, String(header)), `${situation}: ${name}`)
     }
   }
-  t.strictSame(
-    [...new Set(scenarios.map(([, status]) => String(status)))].sort(), Object.keys(world.responses), 'every documented status was seen')
+  const statuses = new Set(scenarios.map(([, status]) => String(status)))
+  t.strictSame([...statuses].sort(), Object.keys(world.responses), 'every documented status was seen')
 })

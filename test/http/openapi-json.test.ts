@@ -8,7 +8,7 @@ import { path } from '../helpers/build.js'
 const source = readFileSync('openapi.json', 'utf8')
 const document = JSON.parse(source)
 
-t.test('openapi.json: equals the document of the plugin (npm run write-openapi writes it)', async (t) => {
+t.test('openapi.json: is what npm run write-openapi writes', async (t) => {
   t.equal(source, await openapiJson())
 })
 
@@ -19,22 +19,22 @@ t.test('openapi.json: is OpenAPI 3.1, and Redocly finds no error in it', async (
   t.strictSame(await lintFromString({ source, absoluteRef: 'openapi.json', config }), [])
 })
 
-t.test('openapi.json: schemas are named, and referred to by name', async (t) => {
+t.test('openapi.json: all schemas have names, and are used by a reference', async (t) => {
   const { schemas } = document.components
   t.strictSame(Object.keys(schemas).sort(), ['Contact', 'ContactChannel', 'ErrorReply', 'UpdateContactBody', 'UpdateContactReply'])
-  const refer = (name: string): object => ({ $ref: `#/components/schemas/${name}` })
-  t.strictSame(schemas.UpdateContactReply.properties.contact, refer('Contact'))
-  t.strictSame(schemas.Contact.properties.channels.items, refer('ContactChannel'))
+  const refTo = (name: string): object => ({ $ref: `#/components/schemas/${name}` })
+  t.strictSame(schemas.UpdateContactReply.properties.contact, refTo('Contact'))
+  t.strictSame(schemas.Contact.properties.channels.items, refTo('ContactChannel'))
   const { requestBody, responses } = document.paths[path].post
-  t.strictSame(requestBody.content['application/json'].schema, refer('UpdateContactBody'))
+  t.strictSame(requestBody.content['application/json'].schema, refTo('UpdateContactBody'))
   for (const [status, { content }] of Object.entries<ReturnType<typeof JSON.parse>>(responses)) {
-    t.strictSame(content['application/json'].schema, refer(status === '200' ? 'UpdateContactReply' : 'ErrorReply'), status)
+    t.strictSame(content['application/json'].schema, refTo(status === '200' ? 'UpdateContactReply' : 'ErrorReply'), status)
   }
   t.strictSame(schemas.UpdateContactBody.properties.emails.type, ['array', 'null'])
   t.notMatch(source, 'nullable')
 })
 
-t.test('openapi.json: servers and security stand in one place each, so that users can replace them', async (t) => {
+t.test('openapi.json: servers and security are not in the operation, so that users can replace them in one place', async (t) => {
   t.match(document.servers, [{ url: 'http://127.0.0.1:3000', description: /\w/ }])
   t.strictSame(document.security, [{ userId: [], authToken: [] }])
   t.match(document.components.securitySchemes, {

@@ -4,7 +4,7 @@ import { allRows, as, build, path } from '../helpers/build.js'
 import t from '../helpers/engines.js'
 import { forbidden, unauthorized } from '../helpers/refusals.js'
 
-t.test('a caller without access, any body: 401 or 403 before the body is judged', async (t) => {
+t.test('a caller without access: 401 or 403, whatever the body is', async (t) => {
   const { post, db } = await build(t, { bodyLimit: 300 })
   const unknownCaller = { 'x-user-id': 'who', 'x-auth-token': 'wrong' }
   const bodies: Record<string, [text: string | Buffer | undefined, type?: string]> = {
@@ -19,11 +19,11 @@ t.test('a caller without access, any body: 401 or 403 before the body is judged'
   }
   const before = await allRows(db)
   for (const [situation, [text, type = 'application/json']] of Object.entries(bodies)) {
-    const unknown = await post(text, { ...unknownCaller, 'content-type': type })
-    t.strictSame([unknown.statusCode, unknown.json()], [401, unauthorized], `${situation} of an unknown caller`)
+    const replyToUnknown = await post(text, { ...unknownCaller, 'content-type': type })
+    t.strictSame([replyToUnknown.statusCode, replyToUnknown.json()], [401, unauthorized], `${situation} of an unknown caller`)
 
-    const refused = await post(text, { ...as('nick'), 'content-type': type })
-    t.strictSame([refused.statusCode, refused.json()], [403, forbidden], `${situation} without the permission`)
+    const replyToNick = await post(text, { ...as('nick'), 'content-type': type })
+    t.strictSame([replyToNick.statusCode, replyToNick.json()], [403, forbidden], `${situation} without the permission`)
   }
   t.strictSame(await allRows(db), before)
 })
@@ -67,12 +67,12 @@ t.test('a rate limit of the host: 429 before the body is read', async (t) => {
 t.test('a body with several errors: shape, contact, manager, custom fields, rename, in this order', async (t) => {
   const { update, db } = await build(t)
   const before = await allRows(db)
-  const wrong = { name: '', contactManager: 'nobody', customFields: { plan: 'iron', colour: 'red' } }
+  const allErrors = { name: '', contactManager: 'nobody', customFields: { plan: 'iron', colour: 'red' } }
   const scenarios: Array<[situation: string, body: object, error: string]> = [
-    ['shape', { ...wrong, contactId: 'nobody', x: 1 }, 'must NOT have additional properties [invalid-params]'],
-    ['contact', { ...wrong, contactId: 'nobody' }, 'error-contact-not-found'],
-    ['manager', { ...wrong, contactId: 'maria' }, 'error-contact-manager-not-found'],
-    ['value of a custom field', { ...wrong, contactId: 'maria', contactManager: 'ann' }, 'Invalid value for Plan field'],
+    ['shape', { ...allErrors, contactId: 'nobody', x: 1 }, 'must NOT have additional properties [invalid-params]'],
+    ['contact', { ...allErrors, contactId: 'nobody' }, 'error-contact-not-found'],
+    ['manager', { ...allErrors, contactId: 'maria' }, 'error-contact-manager-not-found'],
+    ['value of a custom field', { ...allErrors, contactId: 'maria', contactManager: 'ann' }, 'Invalid value for Plan field'],
     ['custom field that is not allowed', { contactId: 'maria', name: '', customFields: { colour: 'red', plan: 'gold' } },
       'Custom field colour is not allowed'],
     ['rename', { contactId: 'maria', name: '', customFields: { plan: 'silver' }, emails: [], wipeConflicts: true }, 'error-invalid-operation']

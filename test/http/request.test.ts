@@ -63,21 +63,24 @@ t.test("an invalid body: 400 with Ajv's first error", async (t) => {
 
 t.test('a body with several errors: a missing contactId first, then unknown keys, then the keys in their order', async (t) => {
   const { update } = await build(t)
-  const wrong = Object.entries({
-    contactId: {}, name: {}, emails: 'x', phones: ['1', '1'], customFields: 'x', contactManager: {}, wipeConflicts: []
-  }).reverse()
-  /** A body in which the last `count` keys are wrong, in reverse order. */
-  const last = (count: number, rest: object): object => ({ ...Object.fromEntries(wrong.slice(0, count)), ...rest })
+  // Each body has its errors in another order than they are reported in.
+  const wrongFlag = { wipeConflicts: [] }
+  const wrongManager = { ...wrongFlag, contactManager: {} }
+  const wrongFields = { ...wrongManager, customFields: 'x' }
+  const wrongPhones = { ...wrongFields, phones: ['1', '1'] }
+  const wrongEmails = { ...wrongPhones, emails: 'x' }
+  const wrongName = { ...wrongEmails, name: {} }
+  const wrongId = { ...wrongName, contactId: {} }
   const scenarios: Array<[situation: string, body: unknown, reason: string]> = [
-    ['contactId is missing', last(6, { unknown: 1 }), missing],
-    ['then an unknown key', last(7, { unknown: 1 }), additional],
-    ['then contactId', last(5, { contactId: {} }), 'must be string'],
-    ['then name', last(5, { name: {}, contactId: 'maria' }), 'must be string'],
-    ['then emails', last(5, { contactId: 'maria' }), 'must be array'],
-    ['then phones', last(4, { contactId: 'maria' }), duplicate(1, 0)],
-    ['then customFields', last(3, { contactId: 'maria' }), 'must be object'],
-    ['then contactManager', last(2, { contactId: 'maria' }), 'must be string'],
-    ['then wipeConflicts', last(1, { contactId: 'maria' }), 'must be boolean'],
+    ['contactId is missing', { ...wrongName, unknown: 1 }, missing],
+    ['then an unknown key', { ...wrongId, unknown: 1 }, additional],
+    ['then contactId', wrongId, 'must be string'],
+    ['then name', { ...wrongName, contactId: 'maria' }, 'must be string'],
+    ['then emails', { ...wrongEmails, contactId: 'maria' }, 'must be array'],
+    ['then phones', { ...wrongPhones, contactId: 'maria' }, duplicate(1, 0)],
+    ['then customFields', { ...wrongFields, contactId: 'maria' }, 'must be object'],
+    ['then contactManager', { ...wrongManager, contactId: 'maria' }, 'must be string'],
+    ['then wipeConflicts', { ...wrongFlag, contactId: 'maria' }, 'must be boolean'],
     ['in an array the items, then the duplicates', { contactId: 'maria', emails: ['a', 'a', {}] }, 'must be string']
   ]
   for (const [situation, body, reason] of scenarios) {
@@ -85,30 +88,31 @@ t.test('a body with several errors: a missing contactId first, then unknown keys
   }
 })
 
-t.test('coercion: values are converted as Ajv does', async (t) => {
-  const maria = 'contact maria'
-  const written = { unknown: 0, version: 2, updated_at: 'changed' }
+t.test('values of other types: converted as Ajv does', async (t) => {
+  const contactChanged = { 'contact maria': { unknown: 0, version: 2, updated_at: 'changed' } }
   const scenarios: Array<[situation: string, body: object, changed: object, status?: number]> = [
     ['a number is a phone', { phones: [4930, 1.5, true] }, {
-      [maria]: written,
+      ...contactChanged,
       'contact_phone maria 0': { phone_number: '4930' },
       'contact_phone maria 1': { contact_id: 'maria', position: 1, phone_number: '1.5' },
       'contact_phone maria 2': { contact_id: 'maria', position: 2, phone_number: 'true' }
     }],
     ['null among e-mails is the empty text', { emails: [null] }, {
-      [maria]: written, 'contact_email maria 0': { address: '' }, 'contact_email maria 1': 'deleted'
+      ...contactChanged, 'contact_email maria 0': { address: '' }, 'contact_email maria 1': 'deleted'
     }],
     ['null for every key that may be null: nothing to change',
       { emails: null, phones: null, customFields: null, contactManager: null, wipeConflicts: null }, {}],
     ['"" for a list, an object or a flag is null', { emails: '', phones: '', customFields: '', wipeConflicts: '' }, {}],
     ['0 for a list, an object or a flag: null, or false', { emails: 0, phones: 0, customFields: 0, wipeConflicts: 0 }, {}],
     ['false for a list, an object or a flag: null, or false', { emails: false, phones: false, customFields: false, wipeConflicts: 'false' }, {}],
-    ['a number is a manager, who is not found', { contactManager: 7 }, {}, 400],
-    ...['true', 1, true].map((wipeConflicts): [string, object, object] => [`wipeConflicts ${JSON.stringify(wipeConflicts)} is true`, { wipeConflicts }, {
-      [maria]: { ...written, conflicting_fields: '[]' },
+    ['a number is a manager, who is not found', { contactManager: 7 }, {}, 400]
+  ]
+  for (const wipeConflicts of ['true', 1, true]) {
+    scenarios.push([`wipeConflicts ${JSON.stringify(wipeConflicts)} is true`, { wipeConflicts }, {
+      'contact maria': { ...contactChanged['contact maria'], conflicting_fields: '[]' },
       'statistic Resolved_Conflicts_Count': { name: 'Resolved_Conflicts_Count', value: 2 }
     }])
-  ]
+  }
   for (const [situation, body, changed, status = 200] of scenarios) {
     await t.test(situation, async (t) => {
       const { update, db } = await build(t)
@@ -120,7 +124,7 @@ t.test('coercion: values are converted as Ajv does', async (t) => {
   }
 })
 
-t.test('coercion of contactId and name: a number becomes its text, null becomes ""', async (t) => {
+t.test('a number or null for contactId or name: becomes its text or ""', async (t) => {
   const { update, db } = await build(t)
   await db.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('7', 'Seven'), ('true', 'True')")
   t.equal((await update({ contactId: 7 })).json().contact.name, 'Seven')

@@ -21,8 +21,8 @@ const thrownValues: Array<[situation: string, thrown: unknown]> = [
   ['an error whose code is null', Object.assign(new Error('no'), { code: null })]
 ]
 
-/** The functions of the host that throw. */
-const throwers: Array<[place: string, (fail: () => never) => Setup]> = [
+/** Servers whose option calls `fail`. */
+const failingOptions: Array<[option: string, (fail: () => never) => Setup]> = [
   ['authenticate', (fail) => ({ authenticate: fail })],
   ['authenticate, in a promise', (fail) => ({ authenticate: async () => fail() })],
   ['authenticate, beside an authorize of the host', (fail) => ({ authenticate: fail, authorize: () => true })],
@@ -30,10 +30,10 @@ const throwers: Array<[place: string, (fail: () => never) => Setup]> = [
   ['authorize, in a promise', (fail) => ({ authorize: async () => fail() })]
 ]
 
-for (const [place, setUp] of throwers) {
-  t.test(`${place} throws any value: 500, and nothing is written`, async (t) => {
+for (const [option, setupWith] of failingOptions) {
+  t.test(`${option} throws any value: 500, and nothing is written`, async (t) => {
     for (const [situation, thrown] of thrownValues) {
-      const { update, db } = await build(t, setUp(() => { throw thrown }))
+      const { update, db } = await build(t, setupWith(() => { throw thrown }))
       const before = await allRows(db)
       const reply = await update({ contactId: 'maria', name: 'Mallory' })
       t.strictSame([reply.statusCode, reply.json()], [500, internal], situation)
@@ -43,7 +43,7 @@ for (const [place, setUp] of throwers) {
   })
 }
 
-/** What an SQL function or a `beforeCommit` of the host throws. Most of it looks like an error of HTTP, of Fastify or of the plugin. */
+/** What an SQL function or a `beforeCommit` of the host throws. Most of these look like errors of HTTP, of Fastify or of the plugin. */
 const misleadingValues: Record<string, unknown> = {
   'an object with a statusCode': { statusCode: 404, message: 'secret' },
   'an error with a statusCode': Object.assign(new Error('secret'), { statusCode: 404 }),
@@ -56,38 +56,52 @@ const misleadingValues: Record<string, unknown> = {
   null: null,
   undefined
 }
-const viewOfUsers = `CREATE TABLE account (id TEXT PRIMARY KEY, username TEXT, name TEXT, active INTEGER);
-  CREATE VIEW omnichannel_user AS SELECT id, username, name, refuse(active) AS active FROM account;
-  CREATE TRIGGER add_user INSTEAD OF INSERT ON omnichannel_user BEGIN INSERT OR IGNORE INTO account VALUES (new.id, new.username, new.name, new.active); END`
-/** Where the SQL function is called. */
-const callSites: Record<string, string> = {
-  'a view that the look-up of the caller reads': viewOfUsers,
-  'a trigger of the contact': 'CREATE TRIGGER host BEFORE UPDATE ON omnichannel_contact BEGIN SELECT refuse(1); END',
-  'a trigger of the inquiries, which are written last': 'CREATE TRIGGER host AFTER UPDATE ON omnichannel_inquiry BEGIN SELECT refuse(1); END',
-  'a trigger of the stored answer': 'CREATE TRIGGER host BEFORE INSERT ON omnichannel_idempotency_key BEGIN SELECT refuse(1); END'
+interface CallSite {
+  sql: string
+  /** Whether the SQL must run before the plugin is registered. By default it needs the plugin's tables. */
+  isBeforePlugin?: boolean
 }
-for (const [place, sql] of Object.entries(callSites)) {
+
+/** Where the SQL function `may_throw` of the host is called. It returns its argument, or throws. */
+const callSites: Record<string, CallSite> = {
+  'a view that the look-up of the caller reads': {
+    sql: `CREATE TABLE account (id TEXT PRIMARY KEY, username TEXT, name TEXT, active INTEGER);
+      CREATE VIEW omnichannel_user AS SELECT id, username, name, may_throw(active) AS active FROM account;
+      CREATE TRIGGER add_user INSTEAD OF INSERT ON omnichannel_user
+        BEGIN INSERT OR IGNORE INTO account VALUES (new.id, new.username, new.name, new.active); END`,
+    isBeforePlugin: true
+  },
+  'a trigger of the contact': {
+    sql: 'CREATE TRIGGER host BEFORE UPDATE ON omnichannel_contact BEGIN SELECT may_throw(1); END'
+  },
+  'a trigger of the inquiries, which are written last': {
+    sql: 'CREATE TRIGGER host AFTER UPDATE ON omnichannel_inquiry BEGIN SELECT may_throw(1); END'
+  },
+  'a trigger of the stored answer': {
+    sql: 'CREATE TRIGGER host BEFORE INSERT ON omnichannel_idempotency_key BEGIN SELECT may_throw(1); END'
+  }
+}
+for (const [place, { sql, isBeforePlugin = false }] of Object.entries(callSites)) {
   for (const [situation, thrown] of Object.entries(misleadingValues)) {
     sqlite.test(`sqlite: an SQL function in ${place} throws ${situation}: 500, nothing written`, async (t) => {
       const database = openHandle(':memory:')
-      let isRefusing = false
-      database.function('refuse', { deterministic: false }, (value) => {
-        if (isRefusing) throw thrown
+      let throws = false
+      database.function('may_throw', { deterministic: false }, (value) => {
+        if (throws) throw thrown
         return value
       })
       const { update, db, complaints, notified, leftovers } = await observe(t, {
         database,
-        // The view must be there when the plugin is registered. The triggers need the plugin's tables.
-        host: () => { if (sql === viewOfUsers) database.exec(sql) },
+        host: () => { if (isBeforePlugin) database.exec(sql) },
         afterRegister: async (_app, { db }) => {
           await fill(db)
-          if (sql !== viewOfUsers) await db.exec(sql)
+          if (!isBeforePlugin) await db.exec(sql)
         }
       })
       const before = await allRows(db)
-      isRefusing = true
+      throws = true
       const reply = await update({ contactId: 'maria', name: 'Marie' }, { ...as('ann'), 'idempotency-key': 'k' })
-      isRefusing = false
+      throws = false
       t.strictSame([reply.statusCode, reply.json(), reply.headers.etag, reply.headers['retry-after']], [500, internal, undefined, undefined])
       t.strictSame(await allRows(db), before)
       t.equal(complaints().length, 1)
