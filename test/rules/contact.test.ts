@@ -3,7 +3,7 @@
 import { build } from '../helpers/build.js'
 import t from '../helpers/engines.js'
 
-t.test('a contact with all columns: all keys', async (t) => {
+t.test('a contact with a value in every column: the answer has all keys', async (t) => {
   const { update } = await build(t)
   const reply = await update({ contactId: 'maria' })
   t.equal(reply.statusCode, 200)
@@ -46,9 +46,9 @@ t.test('a contact with all columns: all keys', async (t) => {
   })
 })
 
-const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
+const isoTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
-t.test('a contact and a channel with only the required columns: defaults, and optional keys are absent', async (t) => {
+t.test('a contact and a channel with only the required columns: the answer has the defaults, and no optional keys', async (t) => {
   const { update, db } = await build(t)
   await db.exec(`
     INSERT INTO omnichannel_contact (id, name) VALUES ('min', 'Min');
@@ -56,8 +56,8 @@ t.test('a contact and a channel with only the required columns: defaults, and op
   `)
   const reply = await update({ contactId: 'min' })
   const { contact } = reply.json()
-  t.match(contact.createdAt, time)
-  t.match(contact._updatedAt, time)
+  t.match(contact.createdAt, isoTime)
+  t.match(contact._updatedAt, isoTime)
   t.strictSame(reply.json(), {
     contact: {
       _id: 'min',
@@ -78,7 +78,7 @@ t.test('a contact and a channel with only the required columns: defaults, and op
   })
 })
 
-t.test('channels: each type, and details with their own type', async (t) => {
+t.test('channels of each type: details have the type of the channel, unless they have their own', async (t) => {
   const { update, db } = await build(t)
   const types = ['widget', 'email', 'sms', 'app', 'api', 'other']
   for (const [position, type] of types.entries()) {
@@ -96,11 +96,11 @@ t.test('channels: each type, and details with their own type', async (t) => {
   })))
 })
 
-t.test('times: _updatedAt is the time of the update, createdAt stays', async (t) => {
+t.test('an update: _updatedAt is the time of the update, and createdAt stays', async (t) => {
   const { update } = await build(t)
   const start = new Date().toISOString()
   const { contact } = (await update({ contactId: 'maria', phones: [] })).json()
-  t.match(contact._updatedAt, time)
+  t.match(contact._updatedAt, isoTime)
   t.ok(contact._updatedAt >= start && contact._updatedAt <= new Date().toISOString())
   t.equal(contact.createdAt, '2026-01-01T00:00:00.000Z')
 })

@@ -1,4 +1,4 @@
-// Generates bodies: valid ones, valid ones with some wrong values, and arbitrary values.
+// Arbitraries of fast-check for bodies: valid ones, valid ones with some wrong values or unknown keys, and values of any type.
 
 import fc from 'fast-check'
 
@@ -16,24 +16,26 @@ const manager = fc.oneof(
   { weight: 5, arbitrary: fc.constantFrom('ann', 'bob', 'ina', '') },
   fc.constantFrom('adam', 'mia', 'nick', 'nobody', ' ', 'ann\u0000', 'ann '))
 const scalar = fc.oneof(text, fc.integer(), fc.double(), fc.boolean(), fc.constant(null))
-const deep = fc.tuple(fc.nat(2000), fc.boolean()).map(([depth, arrays]) => {
+/** Up to two thousand arrays or objects within each other. */
+const nested = fc.tuple(fc.nat(2000), fc.boolean()).map(([depth, ofArrays]) => {
   let value: unknown = null
-  for (let level = 0; level < depth; level++) value = arrays ? [value] : { x: value }
+  for (let level = 0; level < depth; level++) value = ofArrays ? [value] : { x: value }
   return value
 })
-const anything = fc.oneof(
+const valueOfAnyType = fc.oneof(
   { weight: 3, arbitrary: scalar },
   { weight: 3, arbitrary: fc.constantFrom('', 0, false, null, 1, 'true', 'false') },
   { weight: 3, arbitrary: fc.jsonValue({ maxDepth: 3, stringUnit: 'binary' }) },
-  { weight: 1, arbitrary: deep }
+  { weight: 1, arbitrary: nested }
 )
 
-/** Like fc.record and fc.dictionary, but `__proto__` is a key like any other. */
-export function object (key: fc.Arbitrary<string>, value: fc.Arbitrary<unknown>): fc.Arbitrary<object> {
+/** Objects with up to five members. Unlike with fc.dictionary, `__proto__` is a key like any other. */
+export function objectOf (key: fc.Arbitrary<string>, value: fc.Arbitrary<unknown>): fc.Arbitrary<object> {
   return fc.array(fc.tuple(key, value), { maxLength: 5 }).map((entries) => Object.fromEntries(entries))
 }
 
-const parts = {
+/** Valid values of the optional keys. */
+const optionalValues = {
   name: text,
   emails: fc.uniqueArray(text, { maxLength: 4 }),
   phones: fc.oneof(
@@ -41,21 +43,26 @@ const parts = {
     fc.array(fc.oneof(text, fc.integer({ min: 0, max: 9 }), fc.constantFrom('__proto__', 'constructor')), { maxLength: 4 })
   ),
   customFields: fc.oneof(
-    object(fieldIds, scalar),
-    object(fieldIds, anything),
-    // With the required field plan, and others that are known, or any.
-    ...[fc.constantFrom('legacy', 'note'), fieldIds].map((otherIds) =>
-      fc.tuple(fc.constantFrom('gold', 'silver'), object(otherIds, fc.constantFrom('gold', ' silver ', 7, true)))
-        .map(([plan, others]) => ({ ...others, plan })))
+    objectOf(fieldIds, scalar),
+    objectOf(fieldIds, valueOfAnyType),
+    fieldsWithPlan(fc.constantFrom('legacy', 'note')),
+    fieldsWithPlan(fieldIds)
   ),
   contactManager: manager,
   wipeConflicts: fc.boolean()
 }
-const sometimes = (part: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> => fc.option(part, { nil: undefined, freq: 2 })
-export const valid = fc.record({
-  contactId, ...Object.fromEntries(Object.entries(parts).map(([key, part]) => [key, sometimes(part)]))
+const orAbsent = (value: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> => fc.option(value, { nil: undefined, freq: 2 })
+export const validBody = fc.record({
+  contactId, ...Object.fromEntries(Object.entries(optionalValues).map(([key, value]) => [key, orAbsent(value)]))
 }, { requiredKeys: ['contactId'] })
-const withWrongValues = fc.tuple(valid, object(fc.constantFrom('contactId', ...Object.keys(parts)), anything)).map(([good, bad]) => ({ ...good, ...bad }))
-const withUnknownKeys = fc.tuple(valid, object(fc.oneof(fieldIds, text), anything)).map(([good, bad]) => ({ ...good, ...bad }))
+const keys = fc.constantFrom('contactId', ...Object.keys(optionalValues))
+const withWrongValues = fc.tuple(validBody, objectOf(keys, valueOfAnyType)).map(([valid, wrong]) => ({ ...valid, ...wrong }))
+const withUnknownKeys = fc.tuple(validBody, objectOf(fc.oneof(fieldIds, text), valueOfAnyType)).map(([valid, wrong]) => ({ ...valid, ...wrong }))
 export const body = fc.oneof(
-  { weight: 6, arbitrary: valid }, { weight: 3, arbitrary: withWrongValues }, withUnknownKeys, anything)
+  { weight: 6, arbitrary: validBody }, { weight: 3, arbitrary: withWrongValues }, withUnknownKeys, valueOfAnyType)
+
+/** Custom fields that have the required field plan. */
+function fieldsWithPlan (otherIds: fc.Arbitrary<string>): fc.Arbitrary<object> {
+  const others = objectOf(otherIds, fc.constantFrom('gold', ' silver ', 7, true))
+  return fc.tuple(fc.constantFrom('gold', 'silver'), others).map(([plan, others]) => ({ ...others, plan }))
+}

@@ -1,6 +1,6 @@
 // Adds section 10 of the contract to reference.ts: the answer to a request with If-Match or Idempotency-Key, and the stored answers.
 
-import { findFault, predict, type Loose, type Outcome, type Rows } from './reference.js'
+import { coerce, predict, type Json, type Outcome, type Rows } from './reference.js'
 
 /** A request without its body. */
 export interface RequestContext {
@@ -13,7 +13,7 @@ export interface RequestContext {
   window: number
 }
 
-/** In the predicted rows, the fingerprint of a stored answer is the request itself, and not a hash. */
+/** The outcome of a request. In its rows, the fingerprint of a stored answer is the request itself, and not a hash. */
 export function predictWithHeaders (before: Rows, sent: unknown, { user, ifMatch, key, now, window }: RequestContext): Outcome {
   const refuse = (status: number, error: string, rest: object = {}): Outcome =>
     ({ status, etag: undefined, replayed: undefined, body: { success: false, error, ...rest }, rows: before })
@@ -26,17 +26,17 @@ export function predictWithHeaders (before: Rows, sent: unknown, { user, ifMatch
   }
 
   const body = JSON.parse(JSON.stringify(sent))
-  if (findFault(body) !== undefined) return predict(before, sent)
-  const tags = ifMatch === undefined ? undefined : toTags(ifMatch)
+  if (coerce(body) !== undefined) return predict(before, sent)
+  const tags = ifMatch === undefined ? undefined : readTags(ifMatch)
   if (tags?.length === 0) return invalid('If-Match')
   const unquotedKey = key?.trim().replace(/^"(.*)"$/, '$1')
   if (unquotedKey !== undefined && !/^[!-~]{1,255}$/.test(unquotedKey)) return invalid('Idempotency-Key')
 
   const request = JSON.stringify([sortKeys(body), tags])
-  const since = new Date(Date.parse(now) - window).toISOString()
+  const windowStart = new Date(Date.parse(now) - window).toISOString()
   const keys = before.omnichannel_idempotency_key!
-  const isSameKey = (row: Loose): boolean => row.user_id === user && row.key === unquotedKey
-  const stored = keys.find((row) => isSameKey(row) && row.created_at > since)
+  const isSameKey = (row: Json): boolean => row.user_id === user && row.key === unquotedKey
+  const stored = keys.find((row) => isSameKey(row) && row.created_at > windowStart)
   if (stored !== undefined) {
     if (stored.fingerprint !== request) return refuse(422, 'error-idempotency-key-reused')
     return { status: 200, etag: `"${stored.version}"`, replayed: 'true', body: stored.answer, rows: before }
@@ -53,20 +53,20 @@ export function predictWithHeaders (before: Rows, sent: unknown, { user, ifMatch
   const storedAnswer = {
     user_id: user, key: unquotedKey, fingerprint: request, contact_id: body.contactId, version, answer: outcome.body, created_at: now
   }
-  // An update removes a limited number of expired keys. No test has more than that, so all are removed here.
-  const others = keys.filter((row) => !isSameKey(row) && row.created_at > since)
-  return { ...outcome, rows: { ...outcome.rows, omnichannel_idempotency_key: [...others, storedAnswer] } }
+  // The plugin removes at most twenty expired keys at once. No test has more of them, so all are removed here.
+  const otherAnswers = keys.filter((row) => !isSameKey(row) && row.created_at > windowStart)
+  return { ...outcome, rows: { ...outcome.rows, omnichannel_idempotency_key: [...otherAnswers, storedAnswer] } }
 }
 
-/** The tags of If-Match. Empty if one of them is invalid. No test generates a tag with a comma. */
-function toTags (ifMatch: string): string[] {
+/** The tags of If-Match. Empty if one of them is invalid. It does not read tags with a comma, which no test generates. */
+function readTags (ifMatch: string): string[] {
   if (ifMatch.trim() === '*') return ['*']
   const tags = ifMatch.split(',').map((tag) => tag.trim()).filter((tag) => tag !== '')
   return tags.every((tag) => /^(W\/)?"[^"\s]*"$/.test(tag)) ? tags : []
 }
 
 /** A copy in which the keys of all objects are sorted. */
-function sortKeys (value: Loose): Loose {
+function sortKeys (value: Json): Json {
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map(sortKeys)
   return Object.fromEntries(Object.entries(value).sort().map(([key, inner]) => [key, sortKeys(inner)]))

@@ -1,9 +1,9 @@
-// docs/contract.md, section 5, item 7: the rows with a copy of the contact's name.
+// docs/contract.md, section 5, item 7: a new name is copied to rooms, subscriptions and inquiries.
 
 import { allRows, build, changes } from '../helpers/build.js'
 import t from '../helpers/engines.js'
 
-t.test('a new name: every room of the contact, every subscription and inquiry of its visitors', async (t) => {
+t.test('a new name: copied to every room of the contact, and to every subscription and inquiry of its visitors', async (t) => {
   const { update, db } = await build(t)
   await db.exec(`
     INSERT INTO omnichannel_subscription (id, room_id, visitor_id, name, fname, updated_at) VALUES
@@ -28,7 +28,7 @@ t.test('a new name: every room of the contact, every subscription and inquiry of
   })
 })
 
-t.test('a contact without channels: only its rooms', async (t) => {
+t.test('a new name of a contact without channels: copied to its rooms only', async (t) => {
   const { update, db } = await build(t)
   const before = await allRows(db)
   t.equal((await update({ contactId: 'blank', name: 'Bo' })).statusCode, 200)
@@ -38,7 +38,7 @@ t.test('a contact without channels: only its rooms', async (t) => {
   })
 })
 
-t.test('no new name: no rename, even if a room has another name', async (t) => {
+t.test('the name that is stored, or none: rooms and inquiries with another name keep it', async (t) => {
   const { update, db } = await build(t)
   await db.exec("UPDATE omnichannel_room SET fname = 'Other'; UPDATE omnichannel_inquiry SET name = 'Other'")
   for (const body of [{ name: 'Maria' }, { emails: [] }, { wipeConflicts: true }, {}]) {
@@ -49,7 +49,7 @@ t.test('no new name: no rename, even if a room has another name', async (t) => {
   }
 })
 
-t.test('a name that differs only in case, white space or Unicode form: a new name', async (t) => {
+t.test('a name that differs only in case, white space or Unicode form: copied like any new name', async (t) => {
   const { update, db } = await build(t)
   for (const name of ['maria', 'maria ', 'M\u00FCller', 'Mu\u0308ller']) {
     await update({ contactId: 'maria', name })
@@ -58,7 +58,7 @@ t.test('a name that differs only in case, white space or Unicode form: a new nam
   }
 })
 
-t.test('two channels with one visitor, or a visitor of two contacts: a rename changes the rows of each visitor', async (t) => {
+t.test('a visitor in two channels or of two contacts: a rename of one contact changes the rows of all its visitors', async (t) => {
   const { update, db } = await build(t)
   await db.exec(`
     INSERT INTO omnichannel_contact_channel (contact_id, position, name, visitor_id, source_type) VALUES

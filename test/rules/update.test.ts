@@ -3,17 +3,18 @@
 import { allRows, build, changes } from '../helpers/build.js'
 import t from '../helpers/engines.js'
 
+/** The columns that every first update of a contact changes. */
 const written = { unknown: 0, version: 2, updated_at: 'changed' }
 
 t.test('an update: the keys of the body are written, and nothing else', async (t) => {
   const email = (position: number, address: string): object => ({ contact_id: 'maria', position, address })
   const phone = (position: number, number: string): object => ({ contact_id: 'maria', position, phone_number: number })
-  const counter = (value: number): object => ({ 'statistic Resolved_Conflicts_Count': { name: 'Resolved_Conflicts_Count', value } })
+  const resolvedConflicts = (value: number): object => ({ 'statistic Resolved_Conflicts_Count': { name: 'Resolved_Conflicts_Count', value } })
   const scenarios: Array<[situation: string, body: object, changed: Record<string, unknown>]> = [
     ['only contactId: nothing', {}, {}],
     ['only nulls: nothing', { emails: null, phones: null, customFields: null, contactManager: null, wipeConflicts: null }, {}],
     ['wipeConflicts false: nothing', { wipeConflicts: false }, {}],
-    ['wipeConflicts false with something else: that', { wipeConflicts: false, phones: [] }, {
+    ['wipeConflicts false with phones: only the phones', { wipeConflicts: false, phones: [] }, {
       'contact maria': written, 'contact_phone maria 0': 'deleted'
     }],
     ['the name that is stored: a change, but no rename', { name: 'Maria' }, { 'contact maria': written }],
@@ -54,9 +55,9 @@ t.test('an update: the keys of the body are written, and nothing else', async (t
     ['phones []: none', { phones: [] }, { 'contact maria': written, 'contact_phone maria 0': 'deleted' }],
     ['manager: an agent', { contactManager: 'ann' }, { 'contact maria': { contact_manager: 'ann', ...written } }],
     ['manager "": none', { contactManager: '' }, { 'contact maria': { contact_manager: null, ...written } }],
-    ['wipeConflicts: emptied, and counted', { wipeConflicts: true }, { 'contact maria': { conflicting_fields: '[]', ...written }, ...counter(2) }],
+    ['wipeConflicts: the conflicts are removed and counted', { wipeConflicts: true }, { 'contact maria': { conflicting_fields: '[]', ...written }, ...resolvedConflicts(2) }],
     ['wipeConflicts with a name: the conflicts count once', { wipeConflicts: true, name: 'Maria' }, {
-      'contact maria': { conflicting_fields: '[]', ...written }, ...counter(2)
+      'contact maria': { conflicting_fields: '[]', ...written }, ...resolvedConflicts(2)
     }]
   ]
   for (const [situation, body, changed] of scenarios) {
@@ -109,7 +110,7 @@ t.test('an update of all keys: channels, lastChat, createdAt and preRegistration
   })
 })
 
-t.test('a contact without a name: "" and null are accepted, and count as a change', async (t) => {
+t.test('"" or null for the name of a contact without a name: accepted, and counts as a change', async (t) => {
   for (const name of ['', null]) {
     const { update, db } = await build(t)
     const before = await allRows(db)
@@ -120,7 +121,7 @@ t.test('a contact without a name: "" and null are accepted, and count as a chang
   }
 })
 
-t.test('resolved conflicts: added up over contacts and updates', async (t) => {
+t.test('several updates with wipeConflicts: the statistic has the sum of the conflicts that they removed', async (t) => {
   const { update, db } = await build(t)
   const count = async (): Promise<unknown> => await db.value("SELECT value FROM omnichannel_statistic WHERE name = 'Resolved_Conflicts_Count'")
   await update({ contactId: 'blank', wipeConflicts: true })
@@ -135,17 +136,17 @@ t.test('resolved conflicts: added up over contacts and updates', async (t) => {
   t.equal(await count(), 3)
 })
 
-t.test('an agent who is no longer active: can still be the manager', async (t) => {
+t.test('an inactive agent as manager: accepted', async (t) => {
   const { update } = await build(t)
   t.equal((await update({ contactId: 'maria', contactManager: 'ina' })).json().contact.contactManager, 'ina')
 })
 
-t.test('a list whose rows have gaps, because the host has deleted some: replaced by what was sent, and left alone if it was not', async (t) => {
+t.test('phones whose positions have gaps, because the host has deleted rows: replaced by the sent list, and kept if none was sent', async (t) => {
   const { update, db } = await build(t)
   const stored = async (): Promise<unknown[]> => await db.rows('SELECT position, phone_number AS value FROM omnichannel_contact_phone ORDER BY position')
   const positionLists = [[0, 2, 5], [1], [1, 2], [7, 3_000_000]]
   for (const positions of positionLists) {
-    const values = positions.map((_, index) => 'abc'.charAt(index))
+    const values = ['a', 'b', 'c'].slice(0, positions.length)
     const rows = positions.map((position, index) => ({ position, value: values[index] }))
     for (const phones of [undefined, [], values, values.slice(0, -1), [...values, 'd'], [...values.slice(0, -1), 'd'], ['d', 'e', 'f', 'g']]) {
       await db.exec('DELETE FROM omnichannel_contact_phone')
@@ -158,11 +159,14 @@ t.test('a list whose rows have gaps, because the host has deleted some: replaced
   }
 })
 
-t.test('a UNIQUE index of the host over addresses: items may change their places, and a taken address is a 500', async (t) => {
+t.test('a UNIQUE index of the host over e-mail addresses: items may change places, and the address of another contact is a 500', async (t) => {
   const { update, db } = await build(t)
   await db.exec('CREATE UNIQUE INDEX host ON omnichannel_contact_email (address)')
   const stored = async (): Promise<unknown[]> => await db.column('SELECT address FROM omnichannel_contact_email ORDER BY position')
-  const lists = ['a b c', 'b c', 'c b', 'x c b', 'b x', 'x', 'y x', 'a y x', 'a x y', 'y', 'y a x', 'x a y', '', 'b a'].map((text) => text.split(' ').filter(Boolean))
+  const lists = [
+    ['a', 'b', 'c'], ['b', 'c'], ['c', 'b'], ['x', 'c', 'b'], ['b', 'x'], ['x'], ['y', 'x'], ['a', 'y', 'x'],
+    ['a', 'x', 'y'], ['y'], ['y', 'a', 'x'], ['x', 'a', 'y'], [], ['b', 'a']
+  ]
   for (const emails of lists) {
     const reply = await update({ contactId: 'maria', emails })
     t.equal(reply.statusCode, 200, emails.join())
