@@ -10,7 +10,7 @@ import { openFile } from './helpers/files.js'
 import { invalid } from './helpers/refusals.js'
 import { rejectionOf } from './helpers/registration.js'
 
-function closed (): Database.Database {
+function openAndClose (): Database.Database {
   const database = new Database(':memory:')
   database.close()
   return database
@@ -18,133 +18,139 @@ function closed (): Database.Database {
 
 const expectedDatabase = 'an open better-sqlite3 database, a DatabaseSync of node:sqlite or a pg Pool'
 
+function doNothing (): void { /* nothing */ }
+
 /** An object that looks like a better-sqlite3 handle, with the `prepare` of another library. */
-function like (prepare: (sql: string) => unknown): object {
-  return { open: true, inTransaction: false, readonly: false, pragma () { /* not asked */ }, exec () { /* not asked */ }, prepare }
+function fakeHandle (prepare: (sql: string) => unknown): object {
+  return { open: true, inTransaction: false, readonly: false, pragma: doNothing, exec: doNothing, prepare }
 }
 
-/** A statement like that of better-sqlite3, with overrides. */
-function statement (overrides: object): object {
-  const fluent = { safeIntegers: () => fluent, raw: () => fluent, pluck: () => ({ get: () => 1 }), get: () => [1], ...overrides }
-  return fluent
+/** Such a handle whose statements differ from those of better-sqlite3 in some members. */
+function fakeHandleWith (differences: object): object {
+  const statement = { safeIntegers: () => statement, raw: () => statement, pluck: () => ({ get: () => 1 }), get: () => [1], ...differences }
+  return fakeHandle(() => statement)
 }
 
 /** An object that looks like a DatabaseSync of node:sqlite. */
-function likeNodeSqlite (statement: object): object {
-  const prepare = (): object => ({ setReadBigInts () { /* always off */ }, setReturnArrays () { /* always on */ }, ...statement })
-  return { [Symbol.for('sqlite-type')]: 'node:sqlite', isOpen: true, isTransaction: false, exec () { /* not asked */ }, prepare }
+function fakeNodeSqlite (membersOfStatement: object): object {
+  const statement = { setReadBigInts: doNothing, setReturnArrays: doNothing, ...membersOfStatement }
+  return { [Symbol.for('sqlite-type')]: 'node:sqlite', isOpen: true, isTransaction: false, exec: doNothing, prepare: () => statement }
 }
 
-/** Rejects in the next turn of the event loop, as a library with promises does. */
-async function late (): Promise<never> {
+/** Rejects in the next turn of the event loop, as a library with promises may. */
+async function rejectLater (): Promise<never> {
   await new Promise((resolve) => setImmediate(resolve))
   throw new Error('not awaited')
 }
 
-function member (...names: string[]): object {
-  return Object.fromEntries(names.map((name) => [name, () => undefined]))
+/** An object with these methods, by which the plugin recognises a library. */
+function objectWith (...methods: string[]): object {
+  return Object.fromEntries(methods.map((name) => [name, doNothing]))
 }
 
-t.test('a wrong value for database: refused with advice, and its later rejection does not end the process', async (t) => {
-  const open = 'open the file with better-sqlite3'
-  const other = `another library's database: ${open}`
+t.test('a wrong value for database: refused with advice, and if it rejects later, the process goes on', async (t) => {
+  const advice = 'open the file with better-sqlite3'
+  const otherLibrary = `another library's database: ${advice}`
   const kysely = new Kysely({ dialect: new SqliteDialect({ database: openFile(t, ':memory:') }) })
   const ended = new pg.Pool()
   await ended.end()
-  const cutting = `a DatabaseSync of Node.js ${process.versions.node}, which reads a text only up to U+0000: use Node.js 24.16, 26.1 or later, or ${open}`
+  const cutsTexts = `a DatabaseSync of Node.js ${process.versions.node}, which reads a text only up to U+0000: use Node.js 24.16, 26.1 or later, or ${advice}`
   class DatabaseSync { prepare (): object { return {} } }
-  const throwing = (): never => { throw new Error('do not touch') }
+  const throwError = (): never => { throw new Error('of the library') }
 
-  const scenarios: Array<[situation: string, value: unknown, advice: string]> = [
-    ['a path', 'contacts.db', `a string: ${open}, or pass a Pool of the package pg`],
-    ['a connection string', 'postgres://localhost', `a string: ${open}, or pass a Pool of the package pg`],
-    ['a promise of a handle', Promise.resolve(like(() => statement({}))), 'a promise: await it first'],
-    ['a promise that will reject', late(), 'a promise: await it first'],
+  const scenarios: Array<[situation: string, value: unknown, description: string]> = [
+    ['a path', 'contacts.db', `a string: ${advice}, or pass a Pool of the package pg`],
+    ['a connection string', 'postgres://localhost', `a string: ${advice}, or pass a Pool of the package pg`],
+    ['a promise of a handle', Promise.resolve(fakeHandleWith({})), 'a promise: await it first'],
+    ['a promise that will reject', rejectLater(), 'a promise: await it first'],
     ['the class of better-sqlite3', Database, 'a function or a class: pass an open database or a Pool'],
     ['the class of a pool', pg.Pool, 'a function or a class: pass an open database or a Pool'],
     ['a function that returns a handle', () => new Database(':memory:'), 'a function or a class: pass an open database or a Pool'],
-    ['a closed handle', closed(), `a database that is not open: ${open}`],
-    ['sqlite3, while it opens', { ...member('prepare', 'each', 'parallelize'), open: false }, `a database that is not open: ${open}`],
+    ['a closed handle', openAndClose(), `a database that is not open: ${advice}`],
+    ['sqlite3, while it opens', { ...objectWith('prepare', 'each', 'parallelize'), open: false }, `a database that is not open: ${advice}`],
     ['a Pool that has ended', ended, 'a Pool that has ended: pass a Pool of the package pg'],
     ['a Pool of pg-native', Object.assign(new pg.Pool(), { Client: { Query: Object } }), 'a Pool of pg-native: pass a Pool of the package pg without pg-native'],
     ['a single client', new pg.Client(), 'a single client: pass the Pool of the package pg'],
     ['Kysely', kysely, 'a Kysely instance: pass the handle or pool that it was made with'],
-    ['Drizzle', { $client: {}, ...member('select', 'run', 'all') }, 'a Drizzle database: pass the handle or pool that it was made with'],
-    ['Knex', Object.assign(() => undefined, member('queryBuilder', 'raw')), 'a Knex instance: open a better-sqlite3 database or a pg Pool for the plugin'],
-    ['TypeORM', member('createQueryRunner', 'query'), 'a TypeORM data source: open a better-sqlite3 database or a pg Pool for the plugin'],
-    ['Sequelize', member('getQueryInterface', 'query'), 'a Sequelize instance: open a better-sqlite3 database or a pg Pool for the plugin'],
-    ['Prisma', member('$queryRaw', '$connect'), 'a Prisma client: open a better-sqlite3 database or a pg Pool for the plugin'],
-    ['postgres.js', Object.assign(() => undefined, member('unsafe')), 'a client of postgres.js: pass a Pool of the package pg'],
-    ['PGlite', member('execProtocolRaw', 'query'), 'a PGlite database: pass a Pool of the package pg, or a better-sqlite3 database'],
-    ['@libsql/client', { ...member('execute', 'executeMultiple'), closed: false }, `a client of @libsql/client: ${open}`],
-    ['node:sqlite of Node.js 22.5', new DatabaseSync(), cutting],
-    ['node:sqlite that cuts texts', likeNodeSqlite({ get: () => ['a'] }), cutting],
-    ['node:sqlite that is closed', { ...likeNodeSqlite({}), isOpen: false }, `a database that is not open: ${open}`],
-    ['node:sqlite that prepares later', { ...likeNodeSqlite({}), prepare: late }, cutting],
-    ['node:sqlite without exec', { ...likeNodeSqlite({}), exec: undefined }, cutting],
-    ['bun:sqlite', { inTransaction: false, ...member('prepare', 'query', 'run', 'exec') }, other],
-    ['sqlite3', { ...member('prepare', 'each', 'parallelize'), open: true }, other],
-    ['D1', member('prepare', 'batch', 'exec', 'dump'), other],
-    ['libsql, whose statements have no pluck', like(() => statement({ pluck: () => ({ get: () => ({ 1: 1 }) }) })), other],
-    ['libsql/promise, which prepares later', like(late), other],
-    ['@tursodatabase/database, which answers later', like(() => statement({ get: late })), other],
-    ['objects for rows', like(() => statement({ get: () => ({ 1: 1 }) })), other],
-    ['BigInt for integers', like(() => statement({ get: () => [1n] })), other],
-    ['a statement without methods', like(() => ({})), other],
-    ['no statement', like(() => undefined), other],
-    ['prepare throws', like(throwing), other],
-    ['another type in a getter', { ...like(() => statement({})), inTransaction: () => false }, other],
-    ['without exec', { ...like(() => statement({})), exec: undefined }, other],
-    ['without pragma', { ...like(() => statement({})), pragma: undefined }, other],
-    ['a getter that throws', { get open () { return throwing() } }, ''],
-    ['a Proxy that throws', new Proxy({}, { get: throwing }), ''],
+    ['Drizzle', { $client: {}, ...objectWith('select', 'run', 'all') }, 'a Drizzle database: pass the handle or pool that it was made with'],
+    ['Knex', Object.assign(() => undefined, objectWith('queryBuilder', 'raw')), 'a Knex instance: open a better-sqlite3 database or a pg Pool for the plugin'],
+    ['TypeORM', objectWith('createQueryRunner', 'query'), 'a TypeORM data source: open a better-sqlite3 database or a pg Pool for the plugin'],
+    ['Sequelize', objectWith('getQueryInterface', 'query'), 'a Sequelize instance: open a better-sqlite3 database or a pg Pool for the plugin'],
+    ['Prisma', objectWith('$queryRaw', '$connect'), 'a Prisma client: open a better-sqlite3 database or a pg Pool for the plugin'],
+    ['postgres.js', Object.assign(() => undefined, objectWith('unsafe')), 'a client of postgres.js: pass a Pool of the package pg'],
+    ['PGlite', objectWith('execProtocolRaw', 'query'), 'a PGlite database: pass a Pool of the package pg, or a better-sqlite3 database'],
+    ['@libsql/client', { ...objectWith('execute', 'executeMultiple'), closed: false }, `a client of @libsql/client: ${advice}`],
+    ['node:sqlite of Node.js 22.5', new DatabaseSync(), cutsTexts],
+    ['node:sqlite that cuts texts', fakeNodeSqlite({ get: () => ['a'] }), cutsTexts],
+    ['node:sqlite that is closed', { ...fakeNodeSqlite({}), isOpen: false }, `a database that is not open: ${advice}`],
+    ['node:sqlite that prepares later', { ...fakeNodeSqlite({}), prepare: rejectLater }, cutsTexts],
+    ['node:sqlite without exec', { ...fakeNodeSqlite({}), exec: undefined }, cutsTexts],
+    ['bun:sqlite', { inTransaction: false, ...objectWith('prepare', 'query', 'run', 'exec') }, otherLibrary],
+    ['sqlite3', { ...objectWith('prepare', 'each', 'parallelize'), open: true }, otherLibrary],
+    ['D1', objectWith('prepare', 'batch', 'exec', 'dump'), otherLibrary],
+    ['libsql, whose pluck has no effect', fakeHandleWith({ pluck: () => ({ get: () => ({ 1: 1 }) }) }), otherLibrary],
+    ['libsql/promise, which prepares later', fakeHandle(rejectLater), otherLibrary],
+    ['@tursodatabase/database, which answers later', fakeHandleWith({ get: rejectLater }), otherLibrary],
+    ['objects for rows', fakeHandleWith({ get: () => ({ 1: 1 }) }), otherLibrary],
+    ['BigInt for integers', fakeHandleWith({ get: () => [1n] }), otherLibrary],
+    ['a statement without methods', fakeHandle(() => ({})), otherLibrary],
+    ['no statement', fakeHandle(() => undefined), otherLibrary],
+    ['prepare throws', fakeHandle(throwError), otherLibrary],
+    ['another type in a getter', { ...fakeHandleWith({}), inTransaction: () => false }, otherLibrary],
+    ['without exec', { ...fakeHandleWith({}), exec: undefined }, otherLibrary],
+    ['without pragma', { ...fakeHandleWith({}), pragma: undefined }, otherLibrary],
+    ['a getter that throws', { get open () { return throwError() } }, ''],
+    ['a Proxy that throws', new Proxy({}, { get: throwError }), ''],
     ['an object', {}, ''],
     ['a number', 5, '']
   ]
-  for (const [situation, database, advice] of scenarios) {
+  for (const [situation, database, description] of scenarios) {
     t.strictSame(await rejectionOf({ database }), {
       code: 'FOC_INVALID_OPTION',
-      message: `The option "database" must be ${expectedDatabase}${advice === '' ? '' : `; this is ${advice}`}`,
+      message: `The option "database" must be ${expectedDatabase}${description === '' ? '' : `; this is ${description}`}`,
       isTypeError: true
     }, situation)
   }
-  await late().catch(() => undefined)
+  // By now the promises above have rejected.
+  await rejectLater().catch(() => undefined)
 })
 
 t.test('a DatabaseSync that reads a text only up to U+0000: refused', async (t) => {
   class DatabaseSync {
     prepare (): object { return { get: () => ({ text: 'a' }) } }
-    close (): void { /* nothing to close */ }
+    close (): void { /* nothing */ }
   }
   t.capture(process, 'getBuiltinModule', () => ({ DatabaseSync }))
-  const refused = await rejectionOf({ database: likeNodeSqlite({ get: () => [0] }) })
-  t.match(refused, { code: 'FOC_INVALID_OPTION', message: /which reads a text only up to U\+0000/ })
+  const rejection = await rejectionOf({ database: fakeNodeSqlite({ get: () => [0] }) })
+  t.match(rejection, { code: 'FOC_INVALID_OPTION', message: /which reads a text only up to U\+0000/ })
 })
 
-t.test('a handle behind a Proxy, or one with an open iterator: accepted, after a single probe', async (t) => {
+t.test('a handle behind a Proxy: accepted, after its statements were checked once', async (t) => {
   const database = openFile(t, ':memory:')
   await rejectionOf({ database })
-  const prepared: unknown[] = []
-  const proxy = new Proxy(database, {
-    get: (target, name) => name !== 'prepare' ? Reflect.get(target, name) : (sql: string) => {
-      prepared.push(sql)
-      return target.prepare(sql)
-    }
-  })
+  const preparedSql: string[] = []
+  const prepare = (sql: string): unknown => {
+    preparedSql.push(sql)
+    return database.prepare(sql)
+  }
+  const proxy = new Proxy(database, { get: (target, name) => name === 'prepare' ? prepare : Reflect.get(target, name) })
   t.equal(await rejectionOf({ database: proxy, migrate: false }), undefined)
-  const probes = prepared.filter((sql) => /^PRAGMA foreign_keys$/.test(String(sql)))
-  t.equal(probes.length, 1)
+  // The statement that checks what kind of handle it is.
+  t.strictSame(preparedSql.filter((sql) => sql === 'PRAGMA foreign_keys'), ['PRAGMA foreign_keys'])
+})
 
-  const iterating = openFile(t, ':memory:')
-  const rows = iterating.prepare('SELECT 1').iterate()
+t.test('a handle with an open iterator: accepted once the iterator is closed', async (t) => {
+  const database = openFile(t, ':memory:')
+  const rows = database.prepare('SELECT 1').iterate()
   rows.next()
-  const registered = rejectionOf({ database: iterating })
+  const registered = rejectionOf({ database })
   await new Promise((resolve) => setImmediate(resolve))
   rows.return?.()
   t.equal(await registered, undefined)
 })
 
 t.test('an option of the wrong type: the registration is rejected, and the error names the option', async (t) => {
+  /** What each option must be, as the error says. */
   const expected = {
     database: expectedDatabase,
     prefix: 'a string',
@@ -206,8 +212,10 @@ t.test('no options at all: the error names the option database', async (t) => {
 })
 
 t.test("undefined options and Fastify's own options: accepted", async (t) => {
-  const undefinedOptions = Object.fromEntries(
-    ['prefix', 'migrate', 'authenticate', 'authorize', 'lockTimeout', 'bodyLimit', 'idempotencyWindow', 'beforeCommit', 'onContactUpdated'].map((name) => [name, undefined]))
+  const names = [
+    'prefix', 'migrate', 'authenticate', 'authorize', 'lockTimeout', 'bodyLimit', 'idempotencyWindow', 'beforeCommit', 'onContactUpdated'
+  ]
+  const undefinedOptions = Object.fromEntries(names.map((name) => [name, undefined]))
   t.equal(await rejectionOf({ database: openFile(t), ...undefinedOptions }), undefined)
   t.equal(await rejectionOf({ database: openFile(t), logLevel: 'warn', logSerializers: { user: String } }), undefined)
 })
@@ -215,6 +223,7 @@ t.test("undefined options and Fastify's own options: accepted", async (t) => {
 t.test('logLevel: applies to the route only', async (t) => {
   const lines: string[] = []
   const server = { logger: { level: 'info', stream: { write: (line: string) => { lines.push(line) } } } }
+  // Spread, because the type of the options does not have Fastify's own.
   const { app, update } = await build(t, { ...{ logLevel: 'error' }, server, host: (app) => { app.get('/own', async () => 'own') } })
   lines.length = 0
   await update({ contactId: 'maria' })

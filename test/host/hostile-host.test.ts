@@ -6,10 +6,10 @@ import { forbidden, internal, invalid, unauthorized } from '../helpers/refusals.
 
 const json = { 'content-type': 'application/json' }
 
-interface Call { headers: Record<string, string>, payload?: string }
+interface Request { headers: Record<string, string>, payload?: string }
 
-/** Requests with the expected status, and the body if the contract fixes it. */
-const calls: Array<[situation: string, call: Call, status: number, body?: object]> = [
+/** Requests with the status of the answer, and its body if the contract has its exact text. */
+const requests: Array<[situation: string, request: Request, status: number, body?: object]> = [
   ['a change', { headers: { ...as('ann'), ...json }, payload: '{"contactId":"maria","name":"Marie","emails":["a@b",7]}' }, 200],
   ['nothing to change', { headers: { ...as('ann'), ...json }, payload: '{"contactId":"maria"}' }, 200],
   ['a form', { headers: { ...as('ann'), 'content-type': 'application/x-www-form-urlencoded' }, payload: 'contactId=maria&name=Mar%C3%ADa' }, 200],
@@ -29,52 +29,66 @@ const calls: Array<[situation: string, call: Call, status: number, body?: object
   ['a contact whose update a trigger refuses', { headers: { ...as('ann'), ...json }, payload: '{"contactId":"blank","name":"B"}' }, 500, internal]
 ]
 
+/** Replaces everything with which Fastify checks a body and writes an answer. */
 function overrideHandlers (app: FastifyInstance): void {
   app.setValidatorCompiler(() => () => true)
-  app.setSchemaErrorFormatter(() => new Error('bent'))
-  app.setSerializerCompiler(() => () => '"bent"')
-  app.setReplySerializer(() => '"bent"')
+  app.setSchemaErrorFormatter(() => new Error('of the host'))
+  app.setSerializerCompiler(() => () => '"of the host"')
+  app.setReplySerializer(() => '"of the host"')
   app.setErrorHandler((error, _request, reply) => reply.code(418).type('text/html').send(String((error as Error).stack)))
-  app.setNotFoundHandler((_request, reply) => reply.code(418).send('bent'))
+  app.setNotFoundHandler((_request, reply) => reply.code(418).send('of the host'))
 }
 
-function overrideBody (app: FastifyInstance): void {
-  app.addHook('preSerialization', async () => ({ bent: true }))
+/** Replaces the parsers of bodies, and changes answers. */
+function overrideBodies (app: FastifyInstance): void {
+  app.addHook('preSerialization', async () => ({ ofHost: true }))
   app.removeAllContentTypeParsers()
   for (const type of ['application/json', '*']) {
-    app.addContentTypeParser(type, { parseAs: 'string' }, (_request, _body, done) => { done(null, { contactId: 'maria', name: 'Bent' }) })
+    app.addContentTypeParser(type, { parseAs: 'string' }, (_request, _body, done) => { done(null, { contactId: 'maria', name: 'Name of the host' }) })
   }
 }
 
 const ajv = { customOptions: { removeAdditional: 'all', coerceTypes: 'array', allErrors: true, useDefaults: true } } as const
-const bentFactory = () => () => () => ({ error: new Error('bent') })
-const bigIntegers = (_app: FastifyInstance, { database }: { database: Database.Database }) => { database.defaultSafeIntegers(true) }
+const buildFailingValidator = () => () => () => ({ error: new Error('of the host') })
+const buildWrongSerializer = () => () => () => '"of the host"'
+const useBigIntegers = (_app: FastifyInstance, { database }: { database: Database.Database }) => { database.defaultSafeIntegers(true) }
 
 const hosts: Record<string, Setup> = {
   'Ajv that strips and coerces': { server: { ajv } },
   'its own schema controller': {
-    server: { schemaController: { compilersFactory: { buildValidator: bentFactory as never, buildSerializer: (() => () => () => '"bent"') as never } } }
+    // `as never`, because these are simpler than the types of Fastify demand.
+    server: {
+      schemaController: { compilersFactory: { buildValidator: buildFailingValidator as never, buildSerializer: buildWrongSerializer as never } }
+    }
   },
   'a serializer compiler that throws': {
-    afterRegister: (app) => { app.setSerializerCompiler(() => { throw new Error('bent') }) }
+    afterRegister: (app) => { app.setSerializerCompiler(() => { throw new Error('of the host') }) }
   },
-  'its own everything, set before': { server: { ajv }, host: (app) => { overrideHandlers(app); overrideBody(app) } },
-  'its own everything, set after': { server: { ajv }, afterRegister: overrideHandlers },
+  'its own handlers and parsers, set before the plugin': {
+    server: { ajv },
+    host: (app) => {
+      overrideHandlers(app)
+      overrideBodies(app)
+    }
+  },
+  'its own handlers, set after the plugin': { server: { ajv }, afterRegister: overrideHandlers },
   'protection against prototype poisoning': { server: { onProtoPoisoning: 'error', onConstructorPoisoning: 'error', bodyLimit: 1 } },
-  'big integers, set before': { host: bigIntegers },
-  'big integers, set after': { afterRegister: bigIntegers },
+  'big integers, set before the plugin': { host: useBigIntegers },
+  'big integers, set after the plugin': { afterRegister: useBigIntegers },
   'foreign keys on': { host: (_app, { database }) => { database.pragma('foreign_keys = ON') } },
   'foreign keys off': { host: (_app, { database }) => { database.pragma('foreign_keys = OFF') } }
 }
 
+/** Makes each update of the contact blank fail. */
 function refuseBlank (database: Database.Database): void {
-  database.exec("CREATE TRIGGER guard BEFORE UPDATE ON omnichannel_contact WHEN old.id = 'blank' BEGIN SELECT RAISE(ABORT, 'bent'); END")
+  database.exec("CREATE TRIGGER guard BEFORE UPDATE ON omnichannel_contact WHEN old.id = 'blank' BEGIN SELECT RAISE(ABORT, 'of the host'); END")
 }
 
-async function ask (t: Test, { app, database, db }: World): Promise<object[]> {
+/** Sends all requests and checks each answer. Resolves to headers and bodies without times. */
+async function sendAll (t: Test, { app, database, db }: World): Promise<object[]> {
   refuseBlank(database)
   const answers: object[] = []
-  for (const [situation, { headers, payload }, status, body] of calls) {
+  for (const [situation, { headers, payload }, status, body] of requests) {
     const before = await allRows(db)
     const reply = await app.inject({ method: 'POST', url: path, headers, ...payload !== undefined && { payload } })
     t.equal(reply.statusCode, status, situation)
@@ -87,11 +101,11 @@ async function ask (t: Test, { app, database, db }: World): Promise<object[]> {
 }
 
 t.test('a host with its own settings, parsers and handlers: the same answers and headers as a plain host', async (t) => {
-  const plain = await ask(t, await build(t))
+  const answersOfPlainHost = await sendAll(t, await build(t))
   for (const [host, setup] of Object.entries(hosts)) {
     await t.test(host, async (t) => {
       const world = await build(t, setup)
-      t.strictSame(await ask(t, world), plain)
+      t.strictSame(await sendAll(t, world), answersOfPlainHost)
       const { name, version } = world.database.prepare<[], Record<string, unknown>>(
         "SELECT name, version FROM omnichannel_contact WHERE id = 'maria'").get()!
       t.strictSame([name, Number(version)], ['María', 3])
@@ -99,11 +113,11 @@ t.test('a host with its own settings, parsers and handlers: the same answers and
   }
 })
 
-t.test('the log at level trace has no token, and no body has a stack', async (t) => {
+t.test('a log of the level trace: has no token, and no answer has a stack, an error code or the name of a file', async (t) => {
   const lines: string[] = []
   const world = await build(t, { server: { logger: { level: 'trace', stream: { write: (line: string) => { lines.push(line) } } } } })
   refuseBlank(world.database)
-  for (const [situation, { headers, payload }] of calls) {
+  for (const [situation, { headers, payload }] of requests) {
     const { body } = await world.app.inject({ method: 'POST', url: path, headers, ...payload !== undefined && { payload } })
     t.notMatch(body, /stack|statusCode|FST_|FOC_|SQLITE|\.ts|\.js| at /, situation)
   }

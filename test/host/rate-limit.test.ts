@@ -2,7 +2,7 @@ import rateLimit from '@fastify/rate-limit'
 import { allRows, as, build } from '../helpers/build.js'
 import t from '../helpers/engines.js'
 
-const text = (seconds: number): string => 'Error, too many requests. Please slow down. ' +
+const errorText = (seconds: number): string => 'Error, too many requests. Please slow down. ' +
   `You must wait ${seconds} seconds before trying this endpoint again. [error-too-many-requests]`
 
 t.test('ten calls a minute: the eleventh gets 429 with the text of the contract and the seconds left', async (t) => {
@@ -16,12 +16,12 @@ t.test('ten calls a minute: the eleventh gets 429 with the text of the contract 
   const reply = await update({ contactId: 'maria', name: 'Too much' })
   const seconds = Number(reply.headers['retry-after'])
   t.ok(seconds >= 30 && seconds <= 60, 'about a minute is left')
-  t.strictSame([reply.statusCode, reply.json()], [429, { success: false, error: text(seconds) }])
+  t.strictSame([reply.statusCode, reply.json()], [429, { success: false, error: errorText(seconds) }])
   t.match(reply.headers, { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' })
   t.strictSame(await allRows(db), before, 'nothing changed')
 })
 
-t.test('refused callers: counted too', async (t) => {
+t.test('requests with 401 or 403: counted too', async (t) => {
   const callers: Record<string, [headers: Record<string, string>, status: number]> = {
     'a wrong token': [{ ...as('ann'), 'x-auth-token': 'guess' }, 401],
     'no token': [{}, 401],

@@ -5,8 +5,8 @@ interface Session {
   userId: string
 }
 
-t.test('a session that an earlier hook of the host finds: 200, and 401 once it is deleted', async (t) => {
-  const sessions = new Map<string, Session>([['s-1', { userId: 'ann' }], ['s-2', { userId: 'nick' }]])
+t.test('authenticate reads a session that an earlier hook of the host has found: 200, and 401 once it is deleted', async (t) => {
+  const sessions = new Map<string, Session>([['of-ann', { userId: 'ann' }], ['of-nick', { userId: 'nick' }]])
   const { db, update } = await build(t, {
     host: (app) => {
       app.decorateRequest('session', null)
@@ -25,10 +25,10 @@ t.test('a session that an earlier hook of the host finds: 200, and 401 once it i
 
   const before = await allRows(db)
   t.equal(await status(), 401)
-  t.equal(await status('sid=s-3'), 401)
-  t.equal(await status('sid=s-2'), 403)
+  t.equal(await status('sid=unknown'), 401)
+  t.equal(await status('sid=of-nick'), 403)
   t.strictSame(await allRows(db), before, 'nothing changed')
-  t.equal(await status('theme=dark; sid=s-1'), 200)
-  sessions.delete('s-1')
-  t.equal(await status('theme=dark; sid=s-1'), 401)
+  t.equal(await status('theme=dark; sid=of-ann'), 200)
+  sessions.delete('of-ann')
+  t.equal(await status('theme=dark; sid=of-ann'), 401)
 })

@@ -22,7 +22,7 @@ t.test('@fastify/swagger with its UI: the page and the document are served', asy
   t.equal((await update({ contactId: 'maria', name: 'Maria B.' })).statusCode, 200)
 })
 
-t.test('a security scheme of the host: is in the document, and the route works', async (t) => {
+t.test('a security scheme of the host: is required in the document, and the route works', async (t) => {
   const { app, update } = await build(t, {
     authenticate: () => ({ id: 'ann' }),
     host: async (app) => {
@@ -39,7 +39,7 @@ t.test('a security scheme of the host: is in the document, and the route works',
   t.equal((await update({ contactId: 'maria', name: 'Maria B.' }, {})).statusCode, 200)
 })
 
-t.test('a security scheme of the host with our two headers: no parameters for them', async (t) => {
+t.test('a security scheme of the host with the headers of the credentials: the operation has no parameters for them', async (t) => {
   const { app } = await build(t, {
     host: async (app) => {
       await app.register(swagger, {
