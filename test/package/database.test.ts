@@ -1,4 +1,4 @@
-// The SQL of the docs: own tables behind views, and how to erase a contact.
+// Runs the SQL of the docs: views of the host in place of our tables, and how to erase a contact.
 
 import Database from 'better-sqlite3'
 import fastify from 'fastify'
@@ -9,19 +9,20 @@ import t, { sqlite } from '../helpers/engines.js'
 import { doc, docs, readme } from './pages.js'
 
 const personalData = doc('personal-data').text
-const sql = [readme, ...docs].flatMap(({ blocks }) => blocks).filter(({ language }) => language === 'sql').map(({ text }) => text)
-const views = sql.find((text) => text.includes('CREATE VIEW'))!
-const erase = sql.find((text) => text.includes('DELETE FROM'))!
+const sqlBlocks = [readme, ...docs].flatMap(({ blocks }) => blocks).filter(({ language }) => language === 'sql').map(({ text }) => text)
+const createViews = sqlBlocks.find((text) => text.includes('CREATE VIEW'))!
+const eraseMaria = sqlBlocks.find((text) => text.includes('DELETE FROM'))!
 
 t.test('the SQL in README and docs: two blocks, both tested here', async (t) => {
-  t.same(new Set(sql), new Set([views, erase]))
+  t.same(new Set(sqlBlocks), new Set([createViews, eraseMaria]))
 })
 
-sqlite.test('the views: a user of the host who is an agent may update, another may not', async (t) => {
+sqlite.test('the views over a table of the host: a user who is an agent there may update, another may not', async (t) => {
   const database = new Database(':memory:')
   t.teardown(() => { database.close() })
-  // The views are created twice, because a host runs this SQL at each start.
-  for (const sql of [views, views, "INSERT INTO account VALUES (7, 'ann', 1), (8, 'nick', 0)"]) database.exec(sql)
+  database.exec(createViews)
+  database.exec(createViews) // A host runs this SQL at each start.
+  database.exec("INSERT INTO account VALUES (7, 'ann', 1), (8, 'nick', 0)")
   const app = fastify()
   await app.register(omnichannelContacts, { database })
   database.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
@@ -33,8 +34,8 @@ sqlite.test('the views: a user of the host who is an agent may update, another m
   }
 })
 
-/** Texts that only rows of maria have. */
-const ofMaria = /maria|Mara|\+49 30|visitor-[12]|room-[12]|sub-[12]|inq-1/i
+/** Texts that all rows of maria have, and no other rows. */
+const textsOfMaria = /maria|Mara|\+49 30|visitor-[12]|room-[12]|sub-[12]|inq-1/i
 
 t.test('the SQL that erases a contact: removes it from every table', async (t) => {
   await checkErase(t, await build(t))
@@ -46,6 +47,7 @@ sqlite.test('the SQL that erases a contact, without foreign keys as in the sqlit
   await checkErase(t, world)
 })
 
+/** Adds more rows of maria, erases her, and checks that exactly her rows are gone. */
 async function checkErase (t: Test, { update, db }: World): Promise<void> {
   for (const [user, contactId] of [['ann', 'maria'], ['bob', 'maria'], ['ann', 'blank']] as const) {
     const reply = await update({ contactId, name: contactId === 'maria' ? 'Mara' : 'Bianca' }, { ...as(user), 'idempotency-key': contactId })
@@ -62,7 +64,7 @@ async function checkErase (t: Test, { update, db }: World): Promise<void> {
   ], 'the tables with rows of maria')
   for (const table of tablesWithMaria) t.match(personalData, `\`${table}\``)
 
-  await db.exec(erase)
+  await db.exec(eraseMaria)
   const expected = Object.entries(before).map(([table, list]) => [table, list.filter((row) => !isOfMaria(row))])
   t.strictSame(await allRows(db), Object.fromEntries(expected), 'only rows of maria are gone')
 
@@ -71,5 +73,5 @@ async function checkErase (t: Test, { update, db }: World): Promise<void> {
 }
 
 function isOfMaria (row: unknown): boolean {
-  return ofMaria.test(JSON.stringify(row))
+  return textsOfMaria.test(JSON.stringify(row))
 }

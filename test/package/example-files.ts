@@ -1,4 +1,4 @@
-// The examples of one file each, and the packages that their first lines name.
+// The examples, and the packages that the comment at the top of each tells the reader to install.
 
 import { readdirSync, readFileSync } from 'node:fs'
 
@@ -8,8 +8,10 @@ export function sourceOf (example: string): string {
   return readFileSync(`examples/${example}.ts`, 'utf8')
 }
 
-/** The packages that an example says to install: for its imports, and for its tools. */
-export function installs (example: string): [packages: string[], tools: string[]] {
-  const [, packages = '', tools = ''] = /^\/\/ {3}npm install (\S.*)\n\/\/ {3}npm install --save-dev (\S.*)$/m.exec(sourceOf(example)) ?? []
-  return [packages.split(' '), tools.split(' ')]
+/** The packages of the two npm install lines: those that it imports, and its development tools. */
+export function installedBy (example: string): { packages: string[], tools: string[] } {
+  const source = sourceOf(example)
+  const [, packages = ''] = /^\/\/ {3}npm install (?!--save-dev)(\S.*)$/m.exec(source) ?? []
+  const [, tools = ''] = /^\/\/ {3}npm install --save-dev (\S.*)$/m.exec(source) ?? []
+  return { packages: packages.split(' '), tools: tools.split(' ') }
 }

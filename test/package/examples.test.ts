@@ -1,5 +1,5 @@
-// Runs each example alone in a folder, with the packed package and only the packages that its first lines name. They are linked from
-// here, so that no registry is needed.
+// Runs each example in a folder that has only the packed package and the packages that the example says to install. They are linked from
+// the node_modules of the repository, so that no registry is needed.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -12,31 +12,32 @@ import { isAvailable } from '../helpers/postgres-server.js'
 import '../helpers/children.js'
 import { sendCurl } from '../helpers/curl.js'
 import { openSchema } from '../helpers/postgres.js'
-import { examples, installs } from './example-files.js'
+import { examples, installedBy } from './example-files.js'
 import { link, ownName, unpack } from './install.js'
 
 // several-nodes needs PostgreSQL.
-const started = examples.filter((example) => isAvailable || example !== 'several-nodes')
+const runnable = examples.filter((example) => isAvailable || example !== 'several-nodes')
 
-// The statuses of the printed commands, if they are not all 200.
-const statuses: Record<string, number[]> = { duplicates: [200, 400] }
+/** The statuses of the commands that an example prints, if they are not all 200. */
+const expectedStatuses: Record<string, number[]> = { duplicates: [200, 400] }
 
 const scratch = mkdtempSync(join(tmpdir(), 'examples-'))
 t.teardown(() => { rmSync(scratch, { recursive: true }) })
+/** Holds the packed package and its dependencies. The folders of the examples have links to it. */
 const store = join(scratch, 'store/node_modules')
 const env: NodeJS.ProcessEnv = { PATH: process.env.PATH, TMPDIR: scratch, PORT: '0' }
 
-// Starts one example after the other in one process, because loading Fastify takes longer than all that they do. Each is started as if
-// it were the program. The parent gets the first text with a curl command that each prints.
+// A program that imports one example after the other. They share a process, because loading Fastify takes longer than all that they do.
+// Each example finds itself in process.argv, as if Node.js had started it. What it prints with a curl command is sent to this process.
 const runner = `
 import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
 for (const file of process.argv.slice(2)) {
   process.argv[1] = file
   process.chdir(dirname(file))
-  const said = new Promise((resolve) => { console.log = (text) => { if (text.includes('curl ')) resolve(text) } })
+  const printed = new Promise((resolve) => { console.log = (text) => { if (text.includes('curl ')) resolve(text) } })
   await import(pathToFileURL(file))
-  process.send(await said)
+  process.send(await printed)
 }`
 
 t.before(async () => {
@@ -46,7 +47,8 @@ t.before(async () => {
   for (const name of [...Object.keys(dependencies), 'kysely']) link(name, store)
   for (const example of examples) {
     const folder = join(scratch, example)
-    for (const name of installs(example).flat()) link(name, join(folder, 'node_modules'), name === ownName ? store : undefined)
+    const { packages, tools } = installedBy(example)
+    for (const name of [...packages, ...tools]) link(name, join(folder, 'node_modules'), name === ownName ? store : undefined)
     writeFileSync(join(folder, 'package.json'), '{}')
     cpSync(`examples/${example}.ts`, join(folder, `${example}.ts`))
   }
@@ -57,9 +59,9 @@ t.before(async () => {
   env.DATABASE_URL = url
 })
 
-/** Starts all examples. Resolves to the curl commands that each prints. */
+/** Starts all examples. Resolves to a list of the printed curl commands for each. */
 async function startAll (t: Test): Promise<string[][]> {
-  const files = started.map((example) => join(scratch, example, `${example}.ts`))
+  const files = runnable.map((example) => join(scratch, example, `${example}.ts`))
   const child = spawn(process.execPath, ['--import', 'tsx', join(scratch, 'runner.mjs'), ...files], {
     cwd: join(scratch, 'smallest'), env, stdio: ['ignore', 'ignore', 'inherit', 'ipc']
   })
@@ -68,40 +70,44 @@ async function startAll (t: Test): Promise<string[][]> {
     child.kill('SIGKILL')
     await ended
   })
-  const said: string[][] = []
-  child.on('message', (text: string) => { said.push(curlsIn(text)) })
-  while (said.length < started.length) {
+  const commands: string[][] = []
+  child.on('message', (printed: string) => { commands.push(curlCommandsIn(printed)) })
+  while (commands.length < runnable.length) {
     await Promise.race([once(child, 'message'), ended])
-    if (child.exitCode !== null) throw new Error(`${started[said.length]!} did not start`)
+    if (child.exitCode !== null) throw new Error(`${runnable[commands.length]!} did not start`)
   }
-  return said
+  return commands
 }
 
-function curlsIn (text: string): string[] {
-  return [...text.matchAll(/^ {2}(curl .*)$/gm)].map(([, curl]) => curl!)
+function curlCommandsIn (text: string): string[] {
+  return [...text.matchAll(/^ {2}(curl .*)$/gm)].map(([, command]) => command!)
 }
 
-async function paste (curl: string, jar?: Map<string, string>): Promise<number> {
-  const reply = await sendCurl(curl, jar)
+/** Sends the request of a curl command. Resolves to the status of its answer. */
+async function statusOf (command: string, cookieFiles?: Map<string, string>): Promise<number> {
+  const reply = await sendCurl(command, cookieFiles)
   await reply.arrayBuffer()
   return reply.status
 }
 
+// At the second start, the database of the first is there.
 for (const time of ['first', 'second']) {
   t.test(`the ${time} start in a folder: the printed commands of each example work`, async (t) => {
-    const said = await startAll(t)
-    for (const [index, example] of started.entries()) {
-      const jar = new Map<string, string>()
-      const answers = []
-      for (const curl of said[index]!) answers.push(await paste(curl, jar))
-      t.ok(answers.length > 0, `${example} prints a command`)
-      t.strictSame(answers, statuses[example] ?? answers.map(() => 200), example)
+    const commands = await startAll(t)
+    for (const [index, example] of runnable.entries()) {
+      const cookieFiles = new Map<string, string>()
+      const statuses = []
+      for (const command of commands[index]!) statuses.push(await statusOf(command, cookieFiles))
+      t.ok(statuses.length > 0, `${example} prints a command`)
+      t.strictSame(statuses, expectedStatuses[example] ?? statuses.map(() => 200), example)
     }
   })
 }
 
-t.test('an example that is run with tsx: its printed command works', async (t) => {
-  const child = spawn(process.execPath, ['node_modules/tsx/dist/cli.mjs', 'smallest.ts'], { cwd: join(scratch, 'smallest'), env, stdio: ['ignore', 'pipe', 'inherit'] })
+t.test('an example that is started with tsx, as it says: its printed command works', async (t) => {
+  const child = spawn(process.execPath, ['node_modules/tsx/dist/cli.mjs', 'smallest.ts'], {
+    cwd: join(scratch, 'smallest'), env, stdio: ['ignore', 'pipe', 'inherit']
+  })
   const ended = once(child, 'exit')
   t.teardown(async () => {
     child.kill()
@@ -110,7 +116,7 @@ t.test('an example that is run with tsx: its printed command works', async (t) =
   let printed = ''
   for await (const line of createInterface({ input: child.stdout })) {
     printed += `${line}\n`
-    if (curlsIn(printed).length > 0) break
+    if (curlCommandsIn(printed).length > 0) break
   }
-  t.equal(await paste(curlsIn(printed)[0]!), 200)
+  t.equal(await statusOf(curlCommandsIn(printed)[0]!), 200)
 })

@@ -1,4 +1,4 @@
-// The documentation that an editor shows for public names and fields of the built types.
+// The built types: what an editor shows as the documentation of public names and fields.
 
 import { join } from 'node:path'
 import { inspect } from 'node:util'
@@ -7,53 +7,58 @@ import ts from 'typescript'
 import { checkOptions } from '../../src/options.js'
 import { openFile } from '../helpers/files.js'
 
-// In this folder, the package finds itself by its name.
+// Inside the repository, a file can import the package by its name.
 const file = join(t.testdir({ 'consumer.ts': "import * as everything from 'fastify-omnichannel-contacts'\nvoid everything" }), 'consumer.ts')
 const program = ts.createProgram([file], {
   target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.NodeNext, strict: true, noUncheckedIndexedAccess: true, types: [], noEmit: true
 })
 const checker = program.getTypeChecker()
 const { moduleSpecifier } = program.getSourceFile(file)!.statements[0] as ts.ImportDeclaration
-const names = new Map(checker.getExportsOfModule(checker.getSymbolAtLocation(moduleSpecifier)!).map((symbol) =>
+/** The symbol of each public name. Those that are exported again are resolved to their declaration. */
+const publicSymbols = new Map(checker.getExportsOfModule(checker.getSymbolAtLocation(moduleSpecifier)!).map((symbol) =>
   [symbol.name, symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol]))
 
-const documentationOf = (described: ts.Symbol | ts.Signature): string => ts.displayPartsToString(described.getDocumentationComment(checker))
+const documentationOf = (symbol: ts.Symbol | ts.Signature): string => ts.displayPartsToString(symbol.getDocumentationComment(checker))
 
-/** All fields of a public type, at every depth. */
+/** All fields of a public type at every depth, by paths such as `Contact.conflictingFields[].field`. */
 function fieldsOf (name: string): Map<string, ts.Symbol> {
-  const visit = (type: ts.Type, path: string): Array<[string, ts.Symbol]> => {
-    const item = checker.isArrayType(type) ? checker.getTypeArguments(type as ts.TypeReference)[0] : undefined
-    if (item !== undefined) return visit(item, `${path}[]`)
-    return (type.isUnion() ? [] : type.getProperties()).filter(isOurs).flatMap((property) => {
-      const field = `${path}.${property.name}`
-      return [[field, property], ...visit(checker.getNonNullableType(checker.getTypeOfSymbol(property)), field)]
-    })
-  }
-  return new Map(visit(checker.getDeclaredTypeOfSymbol(names.get(name)!), name))
+  return new Map(collectFields(checker.getDeclaredTypeOfSymbol(publicSymbols.get(name)!), name))
 }
 
+function collectFields (type: ts.Type, path: string): Array<[path: string, field: ts.Symbol]> {
+  const itemType = checker.isArrayType(type) ? checker.getTypeArguments(type as ts.TypeReference)[0] : undefined
+  if (itemType !== undefined) return collectFields(itemType, `${path}[]`)
+  if (type.isUnion()) return []
+  return type.getProperties().filter(isOurs).flatMap((field) => {
+    const fieldPath = `${path}.${field.name}`
+    return [[fieldPath, field], ...collectFields(checker.getNonNullableType(checker.getTypeOfSymbol(field)), fieldPath)]
+  })
+}
+
+/** Whether it is declared in our types, and not in those of a dependency. */
 function isOurs ({ declarations = [] }: ts.Symbol): boolean {
   return declarations.some((declaration) => /\/dist\/(options|rules\/wire-schemas)\.d\.ts$/.test(declaration.getSourceFile().fileName))
 }
 
 t.test('public names: each has documentation', async (t) => {
-  for (const name of ['OmnichannelContactsOptions', 'default', 'DatabaseBusyError']) t.ok(names.has(name), name)
-  for (const [name, symbol] of names) t.match(documentationOf(symbol), /\w/, name)
+  for (const name of ['OmnichannelContactsOptions', 'default', 'DatabaseBusyError']) t.ok(publicSymbols.has(name), name)
+  for (const [name, symbol] of publicSymbols) t.match(documentationOf(symbol), /\w/, name)
 })
 
 t.test('the constructor of an error: has the documentation of its class', async (t) => {
   const expected = { UnauthorizedError: /^401: /, UpdateRefusedError: /^400: .*beforeCommit/, ContactVersionMismatchError: /^412: / }
   for (const [name, documentation] of Object.entries(expected)) {
-    const symbol = names.get(name)!
+    const symbol = publicSymbols.get(name)!
     const [constructor] = checker.getTypeOfSymbol(symbol).getConstructSignatures()
-    // An editor shows that of the class only if the constructor has none, of its own or inherited.
+    // An editor shows the documentation of the class only if the constructor has none, of its own or inherited.
     t.match(documentationOf(constructor!) || documentationOf(symbol), documentation, name)
   }
-  const version = checker.getDeclaredTypeOfSymbol(names.get('ContactVersionMismatchError')!).getProperty('version')
+  const version = checker.getDeclaredTypeOfSymbol(publicSymbols.get('ContactVersionMismatchError')!).getProperty('version')
   t.match(documentationOf(version!), /version/)
 })
 
 t.test('fields of bodies, contacts, events and users: each has documentation', async (t) => {
+  // One deep field of each type, to see that fieldsOf finds it.
   const deepFields = [
     'UpdateContactBody.contactId', 'UpdateContactReply.contact.channels[].visitor.source.id', 'ErrorReply.errorType',
     'Contact.conflictingFields[].field', 'ContactChannel.lastChat.ts', 'ContactUpdatedEvent.previous.emails[].address', 'User.id'

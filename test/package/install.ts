@@ -1,6 +1,5 @@
-// Installs the packed package: alone beside links to the packages that are installed here, or with npm in projects. npm's linked strategy
-// hoists nothing, like pnpm: a project finds only the packages that it names, and a package only those in its package.json. One
-// installation serves all projects, because it takes long.
+// Installs the packed package in two ways: `unpack` and `link` put it beside links to packages of the repository, `install` installs it
+// with npm.
 
 import { execFile } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -12,7 +11,7 @@ import '../helpers/children.js'
 
 export const ownName = 'fastify-omnichannel-contacts'
 
-/** Resolves to stdout. An error has stdout and stderr. */
+/** Runs a program. Resolves to its stdout. If it fails, the error has stdout and stderr. */
 export async function run (file: string, args: string[], cwd?: string, env = process.env): Promise<string> {
   const { stdout } = await promisify(execFile)(file, args, { cwd, env }).catch((error: unknown) => {
     const { stdout, stderr } = error as Record<'stdout' | 'stderr', string>
@@ -21,26 +20,40 @@ export async function run (file: string, args: string[], cwd?: string, env = pro
   return stdout
 }
 
-/** Puts the packed package into a folder, as an installation would, but without other packages. Returns its path. */
-export async function unpack (modules: string): Promise<string> {
-  const place = join(modules, ownName)
-  mkdirSync(place, { recursive: true })
-  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', modules])
-  await run('tar', ['xzf', `${ownName}-${versionOf('..')}.tgz`, '-C', ownName, '--strip-components', '1'], modules)
-  return place
+/** Puts the packed package into a folder `node_modules`, without its dependencies. */
+export async function unpack (nodeModules: string): Promise<void> {
+  mkdirSync(join(nodeModules, ownName), { recursive: true })
+  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', nodeModules])
+  await run('tar', ['xzf', tarballName(), '-C', ownName, '--strip-components', '1'], nodeModules)
 }
 
-/** Links a package, by default one that is installed here, into the folder `modules`. */
-export function link (name: string, modules: string, from = resolve('node_modules')): void {
-  mkdirSync(dirname(join(modules, name)), { recursive: true })
-  symlinkSync(join(from, name), join(modules, name), 'junction')
+/** Links a package into a folder `node_modules`. By default the package is that of the repository. */
+export function link (name: string, nodeModules: string, from = resolve('node_modules')): void {
+  mkdirSync(dirname(join(nodeModules, name)), { recursive: true })
+  symlinkSync(join(from, name), join(nodeModules, name), 'junction')
 }
 
+/** The version of a package that is installed in a folder, by default in the repository. */
 export function versionOf (name: string, folder = '.'): string {
-  return (JSON.parse(readFileSync(join(folder, 'node_modules', name, 'package.json'), 'utf8')) as { version: string }).version
+  return readVersion(join(folder, 'node_modules', name))
 }
 
-/** Makes a project of each list of packages. A name without a range gets the version that is installed here. */
+function readVersion (folder: string): string {
+  return (JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string }).version
+}
+
+function tarballName (): string {
+  return `${ownName}-${readVersion('.')}.tgz`
+}
+
+/**
+ * Installs packages with npm: one project for each list, in a folder with its name. npm's linked strategy does not hoist, as with pnpm:
+ * a project finds only the packages of its list, and a package only its own dependencies. One installation serves all projects, because it
+ * takes long.
+ *
+ * @param projects lists of packages; a name without a range gets the version of the repository
+ * @returns the folder of the projects
+ */
 export async function install (t: Test, projects: Record<string, string[]>): Promise<string> {
   // Outside of the repository, so that only what was installed can be found.
   const folder = mkdtempSync(join(tmpdir(), `${ownName}-`))
@@ -53,20 +66,22 @@ export async function install (t: Test, projects: Record<string, string[]>): Pro
     writeFileSync(join(folder, name, 'package.json'), JSON.stringify({ name, private: true, type: 'module', dependencies }))
   }
   await run('npm', ['install', '--install-strategy=linked', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'], folder)
-  // Building the addon again would take over a minute. Version 13 contains it.
+  // better-sqlite3 12 is installed without its addon, because to compile it takes over a minute. Version 13 contains it.
   const addon = 'node_modules/better-sqlite3/build/Release/better_sqlite3.node'
   if (!existsSync(addon)) return folder
-  for (const [name, packages] of Object.entries(projects)) if (packages.some((spec) => nameOf(spec) === 'better-sqlite3')) cpSync(addon, join(folder, name, addon))
+  for (const [name, packages] of Object.entries(projects)) {
+    if (packages.some((spec) => nameOf(spec) === 'better-sqlite3')) cpSync(addon, join(folder, name, addon))
+  }
   return folder
 }
 
-/** The name in name, name@range or @scope/name@range. */
+/** The name in `name`, `name@range`, `@scope/name` or `@scope/name@range`. */
 function nameOf (spec: string): string {
   return spec.replace(/(?<=.)@.*/, '')
 }
 
 function rangeOf (spec: string, folder: string): string {
   const name = nameOf(spec)
-  if (name === ownName) return `file:${join(folder, `${ownName}-${versionOf('..')}.tgz`)}`
+  if (name === ownName) return `file:${join(folder, tarballName())}`
   return spec === name ? versionOf(name) : spec.slice(name.length + 1)
 }

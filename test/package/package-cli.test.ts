@@ -1,5 +1,5 @@
-// Runs the command line of the packed package beside its dependencies and peers only. They are linked from here, so that no registry is
-// needed.
+// Runs the command line of the packed package, beside its dependencies and required peers only. They are linked from the node_modules of
+// the repository, so that no registry is needed.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -7,7 +7,7 @@ import { cpSync, lstatSync, mkdtempSync, readFileSync, readdirSync, rmSync } fro
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import '../helpers/children.js'
 import { checkDocumentationPage, waitForCurl } from '../cli/printed-curl.js'
 import { skip as lacksNodeSqlite } from '../helpers/node-sqlite.js'
@@ -17,33 +17,34 @@ const run = promisify(execFile)
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Record<'dependencies' | 'peerDependencies' | 'peerDependenciesMeta', object>
 const dependencies = Object.keys(manifest.dependencies)
 const peers = Object.keys(manifest.peerDependencies)
-// Without the optional peers, such as pg.
-const installed = peers.filter((peer) => !(peer in manifest.peerDependenciesMeta))
+// pg, for example, is optional.
+const requiredPeers = peers.filter((peer) => !(peer in manifest.peerDependenciesMeta))
 
 // Outside of the repository, so that only what was installed can be found.
 const scratch = mkdtempSync(join(tmpdir(), 'package-cli-'))
 t.teardown(() => { rmSync(scratch, { recursive: true }) })
-const modules = join(scratch, 'node_modules')
-const own = join(modules, ownName)
-const command = async (...argv: string[]) => await run(process.execPath, [join(own, 'dist/cli/main.js'), ...argv], { cwd: scratch })
+const nodeModules = join(scratch, 'node_modules')
+const ownFolder = join(nodeModules, ownName)
+const main = join(ownFolder, 'dist/cli/main.js')
+const command = async (...argv: string[]) => await run(process.execPath, [main, ...argv], { cwd: scratch })
 
 t.before(async () => {
-  await unpack(modules)
-  for (const name of [...dependencies, ...installed, 'better-sqlite3']) link(name, modules)
+  await unpack(nodeModules)
+  for (const name of [...dependencies, ...requiredPeers, 'better-sqlite3']) link(name, nodeModules)
 })
 
 t.test('serve --demo: answers the printed curl, and serves all files of the page', async (t) => {
-  const server = spawn(process.execPath, [join(own, 'dist/cli/main.js'), 'serve', '--demo', '--port', '0'], { cwd: scratch })
+  const server = spawn(process.execPath, [main, 'serve', '--demo', '--port', '0'], { cwd: scratch })
   t.teardown(() => server.kill('SIGKILL'))
-  let err = ''
-  server.stderr.on('data', (data) => { err += String(data) })
-  const { origin: url, send } = await waitForCurl(server.stdout)
+  let stderr = ''
+  server.stderr.on('data', (data) => { stderr += String(data) })
+  const { origin, send } = await waitForCurl(server.stdout)
   t.equal((await send()).status, 200)
-  await checkDocumentationPage(t, url)
+  await checkDocumentationPage(t, origin)
 
   server.kill('SIGTERM')
   t.equal((await once(server, 'exit'))[0], 0)
-  t.equal(err, '')
+  t.equal(stderr, '')
 })
 
 t.test('every command: finds what it needs', async (t) => {
@@ -56,24 +57,41 @@ t.test('every command: finds what it needs', async (t) => {
   t.match((await command('backup', 'copy.db')).stdout, 'Copied omnichannel.db to copy.db')
 })
 
-t.test('no better-sqlite3: node:sqlite is used if the plugin accepts it, otherwise the error names the package', async (t) => {
-  const sqlite = join(scratch, 'node_modules/better-sqlite3')
-  rmSync(sqlite, { recursive: true })
-  t.teardown(() => {
-    rmSync(sqlite, { recursive: true, force: true })
-    link('better-sqlite3', modules)
-  })
-  t.match((await command('--version')).stdout, /^\d/)
-  const add = async () => await command('user', 'add', 'ann', '--database', 'new.db')
-  if (lacksNodeSqlite === false) {
-    t.match((await add()).stdout, 'Added user ann')
-    return
-  }
-  await t.rejects(add(), { code: 1, stdout: '', stderr: 'The package better-sqlite3 is missing: npm install fastify-omnichannel-contacts better-sqlite3\n' })
+const betterSqlite = join(nodeModules, 'better-sqlite3')
 
-  for (const part of ['lib', 'package.json']) cpSync(join('node_modules/better-sqlite3', part), join(sqlite, part), { recursive: true })
-  for (const name of ['bindings', 'file-uri-to-path']) link(name, modules)
-  await t.rejects(add(), { code: 1, stdout: '', stderr: /^The SQLite addon cannot be loaded \(.*\): npm rebuild better-sqlite3 makes it anew\n$/ })
+/** Removes the link to better-sqlite3 until the test ends. */
+function removeBetterSqlite (t: Test): void {
+  rmSync(betterSqlite, { recursive: true })
+  t.teardown(() => {
+    rmSync(betterSqlite, { recursive: true, force: true })
+    link('better-sqlite3', nodeModules)
+  })
+}
+
+const addUser = async () => await command('user', 'add', 'ann', '--database', 'new.db')
+
+t.test('no better-sqlite3, but a node:sqlite that the plugin accepts: the commands use it', { skip: lacksNodeSqlite }, async (t) => {
+  removeBetterSqlite(t)
+  t.match((await command('--version')).stdout, /^\d/)
+  t.match((await addUser()).stdout, 'Added user ann')
+})
+
+const hasNodeSqlite = lacksNodeSqlite === false && 'this Node.js has a node:sqlite that the commands use'
+
+t.test('no better-sqlite3 and no node:sqlite: the error names the package', { skip: hasNodeSqlite }, async (t) => {
+  removeBetterSqlite(t)
+  t.match((await command('--version')).stdout, /^\d/)
+  const stderr = 'The package better-sqlite3 is missing: npm install fastify-omnichannel-contacts better-sqlite3\n'
+  await t.rejects(addUser(), { code: 1, stdout: '', stderr })
+  t.notOk(readdirSync(scratch).includes('new.db'))
+})
+
+t.test('better-sqlite3 without its addon, and no node:sqlite: the error says how to build it', { skip: hasNodeSqlite }, async (t) => {
+  removeBetterSqlite(t)
+  for (const part of ['lib', 'package.json']) cpSync(join('node_modules/better-sqlite3', part), join(betterSqlite, part), { recursive: true })
+  for (const name of ['bindings', 'file-uri-to-path']) link(name, nodeModules)
+  const stderr = /^The SQLite addon cannot be loaded \(.*\): npm rebuild better-sqlite3 makes it anew\n$/
+  await t.rejects(addUser(), { code: 1, stdout: '', stderr })
   t.notOk(readdirSync(scratch).includes('new.db'))
 })
 
@@ -83,48 +101,57 @@ t.test('no pg: the error names the package', async (t) => {
   })
 })
 
-t.test('LICENSES.txt: has every bundled library', async (t) => {
-  const text = readFileSync(join(own, 'dist/cli/LICENSES.txt'), 'utf8')
+t.test('LICENSES.txt: has every bundled library, and none of the peers is bundled', async (t) => {
+  const text = readFileSync(join(ownFolder, 'dist/cli/LICENSES.txt'), 'utf8')
+  // A title is a name, a version and a licence, such as `bson 7.0.0 (Apache-2.0)`, underlined with equals signs.
   const titles = [...text.matchAll(/^(\S+ \S+ \(.*\))\n=+$/gm)].map(([, title]) => title!)
   for (const name of ['commander', '@fastify/rate-limit', '@fastify/swagger', 'swagger-ui', 'prom-client']) {
     t.ok(titles.some((title) => title.startsWith(`${name} `)), name)
   }
   t.equal(new Set(titles).size, titles.length)
-  const files = readdirSync(join(own, 'dist/cli')).filter((name) => name.endsWith('.js'))
-  const code = files.map((name) => readFileSync(join(own, 'dist/cli', name), 'utf8')).join('\n')
-  // A comment of esbuild's names the file of each module.
-  const inside = new Set([...code.matchAll(/^\/\/ (node_modules\/.*)$/gm)].map(([, file]) =>
-    /^(@[^/]+\/)?[^/]+/.exec(file!.split('node_modules/').at(-1)!)![0]))
-  t.ok(inside.size > 10)
-  for (const name of inside) t.ok(titles.some((title) => title.startsWith(`${name} `)), name)
-  for (const peer of [...peers, '@fastify/static']) t.notOk(inside.has(peer), peer)
+  const files = readdirSync(join(ownFolder, 'dist/cli')).filter((name) => name.endsWith('.js'))
+  const code = files.map((name) => readFileSync(join(ownFolder, 'dist/cli', name), 'utf8')).join('\n')
+  // esbuild writes the path of each bundled module as a comment.
+  const paths = [...code.matchAll(/^\/\/ (node_modules\/.*)$/gm)].map(([, path]) => path!)
+  const bundled = new Set(paths.map(packageOf))
+  t.ok(bundled.size > 10)
+  for (const name of bundled) t.ok(titles.some((title) => title.startsWith(`${name} `)), name)
+  for (const peer of [...peers, '@fastify/static']) t.notOk(bundled.has(peer), peer)
 })
 
 t.test('an installation: at most eight packages and ten megabytes beside the peers', async (t) => {
   const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as { packages: Record<string, { dependencies?: object }> }
 
-  /** Where Node finds a package that is required from a folder. */
-  const find = (name: string, from: string): string => {
-    const path = join(from, 'node_modules', name)
-    return path in packages ? path : find(name, from.replace(/(^|\/)node_modules\/(@[^/]+\/)?[^/]+$/, ''))
+  /** Where Node.js finds a package that is imported from a folder: in the `node_modules` of this folder, or of one above it. */
+  const resolvePackage = (name: string, folder: string): string => {
+    const path = join(folder, 'node_modules', name)
+    return path in packages ? path : resolvePackage(name, folder.replace(/(^|\/)node_modules\/(@[^/]+\/)?[^/]+$/, ''))
   }
-  const reach = (names: string[], from: string, reached: Set<string>): Set<string> => {
-    for (const path of names.map((name) => find(name, from)).filter((path) => !reached.has(path))) {
-      reached.add(path)
-      reach(Object.keys(packages[path]!.dependencies ?? {}), path, reached)
+  /** Adds the folders of these packages, and of their dependencies at every depth. */
+  const collect = (names: string[], folder: string, collected: Set<string>): Set<string> => {
+    for (const path of names.map((name) => resolvePackage(name, folder)).filter((path) => !collected.has(path))) {
+      collected.add(path)
+      collect(Object.keys(packages[path]!.dependencies ?? {}), path, collected)
     }
-    return reached
+    return collected
   }
-  const present = reach(installed, '', new Set())
-  const added = [...reach(dependencies, '', new Set())].filter((path) => !present.has(path))
+  const ofPeers = collect(requiredPeers, '', new Set())
+  const added = [...collect(dependencies, '', new Set())].filter((path) => !ofPeers.has(path))
   t.ok(added.length + 1 <= 8, added.join(', '))
-  const bytes = [own, ...added].reduce((sum, path) => sum + onDisk(path), 0)
+  const bytes = [ownFolder, ...added].reduce((sum, path) => sum + sizeOnDisk(path), 0)
   t.ok(bytes <= 10e6, `${bytes} bytes`)
 })
 
-/** As du counts: whole blocks. */
-function onDisk (path: string): number {
+/** The name of the package in a path such as `node_modules/a/node_modules/@scope/b/index.js`. */
+function packageOf (path: string): string {
+  const [name] = /^(@[^/]+\/)?[^/]+/.exec(path.split('node_modules/').at(-1)!)!
+  return name
+}
+
+/** In bytes, counted in whole blocks as du does. */
+function sizeOnDisk (path: string): number {
+  const blockSize = 4096
   const stats = lstatSync(path)
-  const inside = stats.isDirectory() ? readdirSync(path).reduce((sum, name) => sum + onDisk(join(path, name)), 0) : 0
-  return inside + Math.ceil(stats.size / 4096) * 4096
+  const contents = stats.isDirectory() ? readdirSync(path).reduce((sum, name) => sum + sizeOnDisk(join(path, name)), 0) : 0
+  return contents + Math.ceil(stats.size / blockSize) * blockSize
 }

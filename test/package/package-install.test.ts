@@ -1,3 +1,5 @@
+// Installs the package with npm from the registry, and uses it as the README, the docs and TypeScript users do.
+
 import { cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -8,7 +10,7 @@ import { install, ownName, run, versionOf } from './install.js'
 import { doc, docs, installsOf, packagesFor, readme, typePackages } from './pages.js'
 import { runPage, type Project } from './snippets.js'
 
-/** Not in test/fixtures/consumer, because the lowest supported Node.js lacks these types. */
+/** A program that must compile. It is not in test/fixtures/consumer, because the types of the lowest Node.js have no node:sqlite. */
 const nodeSqliteProgram = `import fastify from 'fastify'
 import { DatabaseSync } from 'node:sqlite'
 import omnichannelContacts, { type OmnichannelContactsOptions } from 'fastify-omnichannel-contacts'
@@ -25,11 +27,12 @@ await app.register(omnichannelContacts, { database, prefix: '/x', beforeCommit: 
 void ((): unknown => app.register(omnichannelContacts, { database: DatabaseSync }))
 `
 
-// The sources are in test/fixtures/consumer. TypeScript accepts require() of an ES module under `preserve`, and under `nodenext` from
-// version 5.8 on.
+// Files of test/fixtures/consumer. TypeScript accepts require() of an ES module under `preserve`, and under `nodenext` from version 5.8 on.
 const withRequire = ['module.ts', 'import.cts', 'require.cts']
 const withoutRequire = ['module.ts', 'import.cts']
 const bundler = { module: 'preserve', moduleResolution: 'bundler' }
+
+/** Packages of TypeScript, and the ways in which each compiles the files: its options for each kind of module resolution. */
 const compilers: Record<string, { flags: string[], projects: Record<string, [compilerOptions: object, files: string[]]> }> = {
   // Checking the libraries takes seconds, so only `bundler` does it here.
   'typescript-5.5': {
@@ -61,8 +64,8 @@ const strict = {
   noEmit: true
 }
 
-/** The answer if the database has the caller but not the contact. */
-const notFound = { success: false, error: 'error-contact-not-found' }
+/** The answer of servers whose database has the caller but not the contact maria. */
+const contactNotFound = { success: false, error: 'error-contact-not-found' }
 
 t.setTimeout(300_000)
 
@@ -104,11 +107,12 @@ t.test('the installed tarball: runs in each kind of project, and its types compi
 
   const tsc = join(folder, 'node_modules/typescript/lib/tsc.js')
   const project: Project = { folder: join(root, 'readme'), tsc }
-  const answers: Record<string, object> = { 'docs/command-line.md': notFound }
+  const answers: Record<string, object> = { 'docs/command-line.md': contactNotFound }
   cpSync('test/fixtures/export', join(project.folder, 'export'), { recursive: true })
   const languages = new Set([readme, ...docs].flatMap(({ blocks }) => blocks.map(({ language }) => language)))
   t.strictSame(languages, new Set(['js', 'sh', 'json', 'sql', 'ts']), 'blocks of each language are run: SQL in database.test.ts, all others here')
-  for (const page of [readme, ...docs.filter(({ path, blocks }) => path !== 'docs/postgresql.md' && blocks.some(({ language }) => language !== 'sql'))]) {
+  const docsWithPrograms = docs.filter(({ path, blocks }) => path !== 'docs/postgresql.md' && blocks.some(({ language }) => language !== 'sql'))
+  for (const page of [readme, ...docsWithPrograms]) {
     await t.test(`${page.path}: every snippet runs after the README's Install`, async (t) => {
       await runPage(t, page, { ...project, ...page.path in answers && { answer: answers[page.path]! } })
     })
@@ -134,6 +138,6 @@ t.test('the installed tarball: runs in each kind of project, and its types compi
   await t.test('docs/postgresql.md: every snippet runs after its own install line', { skip: !isAvailable }, async (t) => {
     const { url, close } = await openSchema()
     t.teardown(close)
-    await runPage(t, doc('postgresql'), { folder: join(root, 'postgresql'), tsc, env: { DATABASE_URL: url }, answer: notFound })
+    await runPage(t, doc('postgresql'), { folder: join(root, 'postgresql'), tsc, env: { DATABASE_URL: url }, answer: contactNotFound })
   })
 })

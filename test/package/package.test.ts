@@ -1,3 +1,5 @@
+// The tarball that npm publishes: its files, and the packages that its code and its types import.
+
 import { execFile } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join, posix } from 'node:path'
@@ -6,7 +8,6 @@ import { publint } from 'publint'
 import t from 'tap'
 import '../helpers/children.js'
 
-// Packs the dist that npm test has built. Another build would remove dist while other tests use it.
 const run = promisify(execFile)
 
 interface Packed {
@@ -15,6 +16,7 @@ interface Packed {
   files: Array<{ path: string }>
 }
 
+/** Packs the dist that npm test has built. Another build would remove dist while other tests use it. */
 async function pack (): Promise<Packed & { tarball: string, paths: string[] }> {
   const folder = t.testdir()
   const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder])
@@ -26,36 +28,54 @@ const packed = pack()
 
 t.test('the tarball: has what a user needs, and nothing else', async (t) => {
   const { size, paths } = await packed
-  const beside = [
+  const singleFiles = [
     'CHANGELOG.md', 'LICENSE', 'README.md', '.github/CONTRIBUTING.md', '.github/SECURITY.md', 'bench/README.md', 'bench/chart.svg', 'bench/results.json',
     'openapi.json', 'package.json', 'schema.postgres.sql', 'schema.sql'
   ]
-  const folders = ['docs', 'examples'].flatMap((folder) => readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => posix.join(folder, name)))
-  const documents = folders.filter((path) => statSync(path).isFile() && !path.endsWith('.test.ts'))
-  const migrations = ['postgres', 'sqlite'].flatMap((engine) => readdirSync(`src/store/migrations/${engine}`).map((name) => `src/store/migrations/${engine}/${name}`))
-  t.strictSame(paths.filter((path) => !path.startsWith('dist/')).sort(), [...beside, ...documents, ...migrations].sort())
-  const plugin = paths.filter((path) => path.startsWith('dist/') && !path.startsWith('dist/cli/'))
-  t.strictSame(plugin.filter((path) => !/\.(js|d\.ts)$/.test(path)), [], 'code and its types')
-  for (const path of plugin) t.ok(existsSync(path.replace(/^dist/, 'src').replace(/\.(d\.ts|js)$/, '.ts')), `${path} has a source`)
-  // The command line is a bundle, with the files of its documentation page and the licences of what is inside.
-  t.ok(paths.includes('dist/cli/LICENSES.txt'))
-  t.strictSame(paths.filter((path) => path.startsWith('dist/cli/') && !/^dist\/cli\/((serve\/)?[\w-]+\.js|LICENSES\.txt|documentation\/.*\.gz)$/.test(path)), [])
+  const docsAndExamples = ['docs', 'examples'].flatMap(filesIn).filter((path) => !path.endsWith('.test.ts'))
+  const migrations = filesIn('src/store/migrations').filter((path) => path.endsWith('.sql'))
+  t.strictSame(paths.filter((path) => !path.startsWith('dist/')).sort(), [...singleFiles, ...docsAndExamples, ...migrations].sort())
   t.ok(size < 900_000, `${size} bytes`)
+})
 
+t.test('dist in the tarball: code and types of the plugin, and the bundled command line', async (t) => {
+  const { paths } = await packed
+  const ofPlugin = paths.filter((path) => path.startsWith('dist/') && !path.startsWith('dist/cli/'))
+  t.strictSame(ofPlugin.filter((path) => !/\.(js|d\.ts)$/.test(path)), [], 'code and types only')
+  for (const path of ofPlugin) t.ok(existsSync(path.replace(/^dist/, 'src').replace(/\.(d\.ts|js)$/, '.ts')), `${path} has a source`)
+  // The command line has the files of its documentation page, and the licences of the bundled packages.
+  const ofCommandLine = paths.filter((path) => path.startsWith('dist/cli/'))
+  t.ok(ofCommandLine.includes('dist/cli/LICENSES.txt'))
+  t.strictSame(ofCommandLine.filter((path) => !/^dist\/cli\/((serve\/)?[\w-]+\.js|LICENSES\.txt|documentation\/.*\.gz)$/.test(path)), [])
+})
+
+t.test('files that exports and bin of package.json name: are in the tarball', async (t) => {
+  const { paths } = await packed
   const { exports, bin } = JSON.parse(readFileSync('package.json', 'utf8')) as Record<'exports' | 'bin', unknown>
-  const targets = JSON.stringify([exports, bin]).match(/\.\/[^"]+\.\w+(?=")(?!":)/g)!
+  const targets = targetsIn([exports, bin])
+  t.ok(targets.length > 5)
   for (const target of targets) t.ok(paths.includes(posix.normalize(target)), target)
 })
 
-t.test('publint and are-the-types-wrong: find no problem', async (t) => {
-  const { tarball } = await packed
-  const file = readFileSync(tarball)
-  const { messages } = await publint({
-    pack: { tarball: file.buffer.slice(file.byteOffset, file.byteOffset + file.byteLength) },
-    strict: true
-  })
-  t.strictSame(messages, [])
+/** All files in a folder and its folders. */
+function filesIn (folder: string): string[] {
+  const paths = readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => posix.join(folder, name))
+  return paths.filter((path) => statSync(path).isFile())
+}
 
+/** The texts in objects and arrays, at every depth. */
+function targetsIn (value: unknown): string[] {
+  return typeof value === 'string' ? [value] : Object.values(value as object).flatMap(targetsIn)
+}
+
+t.test('publint: finds no problem', async (t) => {
+  const { tarball } = await packed
+  const { messages } = await publint({ pack: { tarball: new Uint8Array(readFileSync(tarball)).buffer }, strict: true })
+  t.strictSame(messages, [])
+})
+
+t.test('are-the-types-wrong: finds no problem', async (t) => {
+  const { tarball } = await packed
   // .attw.json excludes exports that are no code, and a rule that is outdated since Node.js can require() ES modules.
   const { stdout } = await run('npx', ['--no-install', 'attw', tarball, '--format', 'json']).catch((error: unknown) => error as { stdout: string })
   const { analysis, problems } = JSON.parse(stdout)
@@ -64,19 +84,19 @@ t.test('publint and are-the-types-wrong: find no problem', async (t) => {
 })
 
 t.test("the plugin's entry: reaches neither the command line nor undeclared packages", async (t) => {
-  const seen = new Set<string>()
+  const files = new Set<string>()
   const packages = new Set<string>()
   const visit = (path: string): void => {
-    if (seen.has(path)) return
-    seen.add(path)
+    if (files.has(path)) return
+    files.add(path)
     for (const [, specifier] of readFileSync(path, 'utf8').matchAll(/\b(?:from|import|require)\s*\(?\s*['"]([^'"\n]+)['"]/g)) {
       if (specifier!.startsWith('.')) visit(posix.join(posix.dirname(path), specifier!))
       else packages.add(specifier!)
     }
   }
   visit('dist/index.js')
-  t.strictSame([...seen].filter((path) => path.startsWith('dist/cli/')), [])
-  t.ok(seen.size > 10, 'the whole plugin was seen')
+  t.strictSame([...files].filter((path) => path.startsWith('dist/cli/')), [])
+  t.ok(files.size > 10, 'all files of the plugin were visited')
   t.ok(packages.has('kysely'))
   for (const name of ['@fastify/rate-limit', '@fastify/swagger', '@fastify/swagger-ui', 'better-sqlite3', 'fastify']) {
     t.notOk(packages.has(name), name)

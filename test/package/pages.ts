@@ -1,9 +1,11 @@
-// Reads the sections, tables and code blocks of README and docs.
+// Reads Markdown pages: their sections, tables and code blocks.
 
 import { readFileSync, readdirSync } from 'node:fs'
 
+/** The cells of a row of a table, by the title of their column. A title may be empty. */
 export type Row = Record<string, string>
 
+/** A code block. */
 export interface Block {
   language: string
   text: string
@@ -15,43 +17,51 @@ export interface Page {
   blocks: Block[]
   /** The text under a heading of any level, up to the next heading of the same or a higher level. */
   section: (heading: string) => string
-  /**
-   * The rows of a table, as objects of cells by the title of their column. A title may be empty.
-   *
-   * @param title the title of the table's first column; without it, the first table under the heading is read
-   */
-  tableOf: (heading: string, title?: string) => Row[]
+  /** The rows of the first table under a heading, or of the table there whose first column has this title. */
+  tableOf: (heading: string, firstTitle?: string) => Row[]
 }
 
 export function readPage (path: string): Page {
   const text = readFileSync(path, 'utf8')
 
   const section: Page['section'] = (heading) => {
-    const [, level = '', body] = new RegExp(`^(#+) ${escape(heading)}\n(.*)`, 'ms').exec(text) ?? []
-    if (body === undefined) throw new Error(`${path} has no section "${heading}"`)
-    return body.split(new RegExp(`^#{1,${level.length}} `, 'm'))[0]!
+    const [, hashes = '', rest] = new RegExp(`^(#+) ${escape(heading)}\n(.*)`, 'ms').exec(text) ?? []
+    if (rest === undefined) throw new Error(`${path} has no section "${heading}"`)
+    const nextHeading = new RegExp(`^#{1,${hashes.length}} `, 'm')
+    return rest.split(nextHeading)[0]!
   }
 
   return {
     path,
     text,
     section,
+    // A block in a list is indented.
     blocks: [...text.matchAll(/^( *)```(\w+)\n(.*?)^ *```$/gms)]
       .map(([, indent = '', language, code]) => ({ language: language!, text: code!.replaceAll(new RegExp(`^${indent}`, 'gm'), '') })),
-    tableOf: (heading, title) => {
-      const tables = section(heading).match(/(?:^ *\|.*\|\n)+/gm)!.map((table) => table.trimEnd().split('\n').map((line) =>
-        line.trim().slice(1, -1).split(/(?<!\\)\|/).map((cell) => cell.trim())))
-      const table = tables.find(([titles]) => title === undefined || titles![0]!.replaceAll('`', '') === title)
-      if (table === undefined) throw new Error(`${path} has no table "${title}" under "${heading}"`)
+    tableOf: (heading, firstTitle) => {
+      const tables = section(heading).match(/(?:^ *\|.*\|\n)+/gm)!.map((table) => table.trimEnd().split('\n').map(cellsOf))
+      const table = tables.find(([titles]) => firstTitle === undefined || withoutBackquotes(titles![0]!) === firstTitle)
+      if (table === undefined) throw new Error(`${path} has no table "${firstTitle}" under "${heading}"`)
+      // The second line separates the titles from the rows.
       const [titles, , ...rows] = table
-      return rows.map((cells) => Object.fromEntries(titles!.map((title, index) => [title.replaceAll('`', ''), cells[index]!])))
+      return rows.map((cells) => Object.fromEntries(titles!.map((title, index) => [withoutBackquotes(title), cells[index]!])))
     }
   }
+}
+
+/** The cells of a line of a table. A vertical bar after a backslash is a part of its cell. */
+function cellsOf (line: string): string[] {
+  return line.trim().slice(1, -1).split(/(?<!\\)\|/).map((cell) => cell.trim())
+}
+
+function withoutBackquotes (text: string): string {
+  return text.replaceAll('`', '')
 }
 
 export const readme = readPage('README.md')
 export const docs = readdirSync('docs').filter((name) => name.endsWith('.md')).map((name) => readPage(`docs/${name}`))
 
+/** The page `docs/<name>.md`. */
 export function doc (name: string): Page {
   return docs.find(({ path }) => path === `docs/${name}.md`)!
 }
@@ -67,9 +77,9 @@ export function installsOf (text: string): string[][] {
     .map(([, words]) => words!.trim().split(' ').filter((word) => !word.startsWith('-')))
 }
 
-/** What the README says to install for a row of its table. */
-export function packagesFor (start: string): string[] {
-  const row = readme.tableOf('Install').find((row) => row['you have']!.startsWith(start))
+/** The packages of a row of the README's table Install, such as that of `Node.js 22`. */
+export function packagesFor (youHave: string): string[] {
+  const row = readme.tableOf('Install').find((row) => row['you have']!.startsWith(youHave))
   return installsOf(row!.command!)[0]!
 }
 
@@ -81,6 +91,7 @@ export function anchorsOf (text: string): string[] {
   return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) => heading!.toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-'))
 }
 
+/** For a text inside of a regular expression. */
 function escape (text: string): string {
   return text.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
 }
