@@ -1,6 +1,6 @@
-// npm run test:clients: generates a client from openapi.json with each generator, without options. Each file in `calls` uses one client:
-// its `run` sends an update, an update with a wrong body, and an update with a wrong token. Its mistakes must not compile, which shows
-// that no answer has the type `any`.
+// npm run test:clients: generates a client from openapi.json with each generator, with its default settings. Each file in `calls` uses one
+// client: its `run` sends an update, an update with a wrong body, and an update with a wrong token. Lines below @ts-expect-error must not
+// compile: they would if an answer had the type `any`.
 
 import { execFile } from 'node:child_process'
 import { rmSync } from 'node:fs'
@@ -13,6 +13,7 @@ const folder = import.meta.dirname
 const document = join(folder, '../../openapi.json')
 const generated = join(folder, 'calls/generated')
 
+/** Runs a program of test/clients/node_modules. Resolves to its stdout. */
 async function run (program: string, ...args: string[]): Promise<string> {
   const { stdout } = await promisify(execFile)(join(folder, 'node_modules/.bin', program), args, { cwd: folder })
   return stdout
@@ -36,12 +37,12 @@ for (const name of ['openapi-fetch', 'hey-api', 'orval']) {
       host: (app) => { app.addHook('onRequest', async ({ headers }) => { contentTypes.push(headers['content-type']) }) }
     })
     await db.exec("UPDATE omnichannel_contact_email SET address = 'old@example.com'")
-    const { run } = await import(`./calls/${name}.js`) as { run: (baseUrl: string) => Promise<unknown[]> }
-    t.strictSame(await run(await app.listen({ port: 0, host: '127.0.0.1' })), [
-      200, true, 'new@example.com', 'bob', 'widget',
-      400, false, 'invalid-params', 'must be array [invalid-params]',
-      401, 'error', 'You must be logged in to do this.'
-    ])
+    const { run } = await import(`./calls/${name}.js`) as { run: (baseUrl: string) => Promise<object> }
+    t.strictSame(await run(await app.listen({ port: 0, host: '127.0.0.1' })), {
+      update: { status: 200, success: true, email: 'new@example.com', contactManager: 'bob', sourceType: 'widget' },
+      wrongBody: { status: 400, success: false, errorType: 'invalid-params', error: 'must be array [invalid-params]' },
+      wrongToken: { status: 401, statusInBody: 'error', message: 'You must be logged in to do this.' }
+    })
     t.strictSame(contentTypes, ['application/json', 'application/json', 'application/json'])
   })
 }

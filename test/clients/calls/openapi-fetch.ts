@@ -4,7 +4,7 @@ import type { components, paths } from './generated/openapi-typescript.js'
 const path = '/api/v1/omnichannel/contacts.update'
 const client = (baseUrl: string, token: string) => createClient<paths>({ baseUrl, headers: { 'X-User-Id': 'ann', 'X-Auth-Token': token } })
 
-export async function run (baseUrl: string): Promise<unknown[]> {
+export async function run (baseUrl: string): Promise<object> {
   const { POST } = client(baseUrl, 'token-of-ann')
   const updated = await POST(path, {
     params: { header: { 'If-Match': '*', 'Idempotency-Key': 'openapi-fetch' } },
@@ -12,23 +12,27 @@ export async function run (baseUrl: string): Promise<unknown[]> {
   })
   if (updated.error !== undefined) throw new Error(updated.error.error)
   const { success, contact } = updated.data
-  const always: true = success
-  const named: components['schemas']['Contact'] = contact
-  const type: 'widget' | 'email' | 'sms' | 'app' | 'api' | 'other' | undefined = named.channels[0]?.visitor.source.type
+  const updateSuccess: true = success
+  const contactOfType: components['schemas']['Contact'] = contact
+  const sourceType: 'widget' | 'email' | 'sms' | 'app' | 'api' | 'other' | undefined = contactOfType.channels[0]?.visitor.source.type
 
   // @ts-expect-error: `emails` must be a list
   const wrong = await POST(path, { body: { contactId: 'maria', emails: 'a@b' } })
-  const failed: false | undefined = wrong.error?.success
-  const kind: 'invalid-params' | undefined = wrong.error?.errorType
+  const wrongSuccess: false | undefined = wrong.error?.success
+  const errorType: 'invalid-params' | undefined = wrong.error?.errorType
 
   const wrongToken = await client(baseUrl, 'wrong').POST(path, { body: { contactId: 'maria' } })
   const status: 'error' | undefined = wrongToken.error?.status
-  return [
-    updated.response.status, always, contact.emails[0]?.address, contact.contactManager, type,
-    wrong.response.status, failed, kind, wrong.error?.error, wrongToken.response.status, status, wrongToken.error?.message
-  ]
+  return {
+    update: {
+      status: updated.response.status, success: updateSuccess, email: contact.emails[0]?.address, contactManager: contact.contactManager, sourceType
+    },
+    wrongBody: { status: wrong.response.status, success: wrongSuccess, errorType, error: wrong.error?.error },
+    wrongToken: { status: wrongToken.response.status, statusInBody: status, message: wrongToken.error?.message }
+  }
 }
 
+/** Is compiled, but never called. */
 export async function mistakes (): Promise<void> {
   const { POST } = client('', '')
   // @ts-expect-error: contactId is required
