@@ -96,7 +96,7 @@ t.test('a wrong value for database: refused with advice, and if it rejects later
     ['a statement without methods', fakeHandle(() => ({})), otherLibrary],
     ['no statement', fakeHandle(() => undefined), otherLibrary],
     ['prepare throws', fakeHandle(throwError), otherLibrary],
-    ['another type in a getter', { ...fakeHandleWith({}), inTransaction: () => false }, otherLibrary],
+    ['a method in place of a getter', { ...fakeHandleWith({}), inTransaction: () => false }, otherLibrary],
     ['without exec', { ...fakeHandleWith({}), exec: undefined }, otherLibrary],
     ['without pragma', { ...fakeHandleWith({}), pragma: undefined }, otherLibrary],
     ['a getter that throws', { get open () { return throwError() } }, ''],
@@ -163,7 +163,7 @@ t.test('an option of the wrong type: the registration is rejected, and the error
     beforeCommit: 'a function',
     onContactUpdated: 'a function'
   }
-  const wrong: Array<[name: keyof typeof expected, value: unknown]> = [
+  const wrongValues: Array<[name: keyof typeof expected, value: unknown]> = [
     ['database', undefined], ['database', null], ['database', {}],
     ['prefix', null], ['prefix', 0], ['prefix', 5], ['prefix', ['/api']], ['prefix', {}],
     ['migrate', null], ['migrate', 'false'], ['migrate', 1],
@@ -177,7 +177,7 @@ t.test('an option of the wrong type: the registration is rejected, and the error
     ['beforeCommit', null], ['beforeCommit', 'check'], ['beforeCommit', {}],
     ['onContactUpdated', null], ['onContactUpdated', 'log'], ['onContactUpdated', {}]
   ]
-  for (const [name, value] of wrong) {
+  for (const [name, value] of wrongValues) {
     const database = openFile(t)
     t.strictSame(await rejectionOf({ database, [name]: value }), {
       code: 'FOC_INVALID_OPTION', message: `The option "${name}" must be ${expected[name]}`, isTypeError: true

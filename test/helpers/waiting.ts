@@ -7,7 +7,7 @@ import type { Db } from './database.js'
 /** Options of a host with its own users, so that the plugin does not read the database before the update. */
 export const knownCaller = { authenticate: () => ({ id: 'ann' }), authorize: () => true }
 
-/** Lets the event loop run for at least `count` turns, and for about as many milliseconds. */
+/** Lets the event loop run for `count` turns of about a millisecond. Tests wait so for what they cannot observe, with turns to spare. */
 export async function turns (count: number): Promise<void> {
   for (let i = 0; i < count; i++) await pause(1)
 }

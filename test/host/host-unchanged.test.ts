@@ -56,10 +56,10 @@ function surfaceOf (app: FastifyInstance): Record<string, unknown> {
 /** A server with decorators, a parser, an error handler and routes of the host. */
 function createHost (database: Database.Database): FastifyInstance {
   const app = fastify()
-  app.decorateRequest('mine', null)
+  app.decorateRequest('ofHost', null)
   app.decorate('database', database)
   app.addContentTypeParser('application/x-own', { parseAs: 'string' }, (_request, body, done) => { done(null, { body }) })
-  app.setErrorHandler((error, _request, reply) => reply.code(418).send({ handler: 'mine', code: (error as { code?: string }).code }))
+  app.setErrorHandler((error, _request, reply) => reply.code(418).send({ handler: 'of the host', code: (error as { code?: string }).code }))
   const schema = { body: { type: 'object', properties: { count: { type: 'integer', default: 3 }, tags: { type: 'array' } }, additionalProperties: false } }
   app.post('/own', { schema }, async (request) => ({ body: request.body, seen: Reflect.ownKeys(request).map(String) }))
   app.post('/raw', async (request) => ({ body: request.body }))

@@ -57,7 +57,7 @@ t.test('a read or a refused update: beforeCommit is not called', async (t) => {
 
 const thrownErrors: Record<string, [thrown: unknown, status: number, body: object]> = {
   'a refusal': [new UpdateRefusedError('error-duplicate-email'), 400, { success: false, error: 'error-duplicate-email' }],
-  'a refusal with the status of a success': [Object.assign(new UpdateRefusedError('error-mine'), { statusCode: 200 }), 500, internal],
+  'a refusal with the status of a success': [Object.assign(new UpdateRefusedError('error-of-host'), { statusCode: 200 }), 500, internal],
   'a refusal whose text has a percent sign': [new UpdateRefusedError('error-100%s-%d'), 400, { success: false, error: 'error-100%s-%d' }],
   'an error': [new Error('secret'), 500, internal],
   "an error of the plugin's that is no refusal": [new ForbiddenError(), 500, internal]

@@ -164,7 +164,7 @@ causeOfItself.cause = causeOfItself
 
 /** What beforeCommit throws, and what the log has of it. */
 const thrownValues: Record<string, { thrown: unknown, code: string, message: RegExp }> = {
-  'an error with a code': { thrown: Object.assign(new Error('mine'), { code: 'E_MINE' }), code: 'E_MINE', message: /^beforeCommit failed: mine$/ },
+  'an error with a code': { thrown: Object.assign(new Error('no disk'), { code: 'E_HOST' }), code: 'E_HOST', message: /^beforeCommit failed: no disk$/ },
   'an error without a code': { thrown: new Error('no code'), code: 'FOC_UPDATE_FAILED', message: /no code/ },
   'an error that is its own cause': { thrown: causeOfItself, code: 'FOC_UPDATE_FAILED', message: /in a circle/ },
   'a text': { thrown: 'a text', code: 'FOC_UPDATE_FAILED', message: /^beforeCommit failed/ }

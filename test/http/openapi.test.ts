@@ -111,7 +111,7 @@ t.test('several registrations: each has an operation with an id of its own', asy
   )
 })
 
-t.test('schemas of the host with the names of ours: stay as they are', async (t) => {
+t.test("schemas of the host with the names of the plugin's schemas: stay as they are", async (t) => {
   const schemaWith = (property: string): object => ({ type: 'object', properties: { [property]: { type: 'string' } } })
   const { app } = await build(t, {
     host: async (app) => {

@@ -4,8 +4,8 @@ import { allRows, build, changes } from '../helpers/build.js'
 import t from '../helpers/engines.js'
 import { invalid } from '../helpers/refusals.js'
 
-const missing = "must have required property 'contactId'"
-const additional = 'must NOT have additional properties'
+const noContactId = "must have required property 'contactId'"
+const unknownKey = 'must NOT have additional properties'
 const duplicate = (later: number, earlier: number): string =>
   `must NOT have duplicate items (items ## ${later} and ${earlier} are identical)`
 
@@ -13,7 +13,7 @@ t.test("an invalid body: 400 with Ajv's first error", async (t) => {
   const { update, db } = await build(t)
   const maria = (rest: object): object => ({ contactId: 'maria', ...rest })
   const scenarios: Array<[situation: string, body: unknown, reason: string]> = [
-    ['{}: contactId is missing', {}, missing],
+    ['{}: contactId is missing', {}, noContactId],
     ['an array: not an object', [], 'must be object'],
     ['a string: not an object', 'x', 'must be object'],
     ['a number: not an object', 5, 'must be object'],
@@ -45,13 +45,13 @@ t.test("an invalid body: 400 with Ajv's first error", async (t) => {
     ['wipeConflicts is a word', maria({ wipeConflicts: 'yes' }), 'must be boolean'],
     ['wipeConflicts is another number', maria({ wipeConflicts: 2 }), 'must be boolean'],
     ['wipeConflicts is an array', maria({ wipeConflicts: [true] }), 'must be boolean'],
-    ['an unknown key', maria({ unknown: true }), additional],
-    ['an unknown key that is null', maria({ other: null }), additional],
-    ['keys differ in case', { ContactId: 'maria', contactId: 'maria' }, additional],
-    ['the key __proto__', maria({ ['__proto__']: {} }), additional],
-    ['the key constructor', maria({ constructor: 'x' }), additional],
-    ['the key hasOwnProperty', maria({ hasOwnProperty: 'x' }), additional],
-    ['contactId only in __proto__: missing', { ['__proto__']: { contactId: 'maria' } }, missing]
+    ['an unknown key', maria({ unknown: true }), unknownKey],
+    ['an unknown key that is null', maria({ other: null }), unknownKey],
+    ['keys differ in case', { ContactId: 'maria', contactId: 'maria' }, unknownKey],
+    ['the key __proto__', maria({ ['__proto__']: {} }), unknownKey],
+    ['the key constructor', maria({ constructor: 'x' }), unknownKey],
+    ['the key hasOwnProperty', maria({ hasOwnProperty: 'x' }), unknownKey],
+    ['contactId only in __proto__: missing', { ['__proto__']: { contactId: 'maria' } }, noContactId]
   ]
   const before = await allRows(db)
   for (const [situation, body, reason] of scenarios) {
@@ -63,7 +63,7 @@ t.test("an invalid body: 400 with Ajv's first error", async (t) => {
 
 t.test('a body with several errors: a missing contactId first, then unknown keys, then the keys in their order', async (t) => {
   const { update } = await build(t)
-  // Each body has its errors in another order than they are reported in.
+  // The keys of each body are in the reverse of the order in which their errors are reported.
   const wrongFlag = { wipeConflicts: [] }
   const wrongManager = { ...wrongFlag, contactManager: {} }
   const wrongFields = { ...wrongManager, customFields: 'x' }
@@ -72,8 +72,8 @@ t.test('a body with several errors: a missing contactId first, then unknown keys
   const wrongName = { ...wrongEmails, name: {} }
   const wrongId = { ...wrongName, contactId: {} }
   const scenarios: Array<[situation: string, body: unknown, reason: string]> = [
-    ['contactId is missing', { ...wrongName, unknown: 1 }, missing],
-    ['then an unknown key', { ...wrongId, unknown: 1 }, additional],
+    ['contactId is missing', { ...wrongName, unknown: 1 }, noContactId],
+    ['then an unknown key', { ...wrongId, unknown: 1 }, unknownKey],
     ['then contactId', wrongId, 'must be string'],
     ['then name', { ...wrongName, contactId: 'maria' }, 'must be string'],
     ['then emails', { ...wrongEmails, contactId: 'maria' }, 'must be array'],

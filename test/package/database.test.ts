@@ -34,7 +34,7 @@ sqlite.test('the views over a table of the host: a user who is an agent there ma
   }
 })
 
-/** Texts that all rows of maria have, and no other rows. */
+/** Each row of maria has one of these texts, and no other row has one. */
 const textsOfMaria = /maria|Mara|\+49 30|visitor-[12]|room-[12]|sub-[12]|inq-1/i
 
 t.test('the SQL that erases a contact: removes it from every table', async (t) => {
