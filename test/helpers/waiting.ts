@@ -7,7 +7,7 @@ import type { Db } from './database.js'
 /** Options of a host with its own users, so that the plugin does not read the database before the update. */
 export const knownCaller = { authenticate: () => ({ id: 'ann' }), authorize: () => true }
 
-/** Lets the event loop run for `count` turns of about a millisecond. Tests wait so for what they cannot observe, with turns to spare. */
+/** Lets the event loop run for `count` turns of about a millisecond. Tests use it where they cannot see whether an update waits already. */
 export async function turns (count: number): Promise<void> {
   for (let i = 0; i < count; i++) await pause(1)
 }
@@ -38,13 +38,13 @@ export function signal (): { fired: Promise<void>, fire: () => void } {
 /** Fastify's option, in milliseconds. Tests do not wait so long: they find the timer by this unusual length, and call its function. */
 export const handlerTimeout = 123_456
 
-/** Replaces the last timer that Fastify sets for `handlerTimeout`. The returned function lets it expire at once. */
+/** Intercepts the timers that Fastify sets for `handlerTimeout`. The returned function lets the last of them expire at once. */
 export function replaceHandlerTimeout (t: Pick<Test, 'intercept'>): () => void {
   const lastTimer = catchTimer(t)
   return () => { lastTimer()() }
 }
 
-/** Intercepts the timers that Fastify sets for `handlerTimeout`. The returned function returns the function of the last one. */
+/** Does the same for tests with several requests. The returned function returns the function of the last timer, to be called later. */
 export function catchTimer (t: Pick<Test, 'intercept'>): () => () => void {
   const { setTimeout } = globalThis
   let last: () => void = () => undefined

@@ -17,7 +17,7 @@ type AddHook = (app: FastifyInstance, fails: (status: number) => boolean) => voi
 const misleadingError = (): Error => Object.assign(new Error('of the host'), { statusCode: 418, code: 'FOC_FORBIDDEN' })
 
 const onSendHooks: Record<string, AddHook> = {
-  'an async onSend': (app, fails) => { app.addHook('onSend', async (_request, reply) => { if (fails(reply.statusCode)) throw misleadingError() }) },
+  'an async onSend that throws': (app, fails) => { app.addHook('onSend', async (_request, reply) => { if (fails(reply.statusCode)) throw misleadingError() }) },
   'an onSend that rejects later': (app, fails) => {
     app.addHook('onSend', async (_request, reply) => {
       await new Promise(setImmediate)
@@ -75,7 +75,7 @@ function checkHeaders (t: Test, headers: object): void {
 for (const [hookName, addHook] of Object.entries(onSendHooks)) {
   for (const [requestName, { status, setup, headers = {}, text = body, isBlocked = false }] of Object.entries(requests)) {
     for (const times of ['each time', 'once']) {
-      t.test(`${hookName} fails ${times} at the ${status} for ${requestName}: 500, and the rows are as after a ${status}`, async (t) => {
+      t.test(`${hookName}, ${times}, at the ${status} for ${requestName}: 500, and the rows are as after a ${status}`, async (t) => {
         let calls = 0
         const fails = (): boolean => times === 'each time' || calls++ === 0
         const { app, post, db, warnings } = await start(t, (app) => { addHook(app, fails) }, setup)
@@ -94,7 +94,7 @@ for (const [hookName, addHook] of Object.entries(onSendHooks)) {
     }
   }
 
-  t.test(`${hookName} fails on a keep-alive connection: each request is answered, and the server closes`, async (t) => {
+  t.test(`${hookName}, on a keep-alive connection: each request is answered, and the server closes`, async (t) => {
     let isFailing = true
     const world = await start(t, (app) => { addHook(app, () => isFailing) })
     const send = await openKeepAlive(t, world)
@@ -129,28 +129,28 @@ async function openKeepAlive (t: Test, { app }: World) {
   })
 }
 
-/** What does not change an answer of the plugin, although it fails. */
+/** Hooks and handlers of the host that do not change an answer of the plugin. */
 const harmlessHooks: Record<string, (app: FastifyInstance) => void> = {
-  'a preSerialization': (app) => { app.addHook('preSerialization', async () => { throw misleadingError() }) },
-  'a preSerialization that rejects later': (app) => {
+  'a preSerialization hook fails': (app) => { app.addHook('preSerialization', async () => { throw misleadingError() }) },
+  'a preSerialization hook rejects later': (app) => {
     app.addHook('preSerialization', async () => {
       await new Promise(setImmediate)
       throw misleadingError()
     })
   },
-  'a preSerialization that changes the answer': (app) => {
+  'a preSerialization hook returns another answer': (app) => {
     app.addHook('preSerialization', async (_request, _reply, payload) => {
       Object.assign(payload as object, { success: 'of the host' })
       return { ofHost: true }
     })
   },
-  'an onError': (app) => { app.addHook('onError', async () => { throw misleadingError() }) },
-  'an onResponse': (app) => { app.addHook('onResponse', async () => { throw misleadingError() }) },
-  'an error handler': (app) => { app.setErrorHandler(() => { throw misleadingError() }) },
-  'a serializer': (app) => { app.setReplySerializer(() => { throw misleadingError() }) }
+  'an onError hook fails': (app) => { app.addHook('onError', async () => { throw misleadingError() }) },
+  'an onResponse hook fails': (app) => { app.addHook('onResponse', async () => { throw misleadingError() }) },
+  'an error handler fails': (app) => { app.setErrorHandler(() => { throw misleadingError() }) },
+  'a serializer fails': (app) => { app.setReplySerializer(() => { throw misleadingError() }) }
 }
 for (const [name, addHook] of Object.entries(harmlessHooks)) {
-  t.test(`${name} of the host fails: the answers of the plugin do not change, and the server closes`, async (t) => {
+  t.test(`${name}: the answers of the plugin do not change, and the server closes`, async (t) => {
     const { app, post, db } = await start(t, addHook)
     const refused = await post(body, as('nick'))
     t.strictSame([refused.statusCode, refused.json().success], [403, false])
@@ -163,7 +163,7 @@ for (const [name, addHook] of Object.entries(harmlessHooks)) {
   })
 }
 
-t.test('a preSerialization changes its copy of an answer: it does not fail, and the answer does not change', async (t) => {
+t.test('a preSerialization hook writes into its copy of an answer: it can, and the answer does not change', async (t) => {
   const { post, complaints } = await observe(t, {
     host: (app) => {
       app.addHook('preSerialization', async (_request, reply, payload: { contact: { name: string } }) => {
@@ -180,7 +180,7 @@ t.test('a preSerialization changes its copy of an answer: it does not fail, and 
 })
 
 for (const hook of ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const) {
-  t.test(`an ${hook} of the host fails, and an onSend as well: 500, nothing written`, async (t) => {
+  t.test(`an ${hook} hook fails, and then an onSend hook: 500, nothing written`, async (t) => {
     const { app, post, db } = await start(t, (app) => {
       app.addHook(hook as 'onRequest', async () => { throw new Error('of the host') })
       app.addHook('onSend', async () => { throw misleadingError() })

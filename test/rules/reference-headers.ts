@@ -1,6 +1,6 @@
 // Adds section 10 of the contract to reference.ts: the answer to a request with If-Match or Idempotency-Key, and the stored answers.
 
-import { coerce, predict, type Json, type Outcome, type Rows } from './reference.js'
+import { coerceAndValidate, predict, type Json, type Outcome, type Rows } from './reference.js'
 
 /** A request without its body. */
 export interface RequestContext {
@@ -19,14 +19,14 @@ export function predictWithHeaders (before: Rows, sent: unknown, { user, ifMatch
     ({ status, etag: undefined, replayed: undefined, body: { success: false, error, ...rest }, rows: before })
   const invalid = (header: string): Outcome => refuse(400, `Invalid ${header} header [invalid-params]`, { errorType: 'invalid-params' })
 
-  const roles = before.omnichannel_user_role!.filter((held) => held.user_id === user).map((held) => held.role)
+  const roles = before.omnichannel_user_role!.filter((row) => row.user_id === user).map((row) => row.role)
   const granted = before.omnichannel_role_permission!.filter((row) => row.permission === 'update-livechat-contact')
   if (!granted.some((row) => roles.includes(row.role))) {
     return refuse(403, 'User does not have the permissions required for this action [error-unauthorized]')
   }
 
   const body = JSON.parse(JSON.stringify(sent))
-  if (coerce(body) !== undefined) return predict(before, sent)
+  if (coerceAndValidate(body) !== undefined) return predict(before, sent)
   const tags = ifMatch === undefined ? undefined : readTags(ifMatch)
   if (tags?.length === 0) return invalid('If-Match')
   const unquotedKey = key?.trim().replace(/^"(.*)"$/, '$1')

@@ -39,7 +39,7 @@ const validateKeys = ajv.compile<Json>({
 const validators = Object.entries(keys).map(([key, schema]) => [key, ajv.compile<Json>({ type: 'object', properties: { [key]: schema } })] as const)
 
 /** Section 3: coerces the body and returns its first error. Ajv's uniqueItems is not used, because it overlooks a second "__proto__". */
-export function coerce (body: Json): string | undefined {
+export function coerceAndValidate (body: Json): string | undefined {
   if (!validateKeys(body)) return validateKeys.errors![0]!.message
   for (const [key, validate] of validators) {
     if (!validate(body)) return validate.errors![0]!.message
@@ -58,11 +58,12 @@ export function predict (before: Rows, sent: unknown, now = 'changed'): Outcome 
     ({ status: 400, etag: undefined, replayed: undefined, body: { success: false, error, ...rest }, rows: before })
 
   const body = JSON.parse(JSON.stringify(sent))
-  const bodyError = coerce(body)
+  const bodyError = coerceAndValidate(body)
   if (bodyError !== undefined) return refuse(`${bodyError} [invalid-params]`, { errorType: 'invalid-params' })
 
   const rows = structuredClone(before)
   const rowsOf = (table: string): Json[] => rows[`omnichannel_${table}`]!
+  // contactId and name are texts now. Any other key may also be null, which counts as absent.
   const { contactId, name, emails, phones, customFields, contactManager, wipeConflicts } = body
 
   const contact = rowsOf('contact').find((row) => row.id === contactId && row.enabled === 1)
@@ -70,7 +71,7 @@ export function predict (before: Rows, sent: unknown, now = 'changed'): Outcome 
 
   if (contactManager != null && contactManager !== '') {
     const isUser = rowsOf('user').some((user) => user.id === contactManager)
-    const isAgent = rowsOf('user_role').some((held) => held.user_id === contactManager && held.role === 'livechat-agent')
+    const isAgent = rowsOf('user_role').some((row) => row.user_id === contactManager && row.role === 'livechat-agent')
     if (!isUser || !isAgent) return refuse('error-contact-manager-not-found')
   }
 
@@ -84,15 +85,10 @@ export function predict (before: Rows, sent: unknown, now = 'changed'): Outcome 
     if (name !== undefined) contact.name = name.toWellFormed()
     if (contactManager != null) contact.contact_manager = contactManager === '' ? null : contactManager
     if (fields !== undefined) contact.custom_fields = Object.fromEntries(fields)
-    for (const [table, column, values] of [['contact_email', 'address', emails], ['contact_phone', 'phone_number', phones]] as const) {
-      if (values == null) continue
-      rows[`omnichannel_${table}`] = rowsOf(table).filter((row) => row.contact_id !== contactId).concat(
-        values.map((value: string, position: number) => ({ contact_id: contactId, position, [column]: value.toWellFormed() })))
-    }
+    if (emails != null) rows.omnichannel_contact_email = replaceList(rowsOf('contact_email'), contactId, 'address', emails)
+    if (phones != null) rows.omnichannel_contact_phone = replaceList(rowsOf('contact_phone'), contactId, 'phone_number', phones)
     if (wipeConflicts === true && contact.conflicting_fields.length > 0) {
-      const name = 'Resolved_Conflicts_Count'
-      const value = Number(rowsOf('statistic').find((row) => row.name === name)?.value ?? 0) + Number(contact.conflicting_fields.length)
-      rows.omnichannel_statistic = [...rowsOf('statistic').filter((row) => row.name !== name), { name, value }]
+      rows.omnichannel_statistic = addToStatistic(rowsOf('statistic'), 'Resolved_Conflicts_Count', contact.conflicting_fields.length)
       contact.conflicting_fields = []
     }
     if (isRenamed) {
@@ -104,6 +100,17 @@ export function predict (before: Rows, sent: unknown, now = 'changed'): Outcome 
     }
   }
   return { status: 200, etag: `"${contact.version}"`, replayed: undefined, body: { contact: toContact(rows, contact), success: true }, rows }
+}
+
+/** The rows of a table of e-mails or phones, with a new list for one contact. */
+function replaceList (rows: Json[], contactId: string, column: string, values: string[]): Json[] {
+  const newRows = values.map((value, position) => ({ contact_id: contactId, position, [column]: value.toWellFormed() }))
+  return [...rows.filter((row) => row.contact_id !== contactId), ...newRows]
+}
+
+function addToStatistic (rows: Json[], name: string, count: number): Json[] {
+  const oldValue = Number(rows.find((row) => row.name === name)?.value ?? 0)
+  return [...rows.filter((row) => row.name !== name), { name, value: oldValue + count }]
 }
 
 /** Section 6: the custom fields to store, or the error. */
