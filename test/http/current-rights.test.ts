@@ -49,14 +49,14 @@ const changesOfRights: Record<string, Change> = {
 
 for (const [name, { sql, status, answer, setup }] of Object.entries(changesOfRights)) {
   t.test(`${name} between headers and body: refused, nothing written`, async (t) => {
-    const isCallerChecked = signal()
+    const callerIsChecked = signal()
     const { app, db } = await build(t, {
       ...setup,
       host: (app) => {
         app.addHook('onRoute', (route) => {
           // Added after the hooks of the plugin, which look the caller up before the body is read.
           const hooksOfPlugin = route.preParsing as preParsingHookHandler[]
-          route.preParsing = [...hooksOfPlugin, async () => { isCallerChecked.fire() }]
+          route.preParsing = [...hooksOfPlugin, async () => { callerIsChecked.fire() }]
         })
       }
     })
@@ -68,7 +68,7 @@ for (const [name, { sql, status, answer, setup }] of Object.entries(changesOfRig
       headers: { ...as('ann'), 'content-type': 'application/json', 'content-length': text.length }
     })
     sent.write(text.slice(0, 10))
-    await isCallerChecked.fired
+    await callerIsChecked.fired
     await db.exec(sql)
     const before = await allRows(db)
     sent.end(text.slice(10))
@@ -106,18 +106,18 @@ const body = { contactId: 'maria', name: 'Marie', contactManager: 'bob', customF
 
 /** Sends an update that waits for a transaction of the host. It begins after the caller was looked up. Resolves once the update waits. */
 async function sendWaitingUpdate (t: Test, setup: Setup = {}) {
-  const isHeld = signal()
+  const mariaIsHeld = signal()
   const world = await observe(t, {
     ...setup,
     host: (app, { db }) => {
       app.addHook('preHandler', async () => {
         await holdMaria(db)
-        isHeld.fire()
+        mariaIsHeld.fire()
       })
     }
   })
   const reply = world.update(body, { ...as('ann'), 'if-match': '"1"', 'idempotency-key': 'k' })
-  await isHeld.fired
+  await mariaIsHeld.fired
   if (engineOf(t) === 'postgres') await backendThatWaits(world.db)
   return { ...world, reply }
 }
@@ -184,18 +184,18 @@ for (const [name, { sql, status, answer, setup }] of Object.entries(allChanges))
     const file = `${t.testdir()}/contacts.db`
     const database = openHandle(file)
     database.pragma('journal_mode = WAL')
-    const hasBegun = signal()
+    const transactionHasBegun = signal()
     const { update, db, called, notified } = await observe(t, {
       ...setup, database,
       host: (app, { db }) => {
         app.addHook('preHandler', async () => {
           await db.exec('BEGIN')
-          hasBegun.fire()
+          transactionHasBegun.fire()
         })
       }
     })
     const reply = update(body)
-    await hasBegun.fired
+    await transactionHasBegun.fired
     const other = openHandle(file)
     other.exec(sql)
     other.close()

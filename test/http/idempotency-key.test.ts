@@ -9,7 +9,7 @@ import { invalid } from '../helpers/refusals.js'
 
 const withKey = (key: string, headers: object = {}): Record<string, string> => ({ ...as('ann'), 'idempotency-key': key, ...headers })
 const reused = { success: false, error: 'error-idempotency-key-reused' }
-const unreadable = invalid('Invalid Idempotency-Key header')
+const invalidHeader = invalid('Invalid Idempotency-Key header')
 const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'], customFields: { plan: 'gold', note: 'x' } }
 
 t.test('a repeated request: gets the stored answer byte for byte, writes nothing and calls no hook', async (t) => {
@@ -103,7 +103,7 @@ t.test('Idempotency-Key: stored without quotes, or 400 if it is invalid', async 
       t.equal((await update({ contactId: 'maria', phones: ['1'] }, withKey(value))).headers['idempotency-replayed'], 'true')
       t.equal(await db.value('SELECT key FROM omnichannel_idempotency_key'), value.replace(/^"(.+)"$/, '$1'))
     } else {
-      t.strictSame([reply.statusCode, reply.json()], [400, unreadable], value)
+      t.strictSame([reply.statusCode, reply.json()], [400, invalidHeader], value)
       t.strictSame(await allRows(db), before)
     }
   }

@@ -56,6 +56,7 @@ const misleadingValues: Record<string, unknown> = {
   null: null,
   undefined
 }
+
 interface CallSite {
   sql: string
   /** Whether the SQL must run before the plugin is registered. By default it needs the plugin's tables. */

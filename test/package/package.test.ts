@@ -83,12 +83,13 @@ t.test('are-the-types-wrong: finds no problem', async (t) => {
   t.strictSame(Object.keys(problems ?? {}).filter((kind) => kind !== 'CJSResolvesToESM'), [])
 })
 
-t.test("the plugin's entry: reaches neither the command line nor undeclared packages", async (t) => {
+t.test("the plugin's entry file: imports neither the command line nor undeclared packages, at any depth", async (t) => {
   const files = new Set<string>()
   const packages = new Set<string>()
   const visit = (path: string): void => {
     if (files.has(path)) return
     files.add(path)
+    // What `import … from`, `export … from`, `import()` and `require()` name.
     for (const [, specifier] of readFileSync(path, 'utf8').matchAll(/\b(?:from|import|require)\s*\(?\s*['"]([^'"\n]+)['"]/g)) {
       if (specifier!.startsWith('.')) visit(posix.join(posix.dirname(path), specifier!))
       else packages.add(specifier!)
@@ -106,6 +107,7 @@ t.test("the plugin's entry: reaches neither the command line nor undeclared pack
 
 t.test('the types: import declared packages only', async (t) => {
   const { paths } = await packed
+  // Also what `/// <reference types="…" />` names, but no files of our own, which begin with a dot.
   const packages = new Set(paths.filter((path) => path.endsWith('.d.ts')).flatMap((path) =>
     [...readFileSync(path, 'utf8').matchAll(/\b(?:from |import\(|types=)['"]([^.'"][^'"]*)['"]/g)].map(([, name]) => name!)))
   t.ok(packages.has('@fastify/error'))

@@ -42,8 +42,8 @@ t.test('npm scripts named in the pages: exist', async (t) => {
 
 /** The links of a page to files of the repository, as paths from its root, with the anchor behind #. */
 function linksOf ({ path, text }: Page): Array<[target: string, anchor: string | undefined]> {
-  const prose = text.replaceAll(/^ *```.*?^ *```$/gms, '').replaceAll(/`[^`\n]*`/g, '')
-  return [...prose.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)]
+  const withoutCode = text.replaceAll(/^ *```.*?^ *```$/gms, '').replaceAll(/`[^`\n]*`/g, '')
+  return [...withoutCode.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)]
     .map(([, file = '', anchor]) => [file === '' ? path : normalize(join(dirname(path), file)), anchor])
 }
 
@@ -89,7 +89,8 @@ t.test('the table Install of the README: each row has the packages that its data
     const packages = packagesFor(row).map((spec) => spec.replace(/(?<=.)@.*/, ''))
     t.strictSame(packages.sort(), [name, ...required, ...drivers].sort(), row)
   }
-  t.match(rows.map((row) => row['you have']!).join('\n'), engines.node.replace(/^>=/, '').replace(/\.0$/, ''))
+  const lowestNode = engines.node.replace(/^>=/, '').replace(/\.0$/, '')
+  t.match(rows.map((row) => row['you have']!).join('\n'), lowestNode)
 })
 
 t.test('docs/install.md: the commands for pnpm and yarn install the packages of the README', async (t) => {
