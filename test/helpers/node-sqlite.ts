@@ -14,6 +14,7 @@ export interface Handle extends NodeSqliteDatabase {
 
 const sqlite = process.getBuiltinModule('node:sqlite') as { DatabaseSync: new (file: string, options?: object) => Handle } | undefined
 
+/** Undefined on a Node.js without node:sqlite. Tests that need the class are skipped there. */
 export const DatabaseSync = sqlite?.DatabaseSync as new (file: string, options?: object) => Handle
 
 const openBare = loadNodeSqlite()
