@@ -206,7 +206,7 @@ t.test('a host that decompresses in its own hook and deletes the header: the dec
   t.strictSame([reply.statusCode, reply.json().contact?.name], [200, 'Ana'])
 })
 
-t.test('a lone surrogate: stored and answered as U+FFFD; other escapes are decoded', async (t) => {
+t.test('escapes in JSON: a lone surrogate is stored and answered as U+FFFD, others are decoded', async (t) => {
   const { post } = await build(t)
   const scenarios: Array<[escaped: string, stored: string]> = [
     ['\\ud800', '\uFFFD'],
@@ -233,13 +233,11 @@ t.test('a lone surrogate: stored and answered as U+FFFD; other escapes are decod
       "name":"${escaped}","emails":["${escaped}"],"phones":["${escaped}"],"customFields":{"plan":"gold","note":"x${escaped}x"}}`)
     t.equal(reply.statusCode, 200, escaped)
     const { contact } = reply.json()
-    t.match(contact, {
-      name: stored, emails: [{ address: stored }], phones: [{ phoneNumber: stored }], customFields: { plan: 'gold', note: `x${stored}x` }
-    }, escaped)
-    t.strictSame([contact.name, contact.emails[0].address, contact.phones[0].phoneNumber], [stored, stored, stored], escaped)
+    const { name, emails, phones, customFields: { plan, note } } = contact
+    t.strictSame([name, emails, phones, note], [stored, [{ address: stored }], [{ phoneNumber: stored }], `x${stored}x`], escaped)
 
-    const { name, emails, customFields: { plan, note } } = contact
-    const again = await post(JSON.stringify({ contactId: 'maria', name, emails: emails.map((email: { address: string }) => email.address), customFields: { plan, note } }))
+    const sentBack = { contactId: 'maria', name, emails: [emails[0].address], customFields: { plan, note } }
+    const again = await post(JSON.stringify(sentBack))
     t.strictSame({ ...again.json().contact, _updatedAt: '' }, { ...contact, _updatedAt: '' }, `${escaped}: the same if the answer is sent back`)
   }
   const halfAnEscape = await post('{"contactId":"maria","name":"\\ud8"}')
