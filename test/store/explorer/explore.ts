@@ -1,4 +1,4 @@
-// Shared by the explorers of both engines. They run an update again and again, each time with another fault at another statement.
+// Shared by the explorers of both engines. An explorer runs an update again and again, each time with another fault at another statement.
 
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
@@ -11,7 +11,7 @@ export const now = new Date().toISOString()
 const RealDate = Date
 
 /** Stops the clock until the test ends. */
-export function freeze (t: Test): void {
+export function stopClock (t: Test): void {
   globalThis.Date = class extends RealDate {
     constructor (...values: []) {
       super(...(values.length === 0 ? [now] as unknown as [] : values))
@@ -22,10 +22,11 @@ export function freeze (t: Test): void {
   t.teardown(() => { globalThis.Date = RealDate })
 }
 
-export async function within<Result> (promise: Promise<Result>, what: string): Promise<Result> {
+/** Rejects after 30 seconds. The error names `what`. */
+export async function withTimeout<Result> (promise: Promise<Result>, what: string): Promise<Result> {
   let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => { reject(new Error(`${what} does not end`)) }, 30_000) })
-  return await Promise.race([promise, late]).finally(() => { clearTimeout(timer) })
+  const timedOut = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => { reject(new Error(`${what} does not end`)) }, 30_000) })
+  return await Promise.race([promise, timedOut]).finally(() => { clearTimeout(timer) })
 }
 
 /** What is allowed to happen in a scenario. */
@@ -33,31 +34,31 @@ export interface Limits {
   /** The statuses that the answer may have. 0 stands for a client that is gone. */
   allowed: number[]
   /** How often `beforeCommit` may be called for one request. Default 2. */
-  calls?: number
+  maxCalls?: number
   mayBeInDoubt?: boolean
   /** Whether the update may be made although its client is gone. */
-  mayBeDone?: boolean
+  mayCommitWithoutClient?: boolean
 }
 
 /** How a request is sent: to a registration with a `beforeCommit`, with an `Idempotency-Key`. */
 export interface Mode {
-  isHooked: boolean
-  isKeyed: boolean
+  hasCallback: boolean
+  hasKey: boolean
 }
 
-export function describeMode ({ isHooked, isKeyed }: Partial<Mode>): string {
-  return `${isHooked === true ? ', beforeCommit' : ''}${isKeyed === true ? ', key' : ''}`
+export function describeMode ({ hasCallback, hasKey }: Partial<Mode>): string {
+  return `${hasCallback === true ? ', beforeCommit' : ''}${hasKey === true ? ', key' : ''}`
 }
 
 /** With neither a `beforeCommit` nor a key, and with both. */
-export const modes: Mode[] = [{ isHooked: false, isKeyed: false }, { isHooked: true, isKeyed: true }]
+export const modes: Mode[] = [{ hasCallback: false, hasKey: false }, { hasCallback: true, hasKey: true }]
 
 /** Records what happens in a scenario. */
 export function createRecord () {
   const record = { log: [] as string[], notified: [] as string[], called: [] as string[], requests: [] as Request[] }
   return {
     ...record,
-    forget: (): void => { for (const list of Object.values(record)) list.length = 0 },
+    clear: (): void => { for (const list of Object.values(record)) list.length = 0 },
     logger: { level: 'warn', stream: { write: (line: string) => { record.log.push(line) } } },
     onContactUpdated: ({ contact }: { contact: { name: string } }) => { record.notified.push(contact.name) },
     /** Sends a request and records its reply. A client that is gone gets none. */
@@ -72,23 +73,31 @@ export function createRecord () {
   }
 }
 
+interface Ended {
+  record: Pick<ReturnType<typeof createRecord>, 'log' | 'notified' | 'called' | 'requests'>
+  /** All rows before and after the requests. */
+  before: Rows
+  after: Rows
+  limits: Partial<Mode & Limits>
+  /** The names that the requests under test have sent. */
+  names: string[]
+}
+
 /** Returns what went wrong in a scenario: too many calls of `beforeCommit`, and what `judge` finds. */
-export function examine (
-  { log, notified, called, requests }: ReturnType<typeof createRecord>, rows: { before: Rows, after: Rows },
-  { isHooked = false, calls = 2, mayBeInDoubt = false, mayBeDone = false }: Partial<Mode & Limits>, names: string[]
-): string[] {
-  const excesses = names.map((name) => [name, called.filter((one) => one === name).length] as const).filter(([, count]) => count > calls)
+export function findProblems ({ record: { log, notified, called, requests }, before, after, limits, names }: Ended): string[] {
+  const { hasCallback = false, maxCalls = 2, mayBeInDoubt = false, mayCommitWithoutClient = false } = limits
+  const callCounts = names.map((name) => ({ name, count: called.filter((calledName) => calledName === name).length }))
   return [
-    ...excesses.map(([name, count]) => `beforeCommit was called ${count} times for ${name}`),
-    ...judge({ ...rows, requests, notified, called: isHooked ? called : undefined, log, mayBeInDoubt, mayBeDone }, now)
+    ...callCounts.filter(({ count }) => count > maxCalls).map(({ name, count }) => `beforeCommit was called ${count} times for ${name}`),
+    ...judge({ before, after, requests, notified, called: hasCallback ? called : undefined, log, mayBeInDoubt, mayCommitWithoutClient }, now)
   ]
 }
 
 interface Planned {
-  /** The text of the statement at which it happens. */
+  /** Matches the text of the statement at which the fault happens. */
   at: RegExp
-  /** The number of these statements that pass before it happens. Default 0. */
-  after?: number
+  /** The number of matching statements that pass before the fault happens. Default 0. */
+  skip?: number
   /** How often it happens. Default 1. */
   times?: number
 }
@@ -97,27 +106,27 @@ interface Planned {
 export function createPlan<Injection extends Planned> () {
   let planned: Array<Injection & Required<Planned>> = []
   /** The texts of the statements since the plan began. */
-  const passed: string[] = []
+  const statements: string[] = []
   return {
-    passed,
+    statements,
     begin: (injections: Injection[]): void => {
-      planned = injections.map((injection) => ({ after: 0, times: 1, ...injection }))
-      passed.length = 0
+      planned = injections.map((injection) => ({ skip: 0, times: 1, ...injection }))
+      statements.length = 0
     },
-    /** Returns the fault that is due at this statement. */
-    meet: (text: string): Injection | undefined => {
-      passed.push(text)
+    /** Records that a statement is reached, and returns the fault that is due at it. */
+    reach: (text: string): Injection | undefined => {
+      statements.push(text)
       // Each injection counts every statement, also those at which another one happens.
-      const [due] = planned.filter(({ at, times }) => times > 0 && at.test(text)).filter((injection) => injection.after-- <= 0)
+      const [due] = planned.filter(({ at, times }) => times > 0 && at.test(text)).filter((injection) => injection.skip-- <= 0)
       if (due !== undefined) due.times--
       return due
     },
     /** The faults that have not happened. */
-    left: (): Injection[] => planned.filter(({ times }) => times > 0 && times < Infinity)
+    unused: (): Injection[] => planned.filter(({ times }) => times > 0 && times < Infinity)
   }
 }
 
-/** Runs all scenarios, one after the other in each lane. The variable ONLY picks scenarios by a part of their name. */
+/** Runs all scenarios. Lanes work at the same time, each on one scenario. The variable ONLY picks scenarios by a part of their name. */
 export async function exploreAll<Scenario extends { name: string }, Lane> (
   t: Test, scenarios: Scenario[], lanes: Lane[], explore: (lane: Lane, scenario: Scenario) => Promise<string[]>
 ): Promise<void> {

@@ -15,6 +15,7 @@ export interface Request {
 }
 
 export interface Observation {
+  /** All rows before and after the requests. */
   before: Rows
   after: Rows
   /** The requests of the scenario, the one under test first. */
@@ -27,10 +28,10 @@ export interface Observation {
   /** Whether FOC_IN_DOUBT may be the answer to the first request. */
   mayBeInDoubt: boolean
   /** Whether the first update may be made although its client is gone. */
-  mayBeDone: boolean
+  mayCommitWithoutClient: boolean
 }
 
-/** The body of a request. */
+/** The body of a request that sends this name. */
 export function bodyOf (name: string): Row {
   return {
     contactId: 'maria', name, emails: [`${name}@exämple.com`], phones: ['1', name], wipeConflicts: true, contactManager: 'bob',
@@ -61,7 +62,7 @@ const hostTables = {
     CREATE TRIGGER history AFTER UPDATE OR DELETE ON omnichannel_contact FOR EACH ROW EXECUTE FUNCTION write_history();`
 }
 
-/** In the order in which foreign keys allow inserts. */
+/** All tables. A row references only tables before its own. */
 export const tables = ['contact', 'contact_email', 'contact_phone', 'contact_channel', 'room', 'subscription', 'inquiry', 'statistic', 'idempotency_key',
   'user', 'user_role', 'auth_token', 'history', 'journal']
 
@@ -83,112 +84,169 @@ export const resetSql = `BEGIN;
   ${tables.map((table) => `INSERT INTO ${fullName(table)} SELECT * FROM saved_${table};`).join('')}
   DELETE FROM history; COMMIT`
 
-/** Puts both engines' rows into one form and order. */
+/** Puts the rows of both engines into one form and one order. */
 export function normalize (rows: Rows): Rows {
-  const cell = (key: string, value: unknown): unknown => {
-    if (value === null) return null
-    if (key.endsWith('_at')) return new Date(value as string).toISOString()
-    if (/^(unknown|pre_registration|enabled|blocked|verified|active)$/.test(key)) return Boolean(value)
-    if (/^(custom_fields|conflicting_fields|details)$/.test(key) && typeof value === 'string') return JSON.parse(value)
-    return value
-  }
-  return Object.fromEntries(Object.entries(rows).map(([table, list]) => [table, inOrder(table, list.map((row) =>
-    Object.fromEntries(Object.entries(row).sort().map(([key, value]) => [key, cell(key, value)]))))]))
+  return Object.fromEntries(Object.entries(rows).map(([table, list]) => [table, sort(table, list.map(normalizeRow))]))
 }
 
-function inOrder (table: string, list: Row[]): Row[] {
-  if (table === 'history') return list.sort((a, b) => Number(a.seq) - Number(b.seq))
-  const text = new Map(list.map((row) => [row, JSON.stringify(row)]))
-  return list.sort((a, b) => text.get(a)! < text.get(b)! ? -1 : 1)
+function normalizeRow (row: Row): Row {
+  return Object.fromEntries(Object.entries(row).sort().map(([column, value]) => [column, normalizeValue(column, value)]))
 }
 
-/** The rows after one more update at the time `now`. */
-function applied (rows: Rows, { name, update_id: updateId }: Row, now: string): Rows {
-  const ours = (row: Row): boolean => row.contact_id === 'maria' || /^visitor-[12]$/.test(String(row.visitor_id))
-  const change = (table: string, values: Row): Row[] => rows[table]!.map((row) => ours(row) ? { ...row, ...values } : row)
-  const others = (table: string): Row[] => rows[table]!.filter((row) => row.contact_id !== 'maria')
+function normalizeValue (column: string, value: unknown): unknown {
+  if (value === null) return null
+  if (column.endsWith('_at')) return new Date(value as string).toISOString()
+  if (/^(unknown|pre_registration|enabled|blocked|verified|active)$/.test(column)) return Boolean(value)
+  if (/^(custom_fields|conflicting_fields|details)$/.test(column) && typeof value === 'string') return JSON.parse(value)
+  return value
+}
+
+/** Keeps the order of the history. Other tables have none, so their rows are sorted by their text. */
+function sort (table: string, rows: Row[]): Row[] {
+  if (table === 'history') return rows.sort((a, b) => Number(a.seq) - Number(b.seq))
+  const texts = new Map(rows.map((row) => [row, JSON.stringify(row)]))
+  return rows.sort((a, b) => texts.get(a)! < texts.get(b)! ? -1 : 1)
+}
+
+/** The rows after one more entry of the history: an update at the time `now`, or the deletion of the contact. */
+function rowsAfter (rows: Rows, { name, update_id: updateId }: Row, now: string): Rows {
+  const rowsOfOthers = (table: string): Row[] => rows[table]!.filter((row) => row.contact_id !== 'maria')
   if (name === 'deleted') {
-    return {
-      ...rows, contact: rows.contact!.filter(({ id }) => id !== 'maria'), contact_email: others('contact_email'), contact_phone: others('contact_phone'),
-      contact_channel: others('contact_channel'), idempotency_key: others('idempotency_key')
-    }
+    const listsOfOthers = ['contact_email', 'contact_phone', 'contact_channel', 'idempotency_key'].map((table) => [table, rowsOfOthers(table)])
+    return { ...rows, contact: rows.contact!.filter(({ id }) => id !== 'maria'), ...Object.fromEntries(listsOfOthers) as Rows }
   }
+  const belongsToMaria = (row: Row): boolean => row.contact_id === 'maria' || /^visitor-[12]$/.test(String(row.visitor_id))
+  const rename = (table: string, values: Row): Row[] =>
+    rows[table]!.map((row) => belongsToMaria(row) ? { ...row, ...values, updated_at: now } : row)
   return {
     ...rows,
     contact: rows.contact!.map((row) => row.id !== 'maria' ? row : {
       ...row, name, contact_manager: 'bob', custom_fields: { ...row.custom_fields as Row, plan: 'silver' }, conflicting_fields: [], unknown: false,
       version: Number(row.version) + 1, updated_at: now, update_id: updateId
     }),
-    contact_email: [...others('contact_email'), { address: `${name}@exämple.com`, contact_id: 'maria', position: 0 }],
-    contact_phone: [...others('contact_phone'), ...['1', name].map((phone, position) => ({ contact_id: 'maria', phone_number: phone, position }))],
-    room: change('room', { fname: name, updated_at: now }),
-    subscription: change('subscription', { name, fname: name, updated_at: now }),
-    inquiry: change('inquiry', { name, updated_at: now }),
+    contact_email: [...rowsOfOthers('contact_email'), { address: `${name}@exämple.com`, contact_id: 'maria', position: 0 }],
+    contact_phone: [...rowsOfOthers('contact_phone'), ...['1', name].map((phone, position) => ({ contact_id: 'maria', phone_number: phone, position }))],
+    room: rename('room', { fname: name }),
+    subscription: rename('subscription', { name, fname: name }),
+    inquiry: rename('inquiry', { name }),
     statistic: [{ name: 'Resolved_Conflicts_Count', value: 2 }]
   }
 }
 
+/** Adds a sentence to the list of broken rules, unless the condition holds. */
+type Check = (holds: boolean, describe: () => string) => void
+
 /** Returns a sentence for each rule of the contract that is broken. The list is empty if none is. */
-export function judge ({ before, after, requests, notified, called, log, mayBeInDoubt, mayBeDone }: Observation, now: string): string[] {
+export function judge (observation: Observation, now: string): string[] {
   const broken: string[] = []
-  const check = (holds: boolean, describe: () => string): void => { if (!holds) broken.push(describe()) }
-  const history = after.history!
-  const count = (list: unknown[], item: unknown): number => list.filter((one) => one === item).length
-  const isInDoubt = log.some((line) => line.includes('FOC_IN_DOUBT'))
+  const check: Check = (holds, describe) => { if (!holds) broken.push(describe()) }
+  const { requests, called, log, mayBeInDoubt } = observation
+  const isInDoubt = isInDoubtIn(log)
   check(mayBeInDoubt || !isInDoubt, () => `in doubt: ${log.join()}`)
-
-  // The rows must be the result of the updates in the history.
-  const expected = normalize(history.reduce<Rows>((rows, entry) => applied(rows, entry, now), before))
-  for (const table of tables) {
-    if (/^(history|journal|idempotency_key|user|user_role|auth_token)$/.test(table)) continue
-    check(isDeepStrictEqual(after[table], expected[table]), () => `${table} is ${difference(after[table]!, expected[table]!)} instead of ${difference(expected[table]!, after[table]!)}`)
+  checkRows(check, observation, now)
+  for (const request of requests) {
+    checkReply(check, observation, request)
+    checkStoredAnswer(check, observation, request)
   }
-  const names = history.map(({ name }) => name as string)
+  const areAllMade = requests.every(({ reply }) => reply?.statusCode === 200)
+  check(!(areAllMade && log.some((line) => line.includes('contacts.update'))), () => `all updates were made, but the log says ${log.join()}`)
   if (called !== undefined) {
-    const wrote = names.filter((name) => called.includes(name)).sort()
-    check(isDeepStrictEqual(after.journal!.map(({ name }) => name).sort(), wrote), () => `the journal is ${JSON.stringify(after.journal)} after ${names.join()}`)
-  }
-
-  for (const [index, { name, key, reply }] of requests.entries()) {
-    const done = count(names, name)
-    const status = reply?.statusCode ?? 0
-    // Of two requests with one key and one body, one is made and the other is a replay.
-    const twins = requests.filter((other) => other.name === name)
-    const isReplay = reply?.headers['idempotency-replayed'] === 'true'
-    const isUnknown = index === 0 && isInDoubt && status === 500
-    if (status === 0 && !mayBeDone) check(done === 0, () => `${name} was done although its client was gone`)
-    check(done <= 1, () => `${name} was done ${done} times`)
-    if (twins.length > 1) {
-      check(status !== 200 || done === 1, () => `${name} was answered with 200 and not done`)
-      const bodies = new Set(twins.filter((twin) => twin.reply?.statusCode === 200).map((twin) => `${twin.reply?.body} ${String(twin.reply?.headers.etag)}`))
-      check(bodies.size <= 1, () => 'twins were answered differently')
-      const first = twins.filter((twin) => twin.reply?.statusCode === 200 && twin.reply.headers['idempotency-replayed'] === undefined)
-      check(first.length <= 1, () => 'a replay does not say so')
-    } else {
-      check(!isReplay, () => `${name} was answered with a replay`)
-      if (!isUnknown && status !== 0) check((status === 200) === (done === 1), () => `${name} was answered with ${status} and done ${done} times`)
-    }
-    check(count(notified, name) === (isUnknown ? 0 : done), () => `onContactUpdated was called with ${name} ${count(notified, name)} times`)
-    if (key !== undefined && !names.includes('deleted')) {
-      const stored = after.idempotency_key!.filter((row) => row.key === key)
-      const isStored = status === 200 ? stored.length === 1 && stored[0]!.answer === reply?.body
-        : isUnknown || status === 0 || twins.length > 1 || stored.length === 0
-      check(isStored || requests.some((other) => other.key === key && other.name !== name), () => `for the key ${key}, answered with ${status}, is stored ${JSON.stringify(stored)}`)
-    }
-    if (status === 200 && !isReplay) {
-      const place = names.indexOf(name)
-      const version = Number(before.contact!.find(({ id }) => id === 'maria')?.version) + place + 1
-      check(reply?.headers.etag === `"${version}"`, () => `the ETag is ${String(reply?.headers.etag)} instead of ${version}`)
-      check((JSON.parse(reply!.body) as { contact: Row }).contact.name === name, () => `the answer is ${reply?.body}`)
-    }
-    if ((status === 500 || status === 503) && index === 0 && !reply!.body.includes('Service Unavailable')) check(log.length > 0, () => `${status} and nothing in the log`)
-  }
-  const isAllDone = requests.every(({ reply }) => reply?.statusCode === 200)
-  check(!(isAllDone && log.some((line) => line.includes('contacts.update'))), () => `all was done, but the log says ${log.join()}`)
-  if (called !== undefined) {
+    const names = committedNames(observation)
     for (const { name } of requests) check(count(called, name) >= count(names, name), () => `${name} was committed without beforeCommit`)
   }
   return broken
+}
+
+/** The names that updates have committed, in order, and `deleted` for a deletion of the contact. */
+function committedNames ({ after }: Observation): string[] {
+  return after.history!.map(({ name }) => name as string)
+}
+
+function isInDoubtIn (log: string[]): boolean {
+  return log.some((line) => line.includes('FOC_IN_DOUBT'))
+}
+
+/** Whether the outcome of this request may stay unknown. Only the first one has faults. */
+function isUnknown ({ requests, log }: Observation, request: Request): boolean {
+  return request === requests[0] && isInDoubtIn(log) && request.reply?.statusCode === 500
+}
+
+/** Of two requests with one key and one body, one is made and the other is a replay. Returns both, or the request alone. */
+function twinsOf ({ requests }: Observation, { name }: Request): Request[] {
+  return requests.filter((other) => other.name === name)
+}
+
+/** The rows must be the result of the updates in the history, and the journal must have the calls of `beforeCommit` that were committed. */
+function checkRows (check: Check, observation: Observation, now: string): void {
+  const { before, after, called } = observation
+  const expected = normalize(after.history!.reduce<Rows>((rows, entry) => rowsAfter(rows, entry, now), before))
+  for (const table of tables) {
+    if (/^(history|journal|idempotency_key|user|user_role|auth_token)$/.test(table)) continue
+    check(isDeepStrictEqual(after[table], expected[table]),
+      () => `${table} is ${difference(after[table]!, expected[table]!)} instead of ${difference(expected[table]!, after[table]!)}`)
+  }
+  if (called === undefined) return
+  const names = committedNames(observation)
+  const expectedJournal = names.filter((name) => called.includes(name)).sort()
+  check(isDeepStrictEqual(after.journal!.map(({ name }) => name).sort(), expectedJournal),
+    () => `the journal is ${JSON.stringify(after.journal)} after ${names.join()}`)
+}
+
+function checkReply (check: Check, observation: Observation, request: Request): void {
+  const { before, requests, notified, log, mayCommitWithoutClient } = observation
+  const { name, reply } = request
+  const names = committedNames(observation)
+  const commits = count(names, name)
+  const status = reply?.statusCode ?? 0
+  const isReplay = reply?.headers['idempotency-replayed'] === 'true'
+  const unknown = isUnknown(observation, request)
+  const twins = twinsOf(observation, request)
+
+  if (status === 0 && !mayCommitWithoutClient) check(commits === 0, () => `${name} was committed although its client was gone`)
+  check(commits <= 1, () => `${name} was committed ${commits} times`)
+  if (twins.length > 1) {
+    check(status !== 200 || commits === 1, () => `${name} was answered with 200 and not committed`)
+    checkTwins(check, twins)
+  } else {
+    check(!isReplay, () => `${name} was answered with a replay`)
+    if (!unknown && status !== 0) check((status === 200) === (commits === 1), () => `${name} was answered with ${status} and committed ${commits} times`)
+  }
+  check(count(notified, name) === (unknown ? 0 : commits), () => `onContactUpdated was called with ${name} ${count(notified, name)} times`)
+  if (status === 200 && !isReplay) {
+    const version = Number(before.contact!.find(({ id }) => id === 'maria')?.version) + names.indexOf(name) + 1
+    check(reply?.headers.etag === `"${version}"`, () => `the ETag is ${String(reply?.headers.etag)} instead of ${version}`)
+    check((JSON.parse(reply!.body) as { contact: Row }).contact.name === name, () => `the answer is ${reply?.body}`)
+  }
+  if (request === requests[0] && (status === 500 || status === 503) && !reply!.body.includes('Service Unavailable')) {
+    check(log.length > 0, () => `${status} and nothing in the log`)
+  }
+}
+
+/** All twins that were answered with 200 have the same answer, and all but one say that it is a replay. */
+function checkTwins (check: Check, twins: Request[]): void {
+  const answered = twins.flatMap(({ reply }) => reply?.statusCode === 200 ? [reply] : [])
+  check(new Set(answered.map(({ body, headers }) => `${body} ${String(headers.etag)}`)).size <= 1, () => 'twins were answered differently')
+  check(answered.filter(({ headers }) => headers['idempotency-replayed'] === undefined).length <= 1, () => 'a replay does not say so')
+}
+
+/** A request with a key that got 200 has a stored answer. A refused one has none. */
+function checkStoredAnswer (check: Check, observation: Observation, request: Request): void {
+  const { after, requests } = observation
+  const { name, key, reply } = request
+  // The answers are deleted with the contact, and another request may have used the key.
+  if (key === undefined || committedNames(observation).includes('deleted')) return
+  if (requests.some((other) => other.key === key && other.name !== name)) return
+  const status = reply?.statusCode ?? 0
+  const stored = after.idempotency_key!.filter((row) => row.key === key)
+  const mayBeStored = isUnknown(observation, request) || status === 0 || twinsOf(observation, request).length > 1
+  const isRight = status === 200
+    ? stored.length === 1 && stored[0]!.answer === reply?.body
+    : mayBeStored || stored.length === 0
+  check(isRight, () => `for the key ${key}, answered with ${status}, is stored ${JSON.stringify(stored)}`)
+}
+
+function count (list: unknown[], item: unknown): number {
+  return list.filter((other) => other === item).length
 }
 
 /** The elements of `rows` that are not in `others`. */

@@ -3,134 +3,165 @@
 import type pg from 'pg'
 import { UpdateRefusedError } from '../../../src/index.js'
 import { postgres as t } from '../../helpers/engines.js'
-import { exploreAll, freeze, describeMode, modes } from './explore.js'
-import { faultsAtEach, error, explore, failedAfter, meanwhile, openLanes, refusal, retriedAfter, type FaultCase, type Callback, type Lane, type Scenario } from './postgres.js'
-import type { Fault } from './proxy.js'
+import { describeMode, exploreAll, modes, stopClock, type Mode } from './explore.js'
+import { error, explore, failedAfter, faultsAtEach, meanwhile, openLanes, retriedAfter, statusWithoutRights, type Callback, type FaultCase, type Lane,
+  type Scenario } from './postgres.js'
+import { isSilent, type Fault } from './proxy.js'
 
 /** The statements of an update without a fault. */
-async function stepsOf (lane: Lane, isHooked: boolean, isKeyed: boolean): Promise<string[]> {
-  await explore(lane, { name: '', allowed: [200], isHooked, isKeyed })
+async function statementsOf (lane: Lane, mode: Mode): Promise<string[]> {
+  // The first update prepares the statements.
+  await explore(lane, { name: '', allowed: [200], ...mode })
   await lane.reset()
   lane.proxy.plan.begin([])
-  await lane.send(lane.apps.near, isHooked, 'Ours', isKeyed ? 'key' : undefined)
-  return [...lane.proxy.plan.passed]
+  await lane.sendOurs(mode)
+  return [...lane.proxy.plan.statements]
 }
 
-const isLock = (text: string): boolean => text.includes('from "omnichannel_contact"') && text.includes('for no key update')
-
-/** SQLSTATEs after which the update is tried again, and others. */
-const transient = [
+/** Errors of the server after which the update is tried again. */
+const transientErrors = [
   error('40P01'), error('25006'), error('57014'), error('53300'), error('55P03'), error('26000'), error('08006'),
   error('0A000', { R: 'RevalidateCachedQuery' }), error('57P01', { S: 'FATAL' }), error('57P02', { S: 'FATAL' }),
   error('23502', { t: 'omnichannel_idempotency_key', c: 'version' })
 ]
-const final = [error('23505'), error('P0001'), error('22P02'), error('0A000'), error('23502', { t: 'journal' }),
+/** Errors of the server after which the update fails. */
+const finalErrors = [error('23505'), error('P0001'), error('22P02'), error('0A000'), error('23502', { t: 'journal' }),
   error('23502', { t: 'omnichannel_idempotency_key', c: 'tenant' }), error('42P01'), error('53100')]
 
 /** Faults for one statement of each kind only. There are too many statements for all of them. */
-const selectedFaults: FaultCase[] = [...transient.map(retriedAfter), ...final.map(failedAfter)]
+const faultsAtSome: FaultCase[] = [...transientErrors.map(retriedAfter), ...finalErrors.map(failedAfter)]
 
-/** What can happen to the reply meanwhile. */
-const replies: Record<string, [act: (lane: Lane) => unknown, status: number]> = {
+/** What can happen to the reply meanwhile, and the status that the client then gets. */
+const replyEvents: Record<string, [act: (lane: Lane) => unknown, status: number]> = {
   'the client gone': [({ reply }) => reply!.raw.destroy(), 0],
   'the reply hijacked': [({ reply }) => { if (!reply!.sent && reply!.hijack().sent) reply!.raw.writeHead(504).end() }, 504],
   'the handlerTimeout expired': [({ expire }) => { expire() }, 503],
   'an answer of the host': [({ reply }) => { void reply!.code(504).send({}) }, 504]
 }
 
-t.test('every fault at every statement: the update is made once or not at all, and the answer says which', async (t) => {
-  freeze(t)
-  const open = await openLanes()
-  const scenarios: Scenario[] = []
-  const short = (text: string): string => text.replace(/\s+/g, ' ').slice(0, 40)
+/** A fault that runs `act` before the statement arrives. */
+const runBefore = (act: (lane: Lane) => unknown) => (lane: Lane): Fault => ({ do: 'run-before', run: async () => { await act(lane) } })
 
-  for (const mode of modes) {
-    const steps = await stepsOf(open[0]!, mode.isHooked, mode.isKeyed)
-    const lock = steps.findIndex(isLock)
-    const begin = steps.findIndex((text) => text.startsWith('BEGIN'))
-    // From here on only the update may answer.
-    const locked = steps.findIndex((text) => mode.isHooked ? text.startsWith('RELEASE') : text.includes('update "omnichannel_contact"'))
-    const recheck = lock + steps.slice(lock).findIndex((text) => text.includes('omnichannel_auth_token'))
-    t.match(steps.at(-1), 'COMMIT')
-    t.ok(begin > 0 && lock > begin && recheck > lock, 'the contact is locked before the rights are read')
-
-    // The reads are the same in both modes.
-    for (const [index, text] of [...steps.entries()].filter(([index]) => mode.isHooked || index > recheck)) {
-      const add = (what: string, fault: (lane: Lane) => Fault, allowed: number[], more: Partial<Scenario> = {}): void => {
-        scenarios.push({
-          name: `${index} ${short(text)}: ${what}${describeMode(mode)}`, ...mode, allowed, injections: (lane) => [{ at: /^/, after: index, fault: fault(lane) }], ...more
-        })
-      }
-      const isOfHost = text.startsWith('INSERT INTO journal')
-      const isCommit = text === 'COMMIT'
-      const isFirstOfItsKind = isOfHost || isCommit || index === begin || index === lock || text.includes('update "omnichannel_contact"') ||
-        text.includes('insert into "omnichannel_idempotency_key"')
-      for (const [what, fault, allowed] of isFirstOfItsKind ? [...faultsAtEach, ...selectedFaults] : faultsAtEach) {
-        // Without an answer to its own statement, the host's callback does not end.
-        add(what, () => fault, isOfHost && fault.do.startsWith('hold') ? [500] : allowed, { mayBeInDoubt: fault.do.startsWith('hold') })
-      }
-      for (const [what, run] of Object.entries(meanwhile)) {
-        if (what.includes('same key') && !mode.isKeyed) continue
-        const refused = refusal[what]
-        let allowed = [200]
-        if (refused !== undefined && index <= recheck) allowed = index <= lock ? [refused] : [refused, 200]
-        else if (what === 'the contact deleted') allowed = [200, 400]
-        else if (what === 'the same key for another request') allowed = [200, 422]
-        add(`meanwhile ${what}`, (lane) => ({ do: 'meanwhile-before', run: async () => { await run(lane) } }), allowed)
-      }
-      for (const [what, [act, status]] of Object.entries(replies)) {
-        add(`meanwhile ${what}`, (lane) => ({ do: 'meanwhile-before', run: async () => { act(lane) } }), index < locked || status === 0 ? [status] : [200], { mayBeDone: index >= locked })
-      }
-    }
+/** The positions of the statements that decide what may follow a fault. */
+function positionsIn (statements: string[], { hasCallback }: Mode) {
+  const find = (isWanted: (text: string) => boolean): number => statements.findIndex(isWanted)
+  const lockOfContact = find((text) => text.includes('from "omnichannel_contact"') && text.includes('for no key update'))
+  return {
+    begin: find((text) => text.startsWith('BEGIN')),
+    lockOfContact,
+    readOfRights: lockOfContact + statements.slice(lockOfContact).findIndex((text) => text.includes('omnichannel_auth_token')),
+    /** From here on only the update may answer. */
+    lockOfReply: find((text) => hasCallback ? text.startsWith('RELEASE') : text.includes('update "omnichannel_contact"'))
   }
-  await exploreAll(t, scenarios, open, explore)
+}
+
+/** The scenarios of each statement of an update, given the statements of one without a fault. */
+function scenariosAtEach (statements: string[], mode: Mode): Scenario[] {
+  const { begin, lockOfContact, readOfRights, lockOfReply } = positionsIn(statements, mode)
+  return [...statements.entries()].flatMap(([index, text]) => {
+    // The reads are the same in both modes.
+    if (!mode.hasCallback && index <= readOfRights) return []
+    const scenario = (what: string, fault: (lane: Lane) => Fault, allowed: number[], limits: Partial<Scenario> = {}): Scenario => ({
+      name: `${index} ${text.replace(/\s+/g, ' ').slice(0, 40)}: ${what}${describeMode(mode)}`, ...mode, allowed,
+      injections: (lane) => [{ at: /^/, skip: index, fault: fault(lane) }], ...limits
+    })
+    const isOfHost = text.startsWith('INSERT INTO journal')
+    const hasAllFaults = isOfHost || text === 'COMMIT' || index === begin || index === lockOfContact || text.includes('update "omnichannel_contact"') ||
+      text.includes('insert into "omnichannel_idempotency_key"')
+    const faults = hasAllFaults ? [...faultsAtEach, ...faultsAtSome] : faultsAtEach
+
+    const statusesAfter = (event: string): number[] => {
+      const refused = statusWithoutRights[event]
+      if (refused !== undefined && index <= lockOfContact) return [refused]
+      if (refused !== undefined && index <= readOfRights) return [refused, 200]
+      if (event === 'the contact deleted') return [200, 400]
+      return event === 'the same key for another request' ? [200, 422] : [200]
+    }
+
+    return [
+      // Without an answer to its own statement, the host's callback does not end.
+      ...faults.map(([what, fault, allowed]) =>
+        scenario(what, () => fault, isOfHost && isSilent(fault) ? [500] : allowed, { mayBeInDoubt: isSilent(fault) })),
+      ...Object.entries(meanwhile).filter(([event]) => mode.hasKey || !event.includes('same key')).map(([event, act]) =>
+        scenario(`meanwhile ${event}`, runBefore(act), statusesAfter(event))),
+      ...Object.entries(replyEvents).map(([event, [act, status]]) => scenario(`meanwhile ${event}`, runBefore(act),
+        index < lockOfReply || status === 0 ? [status] : [200], { mayCommitWithoutClient: index >= lockOfReply }))
+    ]
+  })
+}
+
+t.test('every fault at every statement: the update is made once or not at all, and the answer says which', async (t) => {
+  stopClock(t)
+  const lanes = await openLanes()
+  const scenarios: Scenario[] = []
+  for (const mode of modes) {
+    const statements = await statementsOf(lanes[0]!, mode)
+    const { begin, lockOfContact, readOfRights } = positionsIn(statements, mode)
+    t.ok(begin > 0 && lockOfContact > begin && readOfRights > lockOfContact, 'the contact is locked before the rights are read')
+    t.match(statements.at(-1), 'COMMIT')
+    scenarios.push(...scenariosAtEach(statements, mode))
+  }
+  await exploreAll(t, scenarios, lanes, explore)
 })
 
+const throwError = (): never => { throw new Error('of the host') }
+const neverEnd = async (): Promise<void> => { await new Promise(() => undefined) }
+/** For callbacks that last until the deadline. */
+const untilDeadline = { maxCalls: 1, hasShortLockTimeout: true, mayBeInDoubt: true }
+
 /** What a `beforeCommit` can do, and the statuses that may follow. */
-const callbacks: Record<string, [callback: Callback, allowed: number[], more?: Partial<Scenario>]> = {
-  throws: [async (_client, journal) => { await journal(); throw new Error('of the host') }, [500], { calls: 1 }],
-  'throws at once': [() => { throw new Error('of the host') }, [500], { calls: 1 }],
-  'throws null': [() => { throw null }, [500], { calls: 1 }],
-  'throws a status': [() => { throw Object.assign(new Error('of the host'), { statusCode: 404, code: 'FST_ERR_NOT_FOUND' }) }, [500], { calls: 1 }],
-  refuses: [async (_client, journal) => { await journal(); throw new UpdateRefusedError('no') }, [400], { calls: 1 }],
-  'refuses after a failed statement': [async (client) => { await client.query('SELECT 1/0').catch(() => { throw new UpdateRefusedError('no') }) }, [400], { calls: 1 }],
-  'cannot reach another server': [() => { throw Object.assign(new Error('of the host'), { code: 'ECONNREFUSED' }) }, [500], { calls: 1 }],
-  'throws the SQLSTATE of another database': [() => { throw Object.assign(new Error('of the host'), { code: '40001' }) }, [500], { calls: 1 }],
-  'lets a statement fail': [async (client) => { await client.query('SELECT 1/0').catch(() => undefined) }, [500], { calls: 1 }],
-  'does not wait for a statement that fails': [(client) => { client.query('SELECT 1/0').catch(() => undefined) }, [500], { calls: 1 }],
+const callbacks: Record<string, [callback: Callback, allowed: number[], limits?: Partial<Scenario>]> = {
+  throws: [async (_client, journal) => { await journal(); throwError() }, [500], { maxCalls: 1 }],
+  'throws at once': [throwError, [500], { maxCalls: 1 }],
+  'throws null': [() => { throw null }, [500], { maxCalls: 1 }],
+  'throws a status': [() => { throw Object.assign(new Error('of the host'), { statusCode: 404, code: 'FST_ERR_NOT_FOUND' }) }, [500], { maxCalls: 1 }],
+  refuses: [async (_client, journal) => { await journal(); throw new UpdateRefusedError('no') }, [400], { maxCalls: 1 }],
+  'refuses after a failed statement': [async (client) => {
+    await client.query('SELECT 1/0').catch(() => { throw new UpdateRefusedError('no') })
+  }, [400], { maxCalls: 1 }],
+  'cannot reach another server': [() => { throw Object.assign(new Error('of the host'), { code: 'ECONNREFUSED' }) }, [500], { maxCalls: 1 }],
+  'throws the SQLSTATE of another database': [() => { throw Object.assign(new Error('of the host'), { code: '40001' }) }, [500], { maxCalls: 1 }],
+  'lets a statement fail': [async (client) => { await client.query('SELECT 1/0').catch(() => undefined) }, [500], { maxCalls: 1 }],
+  'does not wait for a statement that fails': [(client) => { client.query('SELECT 1/0').catch(() => undefined) }, [500], { maxCalls: 1 }],
   'does not wait for its statement': [(_client, journal) => { void journal() }, [200]],
-  'never ends': [async (_client, journal) => { await journal(); await new Promise(() => undefined) }, [500], { calls: 1, hasShortLockTimeout: true, mayBeInDoubt: true }],
-  'waits for a statement that does not end': [async (client) => { await client.query('SELECT pg_sleep(5)') }, [500], { calls: 1, hasShortLockTimeout: true, mayBeInDoubt: true }],
-  'releases its client': [(client) => { client.release() }, [500], { calls: 1 }],
-  'releases its client after a statement that it does not wait for': [(client, journal) => { void journal().finally(() => { client.release() }) }, [200], { calls: 1 }],
-  'ends its client after a statement that it does not wait for': [(client, journal) => { void journal().finally(() => { void (client as unknown as pg.Client).end() }) }, [200], { calls: 1 }],
-  'destroys its client': [(client) => { client.release(true) }, [500], { calls: 1 }],
-  'releases the savepoint': [async (client) => { await client.query('RELEASE SAVEPOINT omnichannel_update') }, [500], { calls: 1 }],
+  'never ends': [async (_client, journal) => { await journal(); await neverEnd() }, [500], untilDeadline],
+  'waits for a statement that does not end': [async (client) => { await client.query('SELECT pg_sleep(5)') }, [500], untilDeadline],
+  'releases its client': [(client) => { client.release() }, [500], { maxCalls: 1 }],
+  'releases its client after a statement that it does not wait for': [(client, journal) => {
+    void journal().finally(() => { client.release() })
+  }, [200], { maxCalls: 1 }],
+  'ends its client after a statement that it does not wait for': [(client, journal) => {
+    void journal().finally(() => { void (client as unknown as pg.Client).end() })
+  }, [200], { maxCalls: 1 }],
+  'destroys its client': [(client) => { client.release(true) }, [500], { maxCalls: 1 }],
+  'releases the savepoint': [async (client) => { await client.query('RELEASE SAVEPOINT omnichannel_update') }, [500], { maxCalls: 1 }],
   'rolls back to the savepoint': [async (client, journal) => { await client.query('ROLLBACK TO SAVEPOINT omnichannel_update'); await journal() }, [200]],
   'changes the encoding': [async (client, journal) => { await journal(); await client.query("SET client_encoding = 'LATIN1'") }, [200]],
   'changes the role for good': [async (client, journal) => { await journal(); await client.query('SET ROLE pg_read_all_data') }, [200]],
   'changes the search path for good': [async (client, journal) => { await journal(); await client.query('SET search_path = pg_catalog') }, [200]],
   'makes its session read-only': [async (client, journal) => { await journal(); await client.query('SET default_transaction_read_only = on') }, [200]],
   'changes the search path': [async (client, journal) => { await journal(); await client.query('SET LOCAL search_path = pg_catalog') }, [200]],
-  ...Object.fromEntries(['COMMIT', 'COMMIT; BEGIN', 'COMMIT AND CHAIN', 'ROLLBACK', 'ROLLBACK; BEGIN', 'ROLLBACK AND CHAIN'].flatMap((sql) => {
-    const allowed = sql.startsWith('COMMIT') ? [200] : [500]
-    const run: Callback = async (client, journal) => { await journal(); await client.query(sql) }
-    const more: Partial<Scenario> = { calls: 1 }
-    const entries: Array<[string, [Callback, number[], Partial<Scenario>]]> = [
-      [`ends the transaction by ${sql}`, [run, allowed, more]],
-      [`ends the transaction by ${sql}, and throws`, [async (...args) => { await run(...args); throw new Error('of the host') }, allowed, more]],
-      [`ends the transaction by ${sql}, and fails`, [async (...args) => { await run(...args); await args[0].query('SELECT 1/0') }, allowed, more]],
-      [`ends the transaction by ${sql}, and does not end`, [async (...args) => { await run(...args); await new Promise(() => undefined) }, [...allowed, 500], { ...more, hasShortLockTimeout: true, mayBeInDoubt: true }]],
-      [`does not wait for ${sql}`, [(client, journal) => { void journal(); client.query(sql).catch(() => undefined) }, allowed, more]]
-    ]
-    return entries
-  }))
+  ...Object.fromEntries(['COMMIT', 'COMMIT; BEGIN', 'COMMIT AND CHAIN', 'ROLLBACK', 'ROLLBACK; BEGIN', 'ROLLBACK AND CHAIN'].flatMap(endings))
+}
+
+/** The callbacks that end the transaction by an SQL command. */
+function endings (sql: string): Array<[string, (typeof callbacks)[string]]> {
+  const allowed = sql.startsWith('COMMIT') ? [200] : [500]
+  const end: Callback = async (client, journal) => { await journal(); await client.query(sql) }
+  const once = { maxCalls: 1 }
+  return [
+    [`ends the transaction by ${sql}`, [end, allowed, once]],
+    [`ends the transaction by ${sql}, and throws`, [async (...args) => { await end(...args); throwError() }, allowed, once]],
+    [`ends the transaction by ${sql}, and fails`, [async (client, journal) => { await end(client, journal); await client.query('SELECT 1/0') }, allowed, once]],
+    [`ends the transaction by ${sql}, and does not end`, [async (...args) => { await end(...args); await neverEnd() }, [...allowed, 500], untilDeadline]],
+    [`does not wait for ${sql}`, [(client, journal) => { void journal(); client.query(sql).catch(() => undefined) }, allowed, once]]
+  ]
 }
 
 t.test('every kind of beforeCommit: the answer fits the rows', async (t) => {
-  freeze(t)
-  const open = await openLanes()
-  await exploreAll(t, Object.entries(callbacks).flatMap(([what, [callback, allowed, more]]) => [false, true].map((isKeyed) => ({
-    name: `beforeCommit ${what}${describeMode({ isKeyed })}`, allowed, callback, isHooked: true, isKeyed, ...more
-  }))), open, explore)
+  stopClock(t)
+  const scenarios = Object.entries(callbacks).flatMap(([what, [callback, allowed, limits]]) => [false, true].map((hasKey): Scenario => ({
+    name: `beforeCommit ${what}${describeMode({ hasKey })}`, allowed, callback, hasCallback: true, hasKey, ...limits
+  })))
+  await exploreAll(t, scenarios, await openLanes(), explore)
 })

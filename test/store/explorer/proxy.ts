@@ -25,190 +25,229 @@ export type Fault =
   /** The answer, and in the same chunk the message that the server ends the connection. */
   { do: 'shutdown' } |
   /** COMMIT rolls back, and its answer says so. */
-  { do: 'tag-rollback' } |
-  /** Something happens elsewhere, before the statement arrives or before its answer does. */
-  { do: 'meanwhile-before' | 'meanwhile-after', run: () => Promise<unknown> }
+  { do: 'answer-rollback' } |
+  /** The statement arrives after `run` has ended. */
+  { do: 'run-before', run: () => Promise<unknown> }
+
+/** Whether the server or the client waits in vain from this fault on. */
+export function isSilent (fault: Fault): boolean {
+  return fault.do === 'hold-before' || fault.do === 'hold-after'
+}
 
 export interface Injection {
   fault: Fault
-  /** The text of the statement; 'connect' is the beginning of a connection. */
+  /** Matches the text of the statement. 'connect' is the beginning of a connection. */
   at: RegExp
-  after?: number
+  /** The number of matching statements that pass before the fault happens. Default 0. */
+  skip?: number
+  /** How often it happens. Default 1. */
   times?: number
 }
 
-interface Step {
+/** The types of messages that the proxy looks at. https://www.postgresql.org/docs/current/protocol-message-formats.html */
+const TO_SERVER = { bind: 'B', describe: 'D', execute: 'E', flush: 'H', parse: 'P', query: 'Q', sync: 'S' }
+const TO_CLIENT = { commandComplete: 'C', emptyQuery: 'I', error: 'E', notice: 'N', parseComplete: '1', readyForQuery: 'Z' } as const
+/** The first message of a client has no type. */
+const STARTUP = ''
+
+const socketName = '.s.PGSQL.5432'
+
+/** A statement that the server was sent. */
+interface Statement {
   text: string
   fault?: Fault | undefined
 }
 
 export async function openProxy () {
-  const real = join(await postgresHost(), '.s.PGSQL.5432')
+  const serverSocket = join(await postgresHost(), socketName)
   const folder = mkdtempSync(join(tmpdir(), 'omnichannel-proxy-'))
   const sockets = new Set<Socket>()
   const plan = createPlan<Injection>()
-  const server = createServer((client) => {
-    const upstream = connect(real)
-    for (const socket of [client, upstream]) {
+  const proxy = createServer((client) => {
+    const server = connect(serverSocket)
+    for (const socket of [client, server]) {
       sockets.add(socket)
       socket.on('error', () => undefined)
       socket.on('close', () => sockets.delete(socket))
     }
-    client.on('close', () => upstream.destroy())
-    upstream.on('close', () => client.destroy())
-    relay(client, upstream, (text) => plan.meet(text)?.fault)
+    client.on('close', () => server.destroy())
+    server.on('close', () => client.destroy())
+    relay(client, server, (text) => plan.reach(text)?.fault)
   })
-  await new Promise<void>((resolve) => server.listen(join(folder, '.s.PGSQL.5432'), resolve))
+  await new Promise<void>((resolve) => proxy.listen(join(folder, socketName), resolve))
   return {
     host: folder,
     plan,
     close: () => {
-      server.close()
+      proxy.close()
       for (const socket of sockets) socket.destroy()
       rmSync(folder, { recursive: true, force: true })
     }
   }
 }
 
-function relay (client: Socket, upstream: Socket, take: (text: string) => Fault | undefined): void {
-  const statements = new Map<string, string>()
+/** Passes messages on, and lets a fault happen at each statement for which `faultAt` returns one. */
+function relay (client: Socket, server: Socket, faultAt: (text: string) => Fault | undefined): void {
+  /** The texts of prepared statements by their names. */
+  const prepared = new Map<string, string>()
   /** What the server has not answered yet. */
-  const pending: Array<Step | 'sync'> = []
-  let [ignoresClient, isSkipping, ignoresServer] = [false, false, false]
+  const pending: Array<Statement | 'sync'> = []
+  let [ignoresClient, ignoresServer] = [false, false]
+  /** Whether the rest of the statement that was just refused is dropped: its Describe and Execute. */
+  let dropsRest = false
+  /** The answers to statements of the proxy itself, which the client must not see. */
   let parsesToHide = 0
+  /** What happens at the next ReadyForQuery. */
   let atReady: 'cut' | 'shutdown' | undefined
-  let answered: () => void = () => undefined
+  let onAnswer: () => void = () => undefined
 
   const cut = (): void => {
     client.destroy()
-    upstream.destroy()
+    server.destroy()
   }
 
   /** Resolves when the server has run all statements that it was sent. */
   async function flush (): Promise<void> {
-    upstream.write(message('H'))
-    while (pending.some((step) => step !== 'sync')) await new Promise<void>((resolve) => { answered = resolve })
+    server.write(message(TO_SERVER.flush))
+    while (pending.some((entry) => entry !== 'sync')) await new Promise<void>((resolve) => { onAnswer = resolve })
   }
 
-  async function begin (step: Step, forward: () => void): Promise<void> {
-    const { fault } = step
+  /** Sends another statement that ends the transaction as the refused one would. */
+  function sendInstead (statement: Statement): void {
+    const text = statement.text === 'COMMIT' ? 'ROLLBACK' : "DO $$ BEGIN RAISE EXCEPTION 'the explorer' USING ERRCODE = 'XX000'; END $$"
+    parsesToHide++
+    dropsRest = true
+    server.write(Buffer.concat([
+      message(TO_SERVER.parse, `\0${text}\0\0\0`), message(TO_SERVER.bind, '\0\0\0\0\0\0\0\0'), message(TO_SERVER.execute, '\0\0\0\0\0')
+    ]))
+    pending.push(statement)
+  }
+
+  async function beginStatement (text: string, forward: () => void): Promise<void> {
+    const fault = faultAt(text)
+    const statement: Statement = { text, fault }
     switch (fault?.do) {
       case 'cut-before': return cut()
       case 'hold-before': ignoresClient = true; return
-      case 'meanwhile-before':
+      case 'refuse': case 'answer-rollback': return sendInstead(statement)
+      case 'run-before':
         await flush()
         await fault.run()
         break
-      case 'refuse': case 'tag-rollback': {
-        // The statement fails in the server too, so that its transaction is aborted.
-        const isCommit = step.text === 'COMMIT'
-        const text = isCommit ? 'ROLLBACK' : "DO $$ BEGIN RAISE EXCEPTION 'the explorer' USING ERRCODE = 'XX000'; END $$"
-        parsesToHide++
-        isSkipping = true
-        upstream.write(Buffer.concat([message('P', `\0${text}\0\0\0`), message('B', '\0\0\0\0\0\0\0\0'), message('E', '\0\0\0\0\0')]))
-        pending.push(step)
-        return
-      }
     }
-    pending.push(step)
+    pending.push(statement)
+    forward()
+  }
+
+  function beginConnection (forward: () => void): void {
+    const fault = faultAt('connect')
+    switch (fault?.do) {
+      case 'cut-before': return cut()
+      case 'hold-before': ignoresClient = true; return
+      case 'refuse': client.end(response(TO_CLIENT.error, { S: 'FATAL', M: 'refused', ...fault.fields })); return
+      case 'shutdown': atReady = 'shutdown'; break
+    }
     forward()
   }
 
   async function fromClient (type: string, data: Buffer): Promise<void> {
     if (ignoresClient) return
-    const forward = (): void => { upstream.write(data) }
-    if (type === '') {
-      const fault = take('connect')
-      if (fault?.do === 'cut-before') return cut()
-      if (fault?.do === 'hold-before') {
-        ignoresClient = true
-        return
-      }
-      if (fault?.do === 'refuse') return void client.end(response('E', { S: 'FATAL', M: 'refused', ...fault.fields }))
-      if (fault?.do === 'shutdown') atReady = 'shutdown'
-      return forward()
-    }
-    if (isSkipping && (type === 'D' || type === 'E')) {
-      isSkipping = type === 'D'
+    const forward = (): void => { server.write(data) }
+    if (type === STARTUP) return beginConnection(forward)
+    if (dropsRest && (type === TO_SERVER.describe || type === TO_SERVER.execute)) {
+      dropsRest = type === TO_SERVER.describe
       return
     }
+    // Parse has a name and a text, Bind a portal and a name, Query a text.
     const [first = '', second = ''] = data.toString('utf8', 5).split('\0')
-    if (type === 'P') statements.set(first, second)
-    if (type === 'B') {
-      const text = statements.get(second) ?? ''
-      return await begin({ text, fault: take(text) }, forward)
+    switch (type) {
+      case TO_SERVER.parse: prepared.set(first, second); break
+      case TO_SERVER.bind: return await beginStatement(prepared.get(second) ?? '', forward)
+      case TO_SERVER.query:
+        await beginStatement(first, forward)
+        // The statement that was sent instead needs a Sync. A Query has its own.
+        if (dropsRest) server.write(message(TO_SERVER.sync))
+        dropsRest = false
+        pending.push('sync')
+        return
+      case TO_SERVER.sync: pending.push('sync'); break
     }
-    if (type === 'Q') {
-      await begin({ text: first, fault: take(first) }, forward)
-      if (isSkipping) upstream.write(message('S'))
-      isSkipping = false
-      pending.push('sync')
-      return
-    }
-    if (type === 'S') pending.push('sync')
     forward()
   }
 
   async function fromServer (type: string, data: Buffer): Promise<void> {
-    const send = (answer: Buffer = data): void => { if (!ignoresServer) client.write(answer) }
-    if (type === '1' && parsesToHide > 0) { parsesToHide--; return }
-    if (type === 'C' || type === 'I') {
-      // A query of several statements has several answers.
-      const fault = pending[0] === 'sync' ? undefined : (pending.shift() as Step).fault
-      answered()
-      switch (fault?.do) {
-        case 'cut-after': [ignoresServer, atReady] = [true, 'cut']; break
-        case 'hold-after': ignoresServer = true; break
-        case 'meanwhile-after': await fault.run(); break
-        case 'notice': send(response('N', { S: 'WARNING', M: 'a notice', ...fault.fields })); break
-        case 'shutdown': atReady = 'shutdown'; break
-        case 'refuse': send(response('E', { S: 'ERROR', M: 'refused', ...fault.fields })); return
-        case 'refuse-after':
-          client.end(response('E', { S: 'FATAL', M: 'gone', ...fault.fields }))
+    const forward = (): void => sendToClient(data)
+    switch (type) {
+      case TO_CLIENT.parseComplete:
+        if (parsesToHide > 0) { parsesToHide--; return }
+        break
+      case TO_CLIENT.commandComplete: case TO_CLIENT.emptyQuery: return endStatement(forward)
+      case TO_CLIENT.error: return failStatement(forward)
+      case TO_CLIENT.readyForQuery:
+        if (pending[0] === 'sync') pending.shift()
+        if (atReady === 'cut') return cut()
+        if (atReady === 'shutdown') {
+          const shutdown = { S: 'FATAL', C: '57P01', M: 'terminating connection due to administrator command' }
+          client.end(Buffer.concat([data, response(TO_CLIENT.error, shutdown)]))
           ignoresServer = true
           return
-      }
-      return send()
+        }
     }
-    if (type === 'E') {
-      const step = pending[0]
-      const end = pending.indexOf('sync')
-      pending.splice(0, end === -1 ? pending.length : end)
-      answered()
-      if (step === undefined || step === 'sync' || step.fault?.do !== 'refuse') return send()
-      const { fields } = step.fault
-      send(response('E', { S: 'ERROR', M: 'refused', ...fields }))
-      if (fields.S === 'FATAL') client.end()
-      return
-    }
-    if (type === 'Z') {
-      if (pending[0] === 'sync') pending.shift()
-      if (atReady === 'shutdown') {
-        client.end(Buffer.concat([data, response('E', { S: 'FATAL', C: '57P01', M: 'terminating connection due to administrator command' })]))
-        ignoresServer = true
-        return
-      }
-      if (atReady === 'cut') return cut()
-    }
-    send()
+    forward()
   }
 
-  inOrder(client, fromClient, true)
-  inOrder(upstream, fromServer, false)
+  function sendToClient (answer: Buffer): void {
+    if (!ignoresServer) client.write(answer)
+  }
+
+  function endStatement (forward: () => void): void {
+    // A query of several statements has several answers.
+    const fault = pending[0] === 'sync' ? undefined : (pending.shift() as Statement).fault
+    onAnswer()
+    switch (fault?.do) {
+      case 'cut-after': [ignoresServer, atReady] = [true, 'cut']; break
+      case 'hold-after': ignoresServer = true; break
+      case 'notice': sendToClient(response(TO_CLIENT.notice, { S: 'WARNING', M: 'a notice', ...fault.fields })); break
+      case 'shutdown': atReady = 'shutdown'; break
+      case 'refuse': return sendToClient(response(TO_CLIENT.error, { S: 'ERROR', M: 'refused', ...fault.fields }))
+      case 'refuse-after':
+        client.end(response(TO_CLIENT.error, { S: 'FATAL', M: 'gone', ...fault.fields }))
+        ignoresServer = true
+        return
+    }
+    forward()
+  }
+
+  function failStatement (forward: () => void): void {
+    const statement = pending[0]
+    // After an error the server skips all statements up to the next Sync.
+    const nextSync = pending.indexOf('sync')
+    pending.splice(0, nextSync === -1 ? pending.length : nextSync)
+    onAnswer()
+    if (statement === undefined || statement === 'sync' || statement.fault?.do !== 'refuse') return forward()
+    const { fields } = statement.fault
+    sendToClient(response(TO_CLIENT.error, { S: 'ERROR', M: 'refused', ...fields }))
+    if (fields.S === 'FATAL') client.end()
+  }
+
+  handleInOrder(client, fromClient, true)
+  handleInOrder(server, fromServer, false)
 }
 
-/** Calls `handle` with one message after the other. The first of a client has no type. */
-function inOrder (socket: Socket, handle: (type: string, data: Buffer) => Promise<void>, isClient: boolean): void {
-  let [rest, isFirst, last] = [Buffer.alloc(0), isClient, Promise.resolve()]
+/** Calls `handle` with one message after the other. */
+function handleInOrder (socket: Socket, handle: (type: string, data: Buffer) => Promise<void>, isClient: boolean): void {
+  let [rest, isStartup, last] = [Buffer.alloc(0), isClient, Promise.resolve()]
   socket.on('data', (chunk) => {
     rest = Buffer.concat([rest, chunk])
     for (;;) {
-      const header = isFirst ? 0 : 1
-      if (rest.length < header + 4) return
-      const size = header + rest.readInt32BE(header)
+      // The type, and four bytes with the length of the rest.
+      const typeBytes = isStartup ? 0 : 1
+      if (rest.length < typeBytes + 4) return
+      const size = typeBytes + rest.readInt32BE(typeBytes)
       if (rest.length < size) return
-      const [type, data] = [isFirst ? '' : String.fromCharCode(rest[0]!), rest.subarray(0, size)]
-      ;[rest, isFirst] = [rest.subarray(size), false]
+      const [type, data] = [isStartup ? STARTUP : String.fromCharCode(rest[0]!), rest.subarray(0, size)]
+      rest = rest.subarray(size)
+      isStartup = false
       last = last.then(async () => { await handle(type, data) })
     }
   })
