@@ -11,10 +11,11 @@ import omnichannelContacts, { type PostgresTables, type SqliteTables } from '../
 import t, { dialectOf, engineOf, openDatabase, postgres } from '../helpers/engines.js'
 
 type RequiredKeys<Row> = { [Key in keyof Row]-?: object extends Pick<Row, Key> ? never : Key }[keyof Row]
-type Smallest<Tables> = { [Table in keyof Tables]: Pick<Insertable<Tables[Table]>, RequiredKeys<Insertable<Tables[Table]>>> }
+/** For each table a row with the columns that an insert needs, and no other. */
+type SmallestRows<Tables> = { [Table in keyof Tables]: Pick<Insertable<Tables[Table]>, RequiredKeys<Insertable<Tables[Table]>>> }
 
-/** The smallest row of each table. Each comes after the rows that it references. */
-const smallest: Smallest<SqliteTables> & Smallest<PostgresTables> = {
+/** Each row comes after the rows that it references. */
+const smallestRows: SmallestRows<SqliteTables> & SmallestRows<PostgresTables> = {
   omnichannel_user: { id: 'ann' },
   omnichannel_user_role: { user_id: 'ann', role: 'livechat-agent' },
   omnichannel_role_permission: { role: 'desk', permission: 'update-livechat-contact' },
@@ -32,11 +33,13 @@ const smallest: Smallest<SqliteTables> & Smallest<PostgresTables> = {
   omnichannel_migration: { id: 99 }
 }
 
+/** The type that is read from a column, and whether an insert may leave it out. */
 type Columns = Record<string, [type: string, isOptional: boolean]>
 
-/** For each engine and table: the type that is read from a column, and whether an insert may leave it out, as TypeScript sees it. */
+/** The columns of each table of each engine, as TypeScript sees the exported types. */
 function readTypes (): Record<string, Record<string, Columns>> {
-  const file = resolve('probe.ts')
+  // TypeScript compiles this module, which exists in memory only.
+  const file = resolve('types-of-tables.ts')
   const text = `import type { Insertable, Selectable } from 'kysely'
     import type * as tables from './src/store/tables.js'
     type ReadAndInsert<Tables> = { [Table in keyof Tables]: { read: Selectable<Tables[Table]>, insert: Insertable<Tables[Table]> } }
@@ -49,24 +52,29 @@ function readTypes (): Record<string, Record<string, Columns>> {
     getSourceFile: (path, target) => path === file ? ts.createSourceFile(path, text, target) : host.getSourceFile(path, target)
   })
   const checker = program.getTypeChecker()
-  const propertiesOf = (type: ts.Type): Array<[name: string, type: ts.Type, symbol: ts.Symbol]> =>
-    checker.getPropertiesOfType(type).map((property) => [property.name, checker.getTypeOfSymbol(property), property])
+  const propertiesOf = (type: ts.Type): Array<[name: string, type: ts.Type]> =>
+    checker.getPropertiesOfType(type).map((property) => [property.name, checker.getTypeOfSymbol(property)])
   const nameOf = (type: ts.Type): string => {
-    const bare = checker.getNonNullableType(type)
-    const name = checker.isTypeAssignableTo(bare, checker.getStringType()) ? 'string' : checker.typeToString(bare).replace(/^(Record<|\{).*/, 'object')
-    return bare === type ? name : `${name} | null`
+    const withoutNull = checker.getNonNullableType(type)
+    const name = checker.isTypeAssignableTo(withoutNull, checker.getStringType())
+      ? 'string'
+      : checker.typeToString(withoutNull).replace(/^(Record<|\{).*/, 'object')
+    return withoutNull === type ? name : `${name} | null`
   }
   const columnsOf = (table: ts.Type): Columns => {
-    const [[, read], [, insert]] = propertiesOf(table) as unknown as [[string, ts.Type], [string, ts.Type]]
-    return Object.fromEntries(propertiesOf(read).map(([column, type]) =>
-      [column, [nameOf(type), (insert.getProperty(column)!.flags & ts.SymbolFlags.Optional) !== 0]]))
+    const { read, insert } = Object.fromEntries(propertiesOf(table)) as Record<'read' | 'insert', ts.Type>
+    const isOptional = (column: string): boolean => (insert.getProperty(column)!.flags & ts.SymbolFlags.Optional) !== 0
+    return Object.fromEntries(propertiesOf(read).map(([column, type]) => [column, [nameOf(type), isOptional(column)]]))
   }
-  return Object.fromEntries(checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(file)!)!).map((engine) =>
-    [engine.name, Object.fromEntries(propertiesOf(checker.getTypeOfSymbol(engine)).map(([name, table]) => [name, columnsOf(table)]))]))
+  const tablesOf = (engine: ts.Symbol): Record<string, Columns> =>
+    Object.fromEntries(propertiesOf(checker.getTypeOfSymbol(engine)).map(([name, table]) => [name, columnsOf(table)]))
+  const module = checker.getSymbolAtLocation(program.getSourceFile(file)!)!
+  return Object.fromEntries(checker.getExportsOfModule(module).map((engine) => [engine.name, tablesOf(engine)]))
 }
 
 const types = readTypes()
 
+/** The types of both engines, and the types of the values that the drivers return. */
 const jsTypes: Record<string, string> = {
   TEXT: 'string', INTEGER: 'number',
   text: 'string', integer: 'number', bigint: 'string', boolean: 'boolean', 'timestamp with time zone': 'Date', json: 'object'
@@ -93,11 +101,12 @@ async function open (t: Test) {
 t.test('the types of the tables: have the columns of the schema', async (t) => {
   const { db } = await open(t)
   const engine = dialectOf(t)
-  t.strictSame(Object.keys(types[engine]!).sort(), Object.keys(smallest).sort())
+  t.strictSame(Object.keys(types[engine]!).sort(), Object.keys(smallestRows).sort())
   for (const [table, columns] of Object.entries(types[engine]!)) {
-    const stored = await db.rows<{ name: string, type: string, nullable: number, defaulted: number }>(selectColumns[engine], table)
-    t.strictSame(columns, Object.fromEntries(stored.map(({ name, type, nullable, defaulted }) =>
-      [name, [`${jsTypes[type]}${nullable === 1 ? ' | null' : ''}`, nullable === 1 || defaulted === 1]])), table)
+    const inSchema = await db.rows<{ name: string, type: string, nullable: number, defaulted: number }>(selectColumns[engine], table)
+    const expected = inSchema.map(({ name, type, nullable, defaulted }) =>
+      [name, [`${jsTypes[type]}${nullable === 1 ? ' | null' : ''}`, nullable === 1 || defaulted === 1]] as const)
+    t.strictSame(columns, Object.fromEntries(expected), table)
   }
 })
 
@@ -107,14 +116,15 @@ t.test('the smallest row of each table: can be inserted, and is read with values
   const { database } = await open(t)
   const dialect = database instanceof Database ? new SqliteDialect({ database }) : new PostgresDialect({ pool: database as Pool })
   const db = new Kysely<Record<string, Record<string, unknown>>>({ dialect })
-  for (const [table, row] of Object.entries(smallest)) {
+  const typeOf = (value: unknown): string => value === null ? 'null' : value instanceof Date ? 'Date' : typeof value
+  for (const [table, row] of Object.entries(smallestRows)) {
     await db.insertInto(table).values(row).execute()
-    const [[key, value] = []] = Object.entries(row)
-    const read = await db.selectFrom(table).selectAll().where(key!, '=', value).executeTakeFirstOrThrow()
+    const [[firstColumn, value] = []] = Object.entries(row)
+    const read = await db.selectFrom(table).selectAll().where(firstColumn!, '=', value).executeTakeFirstOrThrow()
     t.match(read, row)
-    const typeName = (value: unknown): string => value === null ? 'null' : value instanceof Date ? 'Date' : typeof value
-    for (const [column, [type]] of Object.entries(types[dialectOf(t)]![table]!)) {
-      t.ok(type.split(' | ').includes(typeName(read[column])), `${table}.${column}: ${typeName(read[column])} is ${type}`)
+    for (const [column, [declaredType]] of Object.entries(types[dialectOf(t)]![table]!)) {
+      const type = typeOf(read[column])
+      t.ok(declaredType.split(' | ').includes(type), `${table}.${column}: ${type} is ${declaredType}`)
     }
   }
 })
@@ -135,14 +145,14 @@ postgres.test("a host's own Kysely on PostgreSQL: booleans, dates, JSON and coun
   await db.insertInto('omnichannel_contact').values({ id: 'maria', name: 'Maria', custom_fields: '{"plan":"gold"}', created_at: at }).execute()
   await db.updateTable('omnichannel_contact').set({ enabled: false, last_chat_id: 'room', last_chat_at: at.toISOString() }).execute()
   await db.insertInto('omnichannel_statistic').values({ name: 'x', value: 7 }).execute()
-  const row = await db.selectFrom('omnichannel_contact').innerJoin('omnichannel_statistic', (join) => join.onTrue())
+  // The annotation checks the types of the columns.
+  const row: StoredContact = await db.selectFrom('omnichannel_contact').innerJoin('omnichannel_statistic', (join) => join.onTrue())
     .select(['enabled', 'created_at', 'last_chat_at', 'custom_fields', 'conflicting_fields', 'value']).executeTakeFirstOrThrow()
-  const typed: StoredContact = row
-  t.strictSame(typed, { enabled: false, created_at: at, last_chat_at: at, custom_fields: { plan: 'gold' }, conflicting_fields: [], value: '7' })
+  t.strictSame(row, { enabled: false, created_at: at, last_chat_at: at, custom_fields: { plan: 'gold' }, conflicting_fields: [], value: '7' })
   t.equal([
     // @ts-expect-error: a boolean is no number
     () => db.updateTable('omnichannel_contact').set({ enabled: 0 }),
     // @ts-expect-error: JSON is written as text
     () => db.updateTable('omnichannel_contact').set({ custom_fields: {} })
-  ].length, 2, 'they do not compile')
+  ].length, 2, 'values of other types do not compile')
 })

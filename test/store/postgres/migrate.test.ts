@@ -10,7 +10,8 @@ import type { Db } from '../../helpers/database.js'
 import { postgres as t } from '../../helpers/engines.js'
 import { openSchema, schemaOf } from '../../helpers/postgres.js'
 
-const script = readFileSync('schema.postgres.sql', 'utf8')
+/** The SQL of a database of schema version 2, the first for PostgreSQL. */
+const version2 = readFileSync('src/store/migrations/postgres/000002.sql', 'utf8')
 const permission = 'update-livechat-contact'
 
 async function open (t: Test) {
@@ -25,20 +26,21 @@ async function register (database: pg.Pool, options: Partial<OmnichannelContacts
   return app
 }
 
-/** The tables of a script, with the comments before them and their columns. */
-function tablesIn (sql: string): Record<string, { comment: string, columns: string[] }> {
-  const tables = sql.matchAll(/((?:^-- [^\n]*\n)+)CREATE TABLE IF NOT EXISTS (\w+) \(\n(.*?)^\)/gms)
+/** The tables that a file of SQL creates, with the comments before them and their columns. */
+function tablesIn (file: string): Record<string, { comment: string, columns: string[] }> {
+  const tables = readFileSync(file, 'utf8').matchAll(/((?:^-- [^\n]*\n)+)CREATE TABLE IF NOT EXISTS (\w+) \(\n(.*?)^\)/gms)
   return Object.fromEntries([...tables].map(([, comment, table, body]) => [table!, {
     comment: comment!.replace(/\s*--\s*/g, ' ').trim(),
+    // A column is a line that begins with a lower-case name.
     columns: [...body!.matchAll(/^ {2}([a-z]\w*) +/gm)].map(([, column]) => column!)
   }]))
 }
 
-t.test('schema.sql and schema.postgres.sql: the same tables, columns and comments', async (t) => {
-  const [sqlite, postgres] = [tablesIn(readFileSync('schema.sql', 'utf8')), tablesIn(script)]
+t.test('schema.sql and schema.postgres.sql: have the same tables, columns and comments', async (t) => {
+  const [sqlite, postgres] = [tablesIn('schema.sql'), tablesIn('schema.postgres.sql')]
   t.equal(Object.keys(sqlite).length, 15)
   t.strictSame(Object.keys(postgres), Object.keys(sqlite))
-  // SQLite has the rowid for this.
+  // The order of custom fields, for which SQLite has the rowid.
   t.equal(postgres.omnichannel_custom_field!.columns.pop(), 'position')
   for (const [table, { comment, columns }] of Object.entries(sqlite)) {
     t.strictSame(postgres[table]!.columns, columns, table)
@@ -46,13 +48,22 @@ t.test('schema.sql and schema.postgres.sql: the same tables, columns and comment
   }
 })
 
-async function addToken (db: Db, user: string): Promise<void> {
-  await db.exec('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ($1, $2)', hashToken(`token-of-${user}`), user)
+/** Registers the plugin, and adds a contact, and a token for each user. `statusOf` updates the contact as a user. */
+async function startWithMaria (database: pg.Pool, db: Db, users: string[]) {
+  const app = await register(database)
+  await db.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
+  for (const user of users) {
+    await db.exec('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ($1, $2)', hashToken(`token-of-${user}`), user)
+  }
+  return {
+    statusOf: async (user: string, change: object): Promise<number> =>
+      (await app.inject({ method: 'POST', url: path, headers: as(user), payload: { contactId: 'maria', ...change } })).statusCode
+  }
 }
 
 t.test('a migration that waits too long for a lock: rolled back', async (t) => {
   const { database, db } = await open(t)
-  await db.exec(readFileSync('src/store/migrations/postgres/000002.sql', 'utf8'))
+  await db.exec(version2)
   const before = await schemaOf(db)
   await db.exec('BEGIN; SELECT FROM omnichannel_contact')
   await t.rejects(register(database, { lockTimeout: 100 }), { code: 'FOC_DATABASE_BUSY' })
@@ -71,10 +82,10 @@ t.test('a registration that waits too long for the table of migrations: refused'
   await register(database)
 })
 
-t.test('six nodes at once: one migrates', async (t) => {
-  for (const before of ['', readFileSync('src/store/migrations/postgres/000002.sql', 'utf8')]) {
+t.test('six nodes start at once, on an empty database or an earlier version: one of them migrates', async (t) => {
+  for (const earlier of ['', version2]) {
     const { settings, db } = await open(t)
-    await db.exec(before)
+    await db.exec(earlier)
     const pools = Array.from({ length: 6 }, () => new pg.Pool(settings))
     await Promise.all(pools.map(async (pool) => { await register(pool) }))
     t.strictSame(await db.column('SELECT id FROM omnichannel_migration'), [2, 3])
@@ -83,7 +94,7 @@ t.test('six nodes at once: one migrates', async (t) => {
   }
 })
 
-const hostTables = `
+const hostTablesAndViews = `
   CREATE TABLE account (key integer PRIMARY KEY, login text, full_name text, enabled boolean);
   INSERT INTO account VALUES (7, 'ann', 'Ann', true), (8, 'bob', 'Bob', false);
   CREATE TABLE conversation (number integer PRIMARY KEY, customer text, title text, changed timestamptz);
@@ -95,16 +106,16 @@ const hostTables = `
 
 t.test('views over tables of the host: read, and a rename is written through them', async (t) => {
   const { database, db } = await open(t)
-  await db.exec(hostTables)
-  const app = await register(database)
-  await db.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
-  for (const id of ['7', '8']) await addToken(db, id)
-  const call = async (user: string) => (await app.inject({ method: 'POST', url: path, headers: as(user), payload: { contactId: 'maria', name: 'Marie' } })).statusCode
-  t.strictSame([await call('8'), await call('07'), await call('7')], [401, 401, 200])
+  await db.exec(hostTablesAndViews)
+  const { statusOf } = await startWithMaria(database, db, ['7', '8'])
+  const rename = { name: 'Marie' }
+  t.equal(await statusOf('8', rename), 401, 'an inactive user')
+  t.equal(await statusOf('07', rename), 401, 'another spelling of the id')
+  t.equal(await statusOf('7', rename), 200)
   t.strictSame(await db.column('SELECT title FROM conversation ORDER BY number'), ['Marie', 'Other'])
 })
 
-t.test('tables of the host of every kind: read, and not changed', async (t) => {
+t.test('tables of the host of every kind (domains, inherited, generated, partitioned, materialized, foreign): accepted', async (t) => {
   const { database, db } = await open(t)
   await db.exec(`
     CREATE DOMAIN label AS text CHECK (VALUE <> ''); CREATE DOMAIN short_label AS label; CREATE DOMAIN flag AS boolean;
@@ -119,18 +130,16 @@ t.test('tables of the host of every kind: read, and not changed', async (t) => {
     CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing;
     CREATE FOREIGN TABLE omnichannel_inquiry (id text, room_id text, visitor_id text, name text, updated_at timestamptz) SERVER nowhere`)
   t.teardown(async () => { await db.exec('DROP FOREIGN DATA WRAPPER nothing CASCADE') })
-  const app = await register(database)
+  const { statusOf } = await startWithMaria(database, db, ['ann', 'bob'])
   await register(database, { migrate: false })
-  await db.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
-  for (const id of ['ann', 'bob']) await addToken(db, id)
-  const call = async (user: string, payload: object) => (await app.inject({ method: 'POST', url: path, headers: as(user), payload: { contactId: 'maria', ...payload } })).statusCode
-  t.strictSame([await call('ann', { phones: ['1'], contactManager: 'ann' }), await call('bob', {})], [200, 401])
+  t.equal(await statusOf('ann', { phones: ['1'], contactManager: 'ann' }), 200)
+  t.equal(await statusOf('bob', {}), 401, 'an inactive user')
 })
 
 t.test('a view or materialized view as omnichannel_contact: refused until it has the new column', async (t) => {
   for (const kind of ['VIEW', 'MATERIALIZED VIEW']) {
     const { database, db } = await open(t)
-    await db.exec(readFileSync('src/store/migrations/postgres/000002.sql', 'utf8'))
+    await db.exec(version2)
     await db.exec(`ALTER TABLE omnichannel_contact RENAME TO person; CREATE ${kind} omnichannel_contact AS SELECT * FROM person`)
     const before = await schemaOf(db)
     await t.rejects(register(database), { code: 'FOC_INCOMPLETE_SCHEMA', message: /lacks omnichannel_contact\.update_id\./ })
@@ -145,27 +154,29 @@ t.test('a view or materialized view as omnichannel_contact: refused until it has
 t.test('ids of the host that are no text: refused, and the error names the cast', async (t) => {
   for (const type of ['uuid', 'integer', 'bigint', 'name', 'text[]', 'domain_of_integer']) {
     const { database, db } = await open(t)
-    await db.exec(`CREATE DOMAIN domain_of_integer AS integer; CREATE TABLE account (key ${type}); CREATE VIEW omnichannel_user AS SELECT key AS id, ''::text AS username, ''::text AS name, true AS active FROM account`)
+    await db.exec(`CREATE DOMAIN domain_of_integer AS integer; CREATE TABLE account (key ${type});
+      CREATE VIEW omnichannel_user AS SELECT key AS id, ''::text AS username, ''::text AS name, true AS active FROM account`)
+    const typeInPattern = type.replace(/[[\]]/g, '\\$&')
+    const message = new RegExp(`omnichannel_user\\.id has the type ${typeInPattern} .*CAST\\(… AS TEXT\\) AS id`)
     for (const migrate of [true, false]) {
-      await t.rejects(register(database, { migrate }), { code: /FOC_UNSUITABLE_COLUMN|FOC_INCOMPLETE_SCHEMA/, message: new RegExp(`omnichannel_user\\.id has the type ${type.replace(/[[\]]/g, '\\$&')} .*CAST\\(… AS TEXT\\) AS id`) })
+      await t.rejects(register(database, { migrate }), { code: /FOC_UNSUITABLE_COLUMN|FOC_INCOMPLETE_SCHEMA/, message })
     }
     t.strictSame((await db.tables()).filter((table) => table.startsWith('omnichannel_')), [], 'nothing was created')
   }
 })
 
-t.test("the host's search_path: tables of a later schema in it are used", async (t) => {
+t.test('a search_path with an empty schema before that of the tables: these tables are used', async (t) => {
   const { settings, db } = await open(t)
-  const name = (await db.value<string>('SELECT current_schema()'))!
-  await db.exec(`CREATE SCHEMA ${name}_b`)
-  const other = new pg.Pool({ ...settings, options: `-c search_path=${name}_b,${name}` })
-  const first = new pg.Pool(settings)
-  await register(first)
+  const schema = (await db.value<string>('SELECT current_schema()'))!
+  await db.exec(`CREATE SCHEMA ${schema}_empty`)
+  const pool = new pg.Pool(settings)
+  const poolWithPath = new pg.Pool({ ...settings, options: `-c search_path=${schema}_empty,${schema}` })
+  await register(pool)
   await fill(db)
-  // The second registration finds the tables of the first.
-  const app = await register(other)
+  const app = await register(poolWithPath)
   const reply = await app.inject({ method: 'POST', url: path, headers: as('ann'), payload: { contactId: 'maria', name: 'Marie' } })
   t.equal(reply.statusCode, 200)
   t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), 'Marie')
-  await other.end()
-  await first.end()
+  await poolWithPath.end()
+  await pool.end()
 })

@@ -1,24 +1,26 @@
-// The answers and the rows are the same with all settings of the host's pool and its sessions.
+// The answers and the rows are the same with all settings of the host's pool, of its sessions, and of clients that the host has used.
 
 import fc from 'fast-check'
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
-import { allRows, as, build, changes, fill, holdMaria } from '../../helpers/build.js'
+import { allRows, as, build, changes, fill, holdMaria, type World } from '../../helpers/build.js'
 import { postgres as t } from '../../helpers/engines.js'
 import { observe } from '../../helpers/observed.js'
 import { backendThatWaits, type PoolSettings } from '../../helpers/postgres.js'
 import { body } from '../../rules/generated-bodies.js'
 
-/** Settings as the option `options` of a connection. */
+/** Settings of sessions as the option `options` of a connection. */
 const toOptions = (settings: Record<string, string>): string => Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`).join(' ')
 
-const sessions: Record<string, PoolSettings> = {
+const pools: Record<string, PoolSettings> = {
   'one client': { max: 1 },
+  // With the class of pg, which has a pipeline mode.
   'no pipelining': { pipeline: false, Client: pg.Client },
-  'one query after the other': { pipeline: false },
-  'one client, one query after the other': { max: 1, pipeline: false },
+  // With a class that cannot pipeline. See `pipeline` in test/helpers/postgres.ts.
+  'clients that cannot pipeline': { pipeline: false },
+  'one client, which cannot pipeline': { max: 1, pipeline: false },
   'hostile defaults': {
-    // Settings that parse or print values in another way.
+    // The host and its sessions parse and print values in another way.
     types: { getTypeParser: () => () => 'parsed by the host' },
     defaults: toOptions({
       default_transaction_isolation: 'serializable',
@@ -36,31 +38,34 @@ const sessions: Record<string, PoolSettings> = {
   }
 }
 
-for (const [name, pool] of Object.entries(sessions)) {
+/** Sends the bodies twice to a newly filled database, and returns the answers, the number of stored ones, and the changes of the rows. */
+async function outcomeOf ({ db, update }: World, bodies: unknown[], hasKey: boolean): Promise<unknown> {
+  const tables = Object.keys(await allRows(db)).filter((table) => !/permission|migration/.test(table)).reverse()
+  await db.exec(tables.map((table) => `DELETE FROM ${table};`).join(''))
+  await fill(db)
+  const before = await allRows(db)
+  const answers = []
+  for (const sent of [...bodies, ...bodies]) {
+    // Bodies of the same length share a key, so some of them are refused.
+    const key = hasKey ? { 'idempotency-key': JSON.stringify(sent).length.toString() } : {}
+    const { statusCode, body, headers } = await update(sent, { ...as('ann'), ...key })
+    answers.push([statusCode, body.replace(/"_updatedAt":"[^"]*"/, ''), headers.etag, headers['idempotency-replayed']])
+  }
+  const { omnichannel_idempotency_key: keys = [], ...written } = await allRows(db)
+  return { answers, storedAnswers: keys.length, changes: changes(before, written) }
+}
+
+for (const [name, pool] of Object.entries(pools)) {
   t.test(`${name}: generated updates are answered and written as in a default session`, async (t) => {
     const [usual, other] = [await build(t), await build(t, { pool })]
-    const tables = Object.keys(await allRows(usual.db)).filter((table) => !/permission|migration/.test(table)).reverse()
-    await fc.assert(fc.asyncProperty(fc.array(body, { minLength: 1, maxLength: 3 }), fc.boolean(), async (bodies, isKeyed) => {
-      const outcomes = []
-      for (const { db, update } of [usual, other]) {
-        await db.exec(tables.map((table) => `DELETE FROM ${table};`).join(''))
-        await fill(db)
-        const before = await allRows(db)
-        const answers = []
-        for (const sent of [...bodies, ...bodies]) {
-          const { statusCode, body, headers } = await update(sent, { ...as('ann'), ...isKeyed && { 'idempotency-key': JSON.stringify(sent).length.toString() } })
-          answers.push([statusCode, body.replace(/"_updatedAt":"[^"]*"/, ''), headers.etag, headers['idempotency-replayed']])
-        }
-        const { omnichannel_idempotency_key: keys, ...written } = await allRows(db)
-        outcomes.push([answers, keys!.length, changes(before, written)])
-      }
-      t.strictSame(outcomes[1], outcomes[0])
+    await fc.assert(fc.asyncProperty(fc.array(body, { minLength: 1, maxLength: 3 }), fc.boolean(), async (bodies, hasKey) => {
+      t.strictSame(await outcomeOf(other, bodies, hasKey), await outcomeOf(usual, bodies, hasKey))
     }), { numRuns: 15 })
   })
 }
 
-t.test('a host whose sessions end statements early: an update still waits until lockTimeout', async (t) => {
-  const { update, db } = await build(t, { pool: sessions['hostile defaults']! })
+t.test('sessions of the host with short timeouts: an update still waits until lockTimeout', async (t) => {
+  const { update, db } = await build(t, { pool: pools['hostile defaults']! })
   await db.exec("BEGIN; UPDATE omnichannel_contact SET name = 'Held' WHERE id = 'maria'")
   const updating = update({ contactId: 'maria', emails: ['x@y'] })
   await backendThatWaits(db)
@@ -71,11 +76,11 @@ t.test('a host whose sessions end statements early: an update still waits until 
   t.strictSame([reply.statusCode, reply.json().contact?.name], [200, 'Held'])
 })
 
-for (const [name, pool] of Object.entries<PoolSettings>({
-  'are idle in a transaction': { idle_in_transaction_session_timeout: 100 },
-  'have long transactions': { defaults: '-c transaction_timeout=100' }
+for (const [setting, pool] of Object.entries<PoolSettings>({
+  idle_in_transaction_session_timeout: { idle_in_transaction_session_timeout: 100 },
+  transaction_timeout: { defaults: '-c transaction_timeout=100' }
 })) {
-  t.test(`a host that ends sessions which ${name}, and a beforeCommit that takes longer: called once, 200`, async (t) => {
+  t.test(`beforeCommit takes longer than the ${setting} of the session: called once, 200`, async (t) => {
     const { update, called, complaints } = await observe(t, { pool, beforeCommit: async () => { await pause(200) } })
     const reply = await update({ contactId: 'maria', name: 'Marie' })
     t.strictSame([reply.statusCode, reply.headers.etag, called.length, complaints()], [200, '"2"', 1, []])
@@ -85,25 +90,25 @@ for (const [name, pool] of Object.entries<PoolSettings>({
 t.test('an update: takes two round trips, and one for the look-up of its caller', async (t) => {
   const { update } = await build(t, { pool: { max: 1 } })
   await update({ contactId: 'maria', name: 'Warm' })
-  interface Sending { _sentQueryQueue: unknown[], _activeQuery: unknown }
+  interface ClientInternals { _sentQueryQueue: unknown[], _activeQuery: unknown }
   const { query } = pg.Client.prototype as unknown as { query: (...args: unknown[]) => unknown }
-  let trips = 0
+  let roundTrips = 0
   t.intercept(pg.Client.prototype, 'query', {
-    value (this: Sending, ...args: unknown[]) {
+    value (this: ClientInternals, ...args: unknown[]) {
       // A query that is sent while no other is pending begins a round trip.
-      if (this._sentQueryQueue.length === 0 && this._activeQuery === null) trips++
+      if (this._sentQueryQueue.length === 0 && this._activeQuery === null) roundTrips++
       return query.apply(this, args)
     }
   })
-  const all = {
+  const allFields = {
     contactId: 'maria', name: 'Marie', emails: ['a@b'], phones: ['1'], customFields: { plan: 'silver' }, contactManager: 'ann', wipeConflicts: true
   }
-  t.equal((await update(all, { ...as('ann'), 'idempotency-key': 'k' })).statusCode, 200)
-  t.equal(trips, 3)
+  t.equal((await update(allFields, { ...as('ann'), 'idempotency-key': 'key' })).statusCode, 200)
+  t.equal(roundTrips, 3)
 })
 
-/** What the host does to a client before it gives it back, and whether the plugin then refuses that client. */
-const changedClients: Record<string, [sql: string, isRefused: boolean]> = {
+/** What the host does to a client before it returns it to the pool, and whether the plugin then drops that client. */
+const changedClients: Record<string, [sql: string, isDropped: boolean]> = {
   'another client_encoding': ["SET client_encoding TO 'LATIN1'", true],
   'another client_encoding with more characters': ["SET client_encoding TO 'WIN1252'", true],
   SQL_ASCII: ["SET client_encoding TO 'SQL_ASCII'", true],
@@ -120,14 +125,14 @@ const changedClients: Record<string, [sql: string, isRefused: boolean]> = {
   'NULLs in comparisons': ['SET transform_null_equals = on; SET quote_all_identifiers = on', false],
   'a prepared statement': ['PREPARE mine AS SELECT 1', false],
   'no prepared statements': ['DEALLOCATE ALL', true],
-  'a session that is as new': ['DISCARD ALL', true],
+  'a session that was reset': ['DISCARD ALL', true],
   'another role': ['SET ROLE pg_read_all_data', true],
   'another user': ['SET SESSION AUTHORIZATION pg_read_all_data', true],
   'another search_path': ['SET search_path TO pg_catalog', true],
-  'a search_path to other tables of our names': [`CREATE SCHEMA IF NOT EXISTS other; CREATE TABLE IF NOT EXISTS other.omnichannel_contact (LIKE omnichannel_contact INCLUDING ALL);
+  "a search_path to other tables with the plugin's names": [`CREATE SCHEMA IF NOT EXISTS other; CREATE TABLE IF NOT EXISTS other.omnichannel_contact (LIKE omnichannel_contact INCLUDING ALL);
     SELECT set_config('search_path', 'other,' || current_schema(), false)`, true],
-  'temporary tables of our names': ['CREATE TEMPORARY TABLE omnichannel_contact AS SELECT * FROM omnichannel_contact', true],
-  'a temporary view of our name': ['CREATE TEMPORARY VIEW omnichannel_user AS SELECT * FROM omnichannel_user WHERE false', true],
+  "a temporary table with one of the plugin's names": ['CREATE TEMPORARY TABLE omnichannel_contact AS SELECT * FROM omnichannel_contact', true],
+  "a temporary view with one of the plugin's names": ['CREATE TEMPORARY VIEW omnichannel_user AS SELECT * FROM omnichannel_user WHERE false', true],
   'a temporary table of another name': ['CREATE TEMPORARY TABLE mine (id text PRIMARY KEY)', false],
   'another synchronous_commit': ['SET synchronous_commit = local', true],
   'other row security': ['SET row_security = off', true],
@@ -137,24 +142,24 @@ const changedClients: Record<string, [sql: string, isRefused: boolean]> = {
   'an open cursor': ['DECLARE mine CURSOR WITH HOLD FOR SELECT 1', false]
 }
 for (const pipeline of [true, false]) {
-  for (const [name, [sql, isRefused]] of Object.entries(changedClients)) {
-    t.test(`a client that was given back with ${name}: 200, and every character is right${pipeline ? '' : ', without pipelining'}`, async (t) => {
+  for (const [name, [sql, isDropped]] of Object.entries(changedClients)) {
+    t.test(`the host returns a client to the pool with ${name}: 200, and every character is right${pipeline ? '' : ', without pipelining'}`, async (t) => {
       const clients: Array<pg.PoolClient & { processID: number }> = []
       const { update, db, notified, complaints, leftovers } = await observe(t, {
         pool: { pipeline, max: 1 }, beforeCommit: (_event, client) => { clients.push(client) }
       })
       const sent = { contactId: 'maria', name: 'Größe ␀0 \0 🙂', emails: ['ä\\"{},@ü'], customFields: { plan: 'gold', note: 'Ж\n' } }
       t.equal((await update({ contactId: 'maria', name: 'Warm' })).statusCode, 200)
-      // The host uses the client of the pool.
+      // The host uses the only client of the pool.
       await clients[0]!.query(sql).catch(() => undefined)
-      const reply = await update(sent, { ...as('ann'), 'idempotency-key': 'k' })
-      const again = await update(sent, { ...as('ann'), 'idempotency-key': 'k' })
+      const reply = await update(sent, { ...as('ann'), 'idempotency-key': 'key' })
+      const again = await update(sent, { ...as('ann'), 'idempotency-key': 'key' })
       const { contact } = reply.json()
       t.match([reply.statusCode, contact], [200, { name: sent.name, emails: [{ address: 'ä\\"{},@ü' }], customFields: { note: 'Ж' } }])
       t.match([contact.createdAt, contact.lastChat.ts], ['2026-01-01T00:00:00.000Z', '2026-01-02T03:04:05.678Z'])
       t.strictSame([again.body, again.headers['idempotency-replayed']], [reply.body, 'true'])
       t.strictSame(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), sent.name)
-      t.equal(clients[0] !== clients[1], isRefused, 'another client')
+      t.equal(clients[0] !== clients[1], isDropped, 'another client')
       t.strictSame([notified.length, complaints(), await leftovers()], [2, [], {}])
     })
   }
@@ -176,12 +181,13 @@ for (const [name, sql] of Object.entries(unrelatedTransactions)) {
       afterRegister: async (_app, { db }) => { await db.exec('ALTER TABLE note ADD FOREIGN KEY (contact) REFERENCES omnichannel_contact') }
     })
     await db.exec(`BEGIN; ${sql}`)
-    const reply = await update({ contactId: 'maria', name: 'Marie', phones: [] }, { ...as('ann'), 'idempotency-key': 'k' })
+    const reply = await update({ contactId: 'maria', name: 'Marie', phones: [] }, { ...as('ann'), 'idempotency-key': 'key' })
     await db.exec('COMMIT')
     t.strictSame([reply.statusCode, reply.headers.etag, called.length, complaints()], [200, '"2"', 1, []])
   })
 }
 
+// Times that JavaScript's Date cannot hold, or prints in another way, and others.
 for (const [time, isValid] of Object.entries({
   '9999-12-31 23:59:59.999Z': true, '10000-01-01': true, '12026-11-29 00:00Z': true, '99999-01-01': true, '294276-12-31': true, infinity: true,
   '-infinity': false, '0044-03-15 BC': false, '0001-01-01': false, '1970-01-01': false, '2026-01-01': false
@@ -195,7 +201,7 @@ for (const [time, isValid] of Object.entries({
   })
 }
 
-t.test('a host has stored U+0000 in JSON as in text: read as U+0000', async (t) => {
+t.test('the host has stored U+0000 in JSON as ␀0, as the plugin does in text: read as U+0000', async (t) => {
   const { update, db } = await build(t)
   await db.exec(`UPDATE omnichannel_contact SET custom_fields = '{"plan":"gold","legacy":"a␀0"}' WHERE id = 'maria'`)
   for (const body of [{ contactId: 'maria' }, { contactId: 'maria', customFields: { plan: 'silver' } }, { contactId: 'maria' }]) {
@@ -216,17 +222,17 @@ t.test('times of a contact in the year 10000: answered with all their digits', a
 })
 
 /** Reports no open transaction, as a client does between an error of the server and the ReadyForQuery after it. */
-class OutdatedStatus extends pg.Client {
+class ClientWithOldStatus extends pg.Client {
   override getTransactionStatus (): 'I' {
     return 'I'
   }
 }
 
 for (const pipeline of [true, false]) {
-  t.test(`a client given back before it knows that its transaction is aborted: another is used${pipeline ? '' : ', without pipelining'}`, async (t) => {
+  t.test(`a client is returned to the pool before it knows that its transaction is aborted: another is used${pipeline ? '' : ', without pipelining'}`, async (t) => {
     let first: pg.PoolClient | undefined
     const { update, db } = await build(t, {
-      pool: { max: 1, pipeline, Client: OutdatedStatus }, beforeCommit: (_event, client: pg.PoolClient) => { first ??= client }
+      pool: { max: 1, pipeline, Client: ClientWithOldStatus }, beforeCommit: (_event, client: pg.PoolClient) => { first ??= client }
     })
     t.equal((await update({ contactId: 'maria', name: 'Warm' })).headers.etag, '"2"')
     await first!.query('BEGIN; SELECT 1/0').catch(() => undefined)
@@ -235,26 +241,26 @@ for (const pipeline of [true, false]) {
   })
 }
 
-let isLate = false
+let isNetworkSlow = false
 
-/** Learns late that the server is ready for the next query, as over a slow network. */
-class Late extends pg.Client {
+/** Gets ReadyForQuery 600 ms late while the network is slow. */
+class SlowClient extends pg.Client {
   _handleReadyForQuery (message: unknown): void {
     const { _handleReadyForQuery: handle } = pg.Client.prototype as unknown as { _handleReadyForQuery: (message: unknown) => void }
-    if (isLate) setTimeout(() => { handle.call(this, message) }, 600)
+    if (isNetworkSlow) setTimeout(() => { handle.call(this, message) }, 600)
     else handle.call(this, message)
   }
 }
 
 t.test('an update ends before its client knows that the transaction has failed: the host gets another client', async (t) => {
-  const { update, db, database } = await build(t, { lockTimeout: 200, pool: { max: 1, pipeline: false, Client: Late } })
+  const { update, db, database } = await build(t, { lockTimeout: 200, pool: { max: 1, pipeline: false, Client: SlowClient } })
   await update({ contactId: 'maria', name: 'Warm' })
   await holdMaria(db)
   const updating = update({ contactId: 'maria', name: 'Marie' })
-  // From now on, because the look-up of the caller must not be late.
+  // The look-up of the caller has ended by now. It must not be late.
   await backendThatWaits(db)
-  isLate = true
+  isNetworkSlow = true
   t.equal((await updating).statusCode, 503)
-  isLate = false
+  isNetworkSlow = false
   t.strictSame((await (database as unknown as pg.Pool).query('SELECT 1 AS one')).rows, [{ one: 1 }])
 })

@@ -10,13 +10,20 @@ import { nameOfMaria, turns } from '../../helpers/waiting.js'
 
 const unauthorized = [401, refusals.unauthorized]
 const forbidden = [403, refusals.forbidden]
+/** An update that needs the caller, an agent and the custom fields. */
 const body = { contactId: 'maria', name: 'Marie', customFields: { plan: 'gold' }, contactManager: 'bob' }
+/** Matches a query of a table whose rows are cached. */
 const readsCachedTable = /FROM "?main"?\."omnichannel_(?:auth_token|user|user_role|custom_field)"/i
 
 interface RecordedWorld extends World {
   file: string
-  /** The queries of cached tables since the last call. */
-  queries: () => string[]
+  /** Returns the queries of cached tables since the last call, and forgets them. */
+  takeQueries: () => string[]
+}
+
+/** Makes two updates, after which the rows that they need are cached. */
+async function fillCache (t: Test, { update }: World): Promise<void> {
+  for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
 }
 
 async function buildRecorded (t: Test, setup: Setup = {}): Promise<RecordedWorld> {
@@ -25,24 +32,25 @@ async function buildRecorded (t: Test, setup: Setup = {}): Promise<RecordedWorld
   const database = openHandle(file, { verbose: (sql) => { statements.push(String(sql)) } })
   database.pragma('journal_mode = WAL')
   const world = await build(t, { database, ...setup })
-  return { ...world, file, queries: () => statements.splice(0).filter((sql) => readsCachedTable.test(sql.replaceAll('`', '"'))) }
+  return { ...world, file, takeQueries: () => statements.splice(0).filter((sql) => readsCachedTable.test(sql.replaceAll('`', '"'))) }
 }
 
 t.test('unchanged rows: read once', async (t) => {
-  const { update, queries } = await buildRecorded(t)
-  for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
-  t.not(queries().length, 0)
+  const world = await buildRecorded(t)
+  const { update, takeQueries } = world
+  await fillCache(t, world)
+  t.not(takeQueries().length, 0)
   for (const name of ['Mia', 'Maria', 'Marie']) t.equal((await update({ ...body, name })).statusCode, 200)
-  t.strictSame(queries(), [])
+  t.strictSame(takeQueries(), [])
 })
 
 t.test('an unknown caller: looked up each time, and accepted as soon as the rows are there', async (t) => {
-  const { update, database, queries } = await buildRecorded(t)
+  const { update, database, takeQueries } = await buildRecorded(t)
   const headers = { 'x-user-id': 'zoe', 'x-auth-token': 'token-of-ann' }
   await update(body)
-  queries()
+  takeQueries()
   for (let call = 0; call < 3; call++) t.equal((await update(body, headers)).statusCode, 401)
-  t.equal(queries().length, 3)
+  t.equal(takeQueries().length, 3)
   database.exec(`
     INSERT INTO omnichannel_user (id) VALUES ('zoe');
     UPDATE omnichannel_auth_token SET user_id = 'zoe' WHERE user_id = 'ann';
@@ -51,21 +59,24 @@ t.test('an unknown caller: looked up each time, and accepted as soon as the rows
   t.equal((await update(body)).statusCode, 401)
 })
 
+/** What changes between two updates: the SQL, and the answer to the second update. */
 const situations: Record<string, [sql: string, answer: unknown]> = {
   'a user who is deactivated': ["UPDATE omnichannel_user SET active = 0 WHERE id = 'ann'", unauthorized],
   'a token that is revoked': ["DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'", unauthorized],
   'a token that expires': ["UPDATE omnichannel_auth_token SET expires_at = '2026-01-01T00:00:00.000Z'", unauthorized],
   'a role that is taken away': ["DELETE FROM omnichannel_user_role WHERE user_id = 'ann'", forbidden],
   'a permission that is withdrawn': ['DELETE FROM omnichannel_role_permission', forbidden],
-  'an agent who loses the role': ["DELETE FROM omnichannel_user_role WHERE user_id = 'bob'", [400, { success: false, error: 'error-contact-manager-not-found' }]],
-  'a pattern that is changed': ["UPDATE omnichannel_custom_field SET regexp = '^silver$' WHERE id = 'plan'", [400, { success: false, error: 'Invalid value for Plan field' }]],
+  'an agent who loses the role': ["DELETE FROM omnichannel_user_role WHERE user_id = 'bob'",
+    [400, { success: false, error: 'error-contact-manager-not-found' }]],
+  'a pattern that is changed': ["UPDATE omnichannel_custom_field SET regexp = '^silver$' WHERE id = 'plan'",
+    [400, { success: false, error: 'Invalid value for Plan field' }]],
   'a table that becomes a view': ['ALTER TABLE omnichannel_role_permission RENAME TO old; CREATE VIEW omnichannel_role_permission AS SELECT * FROM old WHERE 0', forbidden]
 }
 
 type Change = (world: RecordedWorld, sql: string) => unknown
 
-/** Makes the change in a trigger, when an update sets the name Change. */
-const byTrigger: Change = ({ database }, sql) =>
+/** Adds a trigger that runs the SQL when an update sets the name Change. */
+const addTrigger: Change = ({ database }, sql) =>
   database.exec(`CREATE TRIGGER change AFTER UPDATE ON omnichannel_contact WHEN new.name = 'Change' BEGIN ${sql}; END`)
 
 /** How the change is made between two updates. */
@@ -73,7 +84,7 @@ const writers: Record<string, Change> = {
   'by the host on the same handle': ({ database }, sql) => database.exec(sql),
   'by another connection': ({ file }, sql) => { lookInto(file, (other) => other.exec(sql)) },
   'by a trigger of the update before': async (world, sql) => {
-    byTrigger(world, sql)
+    addTrigger(world, sql)
     for (const name of ['Warm', 'Change']) await world.update({ contactId: 'maria', name })
   }
 }
@@ -82,10 +93,10 @@ for (const [situation, [sql, answer]] of Object.entries(situations)) {
   // A trigger cannot alter a table.
   const canRunInTrigger = !sql.startsWith('ALTER')
   for (const [writer, change] of Object.entries(writers)) {
-    if (change === writers['by a trigger of the update before'] && !canRunInTrigger) continue
+    if (writer.includes('trigger') && !canRunInTrigger) continue
     t.test(`${situation}, ${writer}: the next update sees it`, async (t) => {
       const world = await buildRecorded(t)
-      for (const name of ['Marie', 'Mary']) t.equal((await world.update({ ...body, name })).statusCode, 200)
+      await fillCache(t, world)
       await change(world, sql)
       const before = await allRows(world.db)
       const reply = await world.update({ ...body, name: 'Mia' })
@@ -96,11 +107,11 @@ for (const [situation, [sql, answer]] of Object.entries(situations)) {
 
   for (const writer of ['beforeCommit', ...canRunInTrigger ? ['a trigger'] : []]) {
     t.test(`${situation}, by ${writer} of the update before in the same transaction: the next update sees it`, async (t) => {
-      const isHook = writer === 'beforeCommit'
-      const world = await buildRecorded(t, isHook ? { beforeCommit: ({ contact }, connection) => { if (contact.name === 'Change') connection.exec(sql) } } : {})
-      if (!isHook) byTrigger(world, sql)
+      const beforeCommit: Setup['beforeCommit'] = ({ contact }, connection) => { if (contact.name === 'Change') connection.exec(sql) }
+      const world = await buildRecorded(t, writer === 'beforeCommit' ? { beforeCommit } : {})
+      if (writer === 'a trigger') addTrigger(world, sql)
       const { update, db } = world
-      for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
+      await fillCache(t, world)
       const [first, second] = await Promise.all([update({ contactId: 'maria', name: 'Change' }), update({ ...body, name: 'Mia' })])
       t.equal(first.statusCode, 200)
       t.strictSame([second.statusCode, second.json()], answer)
@@ -110,21 +121,21 @@ for (const [situation, [sql, answer]] of Object.entries(situations)) {
 }
 
 t.test('a cached token that expires: 401 without a query', async (t) => {
-  const { update, database, queries } = await buildRecorded(t)
+  const { update, database, takeQueries } = await buildRecorded(t)
   const expires = new Date(Date.now() + 60_000).toISOString()
   database.prepare("UPDATE omnichannel_auth_token SET expires_at = ? WHERE user_id = 'ann'").run(expires)
   t.equal((await update(body)).statusCode, 200)
   t.equal((await update(body)).statusCode, 200)
-  queries()
+  takeQueries()
   const { now } = Date
   t.intercept(Date, 'now', { value: () => now() + 60_000 })
   t.equal((await update(body)).statusCode, 401)
-  t.strictSame(queries(), [])
+  t.strictSame(takeQueries(), [])
 })
 
 t.test('views of the host: read each time, because their rows can depend on anything', async (t) => {
   let active = 1
-  const { update, queries } = await buildRecorded(t, {
+  const world = await buildRecorded(t, {
     host: (_app, { database }) => {
       database.function('is_active', { deterministic: false }, () => active)
       database.exec(`
@@ -135,15 +146,16 @@ t.test('views of the host: read each time, because their rows can depend on anyt
         END`)
     }
   })
-  for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
-  t.ok(queries().length > 4)
+  await fillCache(t, world)
+  t.ok(world.takeQueries().length > 4, 'both updates have read it')
   active = 0
-  t.equal((await update(body)).statusCode, 401)
+  t.equal((await world.update(body)).statusCode, 401)
 })
 
 t.test('a token that is deleted by a transaction of the host, which is rolled back: the update waits, and is made', async (t) => {
-  const { update, database } = await buildRecorded(t)
-  for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
+  const world = await buildRecorded(t)
+  const { update, database } = world
+  await fillCache(t, world)
   database.exec("BEGIN; DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'")
   const waiting = update({ ...body, name: 'Mia' })
   await turns(5)
@@ -165,30 +177,52 @@ t.test('a user who is deactivated, and a body that is not JSON: 401', async (t) 
   t.equal((await post('{')).statusCode, 401, 'by another connection, a turn later')
 })
 
-t.test('the cache: holds only the agents used last, and no unknown callers', async (t) => {
-  const { update, post, database, queries } = await buildRecorded(t)
-  database.exec(`
-    INSERT INTO omnichannel_user (id) WITH RECURSIVE next (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM next WHERE n < 1010) SELECT 'agent' || n FROM next;
-    INSERT INTO omnichannel_user_role SELECT id, 'livechat-agent' FROM omnichannel_user WHERE id LIKE 'agent%'`)
-  const callInTens = async (call: (n: number) => Promise<{ statusCode: number }>): Promise<Set<number>> => {
-    const statuses = new Set<number>()
-    for (let n = 1; n <= 1010; n += 10) {
-      for (const { statusCode } of await Promise.all(Array.from({ length: 10 }, async (_, k) => await call(n + k)))) statuses.add(statusCode)
-    }
-    return statuses
-  }
-  await update(body)
-  t.strictSame(await callInTens(async (n) => await update({ contactId: 'maria', contactManager: `agent${n}` })), new Set([200]))
-  queries()
-  await update({ contactId: 'maria', contactManager: 'agent1010' })
-  t.equal(queries().length, 0)
-  await update({ contactId: 'maria', contactManager: 'agent1' })
-  t.equal(queries().length, 1, 'the agents used first are no longer cached')
+/** More than the cache holds. */
+const manyCalls = 1010
 
-  t.strictSame(await callInTens(async (n) => await post('{}', { 'x-auth-token': `stranger ${n}` })), new Set([401]))
-  queries()
-  t.equal((await update({ contactId: 'maria', contactManager: 'agent1' })).statusCode, 200)
-  t.equal(queries().length, 0)
+/** Makes many calls, ten at a time, and returns their statuses. */
+async function callInTens (call: (number: number) => Promise<{ statusCode: number }>): Promise<Set<number>> {
+  const statuses = new Set<number>()
+  for (let first = 1; first <= manyCalls; first += 10) {
+    const replies = await Promise.all(Array.from({ length: 10 }, async (_, index) => await call(first + index)))
+    for (const { statusCode } of replies) statuses.add(statusCode)
+  }
+  return statuses
+}
+
+/** A test server with many agents, all of which have been the manager of maria. */
+async function buildWithAgents (t: Test) {
+  const { update, post, database, takeQueries } = await buildRecorded(t)
+  const addUser = database.prepare('INSERT INTO omnichannel_user (id) VALUES (?)')
+  const addRole = database.prepare("INSERT INTO omnichannel_user_role VALUES (?, 'livechat-agent')")
+  database.transaction(() => {
+    for (let number = 1; number <= manyCalls; number++) {
+      addUser.run(`agent${number}`)
+      addRole.run(`agent${number}`)
+    }
+  })()
+  await update(body)
+  const setManager = async (agent: number) => await update({ contactId: 'maria', contactManager: `agent${agent}` })
+  t.strictSame(await callInTens(setManager), new Set([200]))
+  takeQueries()
+  return { post, takeQueries, setManager }
+}
+
+t.test('more agents than the cache holds: those that were used last are cached', async (t) => {
+  const { takeQueries, setManager } = await buildWithAgents(t)
+  await setManager(manyCalls)
+  t.equal(takeQueries().length, 0)
+  await setManager(1)
+  t.equal(takeQueries().length, 1, 'the agents used first are no longer cached')
+})
+
+t.test('many unknown callers: they do not push agents out of the cache', async (t) => {
+  const { post, takeQueries, setManager } = await buildWithAgents(t)
+  await setManager(1)
+  t.strictSame(await callInTens(async (number) => await post('{}', { 'x-auth-token': `stranger ${number}` })), new Set([401]))
+  takeQueries()
+  t.equal((await setManager(1)).statusCode, 200)
+  t.equal(takeQueries().length, 0)
 })
 
 /** While an iterator over one of these is open, its row can be read on the handle. Later the row is rolled back. */
@@ -196,12 +230,13 @@ const insertsThatGrantAccess: Record<string, string> = {
   'a role': "INSERT INTO omnichannel_user_role VALUES ('nick', 'livechat-agent') RETURNING role",
   'a permission': "INSERT INTO omnichannel_role_permission VALUES ('guest', 'update-livechat-contact') RETURNING role"
 }
-for (const journal of ['WAL', 'DELETE']) {
+for (const journalMode of ['WAL', 'DELETE']) {
   for (const [name, sql] of Object.entries(insertsThatGrantAccess)) {
-    t.test(`${name} inserted by an open RETURNING iterator, which is rolled back at its end, ${journal}: 403 each time`, async (t) => {
+    t.test(`${name} inserted by an open RETURNING iterator, which is rolled back at its end, ${journalMode}: 403 each time`, async (t) => {
       const { update, database, db } = await buildRecorded(t)
-      database.pragma(`journal_mode = ${journal}`)
+      database.pragma(`journal_mode = ${journalMode}`)
       database.pragma('foreign_keys = ON')
+      // The triggers insert a row without its parent, so the COMMIT of the iterator will fail.
       database.exec(`INSERT INTO omnichannel_user_role VALUES ('nick', 'guest');
         CREATE TABLE parent (id INTEGER PRIMARY KEY);
         CREATE TABLE child (parent INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
@@ -209,7 +244,7 @@ for (const journal of ['WAL', 'DELETE']) {
         CREATE TRIGGER another AFTER INSERT ON omnichannel_role_permission BEGIN INSERT INTO child VALUES (1); END`)
       t.equal((await update(body)).statusCode, 200)
       const before = await allRows(db)
-      // The iterator has a transaction of its own, which `inTransaction` does not show. Its COMMIT will fail.
+      // The iterator has a transaction of its own, which `inTransaction` does not show.
       const iterator = database.prepare(sql).iterate()
       iterator.next()
       // The unknown key of the body ends the request right after the first look-up of the caller.

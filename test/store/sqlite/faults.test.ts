@@ -1,3 +1,5 @@
+// Faults of the database or the disk: an update is answered with 500, nothing is written, and later updates work.
+
 import type Database from 'better-sqlite3'
 import fastify from 'fastify'
 import { statSync } from 'node:fs'
@@ -9,17 +11,18 @@ import { internal } from '../../helpers/refusals.js'
 import { sqliteDb } from '../../helpers/sqlite.js'
 import { knownCaller, turns } from '../../helpers/waiting.js'
 
-const change = { contactId: 'maria', name: 'Marie', emails: ['marie@example.com'], customFields: { plan: 'silver' }, wipeConflicts: true }
+const body = { contactId: 'maria', name: 'Marie', emails: ['marie@example.com'], customFields: { plan: 'silver' }, wipeConflicts: true }
 
 interface Fault {
   /** Breaks the database, and returns a function that repairs it. */
   inject: (database: Database.Database) => () => void
   /** A part of the line in the log. */
   cause: string
-  body?: object
+  /** Default: the `body` of this file. */
+  largeBody?: object
 }
 
-function exec (breakSql: string, repairSql: string): Fault['inject'] {
+function injectBySql (breakSql: string, repairSql: string): Fault['inject'] {
   return (database) => {
     database.exec(breakSql)
     return () => { database.exec(repairSql) }
@@ -33,52 +36,51 @@ const faults: Record<string, Fault> = {
       return () => { database.pragma('max_page_count = 1000000') }
     },
     cause: 'SQLITE_FULL',
-    body: { ...change, emails: Array.from({ length: 1000 }, (_, index) => `${index}-${'x'.repeat(100)}@example.com`) }
+    largeBody: { ...body, emails: Array.from({ length: 1000 }, (_, index) => `${index}-${'x'.repeat(100)}@example.com`) }
   },
-  'no write allowed': { inject: exec('PRAGMA query_only = ON', 'PRAGMA query_only = OFF'), cause: 'SQLITE_READONLY' },
+  'a handle that may not write': { inject: injectBySql('PRAGMA query_only = ON', 'PRAGMA query_only = OFF'), cause: 'SQLITE_READONLY' },
   'a constraint of the host': {
-    inject: exec("CREATE UNIQUE INDEX i ON omnichannel_subscription (name) WHERE name = 'Marie'", 'DROP INDEX i'),
+    inject: injectBySql("CREATE UNIQUE INDEX one_marie ON omnichannel_subscription (name) WHERE name = 'Marie'", 'DROP INDEX one_marie'),
     cause: 'UNIQUE constraint failed'
   },
   'a table that has gone': {
-    inject: exec('ALTER TABLE omnichannel_inquiry RENAME TO hidden', 'ALTER TABLE hidden RENAME TO omnichannel_inquiry'),
+    inject: injectBySql('ALTER TABLE omnichannel_inquiry RENAME TO hidden', 'ALTER TABLE hidden RENAME TO omnichannel_inquiry'),
     cause: 'no such table'
   }
 }
 
-t.test('a fault of the database: 500, logged, nothing changed, and 200 after the repair', async (t) => {
-  for (const [name, { inject, cause, body = change }] of Object.entries(faults)) {
-    for (const journal of ['WAL', 'DELETE']) {
-      await t.test(`${name}, ${journal}`, async (t) => {
-        const database = openHandle(`${t.testdir()}/contacts.db`)
-        database.pragma(`journal_mode = ${journal}`)
-        const [lines, notified]: [string[], unknown[]] = [[], []]
-        const server = { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } }
-        const { update, db } = await build(t, { database, server, onContactUpdated: (event) => { notified.push(event) } })
-        const repair = inject(database)
-        const before = await allRows(db)
-        for (const attempt of ['first', 'second']) {
-          const reply = await update(body)
-          t.strictSame([reply.statusCode, reply.json()], [500, internal], attempt)
-        }
-        t.strictSame(await allRows(db), before, 'nothing changed')
-        t.equal(database.inTransaction, false)
-        t.strictSame(notified, [])
-        t.equal(lines.filter((line) => line.includes(cause)).length, 2, lines[0] ?? 'nothing is logged')
+for (const [name, { inject, cause, largeBody }] of Object.entries(faults)) {
+  for (const journalMode of ['WAL', 'DELETE']) {
+    t.test(`${name}, ${journalMode}: 500, logged, nothing changed, and 200 after the repair`, async (t) => {
+      const database = openHandle(`${t.testdir()}/contacts.db`)
+      database.pragma(`journal_mode = ${journalMode}`)
+      const lines: string[] = []
+      const notified: unknown[] = []
+      const server = { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } }
+      const { update, db } = await build(t, { database, server, onContactUpdated: (event) => { notified.push(event) } })
+      const repair = inject(database)
+      const before = await allRows(db)
+      for (const attempt of ['first', 'second']) {
+        const reply = await update(largeBody ?? body)
+        t.strictSame([reply.statusCode, reply.json()], [500, internal], attempt)
+      }
+      t.strictSame(await allRows(db), before, 'nothing changed')
+      t.equal(database.inTransaction, false)
+      t.strictSame(notified, [])
+      t.equal(lines.filter((line) => line.includes(cause)).length, 2, lines[0] ?? 'nothing is logged')
 
-        repair()
-        const reply = await update(body)
-        t.equal(reply.statusCode, 200)
-        t.equal(reply.json().contact.name, 'Marie')
-        t.equal(database.prepare("SELECT count(*) FROM omnichannel_subscription WHERE name = 'Marie'").pluck().get(), 2)
-        t.equal(database.pragma('integrity_check', { simple: true }), 'ok')
-      })
-    }
+      repair()
+      const reply = await update(largeBody ?? body)
+      t.equal(reply.statusCode, 200)
+      t.equal(reply.json().contact.name, 'Marie')
+      t.equal(database.prepare("SELECT count(*) FROM omnichannel_subscription WHERE name = 'Marie'").pluck().get(), 2)
+      t.equal(database.pragma('integrity_check', { simple: true }), 'ok')
+    })
   }
-})
+}
 
-/** Runs `intercept` before each COMMIT of a handle, or before another command. It may throw. */
-function interceptCommit (database: Database.Database, intercept: () => void, command = 'COMMIT'): void {
+/** Runs `intercept` before each statement of a handle that begins with a command. If it throws, SQLite does not run the statement. */
+function interceptCommand (database: Database.Database, command: 'COMMIT' | 'RELEASE', intercept: () => void): void {
   const prepare = database.prepare.bind(database)
   Object.assign(database, {
     prepare: (sql: string) => {
@@ -95,60 +97,79 @@ function interceptCommit (database: Database.Database, intercept: () => void, co
   })
 }
 
-function diskError (code: string, errcode: number): Error {
-  return Object.assign(new Error('disk I/O error'), { code, errcode })
+// https://sqlite.org/rescode.html
+const resultCodes = { SQLITE_IOERR: 10, SQLITE_FULL: 13, SQLITE_IOERR_WRITE: 778, SQLITE_IOERR_FSYNC: 1034 }
+
+/** An error of better-sqlite3, which has a `code`, and of node:sqlite, which has an `errcode`. */
+function diskError (code: keyof typeof resultCodes): Error {
+  return Object.assign(new Error('disk I/O error'), { code, errcode: resultCodes[code] })
 }
 
-for (const [name, isLocked, failsAgain] of [['', false, false], [', and another connection writes', true, false], [' twice', false, true]] as const) {
-  t.test(`COMMIT fails on the disk${name}: 500, and ${isLocked || failsAgain ? 'the next update is made' : 'another commit overwrites it in the log'}`, async (t) => {
+interface CommitFault {
+  situation: string
+  expectation: string
+  /** Another connection has the write lock, so no other commit can overwrite the failed one. */
+  isLocked?: boolean
+  /** The commit that overwrites the failed one fails too. */
+  failsAgain?: boolean
+}
+
+const commitFaults: CommitFault[] = [
+  { situation: 'COMMIT fails on the disk', expectation: 'another commit overwrites it in the log' },
+  { situation: 'COMMIT fails on the disk, and another connection writes', expectation: 'the next update is made', isLocked: true },
+  { situation: 'COMMIT fails on the disk twice', expectation: 'the next update is made', failsAgain: true }
+]
+for (const { situation, expectation, isLocked = false, failsAgain = false } of commitFaults) {
+  t.test(`${situation}: 500, and ${expectation}`, async (t) => {
     const file = `${t.testdir()}/contacts.db`
     const [database, other] = [openHandle(file), openHandle(file)]
     database.pragma('journal_mode = WAL')
+    // The commit that overwrites the failed one sets user_version to the value that it has.
     database.pragma('user_version = 7')
     const exec = database.exec.bind(database)
-    const error = diskError('SQLITE_IOERR_FSYNC', 1034)
-    let fails = false
-    interceptCommit(database, () => {
-      if (!fails) return
+    let isDiskBroken = false
+    interceptCommand(database, 'COMMIT', () => {
+      if (!isDiskBroken) return
       // As SQLite does. What it has written to the log stays there.
       exec('ROLLBACK')
       if (isLocked) other.exec('BEGIN IMMEDIATE')
-      throw error
+      throw diskError('SQLITE_IOERR_FSYNC')
     })
     database.exec = (sql) => {
-      if (fails && failsAgain && sql.startsWith('PRAGMA main')) throw error
+      if (isDiskBroken && failsAgain && sql.startsWith('PRAGMA main')) throw diskError('SQLITE_IOERR_FSYNC')
       return exec(sql)
     }
     const { update, db } = await build(t, { database })
     t.teardown(() => { other.close() })
+    // Changes with each commit of `database`.
     const dataVersion = (): unknown => other.pragma('data_version', { simple: true })
-    const before = [dataVersion(), await allRows(db)]
+    const before = { dataVersion: dataVersion(), rows: await allRows(db) }
 
-    fails = true
-    const reply = await update(change)
+    isDiskBroken = true
+    const reply = await update(body)
     t.strictSame([reply.statusCode, reply.json()], [500, internal])
-    t.strictSame(await allRows(db), before[1])
-    t.equal(dataVersion() !== before[0], !isLocked && !failsAgain)
+    t.strictSame(await allRows(db), before.rows)
+    t.equal(dataVersion() !== before.dataVersion, !isLocked && !failsAgain, 'the other commit')
     t.equal(database.pragma('user_version', { simple: true }), 7)
     t.equal(database.inTransaction, false)
 
-    fails = false
+    isDiskBroken = false
     if (isLocked) other.exec('ROLLBACK')
-    t.equal((await update(change)).statusCode, 200)
+    t.equal((await update(body)).statusCode, 200)
   })
 }
 
 // With a WAL, SQLite commits an attached file after this one.
-for (const [code, errcode] of [['SQLITE_IOERR_FSYNC', 1034], ['SQLITE_FULL', 13]] as const) {
+for (const code of ['SQLITE_IOERR_FSYNC', 'SQLITE_FULL'] as const) {
   t.test(`COMMIT fails in an attached file with ${code}: 200 for each update, and each is made once`, async (t) => {
     const database = openHandle(`${t.testdir()}/contacts.db`)
     database.pragma('journal_mode = WAL')
     let fails = false
-    interceptCommit(database, () => {
+    interceptCommand(database, 'COMMIT', () => {
       if (!fails) return
       fails = false
       database.exec('COMMIT')
-      throw diskError(code, errcode)
+      throw diskError(code)
     })
     const notified: unknown[] = []
     const { update, db } = await build(t, { database, onContactUpdated: (event) => { notified.push(event) } })
@@ -162,50 +183,51 @@ for (const [code, errcode] of [['SQLITE_IOERR_FSYNC', 1034], ['SQLITE_FULL', 13]
   })
 }
 
-t.test('COMMIT fails on the disk, which cannot be read afterwards: 500', async (t) => {
+t.test('COMMIT fails on the disk, and the file cannot be read afterwards: 500', async (t) => {
   const database = openHandle(`${t.testdir()}/contacts.db`)
   let fails = false
-  interceptCommit(database, () => {
+  interceptCommand(database, 'COMMIT', () => {
     if (!fails) return
     database.exec('ROLLBACK')
     database.close()
-    throw diskError('SQLITE_IOERR_FSYNC', 1034)
+    throw diskError('SQLITE_IOERR_FSYNC')
   })
   const { update } = await build(t, { database })
   fails = true
-  t.equal((await update(change)).statusCode, 500)
+  t.equal((await update(body)).statusCode, 500)
 })
 
 t.test('COMMIT fails because a quota is used up: 200, after a checkpoint has made room', async (t) => {
   const file = `${t.testdir()}/contacts.db`
   const database = openHandle(file)
   database.pragma('journal_mode = WAL')
-  let limit = Infinity
+  /** The largest size of the log in bytes. */
+  let quota = Infinity
   const logSize = (): number => statSync(`${file}-wal`).size
-  interceptCommit(database, () => {
-    if (logSize() < limit) return
+  interceptCommand(database, 'COMMIT', () => {
+    if (logSize() < quota) return
     database.exec('ROLLBACK')
-    throw diskError('SQLITE_IOERR_WRITE', 778)
+    throw diskError('SQLITE_IOERR_WRITE')
   })
   const { update } = await build(t, { database })
-  limit = logSize()
-  t.equal((await update(change)).statusCode, 200)
-  t.ok(logSize() < limit)
+  quota = logSize()
+  t.equal((await update(body)).statusCode, 200)
+  t.ok(logSize() < quota)
 })
 
 t.test('the savepoint of an update cannot be released: 500 for that update, and the other one of its batch is made', async (t) => {
   const database = openHandle(':memory:')
   let fails = false
-  interceptCommit(database, () => {
+  interceptCommand(database, 'RELEASE', () => {
     if (!fails) return
     fails = false
-    throw diskError('SQLITE_IOERR', 10)
-  }, 'RELEASE')
+    throw diskError('SQLITE_IOERR')
+  })
   const lines: string[] = []
   const server = { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } }
   const { update } = await build(t, { database, server })
   const repair = faults['a constraint of the host']!.inject(database)
-  t.equal((await update(change)).statusCode, 500, 'after this, updates have savepoints')
+  t.equal((await update(body)).statusCode, 500, 'after this, updates have savepoints')
   repair()
   fails = true
   const replies = await Promise.all([update({ contactId: 'maria', phones: ['1'] }), update({ contactId: 'blank', phones: ['2'] })])
@@ -216,11 +238,11 @@ t.test('the savepoint of an update cannot be released: 500 for that update, and 
 
 t.test('a disk that is full for one update: the others of its batch are made', async (t) => {
   const { update, database, db } = await build(t)
-  const { inject, body } = faults['disk full']!
+  const { inject, largeBody } = faults['disk full']!
   inject(database)
   const replies = await Promise.all([
     update({ contactId: 'maria', name: 'Marie' }),
-    update({ ...body, contactId: 'blank', customFields: null }),
+    update({ ...largeBody, contactId: 'blank', customFields: null }),
     update({ contactId: 'maria', phones: ['1'] })
   ])
   t.strictSame(replies.map((reply) => reply.statusCode), [200, 500, 200])
@@ -229,34 +251,34 @@ t.test('a disk that is full for one update: the others of its batch are made', a
 
 t.test('a read-only handle: 500 for an update, 403 without the permission', async (t) => {
   const file = `${t.testdir()}/contacts.db`
-  const first = await build(t, { database: openHandle(file) })
-  const before = await allRows(first.db)
+  const writable = await build(t, { database: openHandle(file) })
+  const before = await allRows(writable.db)
   const database = openHandle(file, { readonly: true })
   const app = fastify()
   t.teardown(async () => { await app.close(); database.close() })
   await app.register(omnichannelContacts, { database })
 
-  const replies = await Promise.all([change, { contactId: 'maria', name: 'Marie' }].map((payload) =>
+  const replies = await Promise.all([body, { contactId: 'maria', name: 'Marie' }].map((payload) =>
     app.inject({ method: 'POST', url: path, headers: as('ann'), payload })))
   for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, internal])
-  t.equal((await app.inject({ method: 'POST', url: path, headers: as('nick'), payload: change })).statusCode, 403)
-  t.strictSame(await allRows(first.db), before)
-  t.equal((await first.update(change)).statusCode, 200, 'another handle can still write')
+  t.equal((await app.inject({ method: 'POST', url: path, headers: as('nick'), payload: body })).statusCode, 403)
+  t.strictSame(await allRows(writable.db), before)
+  t.equal((await writable.update(body)).statusCode, 200, 'another handle can still write')
 })
 
-t.test('a handle that is closed before the request, or while it waits: 500', async (t) => {
-  for (const journal of ['WAL', 'DELETE']) {
+t.test('a handle that is closed while updates wait: 500 for these and later ones, nothing changed', async (t) => {
+  for (const journalMode of ['WAL', 'DELETE']) {
     for (const options of [{}, knownCaller]) {
       const file = `${t.testdir()}/contacts.db`
       const database = openHandle(file)
-      database.pragma(`journal_mode = ${journal}`)
+      database.pragma(`journal_mode = ${journalMode}`)
       const { update } = await build(t, { database, ...options })
       t.equal((await update({ contactId: 'maria' })).statusCode, 200)
       database.exec('BEGIN')
-      const waiting = [update(change), update({ contactId: 'maria', phones: [] })]
+      const waiting = [update(body), update({ contactId: 'maria', phones: [] })]
       await turns(5)
       database.close()
-      const replies = [...await Promise.all(waiting), await update(change)]
+      const replies = [...await Promise.all(waiting), await update(body)]
       for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, internal])
 
       const again = openHandle(file)
@@ -276,7 +298,7 @@ t.test('a row that cannot be parsed: 500, and the update is rolled back', async 
   t.strictSame(await allRows(db), before)
 })
 
-const functions: Record<string, (database: Database.Database) => unknown> = {
+const sqlFunctions: Record<string, (database: Database.Database) => unknown> = {
   'throws an error': () => { throw new Error('no') },
   'throws a text': () => { throw 'no' },
   'throws null': () => { throw null },
@@ -284,11 +306,11 @@ const functions: Record<string, (database: Database.Database) => unknown> = {
   // node:sqlite allows it.
   ...handleKind !== 'node:sqlite' && { 'queries the same handle': (database: Database.Database) => database.prepare('SELECT 1').pluck().get() }
 }
-for (const [name, run] of Object.entries(functions)) {
+for (const [name, run] of Object.entries(sqlFunctions)) {
   t.test(`a trigger calls an SQL function that ${name}: 500 for that update, and the others of its batch are made`, async (t) => {
     const { update, database, db } = await build(t, { lockTimeout: 100 })
     database.function('of_the_host', () => run(database))
-    database.exec("CREATE TRIGGER t AFTER UPDATE ON omnichannel_contact WHEN old.id = 'blank' BEGIN SELECT of_the_host(); END")
+    database.exec("CREATE TRIGGER host AFTER UPDATE ON omnichannel_contact WHEN old.id = 'blank' BEGIN SELECT of_the_host(); END")
     const replies = await Promise.all([
       update({ contactId: 'maria', phones: ['1'] }), update({ contactId: 'blank', name: 'X' }), update({ contactId: 'maria', phones: ['2'] })
     ])

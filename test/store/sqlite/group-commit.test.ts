@@ -1,4 +1,5 @@
-// Updates that arrive together share a transaction. They have savepoints after one has failed after a write, or if the host has a beforeCommit.
+// Updates that arrive together share a transaction, a batch. If the host has a beforeCommit, each update of a batch has a savepoint. Otherwise
+// only the updates that follow a failure have one.
 
 import type Database from 'better-sqlite3'
 import { join } from 'node:path'
@@ -12,8 +13,8 @@ import { replaceClock, turns } from '../../helpers/waiting.js'
 interface RecordedWorld extends World {
   /** The SQL on the handle and the statuses of the answers, in order. */
   events: string[]
-  /** The commands of transactions since the last call, without the names of savepoints. */
-  commands: () => string[]
+  /** Returns the commands of transactions and the answers since the last call, without the names of savepoints, and forgets them. */
+  takeCommands: () => string[]
 }
 
 async function buildRecorded (t: Test, setup: Setup = {}): Promise<RecordedWorld> {
@@ -21,6 +22,7 @@ async function buildRecorded (t: Test, setup: Setup = {}): Promise<RecordedWorld
   const database = openHandle(':memory:', { verbose: (sql) => { events.push(String(sql)) } })
   const host = (app: World['app']) => { app.addHook('onSend', async (_request, reply) => { events.push(`answer ${reply.statusCode}`) }) }
   const world = await build(t, { database, host, ...setup })
+  // The trigger makes an update fail in the way that its name says. An orphan makes COMMIT fail.
   database.exec(`
     INSERT INTO omnichannel_contact (id, name) VALUES ('a', 'A'), ('b', 'B'), ('c', 'C'), ('d', 'D'), ('e', 'E');
     CREATE TABLE parent (id INTEGER PRIMARY KEY);
@@ -33,18 +35,19 @@ async function buildRecorded (t: Test, setup: Setup = {}): Promise<RecordedWorld
     END`)
   replaceClock(t)
   events.length = 0
-  const commands = (): string[] => events.splice(0)
-    .filter((event) => /^(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|answer)/.test(event)).map((event) => event.replace(/ omnichannel_\w+/, ''))
-  return { ...world, events, commands }
+  const isCommand = (event: string): boolean => /^(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|answer)/.test(event)
+  const takeCommands = (): string[] => events.splice(0).filter(isCommand).map((event) => event.replace(/ omnichannel_\w+/, ''))
+  return { ...world, events, takeCommands }
 }
 
 /** The names of the contacts a to e. */
 function namesIn (database: Database.Database): Record<string, unknown> {
-  return Object.fromEntries(database.prepare('SELECT id, name FROM omnichannel_contact WHERE length(id) = 1 ORDER BY id').raw().all() as Array<[string, string]>)
+  const rows = database.prepare('SELECT id, name FROM omnichannel_contact WHERE length(id) = 1 ORDER BY id').raw().all()
+  return Object.fromEntries(rows as Array<[string, string]>)
 }
 
-/** Sends a new name for each of these contacts, all at once. */
-async function send ({ update }: World, newNames: Record<string, string>): Promise<Array<[status: number, body: unknown]>> {
+/** Sends a new name for each of these contacts, all at once. Returns the new names that were answered, or the bodies of refusals. */
+async function send ({ update }: World, newNames: Record<string, string>): Promise<Array<[status: number, nameOrBody: unknown]>> {
   const replies = await Promise.all(Object.entries(newNames).map(([contactId, name]) => update({ contactId, name })))
   return replies.map((reply) => [reply.statusCode, reply.statusCode === 200 ? reply.json().contact.name : reply.json()])
 }
@@ -52,7 +55,7 @@ async function send ({ update }: World, newNames: Record<string, string>): Promi
 t.test('updates that arrive together: share one commit, and are answered after it', async (t) => {
   const world = await buildRecorded(t)
   t.strictSame(await send(world, { a: '1', b: '2', c: '3', d: '4', e: '5' }), [[200, '1'], [200, '2'], [200, '3'], [200, '4'], [200, '5']])
-  t.strictSame(world.commands(), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'answer 200', 'answer 200', 'answer 200', 'answer 200'])
+  t.strictSame(world.takeCommands(), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'answer 200', 'answer 200', 'answer 200', 'answer 200'])
   t.strictSame(namesIn(world.database), { a: '1', b: '2', c: '3', d: '4', e: '5' })
 })
 
@@ -60,12 +63,13 @@ t.test('a single update: committed at once, and the next has a commit of its own
   const world = await buildRecorded(t)
   await send(world, { a: '1' })
   await send(world, { a: '2' })
-  t.strictSame(world.commands(), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'BEGIN EXCLUSIVE', 'COMMIT', 'answer 200'])
+  t.strictSame(world.takeCommands(), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'BEGIN EXCLUSIVE', 'COMMIT', 'answer 200'])
 })
 
-t.test('updates that take longer than a batch may: spread over several commits', async (t) => {
+t.test('updates that take longer together than a batch may: spread over several commits', async (t) => {
   const world = await buildRecorded(t)
   let now = 0
+  // 5 ms pass with each look at the clock.
   performance.now = () => now += 5
   t.strictSame((await send(world, { a: '1', b: '2', c: '3', d: '4', e: '5' })).map(([status]) => status), [200, 200, 200, 200, 200])
   const commits = world.events.filter((event) => event === 'COMMIT').length
@@ -90,7 +94,7 @@ t.test('a refusal in a batch: the other updates are made', async (t) => {
     [400, { success: false, error: 'error-contact-not-found' }],
     [200, '5']
   ])
-  t.strictSame(world.commands().slice(0, 2), ['BEGIN EXCLUSIVE', 'COMMIT'], 'no savepoints')
+  t.strictSame(world.takeCommands().slice(0, 2), ['BEGIN EXCLUSIVE', 'COMMIT'], 'no savepoints')
   t.strictSame(namesIn(world.database), { a: '1', b: 'B', c: '3', d: 'D', e: '5' })
 })
 
@@ -136,7 +140,7 @@ t.test('a COMMIT that fails because of one update: 500 for that update, and the 
 t.test('an update that fails after a write: the others run again, and are made once', async (t) => {
   const world = await buildRecorded(t)
   t.strictSame((await send(world, { a: '1', b: 'ABORT', c: '3', d: 'ABORT' })).map(([status]) => status), [200, 500, 200, 500])
-  t.strictSame(world.commands(), [
+  t.strictSame(world.takeCommands(), [
     'BEGIN EXCLUSIVE', 'ROLLBACK', 'answer 500', // a and b
     'BEGIN EXCLUSIVE', 'SAVEPOINT', 'RELEASE', 'SAVEPOINT', 'ROLLBACK TO', 'RELEASE', 'COMMIT', // a, c and d
     'answer 200', 'answer 200', 'answer 500'
@@ -144,16 +148,16 @@ t.test('an update that fails after a write: the others run again, and are made o
   t.strictSame(world.database.prepare("SELECT version FROM omnichannel_contact WHERE id IN ('a', 'b', 'c', 'd')").pluck().all(), [2, 1, 2, 1])
 })
 
-t.test('after such a failure: the next thousand updates have savepoints, later ones have none', async (t) => {
+t.test('an update has failed after a write: the next thousand updates have savepoints, later ones have none', async (t) => {
   const world = await buildRecorded(t)
   await send(world, { a: 'ABORT' })
-  t.strictSame(world.commands(), ['BEGIN EXCLUSIVE', 'ROLLBACK', 'answer 500'])
+  t.strictSame(world.takeCommands(), ['BEGIN EXCLUSIVE', 'ROLLBACK', 'answer 500'])
   await send(world, { a: '1', b: '2' })
-  t.strictSame(world.commands(), ['BEGIN EXCLUSIVE', 'SAVEPOINT', 'RELEASE', 'COMMIT', 'answer 200', 'answer 200'])
+  t.strictSame(world.takeCommands(), ['BEGIN EXCLUSIVE', 'SAVEPOINT', 'RELEASE', 'COMMIT', 'answer 200', 'answer 200'])
   for (let count = 0; count < 250; count++) await send(world, { a: '1', b: '2', c: '3', d: '4' })
-  world.commands()
+  world.takeCommands()
   await send(world, { a: '1', b: '2' })
-  t.strictSame(world.commands(), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'answer 200'])
+  t.strictSame(world.takeCommands(), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'answer 200'])
 })
 
 t.test('beforeCommit in a batch with failures: called once for each update, and its rows are rolled back with their update', async (t) => {
@@ -171,61 +175,59 @@ t.test('beforeCommit in a batch with failures: called once for each update, and 
   t.strictSame(called, ['1', 'REFUSED', 'FAILED', '5'])
   t.strictSame(world.database.prepare('SELECT id FROM parent').pluck().all(), [1, 4])
   t.strictSame(namesIn(world.database), { a: '1', b: 'B', c: 'C', d: 'D', e: '5' })
-  t.strictSame(world.commands().filter((command) => /^(BEGIN|COMMIT)/.test(command)), ['BEGIN EXCLUSIVE', 'COMMIT'])
+  t.strictSame(world.takeCommands().filter((command) => /^(BEGIN|COMMIT)/.test(command)), ['BEGIN EXCLUSIVE', 'COMMIT'])
 })
 
-t.test('an update of another registration fails in the same batch: beforeCommit is not called again', async (t) => {
+/** Two registrations: one with a beforeCommit and one without. `sendBatch` sends an update to each, of which the second fails. */
+async function buildTwoRegistrations (t: Test) {
   const called: string[] = []
   const world = await buildRecorded(t, {
     afterRegister: async (app, { database }) => {
-      await app.register(omnichannelContacts, { database, prefix: '/hooked', beforeCommit: ({ contact }) => { called.push(contact.name) } })
+      await app.register(omnichannelContacts, { database, prefix: '/with-callback', beforeCommit: ({ contact }) => { called.push(contact.name) } })
     }
   })
-  const { app, update, commands, database } = world
-  // Both wait for the host's transaction, in this order.
-  database.exec('BEGIN')
-  const hooked = app.inject({
-    method: 'POST', url: '/hooked/omnichannel/contacts.update', headers: as('ann'), payload: { contactId: 'd', name: 'Hooked' }
-  })
-  await turns(5)
-  const failing = update({ contactId: 'c', name: 'ABORT' })
-  await turns(5)
-  database.exec('COMMIT')
-  t.strictSame([(await hooked).statusCode, (await failing).statusCode], [200, 500])
-  t.strictSame(called, ['Hooked'])
-  t.strictSame(commands().slice(2, 9), ['BEGIN EXCLUSIVE', 'SAVEPOINT', 'RELEASE', 'SAVEPOINT', 'ROLLBACK TO', 'RELEASE', 'COMMIT'])
-  t.strictSame(await send(world, { c: '3' }), [[200, '3']])
-})
+  const { app, update, database } = world
+  const sendBatch = async (fault: 'ABORT' | 'ROLLBACK'): Promise<number[]> => {
+    // Both wait for the host's transaction, in this order.
+    database.exec('BEGIN')
+    const withCallback = app.inject({
+      method: 'POST', url: '/with-callback/omnichannel/contacts.update', headers: as('ann'), payload: { contactId: 'd', name: 'With callback' }
+    })
+    await turns(5)
+    const failing = update({ contactId: 'c', name: fault })
+    await turns(5)
+    database.exec('COMMIT')
+    return [(await withCallback).statusCode, (await failing).statusCode]
+  }
+  return { world, called, sendBatch }
+}
 
 t.test('an update of another registration rolls back the same batch: beforeCommit is called again, and its update is made', async (t) => {
-  const called: string[] = []
-  const { app, update, database } = await buildRecorded(t, {
-    afterRegister: async (app, { database }) => {
-      await app.register(omnichannelContacts, { database, prefix: '/hooked', beforeCommit: ({ contact }) => { called.push(contact.name) } })
-    }
-  })
-  database.exec('BEGIN')
-  const hooked = app.inject({
-    method: 'POST', url: '/hooked/omnichannel/contacts.update', headers: as('ann'), payload: { contactId: 'd', name: 'Hooked' }
-  })
-  await turns(5)
-  const failing = update({ contactId: 'c', name: 'ROLLBACK' })
-  await turns(5)
-  database.exec('COMMIT')
-  t.strictSame([(await hooked).statusCode, (await failing).statusCode], [200, 500])
-  t.strictSame(called, ['Hooked', 'Hooked'])
-  t.strictSame(namesIn(database), { a: 'A', b: 'B', c: 'C', d: 'Hooked', e: 'E' })
+  const { world, called, sendBatch } = await buildTwoRegistrations(t)
+  t.strictSame(await sendBatch('ROLLBACK'), [200, 500])
+  t.strictSame(called, ['With callback', 'With callback'])
+  t.strictSame(namesIn(world.database), { a: 'A', b: 'B', c: 'C', d: 'With callback', e: 'E' })
+})
+
+t.test('an update of another registration fails in the same batch: beforeCommit is not called again', async (t) => {
+  const { world, called, sendBatch } = await buildTwoRegistrations(t)
+  const { takeCommands } = world
+  t.strictSame(await sendBatch('ABORT'), [200, 500])
+  t.strictSame(called, ['With callback'])
+  t.strictSame(takeCommands().slice(2, 9), ['BEGIN EXCLUSIVE', 'SAVEPOINT', 'RELEASE', 'SAVEPOINT', 'ROLLBACK TO', 'RELEASE', 'COMMIT'])
+  t.strictSame(await send(world, { c: '3' }), [[200, '3']])
 })
 
 t.test('with a WAL, another connection commits right after BEGIN: the update sees it, and the busy timeout is not changed', async (t) => {
   const file = join(t.testdir(), 'contacts.db')
-  let disturb = false
+  let willDisturb = false
   const events: string[] = []
   const database = openHandle(file, {
     verbose: (sql) => {
       events.push(String(sql))
-      if (!disturb || !String(sql).startsWith('DELETE FROM main.omnichannel_migration')) return
-      disturb = false
+      // This statement takes the write lock. It is the first after BEGIN.
+      if (!willDisturb || !String(sql).startsWith('DELETE FROM main.omnichannel_migration')) return
+      willDisturb = false
       const other = openHandle(file)
       other.exec("UPDATE omnichannel_contact SET name = 'Other', version = version + 1 WHERE id = 'maria'")
       other.close()
@@ -235,7 +237,7 @@ t.test('with a WAL, another connection commits right after BEGIN: the update see
   const { update } = await build(t, { database })
   t.equal((await update({ contactId: 'maria' })).statusCode, 200, 'the first statement may meet a lock')
   events.length = 0
-  disturb = true
+  willDisturb = true
   const { contact } = (await update({ contactId: 'maria', phones: ['1'] })).json()
   t.match(contact, { name: 'Other', phones: [{ phoneNumber: '1' }] })
   t.strictSame(events.filter((sql) => /^(BEGIN|COMMIT|ROLLBACK|PRAGMA busy)/.test(sql)), ['BEGIN', 'ROLLBACK', 'BEGIN', 'COMMIT'])

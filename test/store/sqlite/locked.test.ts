@@ -1,3 +1,5 @@
+// The host has a transaction on the handle of the plugin.
+
 import t from 'tap'
 import { allRows, build } from '../../helpers/build.js'
 import { busy } from '../../helpers/refusals.js'
@@ -16,7 +18,7 @@ t.test('a transaction of the host, committed or rolled back: an update waits for
       database.exec(end)
       t.equal((await waiting).json().contact.name, 'Marie', end)
       t.equal(await nameOfMaria(db), 'Marie')
-      t.equal((await allRows(db)).omnichannel_statistic!.length, end === 'COMMIT' ? 1 : 0, "the host's row")
+      t.equal((await allRows(db)).omnichannel_statistic!.length, end === 'COMMIT' ? 1 : 0, 'the row of the host')
     }
   }
 })
@@ -42,8 +44,8 @@ t.test('updates that wait for the handle: made in the order of their arrival', a
     const { update, database, db } = await build(t, options)
     database.exec('BEGIN')
     const waiting = []
-    for (let i = 1; i <= 20; i++) {
-      waiting.push(update({ contactId: 'maria', name: `${i}` }))
+    for (let number = 1; number <= 20; number++) {
+      waiting.push(update({ contactId: 'maria', name: `${number}` }))
       await turns(1)
     }
     database.exec('COMMIT')

@@ -1,86 +1,86 @@
-// A thousand waiting requests: they are answered in batches, in the order of their arrival, and the event loop runs between the batches.
+// A thousand requests wait: they are answered in batches, in the order of their arrival, and the event loop runs between the batches.
 
 import t, { type Test } from 'tap'
 import { build, type Setup, type World } from '../../helpers/build.js'
 import { openHandle } from '../../helpers/handle.js'
-import { knownCaller, replaceClock, turns as letTurnsPass, until } from '../../helpers/waiting.js'
+import { knownCaller, replaceClock, turns, until } from '../../helpers/waiting.js'
 
-const requests = 1000
+const requestCount = 1000
 /** The most answers in one turn of the event loop. Two batches may fall into a turn, one after a timer and one after an immediate. */
-const maxAnswers = 100
+const maxAnswersPerTurn = 100
 
 /** Each look at the clock takes 0.1 ms, so the size of a batch does not depend on the speed of the machine. */
-function tick (t: Test): void {
+function slowDownClock (t: Test): void {
   let now = performance.now()
   replaceClock(t, () => now += 0.1)
 }
 
-interface Answers {
-  /** How many were answered in each turn of the event loop. */
-  turns: number[]
-  order: number[]
-  statuses: Set<number>
+interface Expected {
+  status: number
+  setup: Setup
+  /** Ends the wait. By default the requests wait until their deadline. */
+  endWait?: (world: World) => void
 }
 
-/** Sends all requests while the host is in a transaction, and records their answers. */
-async function answersTo (t: Test, setup: Setup, endWait: (world: World) => void): Promise<Answers> {
+/** Sends all requests while the host is in a transaction, and checks their statuses, their order and the answers in each turn of the event loop. */
+async function checkAnswers (t: Test, { status, setup, endWait = () => undefined }: Expected): Promise<void> {
   let arrived = 0
   const world = await build(t, { ...setup, host: (app) => { app.addHook('onRequest', async () => { arrived++ }) } })
   const { database, update } = world
   await update({ contactId: 'maria' })
   database.exec('BEGIN')
-  const turns: number[] = []
+  const answersPerTurn: number[] = []
   const order: number[] = []
   const statuses = new Set<number>()
   let isOver = false
   let turn = 0
-  const count = (): void => {
+  const countTurns = (): void => {
     turn++
-    if (!isOver) setImmediate(count)
+    if (!isOver) setImmediate(countTurns)
   }
-  const replies = Array.from({ length: requests }, async (_, index) => {
+  const replies = Array.from({ length: requestCount }, async (_, index) => {
     const { statusCode } = await update({ contactId: 'maria' })
-    turns[turn] = (turns[turn] ?? 0) + 1
+    answersPerTurn[turn] = (answersPerTurn[turn] ?? 0) + 1
     order.push(index)
     statuses.add(statusCode)
   })
-  count()
-  await until(() => arrived === requests + 1)
-  await letTurnsPass(5)
+  countTurns()
+  await until(() => arrived === requestCount + 1)
+  await turns(5)
   endWait(world)
   await Promise.all(replies)
   isOver = true
-  return { turns: turns.filter((answered) => answered > 0), order, statuses }
-}
 
-const inOrder = Array.from({ length: requests }, (_, index) => index)
+  t.strictSame([...statuses], [status])
+  t.strictSame(order, Array.from({ length: requestCount }, (_, index) => index), 'in order')
+  const most = Math.max(...answersPerTurn.filter((count) => count > 0))
+  t.ok(most <= maxAnswersPerTurn, `at most ${most} in a turn`)
+}
 
 for (const [name, setup] of Object.entries({
   'callers that are looked up': {},
   'updates of known callers': knownCaller
 })) {
-  for (const journal of ['WAL', 'DELETE']) {
-    t.test(`${name} (${journal}): answered in bounded batches, in order`, async (t) => {
+  for (const journalMode of ['WAL', 'DELETE']) {
+    t.test(`${name}, ${journalMode}, wait for a transaction of the host: answered in bounded batches, in order`, async (t) => {
       const database = openHandle(`${t.testdir()}/contacts.db`)
-      database.pragma(`journal_mode = ${journal}`)
-      const { turns, order, statuses } = await answersTo(t, { database, lockTimeout: 60_000, ...setup }, () => { tick(t); database.exec('COMMIT') })
-      t.strictSame([...statuses], [200])
-      t.strictSame(order, inOrder)
-      t.ok(Math.max(...turns) <= maxAnswers, `at most ${Math.max(...turns)} in a turn`)
+      database.pragma(`journal_mode = ${journalMode}`)
+      await checkAnswers(t, {
+        status: 200,
+        setup: { database, lockTimeout: 60_000, ...setup },
+        endWait: () => {
+          slowDownClock(t)
+          database.exec('COMMIT')
+        }
+      })
     })
   }
 }
 
-t.test('one deadline for all of them: 503 in bounded batches, in order', async (t) => {
-  const { turns, order, statuses } = await answersTo(t, { lockTimeout: 400 }, () => undefined)
-  t.strictSame([...statuses], [503])
-  t.strictSame(order, inOrder)
-  t.ok(Math.max(...turns) <= maxAnswers, `at most ${Math.max(...turns)} in a turn`)
+t.test('all of them have the same deadline: 503 in bounded batches, in order', async (t) => {
+  await checkAnswers(t, { status: 503, setup: { lockTimeout: 400 } })
 })
 
 t.test('the handle is closed while they wait: 500 in bounded batches, in order', async (t) => {
-  const { turns, order, statuses } = await answersTo(t, { lockTimeout: 60_000 }, ({ database }) => { database.close() })
-  t.strictSame([...statuses], [500])
-  t.strictSame(order, inOrder)
-  t.ok(Math.max(...turns) <= maxAnswers, `at most ${Math.max(...turns)} in a turn`)
+  await checkAnswers(t, { status: 500, setup: { lockTimeout: 60_000 }, endWait: ({ database }) => { database.close() } })
 })

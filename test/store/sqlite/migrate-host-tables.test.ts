@@ -1,3 +1,5 @@
+// Tables and views of the host in place of the plugin's: accepted if they have all columns, used as they are, and not changed.
+
 import type Database from 'better-sqlite3'
 import fastify from 'fastify'
 import { readFileSync } from 'node:fs'
@@ -9,13 +11,13 @@ import { incompleteSchema, rejectionOf } from '../../helpers/registration.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')
 
-/** The rejection of a database that is closed afterwards. */
+/** Why the plugin refuses a database. The database is closed at the end of the test. */
 async function rejectionAndClose (t: Test, database: Database.Database, migrate = true): ReturnType<typeof rejectionOf> {
   t.teardown(() => { database.close() })
   return await rejectionOf({ database, migrate })
 }
 
-/** Registers the plugin, and adds a contact, and a token for each user. Returns a function that sends an update. */
+/** Registers the plugin, and adds a contact, and a token for each user. Returns a function that sends an update as a user. */
 async function start (t: Test, database: Database.Database, users: string[]) {
   const app = fastify()
   t.teardown(async () => {
@@ -26,13 +28,15 @@ async function start (t: Test, database: Database.Database, users: string[]) {
   database.exec("INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
   const addToken = database.prepare('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES (?, ?)')
   for (const user of users) addToken.run(hashToken(`token-of-${user}`), user)
-  return async (user: string, body: object, token = user) => await app.inject({
-    method: 'POST', url: path, headers: { 'x-user-id': user, 'x-auth-token': `token-of-${token}` }, payload: { contactId: 'maria', ...body }
+  return async (userId: string, body: object, ownerOfToken = userId) => await app.inject({
+    method: 'POST', url: path, headers: { 'x-user-id': userId, 'x-auth-token': `token-of-${ownerOfToken}` }, payload: { contactId: 'maria', ...body }
   })
 }
 
+const addAnn = "INSERT INTO omnichannel_user (id) VALUES ('ann'); INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent')"
+
 t.test('a table or view of the host that lacks a column: the error names the column, and nothing is created', async (t) => {
-  const hosts: Record<string, string> = {
+  const tablesByMissingColumns: Record<string, string> = {
     'omnichannel_user.active': 'CREATE TABLE omnichannel_user (id TEXT PRIMARY KEY, username TEXT, name TEXT)',
     'omnichannel_user.username, omnichannel_user.active': "CREATE VIEW omnichannel_user AS SELECT 'x' AS id, 'x' AS name",
     'omnichannel_room.fname': 'CREATE TABLE omnichannel_room (id TEXT, contact_id TEXT, updated_at TEXT)',
@@ -40,7 +44,7 @@ t.test('a table or view of the host that lacks a column: the error names the col
     'omnichannel_contact_email.address': 'CREATE TABLE omnichannel_contact_email (contact_id TEXT, position INTEGER)',
     'omnichannel_migration.id': 'CREATE TABLE omnichannel_migration (applied_at TEXT)'
   }
-  for (const [missing, sql] of Object.entries(hosts)) {
+  for (const [missing, sql] of Object.entries(tablesByMissingColumns)) {
     const database = openHandle(':memory:')
     database.exec(sql)
     t.strictSame(await rejectionAndClose(t, database), incompleteSchema(missing), missing)
@@ -95,6 +99,7 @@ t.test('generated columns, a virtual table and columns in capitals: accepted', a
   t.strictSame([(await update('ann', { name: 'Marie' })).statusCode, (await update('bob', { name: 'Marie' })).statusCode], [200, 401])
 })
 
+/** The columns of omnichannel_contact in schema version 2, with values. */
 const contactColumns = `'maria' AS id, 'Maria' AS name, NULL AS contact_manager, '{}' AS custom_fields, '[]' AS conflicting_fields, 0 AS unknown,
   0 AS pre_registration, NULL AS last_chat_id, NULL AS last_chat_at, 1 AS enabled, 1 AS version, '' AS created_at, '' AS updated_at`
 
@@ -110,26 +115,34 @@ t.test('a view as omnichannel_contact: refused until it has the new column, then
   t.equal(database.prepare("SELECT count(*) FROM sqlite_schema WHERE tbl_name = 'omnichannel_contact'").pluck().get(), 1, 'no trigger of ours')
 })
 
-t.test('a table of the host as omnichannel_contact: gets the new column; a virtual table is refused', async (t) => {
-  // Only the names of the columns.
-  const columns = contactColumns.replace(/[^,]* AS /g, '')
-  const table = (start: string): string => `${start} (${columns})`
+/** The same columns without values. */
+const contactColumnNames = contactColumns.replace(/[^,]* AS /g, '')
+
+t.test('a table of the host as omnichannel_contact: gets the new column', async (t) => {
   const database = openHandle(':memory:')
-  database.exec(`${table('CREATE TABLE omnichannel_contact')}; INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')`)
-  t.equal(await rejectionOf({ database, migrate: true }), undefined)
+  database.exec(`CREATE TABLE omnichannel_contact (${contactColumnNames}); INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')`)
+  t.equal(await rejectionAndClose(t, database), undefined)
   t.match(database.prepare('SELECT id, name, update_id FROM omnichannel_contact').all(), [{ id: 'maria', name: 'Maria', update_id: null }])
-  database.close()
-  const virtual = openHandle(':memory:')
-  virtual.exec(table('CREATE VIRTUAL TABLE omnichannel_contact USING fts5'))
-  t.strictSame(await rejectionAndClose(t, virtual), incompleteSchema('omnichannel_contact.update_id'))
 })
 
-t.test('views over tables of the host: not changed, and used for access, managers and renames', async (t) => {
-  // In a new database, and in one of version 2.
-  for (const versions of [[], ['000001', '000002']]) {
+t.test('a virtual table as omnichannel_contact: refused, because it cannot get the new column', async (t) => {
+  const database = openHandle(':memory:')
+  database.exec(`CREATE VIRTUAL TABLE omnichannel_contact USING fts5 (${contactColumnNames})`)
+  t.strictSame(await rejectionAndClose(t, database), incompleteSchema('omnichannel_contact.update_id'))
+})
+
+/** The host's tables and views in a new database, and in one of schema version 2. */
+function openWithViews (): Database.Database[] {
+  return [[], ['000001', '000002']].map((migrations) => {
     const database = openHandle(':memory:')
     database.exec(hostTablesAndViews)
-    for (const version of versions) database.exec(readFileSync(`src/store/migrations/sqlite/${version}.sql`, 'utf8'))
+    for (const migration of migrations) database.exec(readFileSync(`src/store/migrations/sqlite/${migration}.sql`, 'utf8'))
+    return database
+  })
+}
+
+t.test('views over tables of the host: not changed, and used for access, managers and renames', async (t) => {
+  for (const database of openWithViews()) {
     const views = database.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'view' ORDER BY name")
     const before = views.all()
     const [agent, cook, left] = ['9007199254740992', '9007199254740993', '8'] as const
@@ -153,43 +166,48 @@ t.test('views over tables of the host: not changed, and used for access, manager
       [['t1', 'Marie', touched], ['t2', 'Other', '']]
     ])
 
-    database.exec("CREATE TRIGGER refuse BEFORE UPDATE OF title ON ticket WHEN new.title = 'no' BEGIN SELECT RAISE(ABORT, 'no'); END")
-    const rows = (): unknown[] => ['omnichannel_contact', 'chat', 'seat', 'ticket'].map((table) => database.prepare(`SELECT * FROM ${table}`).all())
-    const stored = rows()
-    t.equal((await update(agent, { name: 'no' })).statusCode, 500)
-    t.strictSame(rows(), stored, 'a refusal by a table of the host changes nothing')
     database.exec("UPDATE person SET left_at = '2026-02-01' WHERE role = 'support'")
     t.equal((await update(agent, {})).statusCode, 401, 'a user who has become inactive')
   }
 })
 
+t.test('a table of the host behind a view refuses the rename: 500, and nothing changes', async (t) => {
+  for (const database of openWithViews()) {
+    const agent = '9007199254740992'
+    const update = await start(t, database, [agent])
+    database.exec(`INSERT INTO omnichannel_contact_channel (contact_id, position, name, visitor_id, source_type)
+      VALUES ('maria', 0, 'Widget', 'visitor-1', 'widget'), ('maria', 1, 'SMS', 'visitor-2', 'sms');
+      CREATE TRIGGER refuse BEFORE UPDATE OF title ON ticket BEGIN SELECT RAISE(ABORT, 'no'); END`)
+    const rows = (): unknown[] => ['omnichannel_contact', 'chat', 'seat', 'ticket'].map((table) => database.prepare(`SELECT * FROM ${table}`).all())
+    const before = rows()
+    t.equal((await update(agent, { name: 'Marie' })).statusCode, 500)
+    t.strictSame(rows(), before)
+  }
+})
+
 t.test('a table of contacts whose ids ignore case or blanks: another spelling is another id', async (t) => {
-  for (const [collation, other] of [['NOCASE', 'MARIA'], ['RTRIM', 'maria ']]) {
+  for (const [collation, otherSpelling] of [['NOCASE', 'MARIA'], ['RTRIM', 'maria ']]) {
     const database = openHandle(':memory:')
-    const [, table = ''] = /(CREATE TABLE IF NOT EXISTS omnichannel_contact .*?STRICT, WITHOUT ROWID;)/s.exec(schemaSql) ?? []
-    database.exec(table.replace(/id +TEXT +NOT NULL/, `$& COLLATE ${collation}`))
+    const [createTable = ''] = /CREATE TABLE IF NOT EXISTS omnichannel_contact .*?STRICT, WITHOUT ROWID;/s.exec(schemaSql) ?? []
+    database.exec(createTable.replace(/id +TEXT +NOT NULL/, `$& COLLATE ${collation}`))
     const update = await start(t, database, [])
-    database.exec(`
-      INSERT INTO omnichannel_user (id) VALUES ('ann');
-      INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
+    database.exec(`${addAnn};
       INSERT INTO omnichannel_contact_email VALUES ('maria', 0, 'maria@example.com'), ('maria', 1, 'm@example.org')`)
     database.prepare('INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES (?, ?)').run(hashToken('token-of-ann'), 'ann')
-    t.equal(database.prepare('SELECT count(*) FROM omnichannel_contact WHERE id = ?').pluck().get(other), 1)
-    t.equal((await update('ann', { contactId: other, emails: ['x@example.com'] })).json().error, 'error-contact-not-found')
+    t.equal(database.prepare('SELECT count(*) FROM omnichannel_contact WHERE id = ?').pluck().get(otherSpelling), 1, 'SQLite takes it for the same id')
+    t.equal((await update('ann', { contactId: otherSpelling, emails: ['x@example.com'] })).json().error, 'error-contact-not-found')
     const { contact } = (await update('ann', { phones: ['1'] })).json()
     t.match(contact, { _id: 'maria', emails: [{ address: 'maria@example.com' }, { address: 'm@example.org' }] })
   }
 })
 
-t.test('a table of tokens with an expiry that is no time: expired', async (t) => {
+t.test('a token of a host table whose expiry is no time in ISO 8601: expired', async (t) => {
   const database = openHandle(':memory:')
   database.exec('CREATE TABLE omnichannel_auth_token (hashed_token TEXT PRIMARY KEY, user_id TEXT, name TEXT, created_at TEXT, expires_at TEXT)')
   const update = await start(t, database, ['ann'])
-  database.exec(`
-    INSERT INTO omnichannel_user (id) VALUES ('ann');
-    INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent')`)
-  const times = { never: 401, 2000000000: 401, '2999-13-45': 401, '2999-12-31T00:00:00.000Z': 200 }
-  for (const [time, status] of Object.entries(times)) {
+  database.exec(addAnn)
+  const statusOfTimes = { never: 401, 2000000000: 401, '2999-13-45': 401, '2999-12-31T00:00:00.000Z': 200 }
+  for (const [time, status] of Object.entries(statusOfTimes)) {
     database.prepare('UPDATE omnichannel_auth_token SET expires_at = ?').run(time)
     t.equal((await update('ann', { name: time })).statusCode, status, time)
   }
@@ -203,7 +221,7 @@ t.test('tables of users whose ids ignore case: another spelling is another user'
     CREATE TABLE omnichannel_user_role (user_id TEXT COLLATE NOCASE, role TEXT);
     CREATE TABLE omnichannel_auth_token (hashed_token TEXT, user_id TEXT COLLATE NOCASE, name TEXT, created_at TEXT, expires_at TEXT)`)
   const update = await start(t, database, ['ann'])
-  database.exec("INSERT INTO omnichannel_user (id) VALUES ('ann'); INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent')")
+  database.exec(addAnn)
   t.equal((await update('ANN', { name: 'Mary' }, 'ann')).statusCode, 401)
   t.equal((await update('ann', { contactManager: 'ANN' })).json().error, 'error-contact-manager-not-found')
   t.equal((await update('ann', { contactManager: 'ann' })).json().contact.contactManager, 'ann')
@@ -215,7 +233,7 @@ t.test('a table of e-mail addresses that ignores case: another spelling is writt
   database.exec(`CREATE TABLE omnichannel_contact_email
     (contact_id TEXT, position INTEGER, address TEXT COLLATE NOCASE, PRIMARY KEY (contact_id, position))`)
   const update = await start(t, database, ['ann'])
-  database.exec("INSERT INTO omnichannel_user (id) VALUES ('ann'); INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent')")
+  database.exec(addAnn)
   for (const emails of [['a@x', 'b@x', 'c@x'], ['A@x', 'b@x', 'C@x'], ['A@x', 'B@x', 'C@x']]) {
     t.equal((await update('ann', { emails })).statusCode, 200)
     t.strictSame(database.prepare('SELECT address FROM omnichannel_contact_email ORDER BY position').pluck().all(), emails)
@@ -223,7 +241,7 @@ t.test('a table of e-mail addresses that ignores case: another spelling is writt
 })
 
 t.test('a column of the host that must hold text but has another type: refused, and the error names the cast', async (t) => {
-  const views: Record<string, string> = {
+  const viewsAndTables: Record<string, string> = {
     'omnichannel_user.id INTEGER': "CREATE VIEW omnichannel_user AS SELECT id, '' AS username, '' AS name, 1 AS active FROM person",
     'omnichannel_user.id REAL': "CREATE VIEW omnichannel_user AS SELECT weight AS id, '' AS username, '' AS name, 1 AS active FROM person",
     'omnichannel_user_role.user_id INTEGER': "CREATE VIEW omnichannel_user_role AS SELECT id AS user_id, 'livechat-agent' AS role FROM person",
@@ -232,56 +250,54 @@ t.test('a column of the host that must hold text but has another type: refused, 
     'omnichannel_auth_token.user_id INTEGER': `CREATE TABLE omnichannel_auth_token
       (hashed_token TEXT, user_id INTEGER, name TEXT, created_at TEXT, expires_at TEXT)`
   }
-  for (const [name, sql] of Object.entries(views)) {
+  for (const [columnAndType, sql] of Object.entries(viewsAndTables)) {
+    const [column = '', type] = columnAndType.split(' ')
     for (const migrate of [true, false]) {
       const database = openHandle(':memory:')
       database.exec('CREATE TABLE person (id INTEGER PRIMARY KEY, weight REAL, untyped)')
       database.exec(sql)
       if (!migrate) database.exec(schemaSql)
       const before = database.prepare('SELECT * FROM sqlite_schema').all()
-      const [column = '', type] = name.split(' ')
       t.strictSame(await rejectionAndClose(t, database, migrate), {
         code: 'FOC_UNSUITABLE_COLUMN',
         message: `The column ${column} has the type ${type} and must hold text, or one id could be taken for another. ` +
           `Write CAST(… AS TEXT) AS ${column.split('.')[1]} in your view`,
         isTypeError: false
-      }, name)
+      }, columnAndType)
       t.strictSame(database.prepare('SELECT * FROM sqlite_schema').all(), before)
     }
   }
 })
 
 t.test('tables of an attached file, and temporary tables: never used in place of those of main', async (t) => {
-  const archive = `${t.testdir()}/archive.db`
-  const old = openHandle(archive)
-  old.exec(schemaSql)
-  old.exec(`
+  const archiveFile = `${t.testdir()}/archive.db`
+  const archive = openHandle(archiveFile)
+  archive.exec(schemaSql)
+  archive.exec(`${addAnn};
     INSERT INTO omnichannel_migration (id) VALUES (1);
-    INSERT INTO omnichannel_user (id) VALUES ('ann');
-    INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
     INSERT INTO omnichannel_role_permission VALUES ('livechat-agent', 'update-livechat-contact');
     INSERT INTO omnichannel_auth_token (hashed_token, user_id) VALUES ('${hashToken('token-of-ann')}', 'ann');
     INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')`)
-  old.close()
+  archive.close()
 
   const database = openHandle(':memory:')
-  database.prepare('ATTACH ? AS archive').run(archive)
+  database.prepare('ATTACH ? AS archive').run(archiveFile)
   t.match(await rejectionOf({ database, migrate: false }), { message: /^The database lacks omnichannel_user, omnichannel_user_role, / })
 
   const update = await start(t, database, [])
-  const call = async (): Promise<number> => (await update('ann', { name: 'Marie' })).statusCode
-  t.equal(await call(), 401, "a token of the archive's")
+  const statusForAnn = async (): Promise<number> => (await update('ann', { name: 'Marie' })).statusCode
+  t.equal(await statusForAnn(), 401, 'a token of the archive')
   t.strictSame(database.prepare('SELECT id FROM main.omnichannel_migration').pluck().all(), [1, 2, 3])
   t.equal(database.prepare('SELECT count(*) FROM main.omnichannel_role_permission').pluck().get(), 4)
 
   for (const table of ['user', 'user_role', 'role_permission', 'auth_token', 'contact']) {
     database.exec(`CREATE TEMP TABLE omnichannel_${table} AS SELECT * FROM archive.omnichannel_${table}`)
   }
-  t.equal(await call(), 401, 'a token of a temporary table')
+  t.equal(await statusForAnn(), 401, 'a token of a temporary table')
   for (const table of ['user', 'user_role', 'auth_token']) {
     database.exec(`INSERT INTO main.omnichannel_${table} SELECT * FROM archive.omnichannel_${table}`)
   }
-  t.equal(await call(), 200)
+  t.equal(await statusForAnn(), 200)
   t.strictSame(['main', 'temp', 'archive'].map((schema) => database.prepare(`SELECT name FROM ${schema}.omnichannel_contact`).pluck().get()),
     ['Marie', 'Maria', 'Maria'])
 })

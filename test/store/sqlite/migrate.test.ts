@@ -13,6 +13,7 @@ import { rejectionOf } from '../../helpers/registration.js'
 import { turns } from '../../helpers/waiting.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')
+/** The SQL of a database of schema version 2. */
 const version2 = `${['000001', '000002'].map((id) => readFileSync(`src/store/migrations/sqlite/${id}.sql`, 'utf8')).join('')}
   INSERT INTO omnichannel_migration (id) VALUES (1), (2)`
 
@@ -22,7 +23,8 @@ const start = async (database: Database.Database, options: Partial<OmnichannelCo
 const rolesOf = (database: Database.Database): unknown[] =>
   database.prepare('SELECT role FROM omnichannel_role_permission ORDER BY 1').pluck().all()
 
-t.test('published migrations: the text never changes', async (t) => {
+t.test('published migrations: their text never changes', async (t) => {
+  /** The SHA-256 of each file. */
   const published = {
     'sqlite/000001': 'd2342b6b9edc3823eecba22945f40d25343ca12ac4230a8f80a75875ea659568',
     'sqlite/000002': '6a1a8ce9b419e8147900970ed9e0192ba59d03f843ce5dae306d8118155b959a',
@@ -38,11 +40,12 @@ t.test('the files generated from the migrations: up to date (npm run generate wr
 })
 
 t.test('a second registration: writes nothing', async (t) => {
-  for (const journal of ['WAL', 'DELETE']) {
+  for (const journalMode of ['WAL', 'DELETE']) {
     const file = `${t.testdir()}/contacts.db`
     const observer = openFile(t, file)
-    observer.pragma(`journal_mode = ${journal}`)
+    observer.pragma(`journal_mode = ${journalMode}`)
     t.equal(await start(openFile(t, file)), undefined)
+    // Changes with each commit of another connection.
     const version = observer.pragma('data_version', { simple: true })
     for (const migrate of [true, false]) {
       t.equal(await start(openFile(t, file), { migrate }), undefined)
@@ -52,21 +55,21 @@ t.test('a second registration: writes nothing', async (t) => {
   }
 })
 
-t.test('two processes at once: one migrates', async (t) => {
+t.test('two processes register at once, on empty databases and earlier versions: one of them migrates', async (t) => {
   const folder = t.testdir()
-  const databases = ['WAL', 'DELETE'].flatMap((journal) => [false, true].map((isOld) => {
-    const database = openFile(t, `${folder}/${journal}-${isOld}.db`)
-    database.pragma(`journal_mode = ${journal}`)
-    if (isOld) database.exec(version2)
-    return { database, isOld }
+  const databases = ['WAL', 'DELETE'].flatMap((journalMode) => [false, true].map((isEarlier) => {
+    const database = openFile(t, `${folder}/${journalMode}-${isEarlier}.db`)
+    database.pragma(`journal_mode = ${journalMode}`)
+    if (isEarlier) database.exec(version2)
+    return { database, isEarlier }
   }))
   const children = [1, 2].map(() => fork('test/fixtures/register-process.ts', databases.map(({ database }) => database.name)))
   t.teardown(() => { for (const child of children) child.kill() })
   await Promise.all(children.map((child) => once(child, 'message')))
   for (const child of children) child.send('go')
   t.strictSame((await Promise.all(children.map((child) => once(child, 'exit')))).map(([code]) => code), [0, 0])
-  for (const { database, isOld } of databases) {
-    t.strictSame(rolesOf(database), isOld ? [] : ['admin', 'livechat-agent', 'livechat-manager', 'livechat-monitor'])
+  for (const { database, isEarlier } of databases) {
+    t.strictSame(rolesOf(database), isEarlier ? [] : ['admin', 'livechat-agent', 'livechat-manager', 'livechat-monitor'])
     t.strictSame(database.prepare('SELECT id FROM omnichannel_migration').pluck().all(), [1, 2, 3])
     t.equal(await start(database, { migrate: false }), undefined)
   }
@@ -85,13 +88,13 @@ t.test('another connection migrates: the registration waits for it, and adds not
 })
 
 t.test('an up-to-date database with a write lock of another connection: registered at once', async (t) => {
-  for (const journal of ['WAL', 'DELETE']) {
+  for (const journalMode of ['WAL', 'DELETE']) {
     const file = `${t.testdir()}/contacts.db`
     const other = openFile(t, file)
-    other.pragma(`journal_mode = ${journal}`)
+    other.pragma(`journal_mode = ${journalMode}`)
     t.equal(await start(openFile(t, file)), undefined)
     other.exec('BEGIN IMMEDIATE')
-    t.equal(await start(openFile(t, file), { lockTimeout: 0 }), undefined, journal)
+    t.equal(await start(openFile(t, file), { lockTimeout: 0 }), undefined, journalMode)
     other.exec('ROLLBACK')
   }
 })

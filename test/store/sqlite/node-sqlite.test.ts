@@ -1,4 +1,4 @@
-// Tests for a DatabaseSync of node:sqlite only. Those that use engines.ts run on each kind of handle.
+// Tests for a DatabaseSync of node:sqlite only. Tests that use engines.ts run on each kind of handle.
 
 import fastify from 'fastify'
 import { join } from 'node:path'
@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import omnichannelContacts, { type ContactUpdatedEvent, type OmnichannelContactsOptions } from '../../../src/index.js'
 import { as, fill, path } from '../../helpers/build.js'
 import { DatabaseSync, skip, type Handle } from '../../helpers/node-sqlite.js'
-import { internal } from '../../helpers/refusals.js'
+import { busy, internal } from '../../helpers/refusals.js'
 import { sqliteDb } from '../../helpers/sqlite.js'
 import { turns } from '../../helpers/waiting.js'
 
@@ -41,7 +41,7 @@ function withObjectRows (database: Handle): Parameters<typeof sqliteDb>[0] {
   return { prepare, exec: (sql) => database.exec(sql), close: () => { database.close() } }
 }
 
-/** Reads the first cell of the first row, whatever the options of the handle are. */
+/** Reads the first cell of the first row, also if the options of the handle change what a query returns. */
 function firstCell (database: Handle, sql: string): unknown {
   const statement = database.prepare(sql)
   statement.setReturnArrays(true)
@@ -49,8 +49,7 @@ function firstCell (database: Handle, sql: string): unknown {
   return (statement.get() as unknown[] | undefined)?.[0]
 }
 
-/** Opens an iterator, and leaves it open. */
-function iterate (database: Handle, sql: string): Iterator<unknown> {
+function openIterator (database: Handle, sql: string): Iterator<unknown> {
   const iterator = database.prepare(sql).iterate()
   iterator.next()
   return iterator
@@ -84,68 +83,78 @@ t.test('a handle with other options: the same answer, and its settings stay', { 
   }
 })
 
-t.test('an iterator that is open past the deadline: 503, or FOC_DATABASE_BUSY at registration, and its rows stay', { skip }, async (t) => {
+t.test('an iterator of the host that is open past the deadline: 503, and its rows stay', { skip }, async (t) => {
   const { database, update, name } = await build(t, { lockTimeout: 50 })
-  const iterator = iterate(database, insertReturning)
-  t.strictSame((await update(body)).json(), { success: false, error: 'error-database-busy' })
+  const iterator = openIterator(database, insertReturning)
+  t.strictSame((await update(body)).json(), busy)
   iterator.return!()
   t.strictSame([name(), firstCell(database, 'SELECT count(*) FROM omnichannel_statistic')], ['Maria', 3])
+})
 
+t.test('an iterator of the host that is open during the registration: FOC_DATABASE_BUSY, and its rows stay', { skip }, async (t) => {
   const empty = new DatabaseSync(':memory:')
   empty.exec('CREATE TABLE mine (name TEXT)')
-  const own = iterate(empty, "INSERT INTO mine VALUES ('a'), ('b') RETURNING name")
-  const app = fastify()
-  await t.rejects(async () => { await app.register(omnichannelContacts, { database: empty, lockTimeout: 50 }) }, { code: 'FOC_DATABASE_BUSY' })
-  own.return!()
+  const iterator = openIterator(empty, "INSERT INTO mine VALUES ('a'), ('b') RETURNING name")
+  await t.rejects(async () => { await fastify().register(omnichannelContacts, { database: empty, lockTimeout: 50 }) }, { code: 'FOC_DATABASE_BUSY' })
+  iterator.return!()
   t.strictSame([firstCell(empty, 'SELECT count(*) FROM mine'), firstCell(empty, 'SELECT count(*) FROM sqlite_schema')], [2, 1])
   empty.close()
 })
 
-t.test('beforeCommit leaves a reading iterator open: the update is committed, and so are the next ones', { skip }, async (t) => {
-  const kept: Array<Iterator<unknown>> = []
+/** A server whose beforeCommit leaves a reading iterator open when the name becomes Marie. */
+async function buildWithReader (t: Test) {
+  const readers: Array<Iterator<unknown>> = []
   const { database, update } = await build(t, {
-    beforeCommit: ({ contact }, handle: Handle) => { if (contact.name === 'Marie') kept.push(iterate(handle, 'SELECT id FROM omnichannel_contact')) }
+    beforeCommit: ({ contact }, handle: Handle) => { if (contact.name === 'Marie') readers.push(openIterator(handle, 'SELECT id FROM omnichannel_contact')) }
   })
   t.equal((await update(body)).headers.etag, '"2"')
-  t.equal((await update({ contactId: 'maria', name: 'Mia' })).headers.etag, '"3"')
+  return { database, update, closeReaders: () => { for (const reader of readers) reader.return!() } }
+}
 
-  // Now a writing statement of the host is open as well. It must not be rolled back.
-  const iterator = iterate(database, insertReturning)
+/** Sends an update while an iterator is open. It must wait until the iterator is closed. Returns the ETag of the answer. */
+async function updateDuring (t: Test, iterator: Iterator<unknown>, update: Awaited<ReturnType<typeof build>>['update']): Promise<unknown> {
   let isAnswered = false
   const reply = update({ contactId: 'maria', name: 'Mary' }).finally(() => { isAnswered = true })
   await turns(30)
-  t.equal(isAnswered, false)
+  t.equal(isAnswered, false, 'the update waits')
   iterator.return!()
-  t.equal((await reply).headers.etag, '"4"')
-  t.equal(firstCell(database, 'SELECT count(*) FROM omnichannel_statistic'), 3)
+  return (await reply).headers.etag
+}
 
-  for (const iterator of kept) iterator.return!()
-  t.equal((await update({ contactId: 'maria', phones: [] })).headers.etag, '"5"')
-  const own = iterate(database, 'SELECT id FROM omnichannel_contact')
-  isAnswered = false
-  const last = update({ contactId: 'maria', phones: ['1'] }).finally(() => { isAnswered = true })
-  await turns(30)
-  t.equal(isAnswered, false, "the update waits for the host's own iterator again")
-  own.return!()
-  t.equal((await last).headers.etag, '"6"')
+t.test('beforeCommit leaves a reading iterator open: the update is committed, and so is the next one', { skip }, async (t) => {
+  const { update } = await buildWithReader(t)
+  t.equal((await update({ contactId: 'maria', name: 'Mia' })).headers.etag, '"3"')
+})
+
+t.test('the host has a writing iterator open beside the one of beforeCommit: the update waits for it, and its rows stay', { skip }, async (t) => {
+  const { database, update } = await buildWithReader(t)
+  t.equal(await updateDuring(t, openIterator(database, insertReturning), update), '"3"')
+  t.equal(firstCell(database, 'SELECT count(*) FROM omnichannel_statistic'), 3)
+})
+
+t.test('the iterator of beforeCommit is closed: updates wait again for a reading iterator of the host', { skip }, async (t) => {
+  const { database, update, closeReaders } = await buildWithReader(t)
+  closeReaders()
+  t.equal((await update({ contactId: 'maria', phones: [] })).headers.etag, '"3"')
+  t.equal(await updateDuring(t, openIterator(database, 'SELECT id FROM omnichannel_contact'), update), '"4"')
 })
 
 t.test('beforeCommit leaves a writing statement open: 500, rolled back, and the next updates wait until it is closed', { skip }, async (t) => {
-  const kept: Array<Iterator<unknown>> = []
+  const writers: Array<Iterator<unknown>> = []
   let leavesOpen = true
   const { database, update, name } = await build(t, {
-    lockTimeout: 100, beforeCommit: (_event, handle: Handle) => { if (leavesOpen) kept.push(iterate(handle, insertReturning)) }
+    lockTimeout: 100, beforeCommit: (_event, handle: Handle) => { if (leavesOpen) writers.push(openIterator(handle, insertReturning)) }
   })
   const reply = await update(body)
   t.strictSame([reply.statusCode, reply.json(), name()], [500, internal, 'Maria'])
   leavesOpen = false
   t.equal((await update(body)).statusCode, 503)
-  for (const iterator of kept) iterator.return!()
+  for (const writer of writers) writer.return!()
   t.equal((await update(body)).headers.etag, '"2"')
   t.equal(firstCell(database, 'SELECT count(*) FROM omnichannel_statistic'), 0)
 })
 
-t.test('a handle that beforeCommit closes: 500, also for the next update', { skip }, async (t) => {
+t.test('beforeCommit closes the handle: 500, also for the next update', { skip }, async (t) => {
   for (const file of [':memory:', join(t.testdir(), 'contacts.db')]) {
     const { update } = await build(t, { file, beforeCommit: (_event, handle: Handle) => { handle.close() } })
     for (const reply of [await update(body), await update(body)]) t.strictSame([reply.statusCode, reply.json()], [500, internal])
