@@ -9,16 +9,17 @@ import { checkpointWorker, program } from '../helpers/children.js'
 import { sqliteDb } from '../helpers/sqlite.js'
 import { until } from '../helpers/waiting.js'
 import { inFile, lookInto, openFile } from './files.js'
-import { cli, serve, start as startCommand, update } from './io.js'
+import { cli, serve, startCommand, update } from './io.js'
 
-async function start (t: Test, { large = false } = {}) {
+/** A database file with rows, and an empty folder for its copies. */
+async function createDatabase (t: Test, { isLarge = false } = {}) {
   const folder = t.testdir({ copies: {} })
   const file = join(folder, 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'livechat-agent', '--database', file])
   const database = openFile(t, file)
   await fill(sqliteDb(database))
-  // Much larger than the pages that are copied at once.
-  if (large) {
+  // 4000 names of 4000 bytes, much more than the pages that are copied at once.
+  if (isLarge) {
     database.exec(`
       WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 4000)
       INSERT INTO omnichannel_contact (id, name) SELECT 'large-' || n, hex(randomblob(2000)) FROM number`)
@@ -28,10 +29,18 @@ async function start (t: Test, { large = false } = {}) {
   return { folder, file, database, copies, copy, backup: async (...argv: string[]) => await cli(['backup', ...argv, '--database', file]) }
 }
 
-const read = async (file: string) => await inFile(file, allRows)
+const rowsIn = async (file: string) => await inFile(file, allRows)
 
-t.test('backup: a complete copy that can be served, and no other file', async (t) => {
-  const { file, database, copies, copy, backup } = await start(t)
+/** The names of unfinished copies. */
+const partsIn = (copies: string) => readdirSync(copies).filter((name) => name.endsWith('.part'))
+
+/** Waits until a copy is begun. `until` would look too late. */
+async function untilCopying (copies: string): Promise<void> {
+  while (partsIn(copies).length === 0) await new Promise((resolve) => setImmediate(resolve))
+}
+
+t.test('backup: a complete copy that can be served, for its owner only, and no other file', async (t) => {
+  const { file, database, copies, copy, backup } = await createDatabase(t)
   const before = await allRows(sqliteDb(database))
   chmodSync(file, 0o640)
   // A stricter umask would remove more permissions.
@@ -39,7 +48,7 @@ t.test('backup: a complete copy that can be served, and no other file', async (t
   t.match(await backup(copy), { code: 0, out: new RegExp(`^Copied .*a\\.db to .*copy\\.db, \\d+\\.\\d MB\\n$`), err: '' })
   t.strictSame(readdirSync(copies), ['copy.db'])
   if (process.platform !== 'win32') t.equal(statSync(copy).mode & 0o777, 0o600, 'for its owner only')
-  t.strictSame(await read(copy), before)
+  t.strictSame(await rowsIn(copy), before)
 
   const served = openFile(t, copy)
   t.equal(served.pragma('integrity_check', { simple: true }), 'ok')
@@ -49,9 +58,10 @@ t.test('backup: a complete copy that can be served, and no other file', async (t
 })
 
 t.test('backup while serve runs: a consistent copy, although updates are written meanwhile', async (t) => {
-  const { file, database, copy } = await start(t, { large: true })
+  const { file, database, copy } = await createDatabase(t, { isLarge: true })
   const { url } = await serve(t, ['--database', file], { checkpointWorker })
-  const version = () => database.prepare<[], number>("SELECT version FROM omnichannel_contact WHERE id = 'maria'").pluck().get()!
+  const selectVersion = "SELECT version FROM omnichannel_contact WHERE id = 'maria'"
+  const version = () => database.prepare<[], number>(selectVersion).pluck().get()!
   let isOver = false
   const updates = (async () => {
     while (!isOver) t.equal((await update(url, { contactId: 'maria', wipeConflicts: true })).status, 200)
@@ -65,29 +75,29 @@ t.test('backup while serve runs: a consistent copy, although updates are written
   t.match(err, /^(backup: \d0 %\n)+$/)
   const copied = openFile(t, copy)
   t.equal(copied.pragma('integrity_check', { simple: true }), 'ok')
-  const { version: kept } = copied.prepare("SELECT version FROM omnichannel_contact WHERE id = 'maria'").get() as { version: number }
-  t.ok(kept >= before && kept <= version())
+  const copiedVersion = copied.prepare<[], number>(selectVersion).pluck().get()!
+  t.ok(copiedVersion >= before && copiedVersion <= version())
 })
 
-t.test('on a terminal: a progress line, which is cleared at the end', async (t) => {
-  const { file, copy } = await start(t, { large: true })
+t.test('backup on a terminal: a progress line, which is cleared at the end', async (t) => {
+  const { file, copy } = await createDatabase(t, { isLarge: true })
   const { code, err } = await cli(['backup', copy, '--database', file], { onTerminal: true })
   t.equal(code, 0)
   t.match(err, /^(\rbackup: \d+ %\x1b\[K)+\r\x1b\[K$/)
 })
 
 t.test('an existing file: replaced with --overwrite only', async (t) => {
-  const { copies, copy, backup, database } = await start(t)
+  const { copies, copy, backup, database } = await createDatabase(t)
   writeFileSync(copy, 'something else')
   t.match(await backup(copy), { code: 1, out: '', err: `${copy} exists already: name another file, or replace it with --overwrite\n` })
   t.equal(readFileSync(copy, 'utf8'), 'something else')
   t.equal((await backup(copy, '--overwrite')).code, 0)
-  t.strictSame(await read(copy), await allRows(sqliteDb(database)))
+  t.strictSame(await rowsIn(copy), await allRows(sqliteDb(database)))
   t.strictSame(readdirSync(copies), ['copy.db'])
 })
 
 t.test('a copy that cannot be made: one sentence, and no file is left', async (t) => {
-  const { folder, file, copies, copy, backup } = await start(t)
+  const { folder, file, copies, copy, backup } = await createDatabase(t)
   linkSync(file, join(copies, 'same.db'))
   const used = openFile(t, join(copies, 'used.db'))
   used.pragma('journal_mode = WAL')
@@ -121,13 +131,14 @@ t.test('a copy that cannot be made: one sentence, and no file is left', async (t
 })
 
 t.test('a copy that cannot be renamed, or whose name cannot be flushed: no file is left', async (t) => {
-  const { copies, copy, backup } = await start(t)
+  const { copies, copy, backup } = await createDatabase(t)
   t.teardown(syncBuiltinESMExports)
   const fail = (name: 'renameSync' | 'appendFileSync' | 'rmSync', message: string) => {
     const fault = t.intercept(fs, name, { value: () => { throw new Error(message) } })
     syncBuiltinESMExports()
     return fault
   }
+  // appendFileSync opens the folder, and flushes the new name to the disk.
   const failed = { code: 1, out: '', err: `The file ${copy} cannot be written: EIO: i/o error\n` }
   for (const name of ['renameSync', 'appendFileSync'] as const) {
     const fault = fail(name, `EIO: i/o error, ${name}`)
@@ -142,10 +153,10 @@ t.test('a copy that cannot be renamed, or whose name cannot be flushed: no file 
 })
 
 t.test('Ctrl-C: stops the backup, and no file is left', async (t) => {
-  const { file, copies, copy } = await start(t, { large: true })
-  const { signal, ended } = startCommand(['backup', copy, '--database', file])
-  while (!readdirSync(copies).some((name) => name.endsWith('.part'))) await new Promise((resolve) => setImmediate(resolve))
-  signal('SIGINT')
+  const { file, copies, copy } = await createDatabase(t, { isLarge: true })
+  const { sendSignal, ended } = startCommand(['backup', copy, '--database', file])
+  await untilCopying(copies)
+  sendSignal('SIGINT')
   t.strictSame(await ended, { code: 130, out: '', err: 'Interrupted: there is no copy\n' })
   t.strictSame(readdirSync(copies), [])
 })
@@ -162,20 +173,24 @@ t.test('a database of an older version: copied without migration', async (t) => 
 })
 
 t.test('a file that appears during the backup: never overwritten', async (t) => {
-  const { file, copies, copy } = await start(t, { large: true })
-  for (const [name, sentence] of [['copy.db', 'exists already: name another file, or replace it with --overwrite'], ['copy.db-wal', 'is a database in use: name another file for the copy']]) {
+  const { file, copies, copy } = await createDatabase(t, { isLarge: true })
+  const sentences = {
+    'copy.db': 'exists already: name another file, or replace it with --overwrite',
+    'copy.db-wal': 'is a database in use: name another file for the copy'
+  }
+  for (const [name, sentence] of Object.entries(sentences)) {
     const { ended } = startCommand(['backup', copy, '--database', file])
-    while (!readdirSync(copies).some((name) => name.endsWith('.part'))) await new Promise((resolve) => setImmediate(resolve))
-    writeFileSync(join(copies, name!), 'precious')
+    await untilCopying(copies)
+    writeFileSync(join(copies, name), 'precious')
     t.match(await ended, { code: 1, out: '', err: new RegExp(`${copy} ${sentence}\n$`) })
     t.strictSame(readdirSync(copies), [name])
-    t.equal(readFileSync(join(copies, name!), 'utf8'), 'precious')
-    rmSync(join(copies, name!))
+    t.equal(readFileSync(join(copies, name), 'utf8'), 'precious')
+    rmSync(join(copies, name))
   }
 })
 
-t.test('a dangling link: not overwritten either', { skip: process.platform === 'win32' && 'no links' }, async (t) => {
-  const { copies, copy, backup } = await start(t)
+t.test('a link to no file in place of the copy: not overwritten', { skip: process.platform === 'win32' && 'no links' }, async (t) => {
+  const { copies, copy, backup } = await createDatabase(t)
   symlinkSync('nowhere', copy)
   t.match(await backup(copy), { code: 1, err: `The file ${copy} cannot be written: EEXIST: file already exists\n` })
   t.strictSame(readdirSync(copies), ['copy.db'])
@@ -183,13 +198,12 @@ t.test('a dangling link: not overwritten either', { skip: process.platform === '
 })
 
 t.test('a backup that is killed: the next one names the unfinished copy', async (t) => {
-  const { file, copies, copy, backup } = await start(t, { large: true })
+  const { file, copies, copy, backup } = await createDatabase(t, { isLarge: true })
   const child = spawn(process.execPath, [program, 'backup', copy, '--database', file])
-  const parts = () => readdirSync(copies).filter((name) => name.endsWith('.part'))
-  await until(() => parts().length > 0)
+  await until(() => partsIn(copies).length > 0)
   child.kill('SIGKILL')
   await once(child, 'exit')
-  const [part] = parts()
+  const [part] = partsIn(copies)
   t.match(await backup(copy), { code: 0, err: new RegExp(`^There is an unfinished copy ${join(copies, part!)}: remove it unless another backup is running\n`) })
   rmSync(join(copies, part!))
   t.notMatch((await backup(copy, '--overwrite')).err, 'unfinished')

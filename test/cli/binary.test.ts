@@ -11,17 +11,18 @@ import { skip } from '../helpers/node-sqlite.js'
 import { checkDocumentationPage, waitForCurl } from './printed-curl.js'
 
 const run = promisify(execFile)
-/** If this Node.js has a good node:sqlite, the executable has no addon. */
+/** Whether the executable has an addon: only if this Node.js has no node:sqlite that the plugin accepts. */
 const hasAddon = skip !== false
-const name = process.platform === 'win32' ? 'omnichannel.exe' : 'omnichannel'
+const executable = process.platform === 'win32' ? 'omnichannel.exe' : 'omnichannel'
 
 t.test('the executable', async (t) => {
   const folder = t.testdir({ build: {}, empty: {}, tmp: {} })
-  const alone = join(folder, 'empty', name)
+  /** The executable in a folder without any other file. */
+  const alone = join(folder, 'empty', executable)
   const env = { ...process.env, TMPDIR: join(folder, 'tmp'), PATH: '' }
-  await run(process.execPath, ['scripts/build-binary.js', join(folder, 'build', name)])
-  copyFileSync(join(folder, 'build', name), alone)
-  t.match(readFileSync(join(folder, 'build', `${name}-licenses.txt`), 'utf8'), /^fastify 5.*^Permission is hereby granted/ms)
+  await run(process.execPath, ['scripts/build-binary.js', join(folder, 'build', executable)])
+  copyFileSync(join(folder, 'build', executable), alone)
+  t.match(readFileSync(join(folder, 'build', `${executable}-licenses.txt`), 'utf8'), /^fastify 5.*^Permission is hereby granted/ms)
 
   await t.test('--version and --help: answer without writing a file', async (t) => {
     t.match((await run(alone, ['--version'], { env })).stdout, /^\d+\.\d+\.\d+\n$/)
@@ -44,7 +45,7 @@ t.test('the executable', async (t) => {
     const [code] = await once(server, 'exit') as [number | null]
     t.equal(code, 0)
     t.equal(err, '')
-    t.strictSame(readdirSync(join(folder, 'empty')).sort(), [name, 'omnichannel-demo.db'])
+    t.strictSame(readdirSync(join(folder, 'empty')).sort(), [executable, 'omnichannel-demo.db'])
     t.strictSame(readdirSync(env.TMPDIR), [], 'the addon is gone')
   })
 
@@ -56,25 +57,27 @@ t.test('the executable', async (t) => {
   })
 
   await t.test('a temporary folder that is mounted noexec, or does not exist: one sentence', { skip: !hasAddon }, async (t) => {
-    const start = async (tmp: string) => await run(alone, ['serve', '--database', 'new.db'], { cwd: join(folder, 'empty'), env: { ...env, TMPDIR: tmp } })
-    const refused = (tmp: string, reason: RegExp) => ({
-      code: 1, stdout: '', stderr: new RegExp(`^The SQLite addon cannot be loaded from the temporary folder ${tmp.replace(/\W/g, '\\$&')} \\(.*${reason.source}.*\\): name another in the variable TMPDIR\n$`)
-    })
-    await t.rejects(start('/nowhere'), refused('/nowhere', /ENOENT/))
-    const tmp = join(folder, 'noexec')
-    mkdirSync(tmp)
+    const startIn = async (TMPDIR: string) => await run(alone, ['serve', '--database', 'new.db'], { cwd: join(folder, 'empty'), env: { ...env, TMPDIR } })
+    const refusal = (TMPDIR: string, reason: RegExp) => {
+      const escaped = TMPDIR.replace(/\W/g, '\\$&')
+      const sentence = `The SQLite addon cannot be loaded from the temporary folder ${escaped} \\(.*${reason.source}.*\\): name another in the variable TMPDIR`
+      return { code: 1, stdout: '', stderr: new RegExp(`^${sentence}\n$`) }
+    }
+    await t.rejects(startIn('/nowhere'), refusal('/nowhere', /ENOENT/))
+    const noexecFolder = join(folder, 'noexec')
+    mkdirSync(noexecFolder)
     try {
-      await run('mount', ['-t', 'tmpfs', '-o', 'noexec', 'none', tmp])
+      await run('mount', ['-t', 'tmpfs', '-o', 'noexec', 'none', noexecFolder])
     } catch {
       return t.pass('nothing can be mounted here')
     }
-    t.teardown(() => run('umount', [tmp]))
-    await t.rejects(start(tmp), refused(tmp, /failed to map segment/))
-    t.strictSame(readdirSync(tmp), [])
+    t.teardown(() => run('umount', [noexecFolder]))
+    await t.rejects(startIn(noexecFolder), refusal(noexecFolder, /failed to map segment/))
+    t.strictSame(readdirSync(noexecFolder), [])
     t.notOk(existsSync(join(folder, 'empty', 'new.db')))
   })
 
-  await t.test('a mistake: one sentence and its exit code', async (t) => {
+  await t.test('a folder in place of the database: one sentence, and exit code 1', async (t) => {
     mkdirSync(join(folder, 'empty', 'folder'))
     await t.rejects(run(alone, ['serve', '--database', 'folder'], { cwd: join(folder, 'empty'), env }),
       { code: 1, stdout: '', stderr: 'The database file folder is a folder\n' })

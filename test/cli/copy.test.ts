@@ -1,5 +1,6 @@
 // The command copy moves a database file to a server, all of it or nothing.
 
+import type Database from 'better-sqlite3'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { allRows, fill } from '../helpers/build.js'
@@ -8,8 +9,9 @@ import { openSchema } from '../helpers/postgres.js'
 import { sqliteDb } from '../helpers/sqlite.js'
 import { openProxy } from '../store/explorer/proxy.js'
 import { openDatabase } from './files.js'
-import { cli, start } from './io.js'
+import { cli, startCommand } from './io.js'
 
+/** A database file with rows, and an empty schema on a PostgreSQL server. */
 async function open (t: Test) {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'adam', '--database', file])
@@ -29,7 +31,7 @@ async function open (t: Test) {
 }
 
 const withoutMigrations = ({ omnichannel_migration: _, ...tables }: Record<string, unknown[]>) => tables
-/** The rows that must be equal on both sides. Only PostgreSQL has a column for the position of custom fields: SQLite uses the rowid. */
+/** The rows that must be equal on both engines. Only PostgreSQL has a column for the position of custom fields: SQLite uses the rowid. */
 const comparable = (all: Record<string, unknown[]>) => ({
   ...withoutMigrations(all),
   omnichannel_custom_field: (all.omnichannel_custom_field as object[]).map((row) => ({ ...row, position: undefined }))
@@ -68,20 +70,26 @@ t.test('a server that stores other values than it was sent: nothing is copied', 
   t.strictSame(await allRows(db), before)
 })
 
-t.test('SIGINT: nothing is copied', async (t) => {
+/** Makes a copy take longer. */
+function addRooms (source: Database.Database, count: number): void {
+  source.prepare(`INSERT INTO omnichannel_room (id, contact_id)
+    WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < ?) SELECT 'r' || n, 'x' FROM number`).run(count)
+}
+
+t.test('SIGINT: nothing is copied, and a second copy succeeds', async (t) => {
   const { file, source, db, url } = await open(t)
-  source.exec("INSERT INTO omnichannel_room (id, contact_id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT 'r' || i, 'x' FROM n")
+  addRooms(source, 20_000)
   await cli(['migrate', '--database', url])
   const before = await allRows(db)
-  const copying = start(['copy', file, url])
-  while (copying.listeners().length === 0) await new Promise(setImmediate)
-  copying.signal('SIGINT')
+  const copying = startCommand(['copy', file, url])
+  while (copying.listenedSignals().length === 0) await new Promise(setImmediate)
+  copying.sendSignal('SIGINT')
   t.strictSame(await copying.ended, { code: 130, out: '', err: 'Stopped: nothing was copied\n' })
   t.strictSame(await allRows(db), before)
   t.match(await cli(['copy', file, url]), { code: 0 })
 })
 
-t.test('no file, or no server: one sentence', async (t) => {
+t.test('a file that does not exist, or a second argument that is no server: one sentence', async (t) => {
   const folder = t.testdir()
   t.match(await cli(['copy', join(folder, 'none.db'), 'postgres://localhost/a']), { code: 1, err: /^There is no database file .*none\.db: name another, or make one with the command migrate\n$/ })
   t.match(await cli(['copy', 'a.db', 'b.db']), { code: 2, err: /must be as postgres:\/\/user@host\/name; see copy --help\n$/ })
@@ -89,21 +97,21 @@ t.test('no file, or no server: one sentence', async (t) => {
 
 t.test('a connection that is cut: one sentence, and nothing is copied', async (t) => {
   const { file, source, db, url } = await open(t)
-  source.exec("INSERT INTO omnichannel_room (id, contact_id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) SELECT 'r' || i, 'x' FROM n")
+  addRooms(source, 200_000)
   await cli(['migrate', '--database', url])
   const before = await allRows(db)
-  const copying = start(['copy', file, url])
-  const cut = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  const copying = startCommand(['copy', file, url])
+  const endConnection = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE application_name = current_schema() AND query LIKE 'INSERT INTO omnichannel_room%'`
-  while (await db.value(cut) === undefined) await new Promise(setImmediate)
+  while (await db.value(endConnection) === undefined) await new Promise(setImmediate)
   const { code, out, err } = await copying.ended
   t.strictSame([code, out], [1, ''])
   t.match(err, /^The database \S+ cannot be used: (terminating connection due to administrator command|the connection was lost)\n$/)
   t.strictSame(await allRows(db), before)
 })
 
-/** A proxy for the server that cuts the connection when a statement with this text is sent. */
-async function cutAt (t: Test, url: string, text: string): Promise<string> {
+/** The address of a proxy that cuts the connection when a statement with this text is sent. */
+async function urlOfCuttingProxy (t: Test, url: string, text: string): Promise<string> {
   const proxy = await openProxy()
   t.teardown(proxy.close)
   proxy.plan.begin([{ at: new RegExp(text), times: Infinity, fault: { do: 'cut-before' } }])
@@ -113,7 +121,7 @@ async function cutAt (t: Test, url: string, text: string): Promise<string> {
 t.test('a connection that is cut in any command: one sentence', async (t) => {
   const { file, db, url } = await open(t)
   await cli(['migrate', '--database', url])
-  const scenarios: Array<[argv: (url: string) => string[], text: string]> = [
+  const scenarios: Array<[argv: (url: string) => string[], textOfStatement: string]> = [
     [(url) => ['user', 'list', '--database', url], 'from "omnichannel_user"'],
     [(url) => ['user', 'add', 'bob', '--database', url], 'into "omnichannel_user"'],
     [(url) => ['user', 'remove', 'ann', '--database', url], 'from "omnichannel_user"'],
@@ -126,7 +134,7 @@ t.test('a connection that is cut in any command: one sentence', async (t) => {
   const before = await allRows(db)
   for (const [argv, text] of scenarios) {
     await t.test(`${argv('').join(' ')}: ${text}`, async (t) => {
-      t.match(await cli(argv(await cutAt(t, url, text))), { code: 1, out: '', err: /^The database \S+ cannot be used: the connection was lost\n$/ })
+      t.match(await cli(argv(await urlOfCuttingProxy(t, url, text))), { code: 1, out: '', err: /^The database \S+ cannot be used: the connection was lost\n$/ })
     })
   }
   t.strictSame(await allRows(db), before)

@@ -84,22 +84,22 @@ t.test('a port that is taken: the token of the running demo stays valid', async 
   t.equal((await sendPrinted(running.out())).status, 200)
 })
 
-t.test('a database with other data: refused, also if it has a maria and an ann', async (t) => {
+t.test('a database with other data: refused, also if it has a contact maria and a user ann as the demo has', async (t) => {
   const file = join(t.testdir(), 'own.db')
   await (await serve(t, ['--database', file])).stop()
   const database = openFile(t, file)
   await fill(sqliteDb(database))
-  const refuses = async () => {
+  const checkRefused = async () => {
     const before = await allRows(sqliteDb(database))
     const { code, err } = await cli(['serve', '--demo', '--database', file, '--port', '0'])
     t.equal(code, 1)
     t.match(err, /own\.db holds other data than the demo: leave --demo out, or name a new file with --database\n$/)
     t.strictSame(await allRows(sqliteDb(database)), before)
   }
-  await refuses()
+  await checkRefused()
   for (const table of ['omnichannel_contact', 'omnichannel_user']) {
     database.exec(`DELETE FROM ${table}`)
-    await refuses()
+    await checkRefused()
   }
 })
 

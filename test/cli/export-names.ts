@@ -1,4 +1,6 @@
-/** The output of an import of test/fixtures/export. */
+// What an import of test/fixtures/export prints, and the names in an export.
+
+/** The lines that the import prints, without the rates. */
 export const summary = [
   'custom-fields: 3 new, 0 updated, 0 ignored, 0 skipped',
   'permissions: 2 new, 1 updated, 0 ignored, 0 skipped',
@@ -9,7 +11,7 @@ export const summary = [
   'inquiries: 1 new, 0 updated, 0 ignored, 0 skipped'
 ]
 
-/** The lines of such a summary, without the rates. */
+/** The lines of an output, without the rates. */
 export const linesOf = (out: string): string[] => out.replace(/ \(\d+ lines\/s\)/g, '').trimEnd().split('\n')
 
 /** Rocket.Chat's names of the collections by option. They are repeated here, so that tests notice a wrong name in src. */

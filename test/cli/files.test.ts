@@ -9,10 +9,13 @@ import { allRows, fill } from '../helpers/build.js'
 import { inFile, lookInto, openFile } from './files.js'
 import { cli, serve } from './io.js'
 
-const contact = '{"_id":"c1","name":"Contact"}\n'
-/** All files of a folder, byte by byte. */
-const bytes = (folder: string) => Object.fromEntries(readdirSync(folder).sort().map((name) => [name, readFileSync(join(folder, name)).toString('base64')]))
+/** The input of imports: one contact. */
+const stdin = '{"_id":"c1","name":"Contact"}\n'
+/** The contents of all files of a folder, in base64. */
+const contentsOf = (folder: string) =>
+  Object.fromEntries(readdirSync(folder).sort().map((name) => [name, readFileSync(join(folder, name)).toString('base64')]))
 
+/** A database in a folder of its own. */
 async function createDatabase (t: Test) {
   const folder = t.testdir({ data: {} })
   const file = join(folder, 'data', 'a.db')
@@ -21,6 +24,7 @@ async function createDatabase (t: Test) {
   return { folder: join(folder, 'data'), file, copy: join(folder, 'copy.db') }
 }
 
+/** Commands that do not change the database. */
 const readingCommands = (file: string, copy: string) => [
   ['contact', 'list', '--database', file],
   ['contact', 'maria', '--database', file],
@@ -40,50 +44,60 @@ function runAndKill (file: string, sql: string): void {
     process.kill(process.pid, 'SIGKILL')`])
 }
 
-t.test('commands that read, and a dry run: no byte changes, and no file is added', async (t) => {
-  const journals: Array<[situation: string, prepare: (file: string) => void]> = [
-    ['closed in WAL mode', () => undefined],
-    ['in another mode', (file) => { lookInto(file, (database) => database.pragma('journal_mode = DELETE')) }],
-    ['killed, with a write-ahead log', (file) => { runAndKill(file, "UPDATE omnichannel_contact SET name = 'Marie' WHERE id = 'maria'") }]
-  ]
-  for (const [situation, prepare] of journals) {
+const useDeleteMode = (file: string) => { lookInto(file, (database) => database.pragma('journal_mode = DELETE')) }
+/** What happens to the file before the commands run. */
+const preparations: Record<string, (file: string) => void> = {
+  'was closed in WAL mode': () => undefined,
+  'has another journal mode': useDeleteMode,
+  'has a write-ahead log of a program that was killed': (file) => { runAndKill(file, "UPDATE omnichannel_contact SET name = 'Marie' WHERE id = 'maria'") }
+}
+for (const [situation, prepare] of Object.entries(preparations)) {
+  t.test(`commands that only read, and a dry run, on a file that ${situation}: no byte changes, and no file is added`, async (t) => {
     const { folder, file, copy } = await createDatabase(t)
     prepare(file)
     // Readers write to -shm, the index of the log. So it is only compared whether -shm exists.
-    const look = () => ({ ...bytes(folder), 'a.db-shm': existsSync(`${file}-shm`) })
-    const before = look()
+    const contents = () => ({ ...contentsOf(folder), 'a.db-shm': existsSync(`${file}-shm`) })
+    const before = contents()
     for (const argv of [...readingCommands(file, copy), printCommand(file)]) {
-      t.match(await cli(argv, { stdin: contact }), { code: 0 }, argv.join(' '))
-      t.strictSame(look(), before, `${situation}: ${argv.join(' ')}`)
+      t.match(await cli(argv, { stdin }), { code: 0 }, argv.join(' '))
+      t.strictSame(contents(), before, argv.join(' '))
     }
-    if (situation.startsWith('killed')) t.match(Object.keys(before), ['a.db', 'a.db-shm', 'a.db-wal'])
-    if (situation.startsWith('killed')) t.match((await cli(['contact', 'maria', '--database', file])).out, '"Marie"')
-  }
+  })
+}
+
+t.test('a write-ahead log of a program that was killed: its updates are read', async (t) => {
+  const { folder, file } = await createDatabase(t)
+  runAndKill(file, "UPDATE omnichannel_contact SET name = 'Marie' WHERE id = 'maria'")
+  t.match(readdirSync(folder).sort(), ['a.db', 'a.db-shm', 'a.db-wal'])
+  t.match((await cli(['contact', 'maria', '--database', file])).out, '"Marie"')
 })
 
 t.test('a dry run of a large import: the same summary as the import', async (t) => {
   const { folder, file } = await createDatabase(t)
-  const stdin = Array.from({ length: 30_000 }, (_, i) => `{"_id":"c${i}","name":"${'x'.repeat(3000)}"}\n`).join('')
-  const run = async (...argv: string[]) => (await cli(['import', '--contacts', '-', '--database', file, ...argv], { stdin })).out.replace(/ \(.*/, '')
-  const before = bytes(folder)
-  const dryRun = await run('--dry-run')
-  t.strictSame(bytes(folder), before)
-  t.equal(dryRun, await run())
+  const manyContacts = Array.from({ length: 30_000 }, (_, index) => `{"_id":"c${index}","name":"${'x'.repeat(3000)}"}\n`).join('')
+  /** Imports the contacts, and returns the summary without the rate. */
+  const importContacts = async (...argv: string[]) =>
+    (await cli(['import', '--contacts', '-', '--database', file, ...argv], { stdin: manyContacts })).out.replace(/ \(.*/, '')
+  const before = contentsOf(folder)
+  const dryRun = await importContacts('--dry-run')
+  t.strictSame(contentsOf(folder), before)
+  t.equal(dryRun, await importContacts())
 })
 
 t.test('an older schema: commands that only read refuse it and change nothing, others migrate it', async (t) => {
   const { folder, file, copy } = await createDatabase(t)
   lookInto(file, (database) => database.exec('DROP TABLE omnichannel_inquiry'))
-  const before = bytes(folder)
+  const before = contentsOf(folder)
   for (const argv of [...readingCommands(file, copy).filter(([name]) => name !== 'backup'), ['copy', file, 'postgres://localhost:1/a']]) {
-    t.strictSame(await cli(argv, { stdin: contact }),
+    t.strictSame(await cli(argv, { stdin }),
       { code: 1, out: '', err: `The database lacks omnichannel_inquiry: the command migrate brings ${file} up to date\n` }, argv.join(' '))
-    t.strictSame(bytes(folder), before, argv.join(' '))
+    t.strictSame(contentsOf(folder), before, argv.join(' '))
   }
   t.equal((await cli(['user', 'activate', 'ann', '--database', file])).code, 0)
   t.equal((await cli(['user', 'list', '--database', file])).code, 0)
 })
 
+/** Commands that change an existing database. */
 const changingCommands = (file: string) => [
   ['user', 'deactivate', 'ann', '--database', file],
   ['user', 'activate', 'ann', '--database', file],
@@ -92,6 +106,7 @@ const changingCommands = (file: string) => [
   ['token', 'revoke', 'ann', 'crm', '--database', file],
   ['copy', file, 'postgres://localhost:1/a']
 ]
+/** Commands that create the database if the file does not exist. */
 const creatingCommands = (file: string) => [
   ['user', 'add', 'ann', '--role', 'admin', '--database', file],
   ['import', '--contacts', '-', '--database', file],
@@ -102,12 +117,12 @@ const creatingCommands = (file: string) => [
 t.test('a newer schema: refused by every command but backup, and not changed', async (t) => {
   const { folder, file, copy } = await createDatabase(t)
   lookInto(file, (database) => database.exec('INSERT INTO omnichannel_migration (id) VALUES (1000)'))
-  const before = bytes(folder)
+  const before = contentsOf(folder)
   for (const argv of [...readingCommands(file, copy).filter(([name]) => name !== 'backup'), printCommand(file), ...changingCommands(file), ...creatingCommands(file)]) {
-    t.match(await cli(argv, { stdin: contact }), {
+    t.match(await cli(argv, { stdin }), {
       code: 1, out: '', err: /^The database file .* cannot be used: The database has schema version 1000, and this version .*: upgrade the package\n$/
     }, argv.join(' '))
-    t.strictSame(bytes(folder), before, argv.join(' '))
+    t.strictSame(contentsOf(folder), before, argv.join(' '))
   }
 })
 
@@ -115,13 +130,13 @@ t.test('a file of another program: refused by every command, and not changed', a
   const folder = t.testdir({ data: {} })
   const [file, copy] = [join(folder, 'data', 'a.db'), join(folder, 'copy.db')]
   lookInto(file, (database) => { database.exec('CREATE TABLE theirs (id INTEGER)') })
-  const before = bytes(join(folder, 'data'))
+  const before = contentsOf(join(folder, 'data'))
   for (const argv of [...readingCommands(file, copy), ...changingCommands(file), ...creatingCommands(file)]) {
     const mayCreate = creatingCommands(file).some((other) => other.join() === argv.join())
-    t.strictSame(await cli(argv, { stdin: contact }), {
+    t.strictSame(await cli(argv, { stdin }), {
       code: 1, out: '', err: `The database file ${file} has tables, but none of this program${mayCreate ? ': --create adds them' : ''}\n`
     }, argv.join(' '))
-    t.strictSame(bytes(join(folder, 'data')), before, argv.join(' '))
+    t.strictSame(contentsOf(join(folder, 'data')), before, argv.join(' '))
   }
   t.notOk(existsSync(copy))
 })
@@ -132,7 +147,7 @@ t.test('a file that is not a SQLite database: refused by every command, and not 
     const [file, copy] = [join(folder, 'data', 'a.db'), join(folder, 'copy.db')]
     const creations = creatingCommands(file).flatMap((argv) => [argv, [...argv, '--create']])
     for (const argv of [...readingCommands(file, copy), printCommand(file), ...changingCommands(file), ...creations]) {
-      t.strictSame(await cli(argv, { stdin: contact }), { code: 1, out: '', err: `The database file ${file} is not a SQLite database\n` }, argv.join(' '))
+      t.strictSame(await cli(argv, { stdin }), { code: 1, out: '', err: `The database file ${file} is not a SQLite database\n` }, argv.join(' '))
       t.strictSame(readdirSync(join(folder, 'data')), ['a.db'], argv.join(' '))
       t.equal(readFileSync(file, 'utf8'), content)
     }
@@ -142,67 +157,87 @@ t.test('a file that is not a SQLite database: refused by every command, and not 
 t.test('an empty file: filled by the commands that create a database, refused by the others', async (t) => {
   const folder = t.testdir({ data: { 'a.db': '' } })
   const [file, copy] = [join(folder, 'data', 'a.db'), join(folder, 'copy.db')]
-  const isDryRun = (argv: string[]) => argv.includes('--dry-run')
-  for (const argv of [...readingCommands(file, copy), ...changingCommands(file)].filter((argv) => !isDryRun(argv))) {
-    t.strictSame(await cli(argv), { code: 1, out: '', err: `The database file ${file} is empty\n` }, argv.join(' '))
+  for (const argv of [...readingCommands(file, copy), ...changingCommands(file)]) {
+    const expected = argv.includes('--dry-run') ? { code: 0, out: /^contacts: 1 new/ } : { code: 1, out: '', err: `The database file ${file} is empty\n` }
+    t.match(await cli(argv, { stdin }), expected, argv.join(' '))
   }
-  for (const argv of readingCommands(file, copy).filter(isDryRun)) t.match(await cli(argv, { stdin: contact }), { code: 0, out: /^contacts: 1 new/ })
   t.equal(statSync(file).size, 0)
   for (const argv of creatingCommands(file).filter(([name]) => name !== 'serve')) {
     writeFileSync(file, '')
-    t.match(await cli(argv, { stdin: contact }), { code: 0 }, argv.join(' '))
+    t.match(await cli(argv, { stdin }), { code: 0 }, argv.join(' '))
   }
 })
+
+/** The commands that create a database, each with a file of its own in the folder. */
+function creatingCommandsIn (folder: string): Array<{ file: string, argv: string[] }> {
+  return creatingCommands('').map(([name = ''], index) => {
+    const file = join(folder, `${name}.db`)
+    return { file, argv: creatingCommands(file)[index]! }
+  })
+}
+
+/** Runs a command that ends, or starts `serve` and stops it. */
+async function runOrServe (t: Test, argv: string[]): Promise<void> {
+  if (argv[0] === 'serve') await (await serve(t, argv.slice(1))).stop()
+  else t.match(await cli(argv, { stdin }), { code: 0 }, argv.join(' '))
+}
+
+const tablesIn = (file: string) => lookInto(file, (database) => database.prepare('SELECT name FROM sqlite_schema').pluck().all())
 
 t.test('--create: adds the tables to a file of another program', async (t) => {
-  const folder = t.testdir()
-  for (const [i, [name = '', ...argv]] of creatingCommands('').entries()) {
-    const file = join(folder, `${i}.db`)
+  for (const { file, argv } of creatingCommandsIn(t.testdir())) {
     lookInto(file, (database) => { database.exec('CREATE TABLE theirs (id INTEGER)') })
-    argv.splice(-1, 1, file, '--create')
-    if (name === 'import') {
-      t.match(await cli([name, ...argv, '--dry-run'], { stdin: contact }), { code: 0, out: /1 new/ })
-      t.strictSame(lookInto(file, (database) => database.prepare('SELECT name FROM sqlite_schema').pluck().all()), ['theirs'])
-    }
-    if (name === 'serve') await (await serve(t, argv)).stop()
-    else t.match(await cli([name, ...argv], { stdin: contact }), { code: 0 })
-    t.ok('omnichannel_contact' in await inFile(file, allRows), name)
-    t.match(lookInto(file, (database) => database.prepare('SELECT name FROM sqlite_schema').pluck().all()), ['theirs'])
+    await runOrServe(t, [...argv, '--create'])
+    t.ok('omnichannel_contact' in await inFile(file, allRows), argv.join(' '))
+    t.match(tablesIn(file), ['theirs'])
   }
 })
 
-t.test('a new database, its write-ahead log and a copy: only their owner can read them', { skip: process.platform === 'win32' && 'no permissions' }, async (t) => {
+t.test('import --create --dry-run: adds no table', async (t) => {
+  const file = join(t.testdir(), 'a.db')
+  lookInto(file, (database) => { database.exec('CREATE TABLE theirs (id INTEGER)') })
+  t.match(await cli(['import', '--contacts', '-', '--database', file, '--create', '--dry-run'], { stdin }), { code: 0, out: /1 new/ })
+  t.strictSame(tablesIn(file), ['theirs'])
+})
+
+const noPermissions = process.platform === 'win32' && 'no permissions'
+/** Files are then created with all permissions that the program asks for. */
+function clearUmask (t: Test): void {
   const before = process.umask(0)
   t.teardown(() => { process.umask(before) })
-  const folder = t.testdir()
-  const mode = (name: string) => statSync(join(folder, name)).mode & 0o777
-  for (const [i, [name = '', ...argv]] of creatingCommands('').entries()) {
-    const file = join(folder, `${i}.db`)
-    argv.splice(-1, 1, file)
-    if (name === 'serve') {
-      const { stop } = await serve(t, argv)
-      for (const ending of ['', '-wal', '-shm']) t.equal(mode(`${i}.db${ending}`), 0o600, ending)
-      await cli(['backup', join(folder, 'copy.db'), '--database', file])
-      t.equal(mode('copy.db'), 0o600)
-      await stop()
-    } else t.match(await cli([name, ...argv], { stdin: contact }), { code: 0 })
-    t.equal(mode(`${i}.db`), 0o600, name)
+}
+const permissionsOf = (file: string) => statSync(file).mode & 0o777
+
+t.test('a new database: only its owner can read it', { skip: noPermissions }, async (t) => {
+  clearUmask(t)
+  for (const { file, argv } of creatingCommandsIn(t.testdir())) {
+    await runOrServe(t, argv)
+    t.equal(permissionsOf(file), 0o600, argv.join(' '))
   }
+})
+
+t.test('the write-ahead log of a new database, and a copy: only their owner can read them', { skip: noPermissions }, async (t) => {
+  clearUmask(t)
+  const folder = t.testdir()
+  const [file, copy] = [join(folder, 'a.db'), join(folder, 'copy.db')]
+  await serve(t, ['--database', file])
+  for (const ending of ['', '-wal', '-shm']) t.equal(permissionsOf(file + ending), 0o600, ending)
+  await cli(['backup', copy, '--database', file])
+  t.equal(permissionsOf(copy), 0o600)
 })
 
 t.test('a new database behind a link: only its owner can read it', { skip: process.platform === 'win32' && 'no links' }, async (t) => {
   const folder = t.testdir({ link: t.fixture('symlink', 'a.db') })
-  const before = process.umask(0)
-  t.teardown(() => { process.umask(before) })
+  clearUmask(t)
   t.match(await cli(['user', 'add', 'ann', '--role', 'admin', '--database', join(folder, 'link')]), { code: 0 })
-  t.equal(statSync(join(folder, 'a.db')).mode & 0o777, 0o600)
+  t.equal(permissionsOf(join(folder, 'a.db')), 0o600)
 })
 
-t.test('a database file that a group may write: its write-ahead log has the same mode', { skip: process.platform === 'win32' && 'no permissions' }, async (t) => {
+t.test('a database file that a group may write: its write-ahead log has the same permissions', { skip: noPermissions }, async (t) => {
   const { file } = await createDatabase(t)
   chmodSync(file, 0o660)
   await serve(t, ['--database', file])
-  for (const ending of ['', '-wal', '-shm']) t.equal(statSync(file + ending).mode & 0o777, 0o660, ending)
+  for (const ending of ['', '-wal', '-shm']) t.equal(permissionsOf(file + ending), 0o660, ending)
 })
 
 t.test('a database in memory: no file of that name is made', async (t) => {
@@ -231,7 +266,7 @@ t.test('a new database that cannot be migrated: its files are removed', async (t
     throw new Error('no addon')
   }
   for (const argv of creatingCommands(file)) {
-    t.match(await cli(argv, { stdin: contact, loadAddon }), { code: 1, err: /no addon/ })
+    t.match(await cli(argv, { stdin, loadAddon }), { code: 1, err: /no addon/ })
     t.strictSame(readdirSync(folder), [], argv.join(' '))
   }
 
@@ -240,7 +275,7 @@ t.test('a new database that cannot be migrated: its files are removed', async (t
   t.match(await cli(['user', 'add', 'ann', '--database', file], { loadAddon }), { code: 1, err: /no addon/ }, 'the first error is reported')
 })
 
-t.test('a database with an open write transaction, and a copy of its file: can be read', async (t) => {
+t.test('a database in which another program writes, and a copy of its file: can be read', async (t) => {
   const { file, copy } = await createDatabase(t)
   const database = openFile(t, file)
   database.exec('BEGIN IMMEDIATE')

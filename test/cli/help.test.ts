@@ -9,26 +9,32 @@ import { cli } from './io.js'
 
 const run = promisify(execFile)
 
-const names = ['serve', 'user', 'token', 'contact', 'import', 'backup', 'copy', 'migrate']
+const topLevelNames = ['serve', 'user', 'token', 'contact', 'import', 'backup', 'copy', 'migrate']
+/** All commands with the option --database. */
 const commands = [
   'serve', 'user add', 'user list', 'user deactivate', 'user activate', 'user remove', 'token create', 'token list', 'token revoke',
   'contact show', 'contact list', 'import', 'backup', 'migrate'
 ]
 
-const listed = (out: string) => [...out.replace(/^.*\nCommands:\n/s, '').matchAll(/^ {2}([a-z]+)/gm)].map(([, name]) => name)
+/** The names of the commands that a help text lists. */
+const namesIn = (help: string) => [...help.replace(/^.*\nCommands:\n/s, '').matchAll(/^ {2}([a-z]+)/gm)].map(([, name]) => name)
 
 t.test('--help: lists every command', async (t) => {
   for (const flag of ['--help', '-h', 'help']) {
     const { code, out, err } = await cli([flag])
     t.equal(code, 0)
     t.equal(err, '')
-    t.strictSame(listed(out), [...names, 'help'])
+    t.strictSame(namesIn(out), [...topLevelNames, 'help'])
   }
+})
+
+t.test('--help of a group of commands: lists its commands', async (t) => {
   for (const group of ['user', 'token', 'contact']) {
+    const names = commands.map((command) => command.split(' ')).filter(([first]) => first === group).map(([, name]) => name)
     for (const argv of [[group, '--help'], ['help', group]]) {
       const { code, out, err } = await cli(argv)
       t.strictSame([code, err], [0, ''])
-      t.strictSame(listed(out), [...commands.filter((name) => name.startsWith(`${group} `)).map((name) => name.slice(group.length + 1)), 'help'])
+      t.strictSame(namesIn(out), [...names, 'help'])
     }
   }
 })
@@ -48,9 +54,11 @@ t.test('COMMAND --help: names its operands, options, defaults and variables', as
 
 t.test('import --help: its shell commands run as printed, also on a terminal of 80 columns', { skip: process.platform === 'win32' && 'no sh' }, async (t) => {
   const { out } = await cli(['import', '--help'])
-  const commands = out.split('\n').filter((line) => line.startsWith('  ')).join('\n').split('fastify-omnichannel-contacts import')[0] as string
-  t.ok(commands.split('\n').every((line) => line.length < 80))
-  const { stdout } = await run('sh', ['-c', `mongoexport () { echo "$4 $6"; }\n${commands}`])
+  const indentedLines = out.split('\n').filter((line) => line.startsWith('  ')).join('\n')
+  const [shellCommands = ''] = indentedLines.split('fastify-omnichannel-contacts import')
+  t.ok(shellCommands.split('\n').every((line) => line.length < 80))
+  // A function in place of mongoexport prints the collection and the file.
+  const { stdout } = await run('sh', ['-c', `mongoexport () { echo "$4 $6"; }\n${shellCommands}`])
   t.strictSame(stdout, Object.values(collections).map((name) => `${name} export/${name}.json\n`).join(''))
 })
 
@@ -81,10 +89,10 @@ t.test('--version and --help: load no server, no database and no query builder',
 
 t.test('a wrong command line: one sentence that names the help, and exit code 2', async (t) => {
   const scenarios: Array<[argv: string[], sentence: string]> = [
-    [[], `A command is missing, one of ${names.join(', ')}; see --help`],
+    [[], `A command is missing, one of ${topLevelNames.join(', ')}; see --help`],
     [['srve'], "Unknown command 'srve', did you mean serve?; see --help"],
     [['users', 'list'], "Unknown command 'users', did you mean user?; see --help"],
-    [['start'], `Unknown command 'start', known are ${names.join(', ')}; see --help`],
+    [['start'], `Unknown command 'start', known are ${topLevelNames.join(', ')}; see --help`],
     [['user'], 'A command is missing, one of add, list, deactivate, activate, remove; see user --help'],
     [['user', 'lst'], "Unknown command 'lst', did you mean list?; see user --help"],
     [['token', 'make'], "Unknown command 'make', known are create, list, revoke; see token --help"],
@@ -106,14 +114,18 @@ t.test('a wrong command line: one sentence that names the help, and exit code 2'
   }
 })
 
-t.test('an environment variable: used, named if it is invalid, and invalid if it is blank', async (t) => {
+t.test('an environment variable: used as the option is', async (t) => {
+  t.match(await cli(['user', 'list'], { env: { OMNICHANNEL_DATABASE: 'none.db' } }), { code: 1, err: /database file none\.db/ })
+})
+
+t.test('an invalid or blank environment variable: one sentence that names it, and exit code 2', async (t) => {
   t.strictSame(await cli(['serve'], { env: { OMNICHANNEL_PORT: 'http' } }), {
     code: 2,
     out: '',
     err: "Option '--port <PORT>' value 'http' from env 'OMNICHANNEL_PORT' is invalid: it must be a whole number from 0 to 65535; see serve --help\n"
   })
-  t.match(await cli(['user', 'list'], { env: { OMNICHANNEL_DATABASE: 'none.db' } }), { code: 1, err: /database file none\.db/ })
   for (const blank of ['', ' \t']) {
-    t.match(await cli(['user', 'list'], { env: { OMNICHANNEL_DATABASE: blank } }), { code: 2, out: '', err: /value '\s*' from env 'OMNICHANNEL_DATABASE' is invalid: it must not be blank; see user list --help\n$/ })
+    t.match(await cli(['user', 'list'], { env: { OMNICHANNEL_DATABASE: blank } }),
+      { code: 2, out: '', err: /value '\s*' from env 'OMNICHANNEL_DATABASE' is invalid: it must not be blank; see user list --help\n$/ })
   }
 })

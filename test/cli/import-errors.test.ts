@@ -5,9 +5,13 @@ import { longestLine } from '../../src/cli/import/read-lines.js'
 import { lookInto, openDatabase } from './files.js'
 import { cli, type Setup } from './io.js'
 
-const good = (id: string | number) => `{"_id":"${id}","name":"Contact ${id}"}\n`
+// Lines that cannot be imported, and what --on-error, --batch and --dry-run do.
 
-function start (t: Test, content: string | Buffer) {
+/** A line that can be imported. */
+const contactLine = (id: string | number) => `{"_id":"${id}","name":"Contact ${id}"}\n`
+
+/** Writes a file of contacts. `run` imports it into a new database. */
+function createExport (t: Test, content: string | Buffer) {
   const folder = t.testdir({ 'contacts.jsonl': content })
   const file = join(folder, 'a.db')
   return {
@@ -19,7 +23,7 @@ function start (t: Test, content: string | Buffer) {
   }
 }
 
-const deep = '['.repeat(200) + ']'.repeat(200)
+const deeplyNested = '['.repeat(200) + ']'.repeat(200)
 const badLines: Array<[line: string | Buffer, reason: string]> = [
   ['{"_id":', 'this is not JSON'],
   ['{"_id":"a","name":"\0"}', 'this is not JSON'],
@@ -60,8 +64,8 @@ const badLines: Array<[line: string | Buffer, reason: string]> = [
   ['{"_id":"a","customFields":{"n":{"$numberDecimal":"abc"}}}', '{"$numberDecimal":"abc"} cannot be read'],
   ['{"_id":"a","customFields":{"n":{"$binary":5}}}', '{"$binary":5} cannot be read'],
   [`{"_id":"a","customFields":{"n":{"$uuid":"${'z'.repeat(500)}"}}}`, `{"$uuid":"${'z'.repeat(90)}… cannot be read`],
-  [`{"_id":"a","customFields":{"a":${deep}}}`, 'is nested too deeply'],
-  [`{"_id":"a","customFields":{"$a":${deep}}}`, 'is nested too deeply'],
+  [`{"_id":"a","customFields":{"a":${deeplyNested}}}`, 'is nested too deeply'],
+  [`{"_id":"a","customFields":{"$a":${deeplyNested}}}`, 'is nested too deeply'],
   ['{"_id":"a","emails":[{"address":"a"}],"phones":[{"phoneNumber":"taken"}]}', 'UNIQUE constraint failed: omnichannel_contact_phone.phone_number'],
   ['{"_id":"a","emails":[{"address":"a"}],"phones":[{"phoneNumber":"never"}]}', "CHECK constraint failed: phone_number <> 'never'"]
 ]
@@ -75,7 +79,7 @@ const constraintsOfTheHost = `
 
 t.test('a bad line: its number and the reason, and nothing of the file is imported', async (t) => {
   for (const [line, reason] of badLines) {
-    const { run, ids, file } = start(t, Buffer.concat([good(1), line, `\n${good(2)}`].map((part) => Buffer.from(part))))
+    const { run, ids, file } = createExport(t, Buffer.concat([contactLine(1), line, `\n${contactLine(2)}`].map((part) => Buffer.from(part))))
     await cli(['user', 'add', 'ann', '--database', file])
     lookInto(file, (database) => database.exec(constraintsOfTheHost))
     const { code, out, err } = await run()
@@ -87,8 +91,8 @@ t.test('a bad line: its number and the reason, and nothing of the file is import
 })
 
 t.test('--on-error skip: reports each bad line and imports the others', async (t) => {
-  const content = badLines.flatMap(([line], i) => [line, `\r\n${good(i + 1)}`])
-  const { run, ids, file, folder } = start(t, Buffer.concat(content.map((part) => Buffer.from(part))))
+  const content = badLines.flatMap(([line], i) => [line, `\r\n${contactLine(i + 1)}`])
+  const { run, ids, file, folder } = createExport(t, Buffer.concat(content.map((part) => Buffer.from(part))))
   await cli(['user', 'add', 'ann', '--database', file])
   lookInto(file, (database) => database.exec(constraintsOfTheHost))
   const { code, out, err } = await run(['--on-error', 'skip'])
@@ -102,7 +106,7 @@ t.test('--on-error skip: reports each bad line and imports the others', async (t
 
 t.test('--on-error skip: a line that a UNIQUE index of the host refuses is skipped, also in the first import', async (t) => {
   const line = (id: string, phone: string): string => `{"_id":"${id}","phones":[{"phoneNumber":"${phone}"}]}\n`
-  const { run, ids, file } = start(t, line('1', 'a') + line('2', 'a') + line('3', 'b'))
+  const { run, ids, file } = createExport(t, line('1', 'a') + line('2', 'a') + line('3', 'b'))
   await cli(['user', 'add', 'ann', '--database', file])
   lookInto(file, (database) => database.exec('CREATE UNIQUE INDEX one_phone ON omnichannel_contact_phone (phone_number)'))
   t.match(await run(['--on-error', 'skip']), { code: 0, out: /^contacts: 2 new, 0 updated, 0 ignored, 1 skipped/, err: /, line 2: UNIQUE constraint failed/ })
@@ -110,8 +114,8 @@ t.test('--on-error skip: a line that a UNIQUE index of the host refuses is skipp
 })
 
 t.test('a line that is too long: a bad line like others, also from stdin', async (t) => {
-  const content = Buffer.concat([Buffer.from(`${good(1)}{"_id":"`), Buffer.alloc(longestLine, 'x'), Buffer.from(`"}\n${good(2)}bad\n`)])
-  const { run, file, folder, ids } = start(t, content)
+  const content = Buffer.concat([Buffer.from(`${contactLine(1)}{"_id":"`), Buffer.alloc(longestLine, 'x'), Buffer.from(`"}\n${contactLine(2)}bad\n`)])
+  const { run, file, folder, ids } = createExport(t, content)
   t.match(await run(), { code: 1, err: /line 2: this is a line that is too long, of more than 64 MiB: is it really JSON lines\?; nothing/ })
   const skip = ['import', '--database', file, '--on-error', 'skip', '--contacts']
   for (const input of [join(folder, 'contacts.jsonl'), '-']) {
@@ -122,23 +126,23 @@ t.test('a line that is too long: a bad line like others, also from stdin', async
 })
 
 t.test('byte order marks, blank lines, U+0000 and repeated ids: imported', async (t) => {
-  const { run, ids, file } = start(t,
-    `\uFEFF${good(1)}\r\n  \n\uFEFF${good(2)}{"_id":"3","name":"nul \\u0000"}\n${good(2)}${good(4).trimEnd()}`)
+  const { run, ids, file } = createExport(t,
+    `\uFEFF${contactLine(1)}\r\n  \n\uFEFF${contactLine(2)}{"_id":"3","name":"nul \\u0000"}\n${contactLine(2)}${contactLine(4).trimEnd()}`)
   t.match(await run(), { code: 0, out: /^contacts: 4 new, 1 updated, 0 ignored, 0 skipped/ })
   t.strictSame(ids(), ['1', '2', '3', '4'])
   t.equal(lookInto(file, (database) => database.prepare("SELECT name FROM omnichannel_contact WHERE id = '3'").pluck().get()), 'nul \0')
 })
 
 t.test('--batch: the batches before a bad line stay', async (t) => {
-  const { run, ids } = start(t, `${[1, 2, 3, 4, 5].map(good).join('')}bad\n`)
+  const { run, ids } = createExport(t, `${[1, 2, 3, 4, 5].map(contactLine).join('')}bad\n`)
   const { code, err } = await run(['--batch', '2'])
   t.equal(code, 1)
   t.match(err, /line 6: this is not JSON; the first 4 lines were imported\n$/)
   t.strictSame(ids(), ['1', '2', '3', '4'])
 })
 
-t.test('--dry-run: prints the summary, and writes nothing', async (t) => {
-  const { run, ids, file, folder } = start(t, good(1) + good(2))
+t.test('--dry-run, with and without a database: prints the summary, and writes nothing', async (t) => {
+  const { run, ids, file, folder } = createExport(t, contactLine(1) + contactLine(2))
   const { code, out } = await run(['--dry-run', '--batch', '1'])
   t.equal(code, 0)
   t.match(out, /^contacts: 2 new, 0 updated, 0 ignored, 0 skipped \(\d+ lines\/s\); a dry run, nothing was written\n$/)
@@ -151,15 +155,15 @@ t.test('--dry-run: prints the summary, and writes nothing', async (t) => {
 })
 
 t.test('the file -: stdin, for one collection only', async (t) => {
-  const { file, ids } = start(t, '')
-  t.match(await cli(['import', '--database', file, '--contacts', '-'], { stdin: `\uFEFF${good(1)}\r\n${good(2)}`.trimEnd() }),
+  const { file, ids } = createExport(t, '')
+  t.match(await cli(['import', '--database', file, '--contacts', '-'], { stdin: `\uFEFF${contactLine(1)}\r\n${contactLine(2)}`.trimEnd() }),
     { code: 0, out: /^contacts: 2 new/ })
   t.strictSame(ids(), ['1', '2'])
   t.match(await cli(['import', '--database', file, '--contacts', '-', '--users', '-']), { code: 2, err: 'Only one file can be stdin\n' })
 })
 
 t.test('wrong settings: a sentence, and no new database', async (t) => {
-  const { run, file } = start(t, '')
+  const { run, file } = createExport(t, '')
   t.match(await run(['--on-error', 'panic']), { code: 2, err: /^Option '--on-error <ACTION>' argument 'panic' is invalid: allowed choices are skip, fail; / })
   t.match(await run(['--batch', '0']), { code: 2, err: /^Option '--batch <LINES>' argument '0' is invalid: it must be a whole number from 1; / })
   t.match(await run(['--users', 'none.jsonl']), { code: 1, err: /^The file none\.jsonl cannot be read: ENOENT/ })
@@ -167,13 +171,15 @@ t.test('wrong settings: a sentence, and no new database', async (t) => {
 })
 
 t.test('a trigger that refuses a row: nothing of the file is imported, also with --on-error skip', async (t) => {
-  const { run, ids, file } = start(t, good(1) + good('refused'))
+  const { run, ids, file } = createExport(t, contactLine(1) + contactLine('refused'))
   await cli(['user', 'add', 'ann', '--database', file])
   const database = openDatabase(file)
-  database.exec("CREATE TRIGGER no BEFORE INSERT ON omnichannel_contact WHEN new.id = 'refused' BEGIN SELECT raise(ABORT, 'not this one'); END")
+  const createTrigger = (action: string) =>
+    `CREATE TRIGGER refuse BEFORE INSERT ON omnichannel_contact WHEN new.id = 'refused' BEGIN SELECT raise(${action}); END`
+  database.exec(createTrigger("ABORT, 'not this one'"))
   t.match(await run(['--on-error', 'skip']), { code: 1, err: /line 2: not this one; nothing of this file was imported\n$/ })
   t.strictSame(ids(), [])
-  database.exec("DROP TRIGGER no; CREATE TRIGGER no BEFORE INSERT ON omnichannel_contact WHEN new.id = 'refused' BEGIN SELECT raise(ROLLBACK, 'all gone'); END")
+  database.exec(`DROP TRIGGER refuse; ${createTrigger("ROLLBACK, 'all gone'")}`)
   t.match(await run(), { code: 1, err: /line 2: all gone; nothing of this file was imported\n$/ })
   t.match(await run(['--on-error', 'skip']), { code: 1, err: /line 2: all gone; nothing of this file was imported\n$/ })
   t.strictSame(ids(), [])

@@ -4,20 +4,22 @@ import t from 'tap'
 import { cli } from './io.js'
 import { linesOf, sources, summary } from './export-names.js'
 
+/** The names of the options that name a file. */
 const kinds = Object.keys(sources)
-const read = (kind: string) => readFileSync(`test/fixtures/export/${kind}.jsonl`, 'utf8')
-const files = (kinds: string[], ending: string) => Object.fromEntries(kinds.map((kind) => [`${sources[kind]}${ending}`, read(kind)]))
+const fixture = (kind: string) => readFileSync(`test/fixtures/export/${kind}.jsonl`, 'utf8')
+/** The files of an export, with the names that mongoexport users give them. */
+const exportFiles = (kinds: string[], ending: string) => Object.fromEntries(kinds.map((kind) => [`${sources[kind]}${ending}`, fixture(kind)]))
 
 t.test('--folder: imports all seven files in their order, and ignores others', async (t) => {
   for (const ending of ['.json', '.jsonl']) {
-    const folder = t.testdir({ ...files(kinds, ending), 'rocketchat_settings.json': 'bad', 'contacts.csv': 'bad' })
+    const folder = t.testdir({ ...exportFiles(kinds, ending), 'rocketchat_settings.json': 'bad', 'contacts.csv': 'bad' })
     const { code, out, err } = await cli(['import', '--database', join(folder, 'a.db'), '--folder', folder])
     t.strictSame([code, linesOf(out), err], [0, summary, ''])
   }
 })
 
-t.test('missing files: named, and the others are imported', async (t) => {
-  const folder = t.testdir(files(['users', 'contacts'], '.json'))
+t.test('--folder without some of the files: they are named, and the others are imported', async (t) => {
+  const folder = t.testdir(exportFiles(['users', 'contacts'], '.json'))
   const { code, out, err } = await cli(['import', '--database', join(folder, 'a.db'), '--folder', folder])
   t.equal(code, 0)
   t.strictSame(linesOf(out), summary.slice(2, 4))
@@ -26,7 +28,7 @@ t.test('missing files: named, and the others are imported', async (t) => {
 })
 
 t.test('--folder with another file for one collection: both are imported', async (t) => {
-  const folder = t.testdir({ export: files(kinds.filter((kind) => kind !== 'contacts'), '.json'), 'more.jsonl': read('contacts') })
+  const folder = t.testdir({ export: exportFiles(kinds.filter((kind) => kind !== 'contacts'), '.json'), 'more.jsonl': fixture('contacts') })
   const { code, out, err } = await cli(['import', '--database', join(folder, 'a.db'), '--contacts', join(folder, 'more.jsonl'), '--folder', join(folder, 'export')])
   t.strictSame([code, linesOf(out), err], [0, summary, ''])
 })

@@ -7,15 +7,17 @@ import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import t from 'tap'
 import { withInterruption, type Io } from '../../src/cli/shared.js'
+import { allRows } from '../helpers/build.js'
 import { program } from '../helpers/children.js'
 import { turns, until } from '../helpers/waiting.js'
-import { lookInto, openDatabase, openFile } from './files.js'
-import { cli, start } from './io.js'
+import { inFile, openDatabase, openFile } from './files.js'
+import { cli, startCommand } from './io.js'
 
-const good = (id: number) => `{"_id":"c${id}","name":"Contact ${id}"}\n`
+const contactLine = (id: number) => `{"_id":"c${id}","name":"Contact ${id}"}\n`
 const skip = process.platform !== 'linux' && 'needs /proc'
 
-function holdsOpen (pid: number, file: string): boolean {
+/** Whether a process has opened the file. */
+function hasOpened (pid: number, file: string): boolean {
   try {
     return readdirSync(`/proc/${pid}/fd`).some((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === file)
   } catch {
@@ -32,7 +34,7 @@ t.test('a named pipe without a writer: a signal ends the import, and no file is 
     const child = spawn(process.execPath, [program, 'import', '--contacts', pipe, '--database', join(folder, 'a.db')])
     let err = ''
     child.stderr.on('data', (data) => { err += String(data) })
-    await until(() => holdsOpen(child.pid!, pipe))
+    await until(() => hasOpened(child.pid!, pipe))
     child.kill(signal)
     t.strictSame(await once(child, 'exit'), [code, null])
     t.equal(err, `${pipe}: interrupted; nothing of this file was imported\n`)
@@ -45,13 +47,13 @@ t.test('a named pipe: the import waits for its writer and reads to its end', { s
   const [pipe, file] = [join(folder, 'pipe'), join(folder, 'a.db')]
   execFileSync('mkfifo', [pipe])
   const importing = cli(['import', '--contacts', pipe, '--rooms', join(folder, 'rooms.jsonl'), '--database', file])
-  await until(() => holdsOpen(process.pid, pipe))
-  const writer = spawn('sh', ['-c', `printf '%s' '${good(1)}${good(2)}' > "$0"`, pipe])
+  await until(() => hasOpened(process.pid, pipe))
+  const writer = spawn('sh', ['-c', `printf '%s' '${contactLine(1)}${contactLine(2)}' > "$0"`, pipe])
   t.match(await importing, { code: 0, out: /^contacts: 2 new.*\nrooms: 1 new/, err: '' })
   t.equal(writer.exitCode ?? (await once(writer, 'exit'))[0], 0)
 })
 
-t.test('a second signal: ends the process at once, unless it follows the first immediately', async (t) => {
+t.test('a signal: the listeners stay for a moment, so that a second one that follows immediately does not end the process', async (t) => {
   const streams = { stdin: Readable.from([]), stdout: new PassThrough(), stderr: new PassThrough() }
   const io = Object.assign(new EventEmitter(), streams) as unknown as Io & EventEmitter
   await withInterruption(io, async (signal) => {
@@ -75,10 +77,10 @@ t.test('stdin that is a folder, or cannot be read: one sentence, and no new data
 })
 
 t.test('stdin that is a file: imported', async (t) => {
-  const folder = t.testdir({ 'contacts.jsonl': good(1) })
+  const folder = t.testdir({ 'contacts.jsonl': contactLine(1) })
   const fd = openSync(join(folder, 'contacts.jsonl'), 'r')
   t.teardown(() => { closeSync(fd) })
-  const stdin = Object.assign(Readable.from([Buffer.from(good(1))]), { fd })
+  const stdin = Object.assign(Readable.from([Buffer.from(contactLine(1))]), { fd })
   t.match(await cli(['import', '--contacts', '-', '--database', join(folder, 'a.db')], { stdin }), { code: 0, out: /^contacts: 1 new/ })
 })
 
@@ -93,7 +95,7 @@ t.test('--batch with an input that pauses: other connections can write meanwhile
   const write = () => other.exec("UPDATE omnichannel_user SET name = 'Ann'")
   write()
   // Two lines, of which the second has not arrived yet.
-  stdin.push(Buffer.from(`${good(1)}{"_id":`))
+  stdin.push(Buffer.from(`${contactLine(1)}{"_id":`))
   await until(() => count.get() === 1)
   write()
   stdin.push(Buffer.from('"c2","name":7}\n'))
@@ -102,13 +104,13 @@ t.test('--batch with an input that pauses: other connections can write meanwhile
   t.equal(count.get(), 1)
 })
 
-t.test('no --batch: the database is locked from the first line on', async (t) => {
+t.test('no --batch: other connections can write until the first line is complete', async (t) => {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
   const other = openFile(t, file, { timeout: 0 })
   const stdin = new Readable({ read: () => undefined })
-  const { ended, listeners } = start(['import', '--contacts', '-', '--database', file], { stdin })
-  await until(() => listeners().length > 0)
+  const { ended, listenedSignals } = startCommand(['import', '--contacts', '-', '--database', file], { stdin })
+  await until(() => listenedSignals().length > 0)
   other.exec('BEGIN IMMEDIATE; COMMIT')
   stdin.push(Buffer.from('{"_id":'))
   await until(() => stdin.readableLength === 0)
@@ -122,6 +124,7 @@ t.test('no --batch: the database is locked from the first line on', async (t) =>
 t.test('a lone surrogate: stored as U+FFFD in every column, as over HTTP', async (t) => {
   const folder = t.testdir()
   const file = join(folder, 'a.db')
+  /** Half of a character, as JSON writes it. */
   const half = '\\ud83d'
   const documents: Record<string, string> = {
     'custom-fields': `{"_id":"f","label":"${half}","regexp":"${half}"}`,
@@ -136,15 +139,15 @@ t.test('a lone surrogate: stored as U+FFFD in every column, as over HTTP', async
     writeFileSync(join(folder, 'documents.jsonl'), document)
     t.match(await cli(['import', `--${kind}`, join(folder, 'documents.jsonl'), '--database', file]), { code: 0, err: '' }, kind)
   }
-  const stored = lookInto(file, (database) => {
-    const tables = database.prepare<[], string>("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck().all()
-    return tables.flatMap((table) => database.prepare(`SELECT * FROM ${table}`).all() as Array<Record<string, unknown>>)
-  }).flatMap((row) => Object.entries(row)).filter(([, value]) => String(value).includes('\uFFFD') || /\\ud8/i.test(String(value)))
-  t.strictSame(Object.fromEntries(stored.filter(([column]) => ['custom_fields', 'conflicting_fields', 'details'].includes(column))), {
+  const rows = Object.values(await inFile(file, allRows)).flat()
+  /** The cells that have U+FFFD or an escaped half, with their columns. */
+  const cells = rows.flatMap((row) => Object.entries(row)).filter(([, value]) => /\uFFFD|\\ud8/i.test(String(value)))
+  const jsonCells = cells.filter(([column]) => ['custom_fields', 'conflicting_fields', 'details'].includes(column))
+  t.strictSame(Object.fromEntries(jsonCells), {
     custom_fields: '{"\uFFFD":["\uFFFD",{"a":{"b":"\uFFFD"}}]}',
     conflicting_fields: '[{"field":"\uFFFD","value":"\uFFFD"}]',
     details: '{"\uFFFD":"\uFFFD"}'
   })
-  t.strictSame(stored.map(([column]) => column).sort(), ['address', 'conflicting_fields', 'custom_fields', 'details', 'fname', 'fname', 'label',
+  t.strictSame(cells.map(([column]) => column).sort(), ['address', 'conflicting_fields', 'custom_fields', 'details', 'fname', 'fname', 'label',
     'name', 'name', 'name', 'name', 'name', 'name', 'phone_number', 'regexp', 'role', 'username', 'value'])
 })

@@ -5,6 +5,7 @@ import t from 'tap'
 import { lookInto } from './files.js'
 import { cli } from './io.js'
 
+/** Patterns, and the reason why they match no value. Without a reason they are right. */
 const scenarios: Array<[pattern: string, problem?: string]> = [
   [''],
   ['^(gold|silver)$'],
@@ -33,5 +34,6 @@ t.test('a pattern that matches no value: a warning with the reason, and it is im
     t.strictSame(err.trimEnd().split('\n'), scenarios.flatMap(([pattern, problem], i) =>
       problem === undefined ? [] : `-, line ${i + 1}: Warning: the pattern ${pattern} of the custom field f${i} fits no value: ${problem}`))
   }
-  t.strictSame(lookInto(file, (database) => database.prepare('SELECT regexp FROM omnichannel_custom_field ORDER BY rowid').pluck().all()), scenarios.map(([pattern]) => pattern))
+  const stored = lookInto(file, (database) => database.prepare('SELECT regexp FROM omnichannel_custom_field ORDER BY rowid').pluck().all())
+  t.strictSame(stored, scenarios.map(([pattern]) => pattern))
 })

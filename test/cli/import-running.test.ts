@@ -7,28 +7,28 @@ import t from 'tap'
 import { build } from '../helpers/build.js'
 import { turns, until } from '../helpers/waiting.js'
 import { lookInto, openDatabase, openFile } from './files.js'
-import { cli, start } from './io.js'
+import { cli, startCommand } from './io.js'
 
-const good = (id: number) => `{"_id":"c${id}","name":"Contact ${id}"}\n`
+const contactLine = (id: number) => `{"_id":"c${id}","name":"Contact ${id}"}\n`
 
-/** Lines until the test is over, with pauses for other work. */
-function endless (isOver: () => boolean): Readable {
+/** An input that goes on until the test is over, with pauses for other work. */
+function endlessInput (isOver: () => boolean): Readable {
   return Readable.from((async function * () {
-    for (let i = 0; !isOver(); i += 100) {
-      yield Buffer.from(Array.from({ length: 100 }, (_, j) => good(i + j)).join(''))
+    for (let first = 0; !isOver(); first += 100) {
+      yield Buffer.from(Array.from({ length: 100 }, (_, index) => contactLine(first + index)).join(''))
       await turns(1)
     }
   })())
 }
 
-/** Three lines, and then nothing more. */
-function stuck (): Readable {
+/** Three lines, and then neither more nor an end. */
+function pausedInput (): Readable {
   const stream = new Readable({ read: () => undefined })
-  stream.push(Buffer.from(good(1) + good(2) + good(3)))
+  stream.push(Buffer.from(contactLine(1) + contactLine(2) + contactLine(3)))
   return stream
 }
 
-const count = (file: string) => lookInto(file, (database) => database.prepare('SELECT count(*) FROM omnichannel_contact').pluck().get())
+const countContacts = (file: string) => lookInto(file, (database) => database.prepare('SELECT count(*) FROM omnichannel_contact').pluck().get())
 
 t.test('--batch of any size: a running server can write between two batches', async (t) => {
   for (const batch of ['1', '1000']) {
@@ -40,7 +40,7 @@ t.test('--batch of any size: a running server can write between two batches', as
     const before = rows.get() as number
 
     let isOver = false
-    const importing = cli(['import', '--database', file, '--contacts', '-', '--batch', batch], { stdin: endless(() => isOver) })
+    const importing = cli(['import', '--database', file, '--contacts', '-', '--batch', batch], { stdin: endlessInput(() => isOver) })
     await until(() => rows.get() as number > before)
     for (const name of ['Maria B', 'Maria C', 'Maria D']) t.match(await update({ contactId: 'maria', name }), { statusCode: 200 }, `--batch ${batch}`)
     isOver = true
@@ -48,15 +48,15 @@ t.test('--batch of any size: a running server can write between two batches', as
   }
 })
 
-t.test('a second file: the first is not in the log any more, so a full disk can be freed', async (t) => {
+t.test('a second file is read: the rows of the first are in the database file, so the log does not grow', async (t) => {
   const folder = t.testdir({ 'users.jsonl': '{"_id":"u1","username":"ann","roles":[]}' })
   const file = join(folder, 'a.db')
-  const stdin = stuck()
-  const { ended, signal } = start(['import', '--database', file, '--users', join(folder, 'users.jsonl'), '--contacts', '-'], { stdin })
+  const stdin = pausedInput()
+  const { ended, sendSignal } = startCommand(['import', '--database', file, '--users', join(folder, 'users.jsonl'), '--contacts', '-'], { stdin })
   await until(() => stdin.listenerCount('error') > 0 && stdin.readableLength === 0)
   await turns(20)
   copyFileSync(file, join(folder, 'without-log.db'))
-  signal('SIGINT')
+  sendSignal('SIGINT')
   t.match(await ended, { code: 130 })
   t.strictSame(lookInto(join(folder, 'without-log.db'), (database) => database.prepare('SELECT id FROM omnichannel_user').pluck().all()), ['u1'])
 })
@@ -70,36 +70,39 @@ t.test('a signal: a message about the imported lines, and no file is left', asyn
   for (const [signal, argv, expected, kept, rows] of scenarios) {
     const folder = t.testdir({ 'rooms.jsonl': '{"_id":"r","t":"l","contactId":"c1"}' })
     const file = join(folder, 'a.db')
-    const stdin = stuck()
-    const { ended, signal: send, listeners } = start(
+    const stdin = pausedInput()
+    const { ended, sendSignal, listenedSignals } = startCommand(
       ['import', '--database', file, '--contacts', '-', '--rooms', join(folder, 'rooms.jsonl'), ...argv], { stdin })
     await until(() => stdin.listenerCount('error') > 0 && stdin.readableLength === 0)
     await turns(20)
-    if (argv.length > 0) await until(() => count(file) === rows)
-    send(signal)
-    send(signal)
+    if (argv.length > 0) await until(() => countContacts(file) === rows)
+    // npm sends each signal of the terminal twice.
+    sendSignal(signal)
+    sendSignal(signal)
     t.strictSame(await ended, { code: expected, out: '', err: `-, line 3: interrupted; ${kept}\n` })
-    t.strictSame(listeners(), [])
+    t.strictSame(listenedSignals(), [])
     t.strictSame(readdirSync(folder).sort(), ['a.db', 'rooms.jsonl'], 'no -wal, no -shm')
-    t.equal(count(file), rows)
+    t.equal(countContacts(file), rows)
   }
 })
 
 t.test('a signal before the first line: nothing is imported', async (t) => {
   const file = join(t.testdir(), 'a.db')
-  const { ended, signal: send, listeners } = start(['import', '--database', file, '--contacts', '-'], { stdin: new Readable({ read: () => undefined }) })
-  await until(() => listeners().length > 0)
-  send('SIGINT')
+  const stdin = new Readable({ read: () => undefined })
+  const { ended, sendSignal, listenedSignals } = startCommand(['import', '--database', file, '--contacts', '-'], { stdin })
+  await until(() => listenedSignals().length > 0)
+  sendSignal('SIGINT')
   t.strictSame(await ended, { code: 130, out: '', err: '-: interrupted; nothing of this file was imported\n' })
 })
 
 t.test('a signal while the indexes are made: nothing of the file is imported', async (t) => {
   const file = join(t.testdir(), 'a.db')
-  const stdin = Readable.from([Buffer.from(good(1))])
-  const { ended, signal: send } = start(['import', '--database', file, '--contacts', '-'], { stdin })
-  stdin.once('end', () => setImmediate(() => setImmediate(() => send('SIGINT'))))
+  const stdin = Readable.from([Buffer.from(contactLine(1))])
+  const { ended, sendSignal } = startCommand(['import', '--database', file, '--contacts', '-'], { stdin })
+  // Two turns of the event loop after the last line, the indexes are made.
+  stdin.once('end', () => setImmediate(() => setImmediate(() => sendSignal('SIGINT'))))
   t.strictSame(await ended, { code: 130, out: '', err: '-, line 1: interrupted; nothing of this file was imported\n' })
-  t.equal(count(file), 0)
+  t.equal(countContacts(file), 0)
 })
 
 t.test('a database that another program writes to: one sentence', async (t) => {
@@ -107,6 +110,6 @@ t.test('a database that another program writes to: one sentence', async (t) => {
   await cli(['user', 'add', 'ann', '--database', file])
   const other = openFile(t, file)
   other.exec('BEGIN IMMEDIATE')
-  t.strictSame(await cli(['import', '--database', file, '--contacts', '-'], { stdin: good(1) }),
+  t.strictSame(await cli(['import', '--database', file, '--contacts', '-'], { stdin: contactLine(1) }),
     { code: 1, out: '', err: '-: database is locked; nothing of this file was imported\n' })
 })

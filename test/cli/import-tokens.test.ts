@@ -1,9 +1,12 @@
+// Personal access tokens: an import makes the tokens of each user in the export equal to those in the export.
+
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { lookInto } from './files.js'
 import { cli } from './io.js'
 
-function start (t: Test) {
+/** Functions for a new database file. */
+function createDatabase (t: Test) {
   const file = join(t.testdir(), 'a.db')
   return {
     run: async (...argv: string[]) => await cli([...argv, '--database', file]),
@@ -21,6 +24,7 @@ function start (t: Test) {
   }
 }
 
+/** The users of an export, with the names of their tokens. */
 type Users = Record<string, string[]>
 const scenarios: Array<[token: string, imports: Users[], stored: string[]]> = [
   ['gone from the export: removed', [{ ann: ['one', 'two'], bob: ['three'] }, { ann: ['two'], bob: ['three'] }], ['ann two', 'bob three']],
@@ -33,7 +37,7 @@ const scenarios: Array<[token: string, imports: Users[], stored: string[]]> = [
 for (const [token, imports, stored] of scenarios) {
   t.test(`a token ${token}`, async (t) => {
     for (const argv of [[], ['--on-error', 'skip']]) {
-      const { importUsers, tokens } = start(t)
+      const { importUsers, tokens } = createDatabase(t)
       for (const users of imports) await importUsers(users, ...argv)
       t.strictSame(tokens(), stored)
     }
@@ -41,7 +45,7 @@ for (const [token, imports, stored] of scenarios) {
 }
 
 t.test('a token that was made here: kept', async (t) => {
-  const { importUsers, tokens, run } = start(t)
+  const { importUsers, tokens, run } = createDatabase(t)
   await importUsers({ ann: ['one'] })
   await run('token', 'create', 'ann', '--name', 'here')
   await importUsers({ ann: [] })
@@ -51,7 +55,7 @@ t.test('a token that was made here: kept', async (t) => {
 })
 
 t.test('a token that was revoked here: comes back while the export has it', async (t) => {
-  const { importUsers, tokens, run } = start(t)
+  const { importUsers, tokens, run } = createDatabase(t)
   await importUsers({ ann: ['one-token'] })
   t.equal((await run('token', 'revoke', 'ann', 'one-token')).code, 0)
   t.strictSame(tokens(), [])
@@ -60,7 +64,7 @@ t.test('a token that was revoked here: comes back while the export has it', asyn
 })
 
 t.test('a dry run: removes nothing', async (t) => {
-  const { importUsers, tokens } = start(t)
+  const { importUsers, tokens } = createDatabase(t)
   await importUsers({ ann: ['one'] })
   await importUsers({ ann: [] }, '--dry-run')
   t.strictSame(tokens(), ['ann one'])

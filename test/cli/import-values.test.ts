@@ -5,7 +5,8 @@ import t from 'tap'
 import { cli } from './io.js'
 import { openFile } from './files.js'
 
-const values: Array<[written: string, stored: string]> = [
+/** Values of custom fields in extended JSON, and as they are stored. */
+const values: Array<[exported: string, stored: string]> = [
   ['{"$numberInt":"-42"}', '-42'],
   ['{"$numberLong":"9007199254740991"}', '9007199254740991'],
   ['{"$numberLong":"9007199254740993"}', '"9007199254740993"'],
@@ -31,7 +32,8 @@ const values: Array<[written: string, stored: string]> = [
   ['["a",{"$numberInt":"1"},null]', '["a",1,null]']
 ]
 
-const times: Array<[written: string, stored: string]> = [
+/** Times in extended JSON, and as they are stored. */
+const times: Array<[exported: string, stored: string]> = [
   ['{"$date":"2024-05-01T10:00:00.123Z"}', '2024-05-01T10:00:00.123Z'],
   ['{"$date":"2024-05-01T10:00:00.5Z"}', '2024-05-01T10:00:00.500Z'],
   ['{"$date":"2024-05-01T10:00:00.123456Z"}', '2024-05-01T10:00:00.123Z'],
@@ -48,20 +50,20 @@ const times: Array<[written: string, stored: string]> = [
 
 t.test('values and times of MongoDB: stored as JSON and ISO 8601', async (t) => {
   const file = join(t.testdir(), 'a.db')
-  const document = (i: number, field: string) => `{"_id":"${i}","name":"",${field}}\n`
+  const document = (id: string, fields: string) => `{"_id":"${id}","name":"",${fields}}\n`
   const lines = [
-    ...values.map(([written], i) => document(i, `"customFields":{"a":${written},"gone":{"$undefined":true}}`)),
-    ...times.map(([written], i) => document(100 + i, `"createdAt":${written}`)),
-    document(200, '"customFields":{"$undefined":true},"emails":{"$undefined":true},"unknown":{"$undefined":true},"lastChat":null'),
-    document(201, '"channels":[{"visitor":{"visitorId":"v","source":{"type":{"toString":1}}},"details":{"type":"sms"}}]')
+    ...values.map(([exported], index) => document(`value ${index}`, `"customFields":{"a":${exported},"gone":{"$undefined":true}}`)),
+    ...times.map(([exported], index) => document(`time ${index}`, `"createdAt":${exported}`)),
+    document('undefined', '"customFields":{"$undefined":true},"emails":{"$undefined":true},"unknown":{"$undefined":true},"lastChat":null'),
+    document('channel', '"channels":[{"visitor":{"visitorId":"v","source":{"type":{"toString":1}}},"details":{"type":"sms"}}]')
   ]
   const { code, err } = await cli(['import', '--database', file, '--contacts', '-'], { stdin: lines.join('') })
   t.strictSame([code, err], [0, ''])
 
   const database = openFile(t, file)
-  const read = (id: number, column: string) => database.prepare(`SELECT ${column} FROM omnichannel_contact WHERE id = ?`).pluck().get(String(id))
-  values.forEach(([written, stored], i) => t.equal(read(i, 'custom_fields'), `{"a":${stored}}`, written))
-  times.forEach(([written, stored], i) => t.equal(read(100 + i, 'created_at'), stored, written))
-  t.equal(read(200, 'custom_fields'), '{}')
-  t.equal(database.prepare('SELECT source_type FROM omnichannel_contact_channel').pluck().get(), 'other')
+  const read = (id: string, column: string) => database.prepare(`SELECT ${column} FROM omnichannel_contact WHERE id = ?`).pluck().get(id)
+  values.forEach(([exported, stored], index) => t.equal(read(`value ${index}`, 'custom_fields'), `{"a":${stored}}`, exported))
+  times.forEach(([exported, stored], index) => t.equal(read(`time ${index}`, 'created_at'), stored, exported))
+  t.equal(read('undefined', 'custom_fields'), '{}')
+  t.equal(database.prepare('SELECT source_type FROM omnichannel_contact_channel').pluck().get(), 'other', 'a type that is no text')
 })

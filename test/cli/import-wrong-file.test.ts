@@ -1,8 +1,11 @@
+// A file of one collection is named by the option of another.
+
 import t from 'tap'
 import { join } from 'node:path'
 import { cli } from './io.js'
 import { sources } from './export-names.js'
 
+/** The names of the options that name a file. */
 const kinds = Object.keys(sources)
 const fixture = (kind: string) => `test/fixtures/export/${kind}.jsonl`
 
@@ -39,7 +42,7 @@ t.test('bad lines first: the file of another collection is still refused', async
   t.match(err, /line 1: this is not JSON \(skipped\)\n-, line 2: this is not one of the users but .* --contacts; nothing of this file/)
 })
 
-t.test('a single document of another collection: treated like any other bad line', async (t) => {
+t.test('a document of another collection after one that fits: treated like any other bad line', async (t) => {
   const stdin = '{"_id":"ann","username":"ann"}\n{"_id":"c","name":"C","unknown":false}\n{"_id":"bob","username":"bob"}\n'
   const database = join(t.testdir(), 'a.db')
   t.match(await cli(['import', '--database', database, '--users', '-'], { stdin }), { code: 1, err: /line 2: this is not one of the users/ })

@@ -10,7 +10,7 @@ const fixtures = 'test/fixtures/export'
 const kinds = ['inquiries', 'subscriptions', 'rooms', 'contacts', 'users', 'permissions', 'custom-fields']
 const allOptions = kinds.flatMap((kind) => [`--${kind}`, join(fixtures, `${kind}.jsonl`)])
 
-const read = async (file: string) => await inFile(file, allRows)
+const rowsIn = async (file: string) => await inFile(file, allRows)
 
 const expected = JSON.parse(readFileSync(join(fixtures, 'expected.json'), 'utf8')) as Record<string, unknown[]>
 const withoutMigrations = (tables: Record<string, unknown[]>) =>
@@ -22,10 +22,10 @@ t.test('a complete export, in both kinds of extended JSON: all rows are stored',
   t.equal(code, 0)
   t.equal(err, '')
   t.strictSame(linesOf(out), summary)
-  t.strictSame(withoutMigrations(await read(file)), expected)
+  t.strictSame(withoutMigrations(await rowsIn(file)), expected)
 })
 
-t.test('the indexes: created again, also after an import that failed', async (t) => {
+t.test('an import, also one that fails: the indexes that it has dropped are created again', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const indexes = () => lookInto(file, (database) =>
     database.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'index' ORDER BY name").all())
@@ -43,7 +43,7 @@ t.test('the same export again: no duplicates', async (t) => {
   const { code, out } = await cli(['import', '--database', file, ...allOptions])
   t.equal(code, 0)
   t.match(out, 'contacts: 0 new, 3 updated, 0 ignored, 0 skipped')
-  const again = withoutMigrations(await read(file)) as Record<string, object[]>
+  const again = withoutMigrations(await rowsIn(file)) as Record<string, object[]>
   for (const row of again.omnichannel_contact!) t.match(row, { version: 2 })
   again.omnichannel_contact = again.omnichannel_contact!.map((row) => ({ ...row, version: 1 }))
   t.strictSame(again, expected)
@@ -68,7 +68,7 @@ t.test('a personal access token without a time: gets the time of the import', as
   const file = join(t.testdir(), 'a.db')
   const user = { _id: 'ann', services: { resume: { loginTokens: [{ hashedToken: 'h', type: 'personalAccessToken' }] } } }
   t.equal((await cli(['import', '--database', file, '--users', '-'], { stdin: JSON.stringify(user) })).code, 0)
-  const [token] = (await read(file)).omnichannel_auth_token as Array<{ created_at: string }>
+  const [token] = (await rowsIn(file)).omnichannel_auth_token as Array<{ created_at: string }>
   t.ok(Math.abs(Date.parse(token!.created_at) - Date.now()) < 60_000)
 })
 

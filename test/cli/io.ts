@@ -17,13 +17,15 @@ import { openFile } from './files.js'
 export interface Setup {
   env?: Record<string, string>
   stdin?: string | Buffer | Readable
+  /** Whether stdout and stderr are a terminal. */
   onTerminal?: boolean
   loadAddon?: Io['loadAddon']
   checkpointWorker?: Io['checkpointWorker']
   exit?: Io['exit']
 }
 
-class Written extends Writable {
+/** A stream that keeps what is written to it. */
+class RecordedStream extends Writable {
   text = ''
   constructor (readonly isTTY: boolean) { super() }
 
@@ -35,20 +37,21 @@ class Written extends Writable {
 }
 
 const { resolve } = createRequire(import.meta.url)
+/** A compressed file of the documentation page, as the built program has it. */
 export const readAsset = (name: string): Buffer =>
   gzipSync(readFileSync(name === 'index.html' ? 'src/cli/serve/static/index.html' : resolve(`@fastify/swagger-ui/static/${name}`)))
 
 function createIo ({ stdin = '', onTerminal = false, loadAddon, checkpointWorker, exit = () => undefined }: Setup) {
-  const stdout = new Written(onTerminal)
-  const stderr = new Written(onTerminal)
+  const stdout = new RecordedStream(onTerminal)
+  const stderr = new RecordedStream(onTerminal)
   const streams = { stdin: stdin instanceof Readable ? stdin : Readable.from([Buffer.from(stdin)]), stdout, stderr }
-  const given = { ...loadAddon && { loadAddon }, ...checkpointWorker && { checkpointWorker } }
-  const io = Object.assign(new EventEmitter(), { ...streams, readAsset, exit, ...given })
+  const optional = { ...loadAddon && { loadAddon }, ...checkpointWorker && { checkpointWorker } }
+  const io = Object.assign(new EventEmitter(), { ...streams, readAsset, exit, ...optional })
   return { io: io satisfies Io, stdout, stderr }
 }
 
-/** Sets the environment while `run` starts. It reads the variables before its first await. */
-function runWith (argv: string[], io: Io, env: Setup['env']): Promise<number> {
+/** Runs a command with these variables. `run` reads them before its first await, so they are removed at once. */
+function runWithVariables (argv: string[], io: Io, env: Setup['env']): Promise<number> {
   const before = { ...process.env }
   Object.assign(process.env, env)
   const code = run(argv, io)
@@ -59,6 +62,7 @@ function runWith (argv: string[], io: Io, env: Setup['env']): Promise<number> {
   return code
 }
 
+/** What a command that has ended leaves: its exit code and its output. */
 interface Ended {
   code: number
   out: string
@@ -67,16 +71,17 @@ interface Ended {
 
 /** Runs a command to its end. */
 export async function cli (argv: string[], setup: Setup = {}): Promise<Ended> {
-  return await start(argv, setup).ended
+  return await startCommand(argv, setup).ended
 }
 
 /** Starts a command that can be sent a signal. */
-export function start (argv: string[], setup: Setup = {}) {
+export function startCommand (argv: string[], setup: Setup = {}) {
   const { io, stdout, stderr } = createIo(setup)
-  const code = runWith(argv, io, setup.env)
+  const code = runWithVariables(argv, io, setup.env)
   return {
-    signal: (name: 'SIGINT' | 'SIGTERM') => io.emit(name, name),
-    listeners: () => io.eventNames(),
+    sendSignal: (name: 'SIGINT' | 'SIGTERM') => io.emit(name, name),
+    /** The names of the signals that the command listens for. */
+    listenedSignals: () => io.eventNames(),
     ended: code.then((code): Ended => ({ code, out: stdout.text, err: stderr.text }))
   }
 }
@@ -95,7 +100,7 @@ export async function serve (t: Test, argv: string[], setup: Setup = {}) {
   const { io, stdout, stderr } = createIo(setup)
   // A demo has its own log level.
   const quiet = argv.includes('--demo') ? [] : ['--log-level', 'warn']
-  const code = runWith(['serve', '--port', '0', ...quiet, ...argv], io, setup.env)
+  const code = runWithVariables(['serve', '--port', '0', ...quiet, ...argv], io, setup.env)
   const stop = async (signal: 'SIGINT' | 'SIGTERM' = 'SIGTERM') => {
     io.emit(signal, signal)
     return await code
@@ -103,7 +108,7 @@ export async function serve (t: Test, argv: string[], setup: Setup = {}) {
   t.teardown(stop)
   while (!stdout.text.includes('Documentation')) await once(stdout, 'written', { signal: AbortSignal.timeout(10_000) })
   const url = /^Serving .* at (.*)$/m.exec(stdout.text)?.[1] ?? ''
-  return { url, port: Number(new URL(url).port), stop, out: () => stdout.text, err: () => stderr.text, listeners: () => io.eventNames() }
+  return { url, port: Number(new URL(url).port), stop, out: () => stdout.text, err: () => stderr.text, listenedSignals: () => io.eventNames() }
 }
 
 /** Sends an update to a server, as `ann` or with other headers. */
@@ -112,6 +117,6 @@ export async function update (url: string, body: object, headers = as('ann')): P
 }
 
 /** Resolves when a server with the log level info has received `count` requests. */
-export async function received ({ err }: { err: () => string }, count: number): Promise<void> {
+export async function untilReceived ({ err }: { err: () => string }, count: number): Promise<void> {
   await until(() => err().split('incoming request').length > count)
 }

@@ -13,13 +13,14 @@ import { openDatabase } from './files.js'
 import { cli } from './io.js'
 
 interface Opened {
+  /** The value of --database: a file or the URL of a server. */
   name: string
-  /** The name in messages. */
-  shown: string
+  /** The name in messages, without the password. */
+  shownName: string
   db: Db
 }
 
-/** A database of an earlier schema version. 0: an empty one. */
+/** A database of an earlier schema version. 0 is an empty one. */
 async function open (t: Test, version: number): Promise<Opened> {
   const opened = dialectOf(t) === 'sqlite' ? openFile(t) : await openServer(t)
   // PostgreSQL has no migration 1.
@@ -39,13 +40,13 @@ function openFile (t: Test): Opened {
   const name = join(folder, `${++fileCount}.db`)
   const database = openDatabase(name)
   t.teardown(() => { database.close() })
-  return { name, shown: name, db: sqliteDb(database) }
+  return { name, shownName: name, db: sqliteDb(database) }
 }
 
 async function openServer (t: Test): Promise<Opened> {
   const { db, url, close } = await openSchema()
   t.teardown(close)
-  return { name: url, shown: url.replace(':s3cret', ''), db }
+  return { name: url, shownName: url.replace(':s3cret', ''), db }
 }
 
 /** The schema, the recorded migrations and the permissions. */
@@ -58,28 +59,35 @@ async function stateOf (t: Test, db: Db): Promise<unknown> {
 }
 
 for (const version of [0, 1, 2]) {
-  t.test(`migrate, version ${version}: migrates once, keeps the rows, and prints both versions`, async (t) => {
-    const { name, shown, db } = await open(t, version)
+  t.test(`migrate, twice, from version ${version}: migrates once, keeps the rows, and prints the versions`, async (t) => {
+    const { name, shownName, db } = await open(t, version)
     // PostgreSQL has no version 1, so its database is empty.
     const from = dialectOf(t) === 'postgres' && version === 1 ? 0 : version
     if (version === 2) await fill(db)
     const migrate = async () => await cli(['migrate', '--database', name])
-    t.strictSame(await migrate(), { code: 0, out: `Migrated ${shown} from schema version ${from} to 3\n`, err: '' })
+    t.strictSame(await migrate(), { code: 0, out: `Migrated ${shownName} from schema version ${from} to 3\n`, err: '' })
     t.equal(await db.value("SELECT count(*) FROM omnichannel_contact WHERE id = 'maria' AND update_id IS NULL"), version === 2 ? 1 : 0)
-    t.strictSame(await migrate(), { code: 0, out: `${shown} is up to date: schema version 3\n`, err: '' })
+    t.strictSame(await migrate(), { code: 0, out: `${shownName} is up to date: schema version 3\n`, err: '' })
+  })
+
+  t.test(`migrate after version ${version} was migrated and an index dropped: repairs it, and says so`, async (t) => {
+    const { name, shownName, db } = await open(t, version)
+    const migrate = async () => await cli(['migrate', '--database', name])
+    await migrate()
     await db.exec('DROP INDEX omnichannel_contact_email_address')
-    t.strictSame(await migrate(), { code: 0, out: `${shown} was repaired: schema version 3\n`, err: '' })
-    t.strictSame(await migrate(), { code: 0, out: `${shown} is up to date: schema version 3\n`, err: '' })
+    t.strictSame(await migrate(), { code: 0, out: `${shownName} was repaired: schema version 3\n`, err: '' })
+    t.strictSame(await migrate(), { code: 0, out: `${shownName} is up to date: schema version 3\n`, err: '' })
   })
 
   t.test(`migrate --print, version ${version}: changes nothing, and its script does the same as migrate`, async (t) => {
+    /** For one database the script is printed and run. The other is migrated, for comparison. */
     const [printed, migrated] = [await open(t, version), await open(t, version)]
-    const file = dialectOf(t) === 'sqlite' ? readFileSync(printed.name) : undefined
+    const bytes = dialectOf(t) === 'sqlite' ? readFileSync(printed.name) : undefined
     const before = await stateOf(t, printed.db)
     const { code, out, err } = await cli(['migrate', '--print', '--database', printed.name])
     t.strictSame({ code, err }, { code: 0, err: '' })
     t.strictSame(await stateOf(t, printed.db), before)
-    if (file !== undefined) t.ok(file.equals(readFileSync(printed.name)), 'byte by byte')
+    if (bytes !== undefined) t.ok(bytes.equals(readFileSync(printed.name)), 'byte by byte')
 
     await printed.db.exec(out)
     t.match(await cli(['migrate', '--database', migrated.name]), { code: 0 })
@@ -92,7 +100,7 @@ for (const version of [0, 1, 2]) {
   })
 }
 
-sqlite.test('no file: migrate creates it, --print only prints', async (t) => {
+sqlite.test('a file that does not exist: migrate creates it, --print only prints the same schema', async (t) => {
   const file = join(t.testdir(), 'new.db')
   const { code, out } = await cli(['migrate', '--print', '--database', file])
   t.equal(code, 0)
@@ -118,18 +126,18 @@ sqlite.test('a file of another program: --print prints all, --create adds the ta
   t.equal(await db.value('SELECT count(*) FROM theirs'), 0)
 })
 
-sqlite.test('a printed script in another program: sqlite3 runs it', { skip: !hasProgram('sqlite3') }, async (t) => {
+sqlite.test('a printed script: the program sqlite3 can run it', { skip: !hasProgram('sqlite3') }, async (t) => {
   const { name, db } = await open(t, 2)
   const { out } = await cli(['migrate', '--print', '--database', name])
   execFileSync('sqlite3', ['-bail', name], { input: out })
   t.strictSame(await db.column('SELECT id FROM omnichannel_migration'), [1, 2, 3])
 })
 
-t.test('a database that cannot be migrated: one sentence with the reason', async (t) => {
-  const { name, shown, db } = await open(t, 2)
+t.test('a view that lacks a column, or a newer version: one sentence with the reason', async (t) => {
+  const { name, shownName, db } = await open(t, 2)
   await db.exec('ALTER TABLE omnichannel_contact RENAME TO person; CREATE VIEW omnichannel_contact AS SELECT * FROM person')
   for (const flag of [[], ['--print']]) {
-    t.match(await cli(['migrate', ...flag, '--database', name]), { code: 1, out: '', err: `${shown} cannot be used: The database lacks omnichannel_contact.update_id.` })
+    t.match(await cli(['migrate', ...flag, '--database', name]), { code: 1, out: '', err: `${shownName} cannot be used: The database lacks omnichannel_contact.update_id.` })
   }
   await db.exec('DROP VIEW omnichannel_contact; ALTER TABLE person RENAME TO omnichannel_contact; INSERT INTO omnichannel_migration (id) VALUES (9)')
   for (const flag of [[], ['--print']]) {

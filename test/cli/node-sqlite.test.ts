@@ -8,10 +8,11 @@ import { DatabaseSync, skip } from '../helpers/node-sqlite.js'
 
 t.test('no node:sqlite, or one that cuts texts at U+0000: not used', async (t) => {
   let isClosed = false
+  /** A node:sqlite that reads 'a\0b' as 'a'. */
   class DatabaseSync {
     isOpen = true
     isTransaction = false
-    exec (): void { /* not asked */ }
+    exec (): void { /* not called */ }
     prepare (): object { return { setReadBigInts: () => undefined, setReturnArrays: () => undefined, get: () => ['a'] } }
     close (): void { isClosed = true }
   }
@@ -36,12 +37,12 @@ t.test('errors of node:sqlite: have the codes of better-sqlite3', { skip }, asyn
   const file = join(t.testdir(), 'a.db')
   const [database, other] = [new DatabaseSync(file), new DatabaseSync(file)]
   t.teardown(() => { database.close(); other.close() })
-  database.exec(`CREATE TABLE a (b TEXT UNIQUE); INSERT INTO a VALUES ('c');
-    CREATE TRIGGER d BEFORE DELETE ON a BEGIN SELECT RAISE(ABORT, 'no'); END`)
-  const codes: Record<string, () => unknown> = {
+  database.exec(`CREATE TABLE person (name TEXT UNIQUE); INSERT INTO person VALUES ('Maria');
+    CREATE TRIGGER refuse BEFORE DELETE ON person BEGIN SELECT RAISE(ABORT, 'no'); END`)
+  const mistakes: Record<string, () => unknown> = {
     SQLITE_ERROR: () => database.prepare('SELEC 1'),
-    SQLITE_CONSTRAINT: () => database.prepare('INSERT INTO a VALUES (?)').run('c'),
-    SQLITE_CONSTRAINT_TRIGGER: () => { database.exec('DELETE FROM a') },
+    SQLITE_CONSTRAINT: () => database.prepare('INSERT INTO person VALUES (?)').run('Maria'),
+    SQLITE_CONSTRAINT_TRIGGER: () => { database.exec('DELETE FROM person') },
     SQLITE_BUSY: () => {
       database.exec('BEGIN IMMEDIATE')
       other.exec('BEGIN IMMEDIATE')
@@ -49,9 +50,9 @@ t.test('errors of node:sqlite: have the codes of better-sqlite3', { skip }, asyn
     ERR_INVALID_ARG_TYPE: () => database.prepare('SELECT ?').get(Symbol('e')),
     SQLITE_CANTOPEN: () => new DatabaseSync(t.testdirName)
   }
-  for (const [code, work] of Object.entries(codes)) {
+  for (const [code, makeMistake] of Object.entries(mistakes)) {
     try {
-      work()
+      makeMistake()
       t.fail(code)
     } catch (error) {
       t.equal(codeOf(error), code)
@@ -59,8 +60,10 @@ t.test('errors of node:sqlite: have the codes of better-sqlite3', { skip }, asyn
   }
 })
 
-t.test('the number of an error: the code with that number, or the one that it extends', async (t) => {
-  for (const [errcode, code] of [[5, 'SQLITE_BUSY'], [517, 'SQLITE_BUSY'], [2067, 'SQLITE_CONSTRAINT'], [1811, 'SQLITE_CONSTRAINT_TRIGGER'], [1, 'SQLITE_ERROR']]) {
-    t.equal(codeOf({ errcode, code: 'ERR_SQLITE_ERROR' }), code)
+t.test('errors of node:sqlite with an extended result code: have the primary code, or that of a constraint trigger', async (t) => {
+  // https://sqlite.org/rescode.html
+  const codes = { 1: 'SQLITE_ERROR', 5: 'SQLITE_BUSY', 517: 'SQLITE_BUSY', 2067: 'SQLITE_CONSTRAINT', 1811: 'SQLITE_CONSTRAINT_TRIGGER' }
+  for (const [errcode, code] of Object.entries(codes)) {
+    t.equal(codeOf({ errcode: Number(errcode), code: 'ERR_SQLITE_ERROR' }), code)
   }
 })

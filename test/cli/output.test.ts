@@ -1,3 +1,5 @@
+// Output that cannot be written.
+
 import { execFile } from 'node:child_process'
 import { EventEmitter } from 'node:events'
 import { existsSync } from 'node:fs'
@@ -9,15 +11,15 @@ import { run } from '../../src/cli/command-line.js'
 import { program } from '../helpers/children.js'
 import { cli } from './io.js'
 
-/** A stdout whose writes fail with a code. */
+/** Streams of a command. Writes to stdout fail with a code, and `err` returns what was written to stderr. */
 function createIo (code: string) {
-  let said = ''
+  let written = ''
   const failing = new Writable({
     write: (_chunk, _encoding, done) => { done(Object.assign(new Error(`${code}: no`), { code })) }
   })
-  const stderr = new Writable({ write: (chunk, _encoding, done) => { said += String(chunk); done() } })
+  const stderr = new Writable({ write: (chunk, _encoding, done) => { written += String(chunk); done() } })
   const io = Object.assign(new EventEmitter(), { stdin: Readable.from([]), stdout: failing, stderr, readAsset: () => Buffer.of() })
-  return { io, err: () => said }
+  return { io, err: () => written }
 }
 
 t.test('a reader that closes stdout early: no failure', async (t) => {
@@ -34,10 +36,13 @@ t.test('a stdout that cannot be written: one sentence, and exit code 1', async (
 
 t.test('a stderr that cannot be written: the exit code is unchanged', async (t) => {
   const { io } = createIo('EPIPE')
-  t.equal(await run(['srve'], Object.assign(io, { stderr: createIo('EPIPE').io.stdout })), 2)
+  const failing = io.stdout
+  t.equal(await run(['srve'], Object.assign(io, { stderr: failing })), 2)
 })
 
-t.test('user list | head -1: ends quietly', { skip: process.platform === 'win32' && 'no sh' }, async (t) => {
+const noShell = process.platform === 'win32' && 'no sh'
+
+t.test('user list | head -1: ends without an error', { skip: noShell }, async (t) => {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--name', 'x'.repeat(1_000_000), '--database', file])
   const script = `for i in 1 2 3 4 5; do "$0" "$1" user list --database "$2" | head -1; done`
@@ -46,21 +51,22 @@ t.test('user list | head -1: ends quietly', { skip: process.platform === 'win32'
   t.equal(stderr, '')
 })
 
-t.test('token create that cannot be printed: no token is stored', { skip: process.platform === 'win32' && 'no sh' }, async (t) => {
+t.test('token create that cannot be printed: no token is stored', { skip: noShell }, async (t) => {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
-  const listed = async () => (await cli(['token', 'list', '--database', file])).out.trimEnd().split('\n').length - 1
+  const countTokens = async () => (await cli(['token', 'list', '--database', file])).out.trimEnd().split('\n').length - 1
   for (const code of ['ENOSPC', 'EPIPE']) {
     const { io, err } = createIo(code)
     t.equal(await run(['token', 'create', 'ann', '--database', file], io), 1)
     t.equal(err(), `The output cannot be written: ${code}: no\n`)
-    t.equal(await listed(), 0)
+    t.equal(await countTokens(), 0)
   }
-  const create = async (to: string) => await promisify(execFile)('sh', ['-c', `"$0" "$1" token create ann --database "$2" > ${to}`, process.execPath, program, file])
+  const createInto = async (output: string) =>
+    await promisify(execFile)('sh', ['-c', `"$0" "$1" token create ann --database "$2" > ${output}`, process.execPath, program, file])
   if (existsSync('/dev/full')) {
-    await t.rejects(create('/dev/full'), { code: 1, stderr: /^The output cannot be written: ENOSPC/ })
-    t.equal(await listed(), 0)
+    await t.rejects(createInto('/dev/full'), { code: 1, stderr: /^The output cannot be written: ENOSPC/ })
+    t.equal(await countTokens(), 0)
   }
-  t.match(await create('/dev/null'), { stderr: /^The token does not expire\n/ })
-  t.equal(await listed(), 1)
+  t.match(await createInto('/dev/null'), { stderr: /^The token does not expire\n/ })
+  t.equal(await countTokens(), 1)
 })

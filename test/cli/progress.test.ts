@@ -1,9 +1,12 @@
+// The progress of an import or a backup. `advance` takes the lines and bytes that were read since the last call.
+
 import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
 import { createProgress } from '../../src/cli/output.js'
 import { replaceClock } from '../helpers/waiting.js'
 
-function start (t: Test, isTTY: boolean, totalBytes: number | undefined) {
+/** A progress display with a clock that the test moves. */
+function startProgress (t: Test, { isTTY, totalBytes }: { isTTY: boolean, totalBytes?: number | undefined }) {
   const stderr = Object.assign(new PassThrough({ encoding: 'utf8' }), { isTTY })
   let time = 0
   replaceClock(t, () => time)
@@ -12,7 +15,7 @@ function start (t: Test, isTTY: boolean, totalBytes: number | undefined) {
 }
 
 t.test('on a terminal: a line with percentage and rate, at most ten times a second, cleared at the end', async (t) => {
-  const { progress, wait, written } = start(t, true, 1000)
+  const { progress, wait, written } = startProgress(t, { isTTY: true, totalBytes: 1000 })
   wait(50)
   progress.advance(10, 100)
   t.equal(written(), null)
@@ -28,7 +31,7 @@ t.test('on a terminal: a line with percentage and rate, at most ten times a seco
 })
 
 t.test('not on a terminal: a plain line every five seconds', async (t) => {
-  const { progress, wait, written } = start(t, false, 1000)
+  const { progress, wait, written } = startProgress(t, { isTTY: false, totalBytes: 1000 })
   wait(4999)
   progress.advance(10, 100)
   t.equal(written(), null)
@@ -40,11 +43,11 @@ t.test('not on a terminal: a plain line every five seconds', async (t) => {
 })
 
 t.test('an input of unknown length: no percentage', async (t) => {
-  const terminal = start(t, true, undefined)
+  const terminal = startProgress(t, { isTTY: true })
   terminal.wait(100)
   terminal.progress.advance(10, 100)
   t.equal(terminal.written(), '\rcontacts: 10 lines, 100 lines/s\x1b[K')
-  const plain = start(t, false, undefined)
+  const plain = startProgress(t, { isTTY: false })
   plain.wait(5000)
   plain.progress.advance(10, 100)
   t.equal(plain.written(), 'contacts: 10 lines, 2 lines/s\n')

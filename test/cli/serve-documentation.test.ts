@@ -13,22 +13,27 @@ import { waitForCurl } from './printed-curl.js'
 import { startServer } from './start-server.js'
 
 const bundle = '/documentation/static/swagger-ui-bundle.js'
-const pages = ['/documentation', '/documentation/', '/documentation/json', '/documentation/static/swagger-initializer.js', bundle,
+const compressedBundle = readAsset('swagger-ui-bundle.js')
+const plainBundle = gunzipSync(compressedBundle)
+const urls = ['/documentation', '/documentation/', '/documentation/json', '/documentation/static/swagger-initializer.js', bundle,
   '/documentation/static/swagger-ui.css', '/documentation/static/favicon-16x16.png', '/documentation/static/favicon-32x32.png']
 
-t.test('a file requested twice: the same bytes, compressed and plain', async (t) => {
+t.test('a file requested twice, compressed and plain: the same bytes', async (t) => {
   const { app } = await startServer(t)
-  for (const url of pages) {
+  for (const url of urls) {
     for (const encoding of ['gzip', 'identity']) {
-      const payloads = []
-      for (let call = 0; call < 2; call++) payloads.push((await app.inject({ url, headers: { 'accept-encoding': encoding } })).rawPayload)
-      t.ok(payloads[0]!.length > 100, url)
-      t.strictSame(payloads[0], payloads[1], url)
+      const request = { url, headers: { 'accept-encoding': encoding } }
+      const [first, second] = [await app.inject(request), await app.inject(request)]
+      t.ok(first.rawPayload.length > 100, url)
+      t.strictSame(first.rawPayload, second.rawPayload, url)
     }
   }
-  const plain = gunzipSync(readAsset('swagger-ui-bundle.js'))
-  t.strictSame((await app.inject(bundle)).rawPayload, plain)
-  t.strictSame(gunzipSync((await app.inject({ url: bundle, headers: { 'accept-encoding': 'gzip' } })).rawPayload), plain)
+})
+
+t.test('the largest file, compressed and plain: its own bytes', async (t) => {
+  const { app } = await startServer(t)
+  t.strictSame((await app.inject(bundle)).rawPayload, plainBundle)
+  t.strictSame(gunzipSync((await app.inject({ url: bundle, headers: { 'accept-encoding': 'gzip' } })).rawPayload), plainBundle)
 })
 
 t.test('Accept-Encoding: compressed if gzip is accepted, else plain', async (t) => {
@@ -43,25 +48,38 @@ t.test('Accept-Encoding: compressed if gzip is accepted, else plain', async (t) 
       t.equal(reply.statusCode, 200)
       t.equal(reply.headers['content-encoding'], isCompressed ? 'gzip' : undefined, `${method} ${header}`)
       t.equal(reply.headers.vary, 'accept-encoding')
-      const length = isCompressed ? readAsset('swagger-ui-bundle.js').length : gunzipSync(readAsset('swagger-ui-bundle.js')).length
+      const { length } = isCompressed ? compressedBundle : plainBundle
       t.equal(reply.headers['content-length'], String(length), `${method} ${header}`)
     }
   }
 })
 
-t.test('If-None-Match with the ETag of a file: 304', async (t) => {
+t.test('Cache-Control: an hour for the files of swagger-ui, no-cache for what depends on this server', async (t) => {
   const { app } = await startServer(t)
-  for (const url of pages) {
-    const first = await app.inject(url)
-    t.equal(first.headers['cache-control'], /\.(css|png)$|bundle\.js$/.test(url) ? 'public, max-age=3600' : 'no-cache', url)
-    const tag = String(first.headers.etag)
-    t.match(tag, /^W\/"[\w-]{43}"$/)
-    for (const tags of [tag, `"other", ${tag}`]) {
+  for (const url of urls) {
+    const { headers } = await app.inject(url)
+    t.equal(headers['cache-control'], /\.(css|png)$|bundle\.js$/.test(url) ? 'public, max-age=3600' : 'no-cache', url)
+  }
+})
+
+t.test('Content-Security-Policy: the page loads from this server only, and no other page can frame it', async (t) => {
+  const { app } = await startServer(t)
+  for (const url of urls) {
+    t.match((await app.inject(url)).headers['content-security-policy'], /^default-src 'self'; .*frame-ancestors 'none'/, url)
+  }
+})
+
+t.test('If-None-Match: 304 with the ETag of the file, 200 with another', async (t) => {
+  const { app } = await startServer(t)
+  for (const url of urls) {
+    const { etag, 'cache-control': cacheControl } = (await app.inject(url)).headers
+    // The SHA-256 of the file in base64url.
+    t.match(etag, /^W\/"[\w-]{43}"$/)
+    for (const tags of [String(etag), `"other", ${String(etag)}`]) {
       const again = await app.inject({ url, headers: { 'if-none-match': tags } })
-      t.strictSame([again.statusCode, again.body, again.headers.etag, again.headers['cache-control']], [304, '', tag, first.headers['cache-control']], url)
+      t.strictSame([again.statusCode, again.body, again.headers.etag, again.headers['cache-control']], [304, '', etag, cacheControl], url)
     }
     t.equal((await app.inject({ url, headers: { 'if-none-match': 'W/"other"' } })).statusCode, 200)
-    t.match(first.headers['content-security-policy'], /^default-src 'self'; .*frame-ancestors 'none'/)
   }
 })
 
@@ -72,8 +90,9 @@ t.test('970 requests at once whose answers are not read: use little memory', { s
     await once(server, 'exit')
   })
   const { origin } = await waitForCurl(server.stdout)
-  const megabytes = (): number => Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))![1]) / 1024
-  const before = megabytes()
+  /** The largest resident memory that the server has used so far. */
+  const peakMegabytes = (): number => Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))![1]) / 1024
+  const before = peakMegabytes()
   for (const method of ['GET', 'HEAD']) {
     const socket = connect(Number(new URL(origin).port), '127.0.0.1')
     t.teardown(() => socket.destroy())
@@ -81,5 +100,5 @@ t.test('970 requests at once whose answers are not read: use little memory', { s
     await once(socket, 'readable')
   }
   t.equal((await fetch(`${origin}/health`)).status, 200)
-  t.ok(megabytes() - before < 100, `${before} MB before, ${megabytes()} after`)
+  t.ok(peakMegabytes() - before < 100, `${before} MB before, ${peakMegabytes()} after`)
 })

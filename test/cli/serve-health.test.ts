@@ -13,12 +13,12 @@ import { postgres } from '../helpers/engines.js'
 import { openSchema } from '../helpers/postgres.js'
 import { until } from '../helpers/waiting.js'
 import { openDatabase, openFile } from './files.js'
-import { serve, serveFile, update } from './io.js'
+import { cli, serve, serveFile, update } from './io.js'
 import { waitForCurl } from './printed-curl.js'
-import { talk } from './start-server.js'
+import { openRawConnection } from './start-server.js'
 
-const ok = [200, { status: 'ok' }]
-const failing = (reason: string) => [503, { status: 'unavailable', reason }]
+const healthy = [200, { status: 'ok' }]
+const unhealthy = (reason: string) => [503, { status: 'unavailable', reason }]
 
 async function health (url: string): Promise<unknown[]> {
   const reply = await fetch(`${url}/health`)
@@ -29,37 +29,37 @@ const setEmails = async (url: string, emails: string[]) => (await update(url, { 
 
 t.test('an update that fails although the database can be written: healthy', async (t) => {
   const { url, database } = await serveFile(t, ['--log-level', 'silent'])
-  database.exec("CREATE TRIGGER no BEFORE INSERT ON omnichannel_contact_email BEGIN SELECT RAISE(ABORT, 'no'); END")
+  database.exec("CREATE TRIGGER refuse BEFORE INSERT ON omnichannel_contact_email BEGIN SELECT RAISE(ABORT, 'no'); END")
   database.pragma('user_version = 7')
   t.equal(await setEmails(url, ['a@example.com']), 500)
-  t.strictSame(await health(url), ok)
+  t.strictSame(await health(url), healthy)
   t.equal(database.pragma('user_version', { simple: true }), 7, 'not changed')
 })
 
 t.test('a database that another program locks: 503 after a refused update, and healthy once it is unlocked', async (t) => {
   const { url, err, database } = await serveFile(t)
   database.exec('BEGIN IMMEDIATE')
-  t.strictSame(await health(url), ok, 'nothing has failed yet')
+  t.strictSame(await health(url), healthy, 'nothing has failed yet')
   t.equal(await setEmails(url, ['a@example.com']), 503)
-  for (let call = 0; call < 2; call++) t.strictSame(await health(url), failing('write-failed'))
+  for (let call = 0; call < 2; call++) t.strictSame(await health(url), unhealthy('write-failed'))
   t.match(err(), 'the database cannot be written')
   database.exec('COMMIT')
-  t.strictSame(await health(url), ok)
+  t.strictSame(await health(url), healthy)
   t.equal(await setEmails(url, ['b@example.com']), 200)
 })
 
 t.test('many requests at once: the database is queried once', async (t) => {
   const { url, port, err, database } = await serveFile(t)
   database.exec('DROP TABLE omnichannel_migration')
-  t.strictSame(await health(url), failing('read-failed'))
-  const { socket, closed } = await talk(port)
+  t.strictSame(await health(url), unhealthy('read-failed'))
+  const { socket, closed } = await openRawConnection(port)
   socket.write('GET /health HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(50) + 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
   t.equal((await closed).split('"read-failed"').length, 51)
   const complaints = err().split('the database does not answer').length - 1
   t.ok(complaints > 0 && complaints < 20)
 })
 
-/** A disk of 8 MB, with a server on it. */
+/** A disk of 8 MB, with a server on it. Undefined if no disk can be mounted here. */
 async function startOnSmallDisk (t: Test) {
   const disk = mkdtempSync(join(tmpdir(), 'small-disk-'))
   t.teardown(() => { rmdirSync(disk) })
@@ -82,54 +82,59 @@ async function startOnSmallDisk (t: Test) {
     t.throws(() => { for (;;) writeSync(descriptor, Buffer.alloc(4096)) }, { code: 'ENOSPC' })
     closeSync(descriptor)
   }
-  return { origin, file, send: async (phones?: string[]) => (await send(phones)).status, fillUp, makeRoom: () => { rmSync(filler) } }
+  return { origin, file, statusOf: async (phones?: string[]) => (await send(phones)).status, fillUp, makeRoom: () => { rmSync(filler) } }
 }
 
 t.test('a full disk: 503 while updates fail, and healthy once there is room', async (t) => {
   const started = await startOnSmallDisk(t)
   if (started === undefined) return t.pass('nothing can be mounted here')
-  const { origin, file, send, fillUp, makeRoom } = started
-  t.equal(await send(), 200)
+  const { origin, file, statusOf, fillUp, makeRoom } = started
+  t.equal(await statusOf(), 200)
   // A checkpoint would make room in the log.
   const reader = openFile(t, file)
   reader.exec('BEGIN; SELECT count(*) FROM omnichannel_contact')
   fillUp()
   // Some updates fit into free pages of the log.
-  await until(async () => await send() === 500 && (await health(origin))[0] === 503)
-  t.strictSame(await health(origin), failing('write-failed'))
-  t.equal(await send(), 500)
-  t.strictSame(await health(origin), failing('write-failed'))
+  await until(async () => await statusOf() === 500 && (await health(origin))[0] === 503)
+  t.strictSame(await health(origin), unhealthy('write-failed'))
+  t.equal(await statusOf(), 500)
+  t.strictSame(await health(origin), unhealthy('write-failed'))
   makeRoom()
-  t.strictSame(await health(origin), ok)
-  t.equal(await send(), 200)
+  t.strictSame(await health(origin), healthy)
+  t.equal(await statusOf(), 200)
 })
 
 t.test('a disk that is smaller than the usual log: updates go on', async (t) => {
   const started = await startOnSmallDisk(t)
   if (started === undefined) return t.pass('nothing can be mounted here')
   const statuses = new Set<number>()
-  // Each writes 50 KB to the log.
-  const phones = (count: number) => Array.from({ length: 250 }, (_, i) => `${count}.${i} ${'0'.repeat(200)}`)
-  for (let count = 0; count < 300; count++) statuses.add(await started.send(phones(count)))
+  // Each list writes 50 KB to the log, so the log would have 15 MB.
+  const phones = (list: number) => Array.from({ length: 250 }, (_, index) => `${list}.${index} ${'0'.repeat(200)}`)
+  for (let list = 0; list < 300; list++) statuses.add(await started.statusOf(phones(list)))
   t.strictSame([...statuses], [200])
-  t.strictSame(await health(started.origin), ok)
+  t.strictSame(await health(started.origin), healthy)
 })
 
-postgres.test('PostgreSQL: healthy after an update that fails by a constraint, 503 after one that fails because the server is read-only', async (t) => {
+postgres.test('PostgreSQL, an update that fails by a constraint: healthy', async (t) => {
   const { db, url, close } = await openSchema()
   t.teardown(close)
-  const first = await serve(t, ['--database', url, '--log-level', 'silent'])
+  const { url: origin } = await serve(t, ['--database', url, '--log-level', 'silent'])
   await fill(db)
   await db.exec('ALTER TABLE omnichannel_contact_email ADD CHECK (false) NOT VALID')
-  t.equal(await setEmails(first.url, ['a@example.com']), 500)
-  t.strictSame(await health(first.url), ok)
-  await first.stop()
+  t.equal(await setEmails(origin, ['a@example.com']), 500)
+  t.strictSame(await health(origin), healthy)
+})
 
-  t.match(url, /&options=[^&]+$/)
+postgres.test('PostgreSQL is read-only: healthy until an update has failed, then 503', async (t) => {
+  const { db, url, close } = await openSchema()
+  t.teardown(close)
+  t.match(await cli(['migrate', '--database', url]), { code: 0 })
+  await fill(db)
+  t.match(url, /&options=[^&]+$/, 'the URL ends with options, so another can be appended')
   const { url: origin } = await serve(t, ['--database', `${url}%20-c%20default_transaction_read_only%3Don`, '--log-level', 'silent'])
-  t.strictSame(await health(origin), ok)
+  t.strictSame(await health(origin), healthy)
   t.ok(await setEmails(origin, ['a@example.com']) >= 500)
-  t.strictSame(await health(origin), failing('write-failed'))
+  t.strictSame(await health(origin), unhealthy('write-failed'))
 })
 
 t.test('a database file that other users can read: one warning', { skip: process.platform === 'win32' && 'no permissions' }, async (t) => {

@@ -7,29 +7,30 @@ import { Readable, Writable } from 'node:stream'
 import t from 'tap'
 import { openLog } from '../../src/cli/serve/server.js'
 import { program } from '../helpers/children.js'
-import { start } from './io.js'
+import { startCommand } from './io.js'
 import { waitForCurl } from './printed-curl.js'
 
 t.test('a reader that stalls: the buffer is bounded, and a line says how many were dropped', async (t) => {
-  const taken: string[] = []
-  let release: () => void = () => undefined
-  const stream = new Writable({ write: (chunk, _encoding, done) => { taken.push(String(chunk)); release = done } })
+  const written: string[] = []
+  let finishWrite: () => void = () => undefined
+  const stream = new Writable({ write: (chunk, _encoding, done) => { written.push(String(chunk)); finishWrite = done } })
   const log = openLog(stream)
   const line = `${'x'.repeat(999)}\n`
-  for (let i = 0; i < 10_000; i++) log.write(line)
-  t.ok(stream.writableLength <= 1_048_576 + 1000, `${stream.writableLength} bytes`)
+  for (let count = 0; count < 10_000; count++) log.write(line)
+  // 1 MiB, and the last line that began before it was full.
+  t.ok(stream.writableLength <= 1_048_576 + line.length, `${stream.writableLength} bytes`)
   while (stream.writableLength > 0) {
-    release()
+    finishWrite()
     await new Promise((resolve) => setImmediate(resolve))
   }
   log.write('the next\n')
-  release()
+  finishWrite()
   await new Promise((resolve) => setImmediate(resolve))
-  t.equal(taken.filter((text) => text === line).length, 1049)
-  const notice = JSON.parse(taken.at(-2)!) as { level: number, time: number, msg: string }
-  t.strictSame([notice.level, notice.msg], [40, '8951 lines of the log were dropped: they were not read in time'])
+  t.equal(written.filter((text) => text === line).length, 1049)
+  const notice = JSON.parse(written.at(-2)!) as { level: number, time: number, msg: string }
+  t.strictSame([notice.level, notice.msg], [40, `${10_000 - 1049} lines of the log were dropped: they were not read in time`])
   t.ok(Math.abs(notice.time - Date.now()) < 60_000)
-  t.equal(taken.at(-1), 'the next\n')
+  t.equal(written.at(-1), 'the next\n')
 })
 
 t.test('a log without a reader: serve answers, and ends on SIGTERM', { skip: process.platform === 'win32' && 'no signals' }, async (t) => {
@@ -44,15 +45,16 @@ t.test('a log without a reader: serve answers, and ends on SIGTERM', { skip: pro
   t.strictSame(await once(server, 'exit'), [0, null])
 })
 
-t.test('a server that has ended: the process exits, although a timer is left', async (t) => {
+t.test('serve has ended, and a timer is left: the process exits all the same', async (t) => {
   const events = new EventEmitter()
   const exit = () => events.emit('exit')
-  const { ended, signal } = start(['serve', '--port', '0', '--log-level', 'silent', '--database', join(t.testdir(), 'a.db')], { exit, stdin: Readable.from([]) })
+  const argv = ['serve', '--port', '0', '--log-level', 'silent', '--database', join(t.testdir(), 'a.db')]
+  const { ended, sendSignal } = startCommand(argv, { exit, stdin: Readable.from([]) })
   const exited = once(events, 'exit')
   // The signal arrives before the server listens.
-  signal('SIGTERM')
+  sendSignal('SIGTERM')
   t.match(await ended, { code: 0 })
-  const keeping = setInterval(() => undefined, 1000)
+  const timer = setInterval(() => undefined, 1000)
   await exited
-  clearInterval(keeping)
+  clearInterval(timer)
 })

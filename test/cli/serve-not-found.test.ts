@@ -3,7 +3,7 @@
 import type { InjectOptions } from 'fastify'
 import t from 'tap'
 import { path } from '../helpers/build.js'
-import { startServer, talk } from './start-server.js'
+import { openRawConnection, startServer } from './start-server.js'
 
 t.test('a wrong path or method, with any body: 404 as JSON', async (t) => {
   const { app } = await startServer(t)
@@ -24,7 +24,7 @@ t.test('a wrong path or method, with any body: 404 as JSON', async (t) => {
   }
 })
 
-t.test('invalid HTTP: the reason phrase of the status as JSON', async (t) => {
+t.test('HTTP that cannot be parsed or routed: the reason phrase of the status as JSON', async (t) => {
   const { port } = await startServer(t)
   const scenarios: Array<[situation: string, text: string, status: RegExp]> = [
     ['a path that cannot be decoded', 'GET /%zz HTTP/1.1\r\nHost: a\r\n', /^400 Bad Request$/],
@@ -37,11 +37,13 @@ t.test('invalid HTTP: the reason phrase of the status as JSON', async (t) => {
     ['a chunk extension that is too long', `POST /nothing HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;${'x'.repeat(20_000)}\r\n`, /^413 Payload Too Large$/]
   ]
   for (const [situation, text, status] of scenarios) {
-    const { socket, closed } = await talk(port)
+    const { socket, closed } = await openRawConnection(port)
     socket.write(`${text}Connection: close\r\n\r\n`)
     const response = (await closed).split('HTTP/1.1 ').at(-1)!
-    const [line = '', body = ''] = [response.split('\r\n')[0], response.split('\r\n\r\n')[1]]
-    t.match(line, status, situation)
-    t.equal(body, JSON.stringify({ success: false, error: line.slice(4) }), situation)
+    const [head = '', body] = response.split('\r\n\r\n')
+    const [statusLine = ''] = head.split('\r\n')
+    t.match(statusLine, status, situation)
+    const reasonPhrase = statusLine.slice('400 '.length)
+    t.equal(body, JSON.stringify({ success: false, error: reasonPhrase }), situation)
   }
 })

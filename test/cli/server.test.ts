@@ -13,7 +13,7 @@ async function open (t: Test) {
   return { db, url, run }
 }
 
-t.test('user, token and contact: work as with a file', async (t) => {
+t.test('user and token: work as with a file', async (t) => {
   const { db, run } = await open(t)
   t.strictSame(await run('user', 'add', 'eve', '--role', 'livechat-agent', '--name', 'Eve'), { code: 0, out: 'Added user eve\n', err: '' })
   t.strictSame(await run('user', 'add', 'eve', '--username', 'e'), { code: 0, out: 'Updated user eve\n', err: '' })
@@ -25,7 +25,11 @@ t.test('user, token and contact: work as with a file', async (t) => {
   t.match(await run('token', 'revoke', 'eve', 'laptop'), { code: 0 })
   t.match(await run('user', 'remove', 'eve'), { code: 0 })
   t.equal(await db.value('SELECT count(*) FROM omnichannel_user_role'), 0)
+})
 
+t.test('contact: works as with a file', async (t) => {
+  const { db, run } = await open(t)
+  await run('user', 'add', 'eve')
   await fill(db)
   await db.exec("INSERT INTO omnichannel_contact_email VALUES ('blank', 0, 'Maria@Example.com'), ('gone', 0, 'maria@example.net')")
   const ids = async (search: string) => (JSON.parse((await run('contact', 'list', '--json', '--search', search)).out) as Array<{ _id: string }>).map(({ _id }) => _id)
@@ -34,7 +38,9 @@ t.test('user, token and contact: work as with a file', async (t) => {
   t.strictSame(await ids('+49 30'), ['maria'])
   t.strictSame(await ids('ARI'), ['maria'])
   t.strictSame(await ids(`maria@example.com${'x'.repeat(200)}`), [])
-  t.match(JSON.parse((await run('contact', 'maria')).out), { contact: { _id: 'maria', channels: [{}, {}] }, rooms: [{ _id: 'room-1', _updatedAt: '2026-01-01T00:00:00.000Z' }, {}] })
+  t.match(JSON.parse((await run('contact', 'maria')).out), {
+    contact: { _id: 'maria', channels: [{}, {}] }, rooms: [{ _id: 'room-1', _updatedAt: '2026-01-01T00:00:00.000Z' }, {}]
+  })
 })
 
 t.test('a time that no date can hold: listed as the server writes it', async (t) => {
@@ -47,20 +53,20 @@ t.test('a time that no date can hold: listed as the server writes it', async (t)
   t.match(out, /^eve {3}new .* infinity$/m)
 })
 
-t.test('searches: use the indexes', async (t) => {
+t.test('a search for the start of an address or a number: uses the index', async (t) => {
   const { db, run } = await open(t)
   await run('user', 'add', 'ann')
-  const plan = async (sql: string): Promise<string> => {
-    await db.exec('SET enable_seqscan = off')
-    return (await db.column<string>(`EXPLAIN ${sql}`)).join('\n')
+  // The tables are empty, so PostgreSQL would scan them.
+  await db.exec('SET enable_seqscan = off')
+  const planFor = async (table: string, column: string): Promise<string> => {
+    const start = `left(${column}, 100) COLLATE "C"`
+    return (await db.column<string>(`EXPLAIN SELECT 1 FROM ${table} WHERE ${start} >= 'a' AND ${start} < 'b'`)).join('\n')
   }
-  t.match(await plan("SELECT 1 FROM omnichannel_contact_email WHERE left(address, 100) COLLATE \"C\" >= 'a' AND left(address, 100) COLLATE \"C\" < 'b'"),
-    'omnichannel_contact_email_address')
-  t.match(await plan("SELECT 1 FROM omnichannel_contact_phone WHERE left(phone_number, 100) COLLATE \"C\" >= 'a' AND left(phone_number, 100) COLLATE \"C\" < 'b'"),
-    'omnichannel_contact_phone_number')
+  t.match(await planFor('omnichannel_contact_email', 'address'), 'omnichannel_contact_email_address')
+  t.match(await planFor('omnichannel_contact_phone', 'phone_number'), 'omnichannel_contact_phone_number')
 })
 
-t.test('serve: answers, and prints no password', async (t) => {
+t.test('serve: answers, is healthy, and prints no password', async (t) => {
   const { db, url } = await open(t)
   const server = await serve(t, ['--database', url])
   await fill(db)
@@ -82,7 +88,7 @@ t.test('PostgreSQL does not answer, or lacks a table: /health answers 503', asyn
   const { db, url } = await open(t)
   const server = await serve(t, ['--database', url])
   await db.exec('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = current_schema()')
-  t.equal((await fetch(`${server.url}/health`)).status, 200, 'connections that were lost')
+  t.equal((await fetch(`${server.url}/health`)).status, 200, 'lost connections are replaced')
   await db.exec('BEGIN; LOCK TABLE omnichannel_migration')
   t.equal((await fetch(`${server.url}/health`)).status, 503)
   t.match(server.err(), 'no answer in time')
@@ -92,8 +98,9 @@ t.test('PostgreSQL does not answer, or lacks a table: /health answers 503', asyn
 
 t.test('PostgreSQL cannot be reached, or refuses: one sentence without the password', async (t) => {
   const { url } = await open(t)
-  t.strictSame(await cli(['user', 'list', '--database', url.replace('/postgres?', '/none?')]), {
-    code: 1, out: '', err: `The database ${url.replace(':s3cret', '').replace('/postgres?', '/none?')} cannot be used: database "none" does not exist\n`
+  const unknownDatabase = url.replace('/postgres?', '/none?')
+  t.strictSame(await cli(['user', 'list', '--database', unknownDatabase]), {
+    code: 1, out: '', err: `The database ${unknownDatabase.replace(':s3cret', '')} cannot be used: database "none" does not exist\n`
   })
   t.match(await cli(['user', 'list', '--database', 'postgres://ann:s3cret@localhost:1/a?password=s3cret']), {
     code: 1, out: '', err: /^The database postgres:\/\/ann@localhost:1\/a\?password=\*\*\* cannot be used: connect ECONNREFUSED \S+\n$/
@@ -111,7 +118,7 @@ t.test('import and backup: refused, because they need a file', async (t) => {
   }
 })
 
-t.test('no tables, or one is missing: commands say so, and only those that migrate create tables', async (t) => {
+t.test('a schema without tables: commands say so, and do not create them without --create', async (t) => {
   const { db, url, run } = await open(t)
   const name = url.replace(':s3cret', '')
   const commands = [
@@ -124,6 +131,12 @@ t.test('no tables, or one is missing: commands say so, and only those that migra
   t.strictSame(await db.tables(), [])
   await run('user', 'add', 'ann', '--role', 'admin', '--create')
   t.match(await run('user', 'list'), { code: 0, err: '' })
+})
+
+t.test('a schema without one of the tables: refused by commands that read, and repaired by those that write', async (t) => {
+  const { db, url, run } = await open(t)
+  const name = url.replace(':s3cret', '')
+  await run('user', 'add', 'ann', '--role', 'admin', '--create')
   await db.exec('DROP TABLE omnichannel_inquiry')
   t.strictSame(await run('user', 'list'), { code: 1, out: '', err: `The database lacks omnichannel_inquiry: the command migrate brings ${name} up to date\n` })
   t.notOk((await db.tables()).includes('omnichannel_inquiry'))

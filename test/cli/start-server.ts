@@ -34,14 +34,14 @@ export async function startServer (t: Test, { times = {}, ...settings }: Setup =
   return { app, database, url, port: Number(new URL(url).port) }
 }
 
-/** The bytes of an update by ann. */
+/** The bytes of an update by ann. Additional headers are lines, each with its line end. */
 export function rawUpdate (body: string, headers = ''): string {
   return `POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\n` +
     `Content-Type: application/json\r\n${headers}Content-Length: ${body.length}\r\n\r\n${body}`
 }
 
 /** Opens a connection for raw HTTP. When the server has closed it, `closed` resolves to all that it sent. */
-export async function talk (port: number): Promise<{ socket: Socket, closed: Promise<string> }> {
+export async function openRawConnection (port: number): Promise<{ socket: Socket, closed: Promise<string> }> {
   const socket = connect(port, '127.0.0.1')
   await once(socket, 'connect')
   let text = ''

@@ -2,18 +2,22 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { lookInto } from './files.js'
 import { cli } from './io.js'
 
-const controlCodes = [...Array.from({ length: 32 }, (_, i) => i), ...Array.from({ length: 33 }, (_, i) => 0x7f + i)]
+/** U+0000 to U+001F, and U+007F to U+009F. */
+const controlCodes = [...Array.from({ length: 32 }, (_, index) => index), ...Array.from({ length: 33 }, (_, index) => 0x7f + index)]
+/** Characters that change the direction of a text. */
 const bidiControls = [0x202a, 0x202b, 0x202c, 0x202d, 0x202e, 0x2066, 0x2067, 0x2068, 0x2069]
 const hostile = `a${[...controlCodes, ...bidiControls].map((code) => String.fromCharCode(code)).join('b')}c`
 // Arguments cannot have U+0000.
 const hostileArgument = hostile.replaceAll('\0', '')
+/** Tab and line feed are allowed: they are part of the output. */
 const controlCharacters = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/
 
-t.test('contact, user and token: control characters are escaped in JSON, and replaced by U+FFFD in tables', async (t) => {
+/** A database whose texts have control characters. */
+async function createHostileDatabase (t: Test): Promise<string> {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
   lookInto(file, (database) => {
@@ -23,19 +27,27 @@ t.test('contact, user and token: control characters are escaped in JSON, and rep
     database.prepare("UPDATE omnichannel_user SET name = ?, username = ? WHERE id = 'ann'").run(hostile, hostile)
     database.prepare("INSERT INTO omnichannel_auth_token (hashed_token, user_id, name) VALUES ('h', 'ann', ?)").run(hostile)
   })
+  return file
+}
+
+t.test('JSON of contacts: control characters are escaped', async (t) => {
+  const file = await createHostileDatabase(t)
   const show = await cli(['contact', 'c', '--database', file])
   t.match(JSON.parse(show.out), { contact: { name: hostile, customFields: { [hostile]: hostile } }, rooms: [{ _id: hostile, fname: hostile }] })
+  t.match(show.out, 'b\\u007fb\\u0080b')
   const list = await cli(['contact', 'list', '--json', '--database', file])
   t.match(JSON.parse(list.out), [{ name: hostile, emails: [{ address: hostile }] }])
-  t.match(show.out, 'b\\u007fb\\u0080b')
-  const tables = [['contact', 'list'], ['user', 'list'], ['token', 'list']]
-  for (const argv of tables) {
+  t.notMatch(show.out + list.out, controlCharacters)
+})
+
+t.test('tables of contacts, users and tokens: control characters are replaced by U+FFFD', async (t) => {
+  const file = await createHostileDatabase(t)
+  for (const argv of [['contact', 'list'], ['user', 'list'], ['token', 'list']]) {
     const { out } = await cli([...argv, '--database', file])
     t.match(out, /a\uFFFDb\uFFFD/, argv.join(' '))
     t.equal(out.trimEnd().split('\n').length, 2, argv.join(' '))
     t.notMatch(out, controlCharacters, argv.join(' '))
   }
-  t.notMatch(show.out + list.out, controlCharacters)
 })
 
 t.test('import: no control characters in messages about lines and files', async (t) => {

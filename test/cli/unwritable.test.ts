@@ -8,21 +8,22 @@ import { program } from '../helpers/children.js'
 import { lookInto, openFile } from './files.js'
 import { cli, serve } from './io.js'
 
-// Permissions apply to root only without the capability to ignore them.
-const [starter, ...starterArguments] = process.geteuid?.() === 0 ? ['setpriv', '--bounding-set=-dac_override', process.execPath] : [process.execPath]
+// File permissions do not apply to root, unless root lacks the capability dac_override.
+const isRoot = process.geteuid?.() === 0
+const [node, ...nodeArguments] = isRoot ? ['setpriv', '--bounding-set=-dac_override', process.execPath] : [process.execPath]
 
 /** Runs the command line as a process to which permissions apply. */
 async function runRestricted (...argv: string[]) {
   return await new Promise<{ code: unknown, out: string, err: string }>((resolve) => {
-    execFile(starter, [...starterArguments, program, ...argv], (error, out, err) => { resolve({ code: error?.code ?? 0, out, err }) })
+    execFile(node, [...nodeArguments, program, ...argv], (error, out, err) => { resolve({ code: error?.code ?? 0, out, err }) })
   })
 }
 
 const canRestrict = process.platform !== 'win32' && (await runRestricted('--version')).code === 0
 const skip = !canRestrict && 'permissions cannot be tested here'
 
-/** A folder with a closed database in it. */
-async function start (t: Test) {
+/** A folder with a closed database in it. `run` runs a command on the database as a process to which permissions apply. */
+async function createDatabase (t: Test) {
   const folder = t.testdir()
   const file = join(folder, 'a.db')
   const { stop } = await serve(t, ['--database', file])
@@ -31,29 +32,29 @@ async function start (t: Test) {
   return { folder, file, run: async (...argv: string[]) => await runRestricted(...argv, '--database', file) }
 }
 
-const readOnly = (file: string) => ({ code: 1, out: '', err: `The database file ${file} cannot be written: it or its folder is read-only\n` })
+const readOnlyRefusal = (file: string) => ({ code: 1, out: '', err: `The database file ${file} cannot be written: it or its folder is read-only\n` })
 
-t.test('a read-only file: not served, no file is made beside it, and it can be read', { skip }, async (t) => {
-  const { folder, file, run } = await start(t)
+t.test('a read-only file: served and changed by no command, no file is made beside it, and it can be read', { skip }, async (t) => {
+  const { folder, file, run } = await createDatabase(t)
   chmodSync(file, 0o444)
-  t.strictSame(await run('serve', '--port', '0'), readOnly(file))
+  t.strictSame(await run('serve', '--port', '0'), readOnlyRefusal(file))
   t.strictSame(readdirSync(folder), ['a.db'])
-  t.strictSame(await run('user', 'add', 'bob'), readOnly(file))
-  t.strictSame(await run('user', 'deactivate', 'ann'), readOnly(file))
+  t.strictSame(await run('user', 'add', 'bob'), readOnlyRefusal(file))
+  t.strictSame(await run('user', 'deactivate', 'ann'), readOnlyRefusal(file))
   t.match(await run('user', 'list'), { code: 0, out: /\nann /, err: '' })
 })
 
 t.test('a read-only file in another journal mode: not served', { skip }, async (t) => {
-  const { file, run } = await start(t)
+  const { file, run } = await createDatabase(t)
   lookInto(file, (database) => database.pragma('journal_mode = DELETE'))
   chmodSync(file, 0o444)
-  t.strictSame(await run('serve', '--port', '0'), readOnly(file))
+  t.strictSame(await run('serve', '--port', '0'), readOnlyRefusal(file))
 })
 
 t.test('a read-only folder: one sentence, and no file is made in it', { skip }, async (t) => {
-  const { folder, file, run } = await start(t)
+  const { folder, file, run } = await createDatabase(t)
   chmodSync(folder, 0o555)
-  t.strictSame(await run('serve', '--port', '0'), readOnly(file))
+  t.strictSame(await run('serve', '--port', '0'), readOnlyRefusal(file))
   const other = join(folder, 'new.db')
   t.strictSame(await runRestricted('serve', '--port', '0', '--database', other),
     { code: 1, out: '', err: `The database file ${other} cannot be opened for reading and writing\n` })
@@ -62,13 +63,13 @@ t.test('a read-only folder: one sentence, and no file is made in it', { skip }, 
 })
 
 t.test('a file of a later SQLite format that is read-only for this one: not served, and can be read', async (t) => {
-  const { file } = await start(t)
+  const { file } = await createDatabase(t)
   // Byte 18 of the header is the version that a writer must know, byte 19 that of a reader.
   const descriptor = openSync(file, 'r+')
   writeSync(descriptor, Uint8Array.of(3), 0, 1, 18)
   closeSync(descriptor)
-  t.strictSame(await cli(['serve', '--port', '0', '--database', file]), readOnly(file))
-  t.strictSame(await cli(['user', 'deactivate', 'ann', '--database', file]), readOnly(file))
+  t.strictSame(await cli(['serve', '--port', '0', '--database', file]), readOnlyRefusal(file))
+  t.strictSame(await cli(['user', 'deactivate', 'ann', '--database', file]), readOnlyRefusal(file))
   t.match(await cli(['user', 'list', '--database', file]), { code: 0, out: /\nann /, err: '' })
 })
 
@@ -96,7 +97,7 @@ t.test('a database that another program locks: one sentence after five seconds',
 t.test('an addon that cannot be loaded: the message names the addon, not the file', async (t) => {
   const folder = t.testdir({ 'wrong.node': 'no addon', empty: {} })
   const file = join(folder, 'empty', 'a.db')
-  const scenarios: Array<[situation: string, sqlite: () => unknown, sentence: RegExp]> = [
+  const scenarios: Array<[situation: string, loadAddon: () => unknown, sentence: RegExp]> = [
     ['a temporary folder that is mounted noexec', () => { throw new Error('/tmp/x.node: failed to map segment from shared object') },
       /^The SQLite addon cannot be loaded from the temporary folder .* \(.* failed to map .*\): name another in the variable TMPDIR\n$/],
     ['an addon of another system', () => join(folder, 'wrong.node'),
@@ -105,8 +106,8 @@ t.test('an addon that cannot be loaded: the message names the addon, not the fil
       /^The package x is missing: npm install fastify-omnichannel-contacts x\n$/],
     ['anything else', () => ({ get isInitialized () { throw new Error('it just fails') } }), /^it just fails\n$/]
   ]
-  for (const [situation, sqlite, sentence] of scenarios) {
-    const { code, out, err } = await cli(['serve', '--port', '0', '--database', file], { loadAddon: () => sqlite() as object })
+  for (const [situation, loadAddon, sentence] of scenarios) {
+    const { code, out, err } = await cli(['serve', '--port', '0', '--database', file], { loadAddon: () => loadAddon() as object })
     t.strictSame([code, out], [1, ''], situation)
     t.match(err, sentence, situation)
     t.strictSame(readdirSync(join(folder, 'empty')), [], situation)

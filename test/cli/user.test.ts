@@ -1,3 +1,5 @@
+// The commands user and token.
+
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { hashToken } from '../../src/index.js'
@@ -5,7 +7,8 @@ import { allRows, path } from '../helpers/build.js'
 import { inFile, lookInto, openFile } from './files.js'
 import { cli, serve } from './io.js'
 
-function start (t: Test) {
+/** A new database file, which the variable names. */
+function createDatabase (t: Test) {
   const file = join(t.testdir(), 'users.db')
   const env = { OMNICHANNEL_DATABASE: file }
   return {
@@ -15,8 +18,8 @@ function start (t: Test) {
   }
 }
 
-t.test('user add, list, deactivate, activate and remove: change the rows', async (t) => {
-  const { command, tables } = start(t)
+t.test('user add, deactivate, activate and remove: change the rows, and user list shows them', async (t) => {
+  const { command, tables } = createDatabase(t)
   t.strictSame(await command('user', 'add', 'ann', '--role', 'livechat-agent', '--role', 'admin', '--name', 'Ann Lee'),
     { code: 0, out: 'Added user ann\n', err: '' })
   t.equal((await command('user', 'add', 'bob')).out, 'Added user bob\n')
@@ -38,24 +41,24 @@ t.test('user add, list, deactivate, activate and remove: change the rows', async
   t.strictSame([users, roles, tokens], [[{ id: 'bob', username: 'bob', name: '', active: 1 }], [], []])
 })
 
-t.test('user add without a role that helps: a warning about the coming 403', async (t) => {
-  const { command } = start(t)
-  const none = 'so its calls will be answered with 403; user add bob --role ROLE helps, with one of ' +
+t.test('user add and token create for a user without a role that may update: a warning about the coming 403', async (t) => {
+  const { command } = createDatabase(t)
+  const consequence = 'so its calls will be answered with 403; user add bob --role ROLE helps, with one of ' +
     'admin, livechat-agent, livechat-manager, livechat-monitor\n'
-  t.strictSame(await command('user', 'add', 'bob'), { code: 0, out: 'Added user bob\n', err: `Warning: user bob has no role, ${none}` })
-  t.match(await command('token', 'create', 'bob'), { code: 0, err: `X-User-Id: bob\nWarning: user bob has no role, ${none}` })
+  t.strictSame(await command('user', 'add', 'bob'), { code: 0, out: 'Added user bob\n', err: `Warning: user bob has no role, ${consequence}` })
+  t.match(await command('token', 'create', 'bob'), { code: 0, err: `X-User-Id: bob\nWarning: user bob has no role, ${consequence}` })
   t.strictSame(await command('user', 'add', 'bob', '--role', 'Livechat-agnet'), {
     code: 0,
     out: 'Updated user bob\n',
     err: 'Warning: no permission names the role Livechat-agnet, did you mean livechat-agent?\n' +
-      `Warning: user bob has no role that may update contacts (only Livechat-agnet), ${none}`
+      `Warning: user bob has no role that may update contacts (only Livechat-agnet), ${consequence}`
   })
   t.strictSame(await command('user', 'add', 'bob', '--role', 'admin', '--role', 'owner'),
     { code: 0, out: 'Updated user bob\n', err: 'Warning: no permission names the role owner\n' })
 })
 
-t.test('an error after which SQLite has rolled back itself: is the one that is reported', async (t) => {
-  const { file, command, tables } = start(t)
+t.test('an error after which SQLite has rolled back by itself: reported, and nothing is stored', async (t) => {
+  const { file, command, tables } = createDatabase(t)
   await command('user', 'add', 'ann', '--role', 'admin')
   const before = await tables()
   lookInto(file, (database) => database.exec(`
@@ -65,10 +68,13 @@ t.test('an error after which SQLite has rolled back itself: is the one that is r
 })
 
 t.test('a COMMIT that fails on the disk: another commit overwrites it in the log of a running server', async (t) => {
-  const { command, tables, file } = start(t)
+  const { command, tables, file } = createDatabase(t)
   await command('user', 'add', 'ann')
   const served = openFile(t, file)
-  const before = [served.pragma('data_version', { simple: true }), await tables()]
+  // Changes with each commit of another connection.
+  const dataVersion = (): unknown => served.pragma('data_version', { simple: true })
+  const before = { dataVersion: dataVersion(), rows: await tables() }
+  // The class of the handle, in better-sqlite3 or in node:sqlite.
   let prototype = Object.getPrototypeOf(served) as object
   while (!Object.hasOwn(prototype, 'prepare')) prototype = Object.getPrototypeOf(prototype) as object
   const prepare = Reflect.get(prototype, 'prepare') as (sql: string) => unknown
@@ -81,12 +87,12 @@ t.test('a COMMIT that fails on the disk: another commit overwrites it in the log
   const added = await command('user', 'add', 'bob', '--role', 'admin')
   fault.restore()
   t.strictSame(added, { code: 1, out: '', err: `The database file ${file} cannot be used: disk I/O error\n` })
-  t.not(served.pragma('data_version', { simple: true }), before[0])
-  t.strictSame(await tables(), before[1])
+  t.not(dataVersion(), before.dataVersion)
+  t.strictSame(await tables(), before.rows)
 })
 
-t.test('roles that cannot be read for the warning: no user is added, and no token is stored', async (t) => {
-  const { command, file } = start(t)
+t.test('the roles for the warning cannot be read: no user is added, and no token is stored', async (t) => {
+  const { command, file } = createDatabase(t)
   await command('user', 'add', 'ann')
   lookInto(file, (database) => database.exec(`
     DROP TABLE omnichannel_role_permission;
@@ -98,7 +104,7 @@ t.test('roles that cannot be read for the warning: no user is added, and no toke
 })
 
 t.test('user add: the warning names the roles of the database', async (t) => {
-  const { file, command } = start(t)
+  const { file, command } = createDatabase(t)
   await command('user', 'add', 'ann', '--role', 'admin')
   const database = openFile(t, file)
   database.exec(`
@@ -111,7 +117,7 @@ t.test('user add: the warning names the roles of the database', async (t) => {
 })
 
 t.test('token create: printed once, stored as a hash, valid until it is revoked', async (t) => {
-  const { file, command, tables } = start(t)
+  const { file, command, tables } = createDatabase(t)
   await command('user', 'add', 'ann', '--role', 'livechat-agent')
   const { code, out, err } = await command('token', 'create', 'ann', '--name', 'crm', '--expires', '30d')
   t.equal(code, 0)
@@ -122,36 +128,47 @@ t.test('token create: printed once, stored as a hash, valid until it is revoked'
   t.equal(Math.round((Date.parse(row!.expires_at!) - Date.now()) / 86_400_000), 30)
 
   const { url } = await serve(t, ['--database', file])
-  const call = async () => (await fetch(url + path, { method: 'POST', headers: { 'x-user-id': 'ann', 'x-auth-token': out.trim() } })).status
-  t.equal(await call(), 400)
+  const statusOfCall = async () => (await fetch(url + path, { method: 'POST', headers: { 'x-user-id': 'ann', 'x-auth-token': out.trim() } })).status
+  t.equal(await statusOfCall(), 400, 'accepted, but there is no body')
   t.match((await command('token', 'revoke', 'ann', 'crm')).out, /^Revoked token .{12} of user ann\n$/)
-  t.equal(await call(), 401)
+  t.equal(await statusOfCall(), 401)
 })
 
-t.test('token list and revoke: by user, by the start of the hash, one token only', async (t) => {
-  const { command, tables } = start(t)
+/** Two users: ann with two tokens of one name, and bob with another token. */
+async function createTokens (t: Test) {
+  const created = createDatabase(t)
+  const { command } = created
   for (const user of ['ann', 'bob']) await command('user', 'add', user)
-  await command('token', 'create', 'ann', '--name', 'one', '--expires', '2999-01-31T12:00:00Z')
-  await command('token', 'create', 'ann', '--name', 'one')
+  await command('token', 'create', 'ann', '--name', 'crm', '--expires', '2999-01-31T12:00:00Z')
+  await command('token', 'create', 'ann', '--name', 'crm')
   await command('token', 'create', 'bob')
-  const listed = (await command('token', 'list', 'ann')).out.trimEnd().split('\n')
-  t.equal(listed.length, 3)
-  t.match(listed[0], /^USER +NAME +HASH +CREATED +EXPIRES$/)
-  t.strictSame(listed.slice(1).map((line) => line.split(/ {2,}/).at(-1)).sort(), ['2999-01-31T12:00:00.000Z', 'never'])
-  t.equal((await command('token', 'list')).out.trimEnd().split('\n').length, 4)
+  const linesOfList = async (...argv: string[]) => (await command('token', 'list', ...argv)).out.trimEnd().split('\n')
+  return { ...created, linesOfList }
+}
 
-  t.match(await command('token', 'revoke', 'ann', 'one'), { code: 1, err: 'User ann has 2 tokens one: name one by its hash, see token list ann\n' })
+t.test('token list: the tokens of all users, or of one', async (t) => {
+  const { linesOfList } = await createTokens(t)
+  const [head, ...tokens] = await linesOfList('ann')
+  t.match(head, /^USER +NAME +HASH +CREATED +EXPIRES$/)
+  t.strictSame(tokens.map((line) => line.split(/ {2,}/).at(-1)).sort(), ['2999-01-31T12:00:00.000Z', 'never'])
+  t.equal((await linesOfList()).length, 1 + 3)
+})
+
+t.test('token revoke: one token of that user, by its name or the start of its hash', async (t) => {
+  const { command, tables, linesOfList } = await createTokens(t)
+  t.match(await command('token', 'revoke', 'ann', 'crm'), { code: 1, err: 'User ann has 2 tokens crm: name one by its hash, see token list ann\n' })
   const stored = (await tables()).omnichannel_auth_token as Array<Record<string, string>>
   const hash = stored.find((row) => row.user_id === 'ann')!.hashed_token!
-  t.equal((await command('token', 'revoke', 'bob', hash.slice(0, 12))).code, 1)
+  t.equal((await command('token', 'revoke', 'bob', hash.slice(0, 12))).code, 1, 'not a token of bob')
   t.equal((await command('token', 'revoke', 'ann', '--', hash.slice(0, 12))).code, 0)
-  t.equal((await command('token', 'list', 'ann')).out.trimEnd().split('\n').length, 2)
+  t.equal((await linesOfList('ann')).length, 1 + 1)
 })
 
 t.test('token create --expires: a duration, a date or a time, and stderr has the resulting time', async (t) => {
-  const { command, tables } = start(t)
+  const { command, tables } = createDatabase(t)
   await command('user', 'add', 'ann', '--role', 'admin')
   const day = 86_400_000
+  /** The option, and the milliseconds from now or the time. */
   const scenarios: Array<[when: string, expected: number | string]> = [
     ['90d', 90 * day], ['12h', day / 2], ['P90D', 90 * day], ['P2W', 14 * day], ['PT12H', day / 2], ['P1DT12H', 1.5 * day], ['PT30M', day / 48],
     ['2999-01-31', '2999-01-31T00:00:00.000Z'], ['2996-02-29', '2996-02-29T00:00:00.000Z'],
@@ -161,16 +178,16 @@ t.test('token create --expires: a duration, a date or a time, and stderr has the
     const now = Date.now()
     const { code, err } = await command('token', 'create', 'ann', '--name', when, '--expires', when)
     t.equal(code, 0, when)
-    const said = /^The token expires at (.*)$/m.exec(err)?.[1] ?? ''
-    if (typeof expected === 'string') t.equal(said, expected, when)
-    else t.ok(Math.abs(Date.parse(said) - now - expected) < 60_000, when)
-    t.match((await tables()).omnichannel_auth_token!.find((row) => (row as { name: string }).name === when), { expires_at: said }, when)
+    const expiresAt = /^The token expires at (.*)$/m.exec(err)?.[1] ?? ''
+    if (typeof expected === 'string') t.equal(expiresAt, expected, when)
+    else t.ok(Math.abs(Date.parse(expiresAt) - now - expected) < 60_000, when)
+    t.match((await tables()).omnichannel_auth_token!.find((row) => (row as { name: string }).name === when), { expires_at: expiresAt }, when)
   }
   t.match(await command('token', 'create', 'ann'), { err: /^The token does not expire\n/ })
 })
 
 t.test('user add with an id that a header cannot carry: refused with the reason', async (t) => {
-  const { command, tables } = start(t)
+  const { command, tables } = createDatabase(t)
   await command('user', 'add', 'ann', '--role', 'admin')
   const before = await tables()
   for (const id of ['é', ' ann', 'ann ', '\tann', 'a\nb', 'a\tb', 'a\x7f', 'a\x9b', '漢', 'a\u202e']) {
@@ -183,14 +200,14 @@ t.test('user add with an id that a header cannot carry: refused with the reason'
 })
 
 t.test('token create for a user whose id a header cannot carry: a warning', async (t) => {
-  const { file, command } = start(t)
+  const { file, command } = createDatabase(t)
   await command('user', 'add', 'ann', '--role', 'admin')
   lookInto(file, (database) => database.exec("UPDATE omnichannel_user SET id = 'é'; UPDATE omnichannel_user_role SET user_id = 'é'"))
   t.match(await command('token', 'create', 'é'), { code: 0, err: /\nWarning: a header cannot carry this id, so its calls will be answered with 401\n$/ })
 })
 
 t.test('blank values and operands: exit code 2', async (t) => {
-  const { command, tables } = start(t)
+  const { command, tables } = createDatabase(t)
   await command('user', 'add', 'ann', '--role', 'admin')
   const before = await tables()
   const scenarios = [
@@ -212,23 +229,23 @@ t.test('blank values and operands: exit code 2', async (t) => {
 })
 
 t.test('a refused command: one sentence, and nothing is stored', async (t) => {
-  const { command, tables } = start(t)
+  const { command, tables } = createDatabase(t)
   t.match(await command('user', 'list'), { code: 1, err: /^There is no database file .*users\.db: name another, or make one with the command migrate\n$/ })
   await command('user', 'add', 'ann')
   const before = await tables()
-  const expires = (when: string) =>
-    `Option '--expires <WHEN>' argument '${when}' is invalid: it must be a duration such as 90d, 12h or P90D, or a future date or time such as 2027-01-31 or 2027-01-31T12:00:00Z; see token create --help`
+  const invalidExpiry = (when: string) => `Option '--expires <WHEN>' argument '${when}' is invalid: ` +
+    'it must be a duration such as 90d, 12h or P90D, or a future date or time such as 2027-01-31 or 2027-01-31T12:00:00Z; see token create --help'
+  const invalidTimes = ['2027', '30', '9999999d', '0d', 'x 2030', '2027-02-30', '2027-13-01', '2027-01-31T12:00:00', '2027-01-31 12:00Z', '2027-01-31T25:00Z',
+    '1.5d', '-1d', '90D', 'P', 'PT', 'P1Y', 'Jan 31, 2030', '31/01/2030', 'tomorrow', '2e3d', '+012345-01-01']
   const scenarios: Array<[argv: string[], code: number, sentence: string]> = [
     [['user', 'remove', 'eve'], 1, 'There is no user eve; see user list'],
     [['user', 'activate', 'eve'], 1, 'There is no user eve; see user list'],
     [['user', 'deactivate', 'eve'], 1, 'There is no user eve; see user list'],
     [['token', 'create', 'eve'], 1, 'There is no user eve; see user list'],
     [['token', 'revoke', 'eve', 'crm'], 1, 'There is no user eve; see user list'],
-    [['token', 'create', 'ann', '--expires', 'soon'], 2, expires('soon')],
-    [['token', 'create', 'ann', '--expires', '2001-01-01'], 2, expires('2001-01-01')],
-    ...['2027', '30', '9999999d', '0d', 'x 2030', '2027-02-30', '2027-13-01', '2027-01-31T12:00:00', '2027-01-31 12:00Z', '2027-01-31T25:00Z', '1.5d', '-1d', '90D', 'P', 'PT', 'P1Y',
-      'Jan 31, 2030', '31/01/2030', 'tomorrow', '2e3d', '+012345-01-01'
-    ].map((when): [string[], number, string] => [['token', 'create', 'ann', `--expires=${when}`], 2, expires(when)]),
+    [['token', 'create', 'ann', '--expires', 'soon'], 2, invalidExpiry('soon')],
+    [['token', 'create', 'ann', '--expires', '2001-01-01'], 2, invalidExpiry('2001-01-01')],
+    ...invalidTimes.map((when): [string[], number, string] => [['token', 'create', 'ann', `--expires=${when}`], 2, invalidExpiry(when)]),
     [['token', 'revoke', 'ann', 'crm'], 1, 'User ann has no token crm; see token list ann'],
     [['contact', 'maria'], 1, 'There is no contact maria, or it is disabled; contact list --search finds an id']
   ]

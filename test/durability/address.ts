@@ -5,7 +5,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { socketFolder } from '../helpers/postgres-server.js'
 
-const name = '.s.PGSQL.5432'
+const socketName = '.s.PGSQL.5432'
 
 export interface Address {
   /** The folder of its socket. */
@@ -24,7 +24,7 @@ export async function openAddress (): Promise<Address> {
   let target: string | undefined
   const server = createServer((client) => {
     if (target === undefined) return client.destroy()
-    const upstream = connect(join(target, name))
+    const upstream = connect(join(target, socketName))
     for (const [socket, other] of [[client, upstream], [upstream, client]] as const) {
       sockets.add(socket)
       socket.on('error', () => undefined)
@@ -35,7 +35,7 @@ export async function openAddress (): Promise<Address> {
       socket.pipe(other)
     }
   })
-  await new Promise<void>((resolve) => server.listen({ path: join(folder, name), readableAll: true, writableAll: true }, resolve))
+  await new Promise<void>((resolve) => server.listen({ path: join(folder, socketName), readableAll: true, writableAll: true }, resolve))
   const forwardTo = (folder: string | undefined): void => {
     target = folder
     for (const socket of sockets) socket.destroy()

@@ -1,8 +1,11 @@
-// Is every acknowledged update still there after a crash? A server under load is killed with SIGKILL at a random moment. Its file is
-// opened again and examined. Then the clients repeat what was not answered, with the same keys, to a second server. That one is killed
-// as soon as it has answered, and the file is examined again.
+// Is every acknowledged update still there after a crash? A round has these steps:
 //
-// In half of the modes with a WAL, checkpoints are made by the worker thread of `serve`. It needs `npm run build`.
+// 1. A server under load is killed with SIGKILL at a random moment.
+// 2. Its file is opened again and examined.
+// 3. The clients repeat each update that was not answered, with the same key, to a second server.
+// 4. The second server is killed as soon as it has answered them, and the file is examined again.
+//
+// In half of the modes with a WAL, the worker thread of `serve` makes the checkpoints. It needs `npm run build`.
 //
 //   npm run crash -- [--rounds 50] [--seed 1]
 
@@ -45,27 +48,27 @@ export async function crash (mode: Mode, killAfterMs: number): Promise<Round> {
     await load.whenQuiet()
     const acknowledged = load.updates.filter(({ etag }) => etag !== undefined).length
     const unanswered = load.updates.filter(({ etag }) => etag === undefined)
-    const first = await withFile(file, async (store) => await examineFile(store, load.updates))
-    const before = await withFile(file, readAnswers)
+    const firstDamage = await withFile(file, async (store) => await examineFile(store, load.updates))
+    const answersBefore = await withFile(file, readAnswers)
 
     const finished = load.finish()
-    const second = await startNode({ file, ...mode })
-    ports.push(second.port)
+    const secondServer = await startNode({ file, ...mode })
+    ports.push(secondServer.port)
     await finished
-    await second.kill()
-    const after = await withFile(file, readAnswers)
-    const last = await withFile(file, async (store) => await examineFile(store, load.updates))
+    await secondServer.kill()
+    const answersAfter = await withFile(file, readAnswers)
+    const lastDamage = await withFile(file, async (store) => await examineFile(store, load.updates))
     return {
       acknowledged,
       repeated: unanswered.length,
-      foundDone: unanswered.filter(({ key }) => before.has(key)).length,
+      foundDone: unanswered.filter(({ key }) => answersBefore.has(key)).length,
       // Both examinations may have found the same.
       losses: [...new Set([
         ...acknowledged === 0 ? ['nothing was acknowledged, so nothing was tested'] : [],
         ...endedEarly ? ['the server has ended by itself'] : [],
-        ...load.surprises, ...first.losses, ...compareAnswers(unanswered, before, after), ...last.losses
+        ...load.surprises, ...firstDamage.losses, ...compareAnswers(unanswered, answersBefore, answersAfter), ...lastDamage.losses
       ])],
-      doubles: [...new Set([...first.doubles, ...last.doubles])]
+      doubles: [...new Set([...firstDamage.doubles, ...lastDamage.doubles])]
     }
   } finally {
     load.abandon()
@@ -92,15 +95,16 @@ async function readAnswers ({ query }: Store): Promise<Answers> {
   return new Map(rows.map(({ key, version, answer }) => [String(key), { etag: `"${String(version)}"`, body: String(answer) }]))
 }
 
-/** A repeated update must get the stored answer: the one from before, if it had been committed. */
+/** A repeated update must get the stored answer: the one from before the repetition, if it had been committed. */
 function compareAnswers (repeated: readonly SentUpdate[], before: Answers, after: Answers): string[] {
   return repeated.flatMap(({ key, etag, isReplay, body }) => {
-    const is = { isReplay, etag, body }
-    const expected = { isReplay: before.has(key), ...before.get(key) ?? after.get(key) }
-    return JSON.stringify(is) === JSON.stringify(expected) ? [] : [`${key} was answered with ${JSON.stringify(is)} instead of ${JSON.stringify(expected)}`]
+    const answer = JSON.stringify({ isReplay, etag, body })
+    const expected = JSON.stringify({ isReplay: before.has(key), ...before.get(key) ?? after.get(key) })
+    return answer === expected ? [] : [`${key} was answered with ${answer} instead of ${expected}`]
   })
 }
 
+/** Milliseconds from the first acknowledged update. */
 export function randomKillTime (random: () => number): number {
   return Math.round(150 + 500 * random())
 }
@@ -109,15 +113,15 @@ async function main (): Promise<void> {
   const { rounds, seed } = readArguments(50)
   console.log(`${rounds} rounds, seed ${seed}`)
   const random = createRandom(seed)
-  const done: Round[] = []
+  const results: Round[] = []
   for (let index = 0; index < rounds; index++) {
     const mode = modes[index % modes.length]!
     const killAfterMs = randomKillTime(random)
     const round = await crash(mode, killAfterMs)
-    done.push(round)
+    results.push(round)
     printRound(index, [mode.journal.padEnd(6), mode.synchronous.padEnd(6), mode.checkpoints, `killed after ${killAfterMs} ms`], round)
   }
-  printTotal(done)
+  printTotal(results)
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main()

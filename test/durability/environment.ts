@@ -1,4 +1,4 @@
-// What all rounds of a failover run share: two app nodes, the address of their database, and the data of its beginning.
+// What all rounds of a failover run share: two app nodes, the address of their database, and a cluster with the first rows.
 
 import { once } from 'node:events'
 import { createCluster, notDurable, type Cluster } from '../helpers/postgres-server.js'
@@ -6,13 +6,13 @@ import { openAddress, type Address } from './address.js'
 import { fill, openPostgres } from './ledger.js'
 import { startNode, type AppNode } from './nodes.js'
 
-/** One of the nodes has a short deadline. */
+/** The lockTimeout of each node in milliseconds. */
 const lockTimeouts = [5000, 400]
 
 export interface Environment {
   /** Where the nodes look for their database. */
   address: Address
-  /** A cluster that does not run. */
+  /** A cluster that does not run. Each round begins with copies of it. */
   template: Cluster
   nodes: AppNode[]
   close: () => void

@@ -1,7 +1,7 @@
-// Is every acknowledged update still there after a failover? Two app nodes serve one address. Behind it stands a primary with a
-// synchronous replica. The primary is killed with SIGKILL under load, half of the time after it has lost that replica. Then either the
-// replica is promoted and the address moves, or the primary comes back. A last round is the control: its replica is asynchronous, so it
-// must lose some updates. If it finds none, the run cannot find losses.
+// Is every acknowledged update still there after a failover? Two app nodes use one address of a database. It leads to a primary with a
+// synchronous replica. The primary is killed with SIGKILL under load, in half of the rounds after it has lost that replica. Then either
+// the replica is promoted and the address leads to it, or the primary is started again. The last round is a control: its replica is
+// asynchronous, so some updates must get lost. If none is found missing, the run could not find losses at all.
 //
 //   npm run failover -- [--rounds 20] [--seed 1]
 
@@ -11,50 +11,61 @@ import type { Address } from './address.js'
 import { examine, openPostgres } from './ledger.js'
 import { clients, startLoad } from './load.js'
 import { startPair, type Pair } from './postgres-pair.js'
-import { createRandom, printRound, printTotal, readArguments, type Round } from './rounds.js'
+import { createRandom, printRound, printTotal, readArguments, verdictOn, type Round } from './rounds.js'
 import { openEnvironment, type Environment } from './environment.js'
 
 /**
- * What follows the death of the primary. `promotion`: the replica is promoted. `restart`: the primary comes back. `relapse`: it comes
- * back without its replica and dies again, then the replica is promoted. `control`: an asynchronous replica is promoted.
+ * What happens after the primary was killed. `promotion`: the replica is promoted. `restart`: the primary is started again. `relapse`: the
+ * primary is started without its replica and killed again, then the replica is promoted. `control`: an asynchronous replica is promoted.
  */
 export type Kind = 'promotion' | 'restart' | 'relapse' | 'control'
 const kinds: Kind[] = ['promotion', 'promotion', 'restart', 'promotion', 'relapse']
 
-/** What happens in a round, and when. Times are in milliseconds. */
+/** What happens in a round, and after how many milliseconds. */
 export interface Plan {
   kind: Kind
-  /** The replica's link is cut before the kill. */
+  /** Whether the replica's connection to the primary is cut before the kill. */
   isCut: boolean
-  cutAfter: number
-  killedAfter: number
-  /** Transactions that wait for the replica are cancelled, half-way to the kill. */
-  isCancelled: boolean
-  /** How long a primary lives that came back without its replica. */
-  relapsedAfter: number
-  /** The address leads to the replica before its promotion. */
-  movesFirst: boolean
-  endsAfter: number
+  /** From the first acknowledged update. */
+  cutAfterMs: number
+  /** From the cut. */
+  killAfterMs: number
+  /** Whether transactions that wait for the replica are cancelled, half-way from the cut to the kill. */
+  cancelsWaits: boolean
+  /** From the start of a primary without its replica to the second kill. */
+  killAgainAfterMs: number
+  /** Whether the address leads to the replica before its promotion. */
+  movesAddressFirst: boolean
+  /** From the recovery to the end of the load. */
+  endAfterMs: number
 }
 
-/** @param pace stretches or shortens the load */
-export function createPlan (kind: Kind, cutsLink: boolean, random: () => number, pace = 1): Plan {
+interface PlanOptions {
+  kind: Kind
+  cutsLink: boolean
+  /** Returns numbers from 0 to 1. */
+  random: () => number
+  /** Multiplies the length of the load. */
+  pace?: number
+}
+
+export function createPlan ({ kind, cutsLink, random, pace = 1 }: PlanOptions): Plan {
   const isCut = cutsLink || kind === 'relapse' || kind === 'control'
   return {
     kind,
     isCut,
-    cutAfter: pace * (700 + 600 * random()),
-    killedAfter: kind === 'control' ? 300 : 300 * random(),
-    isCancelled: random() < 0.5 && isCut && kind !== 'control',
-    relapsedAfter: 100 + 300 * random(),
-    movesFirst: random() < 0.5,
-    endsAfter: pace * 500
+    cutAfterMs: pace * (700 + 600 * random()),
+    killAfterMs: kind === 'control' ? 300 : 300 * random(),
+    cancelsWaits: random() < 0.5 && isCut && kind !== 'control',
+    killAgainAfterMs: 100 + 300 * random(),
+    movesAddressFirst: random() < 0.5,
+    endAfterMs: pace * 500
   }
 }
 
 export interface FailoverRound extends Round {
-  /** Milliseconds from the return of a primary to the first 200. */
-  firstAfter: number
+  /** Milliseconds from the recovery of a primary to the first 200. */
+  firstAfterMs: number
 }
 
 export async function failover ({ template, address, nodes }: Environment, plan: Plan): Promise<FailoverRound> {
@@ -65,29 +76,29 @@ export async function failover ({ template, address, nodes }: Environment, plan:
   const load = startLoad(nodes.map(({ port }) => port), { timeoutMs, retriedStatuses: [500, 503] })
   try {
     await load.waitFor(1)
-    await pause(plan.cutAfter)
+    await pause(plan.cutAfterMs)
     if (plan.isCut) pair.link.forwardTo(undefined)
-    await pause(plan.killedAfter / 2)
-    if (plan.isCancelled) await pair.cancelWaits()
-    await pause(plan.killedAfter / 2)
-    // More than were in flight when the link was cut, also on a slow machine.
+    await pause(plan.killAfterMs / 2)
+    if (plan.cancelsWaits) await pair.cancelWaits()
+    await pause(plan.killAfterMs / 2)
+    // The asynchronous replica must lack some of them, so wait for more than were in flight at the cut.
     if (plan.kind === 'control') await load.waitFor(2 * clients)
     await pair.kill()
     const recoveredAt = await recover(pair, address, plan)
-    await pause(plan.endsAfter)
+    await pause(plan.endAfterMs)
     await load.finish()
 
     const acknowledged = load.updates.filter(({ etag }) => etag !== undefined)
-    const first = Math.min(...acknowledged.map(({ acknowledgedAt = 0 }) => acknowledgedAt).filter((time) => time >= recoveredAt))
+    const timesAfterRecovery = acknowledged.map(({ acknowledgedAt = 0 }) => acknowledgedAt).filter((time) => time >= recoveredAt)
     const store = openPostgres(plan.kind === 'restart' ? pair.primary : pair.replica)
     const damage = await examine(store, load.updates).finally(store.close)
-    const ended = nodes.filter((node) => node.hasEnded())
+    const endedNodes = nodes.filter((node) => node.hasEnded())
     return {
       acknowledged: acknowledged.length,
       repeated: acknowledged.filter(({ times }) => times > 1).length,
       foundDone: acknowledged.filter(({ isReplay }) => isReplay).length,
-      firstAfter: Math.round(first - recoveredAt),
-      losses: [...load.surprises, ...ended.map(({ port }) => `the node at ${port} has ended`), ...damage.losses],
+      firstAfterMs: Math.round(Math.min(...timesAfterRecovery) - recoveredAt),
+      losses: [...load.surprises, ...endedNodes.map(({ port }) => `the node at ${port} has ended`), ...damage.losses],
       doubles: damage.doubles
     }
   } finally {
@@ -97,20 +108,20 @@ export async function failover ({ template, address, nodes }: Environment, plan:
   }
 }
 
-/** Returns the time at which there was a primary again, by `performance.now()`. */
-async function recover (pair: Pair, address: Address, { kind, relapsedAfter, movesFirst }: Plan): Promise<number> {
+/** Starts or promotes a primary. Returns the time at which there was one again, by `performance.now()`. */
+async function recover (pair: Pair, address: Address, { kind, killAgainAfterMs, movesAddressFirst }: Plan): Promise<number> {
   if (kind === 'restart') {
     pair.link.forwardTo(pair.primary)
     return await pair.restart()
   }
   if (kind === 'relapse') {
     await pair.restart()
-    await pause(relapsedAfter)
+    await pause(killAgainAfterMs)
     await pair.kill()
   }
-  if (movesFirst) address.forwardTo(pair.replica)
+  if (movesAddressFirst) address.forwardTo(pair.replica)
   const promotedAt = await pair.promote()
-  if (!movesFirst) address.forwardTo(pair.replica)
+  if (!movesAddressFirst) address.forwardTo(pair.replica)
   return promotedAt
 }
 
@@ -121,18 +132,19 @@ async function main (): Promise<void> {
   const random = createRandom(seed)
   const environment = await openEnvironment()
   const runRound = async (index: number, kind: Kind): Promise<FailoverRound> => {
-    const plan = createPlan(kind, index % 2 === 1, random)
+    const plan = createPlan({ kind, cutsLink: index % 2 === 1, random })
     const round = await failover(environment, plan)
-    const cut = plan.isCut ? `cut ${Math.round(plan.killedAfter)} ms before${plan.isCancelled ? ', cancelled' : ''}` : 'not cut'
-    printRound(index, [kind.padEnd(9), cut, `first 200 after ${round.firstAfter} ms`], round, ...kind === 'control' ? [`${round.losses.length} losses seen`] : [])
+    const cut = plan.isCut ? `cut ${Math.round(plan.killAfterMs)} ms before${plan.cancelsWaits ? ', waits cancelled' : ''}` : 'not cut'
+    const verdict = kind === 'control' ? `${round.losses.length} losses found, as expected` : verdictOn(round)
+    printRound(index, [kind.padEnd(9), cut, `first 200 after ${round.firstAfterMs} ms`], round, verdict)
     return round
   }
   try {
-    const done: FailoverRound[] = []
-    for (let index = 0; index < rounds; index++) done.push(await runRound(index, kinds[index % kinds.length]!))
+    const results: FailoverRound[] = []
+    for (let index = 0; index < rounds; index++) results.push(await runRound(index, kinds[index % kinds.length]!))
     const control = await runRound(rounds, 'control')
     if (control.losses.length === 0) throw new Error('the control has lost nothing, so this run cannot find losses')
-    printTotal(done)
+    printTotal(results)
   } finally {
     environment.close()
   }

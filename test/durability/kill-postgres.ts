@@ -1,4 +1,4 @@
-// Ends a PostgreSQL as a power cut does: all its processes at once, and none can send anything more.
+// Ends a PostgreSQL server as a power cut does: all its processes at once, and none can send anything more.
 
 import { execFile, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -12,7 +12,8 @@ const run = promisify(execFile)
 export async function killServer (server: ChildProcess, dataFolder: string): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return
   const exited = once(server, 'exit')
-  // Each process has a process group of its own. While the postmaster is stopped, it starts no process and does not notice that one ends.
+  // Each process has a process group of its own, so they are killed one by one. While the postmaster is stopped, it starts no process and
+  // does not notice that one ends.
   server.kill('SIGSTOP')
   const children = (await processes()).filter(({ parent }) => parent === server.pid).map(({ pid }) => pid)
   for (const pid of children) kill(pid)

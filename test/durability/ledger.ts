@@ -76,59 +76,96 @@ export interface Damage {
 }
 
 /** Compares what the database holds with what was sent and acknowledged. */
-export async function examine ({ query, ledger }: Store, updates: readonly SentUpdate[]): Promise<Damage> {
-  const [losses, doubles]: [string[], string[]] = [[], []]
-  const versions = new Map<string, number>()
-  const entriesOf = async (table: string): Promise<Entry[]> =>
-    await query(`SELECT contact_id, version, key FROM ${table} ORDER BY version, key`) as unknown as Entry[]
-  const ofVisitor = "substr(visitor_id, length('visitor of ') + 1) AS contact_id"
-  const contacts = await query('SELECT id, version, name FROM omnichannel_contact ORDER BY id')
-  const keys = await entriesOf('omnichannel_idempotency_key')
-  const entries = await entriesOf(ledger)
-  const emails = await query('SELECT contact_id, address AS text FROM omnichannel_contact_email ORDER BY contact_id, position')
-  const rooms = await query('SELECT contact_id, fname AS text FROM omnichannel_room')
-  const subscriptions = await query(`SELECT ${ofVisitor}, name || '/' || fname AS text FROM omnichannel_subscription`)
-  const inquiries = await query(`SELECT ${ofVisitor}, name AS text FROM omnichannel_inquiry`)
-
-  for (const { id, version, name } of contacts) {
-    const done = entries.filter(({ contact_id }) => contact_id === id)
-    const textsOf = (rows: Array<Record<string, unknown>>): unknown[] => rows.filter(({ contact_id }) => contact_id === id).map(({ text }) => text)
-    for (const { key, version } of done) {
-      if (versions.has(key)) doubles.push(`${key} made the versions ${versions.get(key)} and ${version} of ${id}`)
-      versions.set(key, version)
-    }
-    // The version shows an update that was made twice and recorded once.
-    if (Number(version) > done.length + 1) doubles.push(`${id} has version ${version} after ${done.length} updates`)
-    if (Number(version) < done.length + 1) losses.push(`${id} has version ${version} after ${done.length} updates`)
-    const parts: Array<[what: string, is: unknown, expected: unknown]> = [
-      ['versions', done.map(({ version }) => version), done.map((_, index) => index + 2)],
-      ['keys', keys.filter(({ contact_id }) => contact_id === id), done]
-    ]
-    const last = done.at(-1)?.key
-    if (last !== undefined) {
-      parts.push(
-        ['name', name, last],
-        ['emails', textsOf(emails), emailsOf(last)],
-        ['rooms', textsOf(rooms), [last, last]],
-        ['subscriptions', textsOf(subscriptions), [`${last}/${last}`, `${last}/${last}`]],
-        ['inquiries', textsOf(inquiries), [last, last]])
-    }
-    for (const [what, is, expected] of parts) {
-      if (JSON.stringify(is) !== JSON.stringify(expected)) losses.push(`${id}: ${what} ${JSON.stringify(is)} instead of ${JSON.stringify(expected)}`)
-    }
+export async function examine (store: Store, updates: readonly SentUpdate[]): Promise<Damage> {
+  const { query, ledger } = store
+  const entries = await readEntries(store, ledger)
+  const keys = await readEntries(store, 'omnichannel_idempotency_key')
+  const texts = await readTexts(store)
+  const contacts = await query('SELECT id, version, name FROM omnichannel_contact ORDER BY id') as unknown as Contact[]
+  const parts = contacts.map((contact) => {
+    const belongsToContact = ({ contact_id: contactId }: Entry): boolean => contactId === contact.id
+    return examineContact({ contact, texts, entries: entries.filter(belongsToContact), keys: keys.filter(belongsToContact) })
+  })
+  return {
+    losses: [...parts.flatMap(({ losses }) => losses), ...compareVersions(entries, updates)],
+    doubles: [...findRepeatedKeys(entries), ...parts.flatMap(({ doubles }) => doubles)]
   }
-
-  for (const { key, contactId, etag } of updates) {
-    const version = versions.get(key)
-    if (etag !== undefined && etag !== `"${version}"`) losses.push(`${key} was acknowledged as version ${etag} of ${contactId} and is ${version ?? 'not there'}`)
-    versions.delete(key)
-  }
-  for (const key of versions.keys()) losses.push(`${key} is there and was never sent`)
-  return { losses, doubles }
 }
 
+interface Contact {
+  id: string
+  version: number | string
+  name: string
+}
+
+/** A row of the ledger or of the idempotency keys. */
 interface Entry {
   contact_id: string
   version: number
   key: string
+}
+
+async function readEntries ({ query }: Store, table: string): Promise<Entry[]> {
+  return await query(`SELECT contact_id, version, key FROM ${table} ORDER BY version, key`) as unknown as Entry[]
+}
+
+/** What an update writes besides the contact's row, by table. */
+type Texts = Record<'emails' | 'rooms' | 'subscriptions' | 'inquiries', Array<Record<string, unknown>>>
+
+async function readTexts ({ query }: Store): Promise<Texts> {
+  const contactOfVisitor = "substr(visitor_id, length('visitor of ') + 1) AS contact_id"
+  return {
+    emails: await query('SELECT contact_id, address AS text FROM omnichannel_contact_email ORDER BY contact_id, position'),
+    rooms: await query('SELECT contact_id, fname AS text FROM omnichannel_room'),
+    subscriptions: await query(`SELECT ${contactOfVisitor}, name || '/' || fname AS text FROM omnichannel_subscription`),
+    inquiries: await query(`SELECT ${contactOfVisitor}, name AS text FROM omnichannel_inquiry`)
+  }
+}
+
+/** The entries and keys are those of the contact, the texts those of all contacts. */
+function examineContact ({ contact, texts, entries, keys }: { contact: Contact, texts: Texts, entries: Entry[], keys: Entry[] }): Damage {
+  const { id, name } = contact
+  const [losses, doubles]: [string[], string[]] = [[], []]
+  // The version shows an update that was made twice and recorded once.
+  const updateCount = Number(contact.version) - 1
+  if (updateCount > entries.length) doubles.push(`${id} has version ${contact.version} after ${entries.length} updates`)
+  if (updateCount < entries.length) losses.push(`${id} has version ${contact.version} after ${entries.length} updates`)
+
+  const textsOf = (table: keyof Texts): unknown[] => texts[table].filter((row) => row.contact_id === id).map(({ text }) => text)
+  const expectEqual = (what: string, actual: unknown, expected: unknown): void => {
+    const [actualText, expectedText] = [JSON.stringify(actual), JSON.stringify(expected)]
+    if (actualText !== expectedText) losses.push(`${id}: ${what} ${actualText} instead of ${expectedText}`)
+  }
+  expectEqual('versions', entries.map(({ version }) => version), entries.map((_, index) => index + 2))
+  expectEqual('keys', keys, entries)
+  // The key of an update is the name that it sends.
+  const lastName = entries.at(-1)?.key
+  if (lastName === undefined) return { losses, doubles }
+  expectEqual('name', name, lastName)
+  expectEqual('emails', textsOf('emails'), emailsOf(lastName))
+  expectEqual('rooms', textsOf('rooms'), [lastName, lastName])
+  expectEqual('subscriptions', textsOf('subscriptions'), [`${lastName}/${lastName}`, `${lastName}/${lastName}`])
+  expectEqual('inquiries', textsOf('inquiries'), [lastName, lastName])
+  return { losses, doubles }
+}
+
+/** An update that was made twice has two entries. */
+function findRepeatedKeys (entries: readonly Entry[]): string[] {
+  const versions = new Map<string, number>()
+  return entries.flatMap(({ key, version, contact_id: contactId }) => {
+    const first = versions.get(key)
+    versions.set(key, version)
+    return first === undefined ? [] : [`${key} made the versions ${first} and ${version} of ${contactId}`]
+  })
+}
+
+/** Each acknowledged update must have made the version that was its ETag, and each entry must be of an update that was sent. */
+function compareVersions (entries: readonly Entry[], updates: readonly SentUpdate[]): string[] {
+  const versions = new Map(entries.map(({ key, version }) => [key, version]))
+  const sent = new Set(updates.map(({ key }) => key))
+  return [
+    ...updates.filter(({ key, etag }) => etag !== undefined && etag !== `"${versions.get(key)}"`).map(({ key, contactId, etag }) =>
+      `${key} was acknowledged as version ${etag} of ${contactId} and is ${versions.get(key) ?? 'not there'}`),
+    ...[...versions.keys()].filter((key) => !sent.has(key)).map((key) => `${key} is there and was never sent`)
+  ]
 }

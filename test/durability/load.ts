@@ -5,13 +5,13 @@ import { setTimeout as pause } from 'node:timers/promises'
 export const clients = 16
 export const contactIds = Array.from({ length: 8 }, (_, index) => `contact-${index}`)
 
-/** The addresses that an update sends. Its key is the name that it sends. */
+/** The e-mail addresses that an update sends. Its key is also the name that it sends. */
 export function emailsOf (key: string): string[] {
   return [`${key}@example.com`, `${key}@example.org`]
 }
 
 /** How long an update is repeated before it counts as lost. */
-const GIVE_UP_MS = 20_000
+const GIVE_UP_AFTER_MS = 20_000
 
 /** One update, and its answer with 200 once there is one. */
 export interface SentUpdate {
@@ -36,18 +36,19 @@ export interface LoadOptions {
 
 export interface Load {
   updates: SentUpdate[]
-  /** Answers that should not have come, and updates that were never acknowledged. */
+  /** Sentences about answers that should not have come, and about updates that were never acknowledged. */
   surprises: string[]
-  /** Resolves once `count` further updates are acknowledged, or after `GIVE_UP_MS`. */
+  /** Resolves once `count` further updates are acknowledged, or after `GIVE_UP_AFTER_MS`. */
   waitFor: (count: number) => Promise<void>
   /** Resolves once no request waits for an answer. */
   whenQuiet: () => Promise<void>
   /** Sends nothing new, and resolves once every update is acknowledged or given up. */
   finish: () => Promise<void>
+  /** Ends all requests and clients at once. */
   abandon: () => void
 }
 
-/** @param ports of the servers. The caller may change the list. While it is empty, the clients wait. */
+/** Starts the clients. `ports` are those of the servers. The caller may change the list. While it is empty, the clients wait. */
 export function startLoad (ports: readonly number[], { timeoutMs, retriedStatuses }: LoadOptions): Load {
   const [updates, surprises]: [SentUpdate[], string[]] = [[], []]
   const abandoned = new AbortController()
@@ -85,7 +86,7 @@ export function startLoad (ports: readonly number[], { timeoutMs, retriedStatuse
     for (let number = 0; !isOver; number++) {
       const update: SentUpdate = { key: `update-${client}-${number}`, contactId: pick(contactIds)!, times: 0 }
       updates.push(update)
-      const end = performance.now() + GIVE_UP_MS
+      const end = performance.now() + GIVE_UP_AFTER_MS
       while (update.etag === undefined && !abandoned.signal.aborted) {
         if (performance.now() > end) return surprises.push(`${update.key} was never acknowledged`)
         const port = pick(ports)
@@ -99,8 +100,8 @@ export function startLoad (ports: readonly number[], { timeoutMs, retriedStatuse
     updates,
     surprises,
     waitFor: async (count) => {
-      const [enough, end] = [acknowledged + count, performance.now() + GIVE_UP_MS]
-      while (acknowledged < enough && performance.now() < end) await pause(5)
+      const [wanted, end] = [acknowledged + count, performance.now() + GIVE_UP_AFTER_MS]
+      while (acknowledged < wanted && performance.now() < end) await pause(5)
     },
     whenQuiet: async () => {
       while (inFlight > 0) await pause(5)

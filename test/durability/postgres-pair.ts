@@ -9,11 +9,12 @@ import { createCluster, type Cluster } from '../helpers/postgres-server.js'
 import { openAddress, type Address } from './address.js'
 import { killServer } from './kill-postgres.js'
 
-// The kernel keeps what a killed process has written, so fsync can be off. A page may be half written, so full_page_writes stays on.
-// Shared memory in files goes with the folder.
+// fsync can be off, because the kernel keeps what a killed process has written. full_page_writes stays on, because a page may be half written.
+// With mmap, shared memory is in files, which are removed with the folder.
 const settings = ['fsync=off', 'shared_buffers=32MB', 'autovacuum=off', 'dynamic_shared_memory_type=mmap', 'wal_retrieve_retry_interval=50ms']
 
 export interface Pair {
+  /** The folders of the sockets. */
   primary: string
   replica: string
   /** The replica's connection to the primary. */
@@ -56,19 +57,24 @@ export async function startPair (template: Cluster, isSynchronous: boolean): Pro
     const startPrimary = async (): Promise<ChildProcess> => await start(primary, [`synchronous_standby_names=${isSynchronous ? 'replica' : ''}`])
     let server = await startPrimary()
     await start(replica, [`primary_conninfo=host=${link.folder} user=postgres application_name=replica`])
-    await until(primary.folder, "SELECT FROM pg_stat_replication WHERE state = 'streaming' AND (sync_state = 'sync') = $1", [isSynchronous])
+    await withClient(primary.folder, async (client) =>
+      await untilRow(client, `SELECT FROM pg_stat_replication WHERE state = 'streaming' AND (sync_state = 'sync') = ${isSynchronous}`))
 
     return {
       primary: primary.folder,
       replica: replica.folder,
       link,
-      cancelWaits: async () => await until(primary.folder, "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'", []),
+      cancelWaits: async () => await withClient(primary.folder, async (client) =>
+        await client.query("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")),
       kill: async () => await killServer(server, primary.data),
       restart: async () => {
         server = await startPrimary()
         return performance.now()
       },
-      promote: async () => await until(replica.folder, 'SELECT WHERE NOT pg_is_in_recovery()', [], 'SELECT pg_promote(false)'),
+      promote: async () => await withClient(replica.folder, async (client) => {
+        await client.query('SELECT pg_promote(wait => false)')
+        return await untilRow(client, 'SELECT WHERE NOT pg_is_in_recovery()')
+      }),
       remove
     }
   } catch (error) {
@@ -77,15 +83,14 @@ export async function startPair (template: Cluster, isSynchronous: boolean): Pro
   }
 }
 
-/** Repeats a query until it returns a row, and resolves to that time. */
-async function until (host: string, query: string, values: unknown[], first = 'SELECT'): Promise<number> {
+/** Repeats a query until it returns a row. Resolves to that time by `performance.now()`. */
+async function untilRow (client: pg.Client, sql: string): Promise<number> {
+  while ((await client.query(sql)).rowCount === 0) await pause(5)
+  return performance.now()
+}
+
+async function withClient<Result> (host: string, use: (client: pg.Client) => Promise<Result>): Promise<Result> {
   const client = new pg.Client({ host, user: 'postgres' })
   await client.connect()
-  try {
-    await client.query(first)
-    while ((await client.query(query, values)).rowCount === 0) await pause(5)
-    return performance.now()
-  } finally {
-    await client.end()
-  }
+  return await use(client).finally(async () => { await client.end() })
 }

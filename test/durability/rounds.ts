@@ -1,4 +1,4 @@
-// Arguments and output of both runs.
+// The arguments and the output of `npm run crash` and `npm run failover`.
 
 import { parseArgs } from 'node:util'
 import type { Damage } from './ledger.js'
@@ -8,7 +8,7 @@ export interface Round extends Damage {
   acknowledged: number
   /** How many of them were sent more than once. */
   repeated: number
-  /** How many of the repeated ones had been committed before the answer was lost. */
+  /** How many of the repeated ones had already been committed. Only their answer was lost. */
   foundDone: number
 }
 
@@ -40,11 +40,12 @@ export function countsOf ({ acknowledged, repeated, foundDone }: Round): string 
   return `${acknowledged} acknowledged, ${repeated} repeated, ${foundDone} found done`
 }
 
-export function printRound (index: number, about: string[], round: Round, verdict = verdictOn(round)): void {
-  console.log([String(index + 1).padStart(3), ...about, countsOf(round), verdict].join('  '))
+/** `circumstances` are the columns before the counts. */
+export function printRound (index: number, circumstances: string[], round: Round, verdict = verdictOn(round)): void {
+  console.log([String(index + 1).padStart(3), ...circumstances, countsOf(round), verdict].join('  '))
 }
 
-function verdictOn ({ losses, doubles }: Damage): string {
+export function verdictOn ({ losses, doubles }: Damage): string {
   const damage = [...losses.map((loss) => `LOST ${loss}`), ...doubles.map((double) => `DOUBLE ${double}`)]
   return damage.length === 0 ? 'all there, once' : damage.join('; ')
 }
