@@ -3,23 +3,26 @@
 import { median, runsOf, speed } from './ratios.js'
 import type { ScenarioResult } from './run.js'
 
-const [width, height, top, bottom, left, barWidth] = [720, 320, 70, 280, 60, 80]
-const shown = ['by hand', 'plain Kysely', 'plugin'] as const
+// In pixels.
+const [width, height, left] = [720, 320, 60]
+const { top, bottom, barWidth, barGap, groupGap } = { top: 70, bottom: 280, barWidth: 80, barGap: 4, groupGap: 60 }
+const shownTargets = ['by hand', 'plain Kysely', 'plugin'] as const
 
 export function drawChart (normal: ScenarioResult, full: ScenarioResult): string {
-  const groups = shown.map((name) => ({
+  const groups = shownTargets.map((name) => ({
     name,
-    bars: [normal, full].map((result) => median(runsOf(result, name).map(speed)))
+    speeds: [normal, full].map((result) => median(runsOf(result, name).map(speed)))
   }))
-  const highest = Math.max(...groups.flatMap(({ bars }) => bars))
-  const parts = groups.map(({ name, bars }, group) => {
-    const start = left + group * (2 * barWidth + 60)
-    const drawn = bars.map((perSecond, index) => {
-      const [x, length] = [start + index * (barWidth + 4), Math.round((bottom - top) * perSecond / highest)]
+  const highest = Math.max(...groups.flatMap(({ speeds }) => speeds))
+  const parts = groups.map(({ name, speeds }, group) => {
+    const start = left + group * (2 * barWidth + groupGap)
+    const bars = speeds.map((perSecond, index) => {
+      const x = start + index * (barWidth + barGap)
+      const length = Math.round((bottom - top) * perSecond / highest)
       return `  <rect class="${index === 0 ? 'normal' : 'full'}" x="${x}" y="${bottom - length}" width="${barWidth}" height="${length}" rx="3"/>
   <text x="${x + barWidth / 2}" y="${bottom - length - 6}">${Math.round(perSecond).toLocaleString('en')}</text>`
     })
-    return `${drawn.join('\n')}\n  <text class="head" x="${start + barWidth + 2}" y="${bottom + 22}">${name === 'plugin' ? 'this plugin' : name}</text>`
+    return `${bars.join('\n')}\n  <text class="head" x="${start + barWidth + barGap / 2}" y="${bottom + 22}">${name === 'plugin' ? 'this plugin' : name}</text>`
   })
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">
   <title>Updates a second on SQLite</title>

@@ -5,17 +5,17 @@ export const caller = { id: 'caller', token: 'token-of-caller' }
 export const agentCount = 10
 export const roomsPerContact = 3
 
-/** Seven digits, so that all requests have the same length. */
+/** The number of a contact in seven digits, so that all requests have the same length. */
 const digits = (contact: number): string => String(contact).padStart(7, '0')
 
-// Which field changes from save to save. A quarter are renames.
+/** The field that changes with each save, again and again. A quarter are renames. */
 const changes = ['name', 'email', 'phone', 'note', 'name', 'manager', 'email', 'phone', 'name', 'note', 'manager', 'email', 'name', 'phone', 'note', 'manager']
 
-/** How often a field of a contact has changed after its saves 0 to `save`. */
-function revision (field: string, contact: number, save: number): number {
+/** How often a field of a contact has changed after its saves 0 to `save`. Each contact begins at another place of `changes`. */
+function countChanges (field: string, contact: number, save: number): number {
   const { length } = changes
-  const inCycle = changes.filter((change) => change === field).length
-  let count = Math.floor((save + 1) / length) * inCycle
+  const inAllChanges = changes.filter((change) => change === field).length
+  let count = Math.floor((save + 1) / length) * inAllChanges
   for (let step = 0; step < (save + 1) % length; step++) if (changes[(contact + step) % length] === field) count++
   return count
 }
@@ -31,7 +31,7 @@ export function formRequests (contacts: number): (index: number) => FormRequest 
   const stride = strideOf(contacts)
   return (index) => {
     const contact = (index * stride) % contacts
-    const revisionOf = (field: string): number => revision(field, contact, Math.floor(index / contacts))
+    const revisionOf = (field: string): number => countChanges(field, contact, Math.floor(index / contacts))
     const name = `Contact ${digits(contact)} ${revisionOf('name')}`
     const emails = [`contact-${digits(contact)}-${revisionOf('email')}@example.com`, `contact-${digits(contact)}@example.org`]
     const phone = `+49 30 ${digits(contact)} ${revisionOf('phone')}`
@@ -45,6 +45,7 @@ export function formRequests (contacts: number): (index: number) => FormRequest 
 
 /** The step from the contact of one request to that of the next. With it, each pass visits every contact once, in a shuffled order. */
 function strideOf (contacts: number): number {
+  // Odd, and near the golden ratio, which spreads the contacts well.
   let stride = Math.floor(contacts * 0.618) | 1
   while (greatestCommonDivisor(stride, contacts) > 1) stride += 2
   return stride

@@ -25,8 +25,8 @@ process.on('exit', () => { rmSync(folder, { recursive: true, force: true }) })
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
 
 const start = performance.now()
-function say (what: string): void {
-  process.stderr.write(`${((performance.now() - start) / 1000).toFixed(0).padStart(5)} s  ${what}\n`)
+function printStep (step: string): void {
+  process.stderr.write(`${((performance.now() - start) / 1000).toFixed(0).padStart(5)} s  ${step}\n`)
 }
 
 const context: Context = options.quick
@@ -34,21 +34,21 @@ const context: Context = options.quick
   : { folder, warmUp: 4000, rounds: 7, milliseconds: 1000 }
 
 async function measureOnPostgres (): Promise<Report> {
-  // Durable. No checkpoint writes pages of one target while another is measured.
+  // Durable. Checkpoints are rare, so that none writes pages of one target while another is measured.
   const settings = ['fsync=on', 'synchronous_commit=on', 'full_page_writes=on', 'max_wal_size=8GB', 'checkpoint_timeout=1h']
   const { host, pid: postmaster, stop } = await startServer(settings, options.folder)
   const proxy = await startProcess('proxy', { server: host, folder, latency: 1 })
   try {
-    return await benchPostgres({ ...context, postgres: { host, distant: folder, postmaster } }, say)
+    return await benchPostgres({ ...context, postgres: { host, delayedHost: folder, postmaster } }, printStep)
   } finally {
     await proxy.call('stop')
     await stop()
   }
 }
 
-say('this takes some minutes; leave the machine alone meanwhile')
+printStep('this takes some minutes; leave the machine alone meanwhile')
 await bundle()
-const report = options.postgres ? await measureOnPostgres() : await benchSqlite(context, options.quick, say)
+const report = options.postgres ? await measureOnPostgres() : await benchSqlite(context, options.quick, printStep)
 console.log(`\n${Object.entries(report.machine).map(([name, value]) => `${name}: ${value}`).join(', ')}\n\n${tableOf(report.rows)}`)
 if (!options.quick) writeReport(options.postgres ? 'postgres' : 'sqlite', report)
-say('done')
+printStep('done')

@@ -15,8 +15,9 @@ export async function createTables (database: Database.Database | pg.Pool): Prom
 
 const users = [caller.id, ...Array.from({ length: agentCount }, (_, agent) => `agent-${agent}`)]
 
-/** Inserts a contact for each row of `numbers` (n, digits), its other rows, and the caller. */
-export const rows = `
+// Inserts contacts with their other rows, and the caller. It reads two tables, which each engine fills in its own way: `numbers` has the
+// number of each contact as `n`, and in seven digits as `digits`. `items` has the numbers of a contact's rooms as `item`.
+export const insertRows = `
   INSERT INTO omnichannel_contact (id, name, contact_manager, custom_fields, last_chat_id, last_chat_at, created_at, updated_at)
     SELECT 'c' || digits, 'Contact ' || digits || ' 0', 'agent-' || n % ${agentCount},
       '{"plan":"gold","note":"Called 0 times, prefers mornings"}',
@@ -45,13 +46,14 @@ export const rows = `
     ('${hashToken(caller.token)}', '${caller.id}', '2999-01-01T00:00:00.000Z');
 `
 
-const misnamed = (table: string, condition: string): string => `
+/** A query that counts rows of renamed contacts. */
+const count = (table: string, condition: string): string => `
   (SELECT count(*) FROM omnichannel_contact AS contact CROSS JOIN omnichannel_${table} AS copy WHERE contact.version > 1 AND ${condition})`
 const ofVisitor = "copy.visitor_id = 'v' || substr(contact.id, 2)"
 
 /** Counts the updates, and the rows that do not have the name of their contact. */
 export const countUpdates = `SELECT sum(version) - count(*) AS updates,
-  ${misnamed('room', 'copy.contact_id = contact.id AND copy.fname <> contact.name')} +
-  ${misnamed('inquiry', `${ofVisitor} AND copy.name <> contact.name`)} +
-  ${misnamed('subscription', `${ofVisitor} AND (copy.name <> contact.name OR copy.fname <> contact.name)`)} AS torn
+  ${count('room', 'copy.contact_id = contact.id AND copy.fname <> contact.name')} +
+  ${count('inquiry', `${ofVisitor} AND copy.name <> contact.name`)} +
+  ${count('subscription', `${ofVisitor} AND (copy.name <> contact.name OR copy.fname <> contact.name)`)} AS torn
   FROM omnichannel_contact`

@@ -10,7 +10,7 @@ export interface Load {
   connections: number
   requests: number
   /** The number of the first request. The loads of a target continue each other. */
-  from: number
+  firstRequest: number
 }
 
 export interface LoadResult {
@@ -23,10 +23,10 @@ export interface LoadResult {
 }
 
 /** Sends requests and checks every answer. Each connection sends the next request when the answer to the last one is complete. */
-export async function runLoad ({ ports, contacts, connections, requests, from }: Load): Promise<LoadResult> {
+export async function runLoad ({ ports, contacts, connections, requests, firstRequest }: Load): Promise<LoadResult> {
   const requestOf = formRequests(contacts)
   const latencies: number[] = []
-  let [next, end] = [from, 0]
+  let [next, end] = [firstRequest, 0]
   let failure: Error | undefined
   const cpu = process.cpuUsage()
   const start = performance.now()
@@ -39,6 +39,7 @@ export async function runLoad ({ ports, contacts, connections, requests, from }:
       amount: requests,
       method: 'POST',
       headers: { 'content-type': 'application/json', 'x-user-id': caller.id, 'x-auth-token': caller.token },
+      // It ends at the first error, and looks every 20 ms whether all requests were answered.
       bailout: 1,
       sampleInt: 20,
       requests: [{

@@ -6,11 +6,10 @@ import { cpus, loadavg, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { median } from './ratios.js'
 
+/** The type that statfs returns for a file system in memory. */
 const TMPFS = 0x01021994
 
-export type Machine = Record<string, string>
-
-export function describeMachine (folder: string): Machine {
+export function describeMachine (folder: string): Record<string, string> {
   return {
     date: new Date().toISOString().slice(0, 10),
     cpu: `${cpus()[0]?.model} (${cpus().length} cores)`,

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { roomsPerContact } from './form-requests.js'
-import { createTables, rows } from './initial-rows.js'
+import { createTables, insertRows } from './initial-rows.js'
 
 let copies = 0
 
@@ -8,15 +8,15 @@ let copies = 0
 export async function createDatabase (host: string, contacts: number): Promise<string> {
   const template = `contacts_${contacts}`
   const name = `copy_${copies++}`
-  const [known] = await query(host, 'postgres', `SELECT 1 FROM pg_database WHERE datname = '${template}'`)
-  if (known === undefined) {
+  const [existing] = await query(host, 'postgres', `SELECT 1 FROM pg_database WHERE datname = '${template}'`)
+  if (existing === undefined) {
     await query(host, 'postgres', `CREATE DATABASE ${template}`)
     const pool = new pg.Pool({ host, database: template, user: 'postgres' })
     await createTables(pool).finally(async () => await pool.end())
     await query(host, template, `
       CREATE TEMP VIEW items AS SELECT generate_series(0, ${roomsPerContact - 1}) AS item;
       CREATE TEMP TABLE numbers AS SELECT n, lpad(n::text, 7, '0') AS digits FROM generate_series(0, ${contacts - 1}) AS n;
-      ${rows}`)
+      ${insertRows}`)
     await query(host, template, 'VACUUM ANALYZE')
   }
   await query(host, 'postgres', `CREATE DATABASE ${name} TEMPLATE ${template}`)

@@ -2,17 +2,18 @@
 
 import { readdirSync, readFileSync } from 'node:fs'
 
+/** The microseconds of a clock tick, in which Linux counts the time of children that have ended. */
 const TICK_US = 10_000
 
-/** In microseconds, from Linux's /proc. */
+/** In microseconds, from Linux's /proc: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html. */
 export function processorTime (postmaster: number): number {
   const children = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && statOf(name)[1] === String(postmaster))
-  const running = [String(postmaster), ...children].reduce((sum, pid) => sum + Number(read(pid, 'schedstat').split(' ')[0]) / 1000, 0)
-  const [userTicks, systemTicks] = statOf(String(postmaster)).slice(13, 15)
-  return running + (Number(userTicks) + Number(systemTicks)) * TICK_US
+  const runningNs = [String(postmaster), ...children].reduce((sum, pid) => sum + Number(read(pid, 'schedstat').split(' ')[0]), 0)
+  const [endedUserTicks, endedSystemTicks] = statOf(String(postmaster)).slice(13, 15)
+  return runningNs / 1000 + (Number(endedUserTicks) + Number(endedSystemTicks)) * TICK_US
 }
 
-/** The fields after the name of the program, which may hold spaces. The first are the state and the parent. */
+/** The fields after the name of the program, which may hold spaces. The first two are the state and the parent. */
 function statOf (pid: string): string[] {
   return read(pid, 'stat').replace(/^.*\) /s, '').split(' ')
 }

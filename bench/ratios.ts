@@ -17,16 +17,16 @@ export const speed = (run: Run): number => run.perSecond
 export const latency = (run: Run): number => run.latency.median
 export const cpu = (run: Run): number => run.appCpu + run.databaseCpu
 
-/** The name of a target, or some of its properties. The first that has them is meant. */
-type Which = TargetName | Partial<Target>
+/** Selects the first target with this name, or with these properties. */
+type Selector = TargetName | Partial<Target>
 
-export function runsOf ({ targets, runs }: ScenarioResult, which: Which): Run[] {
-  const properties = typeof which === 'string' ? { name: which } : which
-  return runs[targets.findIndex((target) => Object.entries(properties).every(([key, value]) => target[key as keyof Target] === value))]!
+export function runsOf ({ targets, runs }: ScenarioResult, selector: Selector): Run[] {
+  const wanted = Object.entries(typeof selector === 'string' ? { name: selector } : selector)
+  return runs[targets.findIndex((target) => wanted.every(([property, value]) => target[property as keyof Target] === value))]!
 }
 
 /** Compares two targets of a scenario round by round, because rounds may be minutes apart. */
-export function ratioOf (result: ScenarioResult, figure: (run: Run) => number, one: Which, other: Which): Ratio {
+export function ratioOf (result: ScenarioResult, figure: (run: Run) => number, one: Selector, other: Selector): Ratio {
   const otherRuns = runsOf(result, other)
   const ratios = runsOf(result, one).map((run, round) => figure(run) / figure(otherRuns[round]!))
   return { median: median(ratios), lowest: Math.min(...ratios), highest: Math.max(...ratios) }

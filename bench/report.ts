@@ -2,7 +2,6 @@
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { drawChart } from './chart.js'
-import type { Machine } from './machine.js'
 import type { Ratio } from './ratios.js'
 import type { ScenarioResult } from './run.js'
 
@@ -14,7 +13,7 @@ export interface Row {
 }
 
 export interface Report {
-  machine: Machine
+  machine: Record<string, string>
   rows: Row[]
   scenarios: Record<string, ScenarioResult>
   /** Figures of single targets. */
@@ -24,12 +23,8 @@ export interface Report {
 export type Engine = 'sqlite' | 'postgres'
 type Results = Partial<Record<Engine, Report>>
 
-export interface Goal {
-  atLeast?: number
-  atMost?: number
-}
-
-export function row (what: string, value: number | Ratio, { atLeast, atMost }: Goal = {}, unit = ''): Row {
+/** A row of the table. A value without a unit is a ratio, and has two decimals. */
+export function row (what: string, value: number | Ratio, { atLeast, atMost }: { atLeast?: number, atMost?: number } = {}, unit = ''): Row {
   const middle = typeof value === 'number' ? value : value.median
   const range = typeof value === 'number' ? '' : ` (${value.lowest.toFixed(2)}–${value.highest.toFixed(2)})`
   return {
@@ -50,17 +45,18 @@ export function writeReport (engine: Engine, report: Report): void {
   const file = new URL('results.json', import.meta.url)
   const old = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) as Results : {}
   const { sqlite, postgres }: Results = { ...old, [engine]: report }
-  writeFileSync(file, `${JSON.stringify({ sqlite, postgres }, shorten, 1)}\n`)
+  writeFileSync(file, `${JSON.stringify({ sqlite, postgres }, round, 1)}\n`)
   writeReadme({ sqlite, postgres })
   const { normal, full } = report.scenarios
   if (normal !== undefined && full !== undefined) writeFileSync(new URL('chart.svg', import.meta.url), drawChart(normal, full))
 }
 
-/** No figure is more exact than four digits. */
-function shorten (_key: string, value: unknown): unknown {
+/** Rounds to four digits, because no figure is more exact. */
+function round (_key: string, value: unknown): unknown {
   return typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(4)) : value
 }
 
+/** The lines of the README between which the table stands. */
 const [begin, end] = ['<!-- results -->', '<!-- end of results -->']
 
 function writeReadme ({ sqlite, postgres }: { sqlite: Report | undefined, postgres: Report | undefined }): void {

@@ -23,8 +23,8 @@ export interface Scenario {
 export interface Context {
   /** For databases. */
   folder: string
-  /** The folders of PostgreSQL's socket and of the proxy's that adds latency, and the process id of the server. */
-  postgres?: { host: string, distant: string, postmaster: number }
+  /** The folders of PostgreSQL's socket and of the socket of the proxy that adds latency, and the process id of the server. */
+  postgres?: { host: string, delayedHost: string, postmaster: number }
   /** How many requests each server gets first. V8 optimises code during some thousands of them. */
   warmUp: number
   rounds: number
@@ -58,7 +58,7 @@ export class RunningTarget {
     const database = isSqlite ? await createFile(context.folder, contacts) : await createDatabase(context.postgres!.host, contacts)
     const options: ServerOptions = isSqlite
       ? { name, contacts, file: database, synchronous: target.synchronous }
-      : { name, contacts, database, host: target.latency === 0 ? context.postgres!.host : context.postgres!.distant }
+      : { name, contacts, database, host: target.latency === 0 ? context.postgres!.host : context.postgres!.delayedHost }
     const servers: Server[] = []
     for (let node = 0; node < (isSqlite ? 1 : target.nodes); node++) servers.push(await startProcess('server', options))
     return new RunningTarget(target, servers, database, context)
@@ -67,7 +67,7 @@ export class RunningTarget {
   async load (connections: number, requests: number): Promise<Run> {
     const before = await this.#cpu()
     const result = await runLoad({
-      ports: this.servers.map(({ port }) => port), contacts: this.target.contacts, connections, requests, from: this.#sent
+      ports: this.servers.map(({ port }) => port), contacts: this.target.contacts, connections, requests, firstRequest: this.#sent
     })
     const after = await this.#cpu()
     this.#sent += requests
@@ -75,15 +75,16 @@ export class RunningTarget {
     return { ...result, appCpu: (after.app - before.app) / requests, databaseCpu: (after.database - before.database) / requests }
   }
 
-  /** Sends as many requests as this target answered in that time before. A fixed number leaves none unanswered at the end. */
+  /** Sends as many requests as this target would answer in that time, at its last speed. A fixed number leaves none unanswered at the end. */
   async loadFor (connections: number, milliseconds: number): Promise<Run> {
     return await this.load(connections, Math.max(2 * connections, Math.round(this.#perSecond * milliseconds / 1000)))
   }
 
-  /** Each server gets the requests of the warm-up. */
+  /** Sends the requests of the warm-up to each server. */
   async warmUp (connections: number): Promise<void> {
-    // One connection would hardly warm anything up.
+    // One connection would take long.
     await this.load(Math.max(connections, 32), Math.max(connections, this.context.warmUp * this.servers.length))
+    // The speed with the right number of connections, for `loadFor`.
     await this.load(connections, 10 * connections)
   }
 
@@ -119,11 +120,11 @@ export class RunningTarget {
 export async function runScenario (context: Context, { targets, connections }: Scenario): Promise<ScenarioResult> {
   const running: RunningTarget[] = []
   for (const target of targets) running.push(await RunningTarget.start(context, target))
-  for (const one of running) await one.warmUp(connections)
+  for (const target of running) await target.warmUp(connections)
   const runs: Run[][] = running.map(() => [])
   for (let round = 0; round < context.rounds; round++) {
-    for (const [index, one] of running.entries()) runs[index]!.push(await one.loadFor(connections, context.milliseconds))
+    for (const [index, target] of running.entries()) runs[index]!.push(await target.loadFor(connections, context.milliseconds))
   }
-  for (const one of running) await one.stop()
+  for (const target of running) await target.stop()
   return { targets, connections, runs }
 }

@@ -1,4 +1,4 @@
-// Measures one target: its event loop, its memory, and an update without HTTP.
+// Measures one target: the turns of its event loop, its memory, and an update without HTTP.
 
 import Database from 'better-sqlite3'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -6,27 +6,18 @@ import { median } from './ratios.js'
 import { RunningTarget, type Context, type Target } from './run.js'
 import type { Turns } from './targets/event-loop.js'
 
-/** Measures the turns of the event loop under load. */
-export async function measureTurns (context: Context, target: Target, connections: number, milliseconds: number): Promise<Turns> {
+/** Measures the turns of the event loop under load. At the beginning, this process holds the write lock for `lockMs`. */
+export async function measureTurns (
+  context: Context, target: Target, { connections, loadMs, lockMs = 0 }: { connections: number, loadMs: number, lockMs?: number }
+): Promise<Turns> {
   const running = await RunningTarget.start(context, target)
   await running.warmUp(connections)
   await running.call('watch')
-  await running.loadFor(connections, milliseconds)
-  const turns = await running.call<Turns>('turns')
-  await running.stop()
-  return turns
-}
-
-/** The same while this process holds the write lock. */
-export async function measureLockedTurns (context: Context, target: Target, milliseconds: number): Promise<Turns> {
-  const running = await RunningTarget.start(context, target)
-  await running.warmUp(32)
-  await running.call('watch')
-  const database = new Database(running.database)
-  database.exec('BEGIN IMMEDIATE')
-  const loaded = running.loadFor(32, 500)
-  await pause(milliseconds)
-  database.close() // rolls back
+  const locking = new Database(running.database)
+  if (lockMs > 0) locking.exec('BEGIN IMMEDIATE')
+  const loaded = running.loadFor(connections, loadMs)
+  await pause(lockMs)
+  locking.close() // rolls back
   await loaded
   const turns = await running.call<Turns>('turns')
   await running.stop()
@@ -50,7 +41,7 @@ export interface Memory {
   heapUsed: number
 }
 
-/** Once after `few` updates, and once after `many`. */
+/** Measures the memory after `few` updates, and again after `many`. */
 export async function measureMemory (context: Context, target: Target, few: number, many: number): Promise<{ few: Memory, many: Memory }> {
   const running = await RunningTarget.start(context, target)
   await running.load(32, few)

@@ -2,7 +2,7 @@ import Database from 'better-sqlite3'
 import { closeSync, constants, copyFileSync, existsSync, fsyncSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { roomsPerContact } from './form-requests.js'
-import { createTables, rows } from './initial-rows.js'
+import { createTables, insertRows } from './initial-rows.js'
 
 let copies = 0
 
@@ -11,6 +11,7 @@ export async function createFile (folder: string, contacts: number): Promise<str
   const template = join(folder, `${contacts}.db`)
   const file = join(folder, `copy-${copies++}.db`)
   if (!existsSync(template)) await fill(template, contacts)
+  // Copies no data if the file system can share it.
   copyFileSync(template, file, constants.COPYFILE_FICLONE)
   flush(file)
   return file
@@ -30,7 +31,7 @@ async function fill (file: string, contacts: number): Promise<void> {
     CREATE TEMP TABLE numbers (n INTEGER PRIMARY KEY, digits TEXT NOT NULL);
     INSERT INTO numbers WITH RECURSIVE next (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM next WHERE n + 1 < ${contacts})
       SELECT n, printf('%07d', n) FROM next;
-    ${rows}
+    ${insertRows}
     COMMIT`)
   database.pragma('journal_mode = WAL')
   database.close()

@@ -1,19 +1,19 @@
-// Do the targets do the same work? Before anything is measured each gets the same requests, good and bad. All must answer with the
-// same status, and with the same body if that is 200.
+// Checks that the targets do the same work. Before the measurements each target gets the same requests, good and bad. All must answer
+// with the same status, and with the same body if that is 200.
 
 import { caller, formRequests } from './form-requests.js'
 import { RunningTarget, type Context, type Target } from './run.js'
 
-const known = { 'x-user-id': caller.id, 'x-auth-token': caller.token }
+const headersOfCaller = { 'x-user-id': caller.id, 'x-auth-token': caller.token }
 const contactId = 'c0000001'
 
 type Request = [headers: Record<string, string>, body: string]
 
 function requestsFor (contacts: number): Request[] {
   return [
-    ...[0, 1, contacts, contacts + 1, 2 * contacts].map((index): Request => [known, formRequests(contacts)(index).body]),
+    ...[0, 1, contacts, contacts + 1, 2 * contacts].map((index): Request => [headersOfCaller, formRequests(contacts)(index).body]),
     [{}, '{}'],
-    [{ ...known, 'x-auth-token': 'wrong' }, '{}'],
+    [{ ...headersOfCaller, 'x-auth-token': 'wrong' }, '{}'],
     ...[
       { contactId: 'nobody' },
       { contactId },
@@ -27,7 +27,7 @@ function requestsFor (contacts: number): Request[] {
       { contactId, customFields: { plan: 'gold', colour: 'red' } },
       { contactId, name: '' },
       { contactId, emails: [], phones: ['1', '2', '3'], wipeConflicts: true }
-    ].map((body): Request => [known, JSON.stringify(body)])
+    ].map((body): Request => [headersOfCaller, JSON.stringify(body)])
   ]
 }
 
@@ -38,15 +38,15 @@ export async function verify (context: Context, targets: Target[]): Promise<numb
   for (const target of targets) {
     const running = await RunningTarget.start(context, target)
     const { port } = running.servers[0]!
-    const given: string[] = []
-    for (const [headers, body] of requests) given.push(await post(port, headers, body))
-    answers.push(given)
+    const ofTarget: string[] = []
+    for (const [headers, body] of requests) ofTarget.push(await post(port, headers, body))
+    answers.push(ofTarget)
     await running.call('stop')
     running.remove()
   }
   for (const [index, [, body]] of requests.entries()) {
-    const given = new Set(answers.map((all) => all[index]))
-    if (given.size > 1) throw new Error(`the targets answer differently to ${body}:\n${[...given].join('\n')}`)
+    const different = new Set(answers.map((ofTarget) => ofTarget[index]))
+    if (different.size > 1) throw new Error(`the targets answer differently to ${body}:\n${[...different].join('\n')}`)
   }
   return requests.length
 }

@@ -3,7 +3,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Pool, PoolClient, QueryConfig, QueryResult } from 'pg'
 import type { Contact, UpdateContactBody } from '../../src/index.js'
-import { change, isSame, toContact, type ChannelRow, type ContactRow, type Stored } from './contact.js'
+import { applyUpdate, isSame, toContact, type ChannelRow, type ContactRow, type Stored } from './contact.js'
 import { addRoute, Refusal } from './route.js'
 
 function named (name: string, text: string): (...values: unknown[]) => QueryConfig {
@@ -79,7 +79,7 @@ async function send (client: PoolClient, isPipelined: boolean, queries: QueryCon
 
 async function update (send: Send, body: UpdateContactBody): Promise<Contact> {
   const stored = await read(send, body)
-  const changed = change(body, stored)
+  const changed = applyUpdate(body, stored)
   if (changed === undefined) return toContact(stored)
 
   const { row, emails, phones, channels } = changed

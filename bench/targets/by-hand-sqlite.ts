@@ -4,7 +4,7 @@
 import type Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
 import type { Contact, UpdateContactBody } from '../../src/index.js'
-import { change, isSame, toContact, type ChannelRow, type ContactRow, type Stored } from './contact.js'
+import { applyUpdate, isSame, toContact, type ChannelRow, type ContactRow, type Stored } from './contact.js'
 import { addRoute, Refusal } from './route.js'
 
 type Cells = Array<string | number | null>
@@ -64,7 +64,7 @@ export function addByHandSqlite (app: FastifyInstance, database: Database.Databa
 
   const update = database.transaction((body: UpdateContactBody): Contact => {
     const stored = read(body)
-    const changed = change(body, stored)
+    const changed = applyUpdate(body, stored)
     if (changed === undefined) return toContact(stored)
     const { row, emails, phones, channels } = changed
     const { id, name, updated_at: now } = row

@@ -31,19 +31,19 @@ export interface Stored {
   emails: string[]
   phones: string[]
   channels: ChannelRow[]
-  /** Undefined if no manager was sent. */
+  /** Whether the manager that was sent is an agent. Undefined if none was sent. */
   isAgent: boolean | undefined
   /** Undefined if no custom fields were sent. */
   customFields: CustomField[] | undefined
 }
 
-/** The contact as it will be. Undefined if nothing was sent. */
-export function change (body: UpdateContactBody, stored: Stored): Stored | undefined {
+/** Returns the contact after the update. Undefined if the body changes nothing. */
+export function applyUpdate (body: UpdateContactBody, stored: Stored): Stored | undefined {
   const { name, emails, phones, customFields, contactManager, wipeConflicts } = body
   const { row } = stored
   if (stored.isAgent === false) throw new Refusal(400, 'error-contact-manager-not-found')
   const merged = customFields != null && stored.customFields !== undefined
-    ? merge(stored.customFields, row.custom_fields, customFields)
+    ? mergeCustomFields(stored.customFields, row.custom_fields, customFields)
     : row.custom_fields
   if (name === '' && row.name !== '') throw new Refusal(400, 'error-invalid-operation')
   if ([name, emails, phones, customFields, contactManager].every((part) => part == null) && wipeConflicts !== true) return undefined
@@ -71,7 +71,7 @@ function patternOf (source: string): RegExp {
   return pattern
 }
 
-function merge (fields: CustomField[], stored: Record<string, unknown>, sent: Record<string, unknown>): Record<string, unknown> {
+function mergeCustomFields (fields: CustomField[], stored: Record<string, unknown>, sent: Record<string, unknown>): Record<string, unknown> {
   const merged: Record<string, unknown> = {}
   for (const { id, label, required, regexp } of fields) {
     const value = (sent[id] ?? '') as string | number | boolean | object
@@ -88,7 +88,7 @@ function merge (fields: CustomField[], stored: Record<string, unknown>, sent: Re
   return merged
 }
 
-/** An equal list need not be written. */
+/** Whether two lists are equal, so that the second need not be written. */
 export function isSame (a: string[], b: string[]): boolean {
   return a.length === b.length && a.every((item, index) => item === b[index])
 }

@@ -1,8 +1,9 @@
-// How long the event loop is held. A chain of setImmediate has one call a turn, so the time between two calls is a whole turn.
-// (monitorEventLoopDelay of perf_hooks samples with a timer and misses turns.) Idle turns would flatter the percentiles and are left out.
+// Measures the turns of the event loop. A chain of setImmediate has one call in each turn, so the time between two calls is a whole turn.
+// monitorEventLoopDelay of perf_hooks samples with a timer and misses turns. Idle turns are left out, because they would lower the percentiles.
 
 import { createHistogram } from 'node:perf_hooks'
 
+/** A turn that is shorter has done nothing. */
 const IDLE_NS = 50_000
 
 /** Lengths in milliseconds. */
@@ -13,7 +14,7 @@ export interface Turns {
   longest: number
 }
 
-/** Returns a function that stops it and returns the turns. */
+/** Starts to measure. Returns a function that stops it and returns the turns. */
 export function watchTurns (): () => Turns {
   const histogram = createHistogram({ figures: 3 })
   let last = process.hrtime.bigint()

@@ -4,7 +4,7 @@ import type Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
 import { Kysely, sql, SqliteDialect, type Transaction } from 'kysely'
 import type { Contact, SqliteTables, UpdateContactBody } from '../../src/index.js'
-import { change, isSame, toContact, type ChannelRow, type Stored } from './contact.js'
+import { applyUpdate, isSame, toContact, type ChannelRow, type Stored } from './contact.js'
 import { addRoute, Refusal } from './route.js'
 
 export function addPlainKysely (app: FastifyInstance, database: Database.Database): void {
@@ -25,7 +25,7 @@ export function addPlainKysely (app: FastifyInstance, database: Database.Databas
 
 async function update (trx: Transaction<SqliteTables>, body: UpdateContactBody): Promise<Contact> {
   const stored = await read(trx, body)
-  const changed = change(body, stored)
+  const changed = applyUpdate(body, stored)
   if (changed === undefined) return toContact(stored)
 
   const { row: { id, name, contact_manager, custom_fields, conflicting_fields, updated_at }, emails, phones, channels } = changed

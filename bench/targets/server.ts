@@ -30,17 +30,18 @@ let app = fastify({ ajv: { customOptions: { removeAdditional: false, coerceTypes
 const { close, inProcess } = 'file' in options ? await addSqlite(options) : await addPostgres(options)
 await app.listen({ host: '127.0.0.1', port: 0 })
 
-interface Added {
+/** What a target needs besides its route. */
+interface Backing {
   close: () => unknown
   inProcess?: (updates: number) => Promise<number>
 }
 
-async function addSqlite ({ name, file, synchronous, contacts }: Extract<ServerOptions, { file: string }>): Promise<Added> {
+async function addSqlite ({ name, file, synchronous, contacts }: Extract<ServerOptions, { file: string }>): Promise<Backing> {
   if (name.startsWith('serve')) return await serve(file, name === 'serve')
   const database = new Database(file)
   database.pragma('journal_mode = WAL')
   database.pragma(`synchronous = ${synchronous}`)
-  // Like `serve`. Fewer pages are written twice.
+  // As `serve` has it: between rare checkpoints, fewer pages are written twice.
   database.pragma('wal_autocheckpoint = 10000')
   if (name === 'plugin') await app.register(omnichannelContacts, { database })
   else if (name === 'plain Kysely') addPlainKysely(app, database)
@@ -49,8 +50,8 @@ async function addSqlite ({ name, file, synchronous, contacts }: Extract<ServerO
   return { close: () => database.close(), inProcess: createInProcess(database, contacts) }
 }
 
-/** As the command `serve`, with its own pragmas. */
-async function serve (file: string, hasWorker: boolean): Promise<Added> {
+/** The server of the command `serve`, with its own pragmas. */
+async function serve (file: string, hasWorker: boolean): Promise<Backing> {
   const stderr = new Writable({ write: (_line, _encoding, done) => { done() } })
   const io = { stderr, readAsset: () => Buffer.of(), ...hasWorker && { checkpointWorker: new URL('checkpoint-worker.mjs', import.meta.url) } }
   const handle = await openDatabase(file, io as unknown as Io, 'change')
@@ -59,7 +60,7 @@ async function serve (file: string, hasWorker: boolean): Promise<Added> {
   return { close: () => handle.close() }
 }
 
-async function addPostgres ({ name, host, database }: Extract<ServerOptions, { host: string }>): Promise<Added> {
+async function addPostgres ({ name, host, database }: Extract<ServerOptions, { host: string }>): Promise<Backing> {
   // The pool keeps its connections while other targets are measured.
   const pool = new pg.Pool({ host, database, user: 'postgres', max: 10, idleTimeoutMillis: 0, pipeline: name !== 'by hand' })
   if (name === 'plugin') await app.register(omnichannelContacts, { database: pool })
