@@ -8,7 +8,7 @@ import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { addDemo, buildApp } from './checkpoints.js'
 
-t.test('a long log: moved by the worker, and the server answers', async (t) => {
+t.test('a long log: the worker moves it into the file, and the server answers', async (t) => {
   const database = new Database(join(t.testdir(), 'contacts.db'))
   const app = await buildApp(database)
   t.teardown(async () => {
@@ -21,7 +21,7 @@ t.test('a long log: moved by the worker, and the server answers', async (t) => {
     INSERT INTO page SELECT randomblob(3000) FROM number`)
   write.run()
   const [{ log }] = database.pragma('wal_checkpoint(NOOP)') as [{ log: number }]
-  t.ok(log > 4000 && log < 10_000, 'long enough for the worker, and too short for SQLite itself')
+  t.ok(log > 4000 && log < 10_000, 'long enough for the worker, and too short for a checkpoint of SQLite itself')
   const isMoved = (): boolean => {
     const [{ log, checkpointed }] = database.pragma('wal_checkpoint(NOOP)') as [{ log: number, checkpointed: number }]
     return log === checkpointed

@@ -19,7 +19,7 @@ async function open (t: Test) {
   return { app, database }
 }
 
-t.test('the page: all files that it loads exist, and its policy allows them', async (t) => {
+t.test('the page: all files that it loads exist, and its Content-Security-Policy allows them', async (t) => {
   const { app } = await open(t)
   const page = await app.inject('/documentation/')
   t.equal(page.statusCode, 200)
@@ -34,6 +34,10 @@ t.test('the page: all files that it loads exist, and its policy allows them', as
     t.equal(host, 'localhost', pathname)
     t.equal((await app.inject(pathname)).statusCode, 200, pathname)
   }
+})
+
+t.test('the logo: an SVG inside the script of the page', async (t) => {
+  const { app } = await open(t)
   const script = (await app.inject('/documentation/static/swagger-initializer.js')).body
   const logo = /data:image\/svg\+xml;base64,([\w+/=]+)/.exec(script)?.[1] ?? ''
   t.match(Buffer.from(logo, 'base64').toString(), '>Desk</text>')

@@ -11,8 +11,8 @@ import fastify, { type FastifyInstance } from 'fastify'
 import omnichannelContacts, { hashToken, UpdateRefusedError, type ContactUpdatedEvent } from 'fastify-omnichannel-contacts'
 import { fileURLToPath } from 'node:url'
 
-// The plugin's index on address is case-sensitive, so this example adds its own. SQLite's lower() knows ASCII only: É and é stay two
-// letters. To fold those too, keep a folded copy of each address in a table of your own.
+// The plugin's index on address is case-sensitive, so this example adds its own. SQLite's lower() changes ASCII letters only: É and é stay
+// different. To compare those too, keep a lower-case copy of each address in a table of your own.
 const ownIndex = 'CREATE INDEX IF NOT EXISTS contact_email_folded ON omnichannel_contact_email (lower(address))'
 
 // A disabled contact does not exist for the API, so its addresses are free. Phone numbers are compared as they are stored, by the
@@ -33,20 +33,20 @@ export async function buildApp (database: Database.Database, logger = false): Pr
 
   // Check new values only: a contact with an old duplicate can still be changed otherwise.
   function refuseDuplicates ({ contact, previous }: ContactUpdatedEvent): void {
-    const emails = new Set(previous.emails.map(({ address }) => fold(address)))
+    const previousEmails = new Set(previous.emails.map(({ address }) => lower(address)))
     for (const { address } of contact.emails) {
-      if (!emails.has(fold(address)) && emailOfAnother.get(address, contact._id)) throw new UpdateRefusedError('error-duplicate-email')
+      if (!previousEmails.has(lower(address)) && emailOfAnother.get(address, contact._id)) throw new UpdateRefusedError('error-duplicate-email')
     }
-    const phones = new Set(previous.phones.map(({ phoneNumber }) => phoneNumber))
+    const previousPhones = new Set(previous.phones.map(({ phoneNumber }) => phoneNumber))
     for (const { phoneNumber } of contact.phones) {
-      if (!phones.has(phoneNumber) && phoneOfAnother.get(phoneNumber, contact._id)) throw new UpdateRefusedError('error-duplicate-phone')
+      if (!previousPhones.has(phoneNumber) && phoneOfAnother.get(phoneNumber, contact._id)) throw new UpdateRefusedError('error-duplicate-phone')
     }
   }
   return app
 }
 
-/** Folds as SQLite's lower() does. With toLowerCase(), a change from É to é would not count as new. */
-function fold (address: string): string {
+/** As SQLite's lower() does it. With toLowerCase(), a change from É to é would not count as new. */
+function lower (address: string): string {
   return address.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
 }
 
@@ -66,11 +66,11 @@ async function serve (): Promise<void> {
   const app = await buildApp(database, true)
   addDemo(database)
   const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
-  const giveJoao = (email: string): string =>
+  const curlForJoao = (email: string): string =>
     `curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"joao","emails":["${email}"]}' '${address}/api/v1/omnichannel/contacts.update'`
   console.log(`Give João an address of his own. Then give him Maria's, which is refused:
-  ${giveJoao('joao@example.com')}
-  ${giveJoao('Maria@Example.com')}`)
+  ${curlForJoao('joao@example.com')}
+  ${curlForJoao('Maria@Example.com')}`)
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) void serve()

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openFile } from '../test/cli/files.js'
 import { serve, update as send } from '../test/cli/io.js'
-import { fill } from '../test/helpers/build.js'
+import { fill, holdMaria } from '../test/helpers/build.js'
 import type { Db } from '../test/helpers/database.js'
 import { postgres, sqlite } from '../test/helpers/engines.js'
 import { openSchema } from '../test/helpers/postgres.js'
@@ -34,6 +34,7 @@ const labelsOfPrometheus = /^(job|instance)$/
 function selectorsOf (expr: string): Selector[] {
   const selectors: Selector[] = []
   let labels: string[] = []
+  // `by (labels)`, or a name with its matchers, or a text, or a range. The last two are skipped.
   const tokens = /by \(([^)]*)\)|([a-z_]\w*)(?:\{([^}]*)\})?|"[^"]*"|\[[^\]]*\]/g
   for (const [, grouped, name, matchers = ''] of expr.matchAll(tokens)) {
     if (grouped !== undefined) labels = grouped.split(', ')
@@ -52,24 +53,30 @@ t.test('selectorsOf: reads the metrics and labels of a query', async (t) => {
   ])
 })
 
-const wanted = panels.flatMap(({ title, targets }) => targets.flatMap(({ expr }) => selectorsOf(expr).map((selector) => ({ title, ...selector }))))
-const isFor = (engine: 'SQLite' | 'PostgreSQL') => ({ title }: { title: string }): boolean =>
-  !/^(SQLite|PostgreSQL):/.test(title) || title.startsWith(engine)
+/** The names of metrics, each with the labels of its samples. */
+type Metrics = Map<string, Set<string>>
 
-/** Names of metrics, each with the labels of its samples. */
-async function scrape (url: string): Promise<Map<string, Set<string>>> {
-  const samples = new Map<string, Set<string>>()
-  for (const [, name, labels = ''] of (await (await fetch(`${url}/metrics`)).text()).matchAll(/^([a-z_]\w*)(?:\{(.*)\})? \S+$/gm)) {
-    const known = samples.get(name!) ?? new Set()
-    for (const [, label] of labels.matchAll(/(\w+)="/g)) known.add(label!)
-    samples.set(name!, known)
+async function scrape (url: string): Promise<Metrics> {
+  const metrics: Metrics = new Map()
+  const text = await (await fetch(`${url}/metrics`)).text()
+  for (const [, name, labels = ''] of text.matchAll(/^([a-z_]\w*)(?:\{(.*)\})? \S+$/gm)) {
+    const labelsOfMetric = metrics.get(name!) ?? new Set()
+    for (const [, label] of labels.matchAll(/(\w+)="/g)) labelsOfMetric.add(label!)
+    metrics.set(name!, labelsOfMetric)
   }
-  return samples
+  return metrics
 }
 
-async function scrapeAfterUpdates (
-  t: Test, url: string, db: Db, lock: () => Promise<unknown>, unlock: () => Promise<unknown>
-): Promise<Map<string, Set<string>>> {
+interface Setup {
+  url: string
+  db: Db
+  /** Blocks updates of maria. */
+  lock: () => Promise<unknown>
+  unlock: () => Promise<unknown>
+}
+
+/** Makes updates that end in each way, so that each metric has a sample. */
+async function scrapeAfterUpdates (t: Test, { url, db, lock, unlock }: Setup): Promise<Metrics> {
   await fill(db)
   const update = async (body: object) => (await send(url, { contactId: 'maria', ...body })).status
   for (const body of [{ name: 'A' }, {}, { contactId: 'none' }]) await update(body)
@@ -79,27 +86,35 @@ async function scrapeAfterUpdates (
   return await scrape(url)
 }
 
+/** Checks that the panels of one engine, and those of both, have their metrics. The title of a panel may begin with its engine. */
+function checkPanels (t: Test, metrics: Metrics, engine: 'SQLite' | 'PostgreSQL'): void {
+  for (const { title, targets } of panels.filter(({ title }) => !/^(SQLite|PostgreSQL):/.test(title) || title.startsWith(engine))) {
+    for (const { metric, labels } of targets.flatMap(({ expr }) => selectorsOf(expr))) {
+      t.ok(metrics.has(metric), `${title}: ${metric}`)
+      for (const label of labels) t.ok(metrics.get(metric)?.has(label), `${title}: ${metric} has ${label}`)
+    }
+  }
+}
+
 sqlite.test('a file: serve has the metrics of the panels', async (t) => {
   const file = join(t.testdir(), 'a.db')
   const { url } = await serve(t, ['--database', file, '--metrics', '--log-level', 'silent'])
   const database = openFile(t, file)
-  const samples = await scrapeAfterUpdates(t, url, sqliteDb(database), async () => database.exec('BEGIN IMMEDIATE'), async () => database.exec('COMMIT'))
-  for (const { title, metric, labels } of wanted.filter(isFor('SQLite'))) {
-    for (const label of labels) t.ok(samples.get(metric)?.has(label), `${title}: ${metric} has ${label}`)
-    t.ok(samples.has(metric), `${title}: ${metric}`)
-  }
-  const [, asked] = /^label_values\((\w+), job\)$/.exec(templating.list.find(({ name }) => name === 'job')!.query)!
-  t.ok(samples.has(asked!))
+  const metrics = await scrapeAfterUpdates(t, {
+    url, db: sqliteDb(database), lock: async () => database.exec('BEGIN IMMEDIATE'), unlock: async () => database.exec('COMMIT')
+  })
+  checkPanels(t, metrics, 'SQLite')
+  const queryOfJobs = templating.list.find(({ name }) => name === 'job')!.query
+  const [, metricWithJobs] = /^label_values\((\w+), job\)$/.exec(queryOfJobs)!
+  t.ok(metrics.has(metricWithJobs!))
 })
 
 postgres.test('a PostgreSQL server: serve has the metrics of the panels', async (t) => {
   const { db, url: database, close } = await openSchema()
   t.teardown(close)
   const { url } = await serve(t, ['--database', database, '--metrics', '--log-level', 'silent'])
-  const lock = async (): Promise<void> => { await db.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'maria'") }
-  const samples = await scrapeAfterUpdates(t, url, db, lock, async () => { await db.exec('ROLLBACK') })
-  for (const { title, metric, labels } of wanted.filter(isFor('PostgreSQL'))) {
-    for (const label of labels) t.ok(samples.get(metric)?.has(label), `${title}: ${metric} has ${label}`)
-    t.ok(samples.has(metric), `${title}: ${metric}`)
-  }
+  const metrics = await scrapeAfterUpdates(t, {
+    url, db, lock: async () => { await holdMaria(db) }, unlock: async () => { await db.exec('ROLLBACK') }
+  })
+  checkPanels(t, metrics, 'PostgreSQL')
 })

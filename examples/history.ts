@@ -22,9 +22,10 @@ const ownTables = `
 `
 interface Entry { contact_id: string, field: keyof Contact, old: string, new: string }
 
-// The old value of a field, as the endpoint takes it. Two other fields change but cannot be undone: `unknown` and `conflictingFields`.
-// The rules of the endpoint apply to an undo too: a contact cannot lose its name, and the old manager must still be an agent.
-const toBody: Partial<Record<keyof Contact, (old: never) => unknown>> = {
+// Converts the old value of a field into the form that the endpoint takes. Two other fields cannot be undone: `unknown` and
+// `conflictingFields`. The rules of the endpoint apply to an undo too: a contact cannot lose its name, and the old manager must still be
+// an agent.
+const toRequestValue: Partial<Record<keyof Contact, (old: never) => unknown>> = {
   name: (old: string) => old,
   emails: (old: Contact['emails']) => old.map(({ address }) => address),
   phones: (old: Contact['phones']) => old.map(({ phoneNumber }) => phoneNumber),
@@ -52,24 +53,27 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   app.post<{ Params: { id: string } }>('/history/:id/undo', async ({ params, headers }, reply) => {
     const entry = findEntry.get(params.id)
     if (entry === undefined) return await reply.code(404).send({ success: false, error: 'error-entry-not-found' })
-    const update = async (payload: object, tag = '*'): Promise<LightMyRequestResponse> => await app.inject({
+    const update = async (change: object, etag: string): Promise<LightMyRequestResponse> => await app.inject({
       method: 'POST',
       url: '/api/v1/omnichannel/contacts.update',
-      headers: { 'x-user-id': headers['x-user-id'] ?? '', 'x-auth-token': headers['x-auth-token'] ?? '', 'if-match': tag },
-      payload: { contactId: entry.contact_id, ...payload }
+      headers: { 'x-user-id': headers['x-user-id'] ?? '', 'x-auth-token': headers['x-auth-token'] ?? '', 'if-match': etag },
+      payload: { contactId: entry.contact_id, ...change }
     })
-    let answer = await update({}) // reads
-    if (answer.statusCode === 200) {
-      const { contact } = answer.json<{ contact: Contact }>()
-      const body = toBody[entry.field]
-      if (body === undefined) return await reply.code(400).send({ success: false, error: 'error-cannot-be-undone' })
-      if (!isDeepStrictEqual(contact[entry.field] ?? null, JSON.parse(entry.new))) {
-        return await reply.code(409).send({ success: false, error: 'error-changed-since' })
-      }
-      // With the tag of the contact that was just compared: if it has changed meanwhile, the answer is 412.
-      answer = await update({ [entry.field]: body(JSON.parse(entry.old) as never) }, String(answer.headers.etag))
+    const forward = async ({ statusCode, body }: LightMyRequestResponse) =>
+      await reply.code(statusCode).type('application/json').send(body)
+
+    // An update without a change reads the contact.
+    const current = await update({}, '*')
+    if (current.statusCode !== 200) return await forward(current)
+    const { contact } = current.json<{ contact: Contact }>()
+    const convert = toRequestValue[entry.field]
+    if (convert === undefined) return await reply.code(400).send({ success: false, error: 'error-cannot-be-undone' })
+    if (!isDeepStrictEqual(contact[entry.field] ?? null, JSON.parse(entry.new))) {
+      return await reply.code(409).send({ success: false, error: 'error-changed-since' })
     }
-    return await reply.code(answer.statusCode).type('application/json').send(answer.body)
+    // With the ETag of the contact that was just compared: if it has changed meanwhile, the answer is 412.
+    const undone = await update({ [entry.field]: convert(JSON.parse(entry.old) as never) }, String(current.headers.etag))
+    return await forward(undone)
   })
   return app
 }

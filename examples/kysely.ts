@@ -31,7 +31,7 @@ export async function importPeople (database: Database.Database, people: Iterabl
       if (added.numInsertedOrUpdatedRows === 0n) return
       await transaction.insertInto('omnichannel_contact_email').values({ contact_id: id, position: 0, address: email }).execute()
     })
-    // Gives updates a turn. Without it they would wait for the whole import, or be answered with 503.
+    // Lets updates run between two people. Without it they would wait for the whole import, or be answered with 503.
     await setImmediate()
   }
   // Do not call db.destroy(): it closes the handle.

@@ -40,18 +40,18 @@ async function until (isTrue: () => boolean): Promise<void> {
 }
 
 const nameIn = ({ message }: Pick<Row, 'message'>): string => JSON.parse(message).contact.name as string
-const left = (database: Database.Database): unknown => database.prepare('SELECT count(*) FROM outbox').pluck().get()
+const isEmpty = (database: Database.Database): boolean => database.prepare('SELECT count(*) FROM outbox').pluck().get() === 0
 
-t.test('updates: sent once and in order, with contact and user; a refused update is not sent', async (t) => {
+t.test('three updates and a refused one: the three are sent once and in order, with contact and user', async (t) => {
   const sent: Row[] = []
   const { app, database } = await open(t, ':memory:', async (row) => { sent.push(row) })
   const statuses = await Promise.all(['A', 'B', '', 'C'].map(async (name) => await rename(app, name)))
   t.strictSame(statuses, [200, 200, 400, 200])
-  await until(() => left(database) === 0)
+  await until(() => isEmpty(database))
   t.strictSame(sent.map(nameIn), ['A', 'B', 'C'])
   t.match(JSON.parse(sent[0]!.message), { contact: { _id: 'maria', name: 'A' }, changedFields: ['name'], by: 'ann' })
   await rename(app, 'D')
-  await until(() => left(database) === 0)
+  await until(() => isEmpty(database))
   t.strictSame(sent.map(({ id }) => id), [1, 2, 3, 4], 'ids are not used again after the outbox was empty')
 })
 
@@ -63,9 +63,9 @@ t.test('a receiver that fails for a while: all messages arrive in order', async 
     if (failures-- > 0) throw new Error('not now')
   })
   for (const name of ['A', 'B', 'C']) t.equal(await rename(app, name), 200, 'the update does not wait for the receiver')
-  await until(() => left(database) === 0)
+  await until(() => isEmpty(database))
   t.strictSame(tried.slice(-3), ['A', 'B', 'C'])
-  t.strictSame([...new Set(tried)], ['A', 'B', 'C'], 'A came first')
+  t.strictSame([...new Set(tried)], ['A', 'B', 'C'], 'B was not tried before A had arrived')
 })
 
 t.test('a server that stops before it sends: the next server sends the message', async (t) => {
@@ -75,11 +75,11 @@ t.test('a server that stops before it sends: the next server sends the message',
   await first.close()
   const sent: string[] = []
   const second = await open(t, file, async (row) => { sent.push(nameIn(row)) })
-  await until(() => left(second.database) === 0)
+  await until(() => isEmpty(second.database))
   t.strictSame(sent, ['A'])
 })
 
-/** Starts the example itself in a folder; resolves once it listens. */
+/** Starts the example itself in a folder, and resolves once it listens. */
 async function start (t: Test, folder: string, receiver: string): Promise<{ child: ChildProcess, address: string }> {
   const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), resolve('examples/outbox.ts')], {
     cwd: folder, env: { ...process.env, PORT: '0', RECEIVER: receiver }, stdio: ['ignore', 'pipe', 'inherit']
@@ -92,19 +92,20 @@ async function start (t: Test, folder: string, receiver: string): Promise<{ chil
   throw new Error('it ended before it listened')
 }
 
-t.test('a server killed between sending and deleting: no message is lost, and the receiver recognises the repeated one by its id', async (t) => {
+t.test('a server is killed between sending and deleting: no message is lost, and the receiver recognises the repeated one by its id', async (t) => {
+  /** The idempotency keys of all requests, and the names in the messages by their keys. */
   const keys: string[] = []
-  const kept = new Map<string, string>()
-  let victim: ChildProcess | undefined
+  const names = new Map<string, string>()
+  let willBeKilled: ChildProcess | undefined
   const receiver = createServer((request, reply) => {
     void (async () => {
       let message = ''
       for await (const chunk of request.setEncoding('utf8')) message += chunk as string
       const key = String(request.headers['idempotency-key'])
       keys.push(key)
-      if (!kept.has(key)) kept.set(key, nameIn({ message }))
-      // The message has arrived, but its sender gets no answer.
-      if (kept.size === 2 && victim?.exitCode === null) victim.kill('SIGKILL')
+      if (!names.has(key)) names.set(key, nameIn({ message }))
+      // The second message has arrived, but its sender gets no answer.
+      if (names.size === 2 && willBeKilled?.exitCode === null) willBeKilled.kill('SIGKILL')
       else reply.end()
     })()
   })
@@ -118,8 +119,8 @@ t.test('a server killed between sending and deleting: no message is lost, and th
 
   const folder = t.testdir()
   const first = await start(t, folder, hook)
-  victim = first.child
-  const killed = once(victim, 'exit')
+  willBeKilled = first.child
+  const killed = once(first.child, 'exit')
   const acknowledged: string[] = []
   for (const name of ['A', 'B', 'C', 'D']) {
     const reply = await fetch(first.address + url, {
@@ -128,20 +129,20 @@ t.test('a server killed between sending and deleting: no message is lost, and th
     if (reply?.status === 200) acknowledged.push(name)
   }
   t.strictSame(await killed, [null, 'SIGKILL'])
-  victim = undefined
+  willBeKilled = undefined
 
   await start(t, folder, hook)
   const database = new Database(join(folder, 'outbox.db'))
   t.teardown(() => { database.close() })
-  await until(() => left(database) === 0)
+  await until(() => isEmpty(database))
   t.strictSame(keys.slice(0, 3), ['outbox-1', 'outbox-2', 'outbox-2'], 'the second one came twice')
-  t.equal(keys.length, kept.size + 1)
-  const names = [...kept.values()]
-  t.strictSame(names, ['A', 'B', 'C', 'D'].slice(0, names.length), 'in order')
-  t.strictSame(acknowledged.filter((name) => !names.includes(name)), [], 'all acknowledged updates have arrived')
+  t.equal(keys.length, names.size + 1)
+  const arrived = [...names.values()]
+  t.strictSame(arrived, ['A', 'B', 'C', 'D'].slice(0, arrived.length), 'in order')
+  t.strictSame(acknowledged.filter((name) => !arrived.includes(name)), [], 'all acknowledged updates have arrived')
 })
 
-t.test('postTo, an answer of 500: rejects', async (t) => {
+t.test('the receiver answers with 500: postTo rejects', async (t) => {
   const receiver = createServer((_request, reply) => { reply.writeHead(500).end() }).listen(0, '127.0.0.1')
   await once(receiver, 'listening')
   t.teardown(() => { receiver.close() })

@@ -23,38 +23,38 @@ export type Send = (row: Row) => Promise<void>
 /** Run the worker in one process only: two would overtake each other. */
 export async function buildApp (database: Database.Database, send: Send, logger = false): Promise<FastifyInstance> {
   database.exec(ownTables)
-  const add = database.prepare('INSERT INTO outbox (message) VALUES (?)')
-  const findOldest = database.prepare<[], Row>('SELECT id, message FROM outbox ORDER BY id LIMIT 1')
-  const remove = database.prepare('DELETE FROM outbox WHERE id = ?')
+  const addRow = database.prepare('INSERT INTO outbox (message) VALUES (?)')
+  const findOldestRow = database.prepare<[], Row>('SELECT id, message FROM outbox ORDER BY id LIMIT 1')
+  const deleteRow = database.prepare('DELETE FROM outbox WHERE id = ?')
   const app = fastify({ logger })
-  let working: Promise<void> | undefined
-  let closing = false
+  let sending: Promise<void> | undefined
+  let isClosing = false
 
-  async function empty (): Promise<void> {
-    for (let row = findOldest.get(); row !== undefined && !closing; row = findOldest.get()) {
+  async function sendAllRows (): Promise<void> {
+    for (let row = findOldestRow.get(); row !== undefined && !isClosing; row = findOldestRow.get()) {
       await send(row)
       // If the process is killed right here, the row stays and is sent again.
-      remove.run(row.id)
+      deleteRow.run(row.id)
     }
   }
 
   // To keep the order, a row that cannot be sent holds up the rows behind it. It is tried again each second.
-  function wake (): void {
-    working ??= empty()
+  function startSending (): void {
+    sending ??= sendAllRows()
       .catch((error: unknown) => { app.log.error({ err: error }, 'the outbox could not be emptied') })
-      .finally(() => { working = undefined })
+      .finally(() => { sending = undefined })
   }
 
   await app.register(omnichannelContacts, {
     database,
-    beforeCommit: ({ contact, changedFields, user }) => { add.run(JSON.stringify({ contact, changedFields, by: user.id })) },
-    onContactUpdated: wake
+    beforeCommit: ({ contact, changedFields, user }) => { addRow.run(JSON.stringify({ contact, changedFields, by: user.id })) },
+    onContactUpdated: startSending
   })
-  const clock = setInterval(wake, 1000)
+  const timer = setInterval(startSending, 1000)
   app.addHook('onClose', async () => {
-    closing = true
-    clearInterval(clock)
-    await working
+    isClosing = true
+    clearInterval(timer)
+    await sending
   })
   return app
 }

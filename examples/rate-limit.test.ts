@@ -6,10 +6,17 @@ import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import { addDemo, buildApp } from './rate-limit.js'
 
-interface Call { from?: string, remote?: string, user?: string, token?: string }
+interface Call {
+  /** The header X-Forwarded-For. */
+  forwardedFor?: string
+  /** The address of the connection. Default: the proxy on this machine. */
+  remoteAddress?: string
+  user?: string
+  token?: string
+}
 
-/** Calls as often as a minute allows, and once more; returns the statuses. */
-async function call (t: Test, callOf: (index: number) => Call): Promise<{ statuses: number[], names: unknown[] }> {
+/** Makes eleven calls, one more than a minute allows. Returns the statuses, and the name of the contact afterwards. */
+async function callElevenTimes (t: Test, callOf: (index: number) => Call): Promise<{ statuses: number[], name: unknown }> {
   const database = new Database(':memory:')
   const app = await buildApp(database)
   t.teardown(async () => {
@@ -19,35 +26,38 @@ async function call (t: Test, callOf: (index: number) => Call): Promise<{ status
   addDemo(database)
   const statuses = []
   for (let index = 1; index <= 11; index++) {
-    const { from, remote = '127.0.0.1', user = 'ann', token = 's3cret' } = callOf(index)
+    const { forwardedFor, remoteAddress = '127.0.0.1', user = 'ann', token = 's3cret' } = callOf(index)
     const reply = await app.inject({
       method: 'POST',
       url: '/api/v1/omnichannel/contacts.update',
-      remoteAddress: remote,
-      headers: { ...from !== undefined && { 'x-forwarded-for': from }, 'x-user-id': user, 'x-auth-token': token },
+      remoteAddress,
+      headers: { ...forwardedFor !== undefined && { 'x-forwarded-for': forwardedFor }, 'x-user-id': user, 'x-auth-token': token },
       payload: { contactId: 'maria', name: `Maria ${index}` }
     })
     statuses.push(reply.statusCode)
   }
-  return { statuses, names: database.prepare('SELECT name FROM omnichannel_contact').pluck().all() }
+  return { statuses, name: database.prepare('SELECT name FROM omnichannel_contact').pluck().get() }
 }
 
-const ten = (status: number): number[] => Array.from({ length: 10 }, () => status)
+const tenTimes = (status: number): number[] => Array.from({ length: 10 }, () => status)
+const tenUpdates = { statuses: [...tenTimes(200), 429], name: 'Maria 10' }
+const tenRefusals = { statuses: [...tenTimes(401), 429], name: 'Maria' }
 
-const scenarios: Record<string, [callOf: (index: number) => Call, statuses: number[], name: string]> = {
-  'one address, through the proxy: ten calls': [() => ({ from: '203.0.113.7' }), [...ten(200), 429], 'Maria 10'],
-  'eleven addresses, through the proxy: each has its own limit': [(index) => ({ from: `203.0.113.${index}` }), [...ten(200), 200], 'Maria 11'],
+const scenarios: Record<string, [callOf: (index: number) => Call, expected: { statuses: number[], name: string }]> = {
+  'one address, through the proxy: ten calls': [() => ({ forwardedFor: '203.0.113.7' }), tenUpdates],
+  'eleven addresses, through the proxy: each has its own limit':
+    [(index) => ({ forwardedFor: `203.0.113.${index}` }), { statuses: [...tenTimes(200), 200], name: 'Maria 11' }],
   'invented addresses before the one that the proxy adds: ten calls':
-    [(index) => ({ from: `198.51.100.${index}, 203.0.113.7` }), [...ten(200), 429], 'Maria 10'],
+    [(index) => ({ forwardedFor: `198.51.100.${index}, 203.0.113.7` }), tenUpdates],
   'invented addresses, past the proxy: ten calls':
-    [(index) => ({ remote: '203.0.113.7', from: `198.51.100.${index}` }), [...ten(200), 429], 'Maria 10'],
-  'guessed tokens: ten calls': [(index) => ({ from: '203.0.113.7', token: `guess ${index}` }), [...ten(401), 429], 'Maria'],
-  'guessed users: ten calls': [(index) => ({ from: '203.0.113.7', user: `user ${index}` }), [...ten(401), 429], 'Maria'],
-  'many addresses of one IPv6 network: ten calls': [(index) => ({ from: `2001:db8::${index}` }), [...ten(200), 429], 'Maria 10']
+    [(index) => ({ remoteAddress: '203.0.113.7', forwardedFor: `198.51.100.${index}` }), tenUpdates],
+  'guessed tokens: ten calls': [(index) => ({ forwardedFor: '203.0.113.7', token: `guess ${index}` }), tenRefusals],
+  'guessed users: ten calls': [(index) => ({ forwardedFor: '203.0.113.7', user: `user ${index}` }), tenRefusals],
+  'many addresses of one IPv6 network: ten calls': [(index) => ({ forwardedFor: `2001:db8::${index}` }), tenUpdates]
 }
 
-for (const [name, [callOf, statuses, last]] of Object.entries(scenarios)) {
-  t.test(name, async (t) => { t.strictSame(await call(t, callOf), { statuses, names: [last] }) })
+for (const [name, [callOf, expected]] of Object.entries(scenarios)) {
+  t.test(name, async (t) => { t.strictSame(await callElevenTimes(t, callOf), expected) })
 }
 
 t.test('X-RateLimit-Reset: the time in milliseconds, on each call and on the 429', async (t) => {
@@ -57,8 +67,8 @@ t.test('X-RateLimit-Reset: the time in milliseconds, on each call and on the 429
   for (let index = 1; index <= 11; index++) {
     const { statusCode, headers } = await app.inject({ method: 'POST', url: '/api/v1/omnichannel/contacts.update', payload: {} })
     t.equal(statusCode, index > 10 ? 429 : 401)
-    const left = Number(headers['x-ratelimit-reset']) - start
-    t.ok(left > 50_000 && left <= 62_000 + Date.now() - start, `call ${index}: a minute from now, ${left} ms`)
+    const resetMs = Number(headers['x-ratelimit-reset']) - start
+    t.ok(resetMs > 50_000 && resetMs <= 62_000 + Date.now() - start, `call ${index}: a minute from now, ${resetMs} ms`)
     t.match(headers, { 'x-ratelimit-limit': '10', 'x-ratelimit-remaining': String(Math.max(0, 10 - index)) })
     if (index > 10) t.match(headers['retry-after'], /^\d\d$/, 'in seconds')
   }

@@ -1,6 +1,6 @@
-// npx tap --disable-coverage examples/several-nodes.test.ts
-//
 // Starts two nodes in processes of their own, as the compose file does, on a PostgreSQL of the tests.
+//
+//   npx tap --disable-coverage examples/several-nodes.test.ts
 
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -27,24 +27,24 @@ async function start (t: Test, url: string): Promise<{ child: ChildProcess, addr
 t.test('two nodes: each sees the updates of the other, and replays its answers after it is killed', { skip: !isAvailable }, async (t) => {
   const { db, url, close } = await openSchema()
   t.teardown(close)
-  // Both make the schema at once, and both add ann and Maria.
+  // Both create the tables at once, and both add ann and Maria.
   const nodes = await Promise.all([start(t, url), start(t, url)])
   const update = async (address: string, change: object, more = {}) => await fetch(`${address}/api/v1/omnichannel/contacts.update`, {
     method: 'POST', headers: { ...headers, ...more }, body: JSON.stringify({ contactId: 'maria', ...change })
   })
 
-  const [a, b] = nodes
-  t.strictSame(await (await fetch(`${a.address}/health`)).json(), { status: 'ok' })
-  const first = await update(a.address, { name: 'Maria Silva' }, { 'idempotency-key': 'k' })
-  t.strictSame([first.status, first.headers.get('etag')], [200, '"2"'])
-  const stale = await update(b.address, { name: 'Marie' }, { 'if-match': '"1"' })
+  const [first, second] = nodes
+  t.strictSame(await (await fetch(`${first.address}/health`)).json(), { status: 'ok' })
+  const updated = await update(first.address, { name: 'Maria Silva' }, { 'idempotency-key': 'key' })
+  t.strictSame([updated.status, updated.headers.get('etag')], [200, '"2"'])
+  const stale = await update(second.address, { name: 'Marie' }, { 'if-match': '"1"' })
   t.equal(stale.status, 412)
-  a.child.kill('SIGKILL')
-  await once(a.child, 'exit')
+  first.child.kill('SIGKILL')
+  await once(first.child, 'exit')
   // A client that got no answer repeats its request at the other node.
-  const again = await update(b.address, { name: 'Maria Silva' }, { 'idempotency-key': 'k' })
-  t.strictSame([again.status, again.headers.get('etag'), again.headers.get('idempotency-replayed')], [200, '"2"', 'true'])
+  const replayed = await update(second.address, { name: 'Maria Silva' }, { 'idempotency-key': 'key' })
+  t.strictSame([replayed.status, replayed.headers.get('etag'), replayed.headers.get('idempotency-replayed')], [200, '"2"', 'true'])
   t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), 'Maria Silva')
-  b.child.kill('SIGTERM')
-  t.strictSame(await once(b.child, 'exit'), [0, null])
+  second.child.kill('SIGTERM')
+  t.strictSame(await once(second.child, 'exit'), [0, null])
 })

@@ -6,7 +6,7 @@
 //   npm install --save-dev tsx @types/better-sqlite3 @types/node
 //   npx tsx smallest.ts
 //
-// With Node.js 24.16+ or 26.1+, better-sqlite3 is not needed. Leave out the package and its types, and open the file so:
+// With Node.js 24.16+ or 26.1+, better-sqlite3 is not needed. Leave out the package and its types, and open the file with node:sqlite:
 //   import { DatabaseSync } from 'node:sqlite'
 //   const database = new DatabaseSync('contacts.db')
 //   database.exec('PRAGMA journal_mode = WAL')

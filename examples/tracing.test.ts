@@ -14,8 +14,8 @@ interface Recorded {
   attributes: object
   status?: object
   ended: boolean
-  /** The active context when it began. */
-  active: Context
+  /** The context that was active when the span began. */
+  activeContext: Context
 }
 
 const recorded: Recorded[] = []
@@ -23,7 +23,7 @@ const recorded: Recorded[] = []
 // Records spans as an SDK does, without its package.
 const tracer: Pick<Tracer, 'startSpan'> = {
   startSpan: (name, options = {}) => {
-    const span: Recorded = { name, options, attributes: options.attributes ?? {}, ended: false, active: context.active() }
+    const span: Recorded = { name, options, attributes: options.attributes ?? {}, ended: false, activeContext: context.active() }
     recorded.push(span)
     const methods = {
       setAttributes: (attributes: object) => {
@@ -72,13 +72,13 @@ t.test('an update: a span with its outcome, and a span of the commit', async (t)
   t.notMatch(JSON.stringify(recorded), /secret|maria|\bann\b/i)
 })
 
-t.test('a refusal: its code, and no error', async (t) => {
+t.test('a refused update: the span has the code, and is no error', async (t) => {
   const { update } = await open(t)
   await update({ contactId: 'none' })
   t.match(recorded, [{ status: undefined, attributes: { 'omnichannel.outcome': 'refused', 'omnichannel.code': 'FOC_CONTACT_NOT_FOUND' } }])
 })
 
-t.test('a failure: an error with its code', async (t) => {
+t.test('an update that fails: the span is an error with the code', async (t) => {
   const { update, database } = await open(t)
   database.exec("CREATE TRIGGER refuse BEFORE UPDATE ON omnichannel_contact BEGIN SELECT RAISE(ABORT, 'secret'); END")
   t.equal((await update({ name: 'A' })).statusCode, 500)
@@ -96,7 +96,7 @@ t.test('the span of the request: active when the span of the update begins', asy
     disable () { return this }
   })
   const { update } = await open(t)
-  const request = { getValue: (asked: symbol) => asked === key ? 'mine' : undefined } as unknown as Context
-  await context.with(request, async () => await update({ name: 'A' }))
-  t.equal(recorded[0]!.active.getValue(key), 'mine')
+  const contextOfRequest = { getValue: (asked: symbol) => asked === key ? 'mine' : undefined } as unknown as Context
+  await context.with(contextOfRequest, async () => await update({ name: 'A' }))
+  t.equal(recorded[0]!.activeContext.getValue(key), 'mine')
 })

@@ -13,7 +13,7 @@ import omnichannelContacts, { hashToken, type CommitMessage, type UpdateMessage 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { fileURLToPath } from 'node:url'
 
-/** Returns a function that stops it. */
+/** Makes spans from now on. Returns a function that stops it. */
 export function traceUpdates (): () => void {
   const tracer = trace.getTracer('fastify-omnichannel-contacts')
   const spans = new WeakMap<object, Span>()
@@ -22,7 +22,7 @@ export function traceUpdates (): () => void {
       const attributes = { 'db.system.name': message.engine === 'postgres' ? 'postgresql' : 'sqlite' }
       spans.set(message, tracer.startSpan('contacts.update', { kind: SpanKind.INTERNAL, attributes }))
     },
-    // For 500 and 503. A refusal is no error of the server.
+    // Published for the answers 500 and 503. A refusal is no error of the server.
     'tracing:fastify-omnichannel-contacts:update:error': (message: UpdateMessage) => {
       spans.get(message)?.setStatus({ code: SpanStatusCode.ERROR, message: message.code ?? '' })
     },

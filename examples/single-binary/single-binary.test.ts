@@ -1,5 +1,5 @@
-// Follows the unit, the Dockerfile and the README beside them, with the command line in place of the binary. test/cli/binary.test.ts tests
-// the binary.
+// Does what the unit, the Dockerfile and the README beside this file say, with the command line in place of the executable.
+// test/cli/binary.test.ts tests the executable.
 //
 //   npx tap examples/single-binary/single-binary.test.ts
 
@@ -15,38 +15,52 @@ const run = promisify(execFile)
 const read = (name: string): string => readFileSync(join('examples/single-binary', name), 'utf8')
 const unit = read('omnichannel-contacts.service')
 const dockerfile = read('Dockerfile')
-const page = read('README.md')
-const all = (text: string, pattern: RegExp): string[] => [...text.matchAll(pattern)].map(([, found]) => found!)
-const entries = (lines: string[]): Record<string, string> => Object.fromEntries(lines.map((line) => line.split('=') as [string, string]))
+const readme = read('README.md')
+/** The first group of each match of a pattern. */
+const findAll = (text: string, pattern: RegExp): string[] => [...text.matchAll(pattern)].map(([, group]) => group!)
+/** Variables that are written as `NAME=value`. */
+const toVariables = (lines: string[]): Record<string, string> => Object.fromEntries(lines.map((line) => line.split('=') as [string, string]))
 
-const scenarios: Record<string, { env: Record<string, string>, command: string, where: string, calls: string[] }> = {
+interface Scenario {
+  /** The environment of the server. */
+  env: Record<string, string>
+  /** The command of the server. */
+  command: string
+  /** The folder into which the server may write. */
+  dataFolder: string
+  /** The commands that a user runs beside the server. */
+  userCommands: string[]
+}
+
+const scenarios: Record<string, Scenario> = {
   'the unit': {
-    env: entries(all(unit, /^Environment=(.*)$/gm)),
-    command: all(unit, /^ExecStart=\/usr\/local\/bin\/fastify-omnichannel-contacts (.*)$/gm).join(),
-    where: `/var/lib/${all(unit, /^StateDirectory=(.*)$/gm).join()}/`,
-    calls: all(page, /^contacts (\w.*)$/gm)
+    env: toVariables(findAll(unit, /^Environment=(.*)$/gm)),
+    command: findAll(unit, /^ExecStart=\/usr\/local\/bin\/fastify-omnichannel-contacts (.*)$/gm).join(),
+    dataFolder: `/var/lib/${findAll(unit, /^StateDirectory=(.*)$/gm).join()}/`,
+    userCommands: findAll(readme, /^contacts (\w.*)$/gm)
   },
   'the image': {
-    env: entries(all(dockerfile, /^ENV (.*)$/gm)[0]!.split(' ')),
-    command: all(dockerfile, /^CMD \["(.*)"\]$/gm)[0]!,
-    where: `${all(dockerfile, /^VOLUME (.*)$/gm)[0]!}/`,
-    calls: all(dockerfile, /^# +docker run --rm -v contacts:\/data contacts (.*)$/gm)
+    env: toVariables(findAll(dockerfile, /^ENV (.*)$/gm)[0]!.split(' ')),
+    command: findAll(dockerfile, /^CMD \["(.*)"\]$/gm)[0]!,
+    dataFolder: `${findAll(dockerfile, /^VOLUME (.*)$/gm)[0]!}/`,
+    userCommands: findAll(dockerfile, /^# +docker run --rm -v contacts:\/data contacts (.*)$/gm)
   }
 }
 
-async function follow (t: Test, { env, command, where, calls }: (typeof scenarios)[string]): Promise<void> {
+/** Starts the server, runs the commands of a user, and updates a contact. All files are in a folder of the test. */
+async function checkScenario (t: Test, { env: documentedEnv, command, dataFolder, userCommands }: Scenario): Promise<void> {
   const folder = t.testdir()
-  const here = (text: string): string => text.replace(where, `${folder}/`)
-  const own = Object.fromEntries(Object.entries(env).map(([name, value]) => [name, here(value)]))
-  const file = own.OMNICHANNEL_DATABASE!
+  const inTestFolder = (text: string): string => text.replace(dataFolder, `${folder}/`)
+  const env = Object.fromEntries(Object.entries(documentedEnv).map(([name, value]) => [name, inTestFolder(value)]))
+  const file = env.OMNICHANNEL_DATABASE!
   t.ok(file.startsWith(folder), 'the database is where it may write')
   t.equal(command, 'serve')
-  const { url, stop } = await serve(t, [], { env: own })
+  const { url, stop } = await serve(t, [], { env })
   let token = ''
-  for (const call of calls) {
-    const { code, out } = await cli(call.split(' ').map(here), { env: own })
-    t.equal(code, 0, call)
-    if (call.startsWith('token')) token = out.trim()
+  for (const userCommand of userCommands) {
+    const { code, out } = await cli(userCommand.split(' ').map(inTestFolder), { env })
+    t.equal(code, 0, userCommand)
+    if (userCommand.startsWith('token')) token = out.trim()
   }
   const database = new Database(file)
   t.teardown(() => { database.close() })
@@ -59,12 +73,12 @@ async function follow (t: Test, { env, command, where, calls }: (typeof scenario
   t.equal(reply.status, 200)
   t.strictSame(database.prepare('SELECT name FROM omnichannel_contact').pluck().all(), ['Maria Silva'])
   t.match(await (await fetch(`${url}/health`)).json(), { status: 'ok' })
-  for (const [, copy] of calls.map((call) => /^backup (.*)$/.exec(call) ?? [])) if (copy !== undefined) t.ok(statSync(here(copy)).size > 0)
+  for (const copy of findAll(userCommands.join('\n'), /^backup (.*)$/gm)) t.ok(statSync(inTestFolder(copy)).size > 0)
   t.equal(await stop(), 0)
 }
 
 for (const [name, scenario] of Object.entries(scenarios)) {
-  t.test(`${name}: its server works, and so do the commands for a user and a token`, async (t) => { await follow(t, scenario) })
+  t.test(`${name}: its server works, and so do the commands beside it`, async (t) => { await checkScenario(t, scenario) })
 }
 
 t.test('the unit: systemd-analyze finds an exposure of at most 2.0', async (t) => {
@@ -73,18 +87,21 @@ t.test('the unit: systemd-analyze finds an exposure of at most 2.0', async (t) =
   } catch {
     return t.pass('there is no systemd here')
   }
-  // Tenths: 2.0 of 10.
+  // 20 tenths are 2.0, of at most 10.
   await t.resolves(run('systemd-analyze', ['security', '--offline=true', '--threshold=20', 'examples/single-binary/omnichannel-contacts.service']))
 })
 
-t.test('variables, scripts and files: exist, and both images are used in the same way', async (t) => {
+t.test('the variables, npm scripts and files that they name: exist', async (t) => {
   const { out } = await cli(['serve', '--help'])
-  for (const variable of all(unit + dockerfile + page, /\b(OMNICHANNEL_[A-Z_]+)/g)) t.match(out, variable)
+  for (const variable of findAll(unit + dockerfile + readme, /\b(OMNICHANNEL_[A-Z_]+)/g)) t.match(out, variable)
   const { scripts, name } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string>, name: string }
-  for (const script of all(dockerfile + page, /npm run ([\w:-]+)/g)) t.hasOwnProp(scripts, script)
-  t.match(readFileSync('scripts/build-binary.js', 'utf8'), `'dist', \`${name}`)
-  for (const path of all(page, /\bexamples\/single-binary\/([\w.-]+)/g)) t.ok(existsSync(join('examples/single-binary', basename(path))), path)
-  const used = all(dockerfile, /^((?:ENV|VOLUME|EXPOSE|ENTRYPOINT|CMD) .*)$/gm)
-  t.equal(used.length, 10)
-  t.strictSame(used.slice(0, 5), used.slice(5))
+  for (const script of findAll(dockerfile + readme, /npm run ([\w:-]+)/g)) t.hasOwnProp(scripts, script)
+  t.match(readFileSync('scripts/build-binary.js', 'utf8'), `'dist', \`${name}`, 'the file that the README names')
+  for (const path of findAll(readme, /\bexamples\/single-binary\/([\w.-]+)/g)) t.ok(existsSync(join('examples/single-binary', basename(path))), path)
+})
+
+t.test('the images from npm and from a clone: run in the same way', async (t) => {
+  const instructions = findAll(dockerfile, /^((?:ENV|VOLUME|EXPOSE|ENTRYPOINT|CMD) .*)$/gm)
+  t.equal(instructions.length, 10)
+  t.strictSame(instructions.slice(0, 5), instructions.slice(5))
 })
