@@ -1,17 +1,17 @@
 // Which file may import which, types included. Part of `npm run lint`.
 
-// What every layer may import.
+// The paths of src as patterns. Every layer may import the first.
 const errors = '^src/(errors|diagnostics)\\.ts$'
 const options = '^src/options\\.ts$'
 const rules = '^src/rules/'
 const patterns = '^src/rules/patterns/'
 const store = '^src/store/'
-const shared = '^src/store/(migrations/)?[^/]+\\.ts$'
+const storeForAllEngines = '^src/store/(migrations/)?[^/]+\\.ts$'
 const http = '^src/http/'
 const cli = '^src/cli/'
 const openStore = '^src/store/open-store\\.ts$'
 
-/** Of src, the files in `from` import only what is allowed here. */
+/** The files in `from` import only these files of src. */
 function allow(name, from, ...allowed) {
   return { name: `imports-of-${name}`, severity: 'error', from, to: { path: '^src/', pathNot: allowed } }
 }
@@ -46,11 +46,11 @@ export default {
     allow('options', { path: options }, errors, rules, store, '^src/database-advice\\.ts$'),
     allow('rules', { path: rules }, rules, errors, '^src/store/(operation|queries|tables)\\.ts$'),
     allow('http', { path: http }, http, rules, errors, options, '^src/store/(store|operation|queries)\\.ts$'),
-    allow('store', { path: shared, pathNot: openStore }, shared, errors),
+    allow('store', { path: storeForAllEngines, pathNot: openStore }, storeForAllEngines, errors),
     // Chooses the engine. The engines do not import each other.
     allow('open-store', { path: openStore }, store, errors),
-    allow('sqlite', { path: '^src/store/sqlite/' }, '^src/store/sqlite/', shared, errors),
-    allow('postgres', { path: '^src/store/postgres/' }, '^src/store/postgres/', shared, errors),
+    allow('sqlite', { path: '^src/store/sqlite/' }, '^src/store/sqlite/', storeForAllEngines, errors),
+    allow('postgres', { path: '^src/store/postgres/' }, '^src/store/postgres/', storeForAllEngines, errors),
     {
       name: 'patterns-have-one-entry',
       severity: 'error',
@@ -59,7 +59,7 @@ export default {
     },
     { name: 'cli-is-for-cli', severity: 'error', from: { path: '^src/', pathNot: cli }, to: { path: cli } },
     {
-      // Except handle.ts of an engine, which describes its handles.
+      // And handle.ts of an engine, which recognises its handles.
       name: 'options-import-only-types-of-rules-and-store',
       severity: 'error',
       from: { path: options },

@@ -27,7 +27,7 @@ export default tseslint.config(
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
       '@typescript-eslint/array-type': ['error', { default: 'array-simple' }],
-      // Fastify's callbacks take promises, and its options are plain objects of functions.
+      // Fastify accepts async functions where its types say that a callback returns nothing.
       '@typescript-eslint/no-misused-promises': ['error', { checksVoidReturn: false }],
       '@typescript-eslint/no-confusing-void-expression': 'off',
       '@typescript-eslint/no-invalid-void-type': 'off',
@@ -36,7 +36,7 @@ export default tseslint.config(
   },
   { files: ['**/*.js', '**/*.cjs'], extends: [tseslint.configs.disableTypeChecked] },
   {
-    // Tests, benchmarks and examples read loose JSON and pass wrong things on purpose.
+    // Tests, benchmarks and examples read JSON without types, and pass wrong values on purpose.
     files: ['test/**/*.ts', 'bench/**/*.ts', 'examples/**/*.ts'],
     rules: {
       '@typescript-eslint/no-non-null-assertion': 'off',
@@ -45,7 +45,7 @@ export default tseslint.config(
       '@typescript-eslint/no-unsafe-argument': 'off',
       '@typescript-eslint/no-unsafe-return': 'off',
       '@typescript-eslint/no-unsafe-call': 'off',
-      // tap waits for its tests by itself.
+      // tap waits for the promise of each test.
       '@typescript-eslint/no-floating-promises': ['error', {
         allowForKnownSafeCalls: [{ from: 'package', package: '@tapjs/test', name: 'test' }]
       }],

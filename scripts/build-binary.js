@@ -1,9 +1,9 @@
-// Makes dist/fastify-omnichannel-contacts, one executable for this platform. It is Node.js with the bundled program and the files of the
-// documentation page inside. If this Node.js has no node:sqlite that the plugin accepts, the addon of better-sqlite3 is inside too. The
-// licences of what is inside go beside it.
-// https://nodejs.org/docs/latest-v20.x/api/single-executable-applications.html
-//
 // node scripts/build-binary.js [FILE]
+//
+// Makes dist/fastify-omnichannel-contacts, one executable for this platform. It contains Node.js, the bundled program and the files of the
+// documentation page. If this Node.js has no node:sqlite that the plugin accepts, it contains the addon of better-sqlite3 too. The licences
+// of its parts are written into a text file beside it.
+// https://nodejs.org/docs/latest-v20.x/api/single-executable-applications.html
 
 import { execFileSync } from 'node:child_process'
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -30,7 +30,7 @@ try {
   const metafile = await bundle({ entryPoints: [join(here, '../src/cli/main.ts')], outfile: main, format: 'cjs', external })
   const worker = join(scratch, 'checkpoint-worker.cjs')
   await bundle({ entryPoints: [join(here, '../src/cli/serve/checkpoint-worker.ts')], outfile: worker, format: 'cjs', external: ['better-sqlite3'] })
-  const pages = join(scratch, 'documentation')
+  const documentation = join(scratch, 'documentation')
   const blob = join(scratch, 'program.blob')
   const config = join(scratch, 'config.json')
   writeFileSync(config, JSON.stringify({
@@ -41,7 +41,7 @@ try {
     assets: {
       'checkpoint-worker.cjs': worker,
       ...needsAddon && { 'better_sqlite3.node': findAddon() },
-      ...Object.fromEntries(packDocumentation(pages).map((name) => [`documentation/${name}`, join(pages, name)]))
+      ...Object.fromEntries(packDocumentation(documentation).map((name) => [`documentation/${name}`, join(documentation, name)]))
     }
   }))
   quietly(process.execPath, ['--experimental-sea-config', config])
@@ -49,6 +49,7 @@ try {
   mkdirSync(dirname(executable), { recursive: true })
   copyFileSync(process.execPath, executable)
   chmodSync(executable, 0o755)
+  // macOS runs no executable whose signature is wrong.
   if (onMac) quietly('codesign', ['--remove-signature', executable])
   quietly(process.execPath, [
     require.resolve('postject/dist/cli.js'), executable, 'NODE_SEA_BLOB', blob,
@@ -69,7 +70,7 @@ function findAddon() {
     .map((file) => join(sqlite, file)).find(existsSync)
 }
 
-// Hides the harmless warnings of these tools. If one fails, the error has all its output.
+// Runs a tool without its harmless warnings. If the tool fails, the error has all its output.
 function quietly(file, args) {
   execFileSync(file, args, { stdio: 'pipe' })
 }

@@ -1,4 +1,4 @@
-// Bundles the command line: for dist/cli without the plugin and the peers, for the executable with everything.
+// Bundles the command line. The bundle in dist/cli lacks the plugin and the peers, that in the executable has everything.
 
 import { build } from 'esbuild'
 import { relative, resolve, sep } from 'node:path'
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 const here = fileURLToPath(new URL('.', import.meta.url))
 const sources = resolve(here, '../src')
 
-/** Returns esbuild's list of what went in, for licenses.js. */
+/** Returns esbuild's list of the bundled files, for licenses.js. */
 export async function bundle(options) {
   const { metafile } = await build({
     bundle: true,
@@ -30,14 +30,15 @@ const withoutYaml = {
   }
 }
 
-/** The command line runs the plugin that the package exports, and no copy of it: dist/cli imports its neighbours. */
+/** The command line runs the plugin that the package exports, and no copy of it. So an import from src/cli of a file outside it stays an import. */
 export const pluginStaysOutside = {
   name: 'plugin-stays-outside',
   setup({ onResolve }) {
-    onResolve({ filter: /^\.\.?\// }, ({ path, resolveDir }) => {
-      const [from, to] = [resolveDir, resolve(resolveDir, path)].map((file) => relative(sources, file).split(sep).join('/'))
-      if (!/^cli\b/.test(from) || /^cli\b/.test(to)) return
-      return { path: `../${to}`, external: true }
+    const isRelative = /^\.\.?\//
+    onResolve({ filter: isRelative }, ({ path, resolveDir }) => {
+      const [importer, imported] = [resolveDir, resolve(resolveDir, path)].map((file) => relative(sources, file).split(sep).join('/'))
+      if (!/^cli\b/.test(importer) || /^cli\b/.test(imported)) return
+      return { path: `../${imported}`, external: true }
     })
   }
 }

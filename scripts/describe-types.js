@@ -1,6 +1,7 @@
-// node scripts/describe-types.js, after tsc: writes the descriptions of the schemas into dist/rules/wire-schemas.d.ts as comments, so that
-// an editor shows on a field of a Contact what a documentation page shows. TypeBox's Static keeps such comments, so each
-// sentence is written once.
+// node scripts/describe-types.js
+//
+// Runs after tsc. It writes the descriptions of the schemas into dist/rules/wire-schemas.d.ts as comments. Then an editor shows on a field of
+// a Contact what the documentation page shows. TypeBox's Static keeps such comments, so no sentence has to be written twice.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import ts from 'typescript'
@@ -11,7 +12,7 @@ const text = readFileSync(path, 'utf8')
 const source = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true)
 const comments = []
 
-/** Adds a comment for each member of a type `{ … }` that is the static side of a schema. */
+/** Adds a comment for each member of a type `{ … }`, which TypeScript has inferred from a schema with these properties. */
 function describe(type, { properties }) {
   for (const member of type.members) {
     const property = properties[member.name.text]
@@ -30,6 +31,7 @@ function findMembers(type) {
 for (const { declarationList } of source.statements.filter(ts.isVariableStatement)) {
   for (const { name, type } of declarationList.declarations) describe(findMembers(type), schemas[name.text])
 }
+// From the end to the beginning, so that the positions before stay right.
 writeFileSync(path, comments
   .sort((one, other) => other.at - one.at)
   .reduce((text, { at, comment }) => text.slice(0, at) + comment + text.slice(at), text))

@@ -31,46 +31,56 @@ ${schemas.map(({ engine, schema }) => `\nexport const ${engine}: Schema = ${JSON
 /** The paragraphs of an engine's migrations. Each creates one thing, or is a comment. */
 function readParts (engine: string): Part[] {
   const folder = new URL(`src/store/migrations/${engine}/`, root)
-  const parts = readdirSync(folder).sort().flatMap((file) =>
-    readFileSync(new URL(file, folder), 'utf8').trimEnd().split('\n\n').map((sql): Part => ({ migration: parseInt(file), sql, ...describe(sql) })))
-  // A repair uses the newest definition of a name.
-  return parts.map(({ creates, ...part }, index) =>
-    creates === undefined || parts.slice(index + 1).some((later) => later.creates === creates) ? part : { ...part, creates })
+  const parts = readdirSync(folder).sort().flatMap((file) => {
+    const paragraphs = readFileSync(new URL(file, folder), 'utf8').trimEnd().split('\n\n')
+    return paragraphs.map((sql): Part => ({ migration: parseInt(file), sql, ...describe(sql) }))
+  })
+  const isReplaced = (name: string, index: number): boolean => parts.slice(index + 1).some(({ creates }) => creates === name)
+  // A repair uses the newest definition of a name, so only that one keeps the name.
+  return parts.map(({ creates, ...part }, index) => creates === undefined || isReplaced(creates, index) ? part : { ...part, creates })
 }
 
-const column = /^ALTER TABLE (?:main\.)?(\w+) ADD COLUMN (?:IF NOT EXISTS )?((\w+) .*);$/m
+/** An ALTER TABLE: the table, the definition of the new column, and its name. */
+const alterTable = /^ALTER TABLE (?:main\.)?(?<table>\w+) ADD COLUMN (?:IF NOT EXISTS )?(?<definition>(?<column>\w+) .*);$/m
+/** Any CREATE: the name, and the table of an index or a trigger. */
+const create = /^CREATE (?:OR REPLACE )?(?:TABLE|INDEX|TRIGGER) (?:IF NOT EXISTS )?(?:main\.)?(?<name>\w+)(?:[^(]*? ON (?<table>\w+))?/m
 
-/** Finds what a paragraph creates. */
+/** Finds what a paragraph creates. A column has the name `table.column`. */
 function describe (sql: string): Pick<Part, 'creates' | 'table'> {
-  const [, table, , name] = column.exec(sql) ?? []
-  if (table !== undefined) return { creates: `${table}.${name}`, table }
-  const [, creates, on] = /^CREATE (?:OR REPLACE )?(?:TABLE|INDEX|TRIGGER) (?:IF NOT EXISTS )?(?:main\.)?(\w+)(?:[^(]*? ON (\w+))?/m.exec(sql) ?? []
-  return { ...creates !== undefined && { creates }, ...on !== undefined && { table: on } }
+  const { table: alteredTable, column } = alterTable.exec(sql)?.groups ?? {}
+  if (alteredTable !== undefined) return { creates: `${alteredTable}.${column}`, table: alteredTable }
+  const { name, table } = create.exec(sql)?.groups ?? {}
+  return { ...name !== undefined && { creates: name }, ...table !== undefined && { table } }
 }
 
 /** One script with the result of all migrations. Columns that were added later stand in CREATE TABLE. */
 function joinParts (parts: Part[]): string {
-  const script = parts.filter(({ sql, creates }) => creates !== undefined ? !creates.includes('.') : /^(--.*\n?)+$/.test(sql)).map(({ sql }) => sql).join('\n\n')
-  return parts.filter(({ creates }) => creates?.includes('.')).reduce(addColumn, `${script}\n`)
+  const isColumn = ({ creates }: Part): boolean => creates?.includes('.') === true
+  const isComment = ({ sql }: Part): boolean => /^(--.*\n?)+$/.test(sql)
+  const kept = parts.filter((part) => part.creates === undefined ? isComment(part) : !isColumn(part))
+  return parts.filter(isColumn).reduce(addColumn, `${kept.map(({ sql }) => sql).join('\n\n')}\n`)
 }
 
 /** Writes the column of an ALTER TABLE, with its comment, into the CREATE TABLE of a script. */
 function addColumn (script: string, { sql }: Part): string {
-  const [, table, definition = '', name = ''] = column.exec(sql) ?? []
+  const { table, definition = '', column = '' } = alterTable.exec(sql)?.groups ?? {}
   const comment = sql.slice(0, sql.indexOf('ALTER')).replace(/^-- /gm, '  -- ')
-  return script.replace(new RegExp(`(?<=^CREATE TABLE IF NOT EXISTS ${table} \\(\n).*?^\\)`, 'ms'), (body) => {
-    const width = /\w+ +/.exec(body)?.[0].length ?? 0
-    // After the last column, where ALTER TABLE puts it, and before the constraints.
-    return body.replace(/(,?)\n(?=\)| {2}[A-Z]{5})/, `,\n${comment}  ${name.padEnd(width - 1)} ${definition.slice(name.length + 1)}$1\n`)
+  const bodyOfTable = new RegExp(`(?<=^CREATE TABLE IF NOT EXISTS ${table} \\(\n).*?^\\)`, 'ms')
+  return script.replace(bodyOfTable, (body) => {
+    // The types of all columns stand below each other.
+    const nameWidth = /\w+ +/.exec(body)?.[0].length ?? 0
+    const line = `  ${column.padEnd(nameWidth - 1)} ${definition.slice(column.length + 1)}`
+    // After the last column, where ALTER TABLE puts it, and before the constraints, which begin with capitals.
+    return body.replace(/(,?)\n(?=\)| {2}[A-Z]{5})/, `,\n${comment}${line}$1\n`)
   })
 }
 
 /** The columns of each table with their types. A column is a line of a table's body that starts with a lower-case name. */
 function readTables (script: string): Schema['tables'] {
-  const columnsOf = (body: string): Record<string, string> =>
+  const columnsIn = (body: string): Record<string, string> =>
     Object.fromEntries([...body.matchAll(/^ {2}([a-z]\w*) +(\w+)/gm)].map(([, name = '', type = '']) => [name, type]))
-  return Object.fromEntries([...script.matchAll(/^CREATE TABLE IF NOT EXISTS (\w+) \($(.*?)^\)/gms)].map(([, table = '', body = '']) =>
-    [table, columnsOf(body)]))
+  const tables = [...script.matchAll(/^CREATE TABLE IF NOT EXISTS (\w+) \($(.*?)^\)/gms)]
+  return Object.fromEntries(tables.map(([, table = '', body = '']) => [table, columnsIn(body)]))
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

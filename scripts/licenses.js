@@ -7,15 +7,18 @@ import { dirname, join } from 'node:path'
 const { resolve } = createRequire(import.meta.url)
 const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'))
 
+const folderOfPackage = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/
+
 /**
- * @param metafile esbuild's list of what went into the bundle
+ * @param metafile esbuild's list of the bundled files
  * @param others more licences, each as `[title, text]`
  */
 export function licensesOf(metafile, others = []) {
-  const folders = new Set(Object.keys(metafile.inputs).flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? []))
-  // The Map has a package once, even if two folders hold the same version.
-  return [...new Map([...[...folders].map(packageLicense), swaggerUiLicense(), ...others])]
-    .sort(([one], [other]) => one < other ? -1 : 1)
+  const folders = new Set(Object.keys(metafile.inputs).flatMap((file) => folderOfPackage.exec(file) ?? []))
+  // A package has one title, even if two folders hold the same version.
+  const textsByTitle = new Map([...[...folders].map(packageLicense), swaggerUiLicense(), ...others])
+  return [...textsByTitle]
+    .sort(([title], [otherTitle]) => title < otherTitle ? -1 : 1)
     .map(([title, text]) => `${title}\n${'='.repeat(title.length)}\n\n${text.trim()}\n`)
     .join('\n\n')
 }

@@ -1,4 +1,4 @@
-// Compresses the files of the documentation page, which are most of the command line.
+// Compresses the files of the documentation page, which are the largest part of the command line.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -7,13 +7,13 @@ import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 
 const require = createRequire(import.meta.url)
-const ofSwagger = join(dirname(require.resolve('@fastify/swagger-ui/package.json')), 'static')
+const swaggerFolder = join(dirname(require.resolve('@fastify/swagger-ui/package.json')), 'static')
 const files = [
   fileURLToPath(new URL('../src/cli/serve/static/index.html', import.meta.url)),
-  ...['favicon-16x16.png', 'favicon-32x32.png', 'swagger-ui-bundle.js', 'swagger-ui.css'].map((name) => join(ofSwagger, name))
+  ...['favicon-16x16.png', 'favicon-32x32.png', 'swagger-ui-bundle.js', 'swagger-ui.css'].map((name) => join(swaggerFolder, name))
 ]
 
-/** Writes them into a new folder, and returns their names. */
+/** Writes the compressed files into a new folder, and returns their names. */
 export function packDocumentation(folder) {
   mkdirSync(folder)
   return files.map((file) => {

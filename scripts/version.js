@@ -1,5 +1,5 @@
-// Run by `npm version` between the new version in package.json and the commit: the changelog must have it with its date, and
-// src/cli/version.ts gets it.
+// `npm version` runs this after it has written the new version into package.json, and before it commits. It checks that the changelog has
+// the version with a date, and writes the version into src/cli/version.ts.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 
