@@ -1,4 +1,4 @@
-// The exported types of our tables fit the schema and the values that the drivers return.
+// The exported types of the plugin's tables fit the schema and the values that the drivers return.
 
 import Database from 'better-sqlite3'
 import fastify from 'fastify'

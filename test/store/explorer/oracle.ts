@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from 'node:util'
 
 export type Row = Record<string, unknown>
-/** All rows of our tables, and of the host's `history` and `journal`, without the prefix of their names. */
+/** All rows by table: of the plugin's tables, without the prefix of their names, and of the host's `history` and `journal`. */
 export type Rows = Record<string, Row[]>
 
 /** A request and its reply. There is no reply if the client went away. */

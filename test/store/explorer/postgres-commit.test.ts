@@ -140,7 +140,7 @@ const lastingFaults: Array<Omit<Scenario, keyof Mode>> = [
     name: 'handlerTimeout during COMMIT, which is refused', allowed: [200, 503],
     injections: (lane) => [
       { at: COMMIT, fault: refuse('40001') },
-      // The last statement before COMMIT.
+      // Right before COMMIT.
       { at: lane.hasCallback ? /^RELEASE/ : /insert into "omnichannel_statistic"/, fault: expire(lane) }
     ]
   },

@@ -112,7 +112,7 @@ const changedClients: Record<string, [sql: string, isDropped: boolean]> = {
   'another client_encoding': ["SET client_encoding TO 'LATIN1'", true],
   'another client_encoding with more characters': ["SET client_encoding TO 'WIN1252'", true],
   SQL_ASCII: ["SET client_encoding TO 'SQL_ASCII'", true],
-  'our encoding by another name': ["SET client_encoding TO 'unicode'", false],
+  'the encoding UTF8 by another name': ["SET client_encoding TO 'unicode'", false],
   'an open transaction': ['BEGIN', true],
   'an aborted transaction': ['BEGIN; SELECT 1/0', true],
   'time-outs': ['SET statement_timeout = 1; SET lock_timeout = 1', false],

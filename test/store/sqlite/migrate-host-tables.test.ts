@@ -112,7 +112,7 @@ t.test('a view as omnichannel_contact: refused until it has the new column, then
   t.strictSame(database.prepare('SELECT * FROM sqlite_schema').all(), before, 'nothing was written')
   database.exec(`DROP VIEW omnichannel_contact; CREATE VIEW omnichannel_contact AS SELECT ${contactColumns}, NULL AS update_id`)
   for (const migrate of [true, false, true]) t.equal(await rejectionOf({ database, migrate }), undefined)
-  t.equal(database.prepare("SELECT count(*) FROM sqlite_schema WHERE tbl_name = 'omnichannel_contact'").pluck().get(), 1, 'no trigger of ours')
+  t.equal(database.prepare("SELECT count(*) FROM sqlite_schema WHERE tbl_name = 'omnichannel_contact'").pluck().get(), 1, 'the view has no trigger of the plugin')
 })
 
 /** The same columns without values. */
