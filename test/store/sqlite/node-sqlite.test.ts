@@ -135,7 +135,7 @@ t.test('the host has a writing iterator open beside the one of beforeCommit: the
 t.test('the iterator of beforeCommit is closed: updates wait again for a reading iterator of the host', { skip }, async (t) => {
   const { database, update, closeReaders } = await buildWithReader(t)
   closeReaders()
-  t.equal((await update({ contactId: 'maria', phones: [] })).headers.etag, '"3"')
+  t.equal((await update({ contactId: 'maria', name: 'Mia' })).headers.etag, '"3"')
   t.equal(await updateDuring(t, openIterator(database, 'SELECT id FROM omnichannel_contact'), update), '"4"')
 })
 
