@@ -80,7 +80,9 @@ async function connect (pool: PostgresPool, deadline: number): Promise<PostgresC
       clearTimeout(timer)
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
       if (client === undefined) return reject(error)
-      if (isLate) return client.release()
+      // In a tick of its own: `release` gives the client to the next request in the pool's queue, which may be late too. Thousands of late
+      // requests would overflow the stack.
+      if (isLate) return process.nextTick(() => { client.release() })
       // Before anything is awaited: an error in the same chunk as the last answer would end the process.
       client.on('error', onError)
       resolve(client)

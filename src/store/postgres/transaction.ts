@@ -2,6 +2,7 @@
 // host takes one more. The first read locks the contact. in-doubt.ts says what an answer to COMMIT means. If there is none, store.ts looks
 // up whether the update was committed.
 
+import { setImmediate } from 'node:timers/promises'
 import { timeCommit } from '../../diagnostics.js'
 import type { Decision, Query, Update } from '../operation.js'
 import { throwIfGone, type Reply } from '../store.js'
@@ -47,8 +48,10 @@ export async function transact<Result> (
     let rows = await runQueries(client, queries, deadline, [begin, configure([timeoutMs, Math.ceil(timeoutOf(deadline))].map(String))])
     // If the first query has waited for a transaction that made the contact anew, it has found neither row.
     if (rows[0] === undefined) rows = await runQueries(client, queries, deadline)
-    throwIfGone(reply)
-    const decision = decide(rows)
+    const decision = await decideInTurn(() => {
+      throwIfGone(reply)
+      return decide(rows)
+    })
     const doubt = await writeAndCommit(client, decision, reply, timeoutMs, deadline)
     // Without writes the attempt can be repeated.
     if (doubt !== undefined && decision.writes.length === 0) throw doubt.cause
@@ -57,6 +60,26 @@ export async function transact<Result> (
     await rollBack(client, deadline)
     reply.unlock()
     throw error
+  }
+}
+
+/** How many milliseconds decisions may take before the event loop goes round. Rows of many updates can arrive at once. */
+const maxDecisionMs = 20
+let decisionMs = 0
+let nextTurn: Promise<void> | undefined
+
+async function decideInTurn<Result> (decide: () => Result): Promise<Result> {
+  while (nextTurn !== undefined) await nextTurn
+  const start = performance.now()
+  try {
+    return decide()
+  } finally {
+    decisionMs += performance.now() - start
+    if (decisionMs > maxDecisionMs) {
+      decisionMs = 0
+      // Twice, because the first may come before timers and sockets.
+      nextTurn = setImmediate().then(() => setImmediate()).then(() => { nextTurn = undefined })
+    }
   }
 }
 
