@@ -1,13 +1,26 @@
 // A request is answered once. If something else has answered, such as Fastify's handlerTimeout or a hook of the host's, the update is
 // not begun, or rolled back. Once COMMIT is sent, only the update may answer.
 
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import type { Reply } from '../store/store.js'
 
 type ReplyMethods = Pick<FastifyReply, 'code' | 'send' | 'hijack'>
 
+const kGuard = Symbol('fastify-omnichannel-contacts.guard')
+type Guarded = FastifyRequest & { [kGuard]: Reply }
+
+export function guardOf (request: FastifyRequest): Reply {
+  return (request as Guarded)[kGuard]
+}
+
+/** Early, because a later hook of the host's may answer and let the request go on to the handler. */
+export const addReplyGuard: onRequestHookHandler = (request, reply, done) => {
+  ;(request as Guarded)[kGuard] = guardReply(request, reply)
+  done()
+}
+
 /** Wraps a reply's methods, to notice that other code answers, and to ignore it after `lock`. {@link sendUnguarded} bypasses them. */
-export function guardReply (request: FastifyRequest, reply: FastifyReply): Reply {
+function guardReply (request: FastifyRequest, reply: FastifyReply): Reply {
   const original = Object.getPrototypeOf(reply) as ReplyMethods
   // `reply.sent` is set later, when the host's onSend hooks are done.
   let isAnswered = false

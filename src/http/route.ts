@@ -16,7 +16,7 @@ import { callBeforeCommit, callOnContactUpdated } from './events.js'
 import { describeOperation } from './openapi.js'
 import { readIdempotencyKey, readIfMatch } from './preconditions.js'
 import { isOwnError, logFailure, sendError, sendResult, UnforeseenError } from './replies.js'
-import { guardReply } from './reply-guard.js'
+import { addReplyGuard, guardOf } from './reply-guard.js'
 import { traceUpdate } from './trace-update.js'
 
 type UpdateRequest = FastifyRequest<{ Body: UpdateContactBody }>
@@ -30,15 +30,18 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     url: `${settings.prefix}/omnichannel/contacts.update`,
     bodyLimit: settings.bodyLimit,
     schema: describeOperation(app.prefix + settings.prefix, settings.authenticate === undefined),
+    onRequest: addReplyGuard,
     preParsing: [accessHook(store, settings), refuseContentEncoding],
     preValidation: addEmptyBody,
     validatorCompiler: ({ httpPart }) => httpPart === 'body' ? validateBody : () => true,
     serializerCompiler: () => JSON.stringify,
     errorHandler: sendError,
     handler: async (request, reply) => {
+      // A host may set `attachValidation` for all routes.
+      if (request.validationError !== undefined) throw request.validationError
       const problems = new Map<string, PatternProblem>()
       const context = contextOf(request, settings, () => beginPatterns(({ id }, problem) => { problems.set(id, problem) }))
-      const guard = guardReply(request, reply)
+      const guard = guardOf(request)
       try {
         const prepare = () => prepareUpdate(context)
         const result = await (updateChannel.hasSubscribers

@@ -54,6 +54,7 @@ const buildWrongSerializer = () => () => () => '"of the host"'
 const useBigIntegers = (_app: FastifyInstance, { database }: { database: Database.Database }) => { database.defaultSafeIntegers(true) }
 
 const hosts: Record<string, Setup> = {
+  'attachValidation on all routes': { host: (app) => { app.addHook('onRoute', (route) => { route.attachValidation = true }) } },
   'Ajv that strips and coerces': { server: { ajv } },
   'its own schema controller': {
     // `as never`, because these are simpler than the types of Fastify demand.

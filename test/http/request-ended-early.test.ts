@@ -392,3 +392,20 @@ t.test('an update that ends before handlerTimeout: written and answered', async 
   t.equal((await world.update({ contactId: 'maria', name: 'Mia' })).statusCode, 200)
   t.match(await rowOfMaria(world.db), { name: 'Mia', version: 3 })
 })
+
+for (const hook of ['preParsing', 'preValidation', 'preHandler']) {
+  t.test(`a ${hook} hook answers and lets the request go on, with a slow onSend hook: its answer is sent, and nothing is written`, async (t) => {
+    const { update, db, called, notified, complaints } = await observe(t, {
+      host: (app) => {
+        app.addHook('onSend', async () => { await turns(20) })
+        // It should return the reply.
+        app.addHook(hook as 'preHandler', async (_request, reply) => { void reply.code(403).send({ refused: true }) })
+      }
+    })
+    const before = await allRows(db)
+    const reply = await update(body)
+    t.strictSame([reply.statusCode, reply.json()], [403, { refused: true }])
+    await turns(20)
+    t.strictSame([await allRows(db), called, notified, complaints()], [before, [], [], []])
+  })
+}
