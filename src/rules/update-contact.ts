@@ -91,9 +91,8 @@ function writesOfList (
     return stored?.position !== position || stored.value !== value
   })
   const [first] = changed
-  // Items that change their places are deleted before they are written, because the host may have a UNIQUE index.
-  const haveMoved = first !== undefined && changed.length > 1 && haveCommonValue(before, changed)
-  const rest = { contactId, position: haveMoved ? first.position : items.length }
+  // Several items may change places. They are deleted before they are written, because the host may have a UNIQUE index.
+  const rest = { contactId, position: first !== undefined && changed.length > 1 ? first.position : items.length }
   const hasRest = before.some(({ position }) => position >= rest.position)
   const writes: Query[] = hasRest ? [deleteFromPosition(rest), checkNoneFromPosition(rest)] : []
   if (first === undefined) return writes
@@ -102,9 +101,4 @@ function writesOfList (
     ? putItem({ contactId, ...first }, 1)
     : put({ contactId, position, items: items.map(({ value }) => value) }, items.length - position))
   return writes
-}
-
-function haveCommonValue (before: ListItem[], changed: ListItem[]): boolean {
-  const values = new Set(before.map(({ value }) => value))
-  return changed.some(({ value }) => values.has(value))
 }

@@ -175,3 +175,13 @@ t.test('a UNIQUE index of the host over e-mail addresses: items may change place
   t.equal((await update({ contactId: 'blank', emails: ['c', 'a'] })).statusCode, 500)
   t.strictSame(await stored(), ['b', 'a'])
 })
+
+t.test('a UNIQUE index of the host that ignores case: items may change places and case together', async (t) => {
+  const { update, db } = await build(t)
+  await db.exec('CREATE UNIQUE INDEX host ON omnichannel_contact_email (lower(address))')
+  for (const emails of [['a', 'b'], ['B', 'A'], ['c', 'b'], ['C', 'a', 'B']]) {
+    const reply = await update({ contactId: 'maria', emails })
+    t.equal(reply.statusCode, 200, emails.join())
+    t.strictSame(await db.column('SELECT address FROM omnichannel_contact_email ORDER BY position'), emails)
+  }
+})
