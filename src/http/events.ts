@@ -3,9 +3,8 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { FastifyRequest } from 'fastify'
 import { isDeepStrictEqual } from 'node:util'
-import { UpdateRefusedError } from '../errors.js'
 import type { ContactUpdatedEvent, Settings } from '../options.js'
-import { MAX_PARSED_LENGTH, toContact } from '../rules/contact.js'
+import { isLarge, toContact } from '../rules/contact.js'
 import type { Change, UpdateContext } from '../rules/prepare-update.js'
 import { Contact } from '../rules/wire-schemas.js'
 import { userOf } from './auth.js'
@@ -14,23 +13,7 @@ import { logFailure } from './replies.js'
 export function callBeforeCommit ({ beforeCommit }: Settings, request: FastifyRequest): UpdateContext['beforeCommit'] {
   // On SQLite it runs in the batch, whose async context is that of another request.
   const call = beforeCommit && AsyncResource.bind(beforeCommit)
-  return call && ((change, connection) => {
-    try {
-      const result = call(eventOf(request, change), connection)
-      return isPromise(result) ? Promise.resolve(result).catch(fail) : result
-    } catch (thrown) {
-      return fail(thrown)
-    }
-  })
-}
-
-function isPromise (value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as PromiseLike<unknown> | undefined | null)?.then === 'function'
-}
-
-/** Only an UpdateRefusedError is answered as it is. Any other error is a 500, even if it has a `statusCode`. */
-function fail (thrown: unknown): never {
-  throw thrown instanceof UpdateRefusedError ? thrown : new Error('beforeCommit failed', { cause: thrown })
+  return call && ((change, connection) => call(eventOf(request, change), connection))
 }
 
 export function callOnContactUpdated ({ onContactUpdated }: Settings, request: FastifyRequest, change: Change): void {
@@ -43,8 +26,8 @@ export function callOnContactUpdated ({ onContactUpdated }: Settings, request: F
 const events = new WeakMap<Change, ContactUpdatedEvent>()
 
 /**
- * Megabytes of custom fields are parsed and compared only when a hook asks for them, because they would block the event loop. Shorter
- * ones are parsed at once, so that a printed event shows everything.
+ * Megabytes of JSON are parsed and compared only when a hook asks for them, because they would block the event loop. Smaller contacts
+ * are parsed at once, so that a printed event shows everything.
  */
 function eventOf (request: FastifyRequest, change: Change): ContactUpdatedEvent {
   const known = events.get(change)
@@ -58,13 +41,14 @@ function eventOf (request: FastifyRequest, change: Change): ContactUpdatedEvent 
     get contact () { return contact ??= toContact(updated) },
     get previous () {
       const isSame = updated.row.custom_fields === previous.row.custom_fields
-      return previousContact ??= toContact(previous, isSame ? this.contact.customFields : undefined)
+      // An update does not change channels.
+      return previousContact ??= toContact(previous, isSame ? this.contact.customFields : undefined, this.contact.channels)
     },
     get changedFields () { return changedFields ??= compare(this.contact, this.previous) },
     user: userOf(request),
     request
   }
-  const event = updated.row.custom_fields.length > MAX_PARSED_LENGTH ? lazy : { ...lazy }
+  const event = isLarge(updated) ? lazy : { ...lazy }
   events.set(change, event)
   return event
 }

@@ -2,6 +2,7 @@
 // decide synchronously. An engine runs the queries, SQLite synchronously and PostgreSQL over a network.
 
 import type { Compilable, Kysely } from 'kysely'
+import { UpdateRefusedError } from '../errors.js'
 import type { EngineSql } from './engine-sql.js'
 import type { Tables } from './tables.js'
 
@@ -29,6 +30,11 @@ export interface Query<Rows = unknown> {
 
 /** A function of the host that runs inside the transaction, on its connection. */
 export type HostCallback = (connection: never) => unknown
+
+/** What the update fails with: only an UpdateRefusedError is answered as it is. Any other error is a 500, even if it has a `statusCode`. */
+export function toHostError (thrown: unknown): unknown {
+  return thrown instanceof UpdateRefusedError ? thrown : new Error('beforeCommit failed', { cause: thrown })
+}
 
 /** The queries of an operation, and the function that makes its result of their rows. `decide` throws to refuse. */
 export interface Read<Result> {

@@ -4,7 +4,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type Database from 'better-sqlite3'
 import t from 'tap'
 import { ForbiddenError, UpdateRefusedError, type ContactUpdatedEvent } from '../../src/index.js'
-import { allRows, as, build } from '../helpers/build.js'
+import { allRows, as, build, type Setup } from '../helpers/build.js'
 import engines from '../helpers/engines.js'
 import { observe } from '../helpers/observed.js'
 import { internal } from '../helpers/refusals.js'
@@ -83,10 +83,15 @@ for (const [name, [thrown, status, answer]] of Object.entries(thrownErrors)) {
   })
 }
 
-const asynchronousHooks: Record<string, () => unknown> = {
+const asynchronousHooks: Record<string, NonNullable<Setup['beforeCommit']>> = {
   'a promise': async () => { await Promise.resolve() },
   'a promise that fails': async () => { throw new Error('later') },
-  'something that can be awaited': () => ({ then: (resolve: () => void) => { resolve() } })
+  'a query builder, which runs its query when it is awaited': (_event, database: Database.Database) => ({
+    then: (resolve: () => void) => {
+      database.exec("UPDATE omnichannel_contact SET name = 'Late'")
+      resolve()
+    }
+  })
 }
 
 for (const [name, beforeCommit] of Object.entries(asynchronousHooks)) {

@@ -82,8 +82,12 @@ export function isSavepointGone (error: unknown): boolean {
  * could not write its log. After any other SQLSTATE the transaction is rolled back.
  */
 export function isCommitAmbiguous (error: unknown): boolean {
-  const code = codeOf(error)
-  return !/^(?!E)[0-9A-Z]{5}$/.test(code) || /^(57P|08|53|58|XX)/.test(code)
+  return !hasSqlState(error) || /^(57P|08|53|58|XX)/.test(codeOf(error))
+}
+
+/** Whether the server sent the error. Codes of Node begin with an E. */
+export function hasSqlState (error: unknown): boolean {
+  return /^(?!E)[0-9A-Z]{5}$/.test(codeOf(error))
 }
 
 /** The SQLSTATE, or Node's code for an error of the network. Empty if there is none. */

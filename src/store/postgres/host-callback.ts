@@ -2,8 +2,8 @@
 
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { HostCallback } from '../operation.js'
-import { isTransient } from './errors.js'
+import { toHostError, type HostCallback } from '../operation.js'
+import { hasSqlState, isTransactionAborted, isTransient } from './errors.js'
 import type { PostgresClient } from './handle.js'
 import { listenForWarning, type Doubt } from './in-doubt.js'
 import { send } from './pipeline.js'
@@ -26,9 +26,9 @@ export const releaseSavepoints = [command('RELEASE SAVEPOINT omnichannel_update'
 export async function callHost (client: PostgresClient, call: HostCallback, deadline: number): Promise<Doubt | undefined> {
   const timer = new AbortController()
   try {
-    const isLate = await Promise.race([
-      Promise.resolve(call(client as never)).then(() => false), sleep(Math.max(deadline - performance.now(), 0), true, { signal: timer.signal })
-    ])
+    const called = new Promise((resolve) => { resolve(call(client as never)) })
+      .then(() => false, (thrown: unknown) => { throw toHostError(thrown) })
+    const isLate = await Promise.race([called, sleep(Math.max(deadline - performance.now(), 0), true, { signal: timer.signal })])
     if (isLate) {
       // The host may still send something.
       clientsToDrop.add(client)
@@ -56,7 +56,8 @@ async function rollBackAfterFailure (client: PostgresClient, thrown: unknown, de
   // If the transaction has failed or the connection is lost, a transient error behind the host's error is thrown itself, so that the update
   // is tried again.
   const { cause } = Object(thrown) as { cause?: unknown }
-  const reason = released.error !== undefined && isTransient(cause) ? cause : thrown
+  const isOfClient = isTransactionAborted(released.error) ? hasSqlState(cause) : released.error !== undefined
+  const reason = isOfClient && isTransient(cause) ? cause : thrown
   if (wasOpen) throw reason
   return { cause: reason }
 }

@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { AsyncBeforeCommitError } from '../../errors.js'
-import type { HostCallback } from '../operation.js'
+import { toHostError, type HostCallback } from '../operation.js'
 import { clearBusyTimeout, type Connection } from './connection.js'
 import { saysIteratorIsOpen } from './handle.js'
 
@@ -55,12 +55,17 @@ export class Transaction {
     this.mark = (this.readMark() + 1) % 2 ** 31
     connection.exec(`PRAGMA temp.user_version = ${this.mark}`)
     this.hostWasCalled = true
-    const result = call(connection.native as never)
-    if (result instanceof Promise) {
+    let isAsync: boolean
+    try {
+      const result = call(connection.native as never) as PromiseLike<unknown> | undefined | null
+      // Its `then` is not called: a query builder has one that runs the query, after our ROLLBACK.
+      isAsync = typeof result?.then === 'function'
       // Its rejection must not end the process.
-      result.catch(() => undefined)
-      throw new AsyncBeforeCommitError()
+      if (result instanceof Promise) result.catch(() => undefined)
+    } catch (thrown) {
+      throw toHostError(thrown)
     }
+    if (isAsync) throw new AsyncBeforeCommitError()
   }
 
   /** Releases the savepoint of an update. Fails if a host callback has left an iterator open or ended the transaction. */

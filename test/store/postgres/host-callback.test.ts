@@ -64,6 +64,10 @@ const harmful: Record<string, [callback: Callback, logged: RegExp]> = {
   'lets two queries fail and ignores the errors': [async (client) => {
     for (const sql of ['SELECT 1/0', 'SELECT 1']) await client.query(sql).catch(() => undefined)
   }, /let the transaction fail/],
+  'lets a query fail and ignores the error, and cannot reach another server': [async (client) => {
+    await client.query('SELECT 1/0').catch(() => undefined)
+    throw Object.assign(new Error('of another server'), { code: 'ECONNREFUSED' })
+  }, /of another server/],
   'sends a query that fails and does not wait': [send('SELECT 1/0'), /let the transaction fail/],
   'sends queries of which the last fails and does not wait': [send('SELECT 1', 'SELECT pg_sleep(0.05)', 'SELECT 1/0'), /let the transaction fail/],
   "releases the plugin's savepoint": [run('RELEASE SAVEPOINT omnichannel_update'), /beforeCommit|savepoint/],
