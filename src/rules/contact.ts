@@ -32,21 +32,38 @@ export function readContact (contactId: string): Read<StoredContact | undefined>
   )
 }
 
-/** Longer custom fields are copied as text, and parsed only for hooks that read them: to parse and write them would block the event loop. */
+/** Longer JSON is copied as text, and parsed only for hooks that read it: to parse and write it would block the event loop. */
 export const MAX_PARSED_LENGTH = 16_384
+
+/** Whether to parse all JSON of a contact takes long. */
+export function isLarge ({ row, channels }: StoredContact): boolean {
+  return channels.reduce((sum, { details }) => sum + details.length, row.custom_fields.length + row.conflicting_fields.length) > MAX_PARSED_LENGTH
+}
 
 /** The contact as the API shows it, as JSON. */
 export function toJson (stored: StoredContact): string {
-  const { custom_fields: customFields } = stored.row
-  if (customFields.length <= MAX_PARSED_LENGTH) return JSON.stringify(toContact(stored))
-  const members = Object.entries(toContact(stored, {}))
-    .map(([key, value]) => `"${key}":${key === 'customFields' ? scanObject(customFields) : JSON.stringify(value)}`)
-  return `{${members.join()}}`
+  if (!isLarge(stored)) return JSON.stringify(toContact(stored))
+  const { row, channels } = stored
+  return toObject(toContact(stored, {}, []), { customFields: scanObject(row.custom_fields), channels: `[${channels.map(channelToJson).join()}]` })
 }
 
-/** The contact as the API shows it. Custom fields that are known need not be parsed: there may be megabytes of them. */
+function channelToJson (channel: ChannelRow): string {
+  const keys = new Set<string>()
+  const details = scanObject(channel.details, (key) => { keys.add(key) })
+  const type = keys.has('type') ? '' : `"type":${JSON.stringify(channel.source_type)}${details === '{}' ? '' : ','}`
+  return toObject(showChannel({ ...channel, details: '{}' }), { details: `{${type}${details.slice(1)}` })
+}
+
+/** @param texts members that are JSON already */
+function toObject (members: object, texts: Partial<Record<string, string>>): string {
+  return `{${Object.entries(members).map(([key, value]) => `"${key}":${texts[key] ?? JSON.stringify(value)}`).join()}}`
+}
+
+/** The contact as the API shows it. Custom fields and channels that are known need not be parsed: there may be megabytes of them. */
 export function toContact (
-  { row, emails, phones, channels }: StoredContact, customFields = JSON.parse(row.custom_fields) as Contact['customFields']
+  { row, emails, phones, channels }: StoredContact,
+  customFields = JSON.parse(row.custom_fields) as Contact['customFields'],
+  shownChannels = channels.map(showChannel)
 ): Contact {
   return {
     _id: row.id,
@@ -55,7 +72,7 @@ export function toContact (
     name: row.name,
     emails: emails.map(({ value }) => ({ address: value })),
     phones: phones.map(({ value }) => ({ phoneNumber: value })),
-    channels: channels.map(showChannel),
+    channels: shownChannels,
     customFields,
     unknown: row.unknown === 1,
     preRegistration: row.pre_registration === 1,

@@ -84,6 +84,46 @@ t.test('hooks that do not read the contacts: megabytes of custom fields are not 
   t.ok(longestText < 10_000, `the longest parsed text has ${longestText} characters`)
 })
 
+const largeDetails: Record<string, string> = {
+  'no type': `{${hundredThousandMembers}}`,
+  'a type of their own': `{${hundredThousandMembers},"type":"other"}`,
+  'a value that JSON.stringify changes': `{"huge":1e400,${hundredThousandMembers}}`
+}
+for (const [name, details] of Object.entries(largeDetails)) {
+  t.test(`2 MB of details of a channel, with ${name}: answered as JSON.parse reads them, and parsed for hooks only`, async (t) => {
+    let longestText = 0
+    const { parse } = JSON
+    const { update, db } = await build(t, { beforeCommit: () => undefined, onContactUpdated: () => undefined })
+    const { body: small } = await update({ contactId: 'maria' })
+    await db.exec("UPDATE omnichannel_contact_channel SET details = $1 WHERE contact_id = 'maria' AND position = 1", details)
+    const intercepted = t.intercept(JSON, 'parse', {
+      value: (text: string) => {
+        longestText = Math.max(longestText, text.length)
+        return parse(text) as unknown
+      }
+    })
+    const { body } = await update({ contactId: 'maria' })
+    intercepted.restore()
+    t.ok(longestText < 10_000, `the longest parsed text has ${longestText} characters`)
+    const expected = parse(small) as { contact: { channels: Array<{ details: object }> } }
+    expected.contact.channels[1]!.details = parse(JSON.stringify({ type: 'sms', ...parse(details) as object })) as object
+    assert.deepStrictEqual(parse(body), expected)
+  })
+}
+
+t.test('a hook that reads an event with 2 MB of details: previous and contact have them', async (t) => {
+  const lengths: number[] = []
+  const { update, db } = await build(t, {
+    beforeCommit: ({ contact, previous, changedFields }) => {
+      lengths.push(...[contact, previous].map(({ channels }) => Object.keys(channels[1]!.details).length))
+      t.strictSame(changedFields, ['name', 'unknown'])
+    }
+  })
+  await db.exec("UPDATE omnichannel_contact_channel SET details = $1 WHERE contact_id = 'maria' AND position = 1", `{${hundredThousandMembers}}`)
+  t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
+  t.strictSame(lengths, [100_001, 100_001])
+})
+
 /** A member that makes the stored text so long that src does not use JSON.parse. */
 const longMember = `"long":"${'x'.repeat(20_000)}"`
 const value = fc.oneof(
