@@ -43,5 +43,5 @@ engines.test('several updates with a pattern that never ends: the event loop run
     await update({ contactId, customFields: { plan: 'gold', note: `${'x'.repeat(40)} ${contactId}` } })))
   isOver = true
   t.strictSame(replies.map((reply) => reply.json().error), contacts.map(() => 'Invalid value for note field'))
-  t.strictSame([...matched.values()].map(({ size }) => size), contacts.map(() => 1), 'one in a turn')
+  t.strictSame(new Set([...matched.values()].map(({ size }) => size)), new Set([1]), 'one in a turn')
 })
