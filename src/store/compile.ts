@@ -1,5 +1,5 @@
-// Compiles a query to SQL with Kysely. Each engine does this once per query, with a marker in the place of every parameter.
-// A request only binds its values.
+// Compiles a query to SQL with Kysely. Each engine does this once per query, with a marker in the place of each value. A request only binds
+// its values.
 
 import {
   AliasNode, ColumnNode, ReferenceNode, SelectQueryNode,

@@ -7,11 +7,7 @@ import type { Store } from './store.js'
 /** All registrations of the plugin on a database share its store: on SQLite one queue and one set of prepared statements. */
 const stores = new WeakMap<SqliteHandle | PostgresPool, Store>()
 
-/**
- * Returns the store for a host's database.
- *
- * @param onIdleError is called if a connection is lost while no request uses it
- */
+/** @param onIdleError is called if a connection is lost while no request uses it */
 export function openStore (database: SqliteHandle | PostgresPool, onIdleError: (error: Error) => void): Store {
   let store = stores.get(database)
   if (store === undefined) stores.set(database, store = isPool(database) ? createPostgresStore(database, onIdleError) : createSqliteStore(database))

@@ -28,34 +28,34 @@ export interface Query<Rows = unknown> {
   readonly rows?: Rows
 }
 
-/** A function of the host that runs inside the transaction, on its connection. */
+/** A function of the host that runs inside the transaction, on its connection. Only the host knows the type of the connection. */
 export type HostCallback = (connection: never) => unknown
 
-/** What the update fails with: only an UpdateRefusedError is answered as it is. Any other error is a 500, even if it has a `statusCode`. */
+/** Wraps what a host callback has thrown, so that the answer is 500 even if it has a `statusCode`. An UpdateRefusedError stays as it is. */
 export function toHostError (thrown: unknown): unknown {
   return thrown instanceof UpdateRefusedError ? thrown : new Error('beforeCommit failed', { cause: thrown })
 }
 
-/** The queries of an operation, and the function that makes its result of their rows. `decide` throws to refuse. */
+/** Queries, and a function that computes a result from their rows. `decide` throws to refuse the request. */
 export interface Read<Result> {
   readonly queries: readonly Query[]
   readonly decide: (rows: readonly unknown[]) => Result
 }
 
-/** What an update does: the engine writes, then commits. */
+/** What an update has decided. The engine runs the writes, then commits. */
 export interface Decision<Result> {
   readonly result: Result
-  /** They run in this order. Empty if there is nothing to change. */
+  /** In the order in which they run. Empty if there is nothing to change. */
   readonly writes: readonly Query[]
   /** Called after the writes. It may end the transaction, so nothing is written after it. */
   readonly beforeCommit?: HostCallback | undefined
-  /** Finds out whether these writes were committed, if the answer to COMMIT was lost. */
+  /** Finds out whether the writes were committed, if COMMIT got no answer. Not used if there are none. */
   readonly findOutcome: Read<CommitOutcome<Result>>
 }
 
 export type Update<Result> = Read<Decision<Result>>
 
-/** What became of a COMMIT. It is `unknown` if a later update has overwritten the contact's `update_id`. */
+/** Whether an update was committed. `unknown` if a later update has overwritten the contact's `update_id`. */
 export type CommitOutcome<Result> = { committed: Result } | 'rolled-back' | 'unknown'
 
 type Options = Pick<QueryDefinition, 'cacheable'>
@@ -81,8 +81,8 @@ export function write<Values extends object> (define: Define<Values, unknown>): 
 }
 
 /**
- * Checks what was written, if a trigger or rule of the host may have changed it. The query selects a number as `value`. NULL means that
- * the check has failed: the update is rolled back.
+ * Checks what was written, if a trigger or rule of the host may have changed it. The query selects a number as `value`. If it is NULL, the
+ * update is rolled back.
  */
 export function check<Values extends object> (
   define: Define<Values, { value: number | null }>
@@ -118,4 +118,4 @@ export function all<const Results extends readonly unknown[]> (...reads: { [Inde
 }
 
 /** The error of a write that has not changed `mustChange` rows, and of a check that finds NULL. */
-export const DROPPED_WRITE = 'A trigger or rule has changed what was written'
+export const WRITE_WAS_CHANGED = 'A trigger or rule has changed what was written'

@@ -1,5 +1,3 @@
-// All queries of the plugin.
-
 import { sql, type Kysely, type OnConflictBuilder } from 'kysely'
 import { check, many, one, write } from './operation.js'
 import type { ContactRow, Tables } from './tables.js'
@@ -98,13 +96,13 @@ function writeContactRow (writesJson: boolean) {
     .where('id', '=', contact.id))
 }
 
-/** The version of a contact that has our update. A trigger or rule of the host may have set another, or reverted the update. */
+/** Checks that the contact has our update, and finds its version. A trigger or rule of the host may have changed either. */
 export const checkLastUpdate = check((db, { contactId, updateId }: { contactId: string, updateId: string }) =>
   db.selectNoFrom(
     db.selectFrom('omnichannel_contact').select('version').where('id', '=', contactId).where('update_id', '=', updateId).as('value')
   ))
 
-/** E-mail addresses and phone numbers are lists of a contact, in tables that differ by their names and the name of one column. */
+/** The queries of a contact's list. The tables of e-mail addresses and phone numbers differ only in their name and that of one column. */
 function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omnichannel_contact_phone', 'phone_number']) {
   // Kysely cannot infer the types of a union of tables.
   const [table, valueColumn] = names as ['omnichannel_contact_email', 'address']
@@ -120,7 +118,7 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
       .where('contact_id', '=', contactId)
       .orderBy('position')),
 
-    /** Writes the items from a position on. The list is one parameter, so its length does not change the statement. */
+    /** Writes the items from a position on. The list is one parameter, so its length does not change the SQL. */
     put: write((db, { contactId, position, items }: { contactId: string, position: number, items: readonly string[] }, engineSql) => db
       .insertInto(table)
       .columns(['contact_id', 'position', valueColumn])
@@ -141,7 +139,7 @@ function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omn
       .where('contact_id', '=', contactId)
       .where('position', '>=', position)),
 
-    /** Checks that no item is left at this position or after it. */
+    /** Checks that no item is left at this position or after it. Selects NULL if there is one. */
     checkNoneFromPosition: check((db, { contactId, position }: { contactId: string, position: number }) => db
       .selectFrom(table)
       .select((row) => row.case().when(row.fn.countAll(), '=', row.lit(0)).then(row.lit(1)).end().as('value'))
@@ -177,7 +175,7 @@ export const addToStatistic = write((db, { name, count }: { name: string, count:
 
 /** The response stored for a key after `since`, and whether older ones are stored for any key. Always returns a row. */
 export const findResponse = one((db, { userId, key, since }: { userId: string, key: string, since: string }) => db
-  .selectFrom(db.selectNoFrom(sql<number>`1`.as('one')).as('always'))
+  .selectFrom(db.selectNoFrom(sql<number>`1`.as('constant')).as('one_row'))
   .leftJoin('omnichannel_idempotency_key as stored', (join) => join
     .on('stored.user_id', '=', userId).on('stored.key', '=', key).on('stored.created_at', '>', since))
   .select(['stored.fingerprint', 'stored.version', 'stored.answer'])
@@ -208,13 +206,13 @@ export const putResponse = write((db, response: ResponseToStore) => db
     created_at: row.ref('excluded.created_at')
   }))))
 
-/** Some of the expired responses, the oldest first. */
+/** Deletes only the oldest expired responses, so that an update stays fast. */
 export const deleteExpiredResponses = write((db, { since }: { since: string }, engineSql) => db
   .deleteFrom('omnichannel_idempotency_key')
   .where((where) => where(
     where.refTuple('user_id', 'key'), 'in', selectExpired(db, since)
       .select(['user_id', 'key'])
-      // Do not wait for rows that another transaction is just deleting.
+      // Do not wait for rows that another transaction is deleting.
       .$if(engineSql.locksRows, (query) => query.forUpdate().skipLocked())
       .$asTuple('user_id', 'key'))))
 

@@ -14,7 +14,7 @@ export interface Schema {
   parts: Part[]
 }
 
-/** A paragraph of a migration. */
+/** A paragraph of a migration, which runs as a whole. */
 export interface Part {
   migration: number
   sql: string
@@ -45,15 +45,17 @@ export interface Pending extends Pick<Found, 'version'> {
 const defaultRoles = ['admin', 'livechat-manager', 'livechat-monitor', 'livechat-agent']
 
 /**
- * Finds what is still to do: pending migrations, and what a database has lost of earlier ones. Throws as {@link checkTables} does, if no
- * migration can complete a table or view of the host's.
+ * Finds what is still to do: pending migrations, and what a database has lost of earlier ones. Throws the errors of {@link checkTables} if
+ * no migration can complete a table or view of the host's.
  */
 export function pendingIn (schema: Schema, found: Found): Pending {
   const { version, kinds } = found
+  // If it is missing, it will be created.
   const isTable = (name: string): boolean => (kinds.get(name) ?? 'table') === 'table'
   const parts = schema.parts.filter(({ migration, creates, table }) => {
     // A view of the host's can have no index and none of our triggers.
     if (table !== undefined && !isTable(table)) return false
+    // A column. ALTER TABLE fails if it exists.
     if (creates?.includes('.') === true) return !kinds.has(creates)
     return migration > version || (creates !== undefined && !kinds.has(creates))
   })
@@ -78,10 +80,10 @@ WHERE NOT EXISTS (SELECT 1 FROM ${prefix}omnichannel_role_permission WHERE permi
 /**
  * Refuses a database that lacks a table or column.
  *
- * @param added what pending migrations will add, which may be missing
+ * @param added what pending migrations will add, and so may be missing now
  * @throws {NewerSchemaError} if a newer version of the package has migrated the database
  * @throws {IncompleteSchemaError} if something is missing
- * @throws {UnsuitableColumnError} if a column that must hold text does not: one id could then be taken for another
+ * @throws {UnsuitableColumnError} if a column that must hold text does not, because one id could then be taken for another
  */
 export function checkTables (schema: Schema, { version, kinds }: Found, added: ReadonlySet<string | undefined> = new Set()): void {
   if (version > schema.version) throw new NewerSchemaError(version, schema.version)

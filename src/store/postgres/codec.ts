@@ -32,6 +32,7 @@ function toItem (value: Value): string {
 /** Returns the parser for columns of a type. */
 export function parserOf (oid: number): (text: string) => unknown {
   if (oid === BOOL) return (text) => text === 't' ? 1 : 0
+  // In JSON, U+0000 must be an escape.
   if (JSON_TYPES.includes(oid)) return (text) => decodeText(text).replaceAll('\0', '\\u0000')
   return NUMBERS.includes(oid) ? Number : decodeText
 }

@@ -3,43 +3,44 @@
 import type { Obstacle } from '../../errors.js'
 import type { PostgresError } from './handle.js'
 
-/** Serialization failure, deadlock, a server that is unreachable or read-only, a statement that waited too long. */
+// 40001, 40P01: serialization failure, deadlock. 25006: the server is read-only. 25P03, 25P04, 55P03, 57014: a timeout. 26000: a prepared
+// statement is gone. 53300: too many connections. 57P0.: the server stops or starts. 08...: the connection has failed.
 const transientCode = /^(40001|40P01|25006|25P0[34]|26000|53300|55P03|57014|57P0.|08...)$/
 /** Node's codes for errors of the network. ENOENT: the socket file does not exist. */
 const networkCode = /^(ECONN.*|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|ENOENT)$/
 /** Errors of node-postgres that have no code. */
 const lostMessage = /^(Connection terminated|Client (has encountered a connection error|was closed)|timeout e|Query read timeout)/
 
-/** The pool has given a client in a state in which it cannot be used. The attempt is repeated with another one. */
+/** The pool has given a client in a state in which it cannot be used. The attempt is repeated with another client. */
 export class UnusableClientError extends Error {
   readonly code = '08000'
 }
 
-/** The client was used before something has changed. A new client can be used. */
+/** What the client has prepared or set no longer fits. A new client does not have this error. */
 export class StaleClientError extends UnusableClientError {}
 
-/** Whether a new client will not have this error. */
+/** Whether only clients that were used before have this error. */
 export function isClientStale (error: unknown): boolean {
   return error instanceof StaleClientError || isPlanStale(error)
 }
 
-/** A column has another type since the statement was prepared. */
+/** "cached plan must not change result type": a column got another type after the statement was prepared. */
 function isPlanStale (error: unknown): boolean {
   return codeOf(error) === '0A000' && membersOf(error).routine === 'RevalidateCachedQuery'
 }
 
 /**
- * An error of a statement that was prepared before: an operator or a column does not have the type of a parameter. A statement that is
- * prepared anew has parameters of other types.
+ * 42804 or 42883: a parameter of a prepared statement does not have the type of its column or operator. If the column got another type,
+ * preparing the statement again helps.
  */
 export function isTypeStale (error: unknown): boolean {
   return /^(42804|42883)$/.test(codeOf(error))
 }
 
 /**
- * Whether the client must not go back to the pool: it is lost, or its prepared statements are. 25006: the host has made its session
- * read-only, or its server is a standby now. 22P02 is a failed check: a statement that a rule DO INSTEAD NOTHING has emptied stays empty
- * on its connection after the rule is dropped. 57P: the server ends the connection.
+ * Whether the client must not go back to the pool. 25006: the host has made its session read-only, or its server is a standby now. 26000:
+ * its prepared statements are lost. 57P: the server ends the connection. 22P02: a check has failed. A rule DO INSTEAD NOTHING may have been
+ * the reason, and prepared statements keep its effect after it is dropped.
  */
 export function isClientUnusable (error: unknown): boolean {
   return error instanceof UnusableClientError || isPlanStale(error) || /^(25006|26000|22P02|57P..)$/.test(codeOf(error)) || isConnectionLost(error)
@@ -55,19 +56,19 @@ export function isTransient (error: unknown): boolean {
   return transientCode.test(code) || networkCode.test(code) || isPlanStale(error) || isKeyTaken
 }
 
-/** Which obstacle a transient error means. */
+/** What was in the way, by a transient error. */
 export function obstacleOf (error: unknown): Obstacle {
   const code = codeOf(error)
   if (error instanceof UnusableClientError || code === '26000') return 'host-client'
   if (code === '25006') return 'read-only-server'
   if (code === '53300') return 'full-server'
   if (networkCode.test(code) || /^(08|57P)/.test(code)) return 'server-away'
-  // The pool's own timeout, for requests that wait in its queue.
+  // "timeout exceeded when trying to connect" is the pool's error for requests that wait in its queue.
   if (code === '') return membersOf(error).message.startsWith('timeout e') ? 'full-pool' : 'server-away'
   return 'other-transaction'
 }
 
-/** An earlier statement of the transaction has failed, and its error was swallowed or not yet seen. */
+/** An earlier statement of the transaction has failed, and the host has ignored its error or not awaited it. */
 export function isTransactionAborted (error: unknown): boolean {
   return codeOf(error) === '25P02'
 }
@@ -85,7 +86,7 @@ export function isCommitAmbiguous (error: unknown): boolean {
   return !hasSqlState(error) || /^(57P|08|53|58|XX)/.test(codeOf(error))
 }
 
-/** Whether the server sent the error. Codes of Node begin with an E. */
+/** Whether the server sent the error. Five capitals or digits are a SQLSTATE, but codes of Node, such as EPIPE, begin with an E. */
 export function hasSqlState (error: unknown): boolean {
   return /^(?!E)[0-9A-Z]{5}$/.test(codeOf(error))
 }

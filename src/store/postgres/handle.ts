@@ -52,7 +52,7 @@ export function isNativePool (value: unknown): boolean {
   return Query !== undefined && !('handleDataRow' in Query.prototype)
 }
 
-/** Whether a value is such a pool and has not ended. A single client is refused. */
+/** Whether a value is a pool of node-postgres that has not ended. A single client is refused. */
 export function isPool (value: unknown): value is PostgresPool {
   try {
     if (isNativePool(value)) return false

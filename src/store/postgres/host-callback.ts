@@ -1,4 +1,4 @@
-// Runs the host's `beforeCommit` after a savepoint. It may do anything to its client and to our transaction.
+// Calls the host's `beforeCommit` after two savepoints. It may do anything to its client and to our transaction.
 
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,7 +10,7 @@ import { send } from './pipeline.js'
 import { clientsToDrop, releasedClients } from './pool.js'
 import { command, rollback } from './statements.js'
 
-// Two savepoints, because a host that ends the transaction can begin another one with a savepoint of the known name.
+// The host could end our transaction, and set a savepoint of a known name in another one. So one of the two has a random name.
 const secretName = `omnichannel_${randomUUID().replaceAll('-', '')}`
 const releaseSavepoint = command(`RELEASE SAVEPOINT ${secretName}`)
 const rollbackToSavepoint = command(`ROLLBACK TO SAVEPOINT ${secretName}`)
@@ -18,18 +18,18 @@ export const savepoints = [command(`SAVEPOINT ${secretName}`), command('SAVEPOIN
 export const releaseSavepoints = [command('RELEASE SAVEPOINT omnichannel_update'), releaseSavepoint]
 
 /**
- * Returns a doubt if the host failed and may have ended our transaction. If it ended the transaction and did not fail, releasing the
- * savepoint will fail.
+ * If the host fails, rolls back. Returns a doubt if the host may have ended our transaction before. If the host ends the transaction without
+ * failing, `releaseSavepoints` fails later.
  *
- * @throws what the host threw, if our transaction is still open
+ * @throws what the host threw, if our transaction was still open
  */
 export async function callHost (client: PostgresClient, call: HostCallback, deadline: number): Promise<Doubt | undefined> {
   const timer = new AbortController()
   try {
-    const called = new Promise((resolve) => { resolve(call(client as never)) })
-      .then(() => false, (thrown: unknown) => { throw toHostError(thrown) })
-    const isLate = await Promise.race([called, sleep(Math.max(deadline - performance.now(), 0), true, { signal: timer.signal })])
-    if (isLate) {
+    const ended = new Promise((resolve) => { resolve(call(client as never)) })
+      .then(() => 'ended', (thrown: unknown) => { throw toHostError(thrown) })
+    const first = await Promise.race([ended, sleep(Math.max(deadline - performance.now(), 0), 'late', { signal: timer.signal })])
+    if (first === 'late') {
       // The host may still send something.
       clientsToDrop.add(client)
       throw new Error('beforeCommit has not ended by the deadline')
@@ -44,20 +44,18 @@ export async function callHost (client: PostgresClient, call: HostCallback, dead
   }
 }
 
-/** Throws the error of the host if our transaction was still open. */
 async function rollBackAfterFailure (client: PostgresClient, thrown: unknown, deadline: number): Promise<Doubt> {
   const warning = listenForWarning(client)
-  // ROLLBACK is sent with the check, because the host may send COMMIT meanwhile. Without a pipeline, COMMIT can come between them. Then
-  // ROLLBACK warns.
+  // The first command fails if our transaction has ended. ROLLBACK is sent with it, so that no COMMIT of the host comes between them.
+  // Without a pipeline one can, and then ROLLBACK warns.
   const released = await send(client, [releaseSavepoint, rollback], deadline)
   // A failed transaction cannot release a savepoint, but can roll back to it.
   const { error } = released.error === undefined ? released : await send(client, [rollbackToSavepoint, rollback], deadline)
   const wasOpen = warning() === undefined && error === undefined
-  // If the transaction has failed or the connection is lost, a transient error behind the host's error is thrown itself, so that the update
-  // is tried again.
+  // The host may have failed because of an error of its client, such as a deadlock. If that error is transient, the update is tried again.
   const { cause } = Object(thrown) as { cause?: unknown }
-  const isOfClient = isTransactionAborted(released.error) ? hasSqlState(cause) : released.error !== undefined
-  const reason = isOfClient && isTransient(cause) ? cause : thrown
+  const isClientError = isTransactionAborted(released.error) ? hasSqlState(cause) : released.error !== undefined
+  const reason = isClientError && isTransient(cause) ? cause : thrown
   if (wasOpen) throw reason
   return { cause: reason }
 }

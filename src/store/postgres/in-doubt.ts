@@ -1,12 +1,12 @@
-// What became of a COMMIT. docs/architecture.md has a table of what the server may answer, and what it means.
+// Judges the answer to COMMIT. docs/architecture.md has a table of what the server may answer, and what it means.
 
 import { isSavepointGone, isTransactionAborted } from './errors.js'
 import type { PostgresClient, PostgresError } from './handle.js'
 import type { Answers } from './pipeline.js'
 
-/** It is not known whether an update was committed. store.ts looks it up. */
+/** It is not known whether the update was committed. store.ts looks it up. */
 export interface Doubt {
-  /** The reason. The update fails with this error if it was rolled back. */
+  /** The reason. If the update was rolled back, it fails with this error. */
   cause: unknown
 }
 
@@ -14,9 +14,9 @@ export interface Doubt {
 export function listenForWarning (client: PostgresClient): () => Error | undefined {
   let warning: Error | undefined
   const listen = ({ routine, code }: PostgresError): void => {
-    // The code of a transaction whose resolution is unknown.
+    // The server has committed, but stopped waiting for the replica. 08007 is transaction_resolution_unknown.
     if (routine === 'SyncRepWaitForLSN') warning = Object.assign(new Error('the synchronous replica has not confirmed'), { code: '08007' })
-    // COMMIT without a transaction only warns. Without a pipeline, a statement that beforeCommit has not awaited may come before it.
+    // COMMIT and ROLLBACK only warn if there is no transaction. A statement that beforeCommit has not awaited may have ended it.
     else if (code === '25P01') warning = new Error(transactionEnded)
   }
   client.on('notice', listen)
@@ -29,13 +29,15 @@ export function listenForWarning (client: PostgresClient): () => Error | undefin
 const transactionEnded = 'beforeCommit has ended the transaction'
 
 /**
- * @param answers those of a round trip that ends with COMMIT
- * @throws an error after which nothing is committed
+ * Judges the answers to a round trip that ends with COMMIT. Returns undefined if the update was committed, and a doubt if that is not known.
+ *
+ * @throws an error if nothing was committed
  */
-export function judgeCommit ({ results, error, isLastInDoubt }: Answers, warning: Error | undefined): Doubt | undefined {
+export function judgeCommit ({ results, error, lastMayHaveRun }: Answers, warning: Error | undefined): Doubt | undefined {
+  // The host may have committed the update.
   if (isSavepointGone(error)) return { cause: new Error(transactionEnded, { cause: error }) }
   if (isTransactionAborted(error)) throw new Error('beforeCommit has let the transaction fail', { cause: error })
-  if (isLastInDoubt) return { cause: error }
+  if (lastMayHaveRun) return { cause: error }
   if (error !== undefined) throw error
   const command = results.at(-1)?.command
   if (command !== 'COMMIT') throw new Error(`COMMIT was answered by ${command}`)

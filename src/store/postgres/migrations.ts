@@ -4,7 +4,7 @@ import { postgres as schema } from '../migrations/generated.js'
 import { checkTables, pendingIn, type Found, type Pending } from '../required-tables.js'
 import { toParameter } from './codec.js'
 import type { PostgresClient } from './handle.js'
-import { millisecondsTo, timeoutOf } from './pipeline.js'
+import { serverTimeoutMs, answerTimeoutMs } from './pipeline.js'
 import { command, statement } from './statements.js'
 
 /** A client, or a whole pool. */
@@ -14,11 +14,11 @@ type Queryable = Pick<PostgresClient, 'query'>
 export const migrationLock = 'SELECT pg_advisory_xact_lock(1869442665);'
 
 export async function bringUpToDate (client: Queryable, deadline: number): Promise<void> {
-  const run = async (sql: string): Promise<unknown> => await client.query({ ...command(sql), query_timeout: timeoutOf(deadline) })
+  const run = async (sql: string): Promise<unknown> => await client.query({ ...command(sql), query_timeout: answerTimeoutMs(deadline) })
   if ((await findPending(client, deadline)).script === '') return
   await run('BEGIN ISOLATION LEVEL READ COMMITTED')
   try {
-    await run(`SET LOCAL statement_timeout = ${millisecondsTo(deadline)}`)
+    await run(`SET LOCAL statement_timeout = ${serverTimeoutMs(deadline)}`)
     await run(migrationLock)
     await run((await findPending(client, deadline)).script)
     await run('COMMIT')
@@ -36,7 +36,7 @@ export async function checkSchema (client: Queryable, deadline: number): Promise
   checkTables(schema, await find(client, deadline))
 }
 
-// Category S is text, also for a domain over text. The type `name` is excluded, because it holds 63 bytes only.
+// Finds the kinds of `Found`. Types of category S, and domains over them, hold text. The type `name` does not count: it holds 63 bytes only.
 const findKinds = `
   WITH wanted AS (SELECT name, to_regclass(name) AS relation FROM unnest($1::text[]) AS wanted (name))
   SELECT name, CASE WHEN relkind IN ('r', 'p') THEN 'table' ELSE 'other' END FROM wanted JOIN pg_class ON pg_class.oid = relation
@@ -49,7 +49,7 @@ const findKinds = `
 /** Finds the tables by search_path. */
 async function find (client: Queryable, deadline: number): Promise<Found> {
   const select = async (sql: string, values: unknown[]): Promise<unknown[]> =>
-    (await client.query({ ...statement(sql)(values), query_timeout: timeoutOf(deadline) })).rows
+    (await client.query({ ...statement(sql)(values), query_timeout: answerTimeoutMs(deadline) })).rows
   const names = schema.parts.flatMap(({ creates }) => creates ?? [])
   const kinds = new Map(await select(findKinds, [toParameter(names)]) as Array<[string, string]>)
   if (!kinds.has('omnichannel_migration.id')) return { version: 0, kinds }

@@ -10,38 +10,37 @@ export interface Answers {
   results: PostgresResult[]
   /** Why a query failed. Undefined if none did. */
   error: Error | undefined
-  /** The connection was lost, and the server may have run the last query. */
-  isLastInDoubt: boolean
+  /** The last query got no clear answer, and the server may have run it. */
+  lastMayHaveRun: boolean
 }
 
 type Parser = (text: string) => unknown
 type QueryClass = new (config: { text: string, name: string }) => object
 
-/** The statements that are prepared on a connection, with the parsers of their columns. */
-const prepared = new WeakMap<PostgresClient, Map<string, Parser[]>>()
+/** The names of the statements that are prepared on a connection, with the parsers of their columns. */
+const preparedStatements = new WeakMap<PostgresClient, Map<string, Parser[]>>()
 const pipelineClasses = new WeakMap<QueryClass, ReturnType<typeof createPipelineClass>>()
 
-/** The wait for an answer is this much longer than the server's own timeout, so that the error of the server comes first. */
 const extraMs = 250
 /** A longer timer of Node would end at once. */
 const longestTimerMs = 2 ** 31 - 1
 
-/** For a timeout of the server, where 0 would mean no timeout. */
-export function millisecondsTo (deadline: number): number {
+/** The milliseconds until a deadline, for a timeout of the server. At least 1, because 0 would mean no timeout. */
+export function serverTimeoutMs (deadline: number): number {
   return Math.ceil(Math.max(deadline - performance.now(), 1))
 }
 
-/** How many milliseconds to wait for an answer. */
-export function timeoutOf (deadline: number): number {
+/** How many milliseconds to wait for an answer. Longer than the server's own timeout, so that the error of the server comes first. */
+export function answerTimeoutMs (deadline: number): number {
   return Math.min(Math.max(deadline - performance.now(), 0) + extraMs, longestTimerMs)
 }
 
 /** Sends queries in this order. After one that fails, no other runs. If there is no answer by `deadline`, the connection is ended. */
 export async function send (client: PostgresClient, queries: readonly PostgresQuery[], deadline: number): Promise<Answers> {
-  const timeoutMs = timeoutOf(deadline)
+  const timeoutMs = answerTimeoutMs(deadline)
   const { Query } = client.constructor as { Query?: QueryClass }
-  let statements = prepared.get(client)
-  if (statements === undefined) prepared.set(client, statements = new Map<string, Parser[]>())
+  let statements = preparedStatements.get(client)
+  if (statements === undefined) preparedStatements.set(client, statements = new Map<string, Parser[]>())
   // A client class that the host has written need not have one.
   if (Query === undefined) return await sendOneByOne(client, queries, statements, timeoutMs)
   let Pipeline = pipelineClasses.get(Query)
@@ -61,14 +60,15 @@ async function sendOneByOne (
       results.push(await client.query({ ...query, query_timeout: timeoutMs }))
       if (query.name !== '') statements.set(query.name, [])
     } catch (error) {
-      const isLastInDoubt = results.length === queries.length - 1 && isCommitAmbiguous(error)
-      return { results, error: explain(error as Error, statements.has(query.name)), isLastInDoubt }
+      const lastMayHaveRun = results.length === queries.length - 1 && isCommitAmbiguous(error)
+      return { results, error: replaceStale(error as Error, statements.has(query.name)), lastMayHaveRun }
     }
   }
-  return { results, error: undefined, isLastInDoubt: false }
+  return { results, error: undefined, lastMayHaveRun: false }
 }
 
-function explain (error: Error, wasPrepared: boolean): Error {
+/** A new client does not have the error of a statement that was prepared with other types. */
+function replaceStale (error: Error, wasPrepared: boolean): Error {
   return wasPrepared && isTypeStale(error) ? new StaleClientError('a statement was prepared with other types', { cause: error }) : error
 }
 
@@ -85,8 +85,8 @@ function createPipelineClass (Query: QueryClass) {
     /** node-postgres calls it when everything is answered, or with an error: of the server, of the connection, or after `query_timeout`. */
     callback!: (error?: Error) => void
     private readonly results: PostgresResult[] = []
-    /** The names of the statements that these queries prepare. */
-    private readonly parsed = new Set<string>()
+    /** The names of the statements that these queries prepare themselves. */
+    private readonly newNames = new Set<string>()
     // Not `rows`, which is an option of the class.
     private received: unknown[][] = []
 
@@ -96,7 +96,7 @@ function createPipelineClass (Query: QueryClass) {
       // OpenTelemetry copies a query that has no name, to add a comment to its text.
       super({ text: '', name: '' })
       this.answers = new Promise((resolve) => {
-        this.callback = (error) => { resolve({ results: this.results, error, isLastInDoubt: error !== undefined && isCommitAmbiguous(error) }) }
+        this.callback = (error) => { resolve({ results: this.results, error, lastMayHaveRun: error !== undefined && isCommitAmbiguous(error) }) }
       })
     }
 
@@ -113,7 +113,7 @@ function createPipelineClass (Query: QueryClass) {
             // If it was prepared earlier and its execution failed, the server has it, but `statements` does not.
             connection.close({ type: 'S', name })
             connection.parse({ name, text })
-            this.parsed.add(name)
+            this.newNames.add(name)
           }
           connection.bind({ statement: name, values })
           if (!isKnown) connection.describe({ type: 'P' })
@@ -145,9 +145,9 @@ function createPipelineClass (Query: QueryClass) {
     }
 
     handleError (error: Error): void {
-      // Undefined if all queries are answered: then the connection was lost.
+      // If all queries are answered, the connection was lost, and there is no such query.
       const name = this.queries[this.results.length]?.name as string
-      this.callback(explain(error, this.statements.has(name) && !this.parsed.has(name)))
+      this.callback(replaceStale(error, this.statements.has(name) && !this.newNames.has(name)))
     }
 
     handleReadyForQuery (): void {

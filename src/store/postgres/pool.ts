@@ -31,9 +31,9 @@ function toBusy (cause: unknown): Error {
   return new DatabaseBusyError({ obstacle: obstacleOf(cause), cause })
 }
 
-/** Their connection was lost, or the host still uses them. */
+/** Clients that must not go back to the pool, because their connection was lost or the host may still use them. */
 export const clientsToDrop = new WeakSet<PostgresClient>()
-/** Clients that the host has released or ended, which does nothing while the plugin uses them. */
+/** Clients that the host has tried to release or end. Neither has an effect while the plugin uses the client. */
 export const releasedClients = new WeakSet<PostgresClient>()
 
 function onError (this: PostgresClient): void {
@@ -45,13 +45,13 @@ export async function withClient<Result> (
 ): Promise<Result> {
   const client = await connect(pool, deadline)
   const { release, end } = client
-  const ignore = (): Promise<void> => {
+  const noteRelease = (): Promise<void> => {
     releasedClients.add(client)
     return Promise.resolve()
   }
   releasedClients.delete(client)
   // A `beforeCommit` may call them at any time, also after it has ended. The pool sets `release` anew each time it gives the client.
-  Object.assign(client, { release: ignore, end: ignore })
+  Object.assign(client, { release: noteRelease, end: noteRelease })
   const isIdle = (): boolean => client.getTransactionStatus() === 'I' && !clientsToDrop.has(client)
   let isUnusable = false
   try {
@@ -80,10 +80,10 @@ async function connect (pool: PostgresPool, deadline: number): Promise<PostgresC
       clearTimeout(timer)
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
       if (client === undefined) return reject(error)
-      // In a tick of its own: `release` gives the client to the next request in the pool's queue, which may be late too. Thousands of late
-      // requests would overflow the stack.
+      // In nextTick, because `release` gives the client to the next request in the pool's queue, which may be late too. Otherwise thousands
+      // of late requests would overflow the stack.
       if (isLate) return process.nextTick(() => { client.release() })
-      // Before anything is awaited: an error in the same chunk as the last answer would end the process.
+      // Before anything is awaited, because an `error` event without a listener would end the process.
       client.on('error', onError)
       resolve(client)
     })

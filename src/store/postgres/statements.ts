@@ -7,7 +7,7 @@ import {
 } from 'kysely'
 import { compile } from '../compile.js'
 import { postgresSql } from '../engine-sql.js'
-import { DROPPED_WRITE, type Query, type QueryDefinition } from '../operation.js'
+import { WRITE_WAS_CHANGED, type Query, type QueryDefinition } from '../operation.js'
 import type { Tables } from '../tables.js'
 import { parserOf, toParameter } from './codec.js'
 import type { PostgresQuery, PostgresResult } from './handle.js'
@@ -27,31 +27,31 @@ class Compiler extends PostgresQueryCompiler {
 const dialect = Object.assign(new PostgresDialect({} as PostgresDialectConfig), { createQueryCompiler: () => new Compiler() })
 const db = new Kysely<Tables>({ dialect })
 
-const prepared = new Map<QueryDefinition, ReturnType<typeof compileStatement>>()
+const compiled = new Map<QueryDefinition, ReturnType<typeof compileStatement>>()
 
-function prepare ({ definition }: Query): ReturnType<typeof compileStatement> {
-  let ready = prepared.get(definition)
-  if (ready === undefined) prepared.set(definition, ready = compileStatement(definition))
-  return ready
+function statementOf ({ definition }: Query): ReturnType<typeof compileStatement> {
+  let found = compiled.get(definition)
+  if (found === undefined) compiled.set(definition, found = compileStatement(definition))
+  return found
 }
 
 export function toQuery (query: Query): PostgresQuery {
-  return prepare(query).toQuery(query)
+  return statementOf(query).toQuery(query)
 }
 
 export function toRows (query: Query, result: PostgresResult): unknown {
-  return prepare(query).toRows(result)
+  return statementOf(query).toRows(result)
 }
 
 const types = { getTypeParser: parserOf }
 
-/** A statement under a name made of its own text, so that other versions of the package may share the connection. */
+/** Makes a prepared statement. Its name is a hash of its text, so that other versions of the package may share the connection. */
 export function statement (text: string): (values: unknown[]) => PostgresQuery {
   const name = `omnichannel_${hash('sha256', text, 'hex').slice(0, 32)}`
   return (values) => ({ name, text, values, rowMode: 'array', types })
 }
 
-/** A command without a name, so that it is not prepared: `beforeCommit` may deallocate all statements. */
+/** Makes a command that is not prepared, because `beforeCommit` may deallocate all prepared statements. */
 export function command (text: string): PostgresQuery {
   return { ...statement(text)([]), name: '' }
 }
@@ -62,11 +62,11 @@ export const rollback = command('ROLLBACK')
 function compileStatement (definition: QueryDefinition) {
   const { sql, toRow, bind } = compile(db, postgresSql, toParameter as (value: unknown) => unknown, definition)
   const { kind } = definition
-  const query = statement(kind === 'check' ? failIfNull(sql) : sql)
-  const counted = kind === 'write' ? statement(failUnlessChanged(sql)) : query
+  const plain = statement(kind === 'check' ? failIfNull(sql) : sql)
+  const counting = kind === 'write' ? statement(failUnlessChanged(sql)) : plain
   return {
     toQuery: ({ values, mustChange }: Query): PostgresQuery =>
-      mustChange === undefined ? query(bind(values)) : counted([...bind(values), String(mustChange)]),
+      mustChange === undefined ? plain(bind(values)) : counting([...bind(values), String(mustChange)]),
     toRows: ({ rows }: PostgresResult): unknown => {
       switch (kind) {
         case 'many': return rows.map(toRow)
@@ -77,15 +77,15 @@ function compileStatement (definition: QueryDefinition) {
   }
 }
 
-// COMMIT is sent together with the writes, so the server itself must fail the transaction. To do so, it casts a text to a number.
+// COMMIT is sent together with the writes, so the server itself must detect a wrong write. It then casts a text to a number, which fails.
 
 function failIfNull (sql: string): string {
-  return `select case when value is null then ('${DROPPED_WRITE}: ' || coalesce(value::text, 'NULL'))::int else value end from (${sql}) as checked`
+  return `select case when value is null then ('${WRITE_WAS_CHANGED}: ' || coalesce(value::text, 'NULL'))::int else value end from (${sql}) as checked`
 }
 
-/** Only for INSERT with ON CONFLICT. PostgreSQL refuses a WITH around other writes if the host has rules for them. */
+/** The last parameter is the expected number of rows. Not for UPDATE and DELETE: if the host has rules for them, PostgreSQL refuses WITH. */
 function failUnlessChanged (sql: string): string {
-  const parameters = sql.split('$').length
-  return `with written as (${sql} returning 1) select case when count(*) = $${parameters}::int then 0
-    else ('${DROPPED_WRITE}: ' || count(*) || ' rows')::int end from written`
+  const lastParameter = sql.split('$').length
+  return `with written as (${sql} returning 1) select case when count(*) = $${lastParameter}::int then 0
+    else ('${WRITE_WAS_CHANGED}: ' || count(*) || ' rows')::int end from written`
 }

@@ -6,17 +6,17 @@ import { bringUpToDate, checkSchema } from './migrations.js'
 import { withClient, withRetry } from './pool.js'
 import { runQueries, transact } from './transaction.js'
 
-/** For the look-up after a lost COMMIT, which answers no request. */
+/** `lookUp` runs as an update does, but answers no request. */
 const noReply: Reply = { isPending: () => true, lock: () => undefined, unlock: () => undefined }
 
 /** @param onIdleError is called if a connection is lost while no request uses it */
 export function createPostgresStore (pool: PostgresPool, onIdleError: (error: Error) => void): Store {
-  // Without a listener an idle client that loses its server would end the process.
-  // The pool adds the client to the error. A log would print all its settings, among them the passphrase of a TLS key.
+  // Without a listener, an idle client that loses its server would end the process. The pool adds the client to the error. It is hidden,
+  // because a log would print its settings, among them the passphrase of a TLS key.
   if (pool.listenerCount('error') === 0) pool.on('error', (error) => { onIdleError(Object.defineProperty(error, 'client', { enumerable: false })) })
   const underWay = new Set<Promise<unknown>>()
 
-  async function run<Result> (deadline: number, work: (client: PostgresClient) => Promise<Result>): Promise<Result> {
+  async function runWithRetry<Result> (deadline: number, work: (client: PostgresClient) => Promise<Result>): Promise<Result> {
     return await withRetry(deadline, async () => await withClient(pool, deadline, work))
   }
 
@@ -25,17 +25,19 @@ export function createPostgresStore (pool: PostgresPool, onIdleError: (error: Er
     return await withRetry(deadline, async () => {
       const { decision, doubt } = await withClient(pool, deadline, async (client) => await transact(client, prepare, reply, deadline))
       if (doubt === undefined) return decision.result
+      // It has the whole time again, because the answer to COMMIT may have taken all of it.
       const outcome = await lookUp(decision.findOutcome, performance.now() + timeoutMs)
       if (typeof outcome === 'object') return outcome.committed
       if (outcome === 'unknown') throw new InDoubtError({ cause: doubt.cause })
+      // Rolled back. withRetry tries again if the cause is transient.
       reply.unlock()
       throw doubt.cause
     })
   }
 
   /**
-   * Looks up whether an update was committed, in a transaction of its own. It locks the contact, so it waits while the update's
-   * transaction still holds the lock. Its COMMIT waits until the replica has confirmed what was read.
+   * Looks up whether an update was committed, with another client and in a transaction of its own. It locks the contact, so it waits until
+   * the update's transaction has ended. Its COMMIT waits until the replica has confirmed what was read.
    *
    * @throws {InDoubtError} if this is still unknown at the deadline
    */
@@ -44,7 +46,7 @@ export function createPostgresStore (pool: PostgresPool, onIdleError: (error: Er
       queries, decide: (rows) => ({ result: decide(rows), writes: [], findOutcome: always('rolled-back') })
     }
     try {
-      return await run(deadline, async (client) => {
+      return await runWithRetry(deadline, async (client) => {
         const { decision } = await transact(client, () => update, noReply, deadline)
         return decision.result
       })
@@ -63,11 +65,11 @@ export function createPostgresStore (pool: PostgresPool, onIdleError: (error: Er
     engine: 'postgres',
     migrate: async ({ migrate, lockTimeout }) => {
       const deadline = performance.now() + lockTimeout
-      await run(deadline, async (client) => { await (migrate ? bringUpToDate : checkSchema)(client, deadline) })
+      await runWithRetry(deadline, async (client) => { await (migrate ? bringUpToDate : checkSchema)(client, deadline) })
     },
     read: async ({ queries, decide }, timeoutMs) => {
       const deadline = performance.now() + timeoutMs
-      return decide(await track(run(deadline, async (client) => await runQueries(client, queries, deadline))))
+      return decide(await track(runWithRetry(deadline, async (client) => await runQueries(client, queries, deadline))))
     },
     update: async (prepare, reply, timeoutMs) => await track(update(prepare, reply, timeoutMs)),
     drain: async () => await Promise.allSettled(underWay)

@@ -1,5 +1,3 @@
-// The adapter for better-sqlite3.
-
 import type { Connection } from './connection.js'
 import { saysIteratorIsOpen, type SqliteDatabase, type SqliteStatement } from './handle.js'
 
@@ -33,7 +31,7 @@ export function connectBetterSqlite3 (database: SqliteDatabase): Connection {
     column: (sql, values = []) => prepare(sql, 'pluck').all(...values),
     run,
     exec: (sql) => { database.exec(sql) },
-    // BEGIN needs no check for iterators: better-sqlite3 itself refuses other statements while one is open.
+    // While an iterator is open, better-sqlite3 itself refuses all other statements.
     begin: run,
     hasSilentIterator: () => false,
     isBusy: (error) => saysIteratorIsOpen(error) || busyCode.test(String((Object(error) as { code?: unknown }).code)),

@@ -1,6 +1,6 @@
-// Caches rows that updates do not write: callers, agents, custom fields. They are loaded only inside our own write transaction, where
-// no other connection can change them, and where the host has no unfinished write whose rows could still be undone. The cache is cleared
-// after a commit of another connection, after a write on this connection that is not part of an update, and after a change of the schema.
+// Caches rows that updates do not write: callers, agents, custom fields. They are loaded only inside our own write transaction: there no
+// other connection can change them, and the host has no unfinished write that could still be rolled back. The cache is cleared after a
+// commit of another connection, after a write on this connection that is not part of an update, and after a change of the schema.
 
 import { sqlite as schema } from '../migrations/generated.js'
 import type { Query, QueryDefinition } from '../operation.js'
@@ -17,8 +17,8 @@ export function createCache (connection: Connection) {
   let [dataVersion, schemaVersion, totalChanges] = [-1, -1, -1]
   let cacheable = false
   let isValid = false
-  let isSchemaOurs = false
-  let mayBeUndone = true
+  let hostMayChangeWrites = true
+  let mustCheckWrites = true
 
   function readNumber (sql: string): number {
     const [number] = connection.get(sql) as [number]
@@ -26,52 +26,52 @@ export function createCache (connection: Connection) {
   }
 
   return {
-    /** Must be the first call in each of our transactions. It reads from the database. */
+    /** Must be called first in each of our transactions. It reads from the database, so it also begins a read transaction. */
     beginTransaction: () => {
       const data = readNumber('PRAGMA main.data_version')
       const schema = readNumber('PRAGMA main.schema_version')
       const total = readNumber('SELECT total_changes()')
       if (data !== dataVersion || total !== totalChanges || schema !== schemaVersion) cached.clear()
-      // Nothing is cached unless all are real tables: a view may read what an update writes, a virtual table may change at any time.
+      // Nothing is cached unless all are real tables. A view may read what an update writes, and a virtual table may change at any time.
       if (schema !== schemaVersion) {
         cacheable = readNumber(countTables(cacheableTables)) === cacheableTables.length
-        isSchemaOurs = readNumber(countCheckedTables) === checkedTables.length && readNumber(countHostTriggers) === 0
+        hostMayChangeWrites = readNumber(countCheckedTables) < checkedTables.length || readNumber(countHostTriggers) > 0
       }
       ;[dataVersion, schemaVersion, totalChanges, isValid] = [data, schema, total, cacheable]
       // A temporary trigger does not change `schema_version`.
-      mayBeUndone = !isSchemaOurs || readNumber(countTemporaryTriggers) > 0
+      mustCheckWrites = hostMayChangeWrites || readNumber(countTemporaryTriggers) > 0
     },
     /** Must be called before each further update of the transaction. */
     revalidate: () => {
       // Without triggers of the host, an update changes only its own rows.
-      if (mayBeUndone) isValid &&= readNumber('SELECT total_changes()') === totalChanges
+      if (mustCheckWrites) isValid &&= readNumber('SELECT total_changes()') === totalChanges
     },
-    /** Adds the number of rows that an update has written, so that they do not count as another's change. */
+    /** Counts rows that an update has written itself. As changes by other code they would invalidate the cache. */
     addOwnChanges: (changes: number) => { totalChanges += changes },
-    /** Whether a trigger of the host's may undo what an update writes. The update must then check what it wrote. */
-    mayBeUndone: () => mayBeUndone,
-    /** Called when host code gets the connection. Nothing is cached until the next transaction. */
+    /** Whether an update must check what it wrote, because a trigger of the host's may have undone it. */
+    mustCheckWrites: () => mustCheckWrites,
+    /** Must be called before host code gets the connection. Nothing is cached until the next transaction. */
     invalidate: () => {
       isValid = false
-      mayBeUndone = true
+      mustCheckWrites = true
       cached.clear()
     },
-    /** Outside of our transaction: returns a row that is cached and still valid. */
+    /** Finds a cached row that is still valid. For reads outside of our transactions. */
     find: ({ definition, values }: Query) => {
       const isCurrent = cacheable && readNumber('PRAGMA main.data_version') === dataVersion && readNumber('SELECT total_changes()') === totalChanges
       return isCurrent ? cached.get(definition)?.get(keyOf(values)) : undefined
     },
-    /** Inside our transaction. */
+    /** For reads inside our transactions. */
     getOrLoad: (query: Query, load: (query: Query) => unknown) => {
       const { definition, values } = query
       if (!isValid) return load(query)
-      const rows = cached.get(definition) ?? new Map<string, unknown>()
-      if (rows.size === 0) cached.set(definition, rows)
+      let rows = cached.get(definition)
+      if (rows === undefined) cached.set(definition, rows = new Map<string, unknown>())
       const key = keyOf(values)
       const known = rows.get(key)
       if (known !== undefined) return known
       const loaded = load(query)
-      // Do not cache misses: a client without a token could fill the cache with invented keys.
+      // Do not cache misses, because a client without a token could fill the cache with invented keys.
       if (loaded === undefined) return undefined
       if (rows.size === capacity) rows.clear()
       rows.set(key, loaded)
@@ -80,7 +80,7 @@ export function createCache (connection: Connection) {
   }
 }
 
-/** As unambiguous as JSON, in a fraction of the time. */
+/** The length before each value makes the key unambiguous. JSON would take several times as long. */
 function keyOf (values: object): string {
   let key = ''
   for (const value of Object.values(values) as string[]) key += `${value.length}:${value}`
@@ -90,12 +90,12 @@ function keyOf (values: object): string {
 /** The tables that the checks of queries.ts read. */
 const checkedTables = ['omnichannel_contact', 'omnichannel_contact_email', 'omnichannel_contact_phone']
 
-// Views and virtual tables have no root page.
+/** SQL that counts real tables. Views and virtual tables have no root page. */
 function countTables (names: readonly string[]): string {
   return `SELECT count(*) FROM main.sqlite_schema WHERE rootpage > 0 AND name IN (${quote(names)})`
 }
 
-// A table of the host's own may have an ON CONFLICT IGNORE, in any spelling.
+// Leaves out a table that the host has made with ON CONFLICT IGNORE, in any case: it drops writes without an error.
 const countCheckedTables = `${countTables(checkedTables)} AND instr(upper(sql), 'IGNORE') = 0`
 
 const countHostTriggers = `SELECT count(*) FROM main.sqlite_schema WHERE type = 'trigger' AND name NOT IN (${quote(schema.parts.map(({ creates = '' }) => creates))})`

@@ -31,13 +31,13 @@ export function isWal (connection: Connection): boolean {
   return mode === 'wal'
 }
 
-/** Whether files are attached: then triggers and `beforeCommit` may fail on the lock of such a file. This takes no lock. */
+/** Whether files are attached. Then triggers and `beforeCommit` may fail on the lock of such a file. This takes no lock. */
 export function hasAttached (connection: Connection): boolean {
   // 0 is `main` and 1 is `temp`.
   return connection.column('PRAGMA database_list').some((number) => number as number > 1)
 }
 
-/** Commits. If the disk fails, SQLite rolls back, and this overwrites what it has written to its log. */
+/** Commits. If the disk fails, SQLite rolls back, and the transaction in its log is overwritten. */
 export function commit (connection: Connection): void {
   try {
     connection.run('COMMIT')
@@ -86,7 +86,7 @@ export function withoutBusyTimeout<Result> (connection: Connection, work: () => 
  * own timeout back.
  */
 export function clearBusyTimeout (connection: Connection): () => void {
-  // With `get`, which works while an iterator is open.
+  // `get` and not `exec`, because it works while the host has an iterator open.
   const [timeout] = connection.get('PRAGMA busy_timeout') as [number]
   connection.get('PRAGMA busy_timeout = 0')
   return () => { connection.get(`PRAGMA busy_timeout = ${timeout}`) }

@@ -1,8 +1,11 @@
 // Updates that wait together share one transaction and one COMMIT. They are answered after it. A lone update does not wait for others:
 // it runs in the next setImmediate.
 //
-// A refused update has written nothing. If an update fails after it has written, the whole transaction is rolled back, and the others run
-// again. The next updates then have savepoints. An update with a `beforeCommit` always has one, so that it can be undone alone.
+// An update that is refused has written nothing, so the others go on. If an update fails after it has written, the whole transaction is
+// rolled back, the others run again, and the next updates have savepoints. An update with a `beforeCommit` always has a savepoint.
+//
+// COMMIT always returns. If it fails, `isCommitted` looks up whether the updates are in the database, because it may have failed in an
+// attached file only.
 
 import { timeCommit } from '../../diagnostics.js'
 import type { Decision, Query, Update } from '../operation.js'
@@ -12,19 +15,18 @@ import { commit, hasAttached, withoutBusyTimeout, type Connection } from './conn
 import { createQueue, maxBatchMs, type Job } from './queue.js'
 import { Transaction } from './transaction.js'
 
-/** After an update has written and then failed, this many updates get savepoints. */
 const SAVEPOINTS_AFTER_FAILURE = 1000
 
 export interface UpdateWork {
   readonly prepare: () => Update<unknown>
   readonly reply: Reply
-  /** Runs alone, because a transaction that it shared was ended or met a lock. */
+  /** Whether it must not share a transaction, because a shared one has failed, was ended or met a lock. */
   ownTransaction: boolean
-  /** Runs once more, after a checkpoint has made room on a full disk. */
+  /** Whether it has run again after the disk was full. It does so once. */
   retriedWhenFull: boolean
-  /** What the update has decided in this transaction. */
+  /** Its decision in the current transaction. */
   decision: Decision<unknown> | undefined
-  /** What it has failed with in this transaction. */
+  /** Its error in the current transaction. */
   failure: { error: unknown } | undefined
 }
 
@@ -38,22 +40,22 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   function runBatch (queue: UpdateJob[], exclusive: boolean): void {
     const batch: UpdateJob[] = []
     const end = performance.now() + maxBatchMs
-    const mayShare = (): boolean => queue[0]?.work.ownTransaction === false && batch[0]?.work.ownTransaction === false
-    const runAgain = (): void => { queue.unshift(...batch) }
+    const nextMayJoin = (): boolean => queue[0]?.work.ownTransaction === false && batch[0]?.work.ownTransaction === false
+    const requeue = (): void => { queue.unshift(...batch) }
     try {
       begin(exclusive)
       let isOpen = true
       do {
         batch.push(queue.shift() as UpdateJob)
         isOpen = runLast(queue, batch)
-      } while (isOpen && mayShare() && performance.now() < end)
+      } while (isOpen && nextMayJoin() && performance.now() < end)
 
       if (!isOpen) {
-        settle(queue, batch)
+        endWithoutCommit(queue, batch)
       } else if (batch.some((job) => hasWrites(job) && !job.work.reply.isPending())) {
-        // One of them was answered meanwhile, and may no longer write. It is refused when it runs again.
+        // A request was answered by other code meanwhile, so its update must not be committed. It is refused when it runs again.
         transaction.rollBack()
-        runAgain()
+        requeue()
       } else {
         commitBatch(batch)
         for (const job of batch) answer(job)
@@ -61,18 +63,19 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     } catch (error) {
       transaction.rollBack()
       if (connection.isBusy(error)) {
-        runAgain()
+        requeue()
         throw error
       }
+      // BEGIN has failed. The queue rejects its jobs.
       if (batch.length === 0) throw error
-      if (makeRoom(error, batch)) {
-        runAgain()
+      if (makeRoomOnFullDisk(error, batch)) {
+        requeue()
       } else if (batch.length === 1) {
         batch[0]?.reject(error)
       } else {
-        // COMMIT has failed, as it does for a deferred constraint. Alone, only the update that broke it fails.
+        // COMMIT has failed, as it does for a deferred constraint. In transactions of their own, only the update that broke it fails.
         for (const { work } of batch) work.ownTransaction = true
-        runAgain()
+        requeue()
       }
     } finally {
       transaction.cleanUp()
@@ -82,17 +85,14 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   function begin (exclusive: boolean): void {
     transaction.begin(exclusive ? 'BEGIN EXCLUSIVE' : 'BEGIN')
     cache.beginTransaction()
-    // Takes the write lock. Upgrading a read transaction fails at once with SQLITE_BUSY, so busy_timeout can stay.
+    // Takes the write lock without changing anything. The cache has begun a read transaction. SQLite never sleeps when it upgrades one, so
+    // busy_timeout can stay.
     if (!exclusive) connection.run('DELETE FROM main.omnichannel_migration WHERE 0')
   }
 
-  /**
-   * Runs the last update of the batch. Its error becomes `work.failure`, unless the update waits for a lock and runs again. Returns
-   * whether the transaction is still open.
-   */
+  /** Runs the last update of the batch, and stores its decision or failure. Returns whether the transaction is still open. */
   function runLast (queue: UpdateJob[], batch: UpdateJob[]): boolean {
-    const job = batch.at(-1) as UpdateJob
-    const { work } = job
+    const { work } = batch.at(-1) as UpdateJob
     const isFirst = batch.length === 1
     const wantsSavepoint = savepointsLeft > 0
     if (wantsSavepoint) savepointsLeft--
@@ -105,10 +105,10 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       const { writes, beforeCommit } = work.decision = decide(queries.map(execute))
       throwIfGone(work.reply)
       const callsHost = beforeCommit !== undefined
-      // The first update needs no savepoint: no other update would be lost with it. After a host callback each update has one, because
-      // the callback must not run again when a later update fails.
+      // The first update needs no savepoint, because no other update would be rolled back with it. After a host callback each update has
+      // one, so that a failure does not make the callback run again.
       if (callsHost || (writes.length > 0 && !isFirst && (transaction.hostWasCalled || wantsSavepoint))) {
-        transaction.beginUpdate()
+        transaction.setSavepoint()
         hasSavepoint = true
       }
       hasWritten = writes.length > 0
@@ -118,32 +118,34 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
         transaction.callHost(beforeCommit)
         throwIfGone(work.reply)
       }
-      if (hasSavepoint) transaction.endUpdate()
+      if (hasSavepoint) transaction.releaseSavepoint()
+      return true
     } catch (error) {
       work.failure = { error }
-      const isUndone = hasSavepoint ? transaction.undoUpdate() : connection.inTransaction
-      if (!isUndone) {
+      const isOpen = hasSavepoint ? transaction.rollBackToSavepoint() : connection.inTransaction
+      if (!isOpen) {
         // SQLite or the host callback has ended the transaction, and may do so again.
         for (const { work } of batch) work.ownTransaction = true
         return false
       }
-      const { cause } = Object(error) as { cause?: unknown }
-      const lockError = [error, cause].find((each) => connection.isBusy(each)) as Error | undefined
-      if (lockError !== undefined && hasAttached(connection)) {
-        // A trigger or a host callback has met the lock of an attached file. The update waits alone, and behind the others, so that no other
-        // update waits for it.
+      const lockError = findLockError(error)
+      if (lockError !== undefined) {
+        // It runs alone, and behind all others, so that no other update waits for the lock.
         work.ownTransaction = true
-        batch.pop()
-        queue.push(job)
+        queue.push(batch.pop() as UpdateJob)
         throw lockError
       }
-      if (hasWritten && !hasSavepoint) {
-        transaction.rollBack()
-        savepointsLeft = SAVEPOINTS_AFTER_FAILURE
-        return false
-      }
+      if (!hasWritten || hasSavepoint) return true
+      transaction.rollBack()
+      savepointsLeft = SAVEPOINTS_AFTER_FAILURE
+      return false
     }
-    return true
+  }
+
+  /** The error of a trigger, or the cause of that of a host callback, if it is the lock of an attached file. */
+  function findLockError (error: unknown): Error | undefined {
+    const { cause } = Object(error) as { cause?: unknown }
+    return [error, cause].find((each) => connection.isBusy(each) && hasAttached(connection)) as Error | undefined
   }
 
   function commitBatch (batch: UpdateJob[]): void {
@@ -161,21 +163,22 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     publishCommit()
   }
 
-  /** After COMMIT has failed. With a WAL, SQLite commits `main` first: it may be committed although an attached file failed. */
+  /** Looks up, after COMMIT has failed, whether the updates are in `main`. With a WAL, SQLite commits `main` before attached files. */
   function isCommitted (batch: UpdateJob[]): boolean {
     const last = batch.findLast(hasWrites)
     if (connection.inTransaction || last === undefined) return false
     try {
       const { queries, decide } = (last.work.decision as Decision<unknown>).findOutcome
-      return typeof decide(queries.map(execute)) === 'object'
+      const outcome = decide(queries.map(execute))
+      return outcome !== 'rolled-back' && outcome !== 'unknown'
     } catch {
-      // If the disk cannot be read, this is not known.
+      // The disk cannot be read.
       return false
     }
   }
 
-  /** After the last update has ended the transaction: all are answered if a host callback has committed it. Otherwise the others run again. */
-  function settle (queue: UpdateJob[], batch: UpdateJob[]): void {
+  /** If a host callback has committed the transaction, answers all updates. Otherwise answers the last, and the others run again. */
+  function endWithoutCommit (queue: UpdateJob[], batch: UpdateJob[]): void {
     transaction.rollBack()
     const last = batch.at(-1) as UpdateJob
     if (transaction.isCommittedByHost()) {
@@ -184,12 +187,12 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       return
     }
     queue.unshift(...batch.slice(0, -1))
-    if (makeRoom(last.work.failure?.error, [last])) queue.unshift(last)
+    if (makeRoomOnFullDisk(last.work.failure?.error, [last])) queue.unshift(last)
     else answer(last)
   }
 
-  /** If the disk may be full, makes room by moving the WAL into the file, once for each update. Returns whether they can run again. */
-  function makeRoom (error: unknown, jobs: UpdateJob[]): boolean {
+  /** If the disk may be full, makes room by moving the WAL into the file, once for each update. Returns whether the updates can run again. */
+  function makeRoomOnFullDisk (error: unknown, jobs: UpdateJob[]): boolean {
     if (!connection.isFull(error) || jobs.some(({ work }) => work.retriedWhenFull)) return false
     for (const { work } of jobs) work.retriedWhenFull = true
     try {

@@ -42,7 +42,7 @@ export interface NodeSqliteStatement {
 
 export type SqliteHandle = SqliteDatabase | NodeSqliteDatabase
 
-/** Not a SELECT, for which SQLite would wait if another connection has locked the file. */
+/** Not a SELECT, which would wait while another connection has locked the file. */
 const PROBE = 'PRAGMA foreign_keys'
 
 /** Whether a value is an open handle of better-sqlite3 or node:sqlite. Other libraries have the same members, so this runs a query. */
@@ -50,6 +50,7 @@ export function isOpenDatabase (value: unknown): value is SqliteHandle {
   try {
     return isBetterSqlite3(value as Partial<SqliteDatabase>) || isNodeSqlite(value as Partial<NodeSqliteDatabase>)
   } catch (error) {
+    // better-sqlite3 refuses the query while the host reads rows, which it can only do on an open handle.
     return saysIteratorIsOpen(error)
   }
 }

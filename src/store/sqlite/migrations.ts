@@ -6,12 +6,10 @@ import { commit, withoutBusyTimeout, type Connection } from './connection.js'
 
 type NamesAndKinds = Array<[name: string, kind: string]>
 
-/** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
 export function findPending (connection: Connection): Pending {
   return pendingIn(schema, find(connection))
 }
 
-/** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
 export function bringUpToDate (connection: Connection): void {
   if (findPending(connection).script === '') return
   withoutBusyTimeout(connection, () => {
@@ -25,7 +23,6 @@ export function bringUpToDate (connection: Connection): void {
   })
 }
 
-/** @throws {NewerSchemaError} {IncompleteSchemaError} {UnsuitableColumnError} */
 export function checkSchema (connection: Connection): void {
   checkTables(schema, find(connection))
 }
@@ -38,7 +35,7 @@ function find (connection: Connection): Found {
     SELECT wanted.value || '.' || lower(present.name), present.type
     FROM json_each(?) AS wanted JOIN pragma_table_xinfo(wanted.value, 'main') AS present WHERE present.hidden <> 1`,
   [JSON.stringify(Object.keys(schema.tables))]) as NamesAndKinds
-  // A column without a type, such as an expression of a view, is not converted by SQLite.
+  // A column without a type, such as an expression of a view, keeps a text as it is.
   const holdsText = (type: string): boolean => /^$|CHAR|CLOB|TEXT/i.test(type)
   const kinds = new Map([...objects, ...columns.map(([name, type]): NamesAndKinds[number] => [name, holdsText(type) ? 'text' : type])])
   if (!kinds.has('omnichannel_migration.id')) return { version: 0, kinds }

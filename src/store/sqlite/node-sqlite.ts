@@ -1,5 +1,3 @@
-// The adapter for a DatabaseSync of node:sqlite.
-
 import { connectBetterSqlite3 } from './better-sqlite3.js'
 import type { Connection } from './connection.js'
 import { ITERATOR_IS_OPEN, type NodeSqliteDatabase, type NodeSqliteStatement, type SqliteHandle } from './handle.js'
@@ -11,7 +9,7 @@ const SQLITE_FULL = 13
 /** Its causes include an exceeded disk quota. */
 const SQLITE_IOERR_WRITE = 778
 
-/** Takes a handle of either library. It is in this file because tests on a Node.js without node:sqlite reach only one of the two. */
+/** Takes a handle of either library. It is in this file because only tests with node:sqlite reach both branches. */
 export function connect (database: SqliteHandle): Connection {
   return 'isOpen' in database ? connectNodeSqlite(database) : connectBetterSqlite3(database)
 }
@@ -35,7 +33,7 @@ function connectNodeSqlite (database: NodeSqliteDatabase): Connection {
   const all: Connection['all'] = (sql, values = []) => prepare(sql).all(...values) as unknown[][]
   const run: Connection['run'] = (sql, values = []) => Number(prepare(sql).run(...values).changes)
 
-  /** VACUUM INTO NULL always fails. Its message tells whether a statement is open. */
+  /** VACUUM INTO NULL always fails. Its message tells whether an iterator is open. */
   function isIterating (): boolean {
     let reason = ''
     try {

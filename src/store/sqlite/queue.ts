@@ -13,7 +13,7 @@ import { saysIteratorIsOpen } from './handle.js'
  * second, but the event loop was held for 60 % longer.
  */
 export const maxBatchMs = 1.2
-/** How many jobs are refused at once. Each refusal is a reply, which takes time to send. */
+/** How many jobs are refused before the event loop runs again. It takes time to send their replies. */
 const maxRefusals = 50
 const shortestPauseMs = 1
 const longestPauseMs = 16
@@ -29,14 +29,14 @@ export interface Job<Work> {
 function createJob<Work> (work: Work, timeoutMs: number): Job<Work> {
   let resolve!: Job<Work>['resolve']
   let reject!: Job<Work>['reject']
-  const promise = new Promise((...functions) => { [resolve, reject] = functions })
-  // One literal: adding the members one by one takes a tenth of an update's time.
+  const promise = new Promise((...settlers) => { [resolve, reject] = settlers })
+  // One object literal, because adding the members one by one would take a tenth of an update's time.
   return { work, deadline: performance.now() + timeoutMs, promise, resolve, reject }
 }
 
 /**
- * @param runBatch takes jobs from the queue and settles them. If it throws, its jobs must be in the queue again. They are tried later
- * if the database was busy. Any other error rejects them. `exclusive` tells whether it locks out readers
+ * @param runBatch takes jobs from the queue, and resolves or rejects them. Before it throws, it must put its jobs back into the queue. If
+ * the database was busy, they are tried later. After any other error they are rejected. If `exclusive` is true, it must lock out readers
  */
 export function createQueue<Work> (connection: Connection, runBatch: (queue: Array<Job<Work>>, exclusive: boolean) => void) {
   let queue: Array<Job<Work>> = []
@@ -60,7 +60,7 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
   /** Returns the pause before the next batch. */
   function runOnce (): number {
     try {
-      // Checking is cheap, and the gaps between the host's transactions may be short.
+      // Looks again after the shortest pause, because the gaps between the host's transactions may be short.
       if (connection.inTransaction) {
         return refuseLate(shortestPauseMs, 'host-transaction', new Error('the host has a transaction on the handle'))
       }
@@ -68,7 +68,7 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
       const inWal = hasReadSchema ? isWal(connection) : withoutBusyTimeout(connection, () => isWal(connection))
       hasReadSchema = true
       const attached = hasAttached(connection)
-      // Without a WAL, readers are locked out at BEGIN, so that COMMIT never waits for them. That would lock what is attached, too.
+      // Without a WAL, COMMIT would wait for readers, so BEGIN EXCLUSIVE locks them out. But it would lock attached files too.
       const exclusive = !inWal && !attached
       if (inWal && !attached) runBatch(queue, exclusive)
       else withoutBusyTimeout(connection, () => { runBatch(queue, exclusive) })
@@ -84,7 +84,7 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
     }
   }
 
-  /** Refuses the jobs whose deadline is over. Returns the pause before the next batch. */
+  /** Refuses jobs whose deadline is over. Returns the pause before the next batch: none if more jobs may be late. */
   function refuseLate (delay: number, obstacle: Obstacle, cause: unknown): number {
     const now = performance.now()
     if (now < nextDeadline) return delay
@@ -105,7 +105,6 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
       return job.promise
     },
     isEmpty: () => queue.length === 0,
-    /** Resolves when everything in the queue has ended. */
     drain: () => Promise.allSettled(queue.map(({ promise }) => promise))
   }
 }

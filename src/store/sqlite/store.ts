@@ -1,7 +1,7 @@
 import { Kysely, SqliteDialect, type SqliteDialectConfig } from 'kysely'
 import { compile } from '../compile.js'
 import { sqliteSql } from '../engine-sql.js'
-import { DROPPED_WRITE, type Query, type QueryDefinition, type Read } from '../operation.js'
+import { WRITE_WAS_CHANGED, type Query, type QueryDefinition, type Read } from '../operation.js'
 import type { Reply, Store } from '../store.js'
 import type { Tables } from '../tables.js'
 import { createCache, type Cache } from './cache.js'
@@ -28,7 +28,7 @@ export function createSqliteStore (database: SqliteHandle): Store {
     read: async <Result>({ queries, decide }: Read<Result>, timeoutMs: number) => {
       const read = () => decide(queries.map((query) => cache.find(query) ?? execute(query)))
       try {
-        // In WAL mode a read does not wait for writers. In a transaction of the host it would see uncommitted rows.
+        // In WAL mode a read need not wait for writers. In a transaction of the host it would see uncommitted rows.
         if (reads.isEmpty() && !connection.inTransaction && isWal(connection)) return read()
       } catch (error) {
         if (!connection.isBusy(error)) throw error
@@ -83,12 +83,12 @@ function compileQueries (connection: Connection, cache: Cache): Execute {
         const changes = connection.run(sql, bind(query.values))
         cache.addOwnChanges(changes)
         const { mustChange } = query
-        if (mustChange !== undefined && changes !== mustChange) throw new Error(`${DROPPED_WRITE}: ${changes} rows instead of ${mustChange} by ${sql}`)
+        if (mustChange !== undefined && changes !== mustChange) throw new Error(`${WRITE_WAS_CHANGED}: ${changes} rows instead of ${mustChange} by ${sql}`)
       }
       case 'check': return ({ values, onValue }) => {
-        if (!cache.mayBeUndone()) return
+        if (!cache.mustCheckWrites()) return
         const [value] = connection.get(sql, bind(values)) as [number | null]
-        if (value === null) throw new Error(`${DROPPED_WRITE}: ${sql}`)
+        if (value === null) throw new Error(`${WRITE_WAS_CHANGED}: ${sql}`)
         onValue?.(value)
       }
     }

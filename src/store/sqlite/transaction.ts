@@ -6,27 +6,27 @@ import { toHostError, type HostCallback } from '../operation.js'
 import { clearBusyTimeout, type Connection } from './connection.js'
 import { saysIteratorIsOpen } from './handle.js'
 
-/** A host callback that ends the transaction could begin another one with a savepoint of a known name. */
-const secretName = `omnichannel_${randomUUID().replaceAll('-', '')}`
-const setSavepoint = `SAVEPOINT ${secretName}`
-const releaseSavepoint = `RELEASE ${secretName}`
-const rollBackToSavepoint = `ROLLBACK TO ${secretName}`
+/** Random: a host callback that knew the name could end our transaction and set the same savepoint in another one. */
+const savepoint = `omnichannel_${randomUUID().replaceAll('-', '')}`
+const setCommand = `SAVEPOINT ${savepoint}`
+const releaseCommand = `RELEASE ${savepoint}`
+const rollBackToCommand = `ROLLBACK TO ${savepoint}`
 
-/** One object for all transactions of a connection, one after the other. */
+/** One object serves all transactions of a connection, one after the other. */
 export class Transaction {
   hostWasCalled = false
   private restoreBusyTimeout: (() => void) | undefined
-  /** A host callback has left an iterator open. It must not stop the queue. */
+  /** Whether a host callback has left an iterator open. Transactions begin in spite of it, or the queue would stop. */
   private hasOrphanedIterator = false
   /**
-   * A number in `temp.user_version`. It tells whether a host callback has committed: COMMIT keeps it, and ROLLBACK restores the one before.
-   * Our own tables could not always be asked, because another process may have locked them.
+   * A number that is written to `temp.user_version` before a host callback. It tells whether the callback has committed: COMMIT keeps it,
+   * ROLLBACK restores the previous one. A row of our own could not always be read, because another process may have locked the file.
    */
   private mark = 0
 
   constructor (private readonly connection: Connection) {}
 
-  /** Fails as busy while the host has an iterator open on the handle. */
+  /** Fails as busy while the host has an iterator open on the handle, unless a host callback has left it open. */
   begin (command: 'BEGIN' | 'BEGIN EXCLUSIVE'): void {
     const { connection } = this
     this.hostWasCalled = false
@@ -36,21 +36,20 @@ export class Transaction {
     } catch (error) {
       if (!(this.hasOrphanedIterator && saysIteratorIsOpen(error))) throw error
       connection.ignoreIterators(true)
-      // Fails as busy while a statement that writes is open. Our ROLLBACK would undo what it wrote.
+      // RELEASE fails as busy while a statement that writes is open, such as INSERT … RETURNING. Our ROLLBACK would undo its rows.
       connection.exec('SAVEPOINT omnichannel_begin; RELEASE omnichannel_begin')
       connection.begin(command)
     }
   }
 
-  /** Sets the savepoint of an update. */
-  beginUpdate (): void {
-    this.connection.run(setSavepoint)
+  setSavepoint (): void {
+    this.connection.run(setCommand)
   }
 
-  /** Calls the host in an update that has a savepoint. */
+  /** Must be called after `setSavepoint`. */
   callHost (call: HostCallback): void {
     const { connection } = this
-    // The host may attach a file, on whose lock its statements and our COMMIT would sleep.
+    // The host may attach a file. Its statements and our COMMIT would sleep on the lock of that file.
     this.restoreBusyTimeout ??= clearBusyTimeout(connection)
     this.mark = (this.readMark() + 1) % 2 ** 31
     connection.exec(`PRAGMA temp.user_version = ${this.mark}`)
@@ -58,9 +57,9 @@ export class Transaction {
     let isAsync: boolean
     try {
       const result = call(connection.native as never) as PromiseLike<unknown> | undefined | null
-      // Its `then` is not called: a query builder has one that runs the query, after our ROLLBACK.
+      // `then` is not called: that of a query builder would run the query, after our ROLLBACK.
       isAsync = typeof result?.then === 'function'
-      // Its rejection must not end the process.
+      // A rejection must not end the process.
       if (result instanceof Promise) result.catch(() => undefined)
     } catch (thrown) {
       throw toHostError(thrown)
@@ -68,29 +67,29 @@ export class Transaction {
     if (isAsync) throw new AsyncBeforeCommitError()
   }
 
-  /** Releases the savepoint of an update. Fails if a host callback has left an iterator open or ended the transaction. */
-  endUpdate (): void {
+  /** Fails if a host callback has left an iterator open or ended the transaction. */
+  releaseSavepoint (): void {
     const { connection } = this
     try {
-      connection.run(releaseSavepoint)
+      connection.run(releaseCommand)
     } catch (error) {
       if (!this.hostWasCalled) throw error
       throw new Error(`beforeCommit has ${connection.isBusy(error) ? 'left an iterator open' : 'ended the transaction'}`, { cause: error })
     }
   }
 
-  /** Rolls back to the savepoint of an update. Returns false if it is gone, because the transaction was ended. */
-  undoUpdate (): boolean {
+  /** Returns false if the savepoint is gone, because the transaction was ended. */
+  rollBackToSavepoint (): boolean {
     try {
-      this.runDespiteIterators(rollBackToSavepoint)
-      this.endUpdate()
+      this.runDespiteIterators(rollBackToCommand)
+      this.releaseSavepoint()
       return true
     } catch {
       return false
     }
   }
 
-  /** After the transaction has ended, but not by our COMMIT: whether a host callback has committed it. */
+  /** Whether a host callback has committed. Ask only after the transaction has ended without our COMMIT. */
   isCommittedByHost (): boolean {
     return this.hostWasCalled && this.readMark() === this.mark
   }
@@ -112,7 +111,7 @@ export class Transaction {
     return mark
   }
 
-  /** Runs a command that must not wait until an iterator is closed. */
+  /** Runs a command even if the host has left an iterator open. */
   private runDespiteIterators (command: string): void {
     try {
       this.connection.run(command)
