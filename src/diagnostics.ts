@@ -46,7 +46,7 @@ export interface UpdateMessage {
 /** The message of the channel `fastify-omnichannel-contacts:commit`, for each successful COMMIT that has written updates. */
 export interface CommitMessage {
   readonly engine: Engine
-  /** Milliseconds. On PostgreSQL those of the round trip that carries the writes and the COMMIT. */
+  /** Milliseconds of the COMMIT. On PostgreSQL they include the writes, which are sent in the same round trip. */
   readonly durationMs: number
   /** How many updates it has written. */
   readonly updates: number

@@ -84,7 +84,7 @@ export class DatabaseBusyError extends createError('FOC_DATABASE_BUSY', 'error-d
 /** 500, in the log: the connection was lost during COMMIT, so the update may or may not be committed. PostgreSQL only. */
 export const InDoubtError = createError('FOC_IN_DOUBT', 'The connection was lost during COMMIT, so the update may or may not have been made', 500)
 
-/** The request was answered by something else, or its client went away, before COMMIT. Nothing was written. No caller sees it. */
+/** Before COMMIT, other code answered the request or its client went away. Nothing was written. No caller sees this error. */
 export const RequestGoneError = createError('FOC_REQUEST_GONE', 'The request was answered or its client went away before the update was committed', 503)
 
 // Errors of the host's configuration and code.

@@ -1,5 +1,5 @@
-// The hook finds the caller and checks the permission. It runs in preParsing: after the host's onRequest hooks, so that a rate limit
-// counts every caller, and before the body is read. The body may arrive much later, so the transaction checks again.
+// Finds the caller and checks the permission, in a preParsing hook. So it runs after the host's onRequest hooks, where a rate limit counts
+// every caller, and before the body is read. The body may arrive much later, so the transaction checks again.
 
 import { hash } from 'node:crypto'
 import type { FastifyError, FastifyRequest, preParsingAsyncHookHandler } from 'fastify'
@@ -24,14 +24,14 @@ export function userOf (request: FastifyRequest): User {
  */
 export function accessHook (store: Store, { authenticate, authorize, lockTimeout }: Settings): preParsingAsyncHookHandler {
   return async (request) => {
-    let callsHost = authenticate !== undefined
+    let runsHostCode = authenticate !== undefined
     try {
       const user = authenticate === undefined
         ? await store.read(readUser(request, authorize === undefined), lockTimeout)
         : checkUser(await authenticate(request))
       ;(request as Identified)[kUser] = user
 
-      callsHost = authorize !== undefined
+      runsHostCode = authorize !== undefined
       if (authorize !== undefined) {
         const answer: unknown = await authorize(user, permission, request)
         if (answer !== true) throw new ForbiddenError()
@@ -40,7 +40,7 @@ export function accessHook (store: Store, { authenticate, authorize, lockTimeout
       }
     } catch (thrown) {
       const { statusCode } = Object(thrown) as Partial<FastifyError>
-      if (isOwnError(thrown) || (callsHost && (statusCode === 401 || statusCode === 403))) throw thrown
+      if (isOwnError(thrown) || (runsHostCode && (statusCode === 401 || statusCode === 403))) throw thrown
       throw new Error('The caller could not be looked up', { cause: thrown })
     }
   }
@@ -57,14 +57,14 @@ function readUser ({ headers }: FastifyRequest, needsPermission: boolean): Read<
   const { 'x-user-id': userId, 'x-auth-token': token } = headers
   if (typeof userId !== 'string' || typeof token !== 'string') return read([], () => { throw new UnauthorizedError() })
   return read([findCaller({ userId, hashedToken: hashToken(token), permission })], (row) => {
-    // A column of the host may ignore case. Keys would then be stored under another spelling.
+    // A column of the host may ignore case. Idempotency keys would then be stored under another spelling of the id.
     if (row?.id !== userId || isExpired(row.expires_at)) throw new UnauthorizedError()
     if (needsPermission && row.granted !== 1) throw new ForbiddenError()
     return { id: userId, username: row.username, name: row.name } as User
   })
 }
 
-/** A text in a view of the host's that is no time has expired. Date.parse does not read PostgreSQL's years after 9999. */
+/** Anything but a time, such as a text from a view of the host's, counts as expired. Date.parse cannot read PostgreSQL's years after 9999. */
 function isExpired (at: string | null): boolean {
   return at !== null && !(Date.parse(at) > Date.now() || /^\d{5,6}-/.test(at))
 }

@@ -1,5 +1,3 @@
-// Calls the host's beforeCommit and onContactUpdated.
-
 import { AsyncResource } from 'node:async_hooks'
 import type { FastifyRequest } from 'fastify'
 import { isDeepStrictEqual } from 'node:util'
@@ -11,7 +9,7 @@ import { userOf } from './auth.js'
 import { logFailure } from './replies.js'
 
 export function callBeforeCommit ({ beforeCommit }: Settings, request: FastifyRequest): UpdateContext['beforeCommit'] {
-  // On SQLite it runs in the batch, whose async context is that of another request.
+  // On SQLite it is called in a batch, which may have the async context of another request.
   const call = beforeCommit && AsyncResource.bind(beforeCommit)
   return call && ((change, connection) => call(eventOf(request, change), connection))
 }
@@ -22,7 +20,7 @@ export function callOnContactUpdated ({ onContactUpdated }: Settings, request: F
     .catch((error: unknown) => { logFailure(request, () => ({ err: error }), 'onContactUpdated failed') })
 }
 
-/** Both hooks get the same event. */
+/** Keeps the event, so that both hooks get the same. */
 const events = new WeakMap<Change, ContactUpdatedEvent>()
 
 /**
@@ -40,9 +38,9 @@ function eventOf (request: FastifyRequest, change: Change): ContactUpdatedEvent 
     updateId,
     get contact () { return contact ??= toContact(updated) },
     get previous () {
-      const isSame = updated.row.custom_fields === previous.row.custom_fields
+      const keepsFields = updated.row.custom_fields === previous.row.custom_fields
       // An update does not change channels.
-      return previousContact ??= toContact(previous, isSame ? this.contact.customFields : undefined, this.contact.channels)
+      return previousContact ??= toContact(previous, keepsFields ? this.contact.customFields : undefined, this.contact.channels)
     },
     get changedFields () { return changedFields ??= compare(this.contact, this.previous) },
     user: userOf(request),

@@ -58,7 +58,7 @@ export function describeOperation (prefix: string, hasTokens: boolean): FastifyS
   }
 }
 
-/** Ids must be unique in a document, so every prefix but Rocket.Chat's is part of the id. */
+/** Ids must be unique in a document. So each prefix is part of the id, except Rocket.Chat's own. */
 function nameOperation (prefix: string): string {
   const path = prefix.replace(/\/$/, '')
   if (path === '/api/v1') return 'updateContact'

@@ -3,7 +3,7 @@
 import type { FastifyRequest } from 'fastify'
 import { InvalidParamsError } from '../errors.js'
 
-/** RFC 9110, sections 8.8.3 and 5.6.1: a strong or weak tag, then a comma or the end. */
+/** One entity tag of a list, with the comma after it: RFC 9110, sections 8.8.3 and 5.6.1. Empty items of the list are skipped. */
 const entityTag = /[ \t,]*((?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?:$|,[ \t,]*)/y
 
 /**

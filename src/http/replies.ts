@@ -21,7 +21,7 @@ const bodyErrors: Record<string, string> = {
 interface Answer {
   status: number
   text: string
-  /** False while the host's preSerialization hooks run. They may throw. */
+  /** Whether the host's preSerialization hooks have run. They may throw. */
   isSerialized: boolean
 }
 
@@ -71,10 +71,10 @@ export function sendError (error: Partial<FastifyError>, request: FastifyRequest
 export function sendWithoutHooks (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const { raw } = reply
   const answer = answers.get(reply)
-  const isSerialized = answer?.isSerialized !== false
-  logFailedHook(error, request, isSerialized ? 'an onSend hook failed' : 'a preSerialization hook failed')
+  const failedOnSend = answer?.isSerialized !== false
+  logFailedHook(error, request, failedOnSend ? 'an onSend hook failed' : 'a preSerialization hook failed')
   if (raw.headersSent) raw.destroy()
-  else if (isSerialized) raw.writeHead(500, headers).end(JSON.stringify(internalServerError))
+  else if (failedOnSend) raw.writeHead(500, headers).end(JSON.stringify(internalServerError))
   else raw.writeHead(answer.status, { ...reply.getHeaders() as OutgoingHttpHeaders, ...headers }).end(answer.text)
 }
 
@@ -97,7 +97,7 @@ export function logFailure ({ log }: Pick<FastifyRequest, 'log'>, details: () =>
 
 const ownErrors = Object.values(errors)
 
-/** Whether the answer may have the status of an error. Errors from the host's functions can have any `statusCode`. */
+/** Whether the plugin made the error, so that its status may be answered. Errors of the host can have any `statusCode`. */
 export function isOwnError (error: unknown): boolean {
   return ownErrors.some((OwnError) => error instanceof OwnError)
 }
@@ -111,9 +111,9 @@ export class UnforeseenError extends Error {
   }
 }
 
-/** Logged if neither the error nor one of its causes has a code. */
+/** The code in the log if neither the error nor one of its causes has one. */
 export const UPDATE_FAILED = 'FOC_UPDATE_FAILED'
-/** How many causes are searched for a code. A host can make an error its own cause. */
+/** How many causes are searched for a code. There is a limit, because an error of the host can be its own cause. */
 const maxCauses = 8
 
 function codeOf (error: unknown, causesLeft = maxCauses): string {

@@ -13,13 +13,13 @@ export function guardOf (request: FastifyRequest): Reply {
   return (request as Guarded)[kGuard]
 }
 
-/** Early, because a later hook of the host's may answer and let the request go on to the handler. */
+/** In onRequest, because a later hook of the host's may answer and still let the request go on to the handler. */
 export const addReplyGuard: onRequestHookHandler = (request, reply, done) => {
   ;(request as Guarded)[kGuard] = guardReply(request, reply)
   done()
 }
 
-/** Wraps a reply's methods, to notice that other code answers, and to ignore it after `lock`. {@link sendUnguarded} bypasses them. */
+/** Wraps a reply's methods, to notice when other code answers, and to ignore it after `lock`. {@link sendUnguarded} bypasses them. */
 function guardReply (request: FastifyRequest, reply: FastifyReply): Reply {
   const original = Object.getPrototypeOf(reply) as ReplyMethods
   // `reply.sent` is set later, when the host's onSend hooks are done.
@@ -57,11 +57,11 @@ export function sendUnguarded (reply: FastifyReply, status: number, payload: unk
 }
 
 function isTimedOut (request: FastifyRequest): boolean {
-  // The first check saves the cost of `signal`, which is created when it is read. It is also aborted when a body has been read.
+  // The first check saves the cost of `signal`, which is created when it is read. It is aborted for other reasons too.
   return request.routeOptions.handlerTimeout > 0 && (request.signal.reason as Partial<FastifyError> | undefined)?.code === 'FST_ERR_HANDLER_TIMEOUT'
 }
 
-/** With HTTP/2 each request has a stream. With HTTP/1 look at the socket, because a pipelined request does not notice that it closed. */
+/** With HTTP/2 each request has a stream. With HTTP/1 the socket is checked, because a pipelined request does not notice that it closed. */
 function isClientGone ({ raw, request }: FastifyReply): boolean {
   return raw.destroyed || ((raw as { stream?: { destroyed: boolean } }).stream ?? request.raw.socket).destroyed
 }

@@ -47,7 +47,7 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
         const result = await (updateChannel.hasSubscribers
           ? traceUpdate(store, prepare, guard, settings.lockTimeout, problems)
           : store.update(prepare, guard, settings.lockTimeout))
-        // If nothing was written, SQLite has not locked the reply.
+        // The store has not locked it if nothing was written.
         guard.lock(0)
         try {
           sendResult(reply, result)

@@ -9,7 +9,7 @@ import { isOwnError, UPDATE_FAILED } from './replies.js'
 const { start, end, asyncStart, asyncEnd, error: errorChannel } = updateChannel
 const { code: UPDATE_REFUSED } = new UpdateRefusedError('')
 
-/** Runs an update and publishes it. Not with `tracePromise`, which would publish the result and the error too: they hold the contact. */
+/** Runs an update and publishes it. Not with `tracePromise`, which would also publish the result and the error, and with them the contact. */
 export async function traceUpdate (
   store: Store, prepare: () => Update<UpdateResult>, reply: Reply, timeoutMs: number, problems: ReadonlyMap<string, unknown>
 ): Promise<UpdateResult> {

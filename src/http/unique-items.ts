@@ -5,7 +5,7 @@ import type { FuncKeywordDefinition } from 'ajv/dist/2020.js'
 
 interface Check {
   (isEnabled: boolean, items: unknown[]): boolean
-  /** Ajv reads them after a failed check. */
+  /** Ajv reads the errors of a failed check here. */
   errors?: Array<{ message: string }>
 }
 

@@ -4,7 +4,7 @@ import type { ChannelRow, ContactRow } from '../store/tables.js'
 import { scanObject } from './json-object.js'
 import type { Contact, ContactChannel } from './wire-schemas.js'
 
-/** An e-mail address or a phone number. Positions have gaps if the host has deleted rows. */
+/** An e-mail address or a phone number. If the host has deleted rows, positions have gaps. */
 export interface ListItem {
   position: number
   value: string
@@ -32,10 +32,10 @@ export function readContact (contactId: string): Read<StoredContact | undefined>
   )
 }
 
-/** Longer JSON is copied as text, and parsed only for hooks that read it: to parse and write it would block the event loop. */
+/** In characters. Longer JSON is copied as text, because parsing it would block the event loop. It is parsed only for hooks that read it. */
 export const MAX_PARSED_LENGTH = 16_384
 
-/** Whether to parse all JSON of a contact takes long. */
+/** Whether parsing all JSON of a contact would take long. */
 export function isLarge ({ row, channels }: StoredContact): boolean {
   return channels.reduce((sum, { details }) => sum + details.length, row.custom_fields.length + row.conflicting_fields.length) > MAX_PARSED_LENGTH
 }
@@ -50,6 +50,7 @@ export function toJson (stored: StoredContact): string {
 function channelToJson (channel: ChannelRow): string {
   const keys = new Set<string>()
   const details = scanObject(channel.details, (key) => { keys.add(key) })
+  // Details without a `type` get that of the source, as their first key.
   const type = keys.has('type') ? '' : `"type":${JSON.stringify(channel.source_type)}${details === '{}' ? '' : ','}`
   return toObject(showChannel({ ...channel, details: '{}' }), { details: `{${type}${details.slice(1)}` })
 }
@@ -59,7 +60,7 @@ function toObject (members: object, texts: Partial<Record<string, string>>): str
   return `{${Object.entries(members).map(([key, value]) => `"${key}":${texts[key] ?? JSON.stringify(value)}`).join()}}`
 }
 
-/** The contact as the API shows it. Custom fields and channels that are known need not be parsed: there may be megabytes of them. */
+/** The contact as the API shows it. Custom fields and channels can be given if they are parsed already, or need not be. */
 export function toContact (
   { row, emails, phones, channels }: StoredContact,
   customFields = JSON.parse(row.custom_fields) as Contact['customFields'],

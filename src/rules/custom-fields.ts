@@ -36,8 +36,8 @@ export function mergeCustomFields (
 
   const allowedIds = new Set(allowed.map((field) => field.id))
   const unknown = new Set(Object.keys(sent).filter((key) => !allowedIds.has(key)))
-  // JSON.parse would change 1e400 and large integers. If a key comes twice, the last one counts. To compare the keys of megabytes would
-  // block the event loop, so there both are kept.
+  // Not JSON.parse, which would change 1e400 and large integers. Of equal keys the last one counts. In megabytes all are kept, each under a
+  // number, because comparing the keys would block the event loop.
   scanObject(stored, (key, member) => {
     if (allowedIds.has(key)) return
     members.set(stored.length > MAX_PARSED_LENGTH ? members.size : key, member)

@@ -9,7 +9,7 @@ export interface IdempotencyKey {
   userId: string
   key: string
   fingerprint: string
-  /** How long a response is stored. */
+  /** How many milliseconds a response is stored. */
   windowMs: number
 }
 
@@ -32,14 +32,14 @@ export function fingerprintOf (body: UpdateContactBody, ifMatch: unknown): strin
   }
 }
 
-/** Sorts keys. Writes Infinity as text, because JSON would make null of it. */
+/** Sorts the keys of objects. Writes Infinity as a text, because JSON would make it null. */
 function normalize (_key: string, value: unknown): unknown {
   if (typeof value === 'number') return Number.isFinite(value) ? value : String(value)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
   return Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1))
 }
 
-/** What is stored for a key when its transaction begins. */
+/** What is stored for a key before the update. */
 interface KeyLookup {
   response: StoredResponse | undefined
   /** Whether there are expired responses, of any key. */
@@ -50,7 +50,7 @@ interface KeyLookup {
 export function readResponse (idempotencyKey: IdempotencyKey | undefined): Read<KeyLookup> {
   if (idempotencyKey === undefined) return always({ response: undefined, anyExpired: false })
   const { userId, key, fingerprint, windowMs } = idempotencyKey
-  return read([queries.findResponse({ userId, key, since: startOf(windowMs) })], (row) => {
+  return read([queries.findResponse({ userId, key, since: windowStart(windowMs) })], (row) => {
     const { fingerprint: stored, version, answer, any_expired: anyExpired } = row as NonNullable<typeof row>
     if (stored !== null && stored !== fingerprint) throw new IdempotencyKeyReusedError()
     return { response: answer === null ? undefined : { version: version as number, answer }, anyExpired: anyExpired === 1 }
@@ -61,11 +61,11 @@ export function readResponse (idempotencyKey: IdempotencyKey | undefined): Read<
 export function storeResponse (
   { userId, key, fingerprint, windowMs }: IdempotencyKey, contactId: string, answer: string, anyExpired: boolean
 ): Query[] {
-  const since = startOf(windowMs)
+  const since = windowStart(windowMs)
   const put = queries.putResponse({ userId, key, fingerprint, contactId, answer, now: new Date().toISOString(), since }, 1)
   return anyExpired ? [put, queries.deleteExpiredResponses({ since })] : [put]
 }
 
-function startOf (windowMs: number): string {
+function windowStart (windowMs: number): string {
   return new Date(Date.now() - windowMs).toISOString()
 }

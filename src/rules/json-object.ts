@@ -1,12 +1,12 @@
-// Scans the text of a JSON object without making values of it. To parse and write a hundred thousand members would block the event loop
+// Scans the text of a JSON object without parsing its values. To parse and stringify a hundred thousand members would block the event loop
 // for 70 ms.
 
 const [QUOTE, COMMA, COLON, BACKSLASH, OPEN_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [34, 44, 58, 92, 91, 123, 125]
-/** The distance from the code of an opening bracket to that of its closing one. */
+/** In Unicode, a closing bracket comes two after its opening one. */
 const TO_CLOSING = 2
 /**
- * Literals, and numbers that keep their value in JSON.parse and JSON.stringify. 1e400 would become null, and -0 would become 0, so the first
- * group excludes -0 and -0.0.
+ * Literals, and numbers that keep their value in JSON.parse and JSON.stringify. 1e400 would become null, so the number of digits is limited.
+ * -0 would become 0, so the first group excludes -0 and -0.0.
  */
 const keptScalar = /(?!-[0.]*(?![\d.]))-?(?:0|[1-9]\d{0,99})(?:\.\d{1,100})?(?:[eE][+-]?\d\d?)?(?![\d.eE])|true|false|null/y
 const number = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y

@@ -10,7 +10,7 @@ import { readResponse, storeResponse, type IdempotencyKey, type StoredResponse }
 import { changeContact, readAgent, readAllowedFields, writesOf } from './update-contact.js'
 import type { UpdateContactBody } from './wire-schemas.js'
 
-/** What an update needs to know of its request. */
+/** What an update needs of its request. */
 export interface UpdateContext {
   /** Differs for each request. */
   updateId: string

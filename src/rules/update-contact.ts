@@ -80,7 +80,7 @@ export function writesOf (previous: StoredContact, { row, emails, phones, channe
   return writes
 }
 
-/** Rocket.Chat's web client sends the whole form, so most lists are unchanged. Most of those that have changed differ by one item. */
+/** Writes only the items that differ. Rocket.Chat's web client sends the whole form, so most lists are unchanged or differ by one item. */
 function writesOfList (
   { put, putItem, deleteFromPosition, checkNoneFromPosition }: typeof queries.emails, contactId: string, before: ListItem[], items: ListItem[]
 ): Query[] {
@@ -91,10 +91,10 @@ function writesOfList (
     return stored?.position !== position || stored.value !== value
   })
   const [first] = changed
-  // Several items may change places. They are deleted before they are written, because the host may have a UNIQUE index.
-  const rest = { contactId, position: first !== undefined && changed.length > 1 ? first.position : items.length }
-  const hasRest = before.some(({ position }) => position >= rest.position)
-  const writes: Query[] = hasRest ? [deleteFromPosition(rest), checkNoneFromPosition(rest)] : []
+  // Several items may swap their values, and the host may have a UNIQUE index. So all from the first on are deleted before they are written.
+  const deleted = { contactId, position: first !== undefined && changed.length > 1 ? first.position : items.length }
+  const deletesAny = before.some(({ position }) => position >= deleted.position)
+  const writes: Query[] = deletesAny ? [deleteFromPosition(deleted), checkNoneFromPosition(deleted)] : []
   if (first === undefined) return writes
   const { position } = first
   writes.push(changed.length === 1

@@ -1,14 +1,14 @@
-/** Less than the 100 ms that are promised: a timeout may come some milliseconds late. */
+/** Less than the promised 100 ms, because a timeout may come some milliseconds late. */
 const BUDGET_MS = 75
-/** Up to this elapsed time, processor time need not be measured. */
+/** In the first milliseconds, elapsed time is used instead of processor time. */
 const MAX_UNTIMED_MS = 15
 
 /** The processor time that the patterns of one request may take together. */
 export type Budget = ReturnType<typeof createBudget>
 
 /**
- * Processor time is known for the whole process only, and elapsed time includes other processes. Neither is less than the processor
- * time of this thread, so the smaller one counts. `process.cpuUsage` takes longer than most patterns, so it is called late.
+ * Neither elapsed time nor the processor time of the whole process is less than the processor time of this thread. So the smaller one counts.
+ * `process.cpuUsage` takes longer than most patterns, so it is called only when it is needed.
  */
 export function createBudget () {
   const start = performance.now()

@@ -1,6 +1,6 @@
 // Matches the values of custom fields against the patterns that administrators store, as JavaScript does.
 // No pattern can hang the server:
-// 1. All patterns of a request share 100 ms of processor time. A value that is not accepted by then is invalid, and the log says why.
+// 1. All patterns of a request share less than 100 ms of processor time. A value without an answer by then is invalid, and the log says why.
 // 2. V8 cannot be interrupted while it compiles. Therefore interrupt-points.ts rewrites a pattern so that it compiles quickly, or
 //    refuses it as too large.
 // 3. V8 can be interrupted while it matches, by the timeout of node:vm. It costs 80 µs, which is more than the rest of an update.
@@ -19,10 +19,10 @@ const MAX_PATTERN_LENGTH = 10_000
 const COMPILE_COST_PER_MS = 500
 /** A unit of cost takes about 30 bytes, so the patterns that are kept take about 30 MB. */
 const MAX_CACHED_COST = 1_000_000
-/** What the smallest pattern takes. */
+/** The cost of the smallest pattern. */
 const BASE_COST = 200
 
-/** Why a pattern has no answer. V8's reason quotes the pattern. */
+/** Why a pattern has no answer. V8's message quotes the pattern. */
 export type PatternProblem = `does not compile: ${string}` | 'is too large' | 'took too long'
 
 type Report = (field: CustomField, problem: PatternProblem) => void

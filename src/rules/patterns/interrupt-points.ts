@@ -1,6 +1,6 @@
 // Rewrites a pattern so that V8 compiles it quickly and can be interrupted while it matches. The answers stay the same.
 // When V8 compiles a part of a pattern, it looks ahead into all parts that may follow. Some patterns of a few hundred characters take
-// seconds or hours that way. A loop that matches nothing ends the look-ahead, and V8 checks for an interrupt in each loop.
+// seconds or hours that way. A loop that never matches ends the look-ahead, and V8 checks for an interrupt in each loop.
 // With such a loop before each group and each repeated part, the time to compile grows only with the number of parts.
 
 import type { Token } from './tokens.js'
@@ -11,7 +11,7 @@ const CLASS = /^(?:\.|\[|\\[dswDSW])/
 const IGNORE_CASE = /^\(\?[a-z]*i/
 
 // The cost to compile a token, in units of 1 to 2 µs. Measured with Node.js 20 to 26.
-const MAX_COST = 20_000
+const MAX_COST = 20_000 // 40 ms at most
 const INTERRUPT_POINT_COST = 20
 const CAPTURE_COST = 150
 const CLASS_COST = 10
@@ -60,7 +60,7 @@ export function makeInterruptible (tokens: Token[]): { source: string, compileCo
   return compileCost <= MAX_COST ? { source, compileCost } : undefined
 }
 
-/** Without a second group `\2` is an octal escape, and without a named group `\k` is the letter k. */
+/** Returns a test for backreferences. Without a second group `\2` is an octal escape, and without a named group `\k` is the letter k. */
 function referencesIn (tokens: Token[]): (text: string) => boolean {
   const captures = tokens.filter(({ text }) => CAPTURE.test(text))
   const hasNames = captures.some(({ text }) => text !== '(')

@@ -5,10 +5,10 @@
 
 import type { Token } from './tokens.js'
 
-/** V8 takes about 10 ms for them when it interprets the pattern, which is its slowest way. */
+/** V8 takes about 10 ms for so many steps when it interprets the pattern, which is its slowest way. */
 const MAX_STEPS = 200_000
 const MAX_TEXT_LENGTH = 256 * 1024
-/** The proof takes too long for more. */
+/** With more tokens, the proof itself takes too long. */
 const MAX_TOKENS = 250
 /** A backreference may take as many steps as the text has characters, and a lookbehind is matched from its end. */
 const UNPROVABLE = /^(?:\\[1-9k]|\(\?<[=!])/
@@ -76,6 +76,7 @@ function repeat ({ ways, steps }: Cost, quantifier: string, length: number): Cos
   const [min, max] = countsOf(quantifier)
   // Only the required rounds may match the empty text. Each other round matches a character.
   const rounds = Math.min(max, min + length)
+  // How often a round begins: the sum of `ways ** 0` to `ways ** rounds`.
   const entries = ways === 1 ? rounds + 1 : (ways ** (rounds + 1) - 1) / (ways - 1)
   return { ways: ways === 1 ? rounds - min + 1 : entries, steps: entries * (steps + 1) }
 }

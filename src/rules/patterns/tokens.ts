@@ -5,6 +5,7 @@ export interface Token {
   quantifier: string
 }
 
+/** An escape, a class, the beginning of a group, any other character. */
 const TEXTS = [
   /\\(?:u[\da-fA-F]{4}|x[\da-fA-F]{2}|c[a-zA-Z]|k<[\w$\u0080-\uffff]*>|0[0-7]{0,2}|[1-9]\d*|[^])/,
   /\[(?:\\[^]|[^\]\\])*\]/,
