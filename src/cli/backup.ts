@@ -5,7 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { fileOption, openDatabase, readFileName, removeFiles, withFile } from './database.js'
 import { CommandError } from './errors.js'
 import { createStatus, print, report } from './output.js'
-import { withInterruption, type FileHandle, type Io } from './shared.js'
+import { pagesPerBackupStep, withInterruption, type FileHandle, type Io } from './shared.js'
 
 export function backup (program: Command, io: Io): void {
   program.command('backup')
@@ -18,7 +18,7 @@ export function backup (program: Command, io: Io): void {
     .addOption(fileOption())
     .option('--overwrite', 'replace FILE if it exists')
     .action((file, { database, overwrite = false }) => withFile(database, 'read', async () => {
-      const handle = await openDatabase(database, io, 'read', true)
+      const handle = await openDatabase(database, io, 'read', { anyVersion: true })
       try {
         // Without a read transaction, each write of another program would restart the copy.
         handle.exec('BEGIN')
@@ -34,12 +34,12 @@ export function backup (program: Command, io: Io): void {
 /** Fills a new file beside `file`, then renames it to `file`. Returns its size. */
 async function writeCopy (handle: FileHandle, file: string, overwrite: boolean, io: Io): Promise<number> {
   const part = `${resolve(file)}.${randomBytes(4).toString('hex')}.part`
-  // SQLite may create the others beside it.
+  // SQLite may create a journal, or a log and its index, beside the copy.
   const created = [part, `${part}-journal`, `${part}-wal`, `${part}-shm`]
   try {
     checkTarget(file, handle.name, overwrite)
     writeFileSync(part, '', { flag: 'wx' })
-    reportOtherParts(part, io)
+    reportUnfinishedCopies(part, io)
     await withInterruption(io, (signal) => copyDatabase(handle, part, io, signal))
     const { size } = statSync(part)
     // Check again, because another program may have made the file meanwhile.
@@ -50,13 +50,13 @@ async function writeCopy (handle: FileHandle, file: string, overwrite: boolean, 
       created.push(file)
     }
     renameSync(part, file)
-    // SQLite has flushed the content. This makes the file system write the new name too.
+    // SQLite has synced the content. This sync makes the new name durable too.
     appendFileSync(file, Buffer.of(), { flush: true })
     return size
   } catch (error) {
     removeFiles(created)
     if (error instanceof CommandError) throw error
-    // After a comma, the message of Node.js names the unfinished copy. The user did not choose that name.
+    // Node.js adds a comma and the name of the unfinished copy, which the user does not know.
     const [reason = ''] = (error as Error).message.split(',')
     throw new CommandError(`The file ${file} cannot be written: ${reason}`, { cause: error })
   }
@@ -65,16 +65,16 @@ async function writeCopy (handle: FileHandle, file: string, overwrite: boolean, 
 /** Copies with SQLite's online backup, and shows its progress. */
 async function copyDatabase (handle: FileHandle, file: string, io: Io, signal: AbortSignal): Promise<void> {
   const status = createStatus(io)
-  const step = io.stderr.isTTY === true ? 1 : 10
-  let shown = 0
+  const percentStep = io.stderr.isTTY === true ? 1 : 10
+  let shownPercent = 0
   try {
     await handle.backup(file, {
       progress: ({ totalPages, remainingPages }) => {
         if (signal.aborted) throw new CommandError('Interrupted: there is no copy')
-        const percent = Math.floor((1 - remainingPages / totalPages) * 100 / step) * step
-        if (percent !== shown) status.show(`backup: ${percent} %`)
-        shown = percent
-        return 1000 // pages
+        const percent = Math.floor((1 - remainingPages / totalPages) * 100 / percentStep) * percentStep
+        if (percent !== shownPercent) status.show(`backup: ${percent} %`)
+        shownPercent = percent
+        return pagesPerBackupStep
       }
     })
   } finally {
@@ -94,8 +94,8 @@ function checkTarget (file: string, source: string, overwrite: boolean): void {
   if (['-wal', '-journal'].some((ending) => existsSync(`${file}${ending}`))) throw new CommandError(`${file} is a database in use: name another file for the copy`)
 }
 
-/** Reports files that killed backups have left. A backup that still runs may own them, so none is removed. */
-function reportOtherParts (part: string, io: Io): void {
+/** Reports the files of killed backups. Does not remove them, because a backup that is still running may own them. */
+function reportUnfinishedCopies (part: string, io: Io): void {
   const folder = dirname(part)
   const others = readdirSync(folder).filter((name) => /\.[\da-f]{8}\.part$/.test(name) && name !== basename(part))
   for (const name of others) report(io, `There is an unfinished copy ${join(folder, name)}: remove it unless another backup is running`)

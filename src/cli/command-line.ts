@@ -17,18 +17,17 @@ import { version } from './version.js'
 export async function run (argv: string[], io: Io): Promise<number> {
   // All new files are private, because they hold tokens and contacts. SQLite gives its log the mode of the database file.
   process.umask(0o077)
-  const flushed = watchOutput(io)
+  const flush = watchOutput(io)
   try {
-    // commander rejects after it has written what --help and --version ask for.
+    // After --help and --version commander rejects too, although it has printed what was asked for.
     await createProgram(io).parseAsync(argv, { from: 'user' }).catch((error: unknown) => {
       if (!(error instanceof CommanderError)) throw error
     })
-    await flushed()
+    await flush()
     return 0
   } catch (error) {
     const { message } = error as Error
-    // Optional peer dependencies are not installed with the package. The sentence names the package too: npx runs it from its cache,
-    // where it finds no other package.
+    // An optional peer dependency is missing. The advice names this package too, because one that npx has cached would not find the other.
     const sentence = message.replace(/^Cannot find package '([^']*)'.*/s, 'The package $1 is missing: npm install fastify-omnichannel-contacts $1')
     report(io, hidePasswords(sentence, [...argv, process.env.OMNICHANNEL_DATABASE ?? '']))
     return (error as Partial<CommandError>).exitCode ?? 1
@@ -53,7 +52,7 @@ export function createProgram (io: Io): Command {
   return program
 }
 
-/** Answers mistakes in the use of a command and its subcommands with a sentence. `path` is what a user types after the name of the program. */
+/** Turns commander's errors of a command and its subcommands into a UsageError. `path` has the names of its parents and its own. */
 function explainMistakes (command: CommandUnknownOpts, path: string[]): void {
   command.exitOverride((error) => {
     throw error.exitCode === 0 ? error : new UsageError(`${toSentence(command, error)}; see ${[...path, '--help'].join(' ')}`)
@@ -63,7 +62,7 @@ function explainMistakes (command: CommandUnknownOpts, path: string[]): void {
   for (const subcommand of command.commands) explainMistakes(subcommand, [...path, subcommand.name()])
 }
 
-/** A blank value comes from a shell variable that is not set. */
+/** Refuses a blank value, which comes from a shell variable that is not set. */
 function refuseBlank (input: Option | Argument): void {
   const { parseArg } = input
   input.argParser((text: string, before: unknown) => {
@@ -72,16 +71,17 @@ function refuseBlank (input: Option | Argument): void {
   })
 }
 
-/** Turns commander's message into the beginning of that sentence. */
+/** Rewrites commander's message in the style of the other messages, without a full stop. */
 function toSentence (command: CommandUnknownOpts, { code, message }: CommanderError): string {
   const names = command.commands.map((command) => command.name()).join(', ')
-  const said = code === 'commander.help'
+  const sentence = code === 'commander.help'
     ? `a command is missing, one of ${names}`
     : message
         .replace(/^error: /, '')
         .replace(/\n\(Did you mean (.*)\?\)$/, ', did you mean $1?')
-        .replace(/(is invalid.*|too many arguments.*)\. ([A-Z])/s, (_, said: string, letter: string) => `${said}: ${letter.toLowerCase()}`)
+        // Two sentences become one, with a colon.
+        .replace(/(is invalid.*|too many arguments.*)\. ([A-Z])/s, (_, first: string, letter: string) => `${first}: ${letter.toLowerCase()}`)
         .replace(/\.$/, '')
-  const known = code === 'commander.unknownCommand' && !said.includes('did you mean') ? `, known are ${names}` : ''
-  return `${said.charAt(0).toUpperCase()}${said.slice(1)}${known}`
+  const hint = code === 'commander.unknownCommand' && !sentence.includes('did you mean') ? `, known are ${names}` : ''
+  return `${sentence.charAt(0).toUpperCase()}${sentence.slice(1)}${hint}`
 }

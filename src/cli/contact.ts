@@ -3,7 +3,7 @@ import type { Contact } from '../rules/wire-schemas.js'
 import { databaseOption, withDatabase } from './database.js'
 import { CommandError } from './errors.js'
 import { printJson, printTable, report } from './output.js'
-import { wholeNumber, type Io, type OpenDatabase } from './shared.js'
+import { isFileHandle, lockTimeoutMs, wholeNumber, type Handle, type Io } from './shared.js'
 
 export function contact (program: Command, io: Io): void {
   const group = program.command('contact').description('Show a contact, or find one')
@@ -13,7 +13,7 @@ export function contact (program: Command, io: Io): void {
     .argument('<ID>', 'the id of the contact')
     .addOption(databaseOption())
     .action((id, { database }) => withDatabase(database, io, 'read', async ({ db, handle }) => {
-      const contact = await readContact(handle, id)
+      const contact = await loadContact(handle, id)
       if (contact === undefined) throw new CommandError(`There is no contact ${id}, or it is disabled; contact list --search finds an id`)
       const rooms = await db
         .selectFrom('omnichannel_room')
@@ -35,9 +35,9 @@ export function contact (program: Command, io: Io): void {
     .option('--limit <COUNT>', 'how many at most', wholeNumber(1), 100)
     .action(({ database, search, json, limit }) => withDatabase(database, io, 'read', async ({ db, handle }) => {
       const { findContactIds } = await import('./find-contacts.js')
-      const ids = await findContactIds(db, 'exec' in handle ? 'sqlite' : 'postgres', search, limit + 1)
+      const ids = await findContactIds(db, isFileHandle(handle) ? 'sqlite' : 'postgres', search, limit + 1)
       const contacts: Contact[] = []
-      for (const id of ids.slice(0, limit)) contacts.push(await readContact(handle, id) as Contact)
+      for (const id of ids.slice(0, limit)) contacts.push(await loadContact(handle, id) as Contact)
 
       if (json) printJson(io, contacts)
       else {
@@ -51,10 +51,10 @@ export function contact (program: Command, io: Io): void {
 }
 
 /** The contact as the API shows it. Undefined if it is unknown or disabled. */
-async function readContact (handle: OpenDatabase['handle'], id: string): Promise<Contact | undefined> {
-  const [{ readContact: read, toContact }, { openStore }] = await Promise.all([
+async function loadContact (handle: Handle, id: string): Promise<Contact | undefined> {
+  const [{ readContact, toContact }, { openStore }] = await Promise.all([
     import('../rules/contact.js'), import('../store/open-store.js')
   ])
-  const stored = await openStore(handle, () => undefined).read(read(id), 5000)
+  const stored = await openStore(handle, () => undefined).read(readContact(id), lockTimeoutMs)
   return stored === undefined ? undefined : toContact(stored)
 }

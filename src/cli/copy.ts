@@ -17,10 +17,10 @@ export function copy (program: Command, io: Io): void {
       'the file\'s server first.')
     .argument('<FILE>', 'the database file', readFileName)
     .argument('<SERVER>', 'as postgres://user@host/name', readServer)
-    .action((file, server) => withDatabase(file, io, 'read', (source) =>
-      withInterruption(io, (signal) => withServer(server, 'create', async ({ name, handle }) => {
+    .action((file, server) => withDatabase(file, io, 'read', ({ handle: source }) =>
+      withInterruption(io, (signal) => withServer(server, 'create', async ({ name, handle: target }) => {
         const start = performance.now()
-        const { rows, isNew } = await copyTables(source.handle as FileHandle, handle as Pool, name, io, signal)
+        const { rows, isNew } = await copyTables(source as FileHandle, target as Pool, name, io, signal)
         print(io, isNew
           ? `Copied ${file} to ${name}: ${rows} rows in ${((performance.now() - start) / 1000).toFixed(1)} s, compared row by row\n`
           : `${name} holds the ${rows} rows of ${file} already, compared row by row\n`)
@@ -33,7 +33,7 @@ const batchRows = 1000
 
 type CopiedTable = Awaited<ReturnType<typeof describeTables>>[number]
 
-/** All tables but the record of migrations. */
+/** The tables to copy, with the SQL that reads and writes them. The record of migrations is not copied. */
 async function describeTables () {
   const [{ postgres }, { toParameter }] = await Promise.all([import('../store/migrations/generated.js'), import('../store/postgres/codec.js')])
   return Object.entries(postgres.tables).filter(([name]) => name !== 'omnichannel_migration').map(([name, allColumns]) => {
@@ -41,51 +41,53 @@ async function describeTables () {
     const isOrdered = name === 'omnichannel_custom_field'
     const columns = Object.entries(allColumns).filter(([column]) => !isOrdered || column !== 'position')
     const names = columns.map(([column]) => column).join(', ')
-    const parameters = columns.map((_, index) => `$${index + 1}::text[]`).join(', ')
-    const values = columns.map(([column, type]) => `copied.${column}::${type}`).join(', ')
+    // Each column is one parameter, an array of texts.
+    const arrays = columns.map((_, index) => `$${index + 1}::text[]`).join(', ')
+    const casts = columns.map(([column, type]) => `batch.${column}::${type}`).join(', ')
     return {
       name,
-      readFile: `SELECT ${names} FROM ${name}${isOrdered ? ' ORDER BY rowid' : ''}`,
-      readServer: `DECLARE copied NO SCROLL CURSOR FOR SELECT ${names} FROM ${name}`,
+      selectFromFile: `SELECT ${names} FROM ${name}${isOrdered ? ' ORDER BY rowid' : ''}`,
+      declareServerCursor: `DECLARE copied NO SCROLL CURSOR FOR SELECT ${names} FROM ${name}`,
       insert: (rows: unknown[][]) => ({
         name: `copy_${name}`,
-        text: `INSERT INTO ${name} (${names}) SELECT ${values} FROM unnest(${parameters}) WITH ORDINALITY AS copied (${names}, nth) ORDER BY nth`,
+        text: `INSERT INTO ${name} (${names}) SELECT ${casts} FROM unnest(${arrays}) WITH ORDINALITY AS batch (${names}, ordinal) ORDER BY ordinal`,
         values: columns.map((_, index) => toParameter(rows.map((row) => row[index] as string | number | null)))
       })
     }
   })
 }
 
-/** Returns how many rows there are. `isNew` is false if the server held the same rows already. */
+/** Returns how many rows the file has. `isNew` is false if the server held the same rows already. */
 async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io, signal: AbortSignal) {
-  const [tables, { likeBetterSqlite3 }] = await Promise.all([describeTables(), import('./open-node-sqlite.js')])
-  const file = likeBetterSqlite3(source)
+  const [tables, { toKyselyDatabase }] = await Promise.all([describeTables(), import('./open-node-sqlite.js')])
+  const file = toKyselyDatabase(source)
   const progress = createProgress(io, name, { unit: 'rows' })
   const client = await pool.connect()
   source.exec('BEGIN')
   try {
-    // Keeps other writers out.
+    // This lock keeps other writers out.
     await client.query(`BEGIN; LOCK TABLE ${tables.map((table) => table.name).join(', ')} IN SHARE ROW EXCLUSIVE MODE`)
-    // The server may only have the default permissions, which the migration inserts.
+    // Not this one: the migration has inserted the default permissions.
     const mustBeEmpty = tables.filter((table) => table.name !== 'omnichannel_role_permission')
     const found = await client.query(mustBeEmpty.map((table) => `(SELECT FROM ${table.name} LIMIT 1)`).join(' UNION ALL '))
     const isNew = found.rowCount === 0
     if (isNew) await client.query('DELETE FROM omnichannel_role_permission')
     let rows = 0
     for (const table of tables) {
-      let [sent, stored] = [0n, 0n]
+      let fileChecksum = 0n
+      let serverChecksum = 0n
       for (const batch of batchesOfFile(file, table)) {
         signal.throwIfAborted()
         if (isNew) await client.query(table.insert(batch))
-        sent += checksum(batch)
+        fileChecksum += checksum(batch)
         rows += batch.length
         progress.advance(batch.length, 0)
       }
       for await (const batch of batchesOfServer(client, table)) {
         signal.throwIfAborted()
-        stored += checksum(batch)
+        serverChecksum += checksum(batch)
       }
-      if (sent !== stored) {
+      if (fileChecksum !== serverChecksum) {
         throw new CommandError(isNew
           ? `${name} stored other rows in ${table.name} than it was sent; nothing was copied`
           : `${name} holds other data in ${table.name}; nothing was copied`)
@@ -95,16 +97,16 @@ async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io,
     return { rows, isNew }
   } finally {
     progress.clear()
-    // Does nothing after COMMIT.
+    // After COMMIT this does nothing.
     await Promise.allSettled([client.query('ROLLBACK')])
     client.release()
     source.exec('ROLLBACK')
   }
 }
 
-function * batchesOfFile (source: SqliteDatabase, { readFile }: CopiedTable): Generator<unknown[][]> {
+function * batchesOfFile (source: SqliteDatabase, { selectFromFile }: CopiedTable): Generator<unknown[][]> {
   let batch: unknown[][] = []
-  for (const row of source.prepare(readFile).iterate([]) as Iterable<object>) {
+  for (const row of source.prepare(selectFromFile).iterate([]) as Iterable<object>) {
     if (batch.push(Object.values(row)) < batchRows) continue
     yield batch
     batch = []
@@ -112,8 +114,8 @@ function * batchesOfFile (source: SqliteDatabase, { readFile }: CopiedTable): Ge
   if (batch.length > 0) yield batch
 }
 
-async function * batchesOfServer (client: PoolClient, { readServer }: CopiedTable): AsyncGenerator<unknown[][]> {
-  await client.query(readServer)
+async function * batchesOfServer (client: PoolClient, { declareServerCursor }: CopiedTable): AsyncGenerator<unknown[][]> {
+  await client.query(declareServerCursor)
   for (;;) {
     const { rows } = await client.query<unknown[]>({ text: `FETCH ${batchRows} FROM copied`, rowMode: 'array' })
     if (rows.length === 0) break

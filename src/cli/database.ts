@@ -1,4 +1,4 @@
-// Opens the database of a command. Libraries are imported only then: --help and --version need none.
+// Opens the database of a command. The libraries are imported only then, because --help and --version work without them.
 
 import { Option } from '@commander-js/extra-typings'
 import { accessSync, constants, existsSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
@@ -8,15 +8,17 @@ import type { Tables } from '../store/tables.js'
 import { CommandError, UsageError, codeOf, explain } from './errors.js'
 import type { Open } from './open-node-sqlite.js'
 import { isServer, readServer, withServer } from './postgres.js'
-import { migrateOrCheck, type Access, type FileHandle, type Io, type OpenDatabase } from './shared.js'
+import { lockTimeoutMs, migrateOrCheck, type Access, type FileHandle, type Io, type OpenDatabase } from './shared.js'
 
+/** The option --database of commands that work with a file or a server. */
 export function databaseOption () {
-  return option('the SQLite database, or a server as postgres://user@host/name').argParser((name) => isServer(name) ? readServer(name) : name.trim())
+  return newDatabaseOption('the SQLite database, or a server as postgres://user@host/name')
+    .argParser((name) => isServer(name) ? readServer(name) : name.trim())
 }
 
-/** For commands that only work with a file. */
+/** The option --database of commands that only work with a file. */
 export function fileOption () {
-  return option('the SQLite database').argParser((name) => readFileName(name.trim()))
+  return newDatabaseOption('the SQLite database').argParser((name) => readFileName(name.trim()))
 }
 
 /** The error does not repeat the name: it may hold a password. */
@@ -26,22 +28,22 @@ export function readFileName (name: string): string {
     'To import into PostgreSQL, import into a file, then run the command copy')
 }
 
-// The parsers of both options above trim the name, as better-sqlite3 does.
-function option (description: string) {
+// The parsers above trim the name, as better-sqlite3 does.
+function newDatabaseOption (description: string) {
   return new Option('--database <FILE>', description).env('OMNICHANNEL_DATABASE').default('omnichannel.db')
 }
 
-/** For commands that make a missing file. They do so even without this option. */
+/** The option --create. A command that has it creates a missing file in any case. */
 export function createOption () {
   return new Option('--create', 'add the tables to a file that has only other tables')
 }
 
-/** The access of a command that makes a missing file. With --create it also adds its tables to a file that has others. */
+/** The access of a command that has the option --create. */
 export function accessFor ({ create }: { create?: boolean }): Access {
   return create ? 'add-tables' : 'create'
 }
 
-/** Opens a file or a server, runs `work` and closes. */
+/** Opens a file or a server, runs `work` and closes it. */
 export async function withDatabase<Result> (
   name: string, io: Io, access: Access, work: (database: OpenDatabase) => Promise<Result>
 ): Promise<Result> {
@@ -49,18 +51,19 @@ export async function withDatabase<Result> (
   return await withFile(name, access, async () => {
     const handle = await openDatabase(name, io, access)
     try {
-      const [{ Kysely, SqliteDialect }, { likeBetterSqlite3 }, sqlite, { overwriteCommit }] = await Promise.all([
+      const [{ Kysely, SqliteDialect }, { toKyselyDatabase }, sqlite, { overwriteCommit }] = await Promise.all([
         import('kysely'), import('./open-node-sqlite.js'), import('../store/sqlite/node-sqlite.js'), import('../store/sqlite/connection.js')
       ])
-      const dialect = new SqliteDialect({ database: likeBetterSqlite3(handle) })
+      const dialect = new SqliteDialect({ database: toKyselyDatabase(handle) })
       const driver = dialect.createDriver()
       const rollback = driver.rollbackTransaction.bind(driver)
-      // SQLite rolls back itself after some errors, such as a full disk. The error of a second ROLLBACK would hide them.
+      // After some errors, such as a full disk, SQLite has rolled back by itself. Kysely's ROLLBACK then fails and would hide the first error.
       driver.rollbackTransaction = async (connection) => { await rollback(connection).catch(() => undefined) }
       const db = new Kysely<Tables>({ dialect: Object.assign(dialect, { createDriver: () => driver }) })
       const ping = (): Promise<unknown> => Promise.resolve(handle.prepare('SELECT max(id) FROM omnichannel_migration').get())
       return await work({ name, db, handle, ping }).catch((error: unknown) => {
-        if (access !== 'read' && /^SQLITE_(IOERR|FULL)/.test(codeOf(error))) overwriteCommit(sqlite.connect(handle))
+        const hasDiskFailed = /^SQLITE_(IOERR|FULL)/.test(codeOf(error))
+        if (hasDiskFailed && access !== 'read') overwriteCommit(sqlite.connect(handle))
         throw error
       })
     } finally {
@@ -69,33 +72,30 @@ export async function withDatabase<Result> (
   })
 }
 
-/**
- * Runs work that opens a file and closes it. Errors of the file become sentences. If `access` creates a missing file, it is removed if the
- * work fails, unless another program has opened it.
- */
+/** Runs `work`, which opens and closes a file. Turns errors of the file into sentences. Creates a missing file, if `access` allows it. */
 export async function withFile<Result> (file: string, access: Access, work: () => Promise<Result>): Promise<Result> {
   const isNew = mayCreate(access) && file !== ':memory:' && createFile(file)
   try {
     return await work()
   } catch (error) {
-    // SQLite removes its log when the last connection closes. If there is one, another program has opened the file.
+    // Remove a new file, unless another program has it open: SQLite removes the log when the last connection closes.
     if (isNew && !existsSync(`${file}-wal`)) removeFiles([file, `${file}-journal`])
     throw explain(file, error as Error)
   }
 }
 
-/** Removes files after an error. A disk that fails may keep them. That must not hide the first error. */
+/** Removes files after an error. Does not throw, because that would hide the first error. */
 export function removeFiles (files: string[]): void {
   for (const file of files) {
     try {
       rmSync(file, { force: true })
     } catch {
-      // The next command finds the file.
+      // A disk that fails may keep the file.
     }
   }
 }
 
-/** Makes an empty file, if there is none. */
+/** Creates an empty file. Returns whether it is new. */
 function createFile (file: string): boolean {
   try {
     writeFileSync(file, '', { flag: 'wx' })
@@ -106,17 +106,13 @@ function createFile (file: string): boolean {
   }
 }
 
-/**
- * Opens a database file, and migrates it or only checks its schema. A file without our tables is refused, unless `access` creates them.
- *
- * @param anyVersion leave the schema as it is
- */
-export async function openDatabase (file: string, io: Io, access: Access, anyVersion = false): Promise<FileHandle> {
+/** Opens a file, and migrates it or checks its schema, unless `anyVersion`. Refuses a file without our tables, unless `access` creates them. */
+export async function openDatabase (file: string, io: Io, access: Access, { anyVersion = false } = {}): Promise<FileHandle> {
   const exists = existsSync(file)
   if (!exists && !mayCreate(access)) throw new CommandError(`There is no database file ${file}: name another, or make one with the command migrate`)
   const database = await openUnchecked(file, io, access)
   try {
-    // Before SQLite writes: it would leave its log beside a file that is read-only.
+    // Fails before SQLite creates a log beside a read-only file, and leaves it there.
     if (exists && mayCreate(access)) accessSync(file, constants.W_OK)
     const tables = tablesIn(database)
     if (tables === 'none' && !mayCreate(access)) throw new CommandError(`The database file ${file} is empty`)
@@ -137,13 +133,13 @@ export async function openDatabase (file: string, io: Io, access: Access, anyVer
 function setPragmas (database: FileHandle, file: string): void {
   // In WAL mode, less than FULL may lose the last commits in a power failure. A 200 promises that they are kept.
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON')
-  // How long the log gets before SQLite moves it into the file. 10,000 pages are 41 MB, ten times the default. A page that changes often
-  // is then moved once (bench/README.md has the figures). On a small disk the log gets a quarter of the free space, because moving it
-  // takes space too.
-  const { bavail, bsize } = statfsSync(dirname(file))
-  const pages = Math.max(1, Math.min(10_000, Math.floor(bavail * bsize / 4 / 4096)))
+  // SQLite moves the log into the file when it has 10,000 pages (41 MB), ten times the default. A page that changed several times is moved
+  // once (bench/README.md has the figures). On a small disk the log may use a quarter of the free space, because moving it takes space too.
+  const pageBytes = 4096 // SQLite's default
+  const { bavail: freeBlocks, bsize: blockBytes } = statfsSync(dirname(file))
+  const pages = Math.max(1, Math.min(10_000, Math.floor(freeBlocks * blockBytes / 4 / pageBytes)))
   // A reader can make the log longer. SQLite cuts it to journal_size_limit when it starts the log again.
-  database.exec(`PRAGMA wal_autocheckpoint = ${pages}; PRAGMA journal_size_limit = ${pages * 4096}`)
+  database.exec(`PRAGMA wal_autocheckpoint = ${pages}; PRAGMA journal_size_limit = ${pages * pageBytes}`)
 }
 
 function mayCreate (access: Access): boolean {
@@ -157,16 +153,16 @@ export function tablesIn (database: FileHandle): 'ours' | 'others' | 'none' {
   return objects.length === 0 ? 'none' : 'others'
 }
 
-/** Opens a file, whatever tables it has. */
+/** Opens a file. Does not look at its tables. */
 export async function openUnchecked (file: string, io: Io, access: Access): Promise<FileHandle> {
   const { loadNodeSqlite } = await import('./open-node-sqlite.js')
-  // An executable contains the addon if its Node.js has no suitable node:sqlite.
+  // The single executable has an addon only if its Node.js has no suitable node:sqlite.
   const open = (io.loadAddon === undefined ? loadNodeSqlite() : undefined) ?? await loadBetterSqlite3(io)
-  // If the file has a log, a connection that may write would move it into the file when it closes. If it has none, a read-only connection
-  // would leave a new log behind.
+  // A command that reads must not change the file, nor leave another beside it. When a connection that can write closes, it moves the log
+  // into the file. A read-only connection creates the log if there is none, and does not remove it.
   const readonly = access === 'read' && existsSync(`${file}-wal`)
-  // node:sqlite takes a relative name that begins with file: for a URI.
-  return open(file === ':memory:' ? file : resolve(file), { timeout: 5000, readonly })
+  // node:sqlite would read a relative name such as file:a.db as a URI.
+  return open(file === ':memory:' ? file : resolve(file), { timeout: lockTimeoutMs, readonly })
 }
 
 async function loadBetterSqlite3 ({ loadAddon }: Io): Promise<Open> {

@@ -25,7 +25,7 @@ const sqliteCodes: Record<number, string> = {
   1811: 'SQLITE_CONSTRAINT_TRIGGER'
 }
 
-/** The code of an error. An error of node:sqlite has a number instead: it gets the name that better-sqlite3 uses. */
+/** The code of an error. A number of node:sqlite becomes the name that better-sqlite3 uses, or that of the primary code, its lowest byte. */
 export function codeOf (error: unknown): string {
   const { code = '', errcode } = error as { code?: string, errcode?: number }
   return errcode === undefined ? code : sqliteCodes[errcode] ?? sqliteCodes[errcode & 0xff] ?? 'SQLITE_ERROR'
@@ -41,15 +41,16 @@ const reasons: Array<[code: RegExp, reason: string]> = [
 /** Turns an error of a database file into a sentence. Other errors are returned as they are. */
 export function explain (file: string, error: Error): Error {
   if (error instanceof CommandError) return error
-  const [code, { message }] = [codeOf(error), error]
-  const say = (sentence: string): CommandError => new CommandError(sentence, { cause: error })
-  if (!existsSync(dirname(file))) return say(`The database file ${file} cannot be created, because its folder does not exist`)
-  if (code === 'ERR_DLOPEN_FAILED' || /bindings file|better_sqlite3\.node/.test(message)) {
-    const [first = ''] = message.split(/\. Tried|\n/)
-    return say(`The SQLite addon cannot be loaded (${first}): npm rebuild better-sqlite3 makes it anew`)
+  const code = codeOf(error)
+  const withSentence = (sentence: string): CommandError => new CommandError(sentence, { cause: error })
+  if (!existsSync(dirname(file))) return withSentence(`The database file ${file} cannot be created, because its folder does not exist`)
+  if (code === 'ERR_DLOPEN_FAILED' || /bindings file|better_sqlite3\.node/.test(error.message)) {
+    // The rest of the message lists paths.
+    const [problem = ''] = error.message.split(/\. Tried|\n/)
+    return withSentence(`The SQLite addon cannot be loaded (${problem}): npm rebuild better-sqlite3 makes it anew`)
   }
   const [, reason] = reasons.find(([pattern]) => pattern.test(code)) ?? []
   if (reason === undefined && !/^(SQLITE|FOC)_/.test(code)) return error
   const isFolder = statSync(file, { throwIfNoEntry: false })?.isDirectory() === true
-  return say(`The database file ${file} ${isFolder ? 'is a folder' : reason ?? `cannot be used: ${message}`}`)
+  return withSentence(`The database file ${file} ${isFolder ? 'is a folder' : reason ?? `cannot be used: ${error.message}`}`)
 }

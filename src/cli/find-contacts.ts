@@ -5,20 +5,21 @@ import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely'
 import type { Engine } from '../diagnostics.js'
 import type { Tables } from '../store/tables.js'
 
-/** The columns with an index. */
-const columns = { omnichannel_contact_email: 'address', omnichannel_contact_phone: 'phone_number' }
+const indexedColumns = { omnichannel_contact_email: 'address', omnichannel_contact_phone: 'phone_number' }
+type IndexedTable = keyof typeof indexedColumns
 
-/** Contacts found by an address or a number come first. */
+/** Contacts with a matching address or number come first. */
 export async function findContactIds (db: Kysely<Tables>, engine: Engine, text: string | undefined, limit: number): Promise<string[]> {
   const ids = new Set<string>()
   for (const prefix of new Set(text === undefined ? [] : [text, text.toLowerCase()])) {
-    for (const table of Object.keys(columns) as Array<keyof typeof columns>) {
+    for (const table of Object.keys(indexedColumns) as IndexedTable[]) {
       for (const { id } of await selectByPrefix(db, table, prefix, limit, engine).execute()) ids.add(id)
     }
   }
   // Names are compared here, because LIKE ignores case for ASCII only.
   const foldedText = fold(text ?? '')
-  for (let lastId: string | undefined = ''; lastId !== undefined && ids.size < limit;) {
+  let lastId: string | undefined = ''
+  while (lastId !== undefined && ids.size < limit) {
     const contacts: Array<{ id: string, name: string }> = await selectPage(db, lastId).execute()
     for (const { id, name } of contacts) if (fold(name).includes(foldedText)) ids.add(id)
     lastId = contacts.at(-1)?.id
@@ -26,21 +27,21 @@ export async function findContactIds (db: Kysely<Tables>, engine: Engine, text: 
   return [...ids].slice(0, limit)
 }
 
-export function selectByPrefix (db: Kysely<Tables>, table: keyof typeof columns, prefix: string, limit: number, engine: Engine) {
+export function selectByPrefix (db: Kysely<Tables>, table: IndexedTable, prefix: string, limit: number, engine: Engine) {
   return db.selectFrom('omnichannel_contact as contact').select('contact.id').distinct()
-    // Kysely cannot infer the types of a union of tables.
-    .innerJoin(`${table} as listed` as 'omnichannel_contact_email as listed', 'contact.id', 'listed.contact_id')
-    .where(startsWith(`listed.${columns[table]}`, prefix, engine))
+    // Kysely cannot infer the types of either of two tables.
+    .innerJoin(`${table} as item` as 'omnichannel_contact_email as item', 'contact.id', 'item.contact_id')
+    .where(startsWith(`item.${indexedColumns[table]}`, prefix, engine))
     .where('contact.enabled', '=', 1).orderBy('contact.id').limit(limit)
 }
 
-/** Written so that the engine uses the index. PostgreSQL's index holds the first hundred characters only. */
+/** A range, for which both engines use the index. PostgreSQL's index holds the first hundred characters only. */
 function startsWith (column: string, prefix: string, engine: Engine): RawBuilder<SqlBool> {
-  const highest = '\u{10FFFF}'
-  if (engine === 'sqlite') return sql`${sql.ref(column)} >= ${prefix} and ${sql.ref(column)} < ${prefix + highest}`
+  const lastCharacter = '\u{10FFFF}'
+  if (engine === 'sqlite') return sql`${sql.ref(column)} >= ${prefix} and ${sql.ref(column)} < ${prefix + lastCharacter}`
   const indexed = sql`left(${sql.ref(column)}, 100) collate "C"`
-  const first = Array.from(prefix).slice(0, 100).join('')
-  return sql`${indexed} >= ${first} and ${indexed} < ${first + highest} and starts_with(${sql.ref(column)}, ${prefix})`
+  const start = Array.from(prefix).slice(0, 100).join('')
+  return sql`${indexed} >= ${start} and ${indexed} < ${start + lastCharacter} and starts_with(${sql.ref(column)}, ${prefix})`
 }
 
 export function selectPage (db: Kysely<Tables>, lastId: string) {

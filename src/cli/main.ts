@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The entry of dist/cli and of the single executable. The executable has no files to load from: scripts/build-binary.js embeds them.
+// The entry of dist/cli and of the single executable, in which scripts/build-binary.js embeds all files.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -42,10 +42,10 @@ function hasAddon (): boolean {
   }
 }
 
-// A worker cannot load the addon of an executable.
+// A worker thread cannot load the addon of an executable, so SQLite then makes its checkpoints on the event loop.
 const sqlite = isSea() && hasAddon()
   ? { loadAddon }
   : { checkpointWorker: isSea() ? getAsset('checkpoint-worker.cjs', 'utf8') : new URL('serve/checkpoint-worker.js', import.meta.url) }
 const io = Object.assign(process, { readAsset, ...sqlite })
-// The single executable file needs CommonJS, which has no top-level await.
+// Not `await run(…)`: the single executable needs CommonJS, which has no top-level await.
 void run(process.argv.slice(2), io).then((code) => { process.exitCode = code })

@@ -4,9 +4,7 @@ import type { Pending } from '../store/required-tables.js'
 import { accessFor, createOption, databaseOption, openDatabase, openUnchecked, withFile } from './database.js'
 import { print } from './output.js'
 import { isServer, withPool } from './postgres.js'
-import { migrateOrCheck, type Io, type OpenDatabase } from './shared.js'
-
-type Handle = OpenDatabase['handle']
+import { isFileHandle, migrateOrCheck, type Handle, type Io } from './shared.js'
 
 export function migrate (program: Command, io: Io): void {
   program.command('migrate')
@@ -23,8 +21,9 @@ export function migrate (program: Command, io: Io): void {
       if (isServer(database)) return await withPool(database, (pool, name) => run(pool, name, io))
       const access = options.print ? 'read' : accessFor(options)
       await withFile(database, access, async () => {
-        // If there is no file, the script creates all tables.
-        const handle = await (options.print ? openUnchecked(existsSync(database) ? database : ':memory:', io, access) : openDatabase(database, io, access, true))
+        // For a missing file, print the script that creates all tables.
+        const printedFile = existsSync(database) ? database : ':memory:'
+        const handle = await (options.print ? openUnchecked(printedFile, io, access) : openDatabase(database, io, access, { anyVersion: true }))
         try {
           await run(handle, database, io)
         } finally {
@@ -45,7 +44,7 @@ async function bringUpToDate (handle: Handle, name: string, io: Io): Promise<voi
 async function printScript (handle: Handle, _name: string, io: Io): Promise<void> {
   const { migrationLock } = await import('../store/postgres/migrations.js')
   const { version, script } = await findPending(handle)
-  const begin = 'exec' in handle ? 'BEGIN IMMEDIATE;' : `BEGIN;\n${migrationLock}`
+  const begin = isFileHandle(handle) ? 'BEGIN IMMEDIATE;' : `BEGIN;\n${migrationLock}`
   print(io, script === ''
     ? `-- Nothing is to be done: the database has schema version ${version}.\n`
     : `-- Brings a database of schema version ${version} up to date.\n${begin}\n\n${script}\n\nCOMMIT;\n`)
@@ -55,5 +54,5 @@ async function findPending (handle: Handle): Promise<Pending> {
   const [{ connect }, sqlite, postgres] = await Promise.all([
     import('../store/sqlite/node-sqlite.js'), import('../store/sqlite/migrations.js'), import('../store/postgres/migrations.js')
   ])
-  return 'exec' in handle ? sqlite.findPending(connect(handle)) : await postgres.findPending(handle)
+  return isFileHandle(handle) ? sqlite.findPending(connect(handle)) : await postgres.findPending(handle)
 }

@@ -1,9 +1,9 @@
-// Opens files with node:sqlite. So better-sqlite3 is not needed if Node.js has a suitable node:sqlite.
+// Opens files with node:sqlite. better-sqlite3 is only needed if this Node.js has no suitable node:sqlite.
 
 import type Database from 'better-sqlite3'
 import type { SqliteDatabase } from 'kysely'
 import { readsWholeTexts, type NodeSqliteDatabase, type NodeSqliteStatement } from '../store/sqlite/handle.js'
-import type { FileHandle } from './shared.js'
+import { pagesPerBackupStep, type FileHandle } from './shared.js'
 
 interface NodeSqlite {
   DatabaseSync: new (file: string, options?: { readOnly?: boolean, timeout?: number }) => NodeSqliteDatabase & { close: () => void }
@@ -19,12 +19,12 @@ export function loadNodeSqlite (): Open | undefined {
 
   return (file, { readonly: readOnly = false, timeout = 0 }) => {
     const database = new sqlite.DatabaseSync(file, { readOnly, timeout })
-    const backup: FileHandle['backup'] = (copy, { progress }) => sqlite.backup(database, copy, { rate: 1000, progress })
+    const backup: FileHandle['backup'] = (copy, { progress }) => sqlite.backup(database, copy, { rate: pagesPerBackupStep, progress })
     return Object.assign(database, { name: file, backup })
   }
 }
 
-/** Without the warning of Node.js 22 that its node:sqlite is experimental. The commands do not use that one. */
+/** Suppresses the warning of Node.js 22 that node:sqlite is experimental: that version is not used anyway. */
 function loadQuietly (): NodeSqlite | undefined {
   const emitWarning: unknown = Reflect.get(process, 'emitWarning')
   Object.assign(process, { emitWarning: () => undefined })
@@ -37,8 +37,8 @@ function loadQuietly (): NodeSqlite | undefined {
 
 type Statement = NodeSqliteStatement & { columns: () => unknown[], iterate: (...values: unknown[]) => IterableIterator<unknown> }
 
-/** A handle with statements as better-sqlite3 makes them. Kysely takes those. */
-export function likeBetterSqlite3 (handle: FileHandle): SqliteDatabase {
+/** Gives a handle of node:sqlite the form of better-sqlite3's, which Kysely expects. */
+export function toKyselyDatabase (handle: FileHandle): SqliteDatabase {
   if (!('isOpen' in handle)) return handle as Database.Database
   return {
     close: () => undefined,

@@ -18,7 +18,7 @@ export async function printOnce ({ stdout }: Io, text: string): Promise<void> {
   })
 }
 
-/** Writes a value as JSON. Control characters are escaped, so the JSON means the same. */
+/** Writes a value as JSON. Escapes the control characters and bidirectional overrides that JSON.stringify leaves as they are. */
 export function printJson ({ stdout }: Io, value: unknown): void {
   const json = JSON.stringify(value, null, 2)
   stdout.write(`${json.replace(/[\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`)}\n`)
@@ -26,23 +26,23 @@ export function printJson ({ stdout }: Io, value: unknown): void {
 
 /** Writes rows under their headings, in aligned columns. */
 export function printTable (io: Io, headings: string[], rows: string[][]): void {
-  const lines = [headings, ...rows].map((line) => line.map((cell) => printable(cell).replace(/[\n\t]/g, '\uFFFD')))
-  const widths = headings.map((_, column) => lines.reduce((widest, line) => Math.max(widest, String(line[column]).length), 0))
-  for (const line of lines) print(io, `${line.map((cell, column) => cell.padEnd(widths[column] as number)).join('  ').trimEnd()}\n`)
+  const lines = [headings, ...rows].map((row) => row.map((cell) => printable(cell).replace(/[\n\t]/g, '\uFFFD')))
+  const widths = headings.map((_, column) => lines.reduce((widest, cells) => Math.max(widest, String(cells[column]).length), 0))
+  for (const cells of lines) print(io, `${cells.map((cell, column) => cell.padEnd(widths[column] as number)).join('  ').trimEnd()}\n`)
 }
 
-/** Replaces control characters and bidirectional overrides. */
+/** Replaces control characters, except line feeds and tabs, and bidirectional overrides. */
 function printable (text: string): string {
-  return text.replace(/[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]/gu, '\uFFFD')
+  return text.replace(/(?![\n\t])\p{Cc}|[\u202a-\u202e\u2066-\u2069]/gu, '\uFFFD')
 }
 
-/** Returns a function that rejects if output could not be written. It does not if the reader has closed its pipe, as `head` does. */
+/** Returns a function that waits for all output, and rejects if some could not be written. A closed pipe, as of `head`, is no error. */
 export function watchOutput ({ stdout, stderr }: Io): () => Promise<void> {
   let failure: Error | undefined
   stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') failure = error
   })
-  // The error cannot be reported anywhere.
+  // An error of stderr cannot be reported anywhere.
   stderr.on('error', () => undefined)
   return async () => {
     await new Promise<void>((resolve) => { stdout.write('', () => { resolve() }) })
@@ -54,11 +54,9 @@ function unwritable (error: Error): CommandError {
   return new CommandError(`The output cannot be written: ${error.message}`, { cause: error })
 }
 
-/**
- * Shows how far a command is, on stderr: one line that changes on a terminal, a new line each time elsewhere. `clear` removes the line
- * from a terminal, so that other lines can be written.
- */
+/** Shows how far a command is, on stderr. On a terminal it is always the same line, which `clear` removes. */
 export function createStatus ({ stderr }: Pick<Io, 'stderr'>) {
+  // ESC [ K clears the rest of the line.
   return stderr.isTTY === true
     ? { show: (text: string) => { stderr.write(`\r${text}\x1b[K`) }, clear: () => { stderr.write('\r\x1b[K') } }
     : { show: (text: string) => { stderr.write(`${text}\n`) }, clear: () => undefined }
@@ -70,17 +68,17 @@ export function createProgress (
   { totalBytes, unit = 'lines' }: { totalBytes?: number | undefined, unit?: string }
 ) {
   const { show, clear } = createStatus(io)
-  const interval = io.stderr.isTTY === true ? 100 : 5000
+  const intervalMs = io.stderr.isTTY === true ? 100 : 5000
   const start = performance.now()
-  let next = start + interval
+  let nextShow = start + intervalMs
   let units = 0
   let bytes = 0
   const perSecond = (): number => Math.round(units / Math.max(performance.now() - start, 1) * 1000)
   const advance = (moreUnits: number, moreBytes: number): void => {
     units += moreUnits
     bytes += moreBytes
-    if (performance.now() < next) return
-    next = performance.now() + interval
+    if (performance.now() < nextShow) return
+    nextShow = performance.now() + intervalMs
     const percent = totalBytes === undefined ? '' : `${Math.min(100, Math.floor(bytes / Math.max(totalBytes, 1) * 100))} % `
     show(`${label}: ${percent}${units} ${unit}, ${perSecond()} ${unit}/s`)
   }

@@ -5,31 +5,40 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Pool, PoolConfig } from 'pg'
 import type { Tables } from '../store/tables.js'
 import { CommandError, UsageError } from './errors.js'
-import { migrateOrCheck, type Access, type OpenDatabase } from './shared.js'
+import { lockTimeoutMs, migrateOrCheck, type Access, type OpenDatabase } from './shared.js'
 
-/** Whether a text names a server and not a file. Also true for a malformed name of a server. */
+const formsOfServers = [
+  /^[a-z][a-z\d+.:-]*:\/\//i,
+  /^\/\/[^/]*:[^/]*@/,
+  /^(?:postgres\w*|pg|socket):/i,
+  // The keywords of libpq.
+  /^(?:host(?:addr)?|port|dbname|user|password)\s*=/i
+]
+
+/** Whether a text names a server and not a file. Also true for forms that `readServer` refuses. */
 export function isServer (text: string): boolean {
-  return /^\s*(?:\/\/[^/]*:[^/]*@|[a-z][a-z\d+.:-]*:\/\/|(?:postgres\w*|pg|socket):|(?:host(?:addr)?|port|dbname|user|password)\s*=)/i.test(text)
+  return formsOfServers.some((form) => form.test(text.trim()))
 }
 
-// No second @: pg would take a part of the password for the host or the database, and name it in errors.
+// A second @ is refused: pg would take a part of the password for the host or the database, and its errors would show that.
 const authority = String.raw`(?:[^/?#]*@)?(?:\[[^\]]*\]|[^@:/?#]*)(?::\d*)?`
-const wellWritten = new RegExp(`^(?:(?:postgres(?:ql)?|pg|socket)://${authority}(?:[/?#][^@]*)?|socket:/[^/@][^@]*)$`, 'i')
+const acceptedUrl = new RegExp(`^(?:(?:postgres(?:ql)?|pg|socket)://${authority}(?:[/?#][^@]*)?|socket:/[^/@][^@]*)$`, 'i')
 
 /** The error does not repeat the text: it may hold a password. */
 export function readServer (text: string): string {
   if (!isServer(text)) throw new InvalidArgumentError('It must be as postgres://user@host/name')
-  if (wellWritten.test(text.trim())) return text.trim()
+  if (acceptedUrl.test(text.trim())) return text.trim()
   throw new UsageError('A server must be written as postgres://user@host/name, and / ? # @ in a password as %2F %3F %23 %40')
 }
 
 /** The server as messages show it. */
 function withoutPassword (url: string): string {
-  if (!wellWritten.test(url)) return '***'
+  if (!acceptedUrl.test(url)) return '***'
+  // The password is before the @ or in a parameter. A name with % is hidden too, because it may be an escaped `password`.
   return url.replace(/^([^:]*:\/\/[^:/?#]*):[^/?#]*@/, '$1@').replace(/([?&][^=&]*(?:pass|pwd|%)[^=&]*=)[^&]*/gi, '$1***')
 }
 
-/** Hides the passwords of the servers on a command line in a message. */
+/** Hides passwords in a message. `words` are those of the command line, such as `--database=postgres://…`. */
 export function hidePasswords (message: string, words: string[]): string {
   const servers = words.map((word) => word.replace(/^--?[\w-]+=/, '')).filter(isServer)
   return servers.reduce((text, server) => text.replaceAll(server, withoutPassword(server)), message)
@@ -37,10 +46,10 @@ export function hidePasswords (message: string, words: string[]): string {
 
 const pingTimeoutMs = 2000
 
-/** Opens a server, migrates it or only checks its schema, runs `work` and closes. */
+/** Opens a server, migrates it or only checks its schema, runs `work` and closes it. */
 export async function withServer<Result> (url: string, access: Access, work: (database: OpenDatabase) => Promise<Result>): Promise<Result> {
   const { Kysely, PostgresDialect } = await import('kysely')
-  // Kysely gets a pool of its own, so that a ping does not wait for updates.
+  // Kysely and `ping` get a pool of their own, so that a ping does not wait for updates.
   return await withPool(url, (handle, name) => withPool(url, async (pool) => {
     if (access === 'read' || access === 'change') {
       const found = await pool.query(String.raw`SELECT FROM pg_class WHERE relname LIKE 'omnichannel\_%' AND pg_table_is_visible(oid) LIMIT 1`)
@@ -56,19 +65,19 @@ export async function withServer<Result> (url: string, access: Access, work: (da
   }, { max: 1 }))
 }
 
-const timestamptz = 1184
+const timestamptzOid = 1184
 
-/** Opens a server of any schema version, runs `work` and closes. The rows are like SQLite's. */
+/** Opens a server of any schema version, runs `work` and closes it. Values in rows have the types that they have on SQLite. */
 export async function withPool<Result> (
   url: string, work: (pool: Pool, name: string) => Promise<Result>, settings: PoolConfig & { pipeline?: boolean } = { pipeline: true }
 ): Promise<Result> {
   const name = withoutPassword(url)
   try {
     const [{ default: pg }, { parserOf }] = await Promise.all([import('pg'), import('../store/postgres/codec.js')])
-    // No Date can hold infinity.
+    // A timestamptz may be infinity, a Date may not.
     const toTime = (text: string): string => text.endsWith('infinity') ? text : new Date(text).toISOString()
-    const types = { getTypeParser: (oid: number) => oid === timestamptz ? toTime : parserOf(oid) }
-    const pool = new pg.Pool({ ...settings, types, connectionString: url, connectionTimeoutMillis: 5000 })
+    const types = { getTypeParser: (oid: number) => oid === timestamptzOid ? toTime : parserOf(oid) }
+    const pool = new pg.Pool({ ...settings, types, connectionString: url, connectionTimeoutMillis: lockTimeoutMs })
     // Without these listeners a lost connection ends the process. Its queries still reject, and the next one makes another connection.
     pool.on('error', () => undefined)
     pool.on('connect', (client) => { client.on('error', () => undefined) })
@@ -85,13 +94,14 @@ export async function withPool<Result> (
 // Errors of pg that have no code.
 const connectionLost = /^Connection terminated|not queryable|^write EPIPE$/
 const timedOut = /timeout|^no client of the pool was/
-const ofDatabase = /terminated|not queryable|connect|timeout|^no client of the pool|URI malformed/
+const anyOfPg = /terminated|not queryable|connect|timeout|^no client of the pool|URI malformed/
 
 /** Turns an error of the server into a sentence. Other errors are returned as they are. */
 function explainServer (name: string, error: Error): Error {
   const { code, message, cause } = error as Error & { code?: string }
-  const isOther = code === undefined ? !ofDatabase.test(message) : code.startsWith('ERR_') && code !== 'ERR_INVALID_URL'
-  if (error instanceof CommandError || isOther) return error
+  // Codes that begin with ERR_ are those of Node.js.
+  const isOfServer = code === undefined ? anyOfPg.test(message) : !code.startsWith('ERR_') || code === 'ERR_INVALID_URL'
+  if (error instanceof CommandError || !isOfServer) return error
   if (code === 'FOC_DATABASE_BUSY' && cause instanceof Error) return explainServer(name, cause)
   // pg's message is empty when it has tried several addresses.
   let reason = [message, code].find((text) => text !== '')

@@ -12,7 +12,7 @@ import { CommandError } from './errors.js'
 
 type Signal = 'SIGINT' | 'SIGTERM'
 
-/** What a command needs of its process. */
+/** The parts of `process` that the commands use, so that tests can replace them. */
 export interface Io {
   stdin: Readable & { fd?: number }
   stdout: Writable & { columns?: number }
@@ -23,7 +23,7 @@ export interface Io {
   loadAddon?: () => object
   /** A file of the documentation page, packed with gzip. */
   readAsset: (name: string) => Buffer
-  /** The program of the worker thread for checkpoints: its file, or its text. Without it SQLite makes checkpoints on the event loop. */
+  /** The program of the worker thread for checkpoints: its file, or its source text. Without it SQLite makes checkpoints on the event loop. */
   checkpointWorker?: URL | string
   /** Ends the process at once. */
   exit?: () => unknown
@@ -35,30 +35,43 @@ export interface Io {
  */
 export type Access = 'read' | 'rehearse' | 'change' | 'create' | 'add-tables'
 
+export const pagesPerBackupStep = 1000
+
+/** As the plugin's option `lockTimeout` by default. */
+export const lockTimeoutMs = 5000
+
 /** An open database file, of better-sqlite3 or of node:sqlite. */
 export type FileHandle = SqliteHandle & {
   name: string
+  /** `progress` returns `pagesPerBackupStep`: how many pages better-sqlite3 copies next. node:sqlite ignores it. */
   backup: (file: string, options: { progress: (info: Database.BackupMetadata) => number }) => Promise<unknown>
   close: () => unknown
 }
+
+/** What the plugin takes as its option `database`. */
+export type Handle = FileHandle | Pool
 
 export interface OpenDatabase {
   /** As messages show it, without a password. */
   name: string
   db: Kysely<Tables>
-  /** The plugin's option `database`. */
-  handle: FileHandle | Pool
+  handle: Handle
   /** Rejects when the database does not answer. */
   ping: () => Promise<unknown>
 }
 
+export function isFileHandle (handle: Handle): handle is FileHandle {
+  return 'exec' in handle
+}
+
 /** Migrates a database, or only checks its schema. */
-export async function migrateOrCheck (handle: OpenDatabase['handle'], name: string, migrate: boolean): Promise<void> {
+export async function migrateOrCheck (handle: Handle, name: string, migrate: boolean): Promise<void> {
   const [{ openStore }, { checkOptions }] = await Promise.all([import('../store/open-store.js'), import('../options.js')])
   try {
     await openStore(handle, () => undefined).migrate(checkOptions({ database: handle, migrate }))
   } catch (error) {
     if (migrate || (error as NodeJS.ErrnoException).code !== 'FOC_INCOMPLETE_SCHEMA') throw error
+    // The next sentence of the message is advice for hosts of the plugin.
     const [problem = ''] = (error as Error).message.split('. ')
     throw new CommandError(`${problem}: the command migrate brings ${name} up to date`, { cause: error })
   }
@@ -82,18 +95,19 @@ export function onSignal (io: Io, stop: (name: Signal) => void): () => void {
   return () => { for (const name of signals) io.off(name, stop) }
 }
 
-const repeatMs = 500
+/** npm repeats a Ctrl-C of the terminal within this time. */
+const npmRepeatMs = 500
 
 /**
- * Runs `work` with an AbortSignal for Ctrl-C and SIGTERM. An error after a signal gets the exit code that shells use. A second signal ends the
- * process at once. It is ignored if it follows within half a second, because npm repeats the terminal's Ctrl-C.
+ * Runs `work` with an AbortSignal that Ctrl-C and SIGTERM abort. If `work` then throws, the exit code is 128 plus the signal's number, as in
+ * shells. From half a second after the signal on, another one ends the process at once.
  */
 export async function withInterruption<Result> (io: Io, work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
   const controller = new AbortController()
   const { signal } = controller
   const removeListeners = onSignal(io, (name) => {
     controller.abort(name)
-    setTimeout(removeListeners, repeatMs).unref()
+    setTimeout(removeListeners, npmRepeatMs).unref()
   })
   try {
     return await work(signal)
@@ -106,7 +120,7 @@ export async function withInterruption<Result> (io: Io, work: (signal: AbortSign
 
 /** Whether a value is an ISO 8601 time with a zone. `Date` alone would read 30 February as 2 March, and a missing zone as the local one. */
 export function isTime (value: unknown): value is string {
-  const [, day = ''] = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$/.exec(String(value)) ?? []
-  const midnight = new Date(day)
-  return !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day)
+  const [, date = ''] = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$/.exec(String(value)) ?? []
+  const midnight = new Date(date)
+  return !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(date)
 }

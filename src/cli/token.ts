@@ -71,15 +71,17 @@ export function token (program: Command, io: Io): void {
 }
 
 function readExpiry (when: string): string {
-  const date = `${when}T00:00Z`
-  const time = new Date(isTime(date) ? date : isTime(when) ? when : Date.now() + durationMs(when))
-  if (!(time.getTime() > Date.now() && time.getUTCFullYear() <= 9999)) {
+  const time = new Date([`${when}T00:00Z`, when].find(isTime) ?? Date.now() + durationMs(when))
+  const isValid = time.getTime() > Date.now() && time.getUTCFullYear() <= 9999
+  if (!isValid) {
     throw new InvalidArgumentError('It must be a duration such as 90d, 12h or P90D, or a future date or time such as 2027-01-31 or 2027-01-31T12:00:00Z')
   }
   return time.toISOString()
 }
 
+// 90d, 12h, or an ISO 8601 duration of weeks, days, hours and minutes.
 const duration = /^(?:(\d+)d|(\d+)h|P(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?)?)$/
+/** The hours of one unit, for each group of `duration`. */
 const hoursOfGroups = [24, 1, 7 * 24, 24, 1, 1 / 60]
 
 /** NaN if the text is not a duration. */

@@ -8,8 +8,8 @@ import { print, printTable, report } from './output.js'
 import type { Io } from './shared.js'
 
 const activations = [
-  { name: 'deactivate', description: 'Refuse all calls of a user, and keep its tokens', active: 0, done: 'Deactivated' },
-  { name: 'activate', description: 'Accept calls of a deactivated user again', active: 1, done: 'Activated' }
+  { name: 'deactivate', description: 'Refuse all calls of a user, and keep its tokens', active: 0, pastTense: 'Deactivated' },
+  { name: 'activate', description: 'Accept calls of a deactivated user again', active: 1, pastTense: 'Activated' }
 ]
 
 export function user (program: Command, io: Io): void {
@@ -50,7 +50,7 @@ export function user (program: Command, io: Io): void {
       ]))
     }))
 
-  for (const { name, description, active, done } of activations) {
+  for (const { name, description, active, pastTense } of activations) {
     group.command(name)
       .description(description)
       .argument('<ID>')
@@ -58,7 +58,7 @@ export function user (program: Command, io: Io): void {
       .action((id, { database }) => withDatabase(database, io, 'change', async ({ db }) => {
         await requireUser(db, id)
         await db.updateTable('omnichannel_user').set({ active }).where('id', '=', id).execute()
-        print(io, `${done} user ${id}\n`)
+        print(io, `${pastTense} user ${id}\n`)
       }))
   }
 
@@ -87,7 +87,7 @@ export function fitsHeader (id: string): boolean {
   return /^[!-~]([ -~]*[!-~])?$/.test(id)
 }
 
-/** Returns whether the user is new. The first statement writes, because SQLite may refuse to let a transaction write after it has read. */
+/** Adds or changes a user. Returns whether the user is new. Begins with an INSERT: upgrading a read transaction can fail with SQLITE_BUSY. */
 async function putUser (db: Kysely<Tables>, id: string, roles: string[], { name, username }: { name?: string, username?: string }): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await db
     .insertInto('omnichannel_user')
@@ -96,7 +96,7 @@ async function putUser (db: Kysely<Tables>, id: string, roles: string[], { name,
     .executeTakeFirstOrThrow()
   const isNew = numInsertedOrUpdatedRows === 1n
   if (!isNew && (name ?? username) !== undefined) {
-    // Kysely leaves out what is undefined.
+    // Kysely does not set columns that are undefined.
     await db.updateTable('omnichannel_user').set({ name, username }).where('id', '=', id).execute()
   }
   for (const role of roles) {
@@ -110,22 +110,22 @@ export async function requireUser (db: Kysely<Tables>, id: string): Promise<void
   if (user === undefined) throw new CommandError(`There is no user ${id}; see user list`)
 }
 
-/** Warns when a user may not update contacts, and when no permission names a role that it was given. */
-export async function warnAboutRoles (db: Kysely<Tables>, userId: string, given: string[], io: Io): Promise<void> {
+/** Warns if a user may not update contacts, and if an added role has no permission. */
+export async function warnAboutRoles (db: Kysely<Tables>, userId: string, addedRoles: string[], io: Io): Promise<void> {
   const { UPDATE_PERMISSION } = await import('../store/queries.js')
-  const held = await db.selectFrom('omnichannel_user_role').select('role').where('user_id', '=', userId).orderBy('role').execute()
+  const roles = await db.selectFrom('omnichannel_user_role').select('role').where('user_id', '=', userId).orderBy('role').execute()
   const grants = await db.selectFrom('omnichannel_role_permission').select(['role', 'permission']).orderBy('role').execute()
-  const updating = grants.filter(({ permission }) => permission === UPDATE_PERMISSION).map(({ role }) => role)
+  const updatingRoles = grants.filter(({ permission }) => permission === UPDATE_PERMISSION).map(({ role }) => role)
 
-  for (const role of given) {
+  for (const role of addedRoles) {
     if (grants.some((grant) => grant.role === role)) continue
-    const likely = grants.find((grant) => leven(grant.role, role.toLowerCase()) <= 2)
-    report(io, `Warning: no permission names the role ${role}${likely === undefined ? '' : `, did you mean ${likely.role}?`}`)
+    const similar = grants.find((grant) => leven(grant.role, role.toLowerCase()) <= 2)
+    report(io, `Warning: no permission names the role ${role}${similar === undefined ? '' : `, did you mean ${similar.role}?`}`)
   }
-  if (held.some(({ role }) => updating.includes(role))) return
-  const lack = held.length === 0 ? 'has no role' : `has no role that may update contacts (only ${held.map(({ role }) => role).join(', ')})`
-  const remedy = updating.length === 0
+  if (roles.some(({ role }) => updatingRoles.includes(role))) return
+  const problem = roles.length === 0 ? 'has no role' : `has no role that may update contacts (only ${roles.map(({ role }) => role).join(', ')})`
+  const advice = updatingRoles.length === 0
     ? `no role has the permission ${UPDATE_PERMISSION}`
-    : `user add ${userId} --role ROLE helps, with one of ${updating.join(', ')}`
-  report(io, `Warning: user ${userId} ${lack}, so its calls will be answered with 403; ${remedy}`)
+    : `user add ${userId} --role ROLE helps, with one of ${updatingRoles.join(', ')}`
+  report(io, `Warning: user ${userId} ${problem}, so its calls will be answered with 403; ${advice}`)
 }

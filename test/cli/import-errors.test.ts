@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { longestLine } from '../../src/cli/import/read-lines.js'
+import { maxLineBytes } from '../../src/cli/import/read-lines.js'
 import { lookInto, openDatabase } from './files.js'
 import { cli, type Setup } from './io.js'
 
@@ -114,7 +114,7 @@ t.test('--on-error skip: a line that a UNIQUE index of the host refuses is skipp
 })
 
 t.test('a line that is too long: a bad line like others, also from stdin', async (t) => {
-  const content = Buffer.concat([Buffer.from(`${contactLine(1)}{"_id":"`), Buffer.alloc(longestLine, 'x'), Buffer.from(`"}\n${contactLine(2)}bad\n`)])
+  const content = Buffer.concat([Buffer.from(`${contactLine(1)}{"_id":"`), Buffer.alloc(maxLineBytes, 'x'), Buffer.from(`"}\n${contactLine(2)}bad\n`)])
   const { run, file, folder, ids } = createExport(t, content)
   t.match(await run(), { code: 1, err: /line 2: this is a line that is too long, of more than 64 MiB: is it really JSON lines\?; nothing/ })
   const skip = ['import', '--database', file, '--on-error', 'skip', '--contacts']

@@ -1,7 +1,7 @@
 // How the chunks of an input are split into lines.
 
 import t from 'tap'
-import { longestLine, readLines, type Line } from '../../src/cli/import/read-lines.js'
+import { maxLineBytes, readLines, type Line } from '../../src/cli/import/read-lines.js'
 
 /** The lines in some chunks. A line that cannot be read is its error message in parentheses. */
 async function linesIn (chunks: Iterable<Buffer>): Promise<string[]> {
@@ -32,7 +32,7 @@ t.test('chunks of any size: the same lines', async (t) => {
 })
 
 const tooLong = '(this is a line that is too long, of more than 64 MiB: is it really JSON lines?)'
-const longest = Buffer.alloc(longestLine, 'x')
+const longest = Buffer.alloc(maxLineBytes, 'x')
 const oneMegabyte = Buffer.alloc(1024 * 1024, 'x')
 
 t.test('a line that is too long: an error in its place, and the other lines', async (t) => {
@@ -40,13 +40,13 @@ t.test('a line that is too long: an error in its place, and the other lines', as
   const bytes = Buffer.concat(lines.flatMap((line, index) => index === 0 ? [line] : [Buffer.from('\n'), line]))
   for (const size of [256 * 1024, 100 * 1024 * 1024, bytes.length]) {
     const read = await linesIn(inPieces(bytes, size))
-    t.strictSame(read.map((line) => line.length === longestLine ? '(the longest)' : line),
+    t.strictSame(read.map((line) => line.length === maxLineBytes ? '(the longest)' : line),
       ['a', tooLong, 'b', '(the longest)', 'c', tooLong], `in chunks of ${size}`)
   }
 })
 
 t.test('an endless line: the error comes at once, and no more is kept in memory', async (t) => {
-  const endless = async function * () { for (;;) yield Buffer.alloc(longestLine / 4, 'x') }
+  const endless = async function * () { for (;;) yield Buffer.alloc(maxLineBytes / 4, 'x') }
   let read = 0
   for await (const { lines, bytes } of readLines(endless())) {
     read += bytes
@@ -54,5 +54,5 @@ t.test('an endless line: the error comes at once, and no more is kept in memory'
     t.strictSame(lines.map((line) => (line as Error).message), [tooLong.slice(1, -1)])
     break
   }
-  t.equal(read, longestLine * 1.25)
+  t.equal(read, maxLineBytes * 1.25)
 })

@@ -15,10 +15,10 @@ export const collections = {
 /** The name of its option. */
 export type CollectionName = keyof typeof collections
 
-/** What became of a document. It is ignored if it does not concern omnichannel contacts. */
+/** The result of storing a document. It is ignored if it has nothing to do with omnichannel contacts. */
 export type Outcome = 'new' | 'updated' | 'ignored'
 
-/** Stores a document. Throws a BadLineError before it writes anything. Warns of a document that is stored but will not work. */
+/** Stores a document, or throws a BadLineError before it writes anything. `warn` is for a document that is stored but will not work. */
 export type StoreDocument = (database: Connection, document: Document, warn: (sentence: string) => void) => Outcome
 
 export type Row = Record<string, string | number | null>
@@ -30,14 +30,11 @@ export function insert (database: Connection, table: string, row: Row, onConflic
   return database.run(sql, Object.values(row))
 }
 
-/**
- * Stores a row by its first column. Two statements instead of ON CONFLICT DO UPDATE, to know whether the row is new: a new contact has
- * no lists to delete. A UNIQUE index of the host's own still refuses the row.
- */
-export function upsert (database: Connection, table: string, row: Row, alsoSet = ''): 'new' | 'updated' {
+/** Inserts a row, or updates the row with the same first column. ON CONFLICT DO UPDATE would not tell whether the row is new. */
+export function upsert (database: Connection, table: string, row: Row, moreAssignments = ''): 'new' | 'updated' {
   const [key = '', ...others] = Object.keys(row)
   if (insert(database, table, row, `ON CONFLICT (${key}) DO NOTHING`) === 1) return 'new'
   const [id, ...values] = Object.values(row)
-  database.run(`UPDATE ${table} SET ${others.map((column) => `${column} = ?`).join(', ')}${alsoSet} WHERE ${key} = ?`, [...values, id])
+  database.run(`UPDATE ${table} SET ${others.map((column) => `${column} = ?`).join(', ')}${moreAssignments} WHERE ${key} = ?`, [...values, id])
   return 'updated'
 }

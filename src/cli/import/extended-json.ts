@@ -1,5 +1,5 @@
-// Reads values as mongoexport writes them: MongoDB Extended JSON, canonical or relaxed. bson's EJSON reads single type wrappers, not
-// whole lines. For a whole line it would read 2026-02-30 as 2 March and "12abc" as 12, drop keys beside a $oid, and take twice as long.
+// Reads values as mongoexport writes them: MongoDB Extended JSON, canonical or relaxed. bson's EJSON reads single type wrappers only. With
+// whole lines it would read 2026-02-30 as 2 March and "12abc" as 12, drop keys beside a $oid, and take twice as long.
 
 import { Decimal128, EJSON, ObjectId } from 'bson'
 import { CommandError } from '../errors.js'
@@ -14,20 +14,20 @@ export type Document = Record<string, unknown>
 const maxDepth = 100
 
 /** A value without its type wrappers: ids and times become text. A lone surrogate becomes U+FFFD, as over HTTP. */
-export function plain (value: unknown, depth = 0): unknown {
-  if (typeof value === 'number') return storable(value)
+export function toPlainValue (value: unknown, depth = 0): unknown {
+  if (typeof value === 'number') return finiteOrText(value)
   if (typeof value === 'string') return value.toWellFormed()
   if (typeof value !== 'object' || value === null) return value
   if (depth > maxDepth) throw new BadLineError('is nested too deeply')
-  if (Array.isArray(value)) return value.map((item) => plain(item, depth + 1))
+  if (Array.isArray(value)) return value.map((item) => toPlainValue(item, depth + 1))
   const document = value as Document
   const keys = Object.keys(document)
   const [type = ''] = keys
-  if (keys.length === 1 && type.startsWith('$')) return unwrap(document, type, plain(document[type], depth + 1))
-  return Object.fromEntries(keys.map((key) => [key.toWellFormed(), plain(document[key], depth + 1)]))
+  if (keys.length === 1 && type.startsWith('$')) return unwrap(document, type, toPlainValue(document[type], depth + 1))
+  return Object.fromEntries(keys.map((key) => [key.toWellFormed(), toPlainValue(document[key], depth + 1)]))
 }
 
-/** Wrappers of other types, and unknown keys that begin with $, stay as they are. */
+/** The value of a type wrapper. Wrappers of other types than those below, and unknown keys that begin with $, stay as they are. */
 function unwrap (wrapper: Document, type: string, inner: unknown): unknown {
   if (type === '$date') return toTime(inner)
   let value: unknown
@@ -37,10 +37,12 @@ function unwrap (wrapper: Document, type: string, inner: unknown): unknown {
     throw unreadable(wrapper)
   }
   if (typeof value === 'number') {
+    // EJSON reads "12abc" as 12.
     if (inner !== 'NaN' && Number(inner) !== value) throw unreadable(wrapper)
-    return type === '$numberLong' && !Number.isSafeInteger(value) ? inner : storable(value)
+    return type === '$numberLong' && !Number.isSafeInteger(value) ? inner : finiteOrText(value)
   }
   if (value instanceof ObjectId || value instanceof Decimal128) return value.toString()
+  // EJSON reads $undefined as null.
   return value === null ? undefined : { [type]: inner }
 }
 
@@ -50,23 +52,23 @@ function unreadable (wrapper: Document): BadLineError {
 }
 
 /** JSON would store NaN and Infinity as null. */
-function storable (number: number): number | string {
+function finiteOrText (number: number): number | string {
   return Number.isFinite(number) ? number : String(number)
 }
 
-// mongoexport writes nearly all times like this. Days from the 29th on may not exist, so they are parsed.
+// Nearly all times have this form and need no parsing. The 29th to the 31st are parsed, because that day may not exist.
 const usualTime = /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{3})?Z$/
 
 function toTime (value: unknown): string {
-  if (typeof value === 'string' && usualTime.test(value)) return value.length === 24 ? value : value.replace('Z', '.000Z')
+  if (typeof value === 'string' && usualTime.test(value)) return value.includes('.') ? value : value.replace('Z', '.000Z')
   const time = new Date(typeof value === 'number' || isTime(value) ? value : NaN)
-  // ISO 8601 writes other years with a sign, which SQLite does not read.
+  // Other years would be written with a sign, which SQLite does not read.
   const year = time.getUTCFullYear()
   if (!(year >= 0 && year <= 9999)) throw new BadLineError(`${JSON.stringify(value)} is not a time`)
   return time.toISOString()
 }
 
-// These functions read the parts of a document. They throw a BadLineError when a part has another form.
+// These functions read the parts of a document. They throw a BadLineError with the `name` of a part that has another form.
 
 export function text (value: unknown, name: string): string {
   const read = textOrNull(value, name)
@@ -84,26 +86,26 @@ export function idOf (document: Document): string {
 }
 
 export function textOrNull (value: unknown, name: string): string | null {
-  const read = plain(value) ?? null
+  const read = toPlainValue(value) ?? null
   if (read !== null && typeof read !== 'string') throw new BadLineError(`${name} is not text`)
   return read
 }
 
 export function timeOrNull (value: unknown, name: string): string | null {
-  const read = plain(value) ?? null
+  const read = toPlainValue(value) ?? null
   if (read !== null && typeof read !== 'string' && typeof read !== 'number') throw new BadLineError(`${name} is not a time`)
   return read === null ? null : toTime(read)
 }
 
-/** True and false as SQLite has them. */
+/** 1 for true and 0 for false, as SQLite stores them. */
 export function flag (value: unknown, name: string, fallback: boolean): number {
-  const read = plain(value) ?? fallback
+  const read = toPlainValue(value) ?? fallback
   if (typeof read !== 'boolean') throw new BadLineError(`${name} is not true or false`)
   return Number(read)
 }
 
 export function list (value: unknown, name: string): unknown[] {
-  const read = Array.isArray(value) ? value : plain(value) ?? []
+  const read = Array.isArray(value) ? value : toPlainValue(value) ?? []
   if (!Array.isArray(read)) throw new BadLineError(`${name} is not a list`)
   return read
 }

@@ -1,5 +1,4 @@
-// Imports one file, in one transaction or in batches. The file is read as a stream while the transaction is open: nothing else uses
-// this handle.
+// Imports one file, in one transaction or in batches. The transaction stays open while the file is read, because nothing else uses the handle.
 
 import { addAbortSignal, type Readable } from 'node:stream'
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
@@ -17,7 +16,7 @@ export interface ExportFile {
   /** The path, or `-` for stdin. */
   file: string
   /** Its size. Undefined for a pipe. */
-  bytes?: number
+  bytes: number | undefined
 }
 
 export interface ImportOptions {
@@ -31,17 +30,14 @@ export interface ImportOptions {
   disableMissing?: boolean
 }
 
+/** How long batches follow each other without a pause for other writers. A pause after every small batch would take hours in sum. */
 const maxLockMs = 50
 /** A server that waits for the write lock tries every 16 ms, and its timer may be late. */
-const unlockedMs = 25
+const pauseMs = 25
 
 export const dryRunNote = '; a dry run, nothing was written'
 
-/**
- * Returns how many lines were skipped.
- *
- * @param exported gets the id of each document that was stored
- */
+/** Returns how many lines were skipped. Adds the ids of the other documents to `exported`. */
 export async function importFile (
   database: Connection, { name, file, bytes }: ExportFile, input: Readable, options: ImportOptions,
   exported: Set<string> | undefined, io: Io, signal: AbortSignal
@@ -61,12 +57,14 @@ export async function importFile (
     report(io, `${file}, line ${lineNumber}: ${sentence}`)
   }
   const store = (line: Line): void => {
-    const document = readDocument(line, name, counts.new + counts.updated + counts.ignored > 0)
-    counts[storeDocument[name](database, document, (sentence) => { reportLine(`Warning: ${sentence}`) })]++
+    const isRightFile = counts.new + counts.updated + counts.ignored > 0
+    const document = readDocument(line, name, isRightFile)
+    const outcome = storeDocument[name](database, document, (sentence) => { reportLine(`Warning: ${sentence}`) })
+    counts[outcome]++
     exported?.add(idOf(document))
   }
   const storeOrSkip = (line: Line): void => {
-    // Each line has a savepoint, because the database may refuse the second row of a line.
+    // A savepoint, because the database may refuse the second row of a line.
     database.run('SAVEPOINT line')
     try {
       store(line)
@@ -89,7 +87,7 @@ export async function importFile (
     if (!dryRun) database.exec('PRAGMA wal_checkpoint(PASSIVE)')
     for (;;) {
       const next = lines.next()
-      // Do not hold the write lock while the input has nothing ready.
+      // Do not hold the write lock if nothing arrives for 20 ms.
       if (batch !== Infinity && !await Promise.race([next.then(() => true), pause(20, false, { ref: false })])) commitLines()
       const { value, done } = await next
       if (done === true) break
@@ -104,16 +102,15 @@ export async function importFile (
         else store(line)
         if (lineNumber - committed < batch) continue
         commitLines()
-        // A pause after every small batch would take hours.
         if (performance.now() - lockedSince < maxLockMs) continue
-        await pause(unlockedMs, undefined, { signal })
+        await pause(pauseMs, undefined, { signal })
         lockedSince = performance.now()
       }
       progress.advance(value.lines.length, value.bytes)
     }
     for (const sql of droppedIndexes) {
       database.exec(sql)
-      // Node.js looks for signals between two turns of the event loop, so one turn may miss one.
+      // A signal needs up to two turns of the event loop to arrive.
       await nextTurn()
       await nextTurn(undefined, { signal })
     }
@@ -133,9 +130,8 @@ export async function importFile (
 }
 
 /**
- * Drops the indexes of contacts while the first contacts are imported: sorting once at the end is much faster than inserting in random
- * order. A UNIQUE index of the host's stays, because it refuses rows. Returns the SQL that creates the others again. A rollback restores
- * them too.
+ * Drops the indexes of contacts if there is no contact yet, and returns the SQL that creates them again. Sorting once at the end is much
+ * faster than inserting in random order. UNIQUE indexes of the host stay, because they refuse rows. A rollback restores the others.
  */
 function dropIndexes (database: Connection): string[] {
   const indexes = database.all(`
@@ -146,10 +142,7 @@ function dropIndexes (database: Connection): string[] {
   return indexes.map(([, sql]) => sql)
 }
 
-/**
- * Whether the line is to blame: it cannot be read, or a constraint refuses its row. A trigger of the host may also refuse the row or end the
- * transaction. Then the import fails.
- */
+/** Whether a line cannot be read, or breaks a constraint. If a trigger of the host refuses a row or ends the transaction, the import fails. */
 function isBadLine (error: unknown, database: Connection): error is Error {
   return error instanceof BadLineError || (/^SQLITE_CONSTRAINT(?!_TRIGGER)/.test(codeOf(error)) && database.inTransaction)
 }

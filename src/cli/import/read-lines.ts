@@ -8,13 +8,13 @@ import { BadLineError, object, type Document } from './extended-json.js'
 /** A line without its end, or why it cannot be read. */
 export type Line = string | BadLineError
 
-/** In bytes: four times MongoDB's limit for a document, because type wrappers make it longer. */
-export const longestLine = 64 * 1024 * 1024
+/** Four times MongoDB's limit for a document, because type wrappers make it longer. */
+export const maxLineBytes = 64 * 1024 * 1024
 
 const newline = 0x0A
 
 /**
- * Splits a file into lines, and yields those that end in each chunk. split2 would silently drop a line that is too long, read bytes that are
+ * Splits a file into lines, and yields the lines that end in each chunk. split2 would silently drop a line that is too long, read bytes that are
  * not UTF-8 as U+FFFD, and search a long line again with every chunk (12 to 39 s for 60 MiB, 0.3 s here).
  */
 export async function * readLines (input: AsyncIterable<Buffer>): AsyncGenerator<{ lines: Line[], bytes: number }, void> {
@@ -27,43 +27,44 @@ export async function * readLines (input: AsyncIterable<Buffer>): AsyncGenerator
     for (let [start, end] = [0, 0]; end !== -1; start = end + 1) {
       end = chunk.indexOf(newline, start)
       const part = chunk.subarray(start, end === -1 ? undefined : end)
-      const wasTooLong = length > longestLine
+      const wasTooLong = length > maxLineBytes
       length += part.length
-      if (length <= longestLine) parts.push(part)
-      else parts = []
-      // Reported at once: its end may be far away.
-      if (length > longestLine && !wasTooLong) lines.push(new BadLineError(tooLong))
+      const isTooLong = length > maxLineBytes
+      // Reported at once, because the end of the line may be far away.
+      if (isTooLong && !wasTooLong) lines.push(new BadLineError(tooLongMessage))
+      if (isTooLong) parts = []
+      else parts.push(part)
       if (end === -1) continue
-      if (length <= longestLine) lines.push(decode(parts))
+      if (!isTooLong) lines.push(decode(parts))
       parts = []
       length = 0
     }
     yield { lines, bytes: chunk.length }
   }
-  if (length > 0 && length <= longestLine) yield { lines: [decode(parts)], bytes: 0 }
+  if (length > 0 && length <= maxLineBytes) yield { lines: [decode(parts)], bytes: 0 }
 }
 
-const tooLong = `this is a line that is too long, of more than ${longestLine / 1024 / 1024} MiB: is it really JSON lines?`
+const tooLongMessage = `this is a line that is too long, of more than ${maxLineBytes / 1024 / 1024} MiB: is it really JSON lines?`
 
 function decode (parts: Buffer[]): Line {
   const bytes = Buffer.concat(parts)
   return isUtf8(bytes) ? bytes.toString() : new BadLineError('this is not UTF-8')
 }
 
-/** @param isRightFile whether the file has had a document of its collection */
+/** @param isRightFile whether an earlier line of the file belongs to the collection */
 export function readDocument (line: Line, name: CollectionName, isRightFile: boolean): Document {
   const document = parse(line)
   const other = detectCollection(document, collections[name])
   if (other === undefined) return document
   const [option] = Object.entries(collections).find(([, collection]) => collection === other) ?? []
-  // A file that begins like this is the wrong one; later it is one bad line.
-  throw new (isRightFile ? BadLineError : CommandError)(`this is not one of the ${name} but looks like a document of ${other}, ` +
+  const Failure = isRightFile ? BadLineError : CommandError
+  throw new Failure(`this is not one of the ${name} but looks like a document of ${other}, ` +
     (option === undefined ? 'which is not imported' : `which goes to --${option}`))
 }
 
 function parse (line: Line): Document {
   if (typeof line !== 'string') throw line
-  // A byte order mark begins a file. If files were joined, it is also in the middle.
+  // A byte order mark is at the beginning of a file, and in the middle if files were joined.
   const json = line.replace(/^\uFEFF/, '')
   if (json.startsWith('[')) throw new BadLineError('this is a JSON array and not JSON lines: export without --jsonArray')
   if (json.trimEnd() === '{') throw new BadLineError('this is a document over several lines: export without --pretty')
@@ -78,10 +79,7 @@ function parse (line: Line): Document {
 
 const userKeys = ['username', 'name', 'active', 'type', 'status', 'emails', 'createdAt']
 
-/**
- * Recognizes each collection by keys that Rocket.Chat always writes, to notice a file that was given to the wrong option. Visitors and
- * messages are not imported. They are listed because their files are easily mistaken for ones that are imported.
- */
+/** Recognizes a collection by keys that Rocket.Chat always writes. Visitors and messages are listed because their files are easily mistaken. */
 const looksLike: Record<string, (document: Document) => boolean> = {
   rocketchat_livechat_visitor: (document) => hasAny(document, 'token', 'visitorEmails'),
   rocketchat_message: (document) => hasAll(document, 'rid', 'msg'),

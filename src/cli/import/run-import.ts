@@ -25,7 +25,6 @@ export async function runImport (options: ImportOptions, named: NamedFiles, io: 
   if (options.disableMissing && lastOfContacts === undefined) {
     throw new UsageError('--disable-missing needs the contacts: name their file with --contacts or --folder; see import --help')
   }
-  /** The last is closed first. */
   const opened: FileHandle[] = []
   let database: Connection | undefined
   const exported = options.disableMissing ? new Set<string>() : undefined
@@ -35,36 +34,37 @@ export async function runImport (options: ImportOptions, named: NamedFiles, io: 
       for (const file of files) {
         const input = await openInput(file.file, io, signal)
         try {
-          // Only after the input has arrived, so that a missing input does not change the database.
-          database ??= connect(await open(options, opened, io))
+          // Open the database after the input, so that a missing input does not change it.
+          database ??= connect(await openTarget(options, opened, io))
           const isOfContacts = file.name === 'contacts'
           const skippedLines = await importFile(database, file, input, options, isOfContacts ? exported : undefined, io, signal)
           if (isOfContacts) skipped += skippedLines
-          if (file === lastOfContacts && exported !== undefined) disable(database, exported, skipped, options, io)
+          if (file === lastOfContacts && exported !== undefined) disableContacts(database, exported, skipped, options, io)
         } finally {
           input.destroy()
         }
       }
     } finally {
+      // The last is closed first.
       for (const handle of opened.reverse()) handle.close()
     }
   })
 }
 
-function disable (database: Connection, exported: Set<string>, skipped: number, { dryRun = false }: ImportOptions, io: Io): void {
+function disableContacts (database: Connection, exported: Set<string>, skipped: number, { dryRun = false }: ImportOptions, io: Io): void {
   if (skipped > 0) report(io, `No contact was disabled, because ${skipped} lines of the contacts were skipped`)
   else if (exported.size === 0) report(io, 'No contact was disabled, because the export has none at all')
   else print(io, `contacts: ${disableMissing(database, exported, dryRun)} disabled that the export lacks${dryRun ? dryRunNote : ''}\n`)
 }
 
-/** Adds what it opens to `opened`. If the file has none of our tables, a dry run fills a database in memory. */
-async function open (options: ImportOptions, opened: FileHandle[], io: Io): Promise<FileHandle> {
+/** Opens the database, and adds each handle to `opened`. If the file has none of our tables, a dry run fills a database in memory. */
+async function openTarget (options: ImportOptions, opened: FileHandle[], io: Io): Promise<FileHandle> {
   const { database: file, create, dryRun, onError } = options
   const access = dryRun ? 'rehearse' : accessFor(options)
   return await withFile(file, access, async () => {
     let tables: ReturnType<typeof tablesIn> = 'none'
     if (dryRun && existsSync(file)) {
-      // It stays open until the end. Otherwise SQLite would move the log of a killed program into the file, and a dry run must not change it.
+      // It stays open until the end: if the other handle closed last, SQLite would move the log of a killed program into the file.
       const reader = await openUnchecked(file, io, 'read')
       opened.push(reader)
       tables = tablesIn(reader)
@@ -72,11 +72,11 @@ async function open (options: ImportOptions, opened: FileHandle[], io: Io): Prom
     const inMemory = dryRun && (tables === 'none' || (tables === 'others' && create))
     const database = await (inMemory ? openDatabase(':memory:', io, 'create') : openDatabase(file, io, access))
     opened.push(database)
-    // In KiB: the indexes on addresses and visitors are written all over.
+    // 64 MiB, because rows of the indexes on addresses and visitors are written in random order.
     database.exec('PRAGMA cache_size = -65536')
     // A contact's lists are always written after the contact.
     database.exec('PRAGMA foreign_keys = OFF')
-    // Each line has a savepoint then. Its journal in a file would take a third of the time.
+    // Then each line has a savepoint, whose journal in a file would take a third of the time.
     if (onError === 'skip') database.exec('PRAGMA temp_store = MEMORY')
     return database
   })
@@ -95,7 +95,7 @@ async function openInput (file: string, io: Io, signal: AbortSignal): Promise<Re
   }
 }
 
-/** Opening a named pipe that no program writes to would block a thread, and keep the process from ending. */
+/** Opens a named pipe without blocking: if no program writes to it, a blocked thread would keep the process from ending. */
 async function openStream (file: string): Promise<Readable> {
   if (process.platform === 'linux' && (await stat(file)).isFIFO()) {
     return new Socket({ fd: openSync(file, constants.O_RDONLY | constants.O_NONBLOCK), writable: false })
@@ -129,7 +129,7 @@ async function checkFile (name: CollectionName, file: string, io: Io): Promise<E
     const stats = file !== '-' ? await stat(file) : fd === undefined ? undefined : fstatSync(fd)
     if (stats?.isDirectory()) throw new CommandError('it is a folder')
     if (file !== '-') await access(file, constants.R_OK)
-    return { name, file, ...stats?.isFile() && { bytes: stats.size } }
+    return { name, file, bytes: stats?.isFile() ? stats.size : undefined }
   } catch (error) {
     throw unreadable(file, error as Error)
   }

@@ -4,7 +4,7 @@ import { createPatterns } from '../../rules/patterns/index.js'
 import { commit, type Connection } from '../../store/sqlite/connection.js'
 import { SOURCE_TYPES } from '../../store/tables.js'
 import { insert, upsert, type CollectionName, type Row, type StoreDocument } from './collection.js'
-import { flag, idOf, list, object, objects, plain, text, textOrNull, timeOrNull, type Document } from './extended-json.js'
+import { flag, idOf, list, object, objects, text, textOrNull, timeOrNull, toPlainValue, type Document } from './extended-json.js'
 
 const storeCustomField: StoreDocument = (database, document, warn) => {
   const id = idOf(document)
@@ -12,22 +12,23 @@ const storeCustomField: StoreDocument = (database, document, warn) => {
   const outcome = upsert(database, 'omnichannel_custom_field', {
     id,
     label: textOrNull(document.label, 'label') ?? '',
-    // Rocket.Chat wants the scope 'visitor' and any visibility but 'hidden', so a missing scope is another one.
+    // Only fields with the scope 'visitor' apply to contacts. Without a scope a field does not, without a visibility it does.
     scope: textOrNull(document.scope, 'scope') ?? '',
     visibility: textOrNull(document.visibility, 'visibility') ?? 'visible',
     required: flag(document.required, 'required', false),
     regexp
   })
-  const problem = problemOf(regexp)
+  const problem = findProblem(regexp)
   if (problem !== undefined) warn(`the pattern ${regexp} of the custom field ${id} fits no value: ${problem}`)
   return outcome
 }
 
 /** Why a pattern never matches, so that every update with a value for its field is refused. */
-function problemOf (regexp: string): string | undefined {
+function findProblem (regexp: string): string | undefined {
   if (/^\/\^|\$\/[a-z]*$/.test(regexp)) return 'the slashes around it count as a part of it'
   let reason: string | undefined
   const matches = createPatterns()((_field, problem) => { reason = problem.replace(/^is /, 'it is ').replace(/^does not compile: /, '') })
+  // Compiles the pattern, and calls back if that fails.
   matches({ id: '', label: '', required: 0, regexp }, '')
   return reason
 }
@@ -113,7 +114,7 @@ const storeContact: StoreDocument = (database, document) => {
   return outcome
 }
 
-/** Disables the enabled contacts that an export lacks. Returns how many there are. If it fails, closing the database rolls it back. */
+/** Disables the enabled contacts that an export lacks, and returns their number. If this fails, closing the database rolls it back. */
 export function disableMissing (database: Connection, exported: Set<string>, dryRun: boolean): number {
   const enabled = database.column('SELECT id FROM omnichannel_contact WHERE enabled = 1') as string[]
   const missing = enabled.filter((id) => !exported.has(id))
@@ -133,7 +134,7 @@ function readContact (id: string, document: Document): Row {
     id,
     name: textOrNull(document.name, 'name') ?? '',
     contact_manager: manager === '' ? null : manager,
-    custom_fields: JSON.stringify(object(plain(document.customFields), 'customFields')),
+    custom_fields: JSON.stringify(object(toPlainValue(document.customFields), 'customFields')),
     conflicting_fields: JSON.stringify(objects(document.conflictingFields, 'conflictingFields').map(readConflict)),
     unknown: flag(document.unknown, 'unknown', false),
     pre_registration: flag(document.preRegistration, 'preRegistration', false),
@@ -145,15 +146,15 @@ function readContact (id: string, document: Document): Row {
 }
 
 function readConflict ({ field, value }: Document): object {
-  const read = plain(value) ?? ''
+  const read = toPlainValue(value) ?? ''
   return { field: text(field, 'conflictingFields.field'), value: typeof read === 'string' ? read : JSON.stringify(read) }
 }
 
 function readChannel (channel: Document): Row {
   const visitor = object(channel.visitor, 'channels.visitor')
   const source = object(visitor.source, 'channels.visitor.source')
-  const details = object(plain(channel.details), 'channels.details')
-  const type = plain(source.type) ?? details.type
+  const details = object(toPlainValue(channel.details), 'channels.details')
+  const type = toPlainValue(source.type) ?? details.type
   return {
     name: textOrNull(channel.name, 'channels.name') ?? '',
     visitor_id: text(visitor.visitorId, 'channels.visitor.visitorId'),
@@ -216,7 +217,7 @@ export const storeDocument: Record<CollectionName, StoreDocument> = {
   inquiries: storeVisitorsDocument('omnichannel_inquiry', ['name'])
 }
 
-/** The documents that are not ignored, for the message if there are none. */
+/** The documents that are not ignored. The output names them if a file has none. */
 export const importedDocuments: Partial<Record<CollectionName, string>> = {
   rooms: "omnichannel rooms (t: 'l' with a contactId)",
   subscriptions: "subscriptions of omnichannel rooms (with a visitor's v._id)",

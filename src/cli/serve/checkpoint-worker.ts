@@ -1,4 +1,4 @@
-// The program of the worker thread that `serve` starts for checkpoints.
+// Runs in the worker thread that `serve` starts for checkpoints.
 
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { checkpointRepeatedly, type CheckpointDatabase, type WorkerSettings } from './checkpoints.js'
@@ -10,5 +10,5 @@ async function run ({ file, usesNodeSqlite, autocheckpoint }: WorkerSettings, po
   checkpointRepeatedly(new Database(file), autocheckpoint, (problem) => { port.postMessage(problem) })
 }
 
-// Not `await run(…)`: the single executable file needs CommonJS, which has no top-level await. If `run` rejects, the worker ends.
+// Not `await run(…)`: the single executable needs CommonJS, which has no top-level await. If `run` rejects, the worker ends.
 void run(workerData as WorkerSettings, parentPort as MessagePort)

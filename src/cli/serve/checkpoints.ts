@@ -14,10 +14,7 @@ export interface CheckpointDatabase {
   prepare: (sql: string) => { get: () => unknown }
 }
 
-/**
- * An error as the worker sends it: a plain object. If the error itself were sent, one of better-sqlite3 would lose its message, and one of
- * node:sqlite its codes.
- */
+/** An error as the worker sends it. As an Error it would lose its message if it is of better-sqlite3, and its codes if it is of node:sqlite. */
 interface CheckpointError {
   message: string
   code?: string | undefined
@@ -36,10 +33,10 @@ export interface WorkerSettings {
 export function checkpointRepeatedly (database: CheckpointDatabase, autocheckpoint: number, onError: (problem: CheckpointError) => void): () => void {
   const checkpoint = (mode: 'NOOP' | 'PASSIVE' | 'RESTART') =>
     database.prepare(`PRAGMA main.wal_checkpoint(${mode})`).get() as { log: number, checkpointed: number }
-  let lengthAtRestart = 0
+  let pagesAtRestart = 0
 
-  // Waiting for a reader would keep writers out. A checkpoint without syncs could damage the file in a power failure, and the default
-  // depends on how the library was built.
+  // A checkpoint that waits for a reader would keep writers out. Without syncs it could damage the file in a power failure, and whether it
+  // syncs by default depends on how the library was built.
   database.exec('PRAGMA busy_timeout = 0; PRAGMA synchronous = FULL')
   let timer = setTimeout(run, intervalMs)
 
@@ -47,12 +44,12 @@ export function checkpointRepeatedly (database: CheckpointDatabase, autocheckpoi
     let pauseMs = intervalMs
     try {
       // SQLite before 3.51 takes NOOP for PASSIVE.
-      const { log, checkpointed } = checkpoint('NOOP')
-      if (log - checkpointed >= autocheckpoint / 10) checkpoint('PASSIVE')
-      // With PASSIVE alone the log grows while writes go on. After RESTART the next write begins the log anew. RESTART keeps writers out
-      // while it moves the rest, which is little after PASSIVE. Until that write the log still has its old length: do not RESTART again.
-      if (log >= autocheckpoint * 0.4 && log !== lengthAtRestart) {
-        lengthAtRestart = log
+      const { log: pages, checkpointed: movedPages } = checkpoint('NOOP')
+      if (pages - movedPages >= autocheckpoint / 10) checkpoint('PASSIVE')
+      // With PASSIVE alone the log grows while writes go on. After RESTART the next write starts the log again. RESTART keeps writers out
+      // while it moves the rest, which is little after PASSIVE. The log keeps its length until that write, and needs no other RESTART.
+      if (pages >= autocheckpoint * 0.4 && pages !== pagesAtRestart) {
+        pagesAtRestart = pages
         checkpoint('RESTART')
       }
     } catch (error) {
@@ -66,11 +63,7 @@ export function checkpointRepeatedly (database: CheckpointDatabase, autocheckpoi
   return () => { clearTimeout(timer) }
 }
 
-/**
- * Starts the worker. It ends with the server.
- *
- * @param program the file of the worker, or in the single executable its source text
- */
+/** Starts the worker, which ends with the server. `program` is its file, or its source text in the single executable. */
 export function startCheckpoints (program: URL | string, handle: FileHandle, app: FastifyInstance): void {
   const { wal_autocheckpoint: autocheckpoint } = handle.prepare('PRAGMA wal_autocheckpoint').get() as { wal_autocheckpoint: number }
   const workerData: WorkerSettings = { file: handle.name, usesNodeSqlite: 'isTransaction' in handle, autocheckpoint }

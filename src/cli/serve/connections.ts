@@ -1,4 +1,4 @@
-// Limits and answers of connections that Node.js and Fastify lack, and the limit of calls of an address.
+// What Node.js and Fastify lack: limits for pipelined requests and for the calls of an address, a clean close, answers to malformed HTTP.
 
 import { normalizeIP } from '@fastify/rate-limit'
 import type { ConnectionError, FastifyInstance, FastifyRequest } from 'fastify'
@@ -20,17 +20,18 @@ export function limitPipelining (app: FastifyInstance): void {
     return sum
   }
   app.addHook('onRequest', (request, _reply, done) => {
-    if (add(request, sizeOf(request)) <= maxUnansweredBytes) done()
+    if (add(request, estimateBytes(request)) <= maxUnansweredBytes) done()
     else request.raw.socket.destroy()
   })
   app.addHook('onSend', (request, _reply, _payload, done) => {
-    add(request, -sizeOf(request))
+    add(request, -estimateBytes(request))
     done()
   })
 }
 
-function sizeOf ({ headers }: FastifyRequest): number {
-  return headerBytes + (headers['transfer-encoding'] === undefined ? Math.min(Number(headers['content-length'] ?? 0), maxBodyBytes) : maxBodyBytes)
+function estimateBytes ({ headers }: FastifyRequest): number {
+  const bodyBytes = headers['transfer-encoding'] === undefined ? Number(headers['content-length'] ?? 0) : Infinity
+  return headerBytes + Math.min(bodyBytes, maxBodyBytes)
 }
 
 const drainTimeoutMs = 1000
@@ -43,16 +44,16 @@ const closeTimeoutMs = 8000
  */
 export function drainOnClose (app: FastifyInstance): void {
   let isClosing = false
-  const newest = new WeakMap<Socket, FastifyRequest>()
+  const lastRequests = new WeakMap<Socket, FastifyRequest>()
 
   app.addHook('onRequest', (request, _reply, done) => {
-    newest.set(request.raw.socket, request)
+    lastRequests.set(request.raw.socket, request)
     done()
   })
   app.addHook('onSend', (request, reply, _payload, done) => {
-    // Only the last of several pipelined requests may close. Fastify sets the header for each, as soon as it closes. If it is removed
-    // although it is not set, Node.js leaves out its own.
-    if (isClosing && newest.get(request.raw.socket) === request) void reply.header('connection', 'close')
+    // While Fastify closes it sets the header on each answer. But of several pipelined answers only the last may close the connection.
+    // A header that is not set must not be removed: Node.js would then leave out its own.
+    if (isClosing && lastRequests.get(request.raw.socket) === request) void reply.header('connection', 'close')
     else if (reply.raw.hasHeader('connection')) reply.raw.removeHeader('connection')
     done()
   })
@@ -60,7 +61,7 @@ export function drainOnClose (app: FastifyInstance): void {
     setTimeout(() => { app.server.closeAllConnections() }, closeTimeoutMs).unref()
     await acceptWaiting(app.server)
     isClosing = true
-    // Fastify stops listening after this hook, too late for clients that connect again. Its way also closes idle connections.
+    // Stop listening before clients connect again: Fastify does so after this hook. app.server.close() would close idle connections too.
     Server.prototype.close.call(app.server)
     const countConnections = promisify(app.server.getConnections.bind(app.server))
     const end = performance.now() + drainTimeoutMs
@@ -68,18 +69,18 @@ export function drainOnClose (app: FastifyInstance): void {
   })
 }
 
-/** Accepts the connections in the system's queue, which are reset when the server stops listening. Node.js accepts one in a turn. */
+/** Accepts the connections in the system's queue, which would be reset otherwise. Node.js accepts one in each turn of the event loop. */
 async function acceptWaiting (server: Server): Promise<void> {
   let accepted = true
-  const note = (): void => { accepted = true }
-  server.on('connection', note)
+  const onConnection = (): void => { accepted = true }
+  server.on('connection', onConnection)
   const end = performance.now() + drainTimeoutMs
   while (accepted && performance.now() < end) {
     accepted = false
     await nextTurn()
     await nextTurn()
   }
-  server.off('connection', note)
+  server.off('connection', onConnection)
 }
 
 const statuses: Record<string, number> = { ERR_HTTP_REQUEST_TIMEOUT: 408, HPE_CHUNK_EXTENSIONS_OVERFLOW: 413, HPE_HEADER_OVERFLOW: 431 }
@@ -101,19 +102,18 @@ export function answerClientError (this: FastifyInstance, { code, message }: Con
 const rateWindowMs = 60_000
 const maxAddresses = 10_000
 
-/** What monitors call. */
-const uncounted = ['/health', '/metrics']
+const uncountedPaths = ['/health', '/metrics']
 
 /**
- * Answers 429 to more than `max` calls of an address in a minute, /health and /metrics not counted. @fastify/rate-limit counts by the time of day,
+ * Answers 429 if an address calls more than `max` times in a minute. Monitors are not counted. @fastify/rate-limit counts by the time of day,
  * which may be set back, and its X-RateLimit-Reset is not Rocket.Chat's.
  */
 export function addRateLimit (app: FastifyInstance, max: number): void {
-  /** The address that called last comes last. */
+  /** In the order of the last calls. `end` is like performance.now(), `reset` like Date.now(). */
   const windows = new Map<string, { calls: number, end: number, reset: number }>()
 
   app.addHook('onRequest', (request, reply, done) => {
-    if (uncounted.includes(String(request.routeOptions.url))) return done()
+    if (uncountedPaths.includes(String(request.routeOptions.url))) return done()
     const now = performance.now()
     const address = normalizeIP(request.ip)
     let window = windows.get(address)
@@ -121,8 +121,8 @@ export function addRateLimit (app: FastifyInstance, max: number): void {
     window.calls++
     windows.delete(address)
     windows.set(address, window)
-    const [oldest = ''] = windows.keys()
-    if (windows.size > maxAddresses) windows.delete(oldest)
+    const [longestSilent = ''] = windows.keys()
+    if (windows.size > maxAddresses) windows.delete(longestSilent)
 
     void reply.headers({
       'x-ratelimit-limit': max,

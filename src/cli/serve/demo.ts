@@ -38,8 +38,7 @@ function demoRows (): Rows {
 /** Fills an empty database. A database that holds the demo stays as it is, and one with other data is refused. */
 export async function fillDemo ({ db, name }: OpenDatabase): Promise<void> {
   await db.transaction().execute(async (transaction) => {
-    // This row marks a demo database. A contact `maria` could not, because other databases may have one. The row is written first, so
-    // that a second start waits for the first.
+    // This row marks a demo database: others may have a contact `maria`, too. It is written first, so that a second start waits for the first.
     const { numInsertedOrUpdatedRows } = await transaction
       .insertInto('omnichannel_inquiry')
       .values({ id: 'demo-inquiry', room_id: 'room-1', visitor_id: 'visitor-1', name: 'Maria' })
@@ -57,7 +56,7 @@ export async function fillDemo ({ db, name }: OpenDatabase): Promise<void> {
   })
 }
 
-/** Tells how to update the demo contact, with a new token. The token of the last start is deleted. */
+/** Returns lines that tell how to update the demo contact with a new token. Deletes the token of the last start. */
 export async function describeDemo (db: Kysely<Tables>, url: string): Promise<string[]> {
   const token = await db.transaction().execute(async (transaction) => {
     await transaction.deleteFrom('omnichannel_auth_token').where('user_id', '=', demoUser).where('name', '=', demoTokenName).execute()

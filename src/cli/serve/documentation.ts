@@ -7,8 +7,6 @@ import { createHash } from 'node:crypto'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import type { Io } from '../shared.js'
 
-const html = 'text/html; charset=utf-8'
-const json = 'application/json; charset=utf-8'
 const javascript = 'text/javascript; charset=utf-8'
 const swaggerFiles = {
   'favicon-16x16.png': 'image/png',
@@ -38,8 +36,8 @@ export function addDocumentation (app: FastifyInstance, readAsset: Io['readAsset
   }
 
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/documentation'))
-  for (const url of ['/documentation', '/documentation/']) addPage(url, html, 'no-cache', () => readAsset('index.html'))
-  addPage('/documentation/json', json, 'no-cache', () => gzipSync(JSON.stringify(app.swagger())))
+  for (const url of ['/documentation', '/documentation/']) addPage(url, 'text/html; charset=utf-8', 'no-cache', () => readAsset('index.html'))
+  addPage('/documentation/json', 'application/json; charset=utf-8', 'no-cache', () => gzipSync(JSON.stringify(app.swagger())))
   addPage('/documentation/static/swagger-initializer.js', javascript, 'no-cache', () => gzipSync(initializer))
   for (const [file, type] of Object.entries(swaggerFiles)) {
     addPage(`/documentation/static/${file}`, type, 'public, max-age=3600', () => readAsset(file))
@@ -60,19 +58,16 @@ function acceptsGzip (header: string): boolean {
   return (weights.get('gzip') ?? weights.get('*') ?? 0) > 0
 }
 
-type Document = Extract<ReturnType<NonNullable<FastifyDynamicSwaggerOptions['transformObject']>>, { openapi?: string }>
+type OpenApiDocument = Extract<ReturnType<NonNullable<FastifyDynamicSwaggerOptions['transformObject']>>, { openapi?: string }>
 
-/**
- * The options of @fastify/swagger for the document of `serve`, and for openapi.json. Its schemas have names here. In a host's document
- * the plugin repeats them where they are used, because the host may use the same names.
- */
+/** Options of @fastify/swagger for `serve` and openapi.json. Schemas become components, unlike in a host, which may use the same names. */
 export function swaggerOptions (info: NonNullable<FastifyDynamicSwaggerOptions['openapi']>): FastifyDynamicSwaggerOptions {
   return {
     openapi: {
       openapi: '3.1.0',
       ...info,
       tags: [{ name: 'Omnichannel', description: 'Contacts of the live chat and its other channels' }],
-      // Not as parameters of the operation: a server with other credentials replaces them in this one place.
+      // Not parameters of the operation, so that a server with other credentials has one place to replace.
       components: {
         securitySchemes: {
           userId: { type: 'apiKey', in: 'header', name: 'X-User-Id', description: 'Id of the calling user' },
@@ -81,18 +76,18 @@ export function swaggerOptions (info: NonNullable<FastifyDynamicSwaggerOptions['
       },
       security: [{ userId: [], authToken: [] }]
     },
-    transformObject: (described) => nameSchemas((described as { openapiObject: Document }).openapiObject)
+    transformObject: (described) => nameSchemas((described as { openapiObject: OpenApiDocument }).openapiObject)
   }
 }
 
-/** Moves every schema with a title to the components, and refers to it. */
-function nameSchemas ({ components, paths, ...rest }: Document): Document {
+/** Moves each schema with a title to the components, and puts a reference in its place. */
+function nameSchemas ({ components, paths, ...rest }: OpenApiDocument): OpenApiDocument {
   const schemas: Record<string, object> = {}
   const named = JSON.parse(JSON.stringify(paths), (_key, value: Record<string, unknown> | null) => {
     if (typeof value?.title !== 'string') return value
     const { title, ...schema } = value
     schemas[title] = schema
     return { $ref: `#/components/schemas/${title}` }
-  }) as Document['paths']
-  return { ...rest, paths: named, components: { ...components, schemas } } as Document
+  }) as OpenApiDocument['paths']
+  return { ...rest, paths: named, components: { ...components, schemas } } as OpenApiDocument
 }

@@ -1,12 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import { commitNothing, withoutBusyTimeout } from '../../store/sqlite/connection.js'
 import { connect } from '../../store/sqlite/node-sqlite.js'
-import type { FileHandle, OpenDatabase } from '../shared.js'
+import { isFileHandle, type FileHandle, type Handle, type OpenDatabase } from '../shared.js'
 
 /** Adds GET /health. Returns a function to call after a failed update. From then on the check also writes, until a write succeeds. */
 export function addHealth (app: FastifyInstance, { handle, ping }: Pick<OpenDatabase, 'handle' | 'ping'>): () => void {
   let updateFailed = false
-  let running: Promise<string | undefined> | undefined
+  let runningCheck: Promise<string | undefined> | undefined
 
   const succeeds = async (work: () => Promise<unknown>, message: string): Promise<boolean> => {
     try {
@@ -28,18 +28,18 @@ export function addHealth (app: FastifyInstance, { handle, ping }: Pick<OpenData
 
   app.get('/health', { schema: { hide: true } }, async (_request, reply) => {
     // Requests that arrive together share one check.
-    running ??= check().finally(() => { running = undefined })
-    const reason = await running
+    runningCheck ??= check().finally(() => { runningCheck = undefined })
+    const reason = await runningCheck
     return reason === undefined ? { status: 'ok' } : reply.code(503).send({ status: 'unavailable', reason })
   })
   return () => { updateFailed = true }
 }
 
-async function tryToWrite (handle: OpenDatabase['handle']): Promise<void> {
-  if ('exec' in handle) {
+async function tryToWrite (handle: Handle): Promise<void> {
+  if (isFileHandle(handle)) {
     const connection = connect(handle)
     withoutBusyTimeout(connection, () => {
-      // On a full disk the log may have room for this page, but not for an update.
+      // Empties the log: on a full disk it may have room for this write, but not for an update.
       handle.exec('PRAGMA wal_checkpoint(TRUNCATE)')
       commitNothing(connection)
     })
@@ -48,13 +48,13 @@ async function tryToWrite (handle: OpenDatabase['handle']): Promise<void> {
   }
 }
 
-/** SQLite opens a read-only file without an error, and fails at the first write. */
+/** Throws if the file is read-only. SQLite opens such a file without an error, and fails at the first write. */
 export function checkWritable (handle: FileHandle): void {
   const connection = connect(handle)
   try {
     withoutBusyTimeout(connection, () => { connection.exec('DELETE FROM omnichannel_migration WHERE false') })
   } catch (error) {
-    // Another program writes; this one can write later.
+    // If another program is writing, this one can write later.
     if (!connection.isBusy(error)) throw error
   }
 }

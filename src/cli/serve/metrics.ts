@@ -5,7 +5,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { statSync } from 'node:fs'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { DatabaseBusyError, type CommitMessage, type UpdateMessage } from '../../index.js'
-import type { OpenDatabase } from '../shared.js'
+import { isFileHandle, type Handle } from '../shared.js'
 
 const url = '/api/v1/omnichannel/contacts.update'
 
@@ -16,7 +16,6 @@ const sizes = [1, 2, 5, 10, 20, 50, 100, 200, 500]
 type OutcomeCallback = (outcome: string) => void
 type Make = ReturnType<typeof makerOf>
 
-/** Makes the metrics of a registry. */
 function makerOf (register: Registry) {
   const registers = [register]
   return {
@@ -28,13 +27,13 @@ function makerOf (register: Registry) {
   }
 }
 
-/** Must be called before other hooks are added, so that their refusals are counted too. */
-export function addMetrics (app: FastifyInstance, handle: OpenDatabase['handle']): void {
+/** Call it before other hooks are added, so that their refusals are counted too. */
+export function addMetrics (app: FastifyInstance, handle: Handle): void {
   const register = new Registry()
   const make = makerOf(register)
   collectDefaultMetrics({ register })
   measureDatabase(handle, make)
-  const onUpdateEnded = measureUpdates(app, make)
+  const whenUpdateEnded = measureUpdates(app, make)
   const requests = make.counter('omnichannel_requests_total',
     'Requests that are over, by status (none: the client was gone) and by outcome of the update (none: no update was begun).', 'status', 'outcome')
   const duration = make.histogram('omnichannel_request_duration_seconds',
@@ -47,10 +46,10 @@ export function addMetrics (app: FastifyInstance, handle: OpenDatabase['handle']
       requests.inc({ status: reply.raw.headersSent ? reply.raw.statusCode : 'none', outcome })
       duration.observe(reply.elapsedTime / 1000)
     }
-    if (request.routeOptions.url === url) onReplyOver(reply, () => { onUpdateEnded(request, count) })
+    if (request.routeOptions.url === url) onReplyOver(reply, () => { whenUpdateEnded(request, count) })
     done()
   })
-  // Not from the channel: the look-up of a caller can meet a busy database, too.
+  // Counted here and not in a channel, because the look-up of a caller can meet a busy database, too.
   app.addHook('onError', (_request, _reply, error, done) => {
     if (error instanceof DatabaseBusyError) busy.inc({ obstacle: error.obstacle as string })
     done()
@@ -61,7 +60,7 @@ export function addMetrics (app: FastifyInstance, handle: OpenDatabase['handle']
 function onReplyOver ({ raw, request: { raw: { socket } } }: FastifyReply, callback: () => void): void {
   let isOver = false
   const end = (): void => {
-    // A socket that closes closes its reply, and then still calls this listener.
+    // If the socket closes, both events are emitted.
     if (isOver) return
     isOver = true
     raw.off('close', end)
@@ -69,20 +68,20 @@ function onReplyOver ({ raw, request: { raw: { socket } } }: FastifyReply, callb
     callback()
   }
   raw.on('close', end)
-  // A pipelined reply does not notice that its connection has closed. Many may wait.
+  // A pipelined reply emits no `close` when its connection closes. Many may wait.
   socket.setMaxListeners(0).on('close', end)
 }
 
 /**
- * Measures the updates of this server. Other servers in the process use the same channels, and are not counted. Returns a function that
- * calls back with the outcome of a request's update, or `none`, now or when the update has ended.
+ * Measures the updates of this server. Other servers in the process use the same channels, and are not counted. The returned function
+ * calls back when the update of a request has ended, with its outcome, or at once with `none` if there is no update.
  */
 function measureUpdates (app: FastifyInstance, make: Make): (request: FastifyRequest, callback: OutcomeCallback) => void {
   const messages = new WeakMap<FastifyRequest, UpdateMessage>()
-  const queue = new Map<unknown, OutcomeCallback>()
-  let entering: FastifyRequest | undefined
+  const running = new Map<unknown, OutcomeCallback>()
+  let startingRequest: FastifyRequest | undefined
 
-  make.gauge('omnichannel_queue_length', 'Updates that wait for the database or are under way.', (gauge) => { gauge.set(queue.size) })
+  make.gauge('omnichannel_queue_length', 'Updates that wait for the database or are under way.', (gauge) => { gauge.set(running.size) })
   const wait = make.histogram('omnichannel_update_wait_seconds', 'Until the last attempt of an update began.', secondsFrom1Millisecond)
   const retries = make.counter('omnichannel_update_retries_total', 'Transactions that were begun again for an update.')
   const patterns = make.counter('omnichannel_unanswered_patterns_total', 'Patterns of custom fields that could not be checked.')
@@ -90,21 +89,21 @@ function measureUpdates (app: FastifyInstance, make: Make): (request: FastifyReq
   const commitUpdates = make.histogram('omnichannel_commit_updates', 'Updates that a COMMIT wrote.', sizes)
 
   app.addHook('preHandler', (request, _reply, done) => {
-    entering = request
+    startingRequest = request
+    // Runs the handler until it first waits. Before that it publishes `start`.
     done()
-    entering = undefined
+    startingRequest = undefined
   })
   const listeners: Record<string, (message: unknown) => void> = {
-    // It is published before the handler first waits.
     'tracing:fastify-omnichannel-contacts:update:start': (message) => {
-      if (entering === undefined) return
-      messages.set(entering, message as UpdateMessage)
-      queue.set(message, () => undefined)
+      if (startingRequest === undefined) return
+      messages.set(startingRequest, message as UpdateMessage)
+      running.set(message, () => undefined)
     },
     'tracing:fastify-omnichannel-contacts:update:asyncEnd': (message) => {
-      const callback = queue.get(message)
+      const callback = running.get(message)
       if (callback === undefined) return
-      queue.delete(message)
+      running.delete(message)
       const { waitedMs, attempts, unansweredPatterns, outcome } = message as UpdateMessage & { outcome: string }
       callback(outcome)
       wait.observe(waitedMs / 1000)
@@ -125,13 +124,13 @@ function measureUpdates (app: FastifyInstance, make: Make): (request: FastifyReq
 
   return (request, callback) => {
     const message = messages.get(request)
-    if (queue.has(message)) queue.set(message, callback)
+    if (running.has(message)) running.set(message, callback)
     else callback(message?.outcome ?? 'none')
   }
 }
 
-function measureDatabase (handle: OpenDatabase['handle'], make: Make): void {
-  if ('exec' in handle) {
+function measureDatabase (handle: Handle, make: Make): void {
+  if (isFileHandle(handle)) {
     const { file } = handle.prepare('PRAGMA database_list').get() as { file: string }
     make.gauge('omnichannel_wal_size_bytes',
       'Size of the write-ahead log. It keeps its size, up to 41 MB, when SQLite writes it from the start again.',

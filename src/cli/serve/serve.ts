@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { accessFor, createOption, databaseOption, withDatabase } from '../database.js'
 import { CommandError } from '../errors.js'
 import { print } from '../output.js'
-import { onSignal, wholeNumber, type Io } from '../shared.js'
+import { isFileHandle, onSignal, wholeNumber, type Io } from '../shared.js'
 import { describeDemo, fillDemo } from './demo.js'
 
 const logTimeoutMs = 1000
@@ -47,30 +47,30 @@ export function serve (program: Command, io: Io): void {
       try {
         await withDatabase(file, io, accessFor(options), async (database) => {
           const [{ createServer }, { checkWritable }] = await Promise.all([import('./server.js'), import('./health.js')])
-          if ('exec' in database.handle) checkWritable(database.handle)
+          if (isFileHandle(database.handle)) checkWritable(database.handle)
           const { logLevel = demo ? 'warn' : 'info' } = options
           const app = await createServer(database, { ...options, logLevel, trustProxy, metrics: metrics === 'on' }, io)
           try {
             if (demo) await fillDemo(database)
             const url = await listen(app, host, port)
-            // After it listens: a second demo on a taken port leaves the token of the first one valid.
+            // Not before it listens: a second demo on a taken port must leave the token of the first one valid.
             const demoLines = demo ? await describeDemo(database.db, url) : []
             print(io, [`Serving ${database.name} at ${url}`, `Documentation: ${url}/documentation`, ...demoLines].map((line) => `${line}\n`).join(''))
             await stopped
           } finally {
-            // If this failed, the start would count as failed, and a new file would be removed with everything that was stored since.
+            // This must not reject: withDatabase would remove a new file, with all that was stored since.
             await Promise.allSettled([app.close()])
           }
         })
       } finally {
         removeListeners()
-        // The rest of the log may never be read.
+        // A log that is not read would keep the process from ending.
         setTimeout(() => io.exit?.(), logTimeoutMs).unref()
       }
     })
 }
 
-/** A number of proxies is refused: a client that reaches the server past them could then name any address. */
+/** Refuses a number of proxies, which Fastify accepts: a client that calls the server past its proxies could then claim any address. */
 function readProxies (text: string): string[] {
   return text.split(',').map((part) => {
     const proxy = part.trim()

@@ -7,7 +7,7 @@ import { sendError } from '../../http/replies.js'
 import omnichannelContacts from '../../index.js'
 import { isWal } from '../../store/sqlite/connection.js'
 import { connect } from '../../store/sqlite/node-sqlite.js'
-import type { Io, OpenDatabase } from '../shared.js'
+import { isFileHandle, type Io, type OpenDatabase } from '../shared.js'
 import { version } from '../version.js'
 import { startCheckpoints } from './checkpoints.js'
 import { addRateLimit, answerClientError, drainOnClose, limitPipelining } from './connections.js'
@@ -51,7 +51,7 @@ export async function createServer (
     trustProxy: settings.trustProxy,
     clientErrorHandler: answerClientError,
     frameworkErrors: sendError,
-    // Requests that arrive while the server closes are answered by the route.
+    // While the server closes, the route still answers requests.
     return503OnClosing: false
   })
   if (settings.maxConnections > 0) {
@@ -79,7 +79,7 @@ export async function createServer (
     })
     await api.register(omnichannelContacts, { database: handle })
   })
-  if ('exec' in handle) {
+  if (isFileHandle(handle)) {
     warnIfOthersCanRead(app, handle.name)
     // A database in memory cannot use WAL mode, so it needs no checkpoints.
     if (isWal(connect(handle)) && io.checkpointWorker !== undefined) startCheckpoints(io.checkpointWorker, handle, app)
