@@ -41,12 +41,12 @@ export function user (program: Command, io: Io): void {
     .addOption(databaseOption())
     .action(({ database }) => withDatabase(database, io, 'read', async ({ db }) => {
       const users = await db.selectFrom('omnichannel_user').selectAll().orderBy('id').execute()
-      const roles = new Map<string, string[]>(users.map(({ id }) => [id, []]))
+      const rolesOfUsers = new Map<string, string[]>(users.map(({ id }) => [id, []]))
       for (const { user_id: id, role } of await db.selectFrom('omnichannel_user_role').selectAll().orderBy('role').execute()) {
-        roles.get(id)?.push(role)
+        rolesOfUsers.get(id)?.push(role)
       }
       printTable(io, ['ID', 'USERNAME', 'NAME', 'ACTIVE', 'ROLES'], users.map(({ id, username, name, active }) => [
-        id, username, name, active === 1 ? 'yes' : 'no', String(roles.get(id)?.join(', '))
+        id, username, name, active === 1 ? 'yes' : 'no', (rolesOfUsers.get(id) as string[]).join(', ')
       ]))
     }))
 

@@ -43,13 +43,13 @@ export async function importFile (
   exported: Set<string> | undefined, io: Io, signal: AbortSignal
 ): Promise<number> {
   const { onError, dryRun = false } = options
-  const { batch = Infinity } = dryRun ? {} : options
+  const batch = dryRun ? Infinity : options.batch ?? Infinity
   const lines = readLines(addAbortSignal(signal, input))
   const progress = createProgress(io, name, { totalBytes: bytes })
   const counts = { new: 0, updated: 0, ignored: 0, skipped: 0 }
   let droppedIndexes: string[] = []
   let lineNumber = 0
-  let committed = 0
+  let committedLines = 0
   let lockedSince = performance.now()
 
   const reportLine = (sentence: string): void => {
@@ -79,7 +79,7 @@ export async function importFile (
   }
   const commitLines = (): void => {
     if (database.inTransaction) commit(database)
-    committed = lineNumber
+    committedLines = lineNumber
   }
 
   try {
@@ -100,7 +100,7 @@ export async function importFile (
         if (typeof line === 'string' && line.trim() === '') continue
         if (onError === 'skip') storeOrSkip(line)
         else store(line)
-        if (lineNumber - committed < batch) continue
+        if (lineNumber - committedLines < batch) continue
         commitLines()
         if (performance.now() - lockedSince < maxLockMs) continue
         await pause(pauseMs, undefined, { signal })
@@ -117,15 +117,15 @@ export async function importFile (
     if (!dryRun) commitLines()
   } catch (error) {
     const where = lineNumber === 0 ? file : `${file}, line ${lineNumber}`
-    const kept = committed === 0 ? 'nothing of this file was imported' : `the first ${committed} lines were imported`
-    throw new CommandError(`${where}: ${signal.aborted ? 'interrupted' : (error as Error).message}; ${kept}`, { cause: error })
+    const imported = committedLines === 0 ? 'nothing of this file was imported' : `the first ${committedLines} lines were imported`
+    throw new CommandError(`${where}: ${signal.aborted ? 'interrupted' : (error as Error).message}; ${imported}`, { cause: error })
   } finally {
     if (database.inTransaction) database.exec('ROLLBACK')
     progress.clear()
   }
-  const figures = Object.entries(counts).map(([outcome, count]) => `${count} ${outcome}`).join(', ')
+  const result = Object.entries(counts).map(([outcome, count]) => `${count} ${outcome}`).join(', ')
   const hint = counts.ignored > 0 && counts.new + counts.updated === 0 ? `; no ${String(importedDocuments[name])} among ${counts.ignored}` : ''
-  print(io, `${name}: ${figures} (${progress.perSecond()} lines/s)${hint}${dryRun ? dryRunNote : ''}\n`)
+  print(io, `${name}: ${result} (${progress.perSecond()} lines/s)${hint}${dryRun ? dryRunNote : ''}\n`)
   return counts.skipped
 }
 

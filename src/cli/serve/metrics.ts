@@ -7,16 +7,16 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import { DatabaseBusyError, type CommitMessage, type UpdateMessage } from '../../index.js'
 import { isFileHandle, type Handle } from '../shared.js'
 
-const url = '/api/v1/omnichannel/contacts.update'
+const updatePath = '/api/v1/omnichannel/contacts.update'
 
 const secondsFrom100Microseconds = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
 const secondsFrom1Millisecond = secondsFrom100Microseconds.filter((seconds) => seconds >= 0.001).concat(10)
 const sizes = [1, 2, 5, 10, 20, 50, 100, 200, 500]
 
 type OutcomeCallback = (outcome: string) => void
-type Make = ReturnType<typeof makerOf>
+type MetricMaker = ReturnType<typeof createMetricMaker>
 
-function makerOf (register: Registry) {
+function createMetricMaker (register: Registry) {
   const registers = [register]
   return {
     counter: <Label extends string>(name: string, help: string, ...labelNames: Label[]) => new Counter({ name, help, labelNames, registers }),
@@ -30,7 +30,7 @@ function makerOf (register: Registry) {
 /** Call it before other hooks are added, so that their refusals are counted too. */
 export function addMetrics (app: FastifyInstance, handle: Handle): void {
   const register = new Registry()
-  const make = makerOf(register)
+  const make = createMetricMaker(register)
   collectDefaultMetrics({ register })
   measureDatabase(handle, make)
   const whenUpdateEnded = measureUpdates(app, make)
@@ -46,7 +46,7 @@ export function addMetrics (app: FastifyInstance, handle: Handle): void {
       requests.inc({ status: reply.raw.headersSent ? reply.raw.statusCode : 'none', outcome })
       duration.observe(reply.elapsedTime / 1000)
     }
-    if (request.routeOptions.url === url) onReplyOver(reply, () => { whenUpdateEnded(request, count) })
+    if (request.routeOptions.url === updatePath) onReplyOver(reply, () => { whenUpdateEnded(request, count) })
     done()
   })
   // Counted here and not in a channel, because the look-up of a caller can meet a busy database, too.
@@ -76,7 +76,7 @@ function onReplyOver ({ raw, request: { raw: { socket } } }: FastifyReply, callb
  * Measures the updates of this server. Other servers in the process use the same channels, and are not counted. The returned function
  * calls back when the update of a request has ended, with its outcome, or at once with `none` if there is no update.
  */
-function measureUpdates (app: FastifyInstance, make: Make): (request: FastifyRequest, callback: OutcomeCallback) => void {
+function measureUpdates (app: FastifyInstance, make: MetricMaker): (request: FastifyRequest, callback: OutcomeCallback) => void {
   const messages = new WeakMap<FastifyRequest, UpdateMessage>()
   const running = new Map<unknown, OutcomeCallback>()
   let startingRequest: FastifyRequest | undefined
@@ -129,7 +129,7 @@ function measureUpdates (app: FastifyInstance, make: Make): (request: FastifyReq
   }
 }
 
-function measureDatabase (handle: Handle, make: Make): void {
+function measureDatabase (handle: Handle, make: MetricMaker): void {
   if (isFileHandle(handle)) {
     const { file } = handle.prepare('PRAGMA database_list').get() as { file: string }
     make.gauge('omnichannel_wal_size_bytes',
