@@ -190,8 +190,8 @@ CREATE INDEX IF NOT EXISTS omnichannel_idempotency_key_contact ON omnichannel_id
 
 CREATE INDEX IF NOT EXISTS omnichannel_idempotency_key_created ON omnichannel_idempotency_key (created_at);
 
--- Answers go when their contact gets another id: otherwise their foreign key would refuse that. Before the update, because
--- the foreign key is checked right after it.
+-- Deletes the stored answers of a contact that gets another id. Otherwise their foreign key would refuse that. BEFORE the
+-- update, because the foreign key is checked right after it.
 CREATE OR REPLACE FUNCTION omnichannel_forget_answers() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   EXECUTE format('DELETE FROM %I.omnichannel_idempotency_key WHERE contact_id = $1', TG_TABLE_SCHEMA) USING OLD.id;

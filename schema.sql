@@ -201,12 +201,12 @@ CREATE TRIGGER IF NOT EXISTS omnichannel_contact_forgotten AFTER DELETE ON omnic
   DELETE FROM omnichannel_idempotency_key WHERE contact_id = OLD.id;
 END;
 
--- REPLACE deletes a row without firing delete triggers. So answers also go when a row is put under their contact's id.
+-- REPLACE deletes a row without firing delete triggers. So an insert deletes the stored answers for the contact's id too.
 CREATE TRIGGER IF NOT EXISTS main.omnichannel_contact_added AFTER INSERT ON omnichannel_contact BEGIN
   DELETE FROM omnichannel_idempotency_key WHERE contact_id = NEW.id;
 END;
 
--- The new id may be one that UPDATE OR REPLACE has taken from another contact.
+-- Deletes the stored answers of a contact that gets another id, and of one that UPDATE OR REPLACE has deleted for it.
 CREATE TRIGGER IF NOT EXISTS main.omnichannel_contact_renumbered AFTER UPDATE OF id ON omnichannel_contact WHEN OLD.id <> NEW.id BEGIN
   DELETE FROM omnichannel_idempotency_key WHERE contact_id IN (OLD.id, NEW.id);
 END;

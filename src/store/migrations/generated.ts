@@ -240,13 +240,13 @@ export const sqlite: Schema = {
     },
     {
       "migration": 3,
-      "sql": "-- REPLACE deletes a row without firing delete triggers. So answers also go when a row is put under their contact's id.\nCREATE TRIGGER IF NOT EXISTS main.omnichannel_contact_added AFTER INSERT ON omnichannel_contact BEGIN\n  DELETE FROM omnichannel_idempotency_key WHERE contact_id = NEW.id;\nEND;",
+      "sql": "-- REPLACE deletes a row without firing delete triggers. So an insert deletes the stored answers for the contact's id too.\nCREATE TRIGGER IF NOT EXISTS main.omnichannel_contact_added AFTER INSERT ON omnichannel_contact BEGIN\n  DELETE FROM omnichannel_idempotency_key WHERE contact_id = NEW.id;\nEND;",
       "table": "omnichannel_contact",
       "creates": "omnichannel_contact_added"
     },
     {
       "migration": 3,
-      "sql": "-- The new id may be one that UPDATE OR REPLACE has taken from another contact.\nCREATE TRIGGER IF NOT EXISTS main.omnichannel_contact_renumbered AFTER UPDATE OF id ON omnichannel_contact WHEN OLD.id <> NEW.id BEGIN\n  DELETE FROM omnichannel_idempotency_key WHERE contact_id IN (OLD.id, NEW.id);\nEND;",
+      "sql": "-- Deletes the stored answers of a contact that gets another id, and of one that UPDATE OR REPLACE has deleted for it.\nCREATE TRIGGER IF NOT EXISTS main.omnichannel_contact_renumbered AFTER UPDATE OF id ON omnichannel_contact WHEN OLD.id <> NEW.id BEGIN\n  DELETE FROM omnichannel_idempotency_key WHERE contact_id IN (OLD.id, NEW.id);\nEND;",
       "table": "omnichannel_contact",
       "creates": "omnichannel_contact_renumbered"
     }
@@ -486,7 +486,7 @@ export const postgres: Schema = {
     },
     {
       "migration": 3,
-      "sql": "-- Answers go when their contact gets another id: otherwise their foreign key would refuse that. Before the update, because\n-- the foreign key is checked right after it.\nCREATE OR REPLACE FUNCTION omnichannel_forget_answers() RETURNS trigger LANGUAGE plpgsql AS $$\nBEGIN\n  EXECUTE format('DELETE FROM %I.omnichannel_idempotency_key WHERE contact_id = $1', TG_TABLE_SCHEMA) USING OLD.id;\n  RETURN NEW;\nEND $$;\nCREATE OR REPLACE TRIGGER omnichannel_contact_renumbered BEFORE UPDATE OF id ON omnichannel_contact\n  FOR EACH ROW WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION omnichannel_forget_answers();",
+      "sql": "-- Deletes the stored answers of a contact that gets another id. Otherwise their foreign key would refuse that. BEFORE the\n-- update, because the foreign key is checked right after it.\nCREATE OR REPLACE FUNCTION omnichannel_forget_answers() RETURNS trigger LANGUAGE plpgsql AS $$\nBEGIN\n  EXECUTE format('DELETE FROM %I.omnichannel_idempotency_key WHERE contact_id = $1', TG_TABLE_SCHEMA) USING OLD.id;\n  RETURN NEW;\nEND $$;\nCREATE OR REPLACE TRIGGER omnichannel_contact_renumbered BEFORE UPDATE OF id ON omnichannel_contact\n  FOR EACH ROW WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION omnichannel_forget_answers();",
       "table": "omnichannel_contact",
       "creates": "omnichannel_contact_renumbered"
     }
