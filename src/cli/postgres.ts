@@ -74,13 +74,20 @@ export async function withPool<Result> (
   const name = withoutPassword(url)
   try {
     const [{ default: pg }, { parserOf }] = await Promise.all([import('pg'), import('../store/postgres/codec.js')])
-    // A timestamptz may be infinity, a Date may not.
-    const toTime = (text: string): string => text.endsWith('infinity') ? text : new Date(text).toISOString()
+    const toTime = (text: string): string => {
+      const time = new Date(text.replace(' ', 'T').replace('+00', 'Z'))
+      // No Date can be infinity, or in a year after 9999 as PostgreSQL writes it.
+      return Number.isNaN(time.getTime()) ? text : time.toISOString()
+    }
     const types = { getTypeParser: (oid: number) => oid === timestamptzOid ? toTime : parserOf(oid) }
     const pool = new pg.Pool({ ...settings, types, connectionString: url, connectionTimeoutMillis: lockTimeoutMs })
     // Without these listeners a lost connection ends the process. Its queries still reject, and the next one makes another connection.
     pool.on('error', () => undefined)
-    pool.on('connect', (client) => { client.on('error', () => undefined) })
+    pool.on('connect', (client) => {
+      client.on('error', () => undefined)
+      // For toTime.
+      client.query("SELECT set_config('datestyle', 'ISO', false), set_config('timezone', 'UTC', false)").catch(() => undefined)
+    })
     try {
       return await work(pool, name)
     } finally {

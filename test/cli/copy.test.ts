@@ -51,6 +51,19 @@ t.test('copy: copies and compares all rows, and copies nothing the second time',
   t.strictSame(comparable(await allRows(db)), comparable(await allRows(sqliteDb(source))))
 })
 
+for (const dateStyle of ['German', 'SQL\\,DMY']) {
+  t.test(`sessions of the server with DateStyle ${dateStyle}, in a time zone of their own: the same times on both sides`, async (t) => {
+    const { file, source, db, url } = await open(t)
+    const [created, updated] = ['0001-01-02T00:00:00.000Z', '1850-06-11T01:02:03.004Z']
+    source.prepare("UPDATE omnichannel_contact SET created_at = ?, updated_at = ? WHERE id = 'blank'").run(created, updated)
+    const { out, code } = await cli(['copy', file, `${url}${encodeURIComponent(` -c DateStyle=${dateStyle} -c TimeZone=Europe/Berlin`)}`])
+    t.match({ code, out }, { code: 0, out: /^Copied / })
+    const isSame = (column: string, time: string): string => `${column} = '${time}' AS ${column}`
+    t.strictSame(await db.rows(`SELECT ${isSame('created_at', created)}, ${isSame('updated_at', updated)} FROM omnichannel_contact WHERE id = 'blank'`),
+      [{ created_at: 1, updated_at: 1 }])
+  })
+}
+
 t.test('a server with other data: refused, and not changed', async (t) => {
   const { file, db, url } = await open(t)
   await cli(['user', 'add', 'eve', '--database', url])
