@@ -37,7 +37,8 @@ export const MAX_PARSED_LENGTH = 16_384
 
 /** Whether parsing all JSON of a contact would take long. */
 export function isLarge ({ row, channels }: StoredContact): boolean {
-  return channels.reduce((sum, { details }) => sum + details.length, row.custom_fields.length + row.conflicting_fields.length) > MAX_PARSED_LENGTH
+  // A view of the host's may have NULL in place of JSON, which `join` leaves out.
+  return [row.custom_fields, row.conflicting_fields, ...channels.map(({ details }) => details)].join('').length > MAX_PARSED_LENGTH
 }
 
 /** The contact as the API shows it, as JSON. */
@@ -48,10 +49,13 @@ export function toJson (stored: StoredContact): string {
 }
 
 function channelToJson (channel: ChannelRow): string {
+  // NULL, or JSON of another type, is possible in a view or table of the host's.
+  const text = (channel.details as string | null)?.trimStart() ?? ''
+  if (text.length <= MAX_PARSED_LENGTH || !text.startsWith('{')) return JSON.stringify(showChannel(channel))
   const keys = new Set<string>()
-  const details = scanObject(channel.details, (key) => { keys.add(key) })
+  const details = scanObject(text, (key) => { keys.add(key) })
   // Details without a `type` get that of the source, as their first key.
-  const type = keys.has('type') ? '' : `"type":${JSON.stringify(channel.source_type)}${details === '{}' ? '' : ','}`
+  const type = keys.has('type') ? '' : `"type":${JSON.stringify(channel.source_type)}${keys.size > 0 ? ',' : ''}`
   return toObject(showChannel({ ...channel, details: '{}' }), { details: `{${type}${details.slice(1)}` })
 }
 

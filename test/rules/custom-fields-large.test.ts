@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import assert from 'node:assert/strict'
 import { allRows, as, build, type World } from '../helpers/build.js'
 import type { Db } from '../helpers/database.js'
-import t, { sqlite } from '../helpers/engines.js'
+import t, { dialectOf, sqlite } from '../helpers/engines.js'
 
 /** Characters of the stored text, about. */
 const SIZE = 2_000_000
@@ -110,6 +110,38 @@ for (const [name, details] of Object.entries(largeDetails)) {
     assert.deepStrictEqual(parse(body), expected)
   })
 }
+
+const longText = 'x'.repeat(20_000)
+const oddDetails = [' { }', '{\n}', ` {"a" : 1, "long":"${longText}"}`, `{ "type" : null , "long":"${longText}"}`, `{${' '.repeat(20_000)}}`,
+  '[]', '[1,"a"]', `["${longText}"]`, 'null', '5', '""', '"abc"']
+for (const details of oddDetails) {
+  t.test(`details ${details.slice(0, 25)} beside long custom fields: the answer is that beside short ones`, async (t) => {
+    const { update, db } = await build(t)
+    // The table of a host need not have our CHECK.
+    await db.exec(dialectOf(t) === 'sqlite'
+      ? 'PRAGMA ignore_check_constraints = ON'
+      : 'ALTER TABLE omnichannel_contact_channel DROP CONSTRAINT omnichannel_contact_channel_details_check')
+    await db.exec("UPDATE omnichannel_contact_channel SET details = $1 WHERE contact_id = 'maria' AND position = 1", details)
+    const { channels } = (await update({ contactId: 'maria' })).json().contact
+    await storeFields(db, `{"plan":"silver","long":"${longText}"}`)
+    const { statusCode, body } = await update({ contactId: 'maria', name: 'Marie' })
+    t.equal(statusCode, 200)
+    t.strictSame(JSON.parse(body).contact.channels, channels)
+  })
+}
+
+t.test('a view of the host with NULL in place of details: the answer has the type of the source', async (t) => {
+  const { update, db } = await build(t)
+  await db.exec('ALTER TABLE omnichannel_contact_channel RENAME TO channel_of_host')
+  const columns = ['contact_id', 'position', 'name', 'visitor_id', 'source_type', 'source_id', 'blocked', 'verified', 'verified_at', 'field', 'value',
+    'last_chat_id', 'last_chat_at']
+  await db.exec(`CREATE VIEW omnichannel_contact_channel AS SELECT ${columns.join()}, NULL AS details FROM channel_of_host`)
+  for (const fields of ['{"plan":"silver"}', `{"plan":"silver","long":"${longText}"}`]) {
+    await storeFields(db, fields)
+    const reply = await update({ contactId: 'maria' })
+    t.strictSame(reply.json().contact.channels.map(({ details }: { details: object }) => details), [{ type: 'widget' }, { type: 'sms' }])
+  }
+})
 
 t.test('a hook that reads an event with 2 MB of details: previous and contact have them', async (t) => {
   const lengths: number[] = []
