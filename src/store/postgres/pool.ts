@@ -80,12 +80,17 @@ async function connect (pool: PostgresPool, deadline: number): Promise<PostgresC
       clearTimeout(timer)
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
       if (client === undefined) return reject(error)
-      // In nextTick, because `release` gives the client to the next request in the pool's queue, which may be late too. Otherwise thousands
-      // of late requests would overflow the stack.
-      if (isLate) return process.nextTick(() => { client.release() })
       // Before anything is awaited, because an `error` event without a listener would end the process.
       client.on('error', onError)
+      // In nextTick, because `release` gives the client to the next request in the pool's queue, which may be late too. Otherwise thousands
+      // of late requests would overflow the stack.
+      if (isLate) return process.nextTick(giveBack, client)
       resolve(client)
     })
   })
+}
+
+function giveBack (client: PostgresClient): void {
+  client.removeListener('error', onError)
+  client.release(clientsToDrop.has(client))
 }

@@ -6,6 +6,7 @@
 
 import { setImmediate } from 'node:timers/promises'
 import { timeCommit } from '../../diagnostics.js'
+import { DatabaseBusyError } from '../../errors.js'
 import type { Decision, Query, Update } from '../operation.js'
 import { throwIfGone, type Reply } from '../store.js'
 import { isTransactionAborted, StaleClientError, UnusableClientError } from './errors.js'
@@ -51,6 +52,8 @@ export async function transact<Result> (
     if (rows[0] === undefined) rows = await runQueries(client, queries, deadline)
     const decision = await decideWithPauses(() => {
       throwIfGone(reply)
+      if (performance.now() >= deadline) throw new DatabaseBusyError({ obstacle: 'other-transaction', cause: new Error('other updates were decided until the deadline') })
+      if (clientsToDrop.has(client)) throw new Error('Connection terminated while other updates were decided')
       return decide(rows)
     })
     const doubt = await writeAndCommit(client, decision, reply, timeoutMs, deadline)
