@@ -15,7 +15,9 @@ type Identified = FastifyRequest & { [kUser]: User }
 
 /** The user that the hook has found. */
 export function userOf (request: FastifyRequest): User {
-  return (request as Identified)[kUser]
+  const { [kUser]: user } = request as Partial<Identified>
+  if (user === undefined) throw new Error('An onRoute hook has replaced the preParsing hooks of contacts.update, so the caller is unknown')
+  return user
 }
 
 /**

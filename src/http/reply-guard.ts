@@ -9,8 +9,9 @@ type ReplyMethods = Pick<FastifyReply, 'code' | 'send' | 'hijack'>
 const kGuard = Symbol('fastify-omnichannel-contacts.guard')
 type Guarded = FastifyRequest & { [kGuard]: Reply }
 
-export function guardOf (request: FastifyRequest): Reply {
-  return (request as Guarded)[kGuard]
+export function guardOf (request: FastifyRequest, reply: FastifyReply): Reply {
+  // An onRoute hook of the host's may have replaced our onRequest hook.
+  return (request as Partial<Guarded>)[kGuard] ?? guardReply(request, reply)
 }
 
 /** In onRequest, because a later hook of the host's may answer and still let the request go on to the handler. */

@@ -41,7 +41,7 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
       if (request.validationError !== undefined) throw request.validationError
       const problems = new Map<string, PatternProblem>()
       const context = contextOf(request, settings, () => beginPatterns(({ id }, problem) => { problems.set(id, problem) }))
-      const guard = guardOf(request)
+      const guard = guardOf(request, reply)
       try {
         const prepare = () => prepareUpdate(context)
         const result = await (updateChannel.hasSubscribers
@@ -70,13 +70,14 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
 function contextOf (request: UpdateRequest, settings: Settings, beginPatterns: UpdateContext['beginPatterns']): UpdateContext {
   const ifMatch = readIfMatch(request)
   const key = readIdempotencyKey(request)
+  const { id: userId } = userOf(request)
   return {
     updateId: createUpdateId(),
     body: request.body,
     beginPatterns,
     ifMatch,
     idempotencyKey: key === undefined ? undefined : {
-      userId: userOf(request).id, key, fingerprint: fingerprintOf(request.body, ifMatch), windowMs: settings.idempotencyWindow
+      userId, key, fingerprint: fingerprintOf(request.body, ifMatch), windowMs: settings.idempotencyWindow
     },
     access: recheckAccess(request, settings),
     beforeCommit: callBeforeCommit(settings, request)

@@ -54,6 +54,9 @@ const buildWrongSerializer = () => () => () => '"of the host"'
 const useBigIntegers = (_app: FastifyInstance, { database }: { database: Database.Database }) => { database.defaultSafeIntegers(true) }
 
 const hosts: Record<string, Setup> = {
+  'its own onRequest hook on all routes': {
+    host: (app) => { app.addHook('onRoute', (route) => { route.onRequest = (_request, _reply, done) => { done() } }) }
+  },
   'attachValidation on all routes': { host: (app) => { app.addHook('onRoute', (route) => { route.attachValidation = true }) } },
   'Ajv that strips and coerces': { server: { ajv } },
   'its own schema controller': {

@@ -1,6 +1,7 @@
 // The host's own writes in beforeCommit are committed or rolled back together with the update.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { runInNewContext } from 'node:vm'
 import type Database from 'better-sqlite3'
 import t from 'tap'
 import { ForbiddenError, UpdateRefusedError, type ContactUpdatedEvent } from '../../src/index.js'
@@ -86,6 +87,7 @@ for (const [name, [thrown, status, answer]] of Object.entries(thrownErrors)) {
 const asynchronousHooks: Record<string, NonNullable<Setup['beforeCommit']>> = {
   'a promise': async () => { await Promise.resolve() },
   'a promise that fails': async () => { throw new Error('later') },
+  'a promise of another realm that fails': () => runInNewContext("Promise.reject(new Error('later'))"),
   'a query builder, which runs its query when it is awaited': (_event, database: Database.Database) => ({
     then: (resolve: () => void) => {
       database.exec("UPDATE omnichannel_contact SET name = 'Late'")

@@ -117,3 +117,15 @@ t.test('authenticate alone: its users need a role in the database', async (t) =>
     t.equal((await update({ contactId: 'maria' }, { 'x-session': user })).statusCode, status, user)
   }
 })
+
+t.test("an onRoute hook replaces the plugin's preParsing hooks: 500, because the caller was not checked, and nothing is written", async (t) => {
+  const { update, db } = await build(t, {
+    authenticate: () => null,
+    authorize: () => false,
+    host: (app) => { app.addHook('onRoute', (route) => { route.preParsing = async (_request, _reply, payload) => payload }) }
+  })
+  const before = await allRows(db)
+  const reply = await update({ contactId: 'maria', name: 'Mallory' })
+  t.strictSame([reply.statusCode, reply.json()], [500, internal])
+  t.strictSame(await allRows(db), before)
+})

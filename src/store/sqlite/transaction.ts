@@ -1,6 +1,7 @@
 // The transaction that updates share, and what a host callback may do to it: end it, or leave an iterator open.
 
 import { randomUUID } from 'node:crypto'
+import { isPromise } from 'node:util/types'
 import { AsyncBeforeCommitError } from '../../errors.js'
 import { toHostError, type HostCallback } from '../operation.js'
 import { clearBusyTimeout, type Connection } from './connection.js'
@@ -60,7 +61,7 @@ export class Transaction {
       // `then` is not called: that of a query builder would run the query, after our ROLLBACK.
       isAsync = typeof result?.then === 'function'
       // A rejection must not end the process.
-      if (result instanceof Promise) result.catch(() => undefined)
+      if (isPromise(result)) result.catch(() => undefined)
     } catch (thrown) {
       throw toHostError(thrown)
     }
