@@ -2,7 +2,7 @@
 
 import { InvalidArgumentError } from '@commander-js/extra-typings'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Pool, PoolConfig } from 'pg'
+import type { ClientBase, Pool, PoolConfig } from 'pg'
 import type { Tables } from '../store/tables.js'
 import { CommandError, UsageError } from './errors.js'
 import { lockTimeoutMs, migrateOrCheck, type Access, type OpenDatabase } from './shared.js'
@@ -80,14 +80,14 @@ export async function withPool<Result> (
       return Number.isNaN(time.getTime()) ? text : time.toISOString()
     }
     const types = { getTypeParser: (oid: number) => oid === timestamptzOid ? toTime : parserOf(oid) }
-    const pool = new pg.Pool({ ...settings, types, connectionString: url, connectionTimeoutMillis: lockTimeoutMs })
+    // For toTime. The pool waits for it.
+    const onConnect = async (client: ClientBase): Promise<void> => {
+      await client.query("SELECT set_config('datestyle', 'ISO', false), set_config('timezone', 'UTC', false)")
+    }
+    const pool = new pg.Pool({ ...settings, types, onConnect, connectionString: url, connectionTimeoutMillis: lockTimeoutMs })
     // Without these listeners a lost connection ends the process. Its queries still reject, and the next one makes another connection.
     pool.on('error', () => undefined)
-    pool.on('connect', (client) => {
-      client.on('error', () => undefined)
-      // For toTime.
-      client.query("SELECT set_config('datestyle', 'ISO', false), set_config('timezone', 'UTC', false)").catch(() => undefined)
-    })
+    pool.on('connect', (client) => { client.on('error', () => undefined) })
     try {
       return await work(pool, name)
     } finally {
