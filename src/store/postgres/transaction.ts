@@ -50,10 +50,8 @@ export async function transact<Result> (
     let rows = await runQueries(client, queries, deadline, [begin, configure([String(timeoutMs), String(idleTimeoutMs)])])
     // No contact. If another transaction has deleted it and made it anew while this waited for the lock, the next look finds it.
     if (rows[0] === undefined) rows = await runQueries(client, queries, deadline)
-    const decision = await decideWithPauses(() => {
+    const decision = await decideWithPauses(client, deadline, () => {
       throwIfGone(reply)
-      if (performance.now() >= deadline) throw new DatabaseBusyError({ obstacle: 'other-transaction', cause: new Error('other updates were decided until the deadline') })
-      if (clientsToDrop.has(client)) throw new Error('Connection terminated while other updates were decided')
       return decide(rows)
     })
     const doubt = await writeAndCommit(client, decision, reply, timeoutMs, deadline)
@@ -72,9 +70,14 @@ const maxDecisionMs = 20
 let decisionMs = 0
 let pause: Promise<void> | undefined
 
-async function decideWithPauses<Result> (decide: () => Result): Promise<Result> {
+async function decideWithPauses<Result> (client: PostgresClient, deadline: number, decide: () => Result): Promise<Result> {
+  const mustWait = pause !== undefined
   while (pause !== undefined) await pause
   const start = performance.now()
+  if (mustWait && start >= deadline) {
+    throw new DatabaseBusyError({ obstacle: 'other-transaction', cause: new Error('other updates were decided until the deadline') })
+  }
+  if (mustWait && clientsToDrop.has(client)) throw new Error('Connection terminated while other updates were decided')
   try {
     return decide()
   } finally {

@@ -14,6 +14,23 @@ const fields = Buffer.from('SFATAL\0VFATAL\0C57P01\0Mterminating connection due 
 const serverEnds = Buffer.concat([Buffer.from('E'), Buffer.alloc(4), fields])
 serverEnds.writeInt32BE(4 + fields.length, 1)
 
+/** Calls a function with each chunk that the server sends to a client, and with the function that lets the client read it. */
+function interceptChunks (client: PoolClient, onChunk: (chunk: Buffer, read: (chunk: Buffer) => void) => void): void {
+  const { stream } = (client as PoolClient & { connection: { stream: Socket } }).connection
+  const [listener] = stream.listeners('data') as Array<(chunk: Buffer) => void>
+  stream.removeAllListeners('data')
+  stream.on('data', (chunk) => { onChunk(chunk, listener!.bind(stream)) })
+}
+
+t.test('answers of the server that arrive after the deadline, while nothing else runs: the update is made', async (t) => {
+  const { update, database } = await build(t, { ...knownCaller, lockTimeout: 300, pool: { max: 1 } })
+  const pool = database as unknown as Pool
+  const client = await pool.connect()
+  interceptChunks(client, (chunk, read) => { setTimeout(read, 400, chunk) })
+  client.release()
+  t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
+})
+
 t.test('thousands of requests have given up when a client becomes free: 503 each, and the next update is made', async (t) => {
   const { update, database, db } = await build(t, { ...knownCaller, lockTimeout: 200, pool: { max: 1 } })
   const pool = database as unknown as Pool
@@ -29,12 +46,9 @@ t.test('thousands of requests have given up when a client becomes free: 503 each
 t.test('a request that has given up gets a client whose server ends in the same chunk: the process survives, and the client is dropped', async (t) => {
   const { update, database } = await build(t, { ...knownCaller, lockTimeout: 200, pool: { max: 1 } })
   const pool = database as unknown as Pool
-  const client = await pool.connect() as PoolClient & { connection: { stream: Socket } }
+  const client = await pool.connect()
   t.equal((await update({ contactId: 'maria', name: 'Late' })).statusCode, 503)
-  const { stream } = client.connection
-  const [readChunk] = stream.listeners('data') as Array<(chunk: Buffer) => void>
-  stream.removeAllListeners('data')
-  stream.on('data', (chunk) => { readChunk!.call(stream, Buffer.concat([chunk, serverEnds])) })
+  interceptChunks(client, (chunk, read) => { read(Buffer.concat([chunk, serverEnds])) })
   client.query('SELECT 1', () => { client.release() })
   await until(() => pool.totalCount === 0)
   t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
