@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { createProgram } from '../../src/cli/command-line.js'
 import { as, path } from '../helpers/build.js'
+import { until } from '../helpers/waiting.js'
 import { openFile } from './files.js'
 import { cli, serve, serveFile, untilReceived, update } from './io.js'
 import { openRawConnection, rawUpdate } from './start-server.js'
@@ -84,6 +85,15 @@ t.test('a request on an open connection while the server closes: answered as usu
   const code = stop()
   socket.write(rawUpdate('{"contactId":"nobody"}'))
   await untilReceived(server, 2)
+  const isRefused = async (): Promise<boolean> => {
+    try {
+      (await openRawConnection(port)).socket.destroy()
+      return false
+    } catch {
+      return true
+    }
+  }
+  await until(isRefused)
   database.exec('COMMIT')
   const [, first, second] = (await closed).split('HTTP/1.1 ')
   t.match(first, /^200 .*"name":"Maria Silva"/s)
