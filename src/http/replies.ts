@@ -25,13 +25,14 @@ interface Answer {
   isSerialized: boolean
 }
 
-/** The last answer to each request. */
-const answers = new WeakMap<FastifyReply, Answer>()
+/** The last answer to a request. */
+const kAnswer = Symbol('fastify-omnichannel-contacts.answer')
+type Answered = FastifyReply & { [kAnswer]?: Answer }
 
 /** @param copy what the host's preSerialization hooks get */
 function send (reply: FastifyReply, status: number, text: string, copy: object): void {
-  const answer = { status, text, isSerialized: false }
-  answers.set(reply, answer)
+  const answer: Answer = { status, text, isSerialized: false }
+  ;(reply as Answered)[kAnswer] = answer
   // If a reply has a serializer, Fastify adds no charset to the content type.
   sendUnguarded(reply.headers(headers).serializer(() => {
     answer.isSerialized = true
@@ -53,7 +54,7 @@ export function sendResult (reply: FastifyReply, { answer, version, replayed }: 
 
 /** Answers an error of the plugin, of Fastify, or of a host's hook. */
 export function sendError (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): void {
-  const answer = answers.get(reply)
+  const answer = (reply as Answered)[kAnswer]
   if (answer?.isSerialized === false) {
     logFailedHook(error, request, 'a preSerialization hook failed')
     return sendUnguarded(reply.headers(headers), answer.status, answer.text)
@@ -70,7 +71,7 @@ export function sendError (error: Partial<FastifyError>, request: FastifyRequest
 /** Answers without the host's hooks. Fastify calls this if a hook fails while `sendError` sends: the hook would fail again. */
 export function sendWithoutHooks (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const { raw } = reply
-  const answer = answers.get(reply)
+  const answer = (reply as Answered)[kAnswer]
   const failedOnSend = answer?.isSerialized !== false
   logFailedHook(error, request, failedOnSend ? 'an onSend hook failed' : 'a preSerialization hook failed')
   if (raw.headersSent) raw.destroy()

@@ -41,7 +41,7 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
       if (request.validationError !== undefined) throw request.validationError
       const problems = new Map<string, PatternProblem>()
       const context = contextOf(request, settings, () => beginPatterns(({ id }, problem) => { problems.set(id, problem) }))
-      const guard = guardOf(request, reply)
+      const guard = guardOf(reply)
       try {
         const prepare = () => prepareUpdate(context)
         const result = await (updateChannel.hasSubscribers

@@ -31,7 +31,7 @@ export async function traceUpdate (
     reply.unlock()
   }
   try {
-    const running = start.runStores(message, () => store.update(beginAttempt, { ...reply, lock, unlock }, timeoutMs))
+    const running = start.runStores(message, () => store.update(beginAttempt, { isPending: () => reply.isPending(), lock, unlock }, timeoutMs))
     end.publish(message)
     const result = await running
     message.outcome = result.replayed ? 'replayed' : result.change === undefined ? 'unchanged' : 'committed'
