@@ -45,10 +45,18 @@ export async function send (client: PostgresClient, queries: readonly PostgresQu
   if (Query === undefined) return await sendOneByOne(client, queries, statements, timeoutMs)
   let Pipeline = pipelineClasses.get(Query)
   if (Pipeline === undefined) pipelineClasses.set(Query, Pipeline = createPipelineClass(Query))
-  const pipeline = new Pipeline(queries, statements, timeoutMs)
+  const pipeline = new Pipeline(queries, statements)
+  // `query_timeout` of node-postgres would do the same, but wrap `callback` in a function for each query, which takes more processor time.
+  const timer = setTimeout(() => {
+    pipeline.callback(new Error('Query read timeout'))
+    // The server may still run the queries.
+    ;(client as Connected).connection?.stream.destroy()
+  }, timeoutMs)
   // If the host has wrapped `query`, it may throw or reject, perhaps after it has sent the queries.
   new Promise<unknown>((resolve) => { resolve(client.query(pipeline as never)) }).catch((error: unknown) => { pipeline.callback(error as Error) })
-  return await pipeline.answers
+  const error = await pipeline.ended
+  clearTimeout(timer)
+  return { results: pipeline.results, error, lastMayHaveRun: error !== undefined && isCommitAmbiguous(error) }
 }
 
 async function sendOneByOne (
@@ -75,29 +83,27 @@ function replaceStale (error: Error, wasPrepared: boolean): Error {
 /** The members of node-postgres' connection that are called here. */
 type Connection = Record<'close' | 'parse' | 'bind' | 'describe' | 'execute', (message: object) => void> & {
   sync: () => void
-  stream: Record<'cork' | 'uncork', () => void>
+  stream: Record<'cork' | 'uncork' | 'destroy', () => void>
 }
+type Connected = PostgresClient & { connection?: Connection }
 
 /** Extends the client's own Query class, because a client in pipeline mode accepts no other. */
 function createPipelineClass (Query: QueryClass) {
   return class extends Query {
-    readonly answers: Promise<Answers>
-    /** node-postgres calls it when everything is answered, or with an error: of the server, of the connection, or after `query_timeout`. */
+    /** Resolves when everything is answered. Resolves to an error if the server or the connection fails, or time is over. */
+    readonly ended: Promise<Error | undefined>
+    /** node-postgres calls it too, if the host's pool has a `query_timeout`. */
     callback!: (error?: Error) => void
-    private readonly results: PostgresResult[] = []
+    readonly results: PostgresResult[] = []
     /** The names of the statements that these queries prepare themselves. */
     private readonly newNames = new Set<string>()
     // Not `rows`, which is an option of the class.
     private received: unknown[][] = []
 
-    constructor (
-      private readonly queries: readonly PostgresQuery[], private readonly statements: Map<string, Parser[]>, readonly query_timeout: number
-    ) {
+    constructor (private readonly queries: readonly PostgresQuery[], private readonly statements: Map<string, Parser[]>) {
       // OpenTelemetry copies a query that has no name, to add a comment to its text.
       super({ text: '', name: '' })
-      this.answers = new Promise((resolve) => {
-        this.callback = (error) => { resolve({ results: this.results, error, lastMayHaveRun: error !== undefined && isCommitAmbiguous(error) }) }
-      })
+      this.ended = new Promise((resolve) => { this.callback = resolve })
     }
 
     private get current (): PostgresQuery {
