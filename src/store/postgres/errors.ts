@@ -16,14 +16,6 @@ export class UnusableClientError extends Error {
   readonly code = '08000'
 }
 
-/** What the client has prepared or set no longer fits. A new client does not have this error. */
-export class StaleClientError extends UnusableClientError {}
-
-/** Whether only clients that were used before have this error. */
-export function isClientStale (error: unknown): boolean {
-  return error instanceof StaleClientError || isPlanStale(error)
-}
-
 /** "cached plan must not change result type": a column got another type after the statement was prepared. */
 function isPlanStale (error: unknown): boolean {
   return codeOf(error) === '0A000' && membersOf(error).routine === 'RevalidateCachedQuery'

@@ -1,6 +1,8 @@
 /** What the plugin asks of the host's pool: a {@link https://node-postgres.com/apis/pool node-postgres} `Pool`, 8.23 or later. */
 export interface PostgresPool {
   readonly totalCount: number
+  /** How many clients are connected and not in use. */
+  readonly idleCount?: number
   /** How many requests wait for a client. */
   readonly waitingCount?: number
   connect (callback: (error: Error | undefined, client: PostgresClient | undefined, done: (destroy?: boolean) => void) => void): void

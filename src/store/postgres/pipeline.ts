@@ -1,7 +1,7 @@
 // Several queries with one Sync, so that they take one round trip. node-postgres' own queries have a Sync each, even in its pipeline
 // mode, which costs a third of the processor time of an update. Made as pg-cursor is: a query that writes to the connection itself.
 
-import { isCommitAmbiguous, isTypeStale, StaleClientError } from './errors.js'
+import { isCommitAmbiguous, isTypeStale, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 
 /** The answers to queries that were sent together. */
@@ -77,7 +77,7 @@ async function sendOneByOne (
 
 /** A new client does not have the error of a statement that was prepared with other types. */
 function replaceStale (error: Error, wasPrepared: boolean): Error {
-  return wasPrepared && isTypeStale(error) ? new StaleClientError('a statement was prepared with other types', { cause: error }) : error
+  return wasPrepared && isTypeStale(error) ? new UnusableClientError('a statement was prepared with other types', { cause: error }) : error
 }
 
 /** The members of node-postgres' connection that are called here. */

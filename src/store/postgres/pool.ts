@@ -2,14 +2,14 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseBusyError, UpdateRefusedError } from '../../errors.js'
-import { isClientStale, isClientUnusable, isTransient, obstacleOf, UnusableClientError } from './errors.js'
+import { isClientUnusable, isTransient, obstacleOf, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresPool } from './handle.js'
 
 const shortestPauseMs = 2
 const longestPauseMs = 128
 
 /** Tries again, with growing pauses, as long as the error is transient. */
-export async function withRetry<Result> (deadline: number, attempt: () => Promise<Result>): Promise<Result> {
+export async function withRetry<Result> (pool: PostgresPool, deadline: number, attempt: () => Promise<Result>): Promise<Result> {
   let previous: unknown
   for (let pause = shortestPauseMs; ; pause = Math.min(pause * 2, longestPauseMs)) {
     try {
@@ -21,8 +21,9 @@ export async function withRetry<Result> (deadline: number, attempt: () => Promis
       if (error instanceof UpdateRefusedError || !isTransient(error)) throw error
       if (performance.now() + pause >= deadline) throw toBusy(error)
       previous = error
-      // Perhaps every client of the pool is stale. Dropping them one by one needs no pause.
-      if (!isClientStale(error)) await sleep(pause)
+      // Perhaps the host has changed all clients of the pool. Dropping them one by one needs no pause.
+      const hasNextClient = isClientUnusable(error) && Number(pool.idleCount) > 0
+      if (!hasNextClient) await sleep(pause)
     }
   }
 }

@@ -17,12 +17,12 @@ export function createPostgresStore (pool: PostgresPool, onIdleError: (error: Er
   const underWay = new Set<Promise<unknown>>()
 
   async function runWithRetry<Result> (deadline: number, work: (client: PostgresClient) => Promise<Result>): Promise<Result> {
-    return await withRetry(deadline, async () => await withClient(pool, deadline, work))
+    return await withRetry(pool, deadline, async () => await withClient(pool, deadline, work))
   }
 
   async function update<Result> (prepare: () => Update<Result>, reply: Reply, timeoutMs: number): Promise<Result> {
     const deadline = performance.now() + timeoutMs
-    return await withRetry(deadline, async () => {
+    return await withRetry(pool, deadline, async () => {
       const { decision, doubt } = await withClient(pool, deadline, async (client) => await transact(client, prepare, reply, deadline))
       if (doubt === undefined) return decision.result
       // It has the whole time again, because the answer to COMMIT may have taken all of it.

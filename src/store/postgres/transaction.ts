@@ -9,7 +9,7 @@ import { timeCommit } from '../../diagnostics.js'
 import { DatabaseBusyError } from '../../errors.js'
 import type { Decision, Query, Update } from '../operation.js'
 import { throwIfGone, type Reply } from '../store.js'
-import { isTransactionAborted, StaleClientError, UnusableClientError } from './errors.js'
+import { isTransactionAborted, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 import { callHost, releaseSavepoints, savepoints } from './host-callback.js'
 import { judgeCommit, listenForWarning, type Doubt } from './in-doubt.js'
@@ -153,5 +153,5 @@ function checkSession (client: PostgresClient, [encoding, settings = '']: string
   if (encoding !== 'UTF8') throw new UnusableClientError(`a client of the pool has the client_encoding ${encoding}`)
   const first = firstSettings.get(client) ?? settings
   firstSettings.set(client, first)
-  if (settings !== first) throw new StaleClientError(`a client of the pool has the ${settings}, and had the ${first}`)
+  if (settings !== first) throw new UnusableClientError(`a client of the pool has the ${settings}, and had the ${first}`)
 }

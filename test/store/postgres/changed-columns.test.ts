@@ -1,5 +1,6 @@
 // A host changes tables while the server runs. Then the prepared statements of every connection have the old types.
 
+import type { Pool } from 'pg'
 import { allRows, as, holdMaria } from '../../helpers/build.js'
 import { postgres as t } from '../../helpers/engines.js'
 import { observe } from '../../helpers/observed.js'
@@ -61,20 +62,31 @@ for (const pipeline of [true, false]) {
   }
 }
 
-const changesWithLargePool: Record<string, string> = {
-  'a column gets a type that no longer fits an operator': changes['whether a contact is enabled becomes a smallint']!,
-  'a column that is read gets another type': changes['the version becomes a bigint']!
-}
-for (const [name, sql] of Object.entries(changesWithLargePool)) {
+/** SQL by which every connection becomes unusable: of another connection, or of the host on each of them. */
+const changesWithLargePool: Array<[name: string, by: 'another connection' | 'each client', sql: string]> = [
+  ['a column gets a type that no longer fits an operator', 'another connection', changes['whether a contact is enabled becomes a smallint']!],
+  ['a column that is read gets another type', 'another connection', changes['the version becomes a bigint']!],
+  ['the host has deallocated what the plugin has prepared', 'each client', 'DISCARD ALL'],
+  ['the host has left each in a transaction', 'each client', 'BEGIN'],
+  ['the host has left each with another encoding', 'each client', 'SET client_encoding TO LATIN1'],
+  ['the host has left each read-only', 'each client', 'SET default_transaction_read_only TO on']
+]
+for (const [name, by, sql] of changesWithLargePool) {
   t.test(`${name}, and 40 connections are stale: 200, long before lockTimeout`, async (t) => {
-    const { update, db, called, complaints } = await observe(t, { pool: { max: 40 }, lockTimeout: 4000 })
+    const { update, db, database, called, complaints } = await observe(t, { pool: { max: 40 }, lockTimeout: 4000 })
     // While Maria is locked, each update opens a connection.
     await holdMaria(db)
     const updating = Array.from({ length: 40 }, async () => await update({ contactId: 'maria', phones: [] }))
     await backendThatWaits(db, 40)
     await db.exec('COMMIT')
     await Promise.all(updating)
-    await db.exec(sql)
+    const pool = database as unknown as Pool
+    if (by === 'another connection') await db.exec(sql)
+    else {
+      const clients = await Promise.all(Array.from({ length: 40 }, async () => await pool.connect()))
+      for (const client of clients) await client.query(sql)
+      for (const client of clients) client.release()
+    }
     t.equal((await update(body)).headers.etag, '"42"')
     t.strictSame([called.length, complaints()], [41, []])
   })
