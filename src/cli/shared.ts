@@ -56,7 +56,7 @@ export interface OpenDatabase {
   name: string
   db: Kysely<Tables>
   handle: Handle
-  /** Rejects when the database does not answer. */
+  /** Rejects if the database cannot be read. */
   ping: () => Promise<unknown>
 }
 

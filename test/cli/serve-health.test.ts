@@ -137,6 +137,28 @@ postgres.test('PostgreSQL is read-only: healthy until an update has failed, then
   t.strictSame(await health(origin), unhealthy('write-failed'))
 })
 
+postgres.test('PostgreSQL does not answer the write of a check: 503, one client is in use, and the server still ends', async (t) => {
+  const { db, url, close } = await openSchema()
+  t.teardown(close)
+  const { url: origin, stop } = await serve(t, ['--database', url, '--log-level', 'silent'])
+  await fill(db)
+  await db.exec('ALTER TABLE omnichannel_contact_email ADD CHECK (false) NOT VALID')
+  const lock = 'BEGIN; LOCK TABLE omnichannel_migration IN SHARE MODE'
+  const countWaiting = async () => (await db.rows(`SELECT pg_stat_clear_snapshot(), pid FROM pg_stat_activity
+    WHERE application_name = current_schema() AND wait_event_type = 'Lock'`)).length
+  await db.exec(lock)
+  t.equal(await setEmails(origin, ['a@example.com']), 500)
+  for (let call = 0; call < 2; call++) t.strictSame(await health(origin), unhealthy('write-failed'))
+  t.equal(await countWaiting(), 1)
+  await db.exec('COMMIT')
+  await until(async () => (await health(origin))[0] === 200)
+  await db.exec(lock)
+  t.equal(await setEmails(origin, ['a@example.com']), 500)
+  t.strictSame(await health(origin), unhealthy('write-failed'))
+  t.equal(await stop(), 0)
+  await db.exec('COMMIT')
+})
+
 t.test('a database file that other users can read: one warning', { skip: process.platform === 'win32' && 'no permissions' }, async (t) => {
   const folder = t.testdir()
   for (const [mode, count] of [[0o600, 0], [0o640, 1], [0o604, 1], [0o622, 1]] as const) {

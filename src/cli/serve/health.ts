@@ -1,16 +1,21 @@
 import type { FastifyInstance } from 'fastify'
+import { setTimeout as pause } from 'node:timers/promises'
 import { commitNothing, withoutBusyTimeout } from '../../store/sqlite/connection.js'
 import { connect } from '../../store/sqlite/node-sqlite.js'
 import { isFileHandle, type FileHandle, type Handle, type OpenDatabase } from '../shared.js'
+
+const checkTimeoutMs = 2000
 
 /** Adds GET /health. Returns a function to call after a failed update. From then on the check also writes, until a write succeeds. */
 export function addHealth (app: FastifyInstance, { handle, ping }: Pick<OpenDatabase, 'handle' | 'ping'>): () => void {
   let updateFailed = false
   let runningCheck: Promise<string | undefined> | undefined
+  /** It may last longer than a check. Another one would occupy one more client of the pool. */
+  let runningWrite: Promise<void> | undefined
 
   const succeeds = async (work: () => Promise<unknown>, message: string): Promise<boolean> => {
     try {
-      await work()
+      await Promise.race([work(), pause(checkTimeoutMs, undefined, { ref: false }).then(() => { throw new Error('no answer in time') })])
       return true
     } catch (error) {
       app.log.error({ err: error }, message)
@@ -21,7 +26,8 @@ export function addHealth (app: FastifyInstance, { handle, ping }: Pick<OpenData
     if (!await succeeds(ping, 'the database does not answer')) return 'read-failed'
     if (!updateFailed) return undefined
     updateFailed = false
-    if (await succeeds(() => tryToWrite(handle), 'the database cannot be written')) return undefined
+    const write = async (): Promise<void> => { await (runningWrite ??= tryToWrite(handle).finally(() => { runningWrite = undefined })) }
+    if (await succeeds(write, 'the database cannot be written')) return undefined
     updateFailed = true
     return 'write-failed'
   }
