@@ -29,7 +29,11 @@ export function copy (program: Command, io: Io): void {
       }))))
 }
 
-const batchRows = 1000
+const maxBatchRows = 1000
+/** In characters. A row can have megabytes of custom fields. */
+const maxBatchLength = 16_000_000
+/** Fewer, because their length is not known before. */
+const fetchedRows = 100
 
 type CopiedTable = Awaited<ReturnType<typeof describeTables>>[number]
 
@@ -106,10 +110,15 @@ async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io,
 
 function * batchesOfFile (source: SqliteDatabase, { selectFromFile }: CopiedTable): Generator<unknown[][]> {
   let batch: unknown[][] = []
+  let length = 0
   for (const row of source.prepare(selectFromFile).iterate([]) as Iterable<object>) {
-    if (batch.push(Object.values(row)) < batchRows) continue
+    const values: unknown[] = Object.values(row)
+    batch.push(values)
+    for (const value of values) if (typeof value === 'string') length += value.length
+    if (batch.length < maxBatchRows && length < maxBatchLength) continue
     yield batch
     batch = []
+    length = 0
   }
   if (batch.length > 0) yield batch
 }
@@ -117,7 +126,7 @@ function * batchesOfFile (source: SqliteDatabase, { selectFromFile }: CopiedTabl
 async function * batchesOfServer (client: PoolClient, { declareServerCursor }: CopiedTable): AsyncGenerator<unknown[][]> {
   await client.query(declareServerCursor)
   for (;;) {
-    const { rows } = await client.query<unknown[]>({ text: `FETCH ${batchRows} FROM copied`, rowMode: 'array' })
+    const { rows } = await client.query<unknown[]>({ text: `FETCH ${fetchedRows} FROM copied`, rowMode: 'array' })
     if (rows.length === 0) break
     yield rows
   }

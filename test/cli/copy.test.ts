@@ -64,6 +64,21 @@ for (const dateStyle of ['German', 'SQL\\,DMY']) {
   })
 }
 
+t.test('rows with a megabyte each: sent in several statements, because a text of Node.js cannot hold a thousand of them', async (t) => {
+  const { file, source, db, url } = await open(t)
+  source.exec(`INSERT INTO omnichannel_contact (id, name)
+    WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 40) SELECT 'c' || n, n || hex(zeroblob(500000)) FROM number`)
+  t.match(await cli(['migrate', '--database', url]), { code: 0 })
+  await db.exec(`
+    CREATE TABLE statement (rows bigint);
+    CREATE FUNCTION log() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO statement SELECT count(*) FROM inserted; RETURN NULL; END $$;
+    CREATE TRIGGER log AFTER INSERT ON omnichannel_contact REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION log()`)
+  t.match(await cli(['copy', file, url]), { code: 0, out: /^Copied / })
+  t.equal(await db.value('SELECT count(*) FROM omnichannel_contact WHERE length(name) > 1000000'), 40)
+  const statements = await db.column<number>('SELECT rows FROM statement')
+  t.ok(statements.length > 1 && Math.max(...statements) < 30, String(statements))
+})
+
 t.test('a server with other data: refused, and not changed', async (t) => {
   const { file, db, url } = await open(t)
   await cli(['user', 'add', 'eve', '--database', url])
