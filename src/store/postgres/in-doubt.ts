@@ -33,11 +33,11 @@ const transactionEnded = 'beforeCommit has ended the transaction'
  *
  * @throws an error if nothing was committed
  */
-export function judgeCommit ({ results, error, lastMayHaveRun }: Answers, warning: Error | undefined): Doubt | undefined {
+export function judgeCommit ({ results, error, mayBeCommitted }: Answers, warning: Error | undefined): Doubt | undefined {
   // The host may have committed the update.
   if (isSavepointGone(error)) return { cause: new Error(transactionEnded, { cause: error }) }
   if (isTransactionAborted(error)) throw new Error('beforeCommit has let the transaction fail', { cause: error })
-  if (lastMayHaveRun) return { cause: error }
+  if (mayBeCommitted) return { cause: error }
   if (error !== undefined) throw error
   const command = results.at(-1)?.command
   if (command !== 'COMMIT') throw new Error(`COMMIT was answered by ${command}`)

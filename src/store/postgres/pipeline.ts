@@ -10,8 +10,8 @@ export interface Answers {
   results: PostgresResult[]
   /** Why a query failed. Undefined if none did. */
   error: Error | undefined
-  /** The last query got no clear answer, and the server may have run it. */
-  lastMayHaveRun: boolean
+  /** It is not known whether a COMMIT has run: that of these queries, or one that `beforeCommit` has sent before. */
+  mayBeCommitted: boolean
 }
 
 type Parser = (text: string) => unknown
@@ -56,7 +56,7 @@ export async function send (client: PostgresClient, queries: readonly PostgresQu
   new Promise<unknown>((resolve) => { resolve(client.query(pipeline as never)) }).catch((error: unknown) => { pipeline.callback(error as Error) })
   const error = await pipeline.ended
   clearTimeout(timer)
-  return { results: pipeline.results, error, lastMayHaveRun: error !== undefined && isCommitAmbiguous(error) }
+  return { results: pipeline.results, error, mayBeCommitted: error !== undefined && isCommitAmbiguous(error) }
 }
 
 async function sendOneByOne (
@@ -68,11 +68,10 @@ async function sendOneByOne (
       results.push(await client.query({ ...query, query_timeout: timeoutMs }))
       if (query.name !== '') statements.set(query.name, [])
     } catch (error) {
-      const lastMayHaveRun = results.length === queries.length - 1 && isCommitAmbiguous(error)
-      return { results, error: replaceStale(error as Error, statements.has(query.name)), lastMayHaveRun }
+      return { results, error: replaceStale(error as Error, statements.has(query.name)), mayBeCommitted: isCommitAmbiguous(error) }
     }
   }
-  return { results, error: undefined, lastMayHaveRun: false }
+  return { results, error: undefined, mayBeCommitted: false }
 }
 
 /** A new client does not have the error of a statement that was prepared with other types. */

@@ -1,5 +1,6 @@
 // COMMIT or its answer is lost, and something happens that the explorer does not have: a trigger, several other updates, a request without a change.
 
+import type { PoolClient } from 'pg'
 import type { Test } from 'tap'
 import { as, type Setup } from '../../helpers/build.js'
 import type { Db } from '../../helpers/database.js'
@@ -88,6 +89,20 @@ for (const pipeline of [true, false]) {
       })
       const reply = await update({ contactId: 'maria' })
       t.strictSame([reply.statusCode, reply.json().contact?.name, reply.headers.etag, unusedFaults()], [200, 'Other', '"2"', []])
+    })
+
+    t.test(`${what} that beforeCommit has sent and not awaited: the update is made once${how}`, async (t) => {
+      const { update, db, lines, notified, unusedFaults } = await start(t, {
+        atCommit, pool: { pipeline },
+        host: async (_app, { db }) => { await db.exec('CREATE TABLE journal (name text)') },
+        beforeCommit: async ({ contact: { name } }, client: PoolClient) => {
+          await client.query('INSERT INTO journal VALUES ($1)', [name])
+          if (unusedFaults().length > 0) client.query('COMMIT').catch(() => undefined)
+        }
+      })
+      const reply = await update({ contactId: 'maria', name: 'Marie' })
+      t.strictSame([reply.statusCode, reply.headers.etag, notified.length, errorsIn(lines), unusedFaults()], [200, '"2"', 1, [], []])
+      t.strictSame(await db.rows('SELECT name, version FROM journal JOIN omnichannel_contact USING (name)'), [{ name: 'Marie', version: 2 }])
     })
 
     const triggers: Record<string, string> = {
