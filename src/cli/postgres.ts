@@ -60,7 +60,8 @@ export async function withServer<Result> (url: string, access: Access, work: (da
   }, { max: 1 }))
 }
 
-const timestamptzOid = 1184
+/** timestamp, which is in UTC, and timestamptz. */
+const timeOids = [1114, 1184]
 const endTimeoutMs = 1000
 
 /** Opens a server of any schema version, runs `work` and closes it. Values in rows have the types that they have on SQLite. */
@@ -71,11 +72,11 @@ export async function withPool<Result> (
   try {
     const [{ default: pg }, { parserOf }] = await Promise.all([import('pg'), import('../store/postgres/codec.js')])
     const toTime = (text: string): string => {
-      const time = new Date(text.replace(' ', 'T').replace('+00', 'Z'))
+      const time = new Date(text.replace(' ', 'T').replace(/(\+00)?$/, 'Z'))
       // No Date can be infinity, or in a year after 9999 as PostgreSQL writes it.
       return Number.isNaN(time.getTime()) ? text : time.toISOString()
     }
-    const types = { getTypeParser: (oid: number) => oid === timestamptzOid ? toTime : parserOf(oid) }
+    const types = { getTypeParser: (oid: number) => timeOids.includes(oid) ? toTime : parserOf(oid) }
     // For toTime. The pool waits for it.
     const onConnect = async (client: ClientBase): Promise<void> => {
       await client.query("SELECT set_config('datestyle', 'ISO', false), set_config('timezone', 'UTC', false)")

@@ -53,6 +53,14 @@ t.test('a time that no date can hold: listed as the server writes it', async (t)
   t.match(out, /^eve {3}new .* infinity$/m)
 })
 
+t.test('times of the host are timestamps without a zone: listed as UTC', async (t) => {
+  const { db, run } = await open(t)
+  await run('user', 'add', 'eve')
+  await db.exec(`ALTER TABLE omnichannel_auth_token ALTER expires_at TYPE timestamp;
+    INSERT INTO omnichannel_auth_token (hashed_token, user_id, expires_at) VALUES ('h', 'eve', '2999-01-02 03:04:05.678')`)
+  t.match((await run('token', 'list')).out, / 2999-01-02T03:04:05\.678Z$/m)
+})
+
 t.test('a search for the start of an address or a number: uses the index', async (t) => {
   const { db, run } = await open(t)
   await run('user', 'add', 'ann')

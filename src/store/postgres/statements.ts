@@ -12,13 +12,21 @@ import type { Tables } from '../tables.js'
 import { parserOf, toParameter } from './codec.js'
 import type { PostgresQuery, PostgresResult } from './handle.js'
 
-/** Selects times as text in our format. It does not depend on the session's TimeZone and DateStyle. */
+const timeFormat = `'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'`
+
+/**
+ * Selects times as text in our format. It does not depend on the session's TimeZone and DateStyle. A column of the host's may be a
+ * `timestamp`, which has no zone and is in UTC.
+ */
 class Compiler extends PostgresQueryCompiler {
   protected override visitSelection (node: SelectionNode): void {
     const { selection } = node
     const name = ReferenceNode.is(selection) && ColumnNode.is(selection.column) ? selection.column.column.name : ''
     if (!name.endsWith('_at')) return super.visitSelection(node)
-    const text = RawNode.create(['to_char(', ` at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`], [selection])
+    const parts = [
+      'case pg_typeof(', `) when 'timestamp'::regtype then to_char(`, `, ${timeFormat}) else to_char(`, ` at time zone 'UTC', ${timeFormat}) end`
+    ]
+    const text = RawNode.create(parts, [selection, selection, selection])
     super.visitSelection(SelectionNode.create(AliasNode.create(text, IdentifierNode.create(name))))
   }
 }

@@ -221,6 +221,22 @@ t.test('times of a contact in the year 10000: answered with all their digits', a
   })
 })
 
+t.test('times of the host are timestamps without a zone, and sessions have a zone of their own: read as UTC', async (t) => {
+  const { update, db } = await build(t, { pool: { defaults: '-c TimeZone=Asia/Kathmandu' } })
+  for (const column of ['contact ALTER created_at', 'contact ALTER updated_at', 'auth_token ALTER expires_at']) {
+    await db.exec(`ALTER TABLE omnichannel_${column} TYPE timestamp`)
+  }
+  const updated = (await update({ contactId: 'maria', name: 'Marie' })).json().contact
+  t.equal(updated.createdAt, '2026-01-01T00:00:00.000Z')
+  t.strictSame((await update({ contactId: 'maria' })).json().contact, updated)
+  t.equal(await db.value(`SELECT to_char(updated_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') FROM omnichannel_contact WHERE id = 'maria'`), updated._updatedAt)
+  for (const [seconds, status] of [[-60, 401], [60, 200]] as const) {
+    await db.exec('UPDATE omnichannel_auth_token SET expires_at = $1', new Date(Date.now() + seconds * 1000).toISOString())
+    t.equal((await update({ contactId: 'maria', name: `Maria ${seconds}` })).statusCode, status)
+  }
+  t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), 'Maria 60')
+})
+
 /** Reports no open transaction, as a client does between an error of the server and the ReadyForQuery after it. */
 class ClientWithOldStatus extends pg.Client {
   override getTransactionStatus (): 'I' {
