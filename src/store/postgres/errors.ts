@@ -6,8 +6,11 @@ import type { PostgresError } from './handle.js'
 // 40001, 40P01: serialization failure, deadlock. 25006: the server is read-only. 25P03, 25P04, 55P03, 57014: a timeout. 26000: a prepared
 // statement is gone. 53300: too many connections. 57P0.: the server stops or starts. 08...: the connection has failed.
 const transientCode = /^(40001|40P01|25006|25P0[34]|26000|53300|55P03|57014|57P0.|08...)$/
-/** Node's codes for errors of the network. ENOENT: the socket file does not exist. */
-const networkCode = /^(ECONN.*|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|ENOENT)$/
+/**
+ * Node's codes for errors of the network. ENOENT: the socket file does not exist. EAGAIN: too many clients wait at the socket file.
+ * EADDRNOTAVAIL, EMFILE, ENFILE: there are no more ports or file descriptors.
+ */
+const networkCode = /^E(CONN.*|HOST.*|NET.*|PIPE|NOTFOUND|AI_AGAIN|TIMEDOUT|NOENT|AGAIN|ADDRNOTAVAIL|MFILE|NFILE)$/
 /** Errors of node-postgres that have no code. */
 const lostMessage = /^(Connection terminated|Client (has encountered a connection error|was closed)|timeout e|Query read timeout)/
 

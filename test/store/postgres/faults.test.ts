@@ -1,6 +1,7 @@
 // Obstacles to an update: a full pool, an unreachable or read-only server, lost connections, locks.
 
 import fastify from 'fastify'
+import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Test } from 'tap'
@@ -114,6 +115,25 @@ t.test('the server ends three connections as soon as they are ready: the registr
   t.equal((await update(body)).headers.etag, '"2"')
   t.strictSame(proxy.plan.unused(), [])
 })
+
+for (const code of ['EAGAIN', 'EADDRNOTAVAIL', 'EMFILE', 'ENETDOWN', 'EHOSTUNREACH']) {
+  t.test(`connecting fails with ${code}, once or until the deadline: the update is tried again, or answered with 503`, async (t) => {
+    let failures = 0
+    const stream = (): Socket => {
+      const socket = new Socket()
+      if (failures-- > 0) socket.connect = () => socket.destroy(Object.assign(new Error(`connect ${code}`), { code }))
+      return socket
+    }
+    const { update, db, warnings } = await start(t, { lockTimeout: 200, pool: { maxUses: 1, stream } })
+    failures = 1
+    t.equal((await update(body)).headers.etag, '"2"')
+    const before = await allRows(db)
+    failures = Infinity
+    const reply = await update(body)
+    t.strictSame([reply.statusCode, reply.json(), warnings().at(-1)?.obstacle], [503, busy, 'server-away'])
+    t.strictSame(await allRows(db), before)
+  })
+}
 
 t.test('the error listener of the pool: added once, and only if the host has none', async (t) => {
   const { database: pool, close, settings } = await openSchema()
