@@ -21,9 +21,9 @@ export async function withRetry<Result> (pool: PostgresPool, deadline: number, a
       if (error instanceof UpdateRefusedError || !isTransient(error)) throw error
       if (performance.now() + pause >= deadline) throw toBusy(error)
       previous = error
-      // Perhaps the host has changed all clients of the pool. Dropping them one by one needs no pause.
+      // Perhaps the host has changed all clients of the pool. Dropping them one by one needs no long pause.
       const hasNextClient = isClientUnusable(error) && Number(pool.idleCount) > 0
-      if (!hasNextClient) await sleep(pause)
+      await sleep(hasNextClient ? 0 : pause)
     }
   }
 }
