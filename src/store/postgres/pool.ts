@@ -63,7 +63,9 @@ export async function withClient<Result> (
     throw error
   } finally {
     client.removeListener('error', onError)
-    client.end = end
+    Reflect.deleteProperty(client, 'end')
+    // The host has given the client a function of its own.
+    if (client.end !== end) client.end = end
     release(isUnusable || !isIdle())
   }
 }

@@ -237,6 +237,24 @@ t.test('times of the host are timestamps without a zone, and sessions have a zon
   t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), 'Maria 60')
 })
 
+t.test('a client after an update: its methods are as the host has left them', async (t) => {
+  const { update, db, database } = await build(t, { pool: { max: 1 }, beforeCommit: async (_event, client: pg.PoolClient) => { await client.query('SELECT 1') } })
+  const pool = database as unknown as pg.Pool
+  const ownEnd = async (): Promise<void> => undefined
+  for (const setOwnEnd of [false, true]) {
+    const before = await pool.connect()
+    if (setOwnEnd) Object.assign(before, { end: ownEnd })
+    before.release()
+    t.equal((await update({ contactId: 'maria', name: `Maria ${setOwnEnd}` })).statusCode, 200)
+    const after = await pool.connect() as pg.PoolClient & { end: unknown }
+    after.release()
+    t.equal(after, before)
+    t.strictSame([Object.hasOwn(after, 'end'), after.end === ownEnd], [setOwnEnd, setOwnEnd])
+    t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), `Maria ${setOwnEnd}`)
+    Reflect.deleteProperty(after, 'end')
+  }
+})
+
 /** Reports no open transaction, as a client does between an error of the server and the ReadyForQuery after it. */
 class ClientWithOldStatus extends pg.Client {
   override getTransactionStatus (): 'I' {
