@@ -14,14 +14,16 @@ type Queryable = Pick<PostgresClient, 'query'>
 export const migrationLock = 'SELECT pg_advisory_xact_lock(1869442665);'
 
 export async function bringUpToDate (client: Queryable, deadline: number): Promise<void> {
-  const run = async (sql: string): Promise<unknown> => await client.query({ ...command(sql), query_timeout: answerTimeoutMs(deadline) })
+  const run = async (sql: string, until = deadline): Promise<unknown> =>
+    await client.query({ ...command(sql), query_timeout: answerTimeoutMs(until) })
   if ((await findPending(client, deadline)).script === '') return
   await run('BEGIN ISOLATION LEVEL READ COMMITTED')
   try {
-    await run(`SET LOCAL statement_timeout = ${serverTimeoutMs(deadline)}`)
+    await run(`SET LOCAL lock_timeout = ${serverTimeoutMs(deadline)}; SET LOCAL statement_timeout = 0`)
     await run(migrationLock)
-    await run((await findPending(client, deadline)).script)
-    await run('COMMIT')
+    const { script } = await findPending(client, deadline)
+    // Only its locks have a deadline: an index on a large table takes minutes.
+    await run(`${script}\nCOMMIT`, Infinity)
   } catch (error) {
     await Promise.allSettled([run('ROLLBACK')])
     throw error

@@ -71,6 +71,20 @@ t.test('a migration that waits too long for a lock: rolled back', async (t) => {
   t.strictSame(await schemaOf(db), before)
 })
 
+t.test('a migration that takes longer than lockTimeout, and waits for no lock: made', async (t) => {
+  const { database, db } = await open(t)
+  const schema = await db.value('SELECT current_schema()')
+  await db.exec(version2)
+  await db.exec(`CREATE FUNCTION slow_down() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF current_schema() = '${schema}' THEN PERFORM pg_sleep(0.7); END IF;
+    END $$;
+    CREATE EVENT TRIGGER ${schema} ON ddl_command_end WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION slow_down()`)
+  t.teardown(async () => { await db.exec('DROP FUNCTION slow_down CASCADE') })
+  await register(database, { lockTimeout: 300 })
+  t.equal(await db.value('SELECT max(id) FROM omnichannel_migration'), 3)
+  t.strictSame(await db.rows('SELECT update_id FROM omnichannel_contact'), [])
+})
+
 t.test('a registration that waits too long for the table of migrations: refused', async (t) => {
   const { database, db } = await open(t)
   await register(database)
