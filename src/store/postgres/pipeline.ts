@@ -46,6 +46,8 @@ export async function send (client: PostgresClient, queries: readonly PostgresQu
   let Pipeline = pipelineClasses.get(Query)
   if (Pipeline === undefined) pipelineClasses.set(Query, Pipeline = createPipelineClass(Query))
   const pipeline = new Pipeline(queries, statements)
+  // Otherwise that of the host's pool would end it.
+  if (Number((client as Connected).connectionParameters?.query_timeout) > 0) pipeline.query_timeout = longestTimerMs
   // `query_timeout` of node-postgres would do the same, but wrap `callback` in a function for each query, which takes more processor time.
   const timer = setTimeout(() => {
     pipeline.callback(new Error('Query read timeout'))
@@ -84,15 +86,15 @@ type Connection = Record<'close' | 'parse' | 'bind' | 'describe' | 'execute', (m
   sync: () => void
   stream: Record<'cork' | 'uncork' | 'destroy', () => void>
 }
-type Connected = PostgresClient & { connection?: Connection }
+type Connected = PostgresClient & { connection?: Connection, connectionParameters?: { query_timeout?: unknown } }
 
 /** Extends the client's own Query class, because a client in pipeline mode accepts no other. */
 function createPipelineClass (Query: QueryClass) {
   return class extends Query {
     /** Resolves when everything is answered. Resolves to an error if the server or the connection fails, or time is over. */
     readonly ended: Promise<Error | undefined>
-    /** node-postgres calls it too, if the host's pool has a `query_timeout`. */
     callback!: (error?: Error) => void
+    query_timeout?: number
     readonly results: PostgresResult[] = []
     /** The names of the statements that these queries prepare themselves. */
     private readonly newNames = new Set<string>()

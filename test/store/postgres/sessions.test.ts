@@ -64,17 +64,27 @@ for (const [name, pool] of Object.entries(pools)) {
   })
 }
 
-t.test('sessions of the host with short timeouts: an update still waits until lockTimeout', async (t) => {
-  const { update, db } = await build(t, { pool: pools['hostile defaults']! })
-  await db.exec("BEGIN; UPDATE omnichannel_contact SET name = 'Held' WHERE id = 'maria'")
-  const updating = update({ contactId: 'maria', emails: ['x@y'] })
-  await backendThatWaits(db)
-  // Longer than the statement_timeout and the lock_timeout of the session.
-  await pause(300)
-  await db.exec('COMMIT')
-  const reply = await updating
-  t.strictSame([reply.statusCode, reply.json().contact?.name], [200, 'Held'])
-})
+for (const [name, pool] of Object.entries<PoolSettings>({
+  'sessions of the host with short timeouts': pools['hostile defaults']!,
+  'a pool of the host with a short query_timeout': { query_timeout: 100 },
+  'a pool of the host with a short query_timeout, without pipelining': { query_timeout: 100, pipeline: false, Client: pg.Client }
+})) {
+  t.test(`${name}: an update still waits until lockTimeout, on one connection`, async (t) => {
+    const { update, db } = await build(t, { pool })
+    await db.exec("BEGIN; UPDATE omnichannel_contact SET name = 'Held' WHERE id = 'maria'")
+    const updating = update({ contactId: 'maria', emails: ['x@y'] })
+    const first = await backendThatWaits(db)
+    // Longer than the timeouts of the host.
+    await pause(300)
+    await db.value('SELECT pg_stat_clear_snapshot()')
+    const waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = current_schema()"
+    t.strictSame(await db.column(waiting), [first])
+    await db.exec('COMMIT')
+    const reply = await updating
+    t.strictSame([reply.statusCode, reply.json().contact?.name, reply.headers.etag], [200, 'Held', '"2"'])
+    t.equal(await db.value("SELECT address FROM omnichannel_contact_email WHERE contact_id = 'maria'"), 'x@y')
+  })
+}
 
 for (const [setting, pool] of Object.entries<PoolSettings>({
   idle_in_transaction_session_timeout: { idle_in_transaction_session_timeout: 100 },
