@@ -5,7 +5,7 @@ import { checkTables, pendingIn, type Found, type Pending } from '../required-ta
 import { toParameter } from './codec.js'
 import type { PostgresClient } from './handle.js'
 import { serverTimeoutMs, answerTimeoutMs } from './pipeline.js'
-import { command, statement } from './statements.js'
+import { command, disableTransactionTimeout, statement } from './statements.js'
 
 /** A client, or a whole pool. */
 type Queryable = Pick<PostgresClient, 'query'>
@@ -19,7 +19,8 @@ export async function bringUpToDate (client: Queryable, deadline: number): Promi
   if ((await findPending(client, deadline)).script === '') return
   await run('BEGIN ISOLATION LEVEL READ COMMITTED')
   try {
-    await run(`SET LOCAL lock_timeout = ${serverTimeoutMs(deadline)}; SET LOCAL statement_timeout = 0`)
+    await run(`SELECT set_config('lock_timeout', '${serverTimeoutMs(deadline)}', true), set_config('statement_timeout', '0', true),
+      set_config('idle_in_transaction_session_timeout', '0', true), ${disableTransactionTimeout}`)
     await run(migrationLock)
     const { script } = await findPending(client, deadline)
     // Only its locks have a deadline: an index on a large table takes minutes.

@@ -66,6 +66,10 @@ export function command (text: string): PostgresQuery {
 
 export const rollback = command('ROLLBACK')
 
+/** Only PostgreSQL 17 and later have a transaction_timeout. */
+export const disableTransactionTimeout = `CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL
+  THEN set_config('transaction_timeout', '0', true) END`
+
 /** Compiles a query. Returns functions that make the statement to send, and read the rows of its result. */
 function compileStatement (definition: QueryDefinition) {
   const { sql, toRow, bind } = compile(db, postgresSql, toParameter as (value: unknown) => unknown, definition)

@@ -15,7 +15,7 @@ import { callHost, releaseSavepoints, savepoints } from './host-callback.js'
 import { judgeCommit, listenForWarning, type Doubt } from './in-doubt.js'
 import { serverTimeoutMs, send, answerTimeoutMs } from './pipeline.js'
 import { clientsToDrop } from './pool.js'
-import { command, rollback, statement, toQuery, toRows } from './statements.js'
+import { command, disableTransactionTimeout, rollback, statement, toQuery, toRows } from './statements.js'
 
 // Two columns for `checkSession`: the encoding, and a text with other settings that a host can leave changed on a client. Temporary tables
 // are among them, because PostgreSQL finds them before all others.
@@ -27,11 +27,9 @@ const sessionColumns = `current_setting('client_encoding'), concat('user ', curr
     WHERE relnamespace = pg_my_temp_schema() AND relkind IN ('r', 'p', 'v') AND starts_with(relname, 'omnichannel_')) END)`
 // The host may have made another isolation level the default.
 const begin = statement('BEGIN ISOLATION LEVEL READ COMMITTED')([])
-// Its values are the time for each statement, and the time that beforeCommit may leave the transaction idle, both in milliseconds. Only
-// PostgreSQL 17 and later have a transaction_timeout.
+// Its values are the time for each statement, and the time that beforeCommit may leave the transaction idle, both in milliseconds.
 const configure = statement(`SELECT ${sessionColumns}, set_config('statement_timeout', $1, true), set_config('lock_timeout', '0', true),
-  set_config('idle_in_transaction_session_timeout', $2, true),
-  CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL THEN set_config('transaction_timeout', '0', true) END,
+  set_config('idle_in_transaction_session_timeout', $2, true), ${disableTransactionTimeout},
   set_config('client_min_messages', 'warning', true)`)
 const limitRead = statement(`SELECT ${sessionColumns}, set_config('statement_timeout', $1, true)`)
 // The host may have turned off the warning of a COMMIT that the replica did not confirm.

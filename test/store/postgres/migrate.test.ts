@@ -71,8 +71,9 @@ t.test('a migration that waits too long for a lock: rolled back', async (t) => {
   t.strictSame(await schemaOf(db), before)
 })
 
-t.test('a migration that takes longer than lockTimeout, and waits for no lock: made', async (t) => {
-  const { database, db } = await open(t)
+t.test('a migration that takes longer than lockTimeout and timeouts of the host, and waits for no lock: made', async (t) => {
+  const { database, db, close } = await openSchema({ defaults: '-c statement_timeout=300 -c transaction_timeout=300' })
+  t.teardown(close)
   const schema = await db.value('SELECT current_schema()')
   await db.exec(version2)
   await db.exec(`CREATE FUNCTION slow_down() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
