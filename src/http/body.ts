@@ -4,17 +4,25 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fastify'
 import { isUtf8 } from 'node:buffer'
 import querystring from 'node:querystring'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { InvalidParamsError } from '../errors.js'
 import { UpdateContactBody } from '../rules/wire-schemas.js'
 import { uniqueItems } from './unique-items.js'
+
+/** Many large bodies may arrive in one turn of the event loop. Parsing and validating all of them would block it. */
+const maxBytesPerTurn = 128 * 1024
+let bytesInTurn = 0
 
 /** Replaces the parsers of a plugin's context by ours, for JSON and for forms. */
 export function addBodyParsers (app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   for (const [type, parse] of [['application/json', parseJson], ['application/x-www-form-urlencoded', parseForm]] as const) {
-    // The promise rejects if `parse` throws.
-    const parser = (_request: FastifyRequest, bytes: Buffer): Promise<unknown> => new Promise((resolve) => { resolve(parse(bytes)) })
-    app.addContentTypeParser(type, { parseAs: 'buffer' }, parser)
+    app.addContentTypeParser(type, { parseAs: 'buffer' }, async (_request: FastifyRequest, bytes: Buffer): Promise<unknown> => {
+      while (bytesInTurn > 0 && bytesInTurn + bytes.length > maxBytesPerTurn) await nextTurn()
+      if (bytesInTurn === 0) setImmediate(() => { bytesInTurn = 0 })
+      bytesInTurn += bytes.length
+      return parse(bytes)
+    })
   }
 }
 
