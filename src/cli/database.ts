@@ -1,7 +1,7 @@
 // Opens the database of a command. The libraries are imported only then, because --help and --version work without them.
 
 import { Option } from '@commander-js/extra-typings'
-import { accessSync, constants, existsSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, realpathSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import type { Tables } from '../store/tables.js'
@@ -13,7 +13,7 @@ import { lockTimeoutMs, migrateOrCheck, type Access, type FileHandle, type Io, t
 /** The option --database of commands that work with a file or a server. */
 export function databaseOption () {
   return newDatabaseOption('the SQLite database, or a server as postgres://user@host/name')
-    .argParser((name) => isServer(name) ? readServer(name) : name.trim())
+    .argParser((name) => isServer(name) ? readServer(name) : readFileName(name.trim()))
 }
 
 /** The option --database of commands that only work with a file. */
@@ -23,6 +23,8 @@ export function fileOption () {
 
 /** The error does not repeat the name: it may hold a password. */
 export function readFileName (name: string): string {
+  // SQLite would take it for the log or journal of another database, apply it and delete it.
+  if (/-(?:wal|shm|journal)$/.test(name)) throw new UsageError(`${name} is a name that SQLite uses for its own files: name another file`)
   if (!isServer(name)) return name
   throw new UsageError('This command needs a file and not a server. pg_dump backs up PostgreSQL. ' +
     'To import into PostgreSQL, import into a file, then run the command copy')
@@ -160,9 +162,10 @@ export async function openUnchecked (file: string, io: Io, access: Access): Prom
   const open = (io.loadAddon === undefined ? loadNodeSqlite() : undefined) ?? await loadBetterSqlite3(io)
   // A command that reads must not change the file, nor leave another beside it. When a connection that can write closes, it moves the log
   // into the file. A read-only connection creates the log if there is none, and does not remove it.
-  const readonly = access === 'read' && existsSync(`${file}-wal`)
-  // node:sqlite would read a relative name such as file:a.db as a URI.
-  return open(file === ':memory:' ? file : resolve(file), { timeout: lockTimeoutMs, readonly })
+  // The log of a file that a link names is beside the file. node:sqlite would read a relative name such as file:a.db as a URI.
+  const path = existsSync(file) ? realpathSync(file) : resolve(file)
+  const readonly = access === 'read' && existsSync(`${path}-wal`)
+  return open(file === ':memory:' ? file : path, { timeout: lockTimeoutMs, readonly })
 }
 
 async function loadBetterSqlite3 ({ loadAddon }: Io): Promise<Open> {

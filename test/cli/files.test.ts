@@ -1,7 +1,7 @@
 // What the commands do to a database file that they only read, that is new, or that another program made.
 
 import { spawnSync } from 'node:child_process'
-import fs, { chmodSync, copyFileSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import fs, { chmodSync, copyFileSync, existsSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -55,12 +55,16 @@ for (const [situation, prepare] of Object.entries(preparations)) {
   t.test(`commands that only read, and a dry run, on a file that ${situation}: no byte changes, and no file is added`, async (t) => {
     const { folder, file, copy } = await createDatabase(t)
     prepare(file)
+    const link = `${copy}-link`
+    if (process.platform !== 'win32') symlinkSync(file, link)
     // Readers write to -shm, the index of the log. So it is only compared whether -shm exists.
     const contents = () => ({ ...contentsOf(folder), 'a.db-shm': existsSync(`${file}-shm`) })
     const before = contents()
-    for (const argv of [...readingCommands(file, copy), printCommand(file)]) {
-      t.match(await cli(argv, { stdin }), { code: 0 }, argv.join(' '))
-      t.strictSame(contents(), before, argv.join(' '))
+    for (const name of [file, link].filter(existsSync)) {
+      for (const argv of [...readingCommands(name, copy), printCommand(name)]) {
+        t.match(await cli(argv, { stdin }), { code: 0 }, argv.join(' '))
+        t.strictSame(contents(), before, argv.join(' '))
+      }
     }
   })
 }
@@ -282,4 +286,17 @@ t.test('a database in which another program writes, and a copy of its file: can 
   for (const argv of readingCommands(file, copy).filter(([name]) => name !== 'import')) t.match(await cli(argv), { code: 0 }, argv.join(' '))
   copyFileSync(file, `${file}.copy`)
   t.match(await cli(['user', 'list', '--database', `${file}.copy`]), { code: 0 })
+})
+
+t.test("a name of SQLite's own files: refused as a database and as a copy, which SQLite would delete", async (t) => {
+  const { folder, file, copy } = await createDatabase(t)
+  const before = contentsOf(folder)
+  for (const ending of ['-wal', '-shm', '-journal']) {
+    const name = `${file}${ending}`
+    for (const argv of [['backup', name, '--database', file], ['backup', name, '--overwrite', '--database', file], ...readingCommands(name, copy), ['user', 'add', 'bob', '--database', name]]) {
+      const err = `${name} is a name that SQLite uses for its own files: name another file\n`
+      t.strictSame(await cli(argv, { stdin }), { code: 2, out: '', err }, argv.join(' '))
+    }
+  }
+  t.strictSame(contentsOf(folder), before)
 })
