@@ -40,7 +40,7 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
       // A host may set `attachValidation` for all routes.
       if (request.validationError !== undefined) throw request.validationError
       const problems = new Map<string, PatternProblem>()
-      const context = contextOf(request, settings, () => beginPatterns(({ id }, problem) => { problems.set(id, problem) }))
+      const context = contextOf(request, settings, (reservedMs) => beginPatterns(({ id }, problem) => { problems.set(id, problem) }, reservedMs))
       const guard = guardOf(reply)
       try {
         const prepare = () => prepareUpdate(context)

@@ -15,8 +15,8 @@ export interface UpdateContext {
   /** Differs for each request. */
   updateId: string
   body: UpdateContactBody
-  /** Starts a time budget for the patterns of custom fields. */
-  beginPatterns: () => MatchPattern
+  /** Starts a time budget for the patterns of custom fields. `reservedMs` is the time that the rest of the update takes. */
+  beginPatterns: (reservedMs: number) => MatchPattern
   /** The entity tags of `If-Match`. */
   ifMatch: readonly string[] | '*' | undefined
   idempotencyKey: IdempotencyKey | undefined
@@ -57,7 +57,7 @@ export function prepareUpdate (context: UpdateContext): Update<UpdateResult> {
       if (previous === undefined) throw new ContactNotFoundError()
       const { version } = previous.row
       if (ifMatch !== undefined && ifMatch !== '*' && !ifMatch.includes(`"${version}"`)) throw new ContactVersionMismatchError(version)
-      const updated = changeContact(body, previous, isAgent, allowedFields, context.beginPatterns(), updateId)
+      const updated = changeContact(body, previous, isAgent, allowedFields, context.beginPatterns, updateId)
       return decideWrites(context, previous, updated, anyExpired)
     }
   }

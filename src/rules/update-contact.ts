@@ -23,12 +23,15 @@ export function readAllowedFields ({ customFields }: UpdateContactBody): Read<Cu
  * @throws {ContactManagerNotFoundError} {InvalidCustomFieldError} {CustomFieldNotAllowedError} {InvalidOperationError}, in this order
  */
 export function changeContact (
-  body: UpdateContactBody, previous: StoredContact, isAgent: boolean, allowedFields: CustomField[], matches: MatchPattern, updateId: string
+  body: UpdateContactBody, previous: StoredContact, isAgent: boolean, allowedFields: CustomField[],
+  beginPatterns: (reservedMs: number) => MatchPattern, updateId: string
 ): StoredContact | undefined {
   const { row } = previous
   const { name, emails, phones, customFields: sentFields, contactManager, wipeConflicts } = body
   if (contactManager != null && contactManager !== '' && !isAgent) throw new ContactManagerNotFoundError()
-  const customFields = sentFields == null ? undefined : mergeCustomFields(allowedFields, row.custom_fields, sentFields, matches)
+  const customFields = sentFields == null
+    ? undefined
+    : mergeCustomFields(allowedFields, row.custom_fields, sentFields, beginPatterns(estimateMs(previous, body)))
   if (name === '' && row.name !== '') throw new InvalidOperationError()
   const asksForChange = wipeConflicts === true || [name, emails, phones, customFields, contactManager].some((part) => part != null)
   if (!asksForChange) return undefined
@@ -49,6 +52,12 @@ export function changeContact (
     phones: phones?.map(toItem) ?? previous.phones,
     channels: previous.channels
   }
+}
+
+/** About how many milliseconds an update takes without its patterns. It is more than one only for long lists and megabytes of JSON. */
+function estimateMs ({ row, emails, phones, channels }: StoredContact, body: UpdateContactBody): number {
+  const items = emails.length + phones.length + (body.emails?.length ?? 0) + (body.phones?.length ?? 0)
+  return items / 1500 + channels.length / 150 + row.custom_fields.length / 50_000
 }
 
 function toItem (value: string, position: number): ListItem {

@@ -2,6 +2,7 @@
 
 import fc from 'fast-check'
 import assert from 'node:assert/strict'
+import { Script } from 'node:vm'
 import { allRows, as, build, type World } from '../helpers/build.js'
 import type { Db } from '../helpers/database.js'
 import t, { dialectOf, sqlite } from '../helpers/engines.js'
@@ -55,6 +56,34 @@ for (const [name, members] of Object.entries(largeMembers)) {
     assert.deepStrictEqual((await allRows(db)).omnichannel_contact, before)
   })
 }
+
+t.test('a slow pattern, megabytes of custom fields and long lists: the pattern gets less time, because the rest takes long', async (t) => {
+  const { update, db } = await build(t)
+  await db.exec("UPDATE omnichannel_custom_field SET regexp = '^(a+)+$' WHERE id = 'note'")
+  let given: number[] = []
+  const run = Reflect.get(Script.prototype, 'runInContext')
+  t.intercept(Script.prototype, 'runInContext', {
+    value (this: Script, ...[context, options]: Parameters<typeof run>): unknown {
+      given.push(Number(options?.timeout))
+      return run.call(this, context, options)
+    }
+  })
+  const customFields = { plan: 'gold', note: `${'a'.repeat(50)}!` }
+  const phones = Array.from({ length: 40_000 }, (_, index) => index)
+  const large = `{${hundredThousandMembers}}`
+  const scenarios: Array<[situation: string, fields: string, body: object, most: number]> = [
+    ['small', '{}', {}, 75], ['2 MB', large, {}, 45], ['a long list', '{}', { phones }, 49], ['both', large, { phones }, 25]
+  ]
+  for (const [situation, fields, body, most] of scenarios) {
+    await storeFields(db, fields)
+    const before = await allRows(db)
+    given = []
+    const reply = await update({ contactId: 'maria', customFields, ...body })
+    t.strictSame([reply.statusCode, reply.json()], [400, { success: false, error: 'Invalid value for note field' }], situation)
+    t.ok(Math.max(...given) <= most, `${situation}: at most ${Math.max(...given)} ms`)
+    assert.deepStrictEqual(await allRows(db), before)
+  }
+})
 
 t.test('an unknown field beside a hundred thousand stored members: not allowed', async (t) => {
   const { update, db } = await build(t)

@@ -1,5 +1,7 @@
 /** Less than the promised 100 ms, because a timeout may come some milliseconds late. */
 const BUDGET_MS = 75
+/** For a large contact, of which the rest of an update takes more than half of the promised time. */
+const MIN_BUDGET_MS = 25
 /** In the first milliseconds, elapsed time is used instead of processor time. */
 const MAX_UNTIMED_MS = 15
 
@@ -9,8 +11,11 @@ export type Budget = ReturnType<typeof createBudget>
 /**
  * Neither elapsed time nor the processor time of the whole process is less than the processor time of this thread. So the smaller one counts.
  * `process.cpuUsage` takes longer than most patterns, so it is called only when it is needed.
+ *
+ * @param reservedMs how long the rest of the update takes
  */
-export function createBudget () {
+export function createBudget (reservedMs: number) {
+  const budgetMs = Math.max(MIN_BUDGET_MS, BUDGET_MS - reservedMs)
   const start = performance.now()
   let clock: { usedBefore: number, cpuUsage: NodeJS.CpuUsage } | undefined
 
@@ -22,10 +27,10 @@ export function createBudget () {
   /** Returns how many milliseconds are left. */
   function left (): number {
     const elapsed = performance.now() - start
-    if (elapsed < MAX_UNTIMED_MS) return BUDGET_MS - elapsed
+    if (elapsed < MAX_UNTIMED_MS) return budgetMs - elapsed
     const { usedBefore, cpuUsage } = startCpuClock()
     const { user, system } = process.cpuUsage(cpuUsage)
-    return BUDGET_MS - Math.min(elapsed, usedBefore + (user + system) / 1000)
+    return budgetMs - Math.min(elapsed, usedBefore + (user + system) / 1000)
   }
 
   return { left, startCpuClock }

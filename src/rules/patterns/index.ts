@@ -36,7 +36,7 @@ interface Pattern {
  * Keeps compiled patterns for all requests. Call the returned function once for each request: it makes the function that matches the
  * values of this request, with a time budget of their own. `report` is called for each field that could not be checked.
  */
-export function createPatterns (): (report: Report) => MatchPattern {
+export function createPatterns (): (report: Report, reservedMs?: number) => MatchPattern {
   const cache = new Map<string, Pattern>()
   let cachedCost = 0
 
@@ -60,10 +60,10 @@ export function createPatterns (): (report: Report) => MatchPattern {
     return find(source, budget).match(text, budget)
   }
 
-  return (report) => {
+  return (report, reservedMs = 0) => {
     let budget: Budget | undefined
     return (field, text) => {
-      budget ??= createBudget()
+      budget ??= createBudget(reservedMs)
       const answer = match(field.regexp, text, budget)
       if (typeof answer === 'boolean') return answer
       report(field, answer)
