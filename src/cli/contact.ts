@@ -37,7 +37,11 @@ export function contact (program: Command, io: Io): void {
       const { findContactIds } = await import('./find-contacts.js')
       const ids = await findContactIds(db, isFileHandle(handle) ? 'sqlite' : 'postgres', search, limit + 1)
       const contacts: Contact[] = []
-      for (const id of ids.slice(0, limit)) contacts.push(await loadContact(handle, id) as Contact)
+      for (const id of ids.slice(0, limit)) {
+        const found = await loadContact(handle, id)
+        // Another program may have deleted or disabled it since.
+        if (found !== undefined) contacts.push(found)
+      }
 
       if (json) printJson(io, contacts)
       else {

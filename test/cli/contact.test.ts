@@ -91,6 +91,19 @@ t.test('contact list without a match: a message, and exit code 0', async (t) => 
   t.strictSame(await list('--json'), { code: 0, out: '[]\n', err: 'There is no contact yet\n' })
 })
 
+t.test('contact list: leaves out contacts that another program disables between two queries', async (t) => {
+  const { database, list, ids } = await createDatabase(t)
+  database.exec(`
+    WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 100)
+    INSERT INTO omnichannel_contact (id, name) SELECT 'n' || n, 'Name' FROM number;
+    ALTER TABLE omnichannel_contact RENAME TO contact`)
+  const columns = database.prepare("SELECT group_concat(iif(name = 'enabled', 'random() > 0 AS enabled', name)) FROM pragma_table_info('contact')").pluck().get() as string
+  database.exec(`CREATE VIEW omnichannel_contact AS SELECT ${columns} FROM contact`)
+  t.match(await list('--search', 'Name'), { code: 0, err: '' })
+  const { length } = await ids('--search', 'Name')
+  t.ok(length > 0 && length < 50, `${length} of 100, because a view enables each contact at random in both queries`)
+})
+
 t.test('contact list: reads more than one page', async (t) => {
   const { database, ids } = await createDatabase(t)
   database.exec(`
