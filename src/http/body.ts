@@ -79,7 +79,7 @@ const validate = new Ajv2020({ coerceTypes: true, removeAdditional: false, useDe
   .compile(UpdateContactBody)
 
 /** Coerces a body in place, or returns its first error. */
-export function validateBody (body: unknown): { value: unknown } | { error: Error } {
+export function validateBody (body: unknown): { value?: unknown, error?: Error } {
   if (validate(body)) return { value: body }
   return { error: new InvalidParamsError(String(validate.errors?.[0]?.message)) }
 }

@@ -24,6 +24,7 @@ type UpdateRequest = FastifyRequest<{ Body: UpdateContactBody }>
 /** Adds the route. The hooks, validator, serializer and error handler are its own, not the host's. */
 export function addRoute (app: FastifyInstance, store: Store, settings: Settings): void {
   const beginPatterns = createPatterns()
+  let isValidated = false
 
   app.route<{ Body: UpdateContactBody }>({
     method: 'POST',
@@ -33,12 +34,17 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     onRequest: addReplyGuard,
     preParsing: [accessHook(store, settings), refuseContentEncoding],
     preValidation: addEmptyBody,
-    validatorCompiler: ({ httpPart }) => httpPart === 'body' ? validateBody : () => true,
+    validatorCompiler: ({ httpPart }) => {
+      if (httpPart !== 'body') return () => true
+      isValidated = true
+      return validateBody
+    },
     serializerCompiler: () => JSON.stringify,
     errorHandler: sendError,
     handler: async (request, reply) => {
-      // A host may set `attachValidation` for all routes.
-      if (request.validationError !== undefined) throw request.validationError
+      // An onRoute hook of the host's may have set `attachValidation`, removed the schema or replaced the validator.
+      const invalid = isValidated ? request.validationError : validateBody(request.body).error
+      if (invalid !== undefined) throw invalid
       const problems = new Map<string, PatternProblem>()
       const context = contextOf(request, settings, (reservedMs) => beginPatterns(({ id }, problem) => { problems.set(id, problem) }, reservedMs))
       const guard = guardOf(reply)

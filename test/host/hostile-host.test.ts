@@ -58,6 +58,10 @@ const hosts: Record<string, Setup> = {
     host: (app) => { app.addHook('onRoute', (route) => { route.onRequest = (_request, _reply, done) => { done() } }) }
   },
   'attachValidation on all routes': { host: (app) => { app.addHook('onRoute', (route) => { route.attachValidation = true }) } },
+  'an onRoute hook that removes all schemas': { host: (app) => { app.addHook('onRoute', (route) => { delete route.schema }) } },
+  'an onRoute hook that replaces all validators': {
+    host: (app) => { app.addHook('onRoute', (route) => { route.validatorCompiler = () => () => true }) }
+  },
   'Ajv that strips and coerces': { server: { ajv } },
   'its own schema controller': {
     // `as never`, because these are simpler than the types of Fastify demand.
