@@ -26,14 +26,10 @@ export function addBodyParsers (app: FastifyInstance): void {
   }
 }
 
-/** A missing body counts as {}. Fastify calls no parser if there is none. */
-export function addEmptyBody (request: FastifyRequest, _reply: unknown, done: () => void): void {
-  if (request.body === undefined) request.body = {}
-  done()
-}
-
 /** Refuses a compressed body, unless a hook of the host's has replaced the stream: then the hook decodes it. */
-export const refuseContentEncoding: preParsingHookHandler = (request, _reply, payload, done) => {
+export const prepareBody: preParsingHookHandler = (request, _reply, payload, done) => {
+  // A missing body counts as {}. Fastify calls no parser for it.
+  request.body = {}
   const encodings = (request.headers['content-encoding'] ?? '').split(',')
   const isPlain = payload !== request.raw || encodings.every((encoding) => ['', 'identity'].includes(encoding.trim().toLowerCase()))
   done(isPlain ? null : new InvalidParamsError('The content encoding is not supported: send the body uncompressed'))

@@ -11,7 +11,7 @@ import { prepareUpdate, type UpdateContext } from '../rules/prepare-update.js'
 import type { UpdateContactBody } from '../rules/wire-schemas.js'
 import type { Store } from '../store/store.js'
 import { accessHook, recheckAccess, userOf } from './auth.js'
-import { addEmptyBody, refuseContentEncoding, validateBody } from './body.js'
+import { prepareBody, validateBody } from './body.js'
 import { callBeforeCommit, callOnContactUpdated } from './events.js'
 import { describeOperation } from './openapi.js'
 import { readIdempotencyKey, readIfMatch } from './preconditions.js'
@@ -32,8 +32,7 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     bodyLimit: settings.bodyLimit,
     schema: describeOperation(app.prefix + settings.prefix, settings.authenticate === undefined),
     onRequest: addReplyGuard,
-    preParsing: [accessHook(store, settings), refuseContentEncoding],
-    preValidation: addEmptyBody,
+    preParsing: [accessHook(store, settings), prepareBody],
     validatorCompiler: ({ httpPart }) => {
       if (httpPart !== 'body') return () => true
       isValidated = true

@@ -57,6 +57,9 @@ const hosts: Record<string, Setup> = {
   'its own onRequest hook on all routes': {
     host: (app) => { app.addHook('onRoute', (route) => { route.onRequest = (_request, _reply, done) => { done() } }) }
   },
+  'its own preValidation hook on all routes': {
+    host: (app) => { app.addHook('onRoute', (route) => { route.preValidation = (_request, _reply, done) => { done() } }) }
+  },
   'attachValidation on all routes': { host: (app) => { app.addHook('onRoute', (route) => { route.attachValidation = true }) } },
   'an onRoute hook that removes all schemas': { host: (app) => { app.addHook('onRoute', (route) => { delete route.schema }) } },
   'an onRoute hook that replaces all validators': {
