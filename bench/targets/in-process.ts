@@ -8,10 +8,12 @@ import type { Settings } from '../../src/options.js'
 import { createPatterns } from '../../src/rules/patterns/index.js'
 import { prepareUpdate, type UpdateContext } from '../../src/rules/prepare-update.js'
 import { openStore } from '../../src/store/open-store.js'
+import type { ReplyGuard } from '../../src/store/store.js'
 import { caller, formRequests } from '../form-requests.js'
 
 const CONCURRENT_UPDATES = 32
-const reply = { isPending: () => true, lock: () => undefined, unlock: () => undefined }
+/** There is no reply, so there is nothing to guard. */
+const guard: ReplyGuard = { isPending: () => true, lock: () => undefined, unlock: () => undefined }
 
 /** Returns a function that makes updates, and resolves to the mean processor time of one, in microseconds. */
 export function createInProcess (database: Database.Database, contacts: number): (updates: number) => Promise<number> {
@@ -31,7 +33,7 @@ export function createInProcess (database: Database.Database, contacts: number):
       access: recheckAccess(request, {} as Settings),
       beforeCommit: undefined
     }
-    await store.update(() => prepareUpdate(context), reply, 5000)
+    await store.update(() => prepareUpdate(context), guard, 5000)
   }
 
   return async (updates) => {

@@ -2,16 +2,16 @@
 // not begun, or rolled back. Once COMMIT is sent, only the update may answer.
 
 import type { FastifyError, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
-import type { Reply } from '../store/store.js'
+import type { ReplyGuard } from '../store/store.js'
 
 type ReplyMethods = Pick<FastifyReply, 'code' | 'send' | 'hijack'>
 
 const kGuard = Symbol('fastify-omnichannel-contacts.guard')
-type Guarded = FastifyReply & { [kGuard]: ReplyGuard }
+type Guarded = FastifyReply & { [kGuard]: FastifyReplyGuard }
 
-export function guardOf (reply: FastifyReply): Reply {
+export function guardOf (reply: FastifyReply): ReplyGuard {
   // An onRoute hook of the host's may have replaced our onRequest hook.
-  return (reply as Partial<Guarded>)[kGuard] ?? new ReplyGuard(reply)
+  return (reply as Partial<Guarded>)[kGuard] ?? new FastifyReplyGuard(reply)
 }
 
 /** In onRequest, because a later hook of the host's may answer and still let the request go on to the handler. */
@@ -21,7 +21,7 @@ export const addReplyGuard: onRequestHookHandler = (_request, reply, done) => {
 }
 
 /** Replaces a reply's methods, to notice when other code answers, and to ignore it after `lock`. {@link sendUnguarded} bypasses them. */
-class ReplyGuard implements Reply {
+class FastifyReplyGuard implements ReplyGuard {
   private readonly original: ReplyMethods
   /** `reply.sent` is set later, when the host's onSend hooks are done. */
   private isAnswered = false

@@ -3,7 +3,7 @@ import { updateChannel, type UpdateMessage, type UpdateOutcome } from '../diagno
 import { DatabaseBusyError, InDoubtError, RequestGoneError, UpdateRefusedError } from '../errors.js'
 import type { UpdateResult } from '../rules/prepare-update.js'
 import type { Update } from '../store/operation.js'
-import type { Reply, Store } from '../store/store.js'
+import type { ReplyGuard, Store } from '../store/store.js'
 import { isOwnError, UPDATE_FAILED } from './replies.js'
 
 const { start, end, asyncStart, asyncEnd, error: errorChannel } = updateChannel
@@ -11,7 +11,7 @@ const { code: UPDATE_REFUSED } = new UpdateRefusedError('')
 
 /** Runs an update and publishes it. Not with `tracePromise`, which would also publish the result and the error, and with them the contact. */
 export async function traceUpdate (
-  store: Store, prepare: () => Update<UpdateResult>, reply: Reply, timeoutMs: number, problems: ReadonlyMap<string, unknown>
+  store: Store, prepare: () => Update<UpdateResult>, guard: ReplyGuard, timeoutMs: number, problems: ReadonlyMap<string, unknown>
 ): Promise<UpdateResult> {
   const message: UpdateMessage = {
     engine: store.engine, waitedMs: 0, attempts: 0, batchSize: 0, unansweredPatterns: 0, outcome: undefined, code: undefined, obstacle: undefined
@@ -22,16 +22,16 @@ export async function traceUpdate (
     message.waitedMs = performance.now() - begin
     return prepare()
   }
-  const lock = (updates: number): void => {
-    message.batchSize = updates
-    reply.lock(updates)
+  const lock = (batchSize: number): void => {
+    message.batchSize = batchSize
+    guard.lock(batchSize)
   }
   const unlock = (): void => {
     message.batchSize = 0
-    reply.unlock()
+    guard.unlock()
   }
   try {
-    const running = start.runStores(message, () => store.update(beginAttempt, { isPending: () => reply.isPending(), lock, unlock }, timeoutMs))
+    const running = start.runStores(message, () => store.update(beginAttempt, { isPending: () => guard.isPending(), lock, unlock }, timeoutMs))
     end.publish(message)
     const result = await running
     message.outcome = result.replayed ? 'replayed' : result.change === undefined ? 'unchanged' : 'committed'

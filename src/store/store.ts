@@ -2,19 +2,19 @@ import type { Engine } from '../diagnostics.js'
 import { RequestGoneError } from '../errors.js'
 import type { Read, Update } from './operation.js'
 
-/** The reply to the request of an update. */
-export interface Reply {
-  /** Whether an answer is still wanted: nothing else has answered, and the client is still there. */
+/** Guards the reply to an update, so that it is sent once. */
+export interface ReplyGuard {
+  /** Whether an answer is still wanted: no other code has answered, and the client is still there. */
   isPending: () => boolean
-  /** Called right before COMMIT: from now on only the update may answer. `updates` is how many updates it commits. */
-  lock: (updates: number) => void
-  /** Called when COMMIT has failed. */
+  /** Called right before COMMIT: from now on only the update may answer. `batchSize` is how many updates this COMMIT writes. */
+  lock: (batchSize: number) => void
+  /** Called if nothing was committed: other code may answer again. */
   unlock: () => void
 }
 
 /** @throws {RequestGoneError} if no answer is wanted any more */
-export function throwIfGone (reply: Reply): void {
-  if (!reply.isPending()) throw new RequestGoneError()
+export function throwIfGone (guard: ReplyGuard): void {
+  if (!guard.isPending()) throw new RequestGoneError()
 }
 
 /** A database of the host, shared by all registrations on it. */
@@ -38,11 +38,11 @@ export interface Store {
    * Runs an update in a transaction, and resolves after COMMIT.
    *
    * @param prepare makes a fresh update for each attempt, because a transaction may be rolled back and begun again
-   * @throws {RequestGoneError} when the reply is no longer wanted before COMMIT; nothing was written
+   * @throws {RequestGoneError} when no answer is wanted any more; nothing was written
    * @throws {DatabaseBusyError} after `timeoutMs`; nothing was written
-   * @throws {InDoubtError} when it cannot be found out whether the update was committed
+   * @throws {InDoubtError} when it stays unknown whether the update was committed
    */
-  update: <Result>(prepare: () => Update<Result>, reply: Reply, timeoutMs: number) => Promise<Result>
+  update: <Result>(prepare: () => Update<Result>, guard: ReplyGuard, timeoutMs: number) => Promise<Result>
   /** Resolves when everything under way has ended. */
   drain: () => Promise<unknown>
 }

@@ -1,13 +1,13 @@
 import { IdempotencyKeyReusedError, InDoubtError } from '../../errors.js'
 import { always, type CommitOutcome, type Read, type Update } from '../operation.js'
-import type { Reply, Store } from '../store.js'
+import type { ReplyGuard, Store } from '../store.js'
 import type { PostgresClient, PostgresPool } from './handle.js'
 import { bringUpToDate, checkSchema } from './migrations.js'
 import { withClient, withRetry } from './pool.js'
 import { runQueries, transact } from './transaction.js'
 
-/** `lookUp` runs as an update does, but answers no request. */
-const noReply: Reply = { isPending: () => true, lock: () => undefined, unlock: () => undefined }
+/** `lookUp` answers no request, so there is nothing to guard. */
+const noGuard: ReplyGuard = { isPending: () => true, lock: () => undefined, unlock: () => undefined }
 
 /** @param onIdleError is called if a connection is lost while no request uses it */
 export function createPostgresStore (pool: PostgresPool, onIdleError: (error: Error) => void): Store {
@@ -20,17 +20,17 @@ export function createPostgresStore (pool: PostgresPool, onIdleError: (error: Er
     return await withRetry(pool, deadline, async () => await withClient(pool, deadline, work))
   }
 
-  async function update<Result> (prepare: () => Update<Result>, reply: Reply, timeoutMs: number): Promise<Result> {
+  async function update<Result> (prepare: () => Update<Result>, guard: ReplyGuard, timeoutMs: number): Promise<Result> {
     const deadline = performance.now() + timeoutMs
     return await withRetry(pool, deadline, async () => {
-      const { decision, doubt } = await withClient(pool, deadline, async (client) => await transact(client, prepare, reply, deadline))
+      const { decision, doubt } = await withClient(pool, deadline, async (client) => await transact(client, prepare, guard, deadline))
       if (doubt === undefined) return decision.result
       // It has the whole time again, because the answer to COMMIT may have taken all of it.
       const outcome = await lookUp(decision.findOutcome, performance.now() + timeoutMs)
       if (typeof outcome === 'object') return outcome.committed
       if (outcome === 'unknown') throw new InDoubtError({ cause: doubt.cause })
       // Rolled back. withRetry tries again if the cause is transient.
-      reply.unlock()
+      guard.unlock()
       throw doubt.cause
     })
   }
@@ -47,7 +47,7 @@ export function createPostgresStore (pool: PostgresPool, onIdleError: (error: Er
     }
     try {
       return await runWithRetry(deadline, async (client) => {
-        const { decision } = await transact(client, () => update, noReply, deadline)
+        const { decision } = await transact(client, () => update, noGuard, deadline)
         return decision.result
       })
     } catch (error) {
@@ -71,7 +71,7 @@ export function createPostgresStore (pool: PostgresPool, onIdleError: (error: Er
       const deadline = performance.now() + timeoutMs
       return decide(await track(runWithRetry(deadline, async (client) => await runQueries(client, queries, deadline))))
     },
-    update: async (prepare, reply, timeoutMs) => await track(update(prepare, reply, timeoutMs)),
+    update: async (prepare, guard, timeoutMs) => await track(update(prepare, guard, timeoutMs)),
     drain: async () => await Promise.allSettled(underWay)
   }
 }

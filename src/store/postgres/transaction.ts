@@ -8,7 +8,7 @@ import { setImmediate } from 'node:timers/promises'
 import { timeCommit } from '../../diagnostics.js'
 import { DatabaseBusyError } from '../../errors.js'
 import type { Decision, Query, Update } from '../operation.js'
-import { throwIfGone, type Reply } from '../store.js'
+import { throwIfGone, type ReplyGuard } from '../store.js'
 import { isTransactionAborted, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 import { callHost, releaseSavepoints, savepoints } from './host-callback.js'
@@ -38,9 +38,9 @@ const commit = command('COMMIT')
 
 /** Makes one attempt. It is committed, unless a doubt is returned. Any error rolls back. `deadline` is a time of `performance.now()`. */
 export async function transact<Result> (
-  client: PostgresClient, prepare: () => Update<Result>, reply: Reply, deadline: number
+  client: PostgresClient, prepare: () => Update<Result>, guard: ReplyGuard, deadline: number
 ): Promise<{ decision: Decision<Result>, doubt: Doubt | undefined }> {
-  throwIfGone(reply)
+  throwIfGone(guard)
   const timeoutMs = serverTimeoutMs(deadline)
   const idleTimeoutMs = Math.ceil(answerTimeoutMs(deadline))
   try {
@@ -49,16 +49,16 @@ export async function transact<Result> (
     // No contact. If another transaction has deleted it and made it anew while this waited for the lock, the next look finds it.
     if (rows[0] === undefined) rows = await runQueries(client, queries, deadline)
     const decision = await decideWithPauses(client, deadline, () => {
-      throwIfGone(reply)
+      throwIfGone(guard)
       return decide(rows)
     })
-    const doubt = await writeAndCommit(client, decision, reply, timeoutMs, deadline)
+    const doubt = await writeAndCommit(client, decision, guard, timeoutMs, deadline)
     // An attempt that writes nothing can simply be repeated.
     if (doubt !== undefined && decision.writes.length === 0) throw doubt.cause
     return { decision, doubt }
   } catch (error) {
     await rollBack(client, deadline)
-    reply.unlock()
+    guard.unlock()
     throw error
   }
 }
@@ -89,7 +89,7 @@ async function decideWithPauses<Result> (client: PostgresClient, deadline: numbe
 }
 
 async function writeAndCommit (
-  client: PostgresClient, { writes, beforeCommit }: Decision<unknown>, reply: Reply, timeoutMs: number, deadline: number
+  client: PostgresClient, { writes, beforeCommit }: Decision<unknown>, guard: ReplyGuard, timeoutMs: number, deadline: number
 ): Promise<Doubt | undefined> {
   let unsent = writes.map(toQuery)
   if (beforeCommit !== undefined) {
@@ -99,15 +99,15 @@ async function writeAndCommit (
     const doubt = await callHost(client, beforeCommit, deadline)
     if (doubt !== undefined) {
       // The host may have committed the update itself. So no other code may answer.
-      reply.lock(1)
+      guard.lock(1)
       return doubt
     }
     // Fails if the host has ended the transaction, even if it has begun another one.
     unsent = [...releaseSavepoints, showWarnings]
   }
-  throwIfGone(reply)
+  throwIfGone(guard)
   const updates = writes.length > 0 ? 1 : 0
-  reply.lock(updates)
+  guard.lock(updates)
   const warning = listenForWarning(client)
   const publishCommit = timeCommit('postgres', updates)
   // The server may work for another statement_timeout. So this waits that long, even past the deadline.

@@ -9,7 +9,7 @@
 
 import { timeCommit } from '../../diagnostics.js'
 import type { Decision, Query, Update } from '../operation.js'
-import { throwIfGone, type Reply } from '../store.js'
+import { throwIfGone, type ReplyGuard } from '../store.js'
 import type { Cache } from './cache.js'
 import { commit, hasAttached, withoutBusyTimeout, type Connection } from './connection.js'
 import { createQueue, maxBatchMs, type Job } from './queue.js'
@@ -19,7 +19,7 @@ const SAVEPOINTS_AFTER_FAILURE = 1000
 
 export interface UpdateWork {
   readonly prepare: () => Update<unknown>
-  readonly reply: Reply
+  readonly guard: ReplyGuard
   /** Whether it must not share a transaction, because a shared one has failed, was ended or met a lock. */
   ownTransaction: boolean
   /** Whether it has run again after the disk was full. It does so once. */
@@ -52,7 +52,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
 
       if (!isOpen) {
         endWithoutCommit(queue, batch)
-      } else if (batch.some((job) => hasWrites(job) && !job.work.reply.isPending())) {
+      } else if (batch.some((job) => hasWrites(job) && !job.work.guard.isPending())) {
         // A request was answered by other code meanwhile, so its update must not be committed. It is refused when it runs again.
         transaction.rollBack()
         requeue()
@@ -99,11 +99,11 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     let [hasWritten, hasSavepoint] = [false, false]
     work.decision = work.failure = undefined
     try {
-      throwIfGone(work.reply)
+      throwIfGone(work.guard)
       if (!isFirst) cache.revalidate()
       const { queries, decide } = work.prepare()
       const { writes, beforeCommit } = work.decision = decide(queries.map(execute))
-      throwIfGone(work.reply)
+      throwIfGone(work.guard)
       const callsHost = beforeCommit !== undefined
       // The first update needs no savepoint, because no other update would be rolled back with it. After a host callback each update has
       // one, so that a failure does not make the callback run again.
@@ -116,7 +116,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       if (callsHost) {
         cache.invalidate()
         transaction.callHost(beforeCommit)
-        throwIfGone(work.reply)
+        throwIfGone(work.guard)
       }
       if (hasSavepoint) transaction.releaseSavepoint()
       return true
@@ -149,14 +149,14 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   }
 
   function commitBatch (batch: UpdateJob[]): void {
-    const replies = batch.filter(hasWrites).map(({ work }) => work.reply)
-    for (const reply of replies) reply.lock(replies.length)
-    const publishCommit = timeCommit('sqlite', replies.length)
+    const guards = batch.filter(hasWrites).map(({ work }) => work.guard)
+    for (const guard of guards) guard.lock(guards.length)
+    const publishCommit = timeCommit('sqlite', guards.length)
     try {
       commit(connection)
     } catch (error) {
       if (!isCommitted(batch)) {
-        for (const reply of replies) reply.unlock()
+        for (const guard of guards) guard.unlock()
         throw error
       }
     }

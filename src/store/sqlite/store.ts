@@ -2,7 +2,7 @@ import { Kysely, SqliteDialect, type SqliteDialectConfig } from 'kysely'
 import { compile } from '../compile.js'
 import { sqliteSql } from '../engine-sql.js'
 import { WRITE_WAS_CHANGED, type Query, type QueryDefinition, type Read } from '../operation.js'
-import type { Reply, Store } from '../store.js'
+import type { ReplyGuard, Store } from '../store.js'
 import type { Tables } from '../tables.js'
 import { createCache, type Cache } from './cache.js'
 import { isWal, type Connection } from './connection.js'
@@ -35,8 +35,8 @@ export function createSqliteStore (database: SqliteHandle): Store {
       }
       return await reads.enqueue(read, timeoutMs) as Result
     },
-    update: async <Result>(prepare: UpdateWork['prepare'], reply: Reply, timeoutMs: number) => {
-      const work = { prepare, reply, ownTransaction: false, retriedWhenFull: false, decision: undefined, failure: undefined }
+    update: async <Result>(prepare: UpdateWork['prepare'], guard: ReplyGuard, timeoutMs: number) => {
+      const work = { prepare, guard, ownTransaction: false, retriedWhenFull: false, decision: undefined, failure: undefined }
       return await updates.enqueue(work, timeoutMs) as Result
     },
     drain: async () => {
