@@ -2,7 +2,7 @@
 // it was committed.
 
 import { ContactNotFoundError, ContactVersionMismatchError } from '../errors.js'
-import { all, always, type CommitOutcome, type Decision, type Read, type Update } from '../store/operation.js'
+import { all, type CommitOutcome, type Decision, type Read, type Update } from '../store/operation.js'
 import * as queries from '../store/queries.js'
 import { readContact, toJson, type StoredContact } from './contact.js'
 import type { MatchPattern } from './custom-fields.js'
@@ -52,7 +52,7 @@ export function prepareUpdate (context: UpdateContext): Update<UpdateResult> {
     queries,
     decide: (rows) => {
       const [previous, , { response, anyExpired }, isAgent, allowedFields] = decide(rows)
-      if (response !== undefined) return { result: { ...response, replayed: true }, writes: [], findOutcome: always('rolled-back') }
+      if (response !== undefined) return { result: { ...response, replayed: true }, writes: [] }
 
       if (previous === undefined) throw new ContactNotFoundError()
       const { version } = previous.row
@@ -73,7 +73,7 @@ function decideWrites (
 
   const writes = updated === undefined ? [] : writesOf(previous, updated)
   if (idempotencyKey !== undefined) writes.push(...storeResponse(idempotencyKey, previous.row.id, answer, anyExpired))
-  const findOutcome = readOutcome(context, previous, result)
+  const findOutcome = writes.length > 0 ? readOutcome(context, previous, result) : undefined
   if (updated === undefined) return { result, writes, findOutcome }
 
   const change = result.change = { updateId, updated, previous }

@@ -1,5 +1,5 @@
-// The interface between the rules and the engines. An operation reads once, decides, and writes once. The rules name the queries and
-// decide synchronously. An engine runs the queries, SQLite synchronously and PostgreSQL over a network.
+// The interface between the rules and the engines. The rules name the queries and decide what to write. An engine runs the queries:
+// first all reads, then all writes. A decision cannot wait, so it is the same code for SQLite and for PostgreSQL.
 
 import type { Compilable, Kysely } from 'kysely'
 import { UpdateRefusedError } from '../errors.js'
@@ -11,27 +11,27 @@ type Define<Values, Row> = (db: Kysely<Tables>, values: Values, engineSql: Engin
 /** The definition of a query, without values. Each engine compiles it at its first use. */
 export interface QueryDefinition {
   readonly kind: 'one' | 'many' | 'write' | 'check'
-  /** It reads only tables that updates do not write. */
+  /** Whether SQLite may cache its rows: it reads only tables that updates do not write. */
   readonly cacheable?: boolean
   readonly define: Define<never, unknown>
 }
 
-/** A definition together with the values of one call. */
+/** A query with its values. */
 export interface Query<Rows = unknown> {
   readonly definition: QueryDefinition
   readonly values: object
-  /** How many rows it must change. Any other number fails the update. */
+  /** How many rows a write must change. After any other number the update fails. */
   readonly mustChange?: number | undefined
-  /** Called with the `value` that a check finds. */
+  /** A check calls this with the `value` that it has found. */
   readonly onValue?: ((value: number) => void) | undefined
-  /** Never set. It carries the type of what the query returns. */
+  /** Never set. It only has the type of the rows. */
   readonly rows?: Rows
 }
 
-/** A function of the host that runs inside the transaction, on its connection. Only the host knows the type of the connection. */
+/** The host's `beforeCommit`. It gets the connection of the transaction, whose type only the host knows. It may end the transaction. */
 export type HostCallback = (connection: never) => unknown
 
-/** Wraps what a host callback has thrown, so that the answer is 500 even if it has a `statusCode`. An UpdateRefusedError stays as it is. */
+/** Wraps what `beforeCommit` has thrown, so that its `statusCode` is not answered. An UpdateRefusedError stays as it is. */
 export function toHostError (thrown: unknown): unknown {
   return thrown instanceof UpdateRefusedError ? thrown : new Error('beforeCommit failed', { cause: thrown })
 }
@@ -42,25 +42,24 @@ export interface Read<Result> {
   readonly decide: (rows: readonly unknown[]) => Result
 }
 
-/** What an update has decided. The engine runs the writes, then commits. */
+/** What an update has decided. The engine runs the writes, calls `beforeCommit` and commits. */
 export interface Decision<Result> {
   readonly result: Result
   /** In the order in which they run. Empty if there is nothing to change. */
   readonly writes: readonly Query[]
-  /** Called after the writes. It may end the transaction, so nothing is written after it. */
   readonly beforeCommit?: HostCallback | undefined
-  /** Finds out whether the writes were committed, if COMMIT got no answer. Not used if there are none. */
-  readonly findOutcome: Read<CommitOutcome<Result>>
+  /** If COMMIT gets no answer, the engine runs this read to look up whether the writes were committed. Absent if there are no writes. */
+  readonly findOutcome?: Read<CommitOutcome<Result>> | undefined
 }
 
 export type Update<Result> = Read<Decision<Result>>
 
-/** Whether an update was committed. `unknown` if a later update has overwritten the contact's `update_id`. */
+/** Whether an update was committed. It is unknown if a later update has overwritten the contact's `update_id`. */
 export type CommitOutcome<Result> = { committed: Result } | 'rolled-back' | 'unknown'
 
 type Options = Pick<QueryDefinition, 'cacheable'>
 
-// Each of the next functions defines a query once. The function that it returns adds the values of a call.
+// Each of the next functions defines a query, and returns a function that adds the values.
 
 /** A query for at most one row. */
 export function one<Values extends object, Row> (define: Define<Values, Row>, options?: Options): (values: Values) => Query<Row | undefined> {
@@ -81,8 +80,8 @@ export function write<Values extends object> (define: Define<Values, unknown>): 
 }
 
 /**
- * Checks what was written, if a trigger or rule of the host may have changed it. The query selects a number as `value`. If it is NULL, the
- * update is rolled back.
+ * A query that checks what was written, because a trigger or rule of the host may have changed it. It selects a number as `value`. If the
+ * number is NULL, the update fails.
  */
 export function check<Values extends object> (
   define: Define<Values, { value: number | null }>
@@ -93,7 +92,7 @@ export function check<Values extends object> (
 
 type RowsOf<Queries extends readonly unknown[]> = { [Index in keyof Queries]: Queries[Index] extends Query<infer Rows> ? Rows : never }
 
-/** Makes a read. Its `decide` gets the rows of each query as an argument of their own, with their type. */
+/** Makes a read. `decide` gets one argument for each query: its rows, with their type. */
 export function read<const Queries extends readonly Query[], Result> (
   queries: Queries, decide: (...rows: RowsOf<Queries>) => Result
 ): Read<Result> {
@@ -105,17 +104,17 @@ export function always<Result> (result: Result): Read<Result> {
   return { queries: [], decide: () => result }
 }
 
-/** Joins reads, so that one round trip serves all of them. They decide in this order, and the first refusal wins. */
+/** Joins reads, so that their queries share one round trip. They decide in this order, so the first refusal is answered. */
 export function all<const Results extends readonly unknown[]> (...reads: { [Index in keyof Results]: Read<Results[Index]> }): Read<Results> {
   return {
     // flatMap is slower by more than a hundredth of an update's time.
     queries: ([] as Query[]).concat(...reads.map(({ queries }) => queries)),
     decide: (rows) => {
-      let from = 0
-      return reads.map(({ queries, decide }) => decide(rows.slice(from, from += queries.length))) as unknown as Results
+      let next = 0
+      return reads.map(({ queries, decide }) => decide(rows.slice(next, next += queries.length))) as unknown as Results
     }
   }
 }
 
-/** The error of a write that has not changed `mustChange` rows, and of a check that finds NULL. */
+/** The message if a write has not changed `mustChange` rows, or a check has found NULL. */
 export const WRITE_WAS_CHANGED = 'A trigger or rule has changed what was written'

@@ -1,4 +1,4 @@
-// Calls the host's `beforeCommit` after two savepoints. It may do anything to its client and to our transaction.
+// Calls the host's `beforeCommit`. It may do anything to its client and to our transaction, so two savepoints are set before the call.
 
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,7 +10,8 @@ import { send } from './pipeline.js'
 import { clientsToDrop, releasedClients } from './pool.js'
 import { command, rollback } from './statements.js'
 
-// The host could end our transaction, and set a savepoint of a known name in another one. So one of the two has a random name.
+// The host may roll back to `omnichannel_update`. It could also end our transaction, begin another one and set a savepoint of that name there.
+// So the outer savepoint has a random name: if it can be released, our transaction is still open.
 const secretName = `omnichannel_${randomUUID().replaceAll('-', '')}`
 const releaseSavepoint = command(`RELEASE SAVEPOINT ${secretName}`)
 const rollbackToSavepoint = command(`ROLLBACK TO SAVEPOINT ${secretName}`)
@@ -18,10 +19,10 @@ export const savepoints = [command(`SAVEPOINT ${secretName}`), command('SAVEPOIN
 export const releaseSavepoints = [command('RELEASE SAVEPOINT omnichannel_update'), releaseSavepoint]
 
 /**
- * If the host fails, rolls back. Returns a doubt if the host may have ended our transaction before. If the host ends the transaction without
- * failing, `releaseSavepoints` fails later.
+ * Calls the host, and rolls back if it fails. If the host has ended our transaction without failing, `releaseSavepoints` fails later.
  *
- * @throws what the host threw, if our transaction was still open
+ * @returns a doubt if the host has failed, and may have committed our transaction before
+ * @throws what the host threw, if our transaction was open and has been rolled back
  */
 export async function callHost (client: PostgresClient, call: HostCallback, deadline: number): Promise<Doubt | undefined> {
   const timer = new AbortController()
@@ -30,7 +31,7 @@ export async function callHost (client: PostgresClient, call: HostCallback, dead
       .then(() => 'ended', (thrown: unknown) => { throw toHostError(thrown) })
     const first = await Promise.race([ended, sleep(Math.max(deadline - performance.now(), 0), 'late', { signal: timer.signal })])
     if (first === 'late') {
-      // The host may still send something.
+      // The host may still use the client.
       clientsToDrop.add(client)
       throw new Error('beforeCommit has not ended by the deadline')
     }
@@ -45,16 +46,18 @@ export async function callHost (client: PostgresClient, call: HostCallback, dead
 }
 
 async function rollBackAfterFailure (client: PostgresClient, thrown: unknown, deadline: number): Promise<Doubt> {
-  const warning = listenForWarning(client)
-  // The first command fails if our transaction has ended. ROLLBACK is sent with it, so that no COMMIT of the host comes between them.
-  // Without a pipeline one can, and then ROLLBACK warns.
-  const released = await send(client, [releaseSavepoint, rollback], deadline)
+  const stopListening = listenForWarning(client)
+  // RELEASE fails if our transaction has ended. It is sent together with ROLLBACK, so that no COMMIT of the host comes between them.
+  // A client without a pipeline sends them one after the other. If a COMMIT comes between them then, ROLLBACK warns.
+  const first = await send(client, [releaseSavepoint, rollback], deadline)
   // A failed transaction cannot release a savepoint, but can roll back to it.
-  const { error } = released.error === undefined ? released : await send(client, [rollbackToSavepoint, rollback], deadline)
-  const wasOpen = warning() === undefined && error === undefined
-  // The host may have failed because of an error of its client, such as a deadlock. If that error is transient, the update is tried again.
+  const last = first.error === undefined ? first : await send(client, [rollbackToSavepoint, rollback], deadline)
+  const wasOpen = stopListening() === undefined && last.error === undefined
+
+  // The host may have failed because of a transient error of its client, such as a deadlock. With that error as the reason, the update is
+  // tried again. Another transient error of the host, such as one of its own network calls, leaves the client and the transaction intact.
   const { cause } = Object(thrown) as { cause?: unknown }
-  const isClientError = isTransactionAborted(released.error) ? hasSqlState(cause) : released.error !== undefined
+  const isClientError = isTransactionAborted(first.error) ? hasSqlState(cause) : first.error !== undefined
   const reason = isClientError && isTransient(cause) ? cause : thrown
   if (wasOpen) throw reason
   return { cause: reason }

@@ -1,13 +1,16 @@
 // One attempt at an update, in two round trips: [BEGIN, reads], then the decision, then [writes, COMMIT]. A `beforeCommit` of the
 // host takes one more. The first read locks the contact.
 //
-// If COMMIT gets no answer, the attempt ends with a doubt (in-doubt.ts). The pool drops the client, and store.ts looks up with another
-// client whether the update was committed.
+// `judgeCommit` in in-doubt.ts reads the answer to COMMIT:
+// - success: the update is committed;
+// - an error: nothing was committed, and `transact` throws it;
+// - no clear answer, such as a lost connection: `transact` returns a doubt. The pool drops the client, and store.ts looks up with another
+//   client whether the update was committed.
 
 import { setImmediate } from 'node:timers/promises'
 import { timeCommit } from '../../diagnostics.js'
 import { DatabaseBusyError } from '../../errors.js'
-import type { Decision, Query, Update } from '../operation.js'
+import type { CommitOutcome, Decision, Query, Read, Update } from '../operation.js'
 import { throwIfGone, type ReplyGuard } from '../store.js'
 import { isTransactionAborted, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
@@ -17,8 +20,8 @@ import { serverTimeoutMs, send, answerTimeoutMs } from './pipeline.js'
 import { clientsToDrop } from './pool.js'
 import { command, disableTransactionTimeout, rollback, statement, toQuery, toRows } from './statements.js'
 
-// Two columns for `checkSession`: the encoding, and a text with other settings that a host can leave changed on a client. Temporary tables
-// are among them, because PostgreSQL finds them before all others.
+// Two columns for `checkSession`. The first is the client's encoding. The second is a text with the settings that a host can leave changed
+// on a client, and with its temporary tables: PostgreSQL finds these before other tables of the same name.
 const sessionColumns = `current_setting('client_encoding'), concat('user ', current_user, ', search_path ', current_setting('search_path'),
   ', synchronous_commit ', current_setting('synchronous_commit'), ', row_security ', current_setting('row_security'),
   ', session_replication_role ', current_setting('session_replication_role'),
@@ -27,35 +30,45 @@ const sessionColumns = `current_setting('client_encoding'), concat('user ', curr
     WHERE relnamespace = pg_my_temp_schema() AND relkind IN ('r', 'p', 'v') AND starts_with(relname, 'omnichannel_')) END)`
 // The host may have made another isolation level the default.
 const begin = statement('BEGIN ISOLATION LEVEL READ COMMITTED')([])
-// Its values are the time for each statement, and the time that beforeCommit may leave the transaction idle, both in milliseconds.
+// Replaces the time limits of the host, in milliseconds: $1 for each statement, $2 for the time in which `beforeCommit` sends nothing.
+// 0 means no limit.
 const configure = statement(`SELECT ${sessionColumns}, set_config('statement_timeout', $1, true), set_config('lock_timeout', '0', true),
   set_config('idle_in_transaction_session_timeout', $2, true), ${disableTransactionTimeout},
   set_config('client_min_messages', 'warning', true)`)
-const limitRead = statement(`SELECT ${sessionColumns}, set_config('statement_timeout', $1, true)`)
-// The host may have turned off the warning of a COMMIT that the replica did not confirm.
+const configureRead = statement(`SELECT ${sessionColumns}, set_config('statement_timeout', $1, true)`)
+// `beforeCommit` may have turned off warnings. One of them says that the replica has not confirmed a COMMIT.
 const showWarnings = command('SET LOCAL client_min_messages TO warning')
 const commit = command('COMMIT')
 
-/** Makes one attempt. It is committed, unless a doubt is returned. Any error rolls back. `deadline` is a time of `performance.now()`. */
+interface Attempt<Result> {
+  result: Result
+  /** Set if it is not known whether the result was committed. */
+  doubt?: Doubt & { findOutcome: Read<CommitOutcome<Result>> }
+}
+
+/** Makes one attempt at an update. After an error nothing is committed. `deadline` is a time of `performance.now()`. */
 export async function transact<Result> (
   client: PostgresClient, prepare: () => Update<Result>, guard: ReplyGuard, deadline: number
-): Promise<{ decision: Decision<Result>, doubt: Doubt | undefined }> {
+): Promise<Attempt<Result>> {
   throwIfGone(guard)
   const timeoutMs = serverTimeoutMs(deadline)
   const idleTimeoutMs = Math.ceil(answerTimeoutMs(deadline))
   try {
     const { queries, decide } = prepare()
     let rows = await runQueries(client, queries, deadline, [begin, configure([String(timeoutMs), String(idleTimeoutMs)])])
-    // No contact. If another transaction has deleted it and made it anew while this waited for the lock, the next look finds it.
+    // The contact was not found. If another transaction has deleted it and made it anew while the read waited for its lock, a second read
+    // finds the new one.
     if (rows[0] === undefined) rows = await runQueries(client, queries, deadline)
     const decision = await decideWithPauses(client, deadline, () => {
       throwIfGone(guard)
       return decide(rows)
     })
     const doubt = await writeAndCommit(client, decision, guard, timeoutMs, deadline)
-    // An attempt that writes nothing can simply be repeated.
-    if (doubt !== undefined && decision.writes.length === 0) throw doubt.cause
-    return { decision, doubt }
+    const { result, findOutcome } = decision
+    if (doubt === undefined) return { result }
+    // Nothing was written, so the attempt can be repeated without a look-up.
+    if (findOutcome === undefined) throw doubt.cause
+    return { result, doubt: { ...doubt, findOutcome } }
   } catch (error) {
     await rollBack(client, deadline)
     guard.unlock()
@@ -63,26 +76,27 @@ export async function transact<Result> (
   }
 }
 
-/** How long decisions may take together before the event loop runs. The rows of many updates can arrive at once. */
+/** The rows of many updates can arrive at once. After decisions of this length together, all others wait until the event loop has run. */
 const maxDecisionMs = 20
 let decisionMs = 0
 let pause: Promise<void> | undefined
 
 async function decideWithPauses<Result> (client: PostgresClient, deadline: number, decide: () => Result): Promise<Result> {
-  const mustWait = pause !== undefined
+  const hasWaited = pause !== undefined
   while (pause !== undefined) await pause
   const start = performance.now()
-  if (mustWait && start >= deadline) {
+  if (hasWaited && start >= deadline) {
     throw new DatabaseBusyError({ obstacle: 'other-transaction', cause: new Error('other updates were decided until the deadline') })
   }
-  if (mustWait && clientsToDrop.has(client)) throw new Error('Connection terminated while other updates were decided')
+  // The message begins like node-postgres' own, so `isTransient` knows it.
+  if (hasWaited && clientsToDrop.has(client)) throw new Error('Connection terminated while other updates were decided')
   try {
     return decide()
   } finally {
     decisionMs += performance.now() - start
     if (decisionMs > maxDecisionMs) {
       decisionMs = 0
-      // Two, because the first setImmediate may come before timers and sockets.
+      // Twice, because the first setImmediate may come before timers and sockets.
       pause = setImmediate().then(() => setImmediate()).then(() => { pause = undefined })
     }
   }
@@ -98,42 +112,46 @@ async function writeAndCommit (
     reportValues(writes, results)
     const doubt = await callHost(client, beforeCommit, deadline)
     if (doubt !== undefined) {
-      // The host may have committed the update itself. So no other code may answer.
+      // The host may have committed the update, so from now on only the update may answer.
       guard.lock(1)
       return doubt
     }
-    // Fails if the host has ended the transaction, even if it has begun another one.
+    // Releasing fails if the host has ended the transaction, even if it has begun another one.
     unsent = [...releaseSavepoints, showWarnings]
   }
   throwIfGone(guard)
   const updates = writes.length > 0 ? 1 : 0
   guard.lock(updates)
-  const warning = listenForWarning(client)
+  const stopListening = listenForWarning(client)
   const publishCommit = timeCommit('postgres', updates)
-  // The server may work for another statement_timeout. So this waits that long, even past the deadline.
+  // The server may work on COMMIT for `timeoutMs`, so wait that long for its answer, even past the deadline.
   const answers = await send(client, [...unsent, commit], performance.now() + timeoutMs)
-  const doubt = judgeCommit(answers, warning())
+  const doubt = judgeCommit(answers, stopListening())
   if (doubt !== undefined) return doubt
   publishCommit()
   if (beforeCommit === undefined) reportValues(writes, answers.results)
   return undefined
 }
 
-/** Calls `onValue` of each check with the value that it has found. */
+/** Passes the value that each check has found to its `onValue`. */
 function reportValues (writes: readonly Query[], results: readonly PostgresResult[]): void {
   for (const [index, write] of writes.entries()) write.onValue?.(toRows(write, results[index] as PostgresResult) as number)
 }
 
-/** If ROLLBACK gets no answer, the pool must drop the client: it does not know whether its transaction is still open. */
+/** If ROLLBACK gets no answer, the transaction may still be open, so the pool must drop the client. */
 async function rollBack (client: PostgresClient, deadline: number): Promise<void> {
   const { error } = await send(client, [rollback], deadline)
   if (error !== undefined) clientsToDrop.add(client)
 }
 
-/** @param setup statements to run before the queries; the last of them selects `sessionColumns` */
+/**
+ * Runs queries in one round trip, and returns the rows of each.
+ *
+ * @param setup statements to run before the queries; the last of them selects `sessionColumns`
+ */
 export async function runQueries (
   client: PostgresClient, queries: readonly Query[], deadline: number,
-  setup: readonly PostgresQuery[] = [limitRead([String(serverTimeoutMs(deadline))])]
+  setup: readonly PostgresQuery[] = [configureRead([String(serverTimeoutMs(deadline))])]
 ): Promise<unknown[]> {
   const { results, error } = await send(client, [...setup, ...queries.map(toQuery)], deadline)
   const [session] = results[setup.length - 1]?.rows as string[][] | undefined ?? []
@@ -146,7 +164,7 @@ export async function runQueries (
 /** The settings with which each client was first used. */
 const firstSettings = new WeakMap<PostgresClient, string>()
 
-/** @throws {UnusableClientError} if text would arrive as other characters, or the host has left the client with another user or other settings */
+/** @throws {UnusableClientError} if the client does not use UTF-8, or the host has changed its user or settings since the first use */
 function checkSession (client: PostgresClient, [encoding, settings = '']: string[]): void {
   if (encoding !== 'UTF8') throw new UnusableClientError(`a client of the pool has the client_encoding ${encoding}`)
   const first = firstSettings.get(client) ?? settings

@@ -165,11 +165,10 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
 
   /** Looks up, after COMMIT has failed, whether the updates are in `main`. With a WAL, SQLite commits `main` before attached files. */
   function isCommitted (batch: UpdateJob[]): boolean {
-    const last = batch.findLast(hasWrites)
-    if (connection.inTransaction || last === undefined) return false
+    const findOutcome = batch.findLast(hasWrites)?.work.decision?.findOutcome
+    if (connection.inTransaction || findOutcome === undefined) return false
     try {
-      const { queries, decide } = (last.work.decision as Decision<unknown>).findOutcome
-      const outcome = decide(queries.map(execute))
+      const outcome = findOutcome.decide(findOutcome.queries.map(execute))
       return outcome !== 'rolled-back' && outcome !== 'unknown'
     } catch {
       // The disk cannot be read.
