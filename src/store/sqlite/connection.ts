@@ -1,6 +1,6 @@
 /** The host's SQLite handle, of either library. Statements are prepared once, and kept by their text. */
 export interface Connection {
-  /** The handle itself: what `beforeCommit` is given. */
+  /** The handle itself, which `beforeCommit` gets. */
   readonly native: object
   readonly inTransaction: boolean
   /** The cells of the first row. */
@@ -17,9 +17,9 @@ export interface Connection {
   begin: (command: string) => void
   /** Whether the host has an iterator open that does not make other statements fail. Call it outside of a transaction. */
   hasSilentIterator: () => boolean
-  /** Lets transactions begin and statements write although the host has an iterator open. */
+  /** If true, transactions begin and statements write although the host has an iterator open. */
   ignoreIterators: (ignored: boolean) => void
-  /** Whether the same call may succeed later: another connection holds the lock, or the host has an iterator open on this one. */
+  /** Whether the same call may succeed later: another connection holds the lock, or the host has an iterator open on this handle. */
   isBusy: (error: unknown) => boolean
   /** Whether the disk may be full, or a quota used up. */
   isFull: (error: unknown) => boolean
@@ -31,7 +31,7 @@ export function isWal (connection: Connection): boolean {
   return mode === 'wal'
 }
 
-/** Whether files are attached. Then triggers and `beforeCommit` may fail on the lock of such a file. This takes no lock. */
+/** Whether files are attached. If they are, triggers and `beforeCommit` may fail on the lock of such a file. This takes no lock. */
 export function hasAttached (connection: Connection): boolean {
   // 0 is `main` and 1 is `temp`.
   return connection.column('PRAGMA database_list').some((number) => number as number > 1)
@@ -60,7 +60,7 @@ export function overwriteCommit (connection: Connection): void {
   }
 }
 
-/** Commits something that changes nothing. SQLite does not write a row that stays the same, but it always writes this. */
+/** Commits without changing anything. SQLite does not write a row that stays the same, but always writes `user_version`. */
 export function commitNothing (connection: Connection): void {
   connection.exec('BEGIN IMMEDIATE')
   try {

@@ -4,8 +4,8 @@
 // An update that is refused has written nothing, so the others go on. If an update fails after it has written, the whole transaction is
 // rolled back, the others run again, and the next updates have savepoints. An update with a `beforeCommit` always has a savepoint.
 //
-// COMMIT always returns. If it fails, `isCommitted` looks up whether the updates are in the database, because it may have failed in an
-// attached file only.
+// COMMIT always returns. If it fails, `isCommitted` looks up whether the updates are in `main`, because only the commit of an attached file
+// may have failed. If they are, all updates are answered as committed. If not, they run again or fail.
 
 import { timeCommit } from '../../diagnostics.js'
 import type { Decision, Query, Update } from '../operation.js'
@@ -15,14 +15,15 @@ import { commit, hasAttached, withoutBusyTimeout, type Connection } from './conn
 import { createQueue, maxBatchMs, type Job } from './queue.js'
 import { Transaction } from './transaction.js'
 
+/** How many updates have a savepoint after one has failed and undone the work of the others. */
 const SAVEPOINTS_AFTER_FAILURE = 1000
 
 export interface UpdateWork {
   readonly prepare: () => Update<unknown>
   readonly guard: ReplyGuard
-  /** Whether it must not share a transaction, because a shared one has failed, was ended or met a lock. */
+  /** Whether it must run in a transaction of its own, because a shared one has failed, was ended or met a lock. */
   ownTransaction: boolean
-  /** Whether it has run again after the disk was full. It does so once. */
+  /** Whether it has run again after the disk was full. It runs again only once. */
   retriedWhenFull: boolean
   /** Its decision in the current transaction. */
   decision: Decision<unknown> | undefined
@@ -53,7 +54,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       if (!isOpen) {
         endWithoutCommit(queue, batch)
       } else if (batch.some((job) => hasWrites(job) && !job.work.guard.isPending())) {
-        // A request was answered by other code meanwhile, so its update must not be committed. It is refused when it runs again.
+        // Other code has answered a request meanwhile, so its update must not be committed. It is refused when the batch runs again.
         transaction.rollBack()
         requeue()
       } else {
@@ -66,14 +67,14 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
         requeue()
         throw error
       }
-      // BEGIN has failed. The queue rejects its jobs.
+      // BEGIN has failed. The queue rejects the jobs.
       if (batch.length === 0) throw error
       if (makeRoomOnFullDisk(error, batch)) {
         requeue()
       } else if (batch.length === 1) {
         batch[0]?.reject(error)
       } else {
-        // COMMIT has failed, as it does for a deferred constraint. In transactions of their own, only the update that broke it fails.
+        // COMMIT has failed, as it does for a deferred constraint. In transactions of their own, only the update that breaks it fails.
         for (const { work } of batch) work.ownTransaction = true
         requeue()
       }
@@ -85,7 +86,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   function begin (exclusive: boolean): void {
     transaction.begin(exclusive ? 'BEGIN EXCLUSIVE' : 'BEGIN')
     cache.beginTransaction()
-    // Takes the write lock without changing anything. The cache has begun a read transaction. SQLite never sleeps when it upgrades one, so
+    // Takes the write lock without changing anything. The cache has begun a read transaction. Upgrading one fails at once with SQLITE_BUSY, so
     // busy_timeout can stay.
     if (!exclusive) connection.run('DELETE FROM main.omnichannel_migration WHERE 0')
   }
@@ -105,8 +106,8 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       const { writes, beforeCommit } = work.decision = decide(queries.map(execute))
       throwIfGone(work.guard)
       const callsHost = beforeCommit !== undefined
-      // The first update needs no savepoint, because no other update would be rolled back with it. After a host callback each update has
-      // one, so that a failure does not make the callback run again.
+      // The first update needs no savepoint, because no other update would be rolled back with it. After a host callback each update needs
+      // one, because a rollback of the whole transaction would make the callback run again.
       if (callsHost || (writes.length > 0 && !isFirst && (transaction.hostWasCalled || wantsSavepoint))) {
         transaction.setSavepoint()
         hasSavepoint = true
@@ -128,13 +129,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
         for (const { work } of batch) work.ownTransaction = true
         return false
       }
-      const lockError = findLockError(error)
-      if (lockError !== undefined) {
-        // It runs alone, and behind all others, so that no other update waits for the lock.
-        work.ownTransaction = true
-        queue.push(batch.pop() as UpdateJob)
-        throw lockError
-      }
+      throwIfLocked(error, queue, batch)
       if (!hasWritten || hasSavepoint) return true
       transaction.rollBack()
       savepointsLeft = SAVEPOINTS_AFTER_FAILURE
@@ -142,7 +137,17 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     }
   }
 
-  /** The error of a trigger, or the cause of that of a host callback, if it is the lock of an attached file. */
+  /** If an attached file is locked, moves the last update behind all others, which need not wait for the lock. Then throws the error. */
+  function throwIfLocked (error: unknown, queue: UpdateJob[], batch: UpdateJob[]): void {
+    const lockError = findLockError(error)
+    if (lockError === undefined) return
+    const job = batch.pop() as UpdateJob
+    job.work.ownTransaction = true
+    queue.push(job)
+    throw lockError
+  }
+
+  /** Finds the error of a locked file that is attached. A trigger throws it as it is. An error of the host callback has it as its cause. */
   function findLockError (error: unknown): Error | undefined {
     const { cause } = Object(error) as { cause?: unknown }
     return [error, cause].find((each) => connection.isBusy(each) && hasAttached(connection)) as Error | undefined
@@ -176,7 +181,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     }
   }
 
-  /** If a host callback has committed the transaction, answers all updates. Otherwise answers the last, and the others run again. */
+  /** If a host callback has committed the transaction, answers all updates. Otherwise answers the last update, and the others run again. */
   function endWithoutCommit (queue: UpdateJob[], batch: UpdateJob[]): void {
     transaction.rollBack()
     const last = batch.at(-1) as UpdateJob
@@ -190,7 +195,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     else answer(last)
   }
 
-  /** If the disk may be full, makes room by moving the WAL into the file, once for each update. Returns whether the updates can run again. */
+  /** If the disk may be full, moves the WAL into the file to make room, once for each update. Returns whether the updates can run again. */
   function makeRoomOnFullDisk (error: unknown, jobs: UpdateJob[]): boolean {
     if (!connection.isFull(error) || jobs.some(({ work }) => work.retriedWhenFull)) return false
     for (const { work } of jobs) work.retriedWhenFull = true

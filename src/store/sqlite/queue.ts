@@ -13,7 +13,7 @@ import { saysIteratorIsOpen } from './handle.js'
  * second, but the event loop was held for 60 % longer.
  */
 export const maxBatchMs = 1.2
-/** How many jobs are refused before the event loop runs again. It takes time to send their replies. */
+/** How many jobs are refused before the event loop runs again, because sending their replies takes time. */
 const maxRefusals = 50
 const shortestPauseMs = 1
 const longestPauseMs = 16
@@ -36,7 +36,7 @@ function createJob<Work> (work: Work, timeoutMs: number): Job<Work> {
 
 /**
  * @param runBatch takes jobs from the queue, and resolves or rejects them. Before it throws, it must put its jobs back into the queue. If
- * the database was busy, they are tried later. After any other error they are rejected. If `exclusive` is true, it must lock out readers
+ * the database was busy, they run later. After any other error they are rejected. If `exclusive` is true, it must lock out readers
  */
 export function createQueue<Work> (connection: Connection, runBatch: (queue: Array<Job<Work>>, exclusive: boolean) => void) {
   let queue: Array<Job<Work>> = []
@@ -60,7 +60,7 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
   /** Returns the pause before the next batch. */
   function runOnce (): number {
     try {
-      // Looks again after the shortest pause, because the gaps between the host's transactions may be short.
+      // Try again after the shortest pause, because the gaps between the host's transactions may be short.
       if (connection.inTransaction) {
         return refuseLate(shortestPauseMs, 'host-transaction', new Error('the host has a transaction on the handle'))
       }
@@ -84,7 +84,7 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
     }
   }
 
-  /** Refuses jobs whose deadline is over. Returns the pause before the next batch: none if more jobs may be late. */
+  /** Refuses jobs whose deadline is over. Returns the pause before the next batch: `delay`, or none if more jobs may be late. */
   function refuseLate (delay: number, obstacle: Obstacle, cause: unknown): number {
     const now = performance.now()
     if (now < nextDeadline) return delay

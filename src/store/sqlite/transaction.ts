@@ -1,4 +1,4 @@
-// The transaction that updates share, and what a host callback may do to it: end it, or leave an iterator open.
+// The transaction that updates share. A host callback may end it, or leave an iterator open on its connection.
 
 import { randomUUID } from 'node:crypto'
 import { isPromise } from 'node:util/types'
@@ -7,21 +7,22 @@ import { toHostError, type HostCallback } from '../operation.js'
 import { clearBusyTimeout, type Connection } from './connection.js'
 import { saysIteratorIsOpen } from './handle.js'
 
-/** Random: a host callback that knew the name could end our transaction and set the same savepoint in another one. */
+/** Its name is random, so that a host callback cannot end our transaction and set the same savepoint in another one. */
 const savepoint = `omnichannel_${randomUUID().replaceAll('-', '')}`
 const setCommand = `SAVEPOINT ${savepoint}`
 const releaseCommand = `RELEASE ${savepoint}`
 const rollBackToCommand = `ROLLBACK TO ${savepoint}`
 
-/** One object serves all transactions of a connection, one after the other. */
+/** The transactions of a connection, one after the other. */
 export class Transaction {
+  /** Whether this transaction has called a host callback. */
   hostWasCalled = false
   private restoreBusyTimeout: (() => void) | undefined
-  /** Whether a host callback has left an iterator open. Transactions begin in spite of it, or the queue would stop. */
+  /** Whether a host callback has left an iterator open. It does not stop the next transactions, because it may never be closed. */
   private hasOrphanedIterator = false
   /**
-   * A number that is written to `temp.user_version` before a host callback. It tells whether the callback has committed: COMMIT keeps it,
-   * ROLLBACK restores the previous one. A row of our own could not always be read, because another process may have locked the file.
+   * A number that is written to `temp.user_version` before a host callback. It shows how the callback has ended the transaction: COMMIT keeps
+   * the number, and ROLLBACK restores the previous one. A row in the file could be unreadable then, because another process may have locked it.
    */
   private mark = 0
 
@@ -37,7 +38,7 @@ export class Transaction {
     } catch (error) {
       if (!(this.hasOrphanedIterator && saysIteratorIsOpen(error))) throw error
       connection.ignoreIterators(true)
-      // RELEASE fails as busy while a statement that writes is open, such as INSERT … RETURNING. Our ROLLBACK would undo its rows.
+      // This RELEASE fails as busy while a statement of the host is writing, such as INSERT … RETURNING. Our ROLLBACK would undo its rows.
       connection.exec('SAVEPOINT omnichannel_begin; RELEASE omnichannel_begin')
       connection.begin(command)
     }
@@ -58,9 +59,9 @@ export class Transaction {
     let isAsync: boolean
     try {
       const result = call(connection.native as never) as PromiseLike<unknown> | undefined | null
-      // `then` is not called: that of a query builder would run the query, after our ROLLBACK.
+      // Do not call `then`: a query builder would run its query, after our ROLLBACK.
       isAsync = typeof result?.then === 'function'
-      // A rejection must not end the process.
+      // An unhandled rejection would end the process.
       if (isPromise(result)) result.catch(() => undefined)
     } catch (thrown) {
       throw toHostError(thrown)
@@ -79,7 +80,7 @@ export class Transaction {
     }
   }
 
-  /** Returns false if the savepoint is gone, because the transaction was ended. */
+  /** Returns whether the transaction is still open. If it has ended, the savepoint is gone. */
   rollBackToSavepoint (): boolean {
     try {
       this.runDespiteIterators(rollBackToCommand)
@@ -90,7 +91,7 @@ export class Transaction {
     }
   }
 
-  /** Whether a host callback has committed. Ask only after the transaction has ended without our COMMIT. */
+  /** Whether a host callback has committed the transaction. Must be called after it has ended without our COMMIT. */
   isCommittedByHost (): boolean {
     return this.hostWasCalled && this.readMark() === this.mark
   }
