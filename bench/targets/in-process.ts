@@ -5,7 +5,7 @@ import type { FastifyRequest } from 'fastify'
 import { randomUUID } from 'node:crypto'
 import { recheckAccess } from '../../src/http/auth.js'
 import type { Settings } from '../../src/options.js'
-import { createPatterns } from '../../src/rules/patterns/index.js'
+import { createPatternCache } from '../../src/rules/patterns/index.js'
 import { prepareUpdate, type UpdateContext } from '../../src/rules/prepare-update.js'
 import { openStore } from '../../src/store/open-store.js'
 import type { ReplyGuard } from '../../src/store/store.js'
@@ -18,7 +18,7 @@ const guard: ReplyGuard = { isPending: () => true, lock: () => undefined, unlock
 /** Returns a function that makes updates, and resolves to the mean processor time of one, in microseconds. */
 export function createInProcess (database: Database.Database, contacts: number): (updates: number) => Promise<number> {
   const store = openStore(database, () => undefined)
-  const beginPatterns = createPatterns()
+  const createMatcher = createPatternCache()
   const requestOf = formRequests(contacts)
   const request = { headers: { 'x-user-id': caller.id, 'x-auth-token': caller.token } } as unknown as FastifyRequest
   let sent = 0
@@ -27,7 +27,7 @@ export function createInProcess (database: Database.Database, contacts: number):
     const context: UpdateContext = {
       updateId: randomUUID().replaceAll('-', ''),
       body: JSON.parse(requestOf(sent++).body),
-      beginPatterns: () => beginPatterns(() => undefined),
+      createMatcher: () => createMatcher(() => undefined),
       ifMatch: undefined,
       idempotencyKey: undefined,
       access: recheckAccess(request, {} as Settings),

@@ -1,5 +1,5 @@
-// Finds the caller and checks the permission, in a preParsing hook. So it runs after the host's onRequest hooks, where a rate limit counts
-// every caller, and before the body is read. The body may arrive much later, so the transaction checks again.
+// Finds the caller and checks the permission, in a preParsing hook: after the host's onRequest hooks, in which a rate limit counts every
+// caller, and before the body is read. The body may arrive much later, so the transaction checks again.
 
 import { hash } from 'node:crypto'
 import type { FastifyError, FastifyRequest, preParsingAsyncHookHandler } from 'fastify'
@@ -24,7 +24,7 @@ export function userOf (request: FastifyRequest): User {
  * Answers 401 if the caller is unknown, and 403 if the caller lacks the permission. A function of the host may throw errors with these
  * statuses. Its other errors, such as a 404 of its user service, become a 500.
  */
-export function accessHook (store: Store, { authenticate, authorize, lockTimeout }: Settings): preParsingAsyncHookHandler {
+export function createAccessHook (store: Store, { authenticate, authorize, lockTimeout }: Settings): preParsingAsyncHookHandler {
   return async (request) => {
     let runsHostCode = authenticate !== undefined
     try {
@@ -48,7 +48,7 @@ export function accessHook (store: Store, { authenticate, authorize, lockTimeout
   }
 }
 
-/** Reads the rights that are stored in the database again. `decide` throws the same errors as the hook. */
+/** The read with which the transaction checks the stored rights again. `decide` throws the same errors as the hook. */
 export function recheckAccess (request: FastifyRequest, { authenticate, authorize }: Settings): Read<unknown> {
   if (authenticate === undefined) return readUser(request, authorize === undefined)
   return authorize === undefined ? readPermission(userOf(request)) : always(undefined)
@@ -66,7 +66,7 @@ function readUser ({ headers }: FastifyRequest, needsPermission: boolean): Read<
   })
 }
 
-/** Anything but a time, such as a text from a view of the host's, counts as expired. Date.parse cannot read PostgreSQL's years after 9999. */
+/** A text that is not a time, which a view of the host's may have, counts as expired. Date.parse cannot read PostgreSQL's years after 9999. */
 function isExpired (at: string | null): boolean {
   return at !== null && !(Date.parse(at) > Date.now() || /^\d{5,6}-/.test(at))
 }

@@ -13,7 +13,7 @@ import { uniqueItems } from './unique-items.js'
 const maxBytesPerTurn = 128 * 1024
 let bytesInTurn = 0
 
-/** Replaces the parsers of a plugin's context by ours, for JSON and for forms. */
+/** Replaces all body parsers of the plugin's own context by ours, for JSON and for forms. */
 export function addBodyParsers (app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   for (const [type, parse] of [['application/json', parseJson], ['application/x-www-form-urlencoded', parseForm]] as const) {
@@ -26,7 +26,7 @@ export function addBodyParsers (app: FastifyInstance): void {
   }
 }
 
-/** Refuses a compressed body, unless a hook of the host's has replaced the stream: then the hook decodes it. */
+/** Refuses a compressed body. If a hook of the host's has replaced the stream, that hook decodes it. */
 export const prepareBody: preParsingHookHandler = (request, _reply, payload, done) => {
   // A missing body counts as {}. Fastify calls no parser for it.
   request.body = {}
@@ -47,7 +47,7 @@ function parseJson (bytes: Buffer): unknown {
 }
 
 function parseForm (bytes: Buffer): unknown {
-  // Only to check that the escapes are valid UTF-8.
+  // querystring replaces escapes that are not UTF-8, so check them first. In latin1 each byte is a character.
   const unescaped = bytes.toString('latin1').replace(/%([0-9a-f]{2})/gi, (_escape, hex: string) => String.fromCharCode(parseInt(hex, 16)))
   decode(Buffer.from(unescaped, 'latin1'))
   // Not URLSearchParams: it garbles characters beside a % that begins no escape, drops a ? at the start, and is slow.
@@ -60,10 +60,11 @@ function decode (bytes: Buffer): string {
   return bytes.toString()
 }
 
-// Matches a pair of surrogates, a lone one (the group), or any other escape, so that the second backslash of \\ does not start a match.
+// Matches an escaped pair of surrogates, a lone surrogate (the group), or any other escape. The last keeps the second backslash of \\ from
+// starting a match.
 const ESCAPE = /\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(u[dD][89a-fA-F][\da-fA-F]{2})|.)/g
 
-/** Replaces lone surrogates by U+FFFD, in keys and values. UTF-8 can only hold them as escapes. */
+/** Replaces lone surrogates by U+FFFD, in keys and values. Valid UTF-8 has no lone surrogates, so only escapes are searched. */
 function replaceLoneSurrogates (json: string): string {
   return json.replace(ESCAPE, (escape, lone?: string) => lone === undefined ? escape : '\uFFFD')
 }
@@ -74,7 +75,7 @@ const validate = new Ajv2020({ coerceTypes: true, removeAdditional: false, useDe
   .addKeyword(uniqueItems)
   .compile(UpdateContactBody)
 
-/** Coerces a body in place, or returns its first error. */
+/** Coerces the values of a body in place. Returns the body, or the first error. */
 export function validateBody (body: unknown): { value?: unknown, error?: Error } {
   if (validate(body)) return { value: body }
   return { error: new InvalidParamsError(String(validate.errors?.[0]?.message)) }

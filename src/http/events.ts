@@ -8,10 +8,11 @@ import { Contact } from '../rules/wire-schemas.js'
 import { userOf } from './auth.js'
 import { logFailure } from './replies.js'
 
-export function callBeforeCommit ({ beforeCommit }: Settings, request: FastifyRequest): UpdateContext['beforeCommit'] {
-  // On SQLite it is called in a batch, which may have the async context of another request.
-  const call = beforeCommit && AsyncResource.bind(beforeCommit)
-  return call && ((change, connection) => call(eventOf(request, change), connection))
+export function bindBeforeCommit ({ beforeCommit }: Settings, request: FastifyRequest): UpdateContext['beforeCommit'] {
+  if (beforeCommit === undefined) return undefined
+  // SQLite calls the hook in a batch, which may run in the async context of another request.
+  const call = AsyncResource.bind(beforeCommit)
+  return (change, connection) => call(eventOf(request, change), connection)
 }
 
 export function callOnContactUpdated ({ onContactUpdated }: Settings, request: FastifyRequest, change: Change): void {
@@ -20,13 +21,10 @@ export function callOnContactUpdated ({ onContactUpdated }: Settings, request: F
     .catch((error: unknown) => { logFailure(request, () => ({ err: error }), 'onContactUpdated failed') })
 }
 
-/** Keeps the event, so that both hooks get the same. */
+/** The event of each update, so that both hooks get the same object. */
 const events = new WeakMap<Change, ContactUpdatedEvent>()
 
-/**
- * Megabytes of JSON are parsed and compared only when a hook asks for them, because they would block the event loop. Smaller contacts
- * are parsed at once, so that a printed event shows everything.
- */
+/** If a contact is large, its JSON is parsed and compared only when a hook reads it, because that would block the event loop. */
 function eventOf (request: FastifyRequest, change: Change): ContactUpdatedEvent {
   const known = events.get(change)
   if (known !== undefined) return known
@@ -38,20 +36,21 @@ function eventOf (request: FastifyRequest, change: Change): ContactUpdatedEvent 
     updateId,
     get contact () { return contact ??= toContact(updated) },
     get previous () {
-      const keepsFields = updated.row.custom_fields === previous.row.custom_fields
+      const keepsCustomFields = updated.row.custom_fields === previous.row.custom_fields
       // An update does not change channels.
-      return previousContact ??= toContact(previous, keepsFields ? this.contact.customFields : undefined, this.contact.channels)
+      return previousContact ??= toContact(previous, keepsCustomFields ? this.contact.customFields : undefined, this.contact.channels)
     },
-    get changedFields () { return changedFields ??= compare(this.contact, this.previous) },
+    get changedFields () { return changedFields ??= findChangedFields(this.contact, this.previous) },
     user: userOf(request),
     request
   }
+  // The spread calls the getters, so that a printed event shows the values.
   const event = isLarge(updated) ? lazy : { ...lazy }
   events.set(change, event)
   return event
 }
 
-function compare (contact: Contact, previous: Contact): Array<keyof Contact> {
+function findChangedFields (contact: Contact, previous: Contact): Array<keyof Contact> {
   return (Object.keys(Contact.properties) as Array<keyof Contact>).filter((field) =>
     field !== '_updatedAt' && !isDeepStrictEqual(contact[field], previous[field]))
 }

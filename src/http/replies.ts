@@ -1,5 +1,5 @@
 // All answers of the route (docs/contract.md, sections 3, 4 and 7). The host's preSerialization hooks get a copy, for example to
-// validate it. The text to send is made before they run, so neither they nor a serializer of the host can change it.
+// validate it. The text to send is made before these hooks run, so neither a hook nor a serializer of the host can change it.
 
 import { STATUS_CODES, type OutgoingHttpHeaders } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
@@ -56,6 +56,7 @@ export function sendResult (reply: FastifyReply, { answer, version, replayed }: 
 export function sendError (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): void {
   const answer = (reply as Answered)[kAnswer]
   if (answer?.isSerialized === false) {
+    // The answer is known, so send it without the hook.
     logFailedHook(error, request, 'a preSerialization hook failed')
     return sendUnguarded(reply.headers(headers), answer.status, answer.text)
   }

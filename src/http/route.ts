@@ -6,13 +6,13 @@ import { updateChannel } from '../diagnostics.js'
 import { RequestGoneError } from '../errors.js'
 import type { Settings } from '../options.js'
 import { fingerprintOf } from '../rules/idempotency.js'
-import { createPatterns, type PatternProblem } from '../rules/patterns/index.js'
+import { createPatternCache, type PatternProblem } from '../rules/patterns/index.js'
 import { prepareUpdate, type UpdateContext } from '../rules/prepare-update.js'
 import type { UpdateContactBody } from '../rules/wire-schemas.js'
 import type { Store } from '../store/store.js'
-import { accessHook, recheckAccess, userOf } from './auth.js'
+import { createAccessHook, recheckAccess, userOf } from './auth.js'
 import { prepareBody, validateBody } from './body.js'
-import { callBeforeCommit, callOnContactUpdated } from './events.js'
+import { bindBeforeCommit, callOnContactUpdated } from './events.js'
 import { describeOperation } from './openapi.js'
 import { readIdempotencyKey, readIfMatch } from './preconditions.js'
 import { isOwnError, logFailure, sendError, sendResult, UnforeseenError } from './replies.js'
@@ -23,7 +23,7 @@ type UpdateRequest = FastifyRequest<{ Body: UpdateContactBody }>
 
 /** Adds the route. The hooks, validator, serializer and error handler are its own, not the host's. */
 export function addRoute (app: FastifyInstance, store: Store, settings: Settings): void {
-  const beginPatterns = createPatterns()
+  const createMatcher = createPatternCache()
   let isValidated = false
 
   app.route<{ Body: UpdateContactBody }>({
@@ -32,7 +32,7 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     bodyLimit: settings.bodyLimit,
     schema: describeOperation(app.prefix + settings.prefix, settings.authenticate === undefined),
     onRequest: addReplyGuard,
-    preParsing: [accessHook(store, settings), prepareBody],
+    preParsing: [createAccessHook(store, settings), prepareBody],
     validatorCompiler: ({ httpPart }) => {
       if (httpPart !== 'body') return () => true
       isValidated = true
@@ -44,15 +44,15 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
       // An onRoute hook of the host's may have set `attachValidation`, removed the schema or replaced the validator.
       const invalid = isValidated ? request.validationError : validateBody(request.body).error
       if (invalid !== undefined) throw invalid
-      const problems = new Map<string, PatternProblem>()
-      const context = contextOf(request, settings, (reservedMs) => beginPatterns(({ id }, problem) => { problems.set(id, problem) }, reservedMs))
+      const patternProblems = new Map<string, PatternProblem>()
+      const context = contextOf(request, settings, (reservedMs) => createMatcher(({ id }, problem) => { patternProblems.set(id, problem) }, reservedMs))
       const guard = guardOf(reply)
       try {
         const prepare = () => prepareUpdate(context)
         const result = await (updateChannel.hasSubscribers
-          ? traceUpdate(store, prepare, guard, settings.lockTimeout, problems)
+          ? traceUpdate(store, prepare, guard, settings.lockTimeout, patternProblems)
           : store.update(prepare, guard, settings.lockTimeout))
-        // The store has not locked it if nothing was written.
+        // The store has not locked the reply if nothing was written.
         guard.lock(0)
         try {
           sendResult(reply, result)
@@ -65,27 +65,27 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
         logFailure(request, () => ({}), 'contacts.update was not made: the request has been answered, or its client is gone', 'info')
       } finally {
         // After the answer, because the host may write its log to the same database.
-        if (problems.size > 0) process.nextTick(logProblems, request, problems)
+        if (patternProblems.size > 0) process.nextTick(logProblems, request, patternProblems)
       }
       return reply
     }
   })
 }
 
-function contextOf (request: UpdateRequest, settings: Settings, beginPatterns: UpdateContext['beginPatterns']): UpdateContext {
+function contextOf (request: UpdateRequest, settings: Settings, createMatcher: UpdateContext['createMatcher']): UpdateContext {
   const ifMatch = readIfMatch(request)
   const key = readIdempotencyKey(request)
   const { id: userId } = userOf(request)
   return {
     updateId: createUpdateId(),
     body: request.body,
-    beginPatterns,
+    createMatcher,
     ifMatch,
     idempotencyKey: key === undefined ? undefined : {
       userId, key, fingerprint: fingerprintOf(request.body, ifMatch), windowMs: settings.idempotencyWindow
     },
     access: recheckAccess(request, settings),
-    beforeCommit: callBeforeCommit(settings, request)
+    beforeCommit: bindBeforeCommit(settings, request)
   }
 }
 
@@ -104,6 +104,6 @@ function createUpdateId (): string {
 }
 
 /** Logs why patterns failed. The answer only says that the value is not valid. */
-function logProblems (request: UpdateRequest, problems: Map<string, PatternProblem>): void {
-  for (const [customField, problem] of problems) logFailure(request, () => ({ customField }), `the pattern of a custom field ${problem}`)
+function logProblems (request: UpdateRequest, patternProblems: Map<string, PatternProblem>): void {
+  for (const [customField, problem] of patternProblems) logFailure(request, () => ({ customField }), `the pattern of a custom field ${problem}`)
 }

@@ -9,9 +9,9 @@ import { isOwnError, UPDATE_FAILED } from './replies.js'
 const { start, end, asyncStart, asyncEnd, error: errorChannel } = updateChannel
 const { code: UPDATE_REFUSED } = new UpdateRefusedError('')
 
-/** Runs an update and publishes it. Not with `tracePromise`, which would also publish the result and the error, and with them the contact. */
+/** Runs an update and publishes its message. `tracePromise` would also publish the result and the error, which have data of the contact. */
 export async function traceUpdate (
-  store: Store, prepare: () => Update<UpdateResult>, guard: ReplyGuard, timeoutMs: number, problems: ReadonlyMap<string, unknown>
+  store: Store, prepare: () => Update<UpdateResult>, guard: ReplyGuard, timeoutMs: number, patternProblems: ReadonlyMap<string, unknown>
 ): Promise<UpdateResult> {
   const message: UpdateMessage = {
     engine: store.engine, waitedMs: 0, attempts: 0, batchSize: 0, unansweredPatterns: 0, outcome: undefined, code: undefined, obstacle: undefined
@@ -44,7 +44,7 @@ export async function traceUpdate (
     throw error
   } finally {
     if (message.attempts === 0) message.waitedMs = performance.now() - begin
-    message.unansweredPatterns = problems.size
+    message.unansweredPatterns = patternProblems.size
     asyncStart.publish(message)
     asyncEnd.publish(message)
   }

@@ -13,7 +13,7 @@ export interface CustomField {
   regexp: string
 }
 
-/** Tells whether a text matches the pattern of a custom field. */
+/** Returns whether a text matches the pattern of a custom field. */
 export type MatchPattern = (field: CustomField, text: string) => boolean
 
 /**
@@ -36,8 +36,8 @@ export function mergeCustomFields (
 
   const allowedIds = new Set(allowed.map((field) => field.id))
   const unknown = new Set(Object.keys(sent).filter((key) => !allowedIds.has(key)))
-  // Not JSON.parse, which would change 1e400 and large integers. Of equal keys the last one counts. In megabytes all are kept, each under a
-  // number, because comparing the keys would block the event loop.
+  // JSON.parse would change 1e400 and large integers. If a key is stored twice, its last value counts. Megabytes of members are kept under
+  // numbers instead of keys, duplicates too, because comparing the keys would block the event loop.
   scanObject(stored, (key, member) => {
     if (allowedIds.has(key)) return
     members.set(stored.length > MAX_PARSED_LENGTH ? members.size : key, member)

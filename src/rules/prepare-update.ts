@@ -1,5 +1,5 @@
-// One request in its transaction: what is read, what is checked in which order, what is written, and how to find out later whether
-// it was committed.
+// One request in its transaction: what it reads, what it checks in which order, what it writes, and how to look up later whether it
+// was committed.
 
 import { ContactNotFoundError, ContactVersionMismatchError } from '../errors.js'
 import { all, type CommitOutcome, type Decision, type Read, type Update } from '../store/operation.js'
@@ -10,13 +10,13 @@ import { readResponse, storeResponse, type IdempotencyKey, type StoredResponse }
 import { changeContact, readAgent, readAllowedFields, writesOf } from './update-contact.js'
 import type { UpdateContactBody } from './wire-schemas.js'
 
-/** What an update needs of its request. */
+/** What an update needs to know of its request. */
 export interface UpdateContext {
-  /** Differs for each request. */
+  /** Is stored with the contact, and differs for each request. */
   updateId: string
   body: UpdateContactBody
-  /** Starts a time budget for the patterns of custom fields. `reservedMs` is the time that the rest of the update takes. */
-  beginPatterns: (reservedMs: number) => MatchPattern
+  /** Makes the function that matches the custom fields of one attempt. Its time budget leaves `reservedMs` for the rest of the update. */
+  createMatcher: (reservedMs: number) => MatchPattern
   /** The entity tags of `If-Match`. */
   ifMatch: readonly string[] | '*' | undefined
   idempotencyKey: IdempotencyKey | undefined
@@ -57,7 +57,7 @@ export function prepareUpdate (context: UpdateContext): Update<UpdateResult> {
       if (previous === undefined) throw new ContactNotFoundError()
       const { version } = previous.row
       if (ifMatch !== undefined && ifMatch !== '*' && !ifMatch.includes(`"${version}"`)) throw new ContactVersionMismatchError(version)
-      const updated = changeContact(body, previous, isAgent, allowedFields, context.beginPatterns, updateId)
+      const updated = changeContact(body, previous, isAgent, allowedFields, context.createMatcher, updateId)
       return decideWrites(context, previous, updated, anyExpired)
     }
   }
@@ -82,9 +82,9 @@ function decideWrites (
 }
 
 /**
- * Finds out whether the update was committed. The contact has the id of its last update: ours means committed, the one from before
- * means rolled back. After another update, only the response that is stored for our key can tell. That may be the response of another
- * node to the same request, which is then replayed.
+ * Looks up whether the update was committed. The contact has the id of its last update: our id means committed, the previous id means
+ * rolled back. After a later update, only the response that is stored for our key can tell. Another node may have stored it for the same
+ * request: it is replayed then.
  */
 function readOutcome (
   { updateId, idempotencyKey }: UpdateContext, previous: StoredContact, result: UpdateResult
@@ -106,7 +106,7 @@ function readOutcome (
       if (stored?.created_at !== previous.row.created_at) return 'unknown'
       // A committed update would have stored its response.
       const lacksResponse = idempotencyKey !== undefined && Date.now() < keyExpiresAt
-      // The contact still has its previous update, or another update has taken our version.
+      // The contact has its previous id, or another update has taken our version.
       const hadNoEffect = stored.update_id === previous.row.update_id || stored.version === result.version
       return lacksResponse || hadNoEffect ? 'rolled-back' : 'unknown'
     }

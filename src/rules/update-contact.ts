@@ -24,14 +24,14 @@ export function readAllowedFields ({ customFields }: UpdateContactBody): Read<Cu
  */
 export function changeContact (
   body: UpdateContactBody, previous: StoredContact, isAgent: boolean, allowedFields: CustomField[],
-  beginPatterns: (reservedMs: number) => MatchPattern, updateId: string
+  createMatcher: (reservedMs: number) => MatchPattern, updateId: string
 ): StoredContact | undefined {
   const { row } = previous
   const { name, emails, phones, customFields: sentFields, contactManager, wipeConflicts } = body
   if (contactManager != null && contactManager !== '' && !isAgent) throw new ContactManagerNotFoundError()
   const customFields = sentFields == null
     ? undefined
-    : mergeCustomFields(allowedFields, row.custom_fields, sentFields, beginPatterns(estimateMs(previous, body)))
+    : mergeCustomFields(allowedFields, row.custom_fields, sentFields, createMatcher(estimateMs(previous, body)))
   if (name === '' && row.name !== '') throw new InvalidOperationError()
   const asksForChange = wipeConflicts === true || [name, emails, phones, customFields, contactManager].some((part) => part != null)
   if (!asksForChange) return undefined

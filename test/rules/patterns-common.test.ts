@@ -2,7 +2,7 @@
 // expressions, because these need no double backslashes.
 
 import t from 'tap'
-import { createPatterns } from '../../src/rules/patterns/index.js'
+import { createPatternCache } from '../../src/rules/patterns/index.js'
 
 /* eslint-disable @stylistic/max-len -- a regular expression cannot be broken */
 
@@ -81,7 +81,7 @@ function rangesOf (regexp: RegExp): string {
 }
 
 t.test('common patterns: all are answered, with the result of RegExp', async (t) => {
-  const startRequest = createPatterns()
+  const startRequest = createPatternCache()
   for (const { name, regexp, matching, notMatching } of patterns) {
     const source = typeof regexp === 'string' ? regexp : regexp.source
     // Several times, because V8 compiles a pattern again when it is used again.

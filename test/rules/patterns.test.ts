@@ -4,14 +4,14 @@
 import t from 'tap'
 import { makeInterruptible } from '../../src/rules/patterns/interrupt-points.js'
 import { tokenize } from '../../src/rules/patterns/tokens.js'
-import { createPatterns, type PatternProblem } from '../../src/rules/patterns/index.js'
+import { createPatternCache, type PatternProblem } from '../../src/rules/patterns/index.js'
 
 const LONG_TEXT = 'a'.repeat(50_000)
 /** Adds a branch that matches no text, but may take 2^40 steps. So src/rules/patterns adds its clock, and the result stays the same. */
 const addSlowBranch = (source: string): string => `(?:${source})|(?:\u0001?){40}\u0002`
 
 /** Whether the text matches, or the problem. A new request is started for it. */
-function resultOf (source: string, text: string, startRequest = createPatterns()): boolean | PatternProblem {
+function resultOf (source: string, text: string, startRequest = createPatternCache()): boolean | PatternProblem {
   const problems: PatternProblem[] = []
   const matches = startRequest((_field, problem) => { problems.push(problem) })
   const result = matches({ id: 'field', label: '', required: 0, regexp: source }, text)
@@ -136,7 +136,7 @@ t.test('an invalid pattern: rejected with the reason', async (t) => {
 })
 
 t.test('slow patterns of one request: share a budget of processor time, and the next request has a new one', async (t) => {
-  const startRequest = createPatterns()
+  const startRequest = createPatternCache()
   const problems: Array<[id: string, problem: PatternProblem]> = []
   const matches = startRequest(({ id }, problem) => { problems.push([id, problem]) })
   const check = (id: string, regexp: string, text: string): boolean => matches({ id, label: '', required: 0, regexp }, text)
@@ -161,7 +161,7 @@ t.test('other threads use the processor: a pattern is tried again, until it has 
 
 t.test('processor time: measured only before a step that may take long', async (t) => {
   const cpuUsageCalls = t.capture(process, 'cpuUsage', () => ({ user: 0, system: 0 }))
-  const startRequest = createPatterns()
+  const startRequest = createPatternCache()
   const countCalls = (source: string, text: string): number => {
     resultOf(source, text, startRequest)
     return cpuUsageCalls().length
@@ -174,7 +174,7 @@ t.test('processor time: measured only before a step that may take long', async (
 
 t.test('a used-up budget: no other pattern is tried', async (t) => {
   const problems: Array<[id: string, problem: PatternProblem]> = []
-  const matches = createPatterns()(({ id }, problem) => { problems.push([id, problem]) })
+  const matches = createPatternCache()(({ id }, problem) => { problems.push([id, problem]) })
   let usedMs = 0
   t.capture(performance, 'now', () => usedMs)
   t.capture(process, 'cpuUsage', () => ({ user: usedMs * 1000, system: 0 }))
@@ -185,7 +185,7 @@ t.test('a used-up budget: no other pattern is tried', async (t) => {
 })
 
 t.test('the thread waits for 80 ms, more than the budget, before processor time is measured: the pattern has its result', async (t) => {
-  const startRequest = createPatterns()
+  const startRequest = createPatternCache()
   resultOf('^a+$', 'aaa', startRequest)
   let calls = 0
   t.capture(performance, 'now', () => calls++ * 80)
@@ -207,7 +207,7 @@ t.test('a stack overflow in V8: the pattern is not tried again', async (t) => {
 })
 
 t.test('more large patterns than the cache holds: each still gives its result', async (t) => {
-  const startRequest = createPatterns()
+  const startRequest = createPatternCache()
   const sources = Array.from({ length: 120 }, (_, index) => `^(?:${'word|'.repeat(1500)}${index})$`)
   for (const source of [...sources, ...sources]) {
     t.equal(resultOf(source, '7', startRequest), source.endsWith('|7)$'))

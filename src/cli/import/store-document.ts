@@ -1,6 +1,6 @@
 // Stores the documents of each collection. A document is read as a whole before anything of it is written.
 
-import { createPatterns } from '../../rules/patterns/index.js'
+import { createPatternCache } from '../../rules/patterns/index.js'
 import { commit, type Connection } from '../../store/sqlite/connection.js'
 import { SOURCE_TYPES } from '../../store/tables.js'
 import { insert, upsert, type CollectionName, type Row, type StoreDocument } from './collection.js'
@@ -27,7 +27,7 @@ const storeCustomField: StoreDocument = (database, document, warn) => {
 function findProblem (regexp: string): string | undefined {
   if (/^\/\^|\$\/[a-z]*$/.test(regexp)) return 'the slashes around it count as a part of it'
   let reason: string | undefined
-  const matches = createPatterns()((_field, problem) => { reason = problem.replace(/^is /, 'it is ').replace(/^does not compile: /, '') })
+  const matches = createPatternCache()((_field, problem) => { reason = problem.replace(/^is /, 'it is ').replace(/^does not compile: /, '') })
   // Compiles the pattern, and calls back if that fails.
   matches({ id: '', label: '', required: 0, regexp }, '')
   return reason

@@ -9,8 +9,8 @@ const MAX_UNTIMED_MS = 15
 export type Budget = ReturnType<typeof createBudget>
 
 /**
- * Neither elapsed time nor the processor time of the whole process is less than the processor time of this thread. So the smaller one counts.
- * `process.cpuUsage` takes longer than most patterns, so it is called only when it is needed.
+ * The processor time of this thread cannot be read. It is at most the elapsed time, and at most the processor time of the process, so the
+ * smaller of the two counts. `process.cpuUsage` takes longer than most patterns, so it is called only when it is needed.
  *
  * @param reservedMs how long the rest of the update takes
  */

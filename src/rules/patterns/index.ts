@@ -1,6 +1,7 @@
 // Matches the values of custom fields against the patterns that administrators store, as JavaScript does.
 // No pattern can hang the server:
-// 1. All patterns of a request share less than 100 ms of processor time. A value without an answer by then is invalid, and the log says why.
+// 1. All patterns of a request share less than 100 ms of processor time. A value that has not been checked by then is invalid, and the log
+//    says why.
 // 2. V8 cannot be interrupted while it compiles. Therefore interrupt-points.ts rewrites a pattern so that it compiles quickly, or
 //    refuses it as too large.
 // 3. V8 can be interrupted while it matches, by the timeout of node:vm. It costs 80 µs, which is more than the rest of an update.
@@ -22,7 +23,7 @@ const MAX_CACHED_COST = 1_000_000
 /** The cost of the smallest pattern. */
 const BASE_COST = 200
 
-/** Why a pattern has no answer. V8's message quotes the pattern. */
+/** Why a value could not be checked. After `does not compile` comes V8's message, which quotes the pattern. */
 export type PatternProblem = `does not compile: ${string}` | 'is too large' | 'took too long'
 
 type Report = (field: CustomField, problem: PatternProblem) => void
@@ -33,10 +34,10 @@ interface Pattern {
 }
 
 /**
- * Keeps compiled patterns for all requests. Call the returned function once for each request: it makes the function that matches the
- * values of this request, with a time budget of their own. `report` is called for each field that could not be checked.
+ * Keeps compiled patterns for all requests. The returned function makes a matcher for the values of one request, which have a time budget
+ * of their own. The matcher calls `report` for each field that could not be checked.
  */
-export function createPatterns (): (report: Report, reservedMs?: number) => MatchPattern {
+export function createPatternCache (): (report: Report, reservedMs?: number) => MatchPattern {
   const cache = new Map<string, Pattern>()
   let cachedCost = 0
 

@@ -1,11 +1,11 @@
 // Proves up to which length a text can be matched without a timeout.
 // When a match fails, V8 goes back and tries each other way in which a part can match. Each way tries the rest of the pattern again.
-// For each part, this file has an upper bound of its ways, and of the steps until all of them have failed.
+// For each part, `Cost` has an upper bound of its ways, and of the steps until all ways have failed.
 // The bound is coarse: it multiplies nested quantifiers even if they can never match the same text.
 
 import type { Token } from './tokens.js'
 
-/** V8 takes about 10 ms for so many steps when it interprets the pattern, which is its slowest way. */
+/** V8 takes about 10 ms for so many steps when it interprets the pattern, which is slower than running compiled code. */
 const MAX_STEPS = 200_000
 const MAX_TEXT_LENGTH = 256 * 1024
 /** With more tokens, the proof itself takes too long. */
