@@ -1,6 +1,6 @@
-// All errors of the plugin. Messages that the contract names are wire texts (docs/contract.md, section 4).
+// All errors of the plugin. Callers get the messages that docs/contract.md lists in section 4, so these must not change.
 
-// Not the default import: the published types would then be `createError.…`, which `moduleResolution: bundler` cannot resolve.
+// With the default import, the published types would name `createError.…`, which `moduleResolution: bundler` cannot resolve.
 import { createError } from '@fastify/error'
 
 // Errors that are answered to the caller.
@@ -29,7 +29,7 @@ export const CustomFieldNotAllowedError = createError<[key: string]>('FOC_CUSTOM
 /** 400: the name of a contact cannot be removed. */
 export const InvalidOperationError = createError('FOC_INVALID_OPERATION', 'error-invalid-operation', 400)
 
-/** 412: the contact's current entity tag is not in `If-Match`. The answer has it as `ETag`. */
+/** 412: `If-Match` lacks the contact's current entity tag. The answer has that tag as its `ETag`. */
 export class ContactVersionMismatchError extends createError('FOC_CONTACT_VERSION_MISMATCH', 'error-contact-version-mismatch', 412) {
   constructor (
     /** The current version of the contact. */
@@ -61,7 +61,7 @@ export const UpdateRefusedError = createError<[error: string]>('FOC_UPDATE_REFUS
  * | `host-iterator` | the host is reading rows on the SQLite handle |
  * | `other-connection` | another process, or another handle of this one, holds the lock of the SQLite file |
  * | `full-pool` | all clients of the pool were in use |
- * | `host-client` | a client came from the pool in a state in which it cannot be used, such as in a transaction |
+ * | `host-client` | the pool gave a client that cannot be used, for example because the host left it in a transaction |
  * | `other-transaction` | another transaction of PostgreSQL holds the rows |
  * | `full-server` | PostgreSQL takes no more connections |
  * | `read-only-server` | PostgreSQL may not write: it is a standby, or was made read-only |
@@ -72,7 +72,7 @@ export type Obstacle = 'host-transaction' | 'host-iterator' | 'other-connection'
 
 /** 503, and at registration: the database was locked or unreachable for longer than `lockTimeout`. Its `cause` has the details. */
 export class DatabaseBusyError extends createError('FOC_DATABASE_BUSY', 'error-database-busy', 503) {
-  /** Undefined if your own code made the error without it. */
+  /** Undefined if your own code made the error without an obstacle. */
   readonly obstacle: Obstacle | undefined
 
   constructor (options?: { obstacle?: Obstacle, cause: unknown }) {
@@ -84,7 +84,7 @@ export class DatabaseBusyError extends createError('FOC_DATABASE_BUSY', 'error-d
 /** 500, in the log: the connection was lost during COMMIT, so the update may or may not be committed. PostgreSQL only. */
 export const InDoubtError = createError('FOC_IN_DOUBT', 'The connection was lost during COMMIT, so the update may or may not have been made', 500)
 
-/** Before COMMIT, other code answered the request or its client went away. Nothing was written. No caller sees this error. */
+/** Before COMMIT, other code answered the request, or the client went away. Nothing was written. No caller gets this error. */
 export const RequestGoneError = createError('FOC_REQUEST_GONE', 'The request was answered or its client went away before the update was committed', 503)
 
 // Errors of the host's configuration and code.
@@ -103,7 +103,7 @@ export const InvalidUserError = createError(
 export const AsyncBeforeCommitError = createError(
   'FOC_ASYNC_BEFORE_COMMIT', 'beforeCommit returned a promise, and must be synchronous on SQLite', 500, TypeError)
 
-/** At registration: a table, view or column is missing that the plugin must not create. The message names it. */
+/** At registration: a table, view or column is missing, and the plugin must not create it. The message names it. */
 export const IncompleteSchemaError = createError<[missing: string]>(
   'FOC_INCOMPLETE_SCHEMA',
   'The database lacks %s. Register with migrate: true, run the command migrate, or give your view or table these columns', 500)

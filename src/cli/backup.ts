@@ -20,7 +20,7 @@ export function backup (program: Command, io: Io): void {
     .action((file, { database, overwrite = false }) => withFile(database, 'read', async () => {
       const handle = await openDatabase(database, io, 'read', { anyVersion: true })
       try {
-        // Without a read transaction, each write of another program would restart the copy.
+        // Without a read transaction, each write of another program would restart the copy. It begins with the first read.
         handle.exec('BEGIN')
         handle.prepare('SELECT 1 FROM sqlite_schema').get()
         const bytes = await writeCopy(handle, file, overwrite, io)
@@ -35,7 +35,7 @@ export function backup (program: Command, io: Io): void {
 async function writeCopy (handle: FileHandle, file: string, overwrite: boolean, io: Io): Promise<number> {
   const part = `${resolve(file)}.${randomBytes(4).toString('hex')}.part`
   // SQLite may create a journal, or a log and its index, beside the copy.
-  const created = [part, `${part}-journal`, `${part}-wal`, `${part}-shm`]
+  const filesToRemove = [part, `${part}-journal`, `${part}-wal`, `${part}-shm`]
   try {
     checkTarget(file, handle.name, overwrite)
     writeFileSync(part, '', { flag: 'wx' })
@@ -47,16 +47,16 @@ async function writeCopy (handle: FileHandle, file: string, overwrite: boolean, 
     if (!overwrite) {
       // This fails if another program makes the file right now.
       writeFileSync(file, '', { flag: 'wx' })
-      created.push(file)
+      filesToRemove.push(file)
     }
     renameSync(part, file)
     // SQLite has synced the content. This sync makes the new name durable too.
     appendFileSync(file, Buffer.of(), { flush: true })
     return size
   } catch (error) {
-    removeFiles(created)
+    removeFiles(filesToRemove)
     if (error instanceof CommandError) throw error
-    // Node.js adds a comma and the name of the unfinished copy, which the user does not know.
+    // Node.js adds a comma and the name of the unfinished copy, which means nothing to the user.
     const [reason = ''] = (error as Error).message.split(',')
     throw new CommandError(`The file ${file} cannot be written: ${reason}`, { cause: error })
   }

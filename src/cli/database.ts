@@ -5,7 +5,7 @@ import { accessSync, constants, existsSync, realpathSync, rmSync, statfsSync, wr
 import { tmpdir } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import type { Tables } from '../store/tables.js'
-import { CommandError, UsageError, codeOf, explain } from './errors.js'
+import { CommandError, UsageError, codeOf, explainFileError } from './errors.js'
 import type { Open } from './open-node-sqlite.js'
 import { isServer, readServer, withServer } from './postgres.js'
 import { lockTimeoutMs, migrateOrCheck, type Access, type FileHandle, type Io, type OpenDatabase } from './shared.js'
@@ -82,7 +82,7 @@ export async function withFile<Result> (file: string, access: Access, work: () =
   } catch (error) {
     // Remove a new file, unless another program has it open: SQLite removes the log when the last connection closes.
     if (isNew && !existsSync(`${file}-wal`)) removeFiles([file, `${file}-journal`])
-    throw explain(file, error as Error)
+    throw explainFileError(file, error as Error)
   }
 }
 
@@ -148,7 +148,7 @@ function mayCreate (access: Access): boolean {
   return access === 'create' || access === 'add-tables'
 }
 
-/** Whose tables and views a file has. */
+/** Finds whose tables and views a file has. */
 export function tablesIn (database: FileHandle): 'ours' | 'others' | 'none' {
   const objects = database.prepare('SELECT name FROM sqlite_schema').all() as Array<{ name: string }>
   if (objects.some(({ name }) => name.startsWith('omnichannel_'))) return 'ours'

@@ -39,7 +39,7 @@ const reasons: Array<[code: RegExp, reason: string]> = [
 ]
 
 /** Turns an error of a database file into a sentence. Other errors are returned as they are. */
-export function explain (file: string, error: Error): Error {
+export function explainFileError (file: string, error: Error): Error {
   if (error instanceof CommandError) return error
   const code = codeOf(error)
   const withSentence = (sentence: string): CommandError => new CommandError(sentence, { cause: error })

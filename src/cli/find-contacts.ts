@@ -8,15 +8,16 @@ import type { Tables } from '../store/tables.js'
 const indexedColumns = { omnichannel_contact_email: 'address', omnichannel_contact_phone: 'phone_number' }
 type IndexedTable = keyof typeof indexedColumns
 
-/** Contacts with a matching address or number come first. */
+/** Without a text, finds all contacts. Contacts with a matching address or number come first. */
 export async function findContactIds (db: Kysely<Tables>, engine: Engine, text: string | undefined, limit: number): Promise<string[]> {
   const ids = new Set<string>()
-  for (const prefix of new Set(text === undefined ? [] : [text, text.toLowerCase()])) {
+  const prefixes = new Set(text === undefined ? [] : [text, text.toLowerCase()])
+  for (const prefix of prefixes) {
     for (const table of Object.keys(indexedColumns) as IndexedTable[]) {
       for (const { id } of await selectByPrefix(db, table, prefix, limit, engine).execute()) ids.add(id)
     }
   }
-  // Names are compared here, because LIKE ignores case for ASCII only.
+  // Names are not compared in SQL, because LIKE ignores case for ASCII only.
   const foldedText = fold(text ?? '')
   let lastId: string | undefined = ''
   while (lastId !== undefined && ids.size < limit) {
@@ -29,13 +30,13 @@ export async function findContactIds (db: Kysely<Tables>, engine: Engine, text: 
 
 export function selectByPrefix (db: Kysely<Tables>, table: IndexedTable, prefix: string, limit: number, engine: Engine) {
   return db.selectFrom('omnichannel_contact as contact').select('contact.id').distinct()
-    // Kysely cannot infer the types of either of two tables.
+    // Kysely cannot infer the types of a union of tables.
     .innerJoin(`${table} as item` as 'omnichannel_contact_email as item', 'contact.id', 'item.contact_id')
     .where(startsWith(`item.${indexedColumns[table]}`, prefix, engine))
     .where('contact.enabled', '=', 1).orderBy('contact.id').limit(limit)
 }
 
-/** A range, for which both engines use the index. PostgreSQL's index holds the first hundred characters only. */
+/** Compares with a range, for which both engines use the index. PostgreSQL's index holds the first hundred characters only. */
 function startsWith (column: string, prefix: string, engine: Engine): RawBuilder<SqlBool> {
   const lastCharacter = '\u{10FFFF}'
   if (engine === 'sqlite') return sql`${sql.ref(column)} >= ${prefix} and ${sql.ref(column)} < ${prefix + lastCharacter}`

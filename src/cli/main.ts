@@ -9,7 +9,7 @@ import { run } from './command-line.js'
 
 const addon = 'better_sqlite3.node'
 
-/** The system loads an addon from a file only. The folder is private (mkdtemp makes it 0700) and is removed at once. */
+/** Writes the addon to a file, because the system loads it from files only. Only this user can open the folder, and it is removed at once. */
 function loadAddon (): object {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-omnichannel-contacts-'))
   try {
@@ -27,7 +27,7 @@ function loadAddon (): object {
   }
 }
 
-/** scripts/pack-documentation.js makes these files. */
+/** Reads a file of the documentation page. scripts/pack-documentation.js makes these files. */
 function readAsset (name: string): Buffer {
   const file = `documentation/${name}.gz`
   return isSea() ? Buffer.from(getAsset(file)) : readFileSync(new URL(file, import.meta.url))
@@ -42,10 +42,10 @@ function hasAddon (): boolean {
   }
 }
 
-// A worker thread cannot load the addon of an executable, so SQLite then makes its checkpoints on the event loop.
-const sqlite = isSea() && hasAddon()
+// A worker thread cannot load the addon of an executable. Without a worker, SQLite makes its checkpoints on the event loop.
+const addonOrWorker = isSea() && hasAddon()
   ? { loadAddon }
   : { checkpointWorker: isSea() ? getAsset('checkpoint-worker.cjs', 'utf8') : new URL('serve/checkpoint-worker.js', import.meta.url) }
-const io = Object.assign(process, { readAsset, ...sqlite })
+const io = Object.assign(process, { readAsset, ...addonOrWorker })
 // Not `await run(…)`: the single executable needs CommonJS, which has no top-level await.
 void run(process.argv.slice(2), io).then((code) => { process.exitCode = code })

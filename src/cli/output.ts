@@ -54,7 +54,7 @@ function unwritable (error: Error): CommandError {
   return new CommandError(`The output cannot be written: ${error.message}`, { cause: error })
 }
 
-/** Shows how far a command is, on stderr. On a terminal it is always the same line, which `clear` removes. */
+/** Shows on stderr how far a command is. On a terminal this is always the same line, which `clear` removes. */
 export function createStatus ({ stderr }: Pick<Io, 'stderr'>) {
   // ESC [ K clears the rest of the line.
   return stderr.isTTY === true

@@ -7,7 +7,7 @@ import type { Tables } from '../store/tables.js'
 import { CommandError, UsageError } from './errors.js'
 import { lockTimeoutMs, migrateOrCheck, type Access, type OpenDatabase } from './shared.js'
 
-const formsOfServers = [
+const serverForms = [
   /^[a-z][a-z\d+.:-]*:\/\//i,
   /^\/\/[^/]*:[^/]*@/,
   /^(?:postgres\w*|pg|socket):/i,
@@ -17,10 +17,10 @@ const formsOfServers = [
 
 /** Whether a text names a server and not a file. Also true for forms that `readServer` refuses. */
 export function isServer (text: string): boolean {
-  return formsOfServers.some((form) => form.test(text.trim()))
+  return serverForms.some((form) => form.test(text.trim()))
 }
 
-// A second @ is refused: pg would take a part of the password for the host or the database, and its errors would show that.
+// A second @ is refused: pg would read a part of the password as the host or the database, and its errors would show that part.
 const authority = String.raw`(?:[^/?#]*@)?(?:\[[^\]]*\]|[^@:/?#]*)(?::\d*)?`
 const acceptedUrl = new RegExp(`^(?:(?:postgres(?:ql)?|pg|socket)://${authority}(?:[/?#][^@]*)?|socket:/[^/@][^@]*)$`, 'i')
 
@@ -34,7 +34,7 @@ export function readServer (text: string): string {
 /** The server as messages show it. */
 function withoutPassword (url: string): string {
   if (!acceptedUrl.test(url)) return '***'
-  // The password is before the @ or in a parameter. A name with % is hidden too, because it may be an escaped `password`.
+  // The password is before the @ or in a parameter. The value of a parameter with % in its name is hidden too: it may be an escaped `password`.
   return url.replace(/^([^:]*:\/\/[^:/?#]*):[^/?#]*@/, '$1@').replace(/([?&][^=&]*(?:pass|pwd|%)[^=&]*=)[^&]*/gi, '$1***')
 }
 
@@ -44,7 +44,7 @@ export function hidePasswords (message: string, words: string[]): string {
   return servers.reduce((text, server) => text.replaceAll(server, withoutPassword(server)), message)
 }
 
-/** Opens a server, migrates it or only checks its schema, runs `work` and closes it. */
+/** Connects to a server, migrates the database or only checks its schema, runs `work` and disconnects. */
 export async function withServer<Result> (url: string, access: Access, work: (database: OpenDatabase) => Promise<Result>): Promise<Result> {
   const { Kysely, PostgresDialect } = await import('kysely')
   // Kysely and `ping` get a pool of their own, so that a ping does not wait for updates.
@@ -64,7 +64,7 @@ export async function withServer<Result> (url: string, access: Access, work: (da
 const timeOids = [1114, 1184]
 const endTimeoutMs = 1000
 
-/** Opens a server of any schema version, runs `work` and closes it. Values in rows have the types that they have on SQLite. */
+/** Connects to a server with any schema version, runs `work` and disconnects. Values in rows have the types that they have on SQLite. */
 export async function withPool<Result> (
   url: string, work: (pool: Pool, name: string) => Promise<Result>, settings: PoolConfig & { pipeline?: boolean } = { pipeline: true }
 ): Promise<Result> {
@@ -73,16 +73,16 @@ export async function withPool<Result> (
     const [{ default: pg }, { parserOf }] = await Promise.all([import('pg'), import('../store/postgres/codec.js')])
     const toTime = (text: string): string => {
       const time = new Date(text.replace(' ', 'T').replace(/(\+00)?$/, 'Z'))
-      // No Date can be infinity, or in a year after 9999 as PostgreSQL writes it.
+      // Date cannot read infinity, or the years after 9999 as PostgreSQL writes them.
       return Number.isNaN(time.getTime()) ? text : time.toISOString()
     }
     const types = { getTypeParser: (oid: number) => timeOids.includes(oid) ? toTime : parserOf(oid) }
-    // For toTime. The pool waits for it.
+    // toTime reads times of this form only. The pool waits until it is set.
     const onConnect = async (client: ClientBase): Promise<void> => {
       await client.query("SELECT set_config('datestyle', 'ISO', false), set_config('timezone', 'UTC', false)")
     }
     const pool = new pg.Pool({ ...settings, types, onConnect, connectionString: url, connectionTimeoutMillis: lockTimeoutMs })
-    // Without these listeners a lost connection ends the process. Its queries still reject, and the next one makes another connection.
+    // Without these listeners a lost connection would end the process. Its queries still reject, and the next query makes another connection.
     pool.on('error', () => undefined)
     pool.on('connect', (client) => { client.on('error', () => undefined) })
     try {
@@ -92,22 +92,22 @@ export async function withPool<Result> (
       await Promise.race([pool.end(), pause(endTimeoutMs, undefined, { ref: false })])
     }
   } catch (error) {
-    throw explainServer(name, error as Error)
+    throw explainServerError(name, error as Error)
   }
 }
 
 // Errors of pg that have no code.
 const connectionLost = /^Connection terminated|not queryable|^write EPIPE$/
 const timedOut = /timeout|^no client of the pool was/
-const anyOfPg = /terminated|not queryable|connect|timeout|^no client of the pool|URI malformed/
+const pgErrorMessage = /terminated|not queryable|connect|timeout|^no client of the pool|URI malformed/
 
 /** Turns an error of the server into a sentence. Other errors are returned as they are. */
-function explainServer (name: string, error: Error): Error {
+function explainServerError (name: string, error: Error): Error {
   const { code, message, cause } = error as Error & { code?: string }
   // Codes that begin with ERR_ are those of Node.js.
-  const isOfServer = code === undefined ? anyOfPg.test(message) : !code.startsWith('ERR_') || code === 'ERR_INVALID_URL'
-  if (error instanceof CommandError || !isOfServer) return error
-  if (code === 'FOC_DATABASE_BUSY' && cause instanceof Error) return explainServer(name, cause)
+  const isServerError = code === undefined ? pgErrorMessage.test(message) : !code.startsWith('ERR_') || code === 'ERR_INVALID_URL'
+  if (error instanceof CommandError || !isServerError) return error
+  if (code === 'FOC_DATABASE_BUSY' && cause instanceof Error) return explainServerError(name, cause)
   // pg's message is empty when it has tried several addresses.
   let reason = [message, code].find((text) => text !== '')
   if (code === 'FOC_DATABASE_BUSY' || timedOut.test(message)) reason = 'it does not answer in time'

@@ -30,8 +30,15 @@ export interface Io {
 }
 
 /**
- * What a command does with a database. `read` and `rehearse` only check the schema; the transaction of `rehearse` is rolled back.
- * `change` migrates. `create` also makes a new file. `add-tables` also accepts a file that has only other tables.
+ * What a command may do with a database:
+ *
+ * | access | |
+ * |---|---|
+ * | `read` | reads, and checks the schema |
+ * | `rehearse` | writes in a transaction that is rolled back, and checks the schema |
+ * | `change` | writes, and migrates the schema |
+ * | `create` | as `change`; makes a missing file |
+ * | `add-tables` | as `create`; also accepts a file that has only other tables |
  */
 export type Access = 'read' | 'rehearse' | 'change' | 'create' | 'add-tables'
 
@@ -52,7 +59,7 @@ export type FileHandle = SqliteHandle & {
 export type Handle = FileHandle | Pool
 
 export interface OpenDatabase {
-  /** As messages show it, without a password. */
+  /** Its name in messages, without a password. */
   name: string
   db: Kysely<Tables>
   handle: Handle

@@ -1,34 +1,38 @@
-// Scans the text of a JSON object without parsing its values. To parse and stringify a hundred thousand members would block the event loop
+// Scans the text of a JSON object without parsing its values. Parsing and stringifying a hundred thousand members would block the event loop
 // for 70 ms.
 
 const [QUOTE, COMMA, COLON, BACKSLASH, OPEN_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [34, 44, 58, 92, 91, 123, 125]
 /** In Unicode, a closing bracket comes two after its opening one. */
 const TO_CLOSING = 2
 /**
- * Literals, and numbers that keep their value in JSON.parse and JSON.stringify. 1e400 would become null, so the number of digits is limited.
- * -0 would become 0, so the first group excludes -0 and -0.0.
+ * A literal, or a number that can be copied. Other numbers are parsed, because JSON.stringify writes them otherwise: 1e400 becomes null, so the
+ * digits are limited, and -0 becomes 0, so the first group excludes -0 and -0.0.
  */
-const keptScalar = /(?!-[0.]*(?![\d.]))-?(?:0|[1-9]\d{0,99})(?:\.\d{1,100})?(?:[eE][+-]?\d\d?)?(?![\d.eE])|true|false|null/y
-const number = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
+const copiedScalar = /(?!-[0.]*(?![\d.]))-?(?:0|[1-9]\d{0,99})(?:\.\d{1,100})?(?:[eE][+-]?\d\d?)?(?![\d.eE])|true|false|null/y
+const anyNumber = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 const hexDigits = /^[\da-fA-F]{4}$/
 
 /**
- * Calls `onMember` with the key and the text of each member, but not with members of nested objects.
+ * Calls `onMember` with the key and the text `"key":value` of each member, but not for members of nested objects.
  *
- * @returns a text with the values of `JSON.stringify(JSON.parse(json))`
+ * @returns the JSON, with numbers as JSON.stringify writes them
  * @throws {SyntaxError} if the text is not a JSON object
  */
 export function scanObject (json: string, onMember?: (key: string, text: string) => void): string {
   /** The closing brackets of the arrays and objects around the current value. */
   const closings: number[] = []
   let at = 0
+  // The key of the current member of the outermost object, with its quotes.
   let [keyText, keyStart, valueStart] = ['', 0, 0]
-  let [result, copiedTo] = ['', 0]
+  /** The JSON up to `copiedTo`. */
+  let result = ''
+  let copiedTo = 0
 
   function fail (): never {
     throw new SyntaxError(`Not a JSON object, at position ${at}`)
   }
 
+  /** Returns the code of the next character that is not blank. */
   function skipBlanks (): number {
     let code = json.charCodeAt(at)
     while (code === 32 || code === 10 || code === 13 || code === 9) code = json.charCodeAt(++at)
@@ -39,7 +43,7 @@ export function scanObject (json: string, onMember?: (key: string, text: string)
     if (json.charCodeAt(at) !== QUOTE) fail()
     for (let code = json.charCodeAt(++at); code !== QUOTE; code = json.charCodeAt(++at)) {
       if (code === BACKSLASH) {
-        // The digits of a \u are then read like other characters.
+        // The four digits after \u are checked here, and then skipped like other characters.
         const escaped = json.charAt(++at)
         if (escaped === 'u' ? !hexDigits.test(json.slice(at + 1, at + 5)) : !'"\\/bfnrt'.includes(escaped)) fail()
       // At the end of the text the code is NaN.
@@ -49,12 +53,12 @@ export function scanObject (json: string, onMember?: (key: string, text: string)
   }
 
   function readScalar (): void {
-    keptScalar.lastIndex = number.lastIndex = at
-    const scalar = keptScalar.test(json) ? keptScalar : number
-    if (scalar === number && !number.test(json)) fail()
+    copiedScalar.lastIndex = anyNumber.lastIndex = at
+    const scalar = copiedScalar.test(json) ? copiedScalar : anyNumber
+    if (scalar === anyNumber && !anyNumber.test(json)) fail()
     const start = at
     at = scalar.lastIndex
-    if (scalar === keptScalar) return
+    if (scalar === copiedScalar) return
     result += json.slice(copiedTo, start) + JSON.stringify(Number(json.slice(start, at)))
     copiedTo = at
   }
@@ -71,11 +75,11 @@ export function scanObject (json: string, onMember?: (key: string, text: string)
     ;[keyText, keyStart, valueStart] = [json.slice(start, end), start, at]
   }
 
-  /** Reports a member of the outermost object, if it has one. */
+  /** Reports the current member. An empty object has none. */
   function endMember (end: number): void {
     if (closings.length > 1 || keyText === '') return
     const key = keyText.includes('\\') ? JSON.parse(keyText) as string : keyText.slice(1, -1)
-    // Without blanks and escapes the text can be copied as it is.
+    // A member without blanks around its colon and without escapes in its key can be copied.
     const hasBlanks = valueStart - keyStart > keyText.length + 1
     const hasEscapes = key.length !== keyText.length - 2
     onMember?.(key, hasBlanks || hasEscapes ? `${JSON.stringify(key)}:${json.slice(valueStart, end)}` : json.slice(keyStart, end))

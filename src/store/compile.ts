@@ -1,5 +1,5 @@
-// Compiles a query to SQL with Kysely. Each engine does this once per query, with a marker in the place of each value. A request only binds
-// its values.
+// Compiles a query to SQL with Kysely. Each engine does this once per query, with a marker in place of each value. Later the markers are
+// replaced by the values of a request.
 
 import {
   AliasNode, ColumnNode, ReferenceNode, SelectQueryNode,
@@ -23,7 +23,7 @@ export function compile (
   const columns = SelectQueryNode.is(query) ? (query.selections as readonly SelectionNode[]).map(({ selection }) => nameOf(selection)) : []
   return {
     sql,
-    /** Makes an object of a row's cells. The names come from the query, because the host's handle may return other ones. */
+    /** Makes an object from the cells of a row. Its keys come from the query, because the host's handle may return other names. */
     toRow: (cells: unknown): Record<string, unknown> => {
       const row: Record<string, unknown> = {}
       for (let index = 0; index < columns.length; index++) row[columns[index] as string] = (cells as unknown[])[index]

@@ -3,7 +3,7 @@
 import { IncompleteSchemaError, NewerSchemaError, UnsuitableColumnError } from '../errors.js'
 import { UPDATE_PERMISSION as permission } from './queries.js'
 
-/** An engine's migrations, as scripts/generate-migrations.ts reads them. */
+/** The migrations of an engine. scripts/generate-migrations.ts makes it from the SQL files. */
 export interface Schema {
   /** The number of the newest migration. */
   version: number
@@ -14,7 +14,7 @@ export interface Schema {
   parts: Part[]
 }
 
-/** A paragraph of a migration, which runs as a whole. */
+/** A paragraph of a migration file. It runs as a whole. */
 export interface Part {
   migration: number
   sql: string
@@ -24,7 +24,7 @@ export interface Part {
   table?: string
 }
 
-/** What a database has. */
+/** What a database has already. */
 export interface Found {
   /** The newest migration that is recorded; 0 for none. */
   version: number
@@ -45,17 +45,17 @@ export interface Pending extends Pick<Found, 'version'> {
 const defaultRoles = ['admin', 'livechat-manager', 'livechat-monitor', 'livechat-agent']
 
 /**
- * Finds what is still to do: pending migrations, and what a database has lost of earlier ones. Throws the errors of {@link checkTables} if
- * no migration can complete a table or view of the host's.
+ * Finds what is still to do: pending migrations, and parts of earlier migrations that were dropped. Throws the errors of
+ * {@link checkTables} if no migration can complete a table or view of the host's.
  */
 export function pendingIn (schema: Schema, found: Found): Pending {
   const { version, kinds } = found
-  // If it is missing, it will be created.
+  // A missing table will be created.
   const isTable = (name: string): boolean => (kinds.get(name) ?? 'table') === 'table'
   const parts = schema.parts.filter(({ migration, creates, table }) => {
     // A view of the host's can have no index and none of our triggers.
     if (table !== undefined && !isTable(table)) return false
-    // A column. ALTER TABLE fails if it exists.
+    // The part adds a column. ALTER TABLE fails if the column exists.
     if (creates?.includes('.') === true) return !kinds.has(creates)
     return migration > version || (creates !== undefined && !kinds.has(creates))
   })
@@ -63,7 +63,7 @@ export function pendingIn (schema: Schema, found: Found): Pending {
 
   const texts = parts.map(({ sql }) => sql)
   const pendingMigrations = [...new Set(schema.parts.map(({ migration }) => migration))].filter((migration) => migration > version)
-  // Only the first time, so that a restart does not undo what an administrator changed.
+  // Only for a new database, so that a restart does not undo what an administrator has changed.
   if (version === 0 && isTable('omnichannel_role_permission')) texts.push(grantDefaults(schema.prefix))
   if (pendingMigrations.length > 0) {
     texts.push(`INSERT INTO ${schema.prefix}omnichannel_migration (id) VALUES (${pendingMigrations.join('), (')}) ON CONFLICT DO NOTHING;`)
@@ -80,7 +80,7 @@ WHERE NOT EXISTS (SELECT 1 FROM ${prefix}omnichannel_role_permission WHERE permi
 /**
  * Refuses a database that lacks a table or column.
  *
- * @param added what pending migrations will add, and so may be missing now
+ * @param added what pending migrations will add; it may be missing now
  * @throws {NewerSchemaError} if a newer version of the package has migrated the database
  * @throws {IncompleteSchemaError} if something is missing
  * @throws {UnsuitableColumnError} if a column that must hold text does not, because one id could then be taken for another

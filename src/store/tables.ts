@@ -1,4 +1,4 @@
-// The plugin's tables as Kysely sees them. What a column means stands in schema.sql and schema.postgres.sql.
+// The types of the plugin's tables, for Kysely. schema.sql and schema.postgres.sql say what each column means.
 
 import type { ColumnType, Generated, InsertType, Selectable, SelectType, UpdateType } from 'kysely'
 
@@ -25,10 +25,11 @@ export type SqliteTables = TablesOf<SqliteTypes>
  * ```
  */
 export interface PostgresTables extends TablesOf<PostgresTypes> {
+  /** Sorted by `position`, because PostgreSQL has no rowid. */
   omnichannel_custom_field: TablesOf<PostgresTypes>['omnichannel_custom_field'] & { position: WithDefault<PostgresTypes['bigint']> }
 }
 
-/** Both stores read rows as SQLite gives them. */
+/** The tables as the queries see them. On PostgreSQL, codec.ts converts the values to those of SQLite. */
 export type Tables = SqliteTables
 export type ContactRow = Omit<Selectable<Tables['omnichannel_contact']>, 'enabled'>
 export type ChannelRow = Omit<Selectable<Tables['omnichannel_contact_channel']>, 'contact_id' | 'position'>
@@ -37,7 +38,8 @@ export type ChannelRow = Omit<Selectable<Tables['omnichannel_contact_channel']>,
 export const SOURCE_TYPES = ['widget', 'email', 'sms', 'app', 'api', 'other'] as const
 export type SourceType = typeof SOURCE_TYPES[number]
 
-/** Columns that the engines' drivers read and take differently. */
+// The types of values that differ between the drivers.
+
 interface SqliteTypes {
   boolean: number
   time: string

@@ -1,4 +1,4 @@
-// Imports one file, in one transaction or in batches. The transaction stays open while the file is read, because nothing else uses the handle.
+// Imports one file, in one transaction or in batches. The transaction stays open while the file is read: nothing else uses the handle.
 
 import { addAbortSignal, type Readable } from 'node:stream'
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
@@ -30,14 +30,14 @@ export interface ImportOptions {
   disableMissing?: boolean
 }
 
-/** How long batches follow each other without a pause for other writers. A pause after every small batch would take hours in sum. */
+/** How long batches run without a pause for other writers. Pauses after all small batches would take hours together. */
 const maxLockMs = 50
-/** A server that waits for the write lock tries every 16 ms, and its timer may be late. */
+/** Longer than the 16 ms after which a server tries to get the write lock again, because its timer may be late. */
 const pauseMs = 25
 
 export const dryRunNote = '; a dry run, nothing was written'
 
-/** Returns how many lines were skipped. Adds the ids of the other documents to `exported`. */
+/** Returns how many lines were skipped. Adds the ids of the stored documents to `exported`. */
 export async function importFile (
   database: Connection, { name, file, bytes }: ExportFile, input: Readable, options: ImportOptions,
   exported: Set<string> | undefined, io: Io, signal: AbortSignal
@@ -46,44 +46,22 @@ export async function importFile (
   const batch = dryRun ? Infinity : options.batch ?? Infinity
   const lines = readLines(addAbortSignal(signal, input))
   const progress = createProgress(io, name, { totalBytes: bytes })
-  const counts = { new: 0, updated: 0, ignored: 0, skipped: 0 }
   let droppedIndexes: string[] = []
   let lineNumber = 0
   let committedLines = 0
   let lockedSince = performance.now()
 
-  const reportLine = (sentence: string): void => {
+  const { counts, store } = createLineStore(database, name, onError, exported, (sentence) => {
     progress.clear()
     report(io, `${file}, line ${lineNumber}: ${sentence}`)
-  }
-  const store = (line: Line): void => {
-    const isRightFile = counts.new + counts.updated + counts.ignored > 0
-    const document = readDocument(line, name, isRightFile)
-    const outcome = storeDocument[name](database, document, (sentence) => { reportLine(`Warning: ${sentence}`) })
-    counts[outcome]++
-    exported?.add(idOf(document))
-  }
-  const storeOrSkip = (line: Line): void => {
-    // A savepoint, because the database may refuse the second row of a line.
-    database.run('SAVEPOINT line')
-    try {
-      store(line)
-    } catch (error) {
-      if (!isBadLine(error, database)) throw error
-      database.run('ROLLBACK TO line')
-      reportLine(`${error.message} (skipped)`)
-      counts.skipped++
-    } finally {
-      if (database.inTransaction) database.run('RELEASE line')
-    }
-  }
+  })
   const commitLines = (): void => {
     if (database.inTransaction) commit(database)
     committedLines = lineNumber
   }
 
   try {
-    // Moves earlier commits into the file. If this import then fills the disk, SQLite can remove the log, because it holds no commits.
+    // Moves earlier commits into the file. If this import then fills the disk, SQLite can remove the log, because no commits are in it.
     if (!dryRun) database.exec('PRAGMA wal_checkpoint(PASSIVE)')
     for (;;) {
       const next = lines.next()
@@ -98,8 +76,7 @@ export async function importFile (
         }
         lineNumber++
         if (typeof line === 'string' && line.trim() === '') continue
-        if (onError === 'skip') storeOrSkip(line)
-        else store(line)
+        store(line)
         if (lineNumber - committedLines < batch) continue
         commitLines()
         if (performance.now() - lockedSince < maxLockMs) continue
@@ -127,6 +104,43 @@ export async function importFile (
   const hint = counts.ignored > 0 && counts.new + counts.updated === 0 ? `; no ${String(importedDocuments[name])} among ${counts.ignored}` : ''
   print(io, `${name}: ${result} (${progress.perSecond()} lines/s)${hint}${dryRun ? dryRunNote : ''}\n`)
   return counts.skipped
+}
+
+/**
+ * `store` stores the document of a line, and counts its outcome. With `skip`, it reports a bad line and goes on.
+ *
+ * @param exported gets the ids of the stored documents
+ * @param reportLine reports a sentence about the current line
+ */
+function createLineStore (
+  database: Connection, name: CollectionName, onError: ImportOptions['onError'], exported: Set<string> | undefined, reportLine: (sentence: string) => void
+) {
+  const counts = { new: 0, updated: 0, ignored: 0, skipped: 0 }
+
+  function storeOrThrow (line: Line): void {
+    const isRightFile = counts.new + counts.updated + counts.ignored > 0
+    const document = readDocument(line, name, isRightFile)
+    const outcome = storeDocument[name](database, document, (sentence) => { reportLine(`Warning: ${sentence}`) })
+    counts[outcome]++
+    exported?.add(idOf(document))
+  }
+
+  function storeOrSkip (line: Line): void {
+    // The database may refuse a row after it has stored others of the same line.
+    database.run('SAVEPOINT line')
+    try {
+      storeOrThrow(line)
+    } catch (error) {
+      if (!isBadLine(error, database)) throw error
+      database.run('ROLLBACK TO line')
+      reportLine(`${error.message} (skipped)`)
+      counts.skipped++
+    } finally {
+      if (database.inTransaction) database.run('RELEASE line')
+    }
+  }
+
+  return { counts, store: onError === 'skip' ? storeOrSkip : storeOrThrow }
 }
 
 /**

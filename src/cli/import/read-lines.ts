@@ -18,7 +18,7 @@ const newline = 0x0A
  * not UTF-8 as U+FFFD, and search a long line again with every chunk (12 to 39 s for 60 MiB, 0.3 s here).
  */
 export async function * readLines (input: AsyncIterable<Buffer>): AsyncGenerator<{ lines: Line[], bytes: number }, void> {
-  // The line whose end has not arrived yet.
+  // The parts of the line whose end has not arrived yet.
   let parts: Buffer[] = []
   let length = 0
 

@@ -45,7 +45,7 @@ export async function runImport (options: ImportOptions, named: NamedFiles, io: 
         }
       }
     } finally {
-      // The last is closed first.
+      // Close the last handle first.
       for (const handle of opened.reverse()) handle.close()
     }
   })
@@ -64,7 +64,7 @@ async function openTarget (options: ImportOptions, opened: FileHandle[], io: Io)
   return await withFile(file, access, async () => {
     let tables: ReturnType<typeof tablesIn> = 'none'
     if (dryRun && existsSync(file)) {
-      // It stays open until the end: if the other handle closed last, SQLite would move the log of a killed program into the file.
+      // This handle only reads, and is closed last. If the other handle closed last, SQLite would move the log of a killed program into the file.
       const reader = await openUnchecked(file, io, 'read')
       opened.push(reader)
       tables = tablesIn(reader)
@@ -76,7 +76,7 @@ async function openTarget (options: ImportOptions, opened: FileHandle[], io: Io)
     database.exec('PRAGMA cache_size = -65536')
     // A contact's lists are always written after the contact.
     database.exec('PRAGMA foreign_keys = OFF')
-    // Then each line has a savepoint, whose journal in a file would take a third of the time.
+    // With `skip` each line has a savepoint. A journal for it in a file would take a third of the time.
     if (onError === 'skip') database.exec('PRAGMA temp_store = MEMORY')
     return database
   })

@@ -1,5 +1,5 @@
-// Moves SQLite's log (WAL) into the database file from a worker thread, so that the event loop does not wait for the disk to do it.
-// SQLite's automatic checkpoint stays on. It waits for a longer log, so it only runs if the worker is late or has ended.
+// Moves SQLite's log (WAL) into the database file from a worker thread, so that the event loop does not wait for the disk. SQLite's
+// automatic checkpoint stays on. It begins at a longer log, so it only runs if the worker is late or has ended.
 
 import type { FastifyInstance } from 'fastify'
 import { Worker } from 'node:worker_threads'
@@ -7,6 +7,9 @@ import type { FileHandle } from '../shared.js'
 
 const intervalMs = 10
 const pauseAfterErrorMs = 1000
+// At these parts of the length at which SQLite makes an automatic checkpoint.
+const passivePart = 0.1
+const restartPart = 0.4
 
 /** The methods that both SQLite libraries have. */
 export interface CheckpointDatabase {
@@ -14,7 +17,7 @@ export interface CheckpointDatabase {
   prepare: (sql: string) => { get: () => unknown }
 }
 
-/** An error as the worker sends it. As an Error it would lose its message if it is of better-sqlite3, and its codes if it is of node:sqlite. */
+/** An error in the worker, as it is sent. An Error of better-sqlite3 would lose its message on the way, and one of node:sqlite its codes. */
 interface CheckpointError {
   message: string
   code?: string | undefined
@@ -35,20 +38,21 @@ export function checkpointRepeatedly (database: CheckpointDatabase, autocheckpoi
     database.prepare(`PRAGMA main.wal_checkpoint(${mode})`).get() as { log: number, checkpointed: number }
   let pagesAtRestart = 0
 
-  // A checkpoint that waits for a reader would keep writers out. Without syncs it could damage the file in a power failure, and whether it
-  // syncs by default depends on how the library was built.
+  // A checkpoint that waits for a reader keeps writers out, so it must not wait. Without syncs a power failure could damage the file, and
+  // the default of `synchronous` depends on how the library was built.
   database.exec('PRAGMA busy_timeout = 0; PRAGMA synchronous = FULL')
   let timer = setTimeout(run, intervalMs)
 
   function run (): void {
     let pauseMs = intervalMs
     try {
-      // SQLite before 3.51 takes NOOP for PASSIVE.
+      // NOOP only reads the lengths. SQLite before 3.51 runs PASSIVE instead.
       const { log: pages, checkpointed: movedPages } = checkpoint('NOOP')
-      if (pages - movedPages >= autocheckpoint / 10) checkpoint('PASSIVE')
-      // With PASSIVE alone the log grows while writes go on. After RESTART the next write starts the log again. RESTART keeps writers out
-      // while it moves the rest, which is little after PASSIVE. The log keeps its length until that write, and needs no other RESTART.
-      if (pages >= autocheckpoint * 0.4 && pages !== pagesAtRestart) {
+      if (pages - movedPages >= autocheckpoint * passivePart) checkpoint('PASSIVE')
+      // With PASSIVE alone the log grows while writes go on. After RESTART, the next write goes to the beginning of the log. RESTART keeps
+      // writers out while it moves the remaining pages, which are few after PASSIVE. Until the next write the log keeps its length, and
+      // another RESTART would do nothing.
+      if (pages >= autocheckpoint * restartPart && pages !== pagesAtRestart) {
         pagesAtRestart = pages
         checkpoint('RESTART')
       }

@@ -8,6 +8,7 @@ import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promi
 import { promisify } from 'node:util'
 
 const maxUnansweredBytes = 10_485_760
+/** Counted for the headers of each request, which are not measured. */
 const headerBytes = 4096
 const maxBodyBytes = 262_144 // the plugin's bodyLimit
 
@@ -44,16 +45,16 @@ const closeTimeoutMs = 8000
  */
 export function drainOnClose (app: FastifyInstance): void {
   let isClosing = false
-  const lastRequests = new WeakMap<Socket, FastifyRequest>()
+  const newestRequests = new WeakMap<Socket, FastifyRequest>()
 
   app.addHook('onRequest', (request, _reply, done) => {
-    lastRequests.set(request.raw.socket, request)
+    newestRequests.set(request.raw.socket, request)
     done()
   })
   app.addHook('onSend', (request, reply, _payload, done) => {
-    // While Fastify closes it sets the header on each answer. But of several pipelined answers only the last may close the connection.
-    // A header that is not set must not be removed: Node.js would then leave out its own.
-    if (isClosing && lastRequests.get(request.raw.socket) === request) void reply.header('connection', 'close')
+    // While Fastify closes, it sets the header on each answer. But of several pipelined answers only the last may close the connection.
+    // Remove the header only if it is set: after removeHeader, Node.js does not add its own `connection: keep-alive`.
+    if (isClosing && newestRequests.get(request.raw.socket) === request) void reply.header('connection', 'close')
     else if (reply.raw.hasHeader('connection')) reply.raw.removeHeader('connection')
     done()
   })
@@ -61,7 +62,8 @@ export function drainOnClose (app: FastifyInstance): void {
     setTimeout(() => { app.server.closeAllConnections() }, closeTimeoutMs).unref()
     await acceptWaiting(app.server)
     isClosing = true
-    // Stop listening before clients connect again: Fastify does so after this hook. app.server.close() would close idle connections too.
+    // Stop listening now, so that clients cannot connect again. Fastify stops only after this hook. http.Server's own `close` would also close
+    // idle connections, on which a request may be on its way.
     Server.prototype.close.call(app.server)
     const countConnections = promisify(app.server.getConnections.bind(app.server))
     const end = performance.now() + drainTimeoutMs
@@ -69,7 +71,7 @@ export function drainOnClose (app: FastifyInstance): void {
   })
 }
 
-/** Accepts the connections in the system's queue, which would be reset otherwise. Node.js accepts one in each turn of the event loop. */
+/** Accepts the connections in the system's queue, because closing would reset them. Node.js accepts one in each turn of the event loop. */
 async function acceptWaiting (server: Server): Promise<void> {
   let accepted = true
   const onConnection = (): void => { accepted = true }
@@ -77,6 +79,7 @@ async function acceptWaiting (server: Server): Promise<void> {
   const end = performance.now() + drainTimeoutMs
   while (accepted && performance.now() < end) {
     accepted = false
+    // The first one may come before the sockets of its turn.
     await nextTurn()
     await nextTurn()
   }
@@ -85,7 +88,7 @@ async function acceptWaiting (server: Server): Promise<void> {
 
 const statuses: Record<string, number> = { ERR_HTTP_REQUEST_TIMEOUT: 408, HPE_CHUNK_EXTENSIONS_OVERFLOW: 413, HPE_HEADER_OVERFLOW: 431 }
 
-/** Answers bytes that are not HTTP. Fastify's own handler would log them at level trace, and they may hold a token. */
+/** Answers bytes that are not HTTP. Fastify's own handler would log the bytes at level trace, and they may hold a token. */
 export function answerClientError (this: FastifyInstance, { code, message }: ConnectionError, socket: Socket): void {
   if (code === 'ECONNRESET' || socket.destroyed) return
   const status = statuses[code] ?? 400
@@ -109,7 +112,7 @@ const uncountedPaths = ['/health', '/metrics']
  * which may be set back, and its X-RateLimit-Reset is not Rocket.Chat's.
  */
 export function addRateLimit (app: FastifyInstance, max: number): void {
-  /** In the order of the last calls. `end` is like performance.now(), `reset` like Date.now(). */
+  /** Sorted by the newest call, the oldest first. `end` is a time of performance.now(), `reset` of Date.now(). */
   const windows = new Map<string, { calls: number, end: number, reset: number }>()
 
   app.addHook('onRequest', (request, reply, done) => {
@@ -121,8 +124,8 @@ export function addRateLimit (app: FastifyInstance, max: number): void {
     window.calls++
     windows.delete(address)
     windows.set(address, window)
-    const [longestSilent = ''] = windows.keys()
-    if (windows.size > maxAddresses) windows.delete(longestSilent)
+    const [longestWithoutCall = ''] = windows.keys()
+    if (windows.size > maxAddresses) windows.delete(longestWithoutCall)
 
     void reply.headers({
       'x-ratelimit-limit': max,

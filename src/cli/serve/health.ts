@@ -6,7 +6,7 @@ import { isFileHandle, type FileHandle, type Handle, type OpenDatabase } from '.
 
 const checkTimeoutMs = 2000
 
-/** Adds GET /health. Returns a function to call after a failed update. From then on the check also writes, until a write succeeds. */
+/** Adds GET /health. Returns a function to call after a failed update: from then on the check also writes, until a write succeeds. */
 export function addHealth (app: FastifyInstance, { handle, ping }: Pick<OpenDatabase, 'handle' | 'ping'>): () => void {
   let updateFailed = false
   let runningCheck: Promise<string | undefined> | undefined

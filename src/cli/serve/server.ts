@@ -71,10 +71,10 @@ export async function createServer (
 
   await app.register(swagger, swaggerOptions({ info: { title: 'Omnichannel contacts', version } }))
   addDocumentation(app, io.readAsset)
-  const noteFailure = addHealth(app, database)
+  const noteFailedUpdate = addHealth(app, database)
   await app.register(async (api) => {
     api.addHook('onResponse', (_request, { statusCode }, done) => {
-      if (statusCode === 500 || statusCode === 503) noteFailure()
+      if (statusCode === 500 || statusCode === 503) noteFailedUpdate()
       done()
     })
     await api.register(omnichannelContacts, { database: handle })

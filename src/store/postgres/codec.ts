@@ -1,5 +1,5 @@
-// Encodes and decodes values. They travel as texts, so that the host's type parsers do not matter. They are decoded to what SQLite
-// returns, so that the rules see one kind of row.
+// Encodes and decodes values. They are sent and received as texts, so that the host's type parsers do not matter. They are decoded to
+// the values that SQLite returns, so that the rules get the same rows from both engines.
 
 const BOOL = 16
 /** int8, int2, int4, float4, float8 and numeric. */
@@ -19,7 +19,7 @@ export function decodeText (text: string): string {
 
 type Value = string | number | null
 
-/** A value of the rules as a parameter. A list becomes an array of texts. */
+/** Encodes a value as a parameter. A list becomes an array of texts. */
 export function toParameter (value: Value | readonly Value[]): string | null {
   if (value === null) return null
   return typeof value === 'object' ? `{${value.map(toItem).join(',')}}` : encodeText(String(value))
@@ -32,7 +32,7 @@ function toItem (value: Value): string {
 /** Returns the parser for columns of a type. */
 export function parserOf (oid: number): (text: string) => unknown {
   if (oid === BOOL) return (text) => text === 't' ? 1 : 0
-  // In JSON, U+0000 must be an escape.
+  // JSON may have U+0000 only as an escape.
   if (JSON_TYPES.includes(oid)) return (text) => decodeText(text).replaceAll('\0', '\\u0000')
   return NUMBERS.includes(oid) ? Number : decodeText
 }

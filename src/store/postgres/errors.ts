@@ -14,7 +14,7 @@ const networkCode = /^E(CONN.*|HOST.*|NET.*|PIPE|NOTFOUND|AI_AGAIN|TIMEDOUT|NOEN
 /** Errors of node-postgres that have no code. */
 const lostMessage = /^(Connection terminated|Client (has encountered a connection error|was closed)|timeout e|Query read timeout)/
 
-/** The pool has given a client in a state in which it cannot be used. The attempt is repeated with another client. */
+/** The pool has given a client that cannot be used. The attempt is repeated with another client. */
 export class UnusableClientError extends Error {
   readonly code = '08000'
 }
@@ -33,9 +33,9 @@ export function isTypeStale (error: unknown): boolean {
 }
 
 /**
- * Whether the client must not go back to the pool. 25006: the host has made its session read-only, or its server is a standby now. 26000:
- * its prepared statements are lost. 57P: the server ends the connection. 22P02: a check has failed. A rule DO INSTEAD NOTHING may have been
- * the reason, and prepared statements keep its effect after it is dropped.
+ * Whether the client must not go back to the pool. 25006: the host has made the session read-only, or the server is a standby now. 26000:
+ * the prepared statements are lost. 57P: the server ends the connection. 22P02: a check of what was written has failed, perhaps because of a
+ * rule DO INSTEAD NOTHING. Prepared statements apply such a rule even after it was dropped.
  */
 export function isClientUnusable (error: unknown): boolean {
   return error instanceof UnusableClientError || isPlanStale(error) || /^(25006|26000|22P02|57P..)$/.test(codeOf(error)) || isConnectionLost(error)
@@ -51,7 +51,7 @@ export function isTransient (error: unknown): boolean {
   return transientCode.test(code) || networkCode.test(code) || isPlanStale(error) || isKeyTaken
 }
 
-/** What was in the way, by a transient error. */
+/** Which obstacle a transient error stands for. */
 export function obstacleOf (error: unknown): Obstacle {
   const code = codeOf(error)
   if (error instanceof UnusableClientError || code === '26000') return 'host-client'

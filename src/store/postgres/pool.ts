@@ -8,16 +8,16 @@ import type { PostgresClient, PostgresPool } from './handle.js'
 const shortestPauseMs = 2
 const longestPauseMs = 128
 
-/** Tries again, with growing pauses, as long as the error is transient. */
+/** Repeats an attempt, after growing pauses, as long as its error is transient. */
 export async function withRetry<Result> (pool: PostgresPool, deadline: number, attempt: () => Promise<Result>): Promise<Result> {
   let previous: unknown
   for (let pause = shortestPauseMs; ; pause = Math.min(pause * 2, longestPauseMs)) {
     try {
       return await attempt()
     } catch (error) {
-      // If the last attempt got no client by the deadline, the error of the previous one says what was in the way.
+      // If the last attempt got no client by the deadline, the error of the previous attempt says what was in the way.
       if (error instanceof DatabaseBusyError && previous !== undefined) throw toBusy(previous)
-      // A host may give its refusal any code.
+      // The host can give its refusal any code, also one that looks transient.
       if (error instanceof UpdateRefusedError || !isTransient(error)) throw error
       if (performance.now() + pause >= deadline) throw toBusy(error)
       previous = error
@@ -34,7 +34,7 @@ function toBusy (cause: unknown): Error {
 
 /** Clients that must not go back to the pool, because their connection was lost or the host may still use them. */
 export const clientsToDrop = new WeakSet<PostgresClient>()
-/** Clients that the host has tried to release or end. Neither has an effect while the plugin uses the client. */
+/** Clients that the host has tried to release or end. While the plugin uses a client, neither has an effect. */
 export const releasedClients = new WeakSet<PostgresClient>()
 
 function onError (this: PostgresClient): void {
@@ -51,7 +51,7 @@ export async function withClient<Result> (
     return Promise.resolve()
   }
   releasedClients.delete(client)
-  // A `beforeCommit` may call them at any time, also after it has ended. The pool sets `release` anew each time it gives the client.
+  // A `beforeCommit` may call these at any time, also after it has ended. The pool sets `release` again when it next gives the client.
   Object.assign(client, { release: noteRelease, end: noteRelease })
   const isIdle = (): boolean => client.getTransactionStatus() === 'I' && !clientsToDrop.has(client)
   let isUnusable = false

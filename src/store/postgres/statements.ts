@@ -15,7 +15,7 @@ import type { PostgresQuery, PostgresResult } from './handle.js'
 const timeFormat = `'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'`
 
 /**
- * Selects times as text in our format. It does not depend on the session's TimeZone and DateStyle. A column of the host's may be a
+ * Selects times as text in the format of the API, independent of the session's TimeZone and DateStyle. A column of the host's may be a
  * `timestamp`, which has no zone and is in UTC.
  */
 class Compiler extends PostgresQueryCompiler {
@@ -89,13 +89,14 @@ function compileStatement (definition: QueryDefinition) {
   }
 }
 
-// COMMIT is sent together with the writes, so the server itself must detect a wrong write. It then casts a text to a number, which fails.
+// COMMIT is sent together with the writes, so the server itself must detect a wrong write. If it does, it casts a text to a number. The cast
+// fails, and COMMIT does not run.
 
 function failIfNull (sql: string): string {
   return `select case when value is null then ('${WRITE_WAS_CHANGED}: ' || coalesce(value::text, 'NULL'))::int else value end from (${sql}) as checked`
 }
 
-/** The last parameter is the expected number of rows. Not for UPDATE and DELETE: if the host has rules for them, PostgreSQL refuses WITH. */
+/** For INSERT. The last parameter is the expected number of rows. If the host has rules for UPDATE or DELETE, PostgreSQL refuses those in WITH. */
 function failUnlessChanged (sql: string): string {
   const lastParameter = sql.split('$').length
   return `with written as (${sql} returning 1) select case when count(*) = $${lastParameter}::int then 0
