@@ -4,7 +4,7 @@ import type Database from 'better-sqlite3'
 import fastify from 'fastify'
 import type pg from 'pg'
 import omnichannelContacts, { hashToken } from '../src/index.js'
-import { agentCount, caller } from './form-requests.js'
+import { agentCount, caller } from './requests.js'
 
 /** Creates the tables of the plugin, with its default permissions. */
 export async function createTables (database: Database.Database | pg.Pool): Promise<void> {

@@ -1,7 +1,7 @@
 // Sends the load of a run, and checks the answers.
 
 import autocannon from 'autocannon'
-import { caller, formRequests } from './form-requests.js'
+import { caller, formRequests } from './requests.js'
 
 export interface Load {
   /** The ports of the servers, which share the connections. */

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { roomsPerContact } from './form-requests.js'
+import { roomsPerContact } from './requests.js'
 import { createTables, insertRows } from './initial-rows.js'
 
 let copies = 0

@@ -3,7 +3,7 @@
 import { runLoad, type LoadResult } from './load.js'
 import { createDatabase, query } from './postgres-database.js'
 import { startProcess, type Server } from './processes.js'
-import { processorTime } from './processor-time.js'
+import { processorTime } from './postgres-processor-time.js'
 import { countUpdates } from './initial-rows.js'
 import { createFile, queryFile, removeFile } from './sqlite-database.js'
 import type { ServerOptions, TargetName } from './targets/server.js'

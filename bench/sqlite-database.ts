@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3'
 import { closeSync, constants, copyFileSync, existsSync, fsyncSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { roomsPerContact } from './form-requests.js'
+import { roomsPerContact } from './requests.js'
 import { createTables, insertRows } from './initial-rows.js'
 
 let copies = 0

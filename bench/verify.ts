@@ -1,7 +1,7 @@
 // Checks that the targets do the same work. Before the measurements each target gets the same requests, good and bad. All must answer
 // with the same status, and with the same body if that is 200.
 
-import { caller, formRequests } from './form-requests.js'
+import { caller, formRequests } from './requests.js'
 import { RunningTarget, type Context, type Target } from './run.js'
 
 const headersOfCaller = { 'x-user-id': caller.id, 'x-auth-token': caller.token }

@@ -9,7 +9,7 @@ import { createPatternCache } from '../../src/rules/patterns/index.js'
 import { prepareUpdate, type UpdateContext } from '../../src/rules/prepare-update.js'
 import { openStore } from '../../src/store/open-store.js'
 import type { ReplyGuard } from '../../src/store/store.js'
-import { caller, formRequests } from '../form-requests.js'
+import { caller, formRequests } from '../requests.js'
 
 const CONCURRENT_UPDATES = 32
 /** There is no reply, so there is nothing to guard. */
