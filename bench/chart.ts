@@ -1,25 +1,30 @@
-// Draws the updates a second on SQLite as an SVG: a group of bars for each target, NORMAL beside FULL. It has a light and a dark form.
+// Draws the updates a second on SQLite as an SVG: a group of two bars for each target, NORMAL and FULL. It follows the dark mode of a browser.
 
 import { median, runsOf, speed } from './ratios.js'
 import type { ScenarioResult } from './run.js'
 
-// In pixels.
-const [width, height, left] = [720, 320, 60]
-const { top, bottom, barWidth, barGap, groupGap } = { top: 70, bottom: 280, barWidth: 80, barGap: 4, groupGap: 60 }
+// In pixels. The edges are those of the bars.
+const size = { width: 720, height: 320 }
+const edges = { left: 60, top: 70, bottom: 280 }
+const barWidth = 80
+const barGap = 4
+const groupGap = 60
 const shownTargets = ['by hand', 'plain Kysely', 'plugin'] as const
 
 export function drawChart (normal: ScenarioResult, full: ScenarioResult): string {
+  const { width, height } = size
+  const { left, top, bottom } = edges
   const groups = shownTargets.map((name) => ({
     name,
     speeds: [normal, full].map((result) => median(runsOf(result, name).map(speed)))
   }))
   const highest = Math.max(...groups.flatMap(({ speeds }) => speeds))
-  const parts = groups.map(({ name, speeds }, group) => {
-    const start = left + group * (2 * barWidth + groupGap)
-    const bars = speeds.map((perSecond, index) => {
-      const x = start + index * (barWidth + barGap)
+  const parts = groups.map(({ name, speeds }, index) => {
+    const start = left + index * (2 * barWidth + groupGap)
+    const bars = speeds.map((perSecond, bar) => {
+      const x = start + bar * (barWidth + barGap)
       const length = Math.round((bottom - top) * perSecond / highest)
-      return `  <rect class="${index === 0 ? 'normal' : 'full'}" x="${x}" y="${bottom - length}" width="${barWidth}" height="${length}" rx="3"/>
+      return `  <rect class="${bar === 0 ? 'normal' : 'full'}" x="${x}" y="${bottom - length}" width="${barWidth}" height="${length}" rx="3"/>
   <text x="${x + barWidth / 2}" y="${bottom - length - 6}">${Math.round(perSecond).toLocaleString('en')}</text>`
     })
     return `${bars.join('\n')}\n  <text class="head" x="${start + barWidth + barGap / 2}" y="${bottom + 22}">${name === 'plugin' ? 'this plugin' : name}</text>`

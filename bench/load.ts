@@ -1,15 +1,15 @@
 // Sends the load of a run, and checks the answers.
 
 import autocannon from 'autocannon'
-import { caller, formRequests } from './requests.js'
+import { caller, createRequestMaker } from './requests.js'
 
 export interface Load {
-  /** The ports of the servers, which share the connections. */
+  /** The ports of the servers. The connections are shared out among them. */
   ports: number[]
   contacts: number
   connections: number
   requests: number
-  /** The number of the first request. The loads of a target continue each other. */
+  /** The number of the first request: how many requests the target has got in earlier loads. */
   firstRequest: number
 }
 
@@ -18,33 +18,34 @@ export interface LoadResult {
   perSecond: number
   /** Milliseconds from a request to its whole answer. */
   latency: { median: number, p99: number }
-  /** The share of a core that this process was busy with. */
+  /** The processor time of this process, which sends the load, as a share of one core. */
   generatorCpu: number
 }
 
 /** Sends requests and checks every answer. Each connection sends the next request when the answer to the last one is complete. */
 export async function runLoad ({ ports, contacts, connections, requests, firstRequest }: Load): Promise<LoadResult> {
-  const requestOf = formRequests(contacts)
+  const makeRequest = createRequestMaker(contacts)
   const latencies: number[] = []
-  let [next, end] = [firstRequest, 0]
+  let nextRequest = firstRequest
+  let lastAnswerAt = 0
   let failure: Error | undefined
   const cpu = process.cpuUsage()
   const start = performance.now()
 
   const { errors } = await new Promise<autocannon.Result>((resolve, reject) => {
     const instance = autocannon({
-      // Typed as one string, but a list is shared out among the connections.
+      // autocannon also takes a list, which its types lack.
       url: ports.map((port) => `http://127.0.0.1:${port}/api/v1/omnichannel/contacts.update`) as unknown as string,
       connections,
       amount: requests,
       method: 'POST',
       headers: { 'content-type': 'application/json', 'x-user-id': caller.id, 'x-auth-token': caller.token },
-      // It ends at the first error, and looks every 20 ms whether all requests were answered.
+      // End at the first error, and check every 20 ms whether all requests were answered.
       bailout: 1,
       sampleInt: 20,
       requests: [{
         setupRequest: (request, context: { expected?: string }) => {
-          const { body, expected } = requestOf(next++)
+          const { body, expected } = makeRequest(nextRequest++)
           context.expected = expected
           return { ...request, body }
         },
@@ -57,7 +58,7 @@ export async function runLoad ({ ports, contacts, connections, requests, firstRe
     }, (error: Error | null, result) => error === null ? resolve(result) : reject(error))
     instance.on('response', (_client, _status, _bytes, latency) => {
       latencies.push(latency)
-      end = performance.now()
+      lastAnswerAt = performance.now()
     })
   })
 
@@ -67,7 +68,7 @@ export async function runLoad ({ ports, contacts, connections, requests, firstRe
   latencies.sort((a, b) => a - b)
   return {
     requests,
-    perSecond: requests / (end - start) * 1000,
+    perSecond: requests / (lastAnswerAt - start) * 1000,
     latency: { median: latencies[requests >> 1]!, p99: latencies[Math.floor(requests * 0.99)]! },
     generatorCpu: (user + system) / 1000 / (performance.now() - start)
   }

@@ -4,7 +4,7 @@ import { createTables, insertRows } from './initial-rows.js'
 
 let copies = 0
 
-/** Copies a database with this number of contacts, and returns its name. */
+/** Creates a database with this number of contacts, as a copy of a database that is filled once. Returns its name. */
 export async function createDatabase (host: string, contacts: number): Promise<string> {
   const template = `contacts_${contacts}`
   const name = `copy_${copies++}`

@@ -1,4 +1,4 @@
-// The data of a contact, and the requests that change it: what the web client's form sends, with one field changed at a time.
+// The requests of the benchmark. Each sends all fields of a contact as JSON, as Rocket.Chat's web client does, and changes one of them.
 // A request depends on its number only, so every target gets the same requests.
 
 export const caller = { id: 'caller', token: 'token-of-caller' }
@@ -8,10 +8,10 @@ export const roomsPerContact = 3
 /** The number of a contact in seven digits, so that all requests have the same length. */
 const digits = (contact: number): string => String(contact).padStart(7, '0')
 
-/** The field that changes with each save, again and again. A quarter are renames. */
+/** The field that changes in each save of a contact. After the last one they begin again. A quarter are renames. */
 const changes = ['name', 'email', 'phone', 'note', 'name', 'manager', 'email', 'phone', 'name', 'note', 'manager', 'email', 'name', 'phone', 'note', 'manager']
 
-/** How often a field of a contact has changed after its saves 0 to `save`. Each contact begins at another place of `changes`. */
+/** How often a field of a contact has changed in its saves 0 to `save`. Each contact begins at another place of `changes`. */
 function countChanges (field: string, contact: number, save: number): number {
   const { length } = changes
   const inAllChanges = changes.filter((change) => change === field).length
@@ -20,14 +20,14 @@ function countChanges (field: string, contact: number, save: number): number {
   return count
 }
 
-export interface FormRequest {
+export interface UpdateRequest {
   body: string
   /** A part that the answer must have. */
   expected: string
 }
 
-/** Returns request number `index`. They visit the contacts in a shuffled order, again and again. */
-export function formRequests (contacts: number): (index: number) => FormRequest {
+/** Returns a function that makes request number `index`. The requests visit all contacts in a shuffled order, then all again. */
+export function createRequestMaker (contacts: number): (index: number) => UpdateRequest {
   const stride = strideOf(contacts)
   return (index) => {
     const contact = (index * stride) % contacts

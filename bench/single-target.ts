@@ -27,9 +27,9 @@ export async function measureTurns (
 /** Microseconds of processor time of an update without HTTP: the median of some rounds. */
 export async function measureInProcess (context: Context, target: Target, updates: number): Promise<number> {
   const running = await RunningTarget.start(context, target)
-  await running.call('inProcess', 2 * updates)
+  await running.call('timeUpdates', 2 * updates)
   const rounds: number[] = []
-  for (let round = 0; round < 9; round++) rounds.push(await running.call<number>('inProcess', updates))
+  for (let round = 0; round < 9; round++) rounds.push(await running.call<number>('timeUpdates', updates))
   await running.call('stop')
   running.remove()
   return median(rounds)

@@ -6,12 +6,12 @@ import { createTables, insertRows } from './initial-rows.js'
 
 let copies = 0
 
-/** Copies a file with this number of contacts, and returns its path. */
+/** Creates a file with this number of contacts, as a copy of a file that is filled once. Returns its path. */
 export async function createFile (folder: string, contacts: number): Promise<string> {
   const template = join(folder, `${contacts}.db`)
   const file = join(folder, `copy-${copies++}.db`)
   if (!existsSync(template)) await fill(template, contacts)
-  // Copies no data if the file system can share it.
+  // With this flag nothing is copied if the file system can share the data.
   copyFileSync(template, file, constants.COPYFILE_FICLONE)
   flush(file)
   return file
@@ -38,7 +38,7 @@ async function fill (file: string, contacts: number): Promise<void> {
   flush(file)
 }
 
-/** Waits until the file is on the disk, so that no measurement runs meanwhile. */
+/** Waits until the file is on the disk, so that the kernel does not write it during a measurement. */
 function flush (file: string): void {
   const descriptor = openSync(file, 'r+')
   fsyncSync(descriptor)

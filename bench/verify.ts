@@ -1,7 +1,7 @@
-// Checks that the targets do the same work. Before the measurements each target gets the same requests, good and bad. All must answer
-// with the same status, and with the same body if that is 200.
+// Checks that the targets do the same work. Before the measurements each target gets the same valid and invalid requests. All targets must
+// answer with the same status, and with the same body if the status is 200.
 
-import { caller, formRequests } from './requests.js'
+import { caller, createRequestMaker } from './requests.js'
 import { RunningTarget, type Context, type Target } from './run.js'
 
 const headersOfCaller = { 'x-user-id': caller.id, 'x-auth-token': caller.token }
@@ -10,8 +10,11 @@ const contactId = 'c0000001'
 type Request = [headers: Record<string, string>, body: string]
 
 function requestsFor (contacts: number): Request[] {
+  const makeRequest = createRequestMaker(contacts)
+  // The first saves of two contacts, and their next ones.
+  const saves = [0, 1, contacts, contacts + 1, 2 * contacts]
   return [
-    ...[0, 1, contacts, contacts + 1, 2 * contacts].map((index): Request => [headersOfCaller, formRequests(contacts)(index).body]),
+    ...saves.map((index): Request => [headersOfCaller, makeRequest(index).body]),
     [{}, '{}'],
     [{ ...headersOfCaller, 'x-auth-token': 'wrong' }, '{}'],
     ...[
@@ -38,14 +41,14 @@ export async function verify (context: Context, targets: Target[]): Promise<numb
   for (const target of targets) {
     const running = await RunningTarget.start(context, target)
     const { port } = running.servers[0]!
-    const ofTarget: string[] = []
-    for (const [headers, body] of requests) ofTarget.push(await post(port, headers, body))
-    answers.push(ofTarget)
+    const answersOfTarget: string[] = []
+    for (const [headers, body] of requests) answersOfTarget.push(await post(port, headers, body))
+    answers.push(answersOfTarget)
     await running.call('stop')
     running.remove()
   }
   for (const [index, [, body]] of requests.entries()) {
-    const different = new Set(answers.map((ofTarget) => ofTarget[index]))
+    const different = new Set(answers.map((answersOfTarget) => answersOfTarget[index]))
     if (different.size > 1) throw new Error(`the targets answer differently to ${body}:\n${[...different].join('\n')}`)
   }
   return requests.length

@@ -12,8 +12,8 @@ function named (name: string, text: string): (...values: unknown[]) => QueryConf
 
 const findCaller = named('find_caller', `
   SELECT EXISTS (
-    SELECT FROM omnichannel_user_role AS held JOIN omnichannel_role_permission AS granted USING (role)
-    WHERE held.user_id = token.user_id AND granted.permission = 'update-livechat-contact') AS granted
+    SELECT FROM omnichannel_user_role AS held JOIN omnichannel_role_permission AS grants USING (role)
+    WHERE held.user_id = token.user_id AND grants.permission = 'update-livechat-contact') AS "hasPermission"
   FROM omnichannel_auth_token AS token JOIN omnichannel_user AS u ON u.id = token.user_id
   WHERE token.hashed_token = $1 AND token.user_id = $2 AND u.active AND (token.expires_at IS NULL OR token.expires_at > now())`)
 const findContact = named('find_contact', `
@@ -45,13 +45,13 @@ const renameRooms = named('rename_rooms', 'UPDATE omnichannel_room SET fname = $
 const renameSubscriptions = named('rename_subscriptions',
   'UPDATE omnichannel_subscription SET name = $2, fname = $2, updated_at = $3 WHERE visitor_id = ANY($1)')
 const renameInquiries = named('rename_inquiries', 'UPDATE omnichannel_inquiry SET name = $2, updated_at = $3 WHERE visitor_id = ANY($1)')
-const countConflicts = named('count_conflicts', `
+const addResolvedConflicts = named('add_resolved_conflicts', `
   INSERT INTO omnichannel_statistic AS statistic (name, value) VALUES ('Resolved_Conflicts_Count', $1)
   ON CONFLICT (name) DO UPDATE SET value = statistic.value + excluded.value`)
 
 export function addByHandPostgres (app: FastifyInstance, pool: Pool, isPipelined: boolean): void {
   addRoute(app, {
-    findCaller: async (userId, hashedToken) => (await pool.query<{ granted: boolean }>(findCaller(hashedToken, userId))).rows[0],
+    findCaller: async (userId, hashedToken) => (await pool.query<{ hasPermission: boolean }>(findCaller(hashedToken, userId))).rows[0],
     update: async (body) => {
       const client = await pool.connect()
       try {
@@ -99,7 +99,7 @@ async function update (send: Send, body: UpdateContactBody): Promise<Contact> {
     if (visitors.length > 0) writes.push(renameSubscriptions(visitors, row.name, row.updated_at), renameInquiries(visitors, row.name, row.updated_at))
   }
   const conflicts = stored.row.conflicting_fields.length
-  if (body.wipeConflicts === true && conflicts > 0) writes.push(countConflicts(conflicts))
+  if (body.wipeConflicts === true && conflicts > 0) writes.push(addResolvedConflicts(conflicts))
   await send(writes)
   return toContact(changed)
 }

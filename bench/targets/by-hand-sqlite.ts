@@ -1,5 +1,5 @@
-// What a careful engineer writes with better-sqlite3: statements prepared once, rows as arrays, no statement that is not needed, lists
-// written only if they changed, and one immediate transaction for each request.
+// What a careful engineer writes with better-sqlite3: prepared statements, rows as arrays, and one immediate transaction for each request.
+// A list is written only if it has changed.
 
 import type Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
@@ -12,8 +12,8 @@ type Cells = Array<string | number | null>
 export function addByHandSqlite (app: FastifyInstance, database: Database.Database): void {
   const findCaller = database.prepare<[string, string, string], number>(`
     SELECT EXISTS (
-      SELECT 1 FROM omnichannel_user_role AS held JOIN omnichannel_role_permission AS granted ON granted.role = held.role
-      WHERE held.user_id = user.id AND granted.permission = 'update-livechat-contact')
+      SELECT 1 FROM omnichannel_user_role AS held JOIN omnichannel_role_permission AS grants ON grants.role = held.role
+      WHERE held.user_id = user.id AND grants.permission = 'update-livechat-contact')
     FROM omnichannel_auth_token AS token JOIN omnichannel_user AS user ON user.id = token.user_id
     WHERE token.hashed_token = ? AND token.user_id = ? AND user.active = 1 AND (token.expires_at IS NULL OR token.expires_at > ?)`).pluck()
   const findContact = database.prepare<[string], Cells>(`
@@ -43,7 +43,7 @@ export function addByHandSqlite (app: FastifyInstance, database: Database.Databa
   const renameRooms = database.prepare('UPDATE omnichannel_room SET fname = ?, updated_at = ? WHERE contact_id = ?')
   const renameSubscriptions = database.prepare('UPDATE omnichannel_subscription SET name = ?, fname = ?, updated_at = ? WHERE visitor_id = ?')
   const renameInquiries = database.prepare('UPDATE omnichannel_inquiry SET name = ?, updated_at = ? WHERE visitor_id = ?')
-  const countConflicts = database.prepare(`
+  const addResolvedConflicts = database.prepare(`
     INSERT INTO omnichannel_statistic (name, value) VALUES ('Resolved_Conflicts_Count', ?)
     ON CONFLICT (name) DO UPDATE SET value = value + excluded.value`)
 
@@ -78,7 +78,7 @@ export function addByHandSqlite (app: FastifyInstance, database: Database.Databa
       phones.forEach((phone, position) => insertPhone.run(id, position, phone))
     }
     const conflicts = stored.row.conflicting_fields.length
-    if (body.wipeConflicts === true && conflicts > 0) countConflicts.run(conflicts)
+    if (body.wipeConflicts === true && conflicts > 0) addResolvedConflicts.run(conflicts)
     if (name !== stored.row.name) {
       renameRooms.run(name, now, id)
       for (const visitorId of new Set(channels.map((channel) => channel.visitor_id))) {
@@ -91,8 +91,8 @@ export function addByHandSqlite (app: FastifyInstance, database: Database.Databa
 
   addRoute(app, {
     findCaller: (userId, hashedToken) => {
-      const granted = findCaller.get(hashedToken, userId, new Date().toISOString())
-      return granted === undefined ? undefined : { granted: granted === 1 }
+      const hasPermission = findCaller.get(hashedToken, userId, new Date().toISOString())
+      return hasPermission === undefined ? undefined : { hasPermission: hasPermission === 1 }
     },
     update: (body) => update.immediate(body)
   })

@@ -7,7 +7,7 @@ import { addRoute } from './route.js'
 export function addEmptyRoute (app: FastifyInstance): void {
   const now = new Date().toISOString()
   addRoute(app, {
-    findCaller: () => ({ granted: true }),
+    findCaller: () => ({ hasPermission: true }),
     update: ({ contactId, name, emails, phones, customFields, contactManager }) => ({
       _id: contactId,
       createdAt: now,

@@ -1,4 +1,4 @@
-// An update without HTTP: the rules, the queue and SQLite.
+// Measures an update without HTTP: only the rules, the queue and SQLite.
 
 import type Database from 'better-sqlite3'
 import type { FastifyRequest } from 'fastify'
@@ -9,25 +9,26 @@ import { createPatternCache } from '../../src/rules/patterns/index.js'
 import { prepareUpdate, type UpdateContext } from '../../src/rules/prepare-update.js'
 import { openStore } from '../../src/store/open-store.js'
 import type { ReplyGuard } from '../../src/store/store.js'
-import { caller, formRequests } from '../requests.js'
+import { caller, createRequestMaker } from '../requests.js'
 
 const CONCURRENT_UPDATES = 32
 /** There is no reply, so there is nothing to guard. */
 const guard: ReplyGuard = { isPending: () => true, lock: () => undefined, unlock: () => undefined }
 
-/** Returns a function that makes updates, and resolves to the mean processor time of one, in microseconds. */
-export function createInProcess (database: Database.Database, contacts: number): (updates: number) => Promise<number> {
-  const store = openStore(database, () => undefined)
+/** Returns a function that makes updates, and resolves to the mean processor time of an update, in microseconds. */
+export function createUpdateTimer (database: Database.Database, contacts: number): (updates: number) => Promise<number> {
+  const ignoreProblem = (): void => undefined
+  const store = openStore(database, ignoreProblem)
   const createMatcher = createPatternCache()
-  const requestOf = formRequests(contacts)
+  const makeRequest = createRequestMaker(contacts)
   const request = { headers: { 'x-user-id': caller.id, 'x-auth-token': caller.token } } as unknown as FastifyRequest
   let sent = 0
 
   const update = async (): Promise<void> => {
     const context: UpdateContext = {
       updateId: randomUUID().replaceAll('-', ''),
-      body: JSON.parse(requestOf(sent++).body),
-      createMatcher: () => createMatcher(() => undefined),
+      body: JSON.parse(makeRequest(sent++).body),
+      createMatcher: () => createMatcher(ignoreProblem),
       ifMatch: undefined,
       idempotencyKey: undefined,
       access: recheckAccess(request, {} as Settings),

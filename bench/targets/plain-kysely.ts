@@ -13,11 +13,11 @@ export function addPlainKysely (app: FastifyInstance, database: Database.Databas
     findCaller: async (userId, hashedToken) => {
       const caller = await db.selectFrom('omnichannel_auth_token as token').innerJoin('omnichannel_user as user', 'user.id', 'token.user_id')
         .select((eb) => eb.exists(eb.selectFrom('omnichannel_user_role as held')
-          .innerJoin('omnichannel_role_permission as granted', 'granted.role', 'held.role').select('granted.role')
-          .whereRef('held.user_id', '=', 'token.user_id').where('granted.permission', '=', 'update-livechat-contact')).as('granted'))
+          .innerJoin('omnichannel_role_permission as grants', 'grants.role', 'held.role').select('grants.role')
+          .whereRef('held.user_id', '=', 'token.user_id').where('grants.permission', '=', 'update-livechat-contact')).as('has_permission'))
         .where('token.hashed_token', '=', hashedToken).where('token.user_id', '=', userId).where('user.active', '=', 1)
         .where((eb) => eb.or([eb('token.expires_at', 'is', null), eb('token.expires_at', '>', new Date().toISOString())])).executeTakeFirst()
-      return caller && { granted: Number(caller.granted) === 1 }
+      return caller && { hasPermission: Number(caller.has_permission) === 1 }
     },
     update: async (body) => await db.transaction().execute(async (trx) => await update(trx, body))
   })

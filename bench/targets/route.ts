@@ -1,4 +1,4 @@
-// Fastify as its documentation shows it: its own JSON parser, its own Ajv, an async hook for the caller.
+// The route of the targets other than the plugin, as Fastify's documentation shows it: its JSON parser, its Ajv, an async hook for the caller.
 
 import type { FastifyInstance } from 'fastify'
 import { hashToken, UpdateContactBody, type Contact } from '../../src/index.js'
@@ -8,7 +8,7 @@ type Awaitable<Value> = Value | Promise<Value>
 /** What a target does with its database. */
 export interface Backend {
   /** Whether the user has the permission. Undefined if the token is unknown. */
-  findCaller: (userId: string, hashedToken: string) => Awaitable<{ granted: boolean } | undefined>
+  findCaller: (userId: string, hashedToken: string) => Awaitable<{ hasPermission: boolean } | undefined>
   update: (body: UpdateContactBody) => Awaitable<Contact>
 }
 
@@ -30,7 +30,7 @@ export function addRoute (app: FastifyInstance, backend: Backend): void {
       if (typeof userId !== 'string' || typeof token !== 'string') throw new Refusal(401, 'unauthorized')
       const caller = await backend.findCaller(userId, hashToken(token))
       if (caller === undefined) throw new Refusal(401, 'unauthorized')
-      if (!caller.granted) throw new Refusal(403, 'forbidden')
+      if (!caller.hasPermission) throw new Refusal(403, 'forbidden')
     },
     handler: async (request, reply) => {
       const contact = await backend.update(request.body)

@@ -1,7 +1,7 @@
 // A target in a process of its own: one server on one database.
 
 import Database from 'better-sqlite3'
-import fastify from 'fastify'
+import fastify, { type FastifyInstance } from 'fastify'
 import type { AddressInfo } from 'node:net'
 import { Writable } from 'node:stream'
 import pg from 'pg'
@@ -14,7 +14,7 @@ import { addByHandPostgres } from './by-hand-postgres.js'
 import { addByHandSqlite } from './by-hand-sqlite.js'
 import { addEmptyRoute } from './empty-route.js'
 import { watchTurns } from './event-loop.js'
-import { createInProcess } from './in-process.js'
+import { createUpdateTimer } from './in-process.js'
 import { addPlainKysely } from './plain-kysely.js'
 
 export type TargetName = 'empty route' | 'by hand' | 'by hand, pipelined' | 'plain Kysely' | 'plugin' | 'serve' | 'serve without worker'
@@ -26,47 +26,54 @@ export type ServerOptions = { name: TargetName, contacts: number } & (
 )
 
 const options = JSON.parse(process.argv[2]!) as ServerOptions
-let app = fastify({ ajv: { customOptions: { removeAdditional: false, coerceTypes: true, useDefaults: false } } })
-const { close, inProcess } = 'file' in options ? await addSqlite(options) : await addPostgres(options)
+const { app, close, timeUpdates } = 'file' in options ? await createOnSqlite(options) : await createOnPostgres(options)
 await app.listen({ host: '127.0.0.1', port: 0 })
 
-/** What a target needs besides its route. */
-interface Backing {
+interface TargetServer {
+  app: FastifyInstance
+  /** Closes the database. */
   close: () => unknown
-  inProcess?: (updates: number) => Promise<number>
+  /** Measures updates without HTTP. */
+  timeUpdates?: (updates: number) => Promise<number>
 }
 
-async function addSqlite ({ name, file, synchronous, contacts }: Extract<ServerOptions, { file: string }>): Promise<Backing> {
-  if (name.startsWith('serve')) return await serve(file, name === 'serve')
+function createApp (): FastifyInstance {
+  return fastify({ ajv: { customOptions: { removeAdditional: false, coerceTypes: true, useDefaults: false } } })
+}
+
+async function createOnSqlite ({ name, file, synchronous, contacts }: Extract<ServerOptions, { file: string }>): Promise<TargetServer> {
+  if (name.startsWith('serve')) return await createServe(file, name === 'serve')
+  const app = createApp()
   const database = new Database(file)
   database.pragma('journal_mode = WAL')
   database.pragma(`synchronous = ${synchronous}`)
-  // As `serve` has it: between rare checkpoints, fewer pages are written twice.
+  // As `serve` does. A page that changed several times between two checkpoints is moved once, so rare checkpoints write less.
   database.pragma('wal_autocheckpoint = 10000')
   if (name === 'plugin') await app.register(omnichannelContacts, { database })
   else if (name === 'plain Kysely') addPlainKysely(app, database)
   else if (name === 'by hand') addByHandSqlite(app, database)
   else addEmptyRoute(app)
-  return { close: () => database.close(), inProcess: createInProcess(database, contacts) }
+  return { app, close: () => database.close(), timeUpdates: createUpdateTimer(database, contacts) }
 }
 
 /** The server of the command `serve`, with its own pragmas. */
-async function serve (file: string, hasWorker: boolean): Promise<Backing> {
+async function createServe (file: string, hasWorker: boolean): Promise<TargetServer> {
   const stderr = new Writable({ write: (_line, _encoding, done) => { done() } })
   const io = { stderr, readAsset: () => Buffer.of(), ...hasWorker && { checkpointWorker: new URL('checkpoint-worker.mjs', import.meta.url) } }
   const handle = await openDatabase(file, io as unknown as Io, 'change')
   const settings = { logLevel: 'info', rateLimit: 0, maxConnections: 0, trustProxy: [], metrics: false }
-  app = await createServer({ handle, ping: () => Promise.resolve() }, settings, io) as typeof app
-  return { close: () => handle.close() }
+  const app = await createServer({ handle, ping: () => Promise.resolve() }, settings, io)
+  return { app, close: () => handle.close() }
 }
 
-async function addPostgres ({ name, host, database }: Extract<ServerOptions, { host: string }>): Promise<Backing> {
+async function createOnPostgres ({ name, host, database }: Extract<ServerOptions, { host: string }>): Promise<TargetServer> {
+  const app = createApp()
   // The pool keeps its connections while other targets are measured.
   const pool = new pg.Pool({ host, database, user: 'postgres', max: 10, idleTimeoutMillis: 0, pipeline: name !== 'by hand' })
   if (name === 'plugin') await app.register(omnichannelContacts, { database: pool })
   else if (name === 'empty route') addEmptyRoute(app)
   else addByHandPostgres(app, pool, name === 'by hand, pipelined')
-  return { close: async () => await pool.end() }
+  return { app, close: async () => await pool.end() }
 }
 
 let stopWatching: ReturnType<typeof watchTurns> | undefined
@@ -78,7 +85,7 @@ runCommands((app.server.address() as AddressInfo).port, {
   },
   watch: () => { stopWatching = watchTurns() },
   turns: () => stopWatching?.(),
-  inProcess: async (updates: number) => await inProcess?.(updates),
+  timeUpdates: async (updates: number) => await timeUpdates?.(updates),
   memory: () => {
     globalThis.gc?.()
     const { rss, heapUsed } = process.memoryUsage()
