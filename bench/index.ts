@@ -1,6 +1,6 @@
 // npm run bench [-- --postgres] [-- --quick] [-- --folder DIRECTORY]
 //
-// Measures on SQLite, or with --postgres on PostgreSQL, prints the ratios, and writes them to bench/README.md, bench/results.json and
+// Measures on SQLite, or with --postgres on PostgreSQL. Prints the ratios, and writes bench/README.md, bench/results.json and
 // bench/chart.svg. With --quick everything runs once and briefly, and nothing is written.
 
 import { mkdtempSync, rmSync } from 'node:fs'

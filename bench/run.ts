@@ -23,7 +23,7 @@ export interface Scenario {
 export interface Context {
   /** For databases. */
   folder: string
-  /** The folders of PostgreSQL's socket and of the socket of the proxy that adds latency, and the process id of the server. */
+  /** `host` is the folder of PostgreSQL's socket. `delayedHost` is that of the proxy which adds latency. `postmaster` is a process id. */
   postgres?: { host: string, delayedHost: string, postmaster: number }
   /** How many requests each server gets first. V8 optimises code during some thousands of them. */
   warmUp: number

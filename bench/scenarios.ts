@@ -1,4 +1,4 @@
-// What is measured on each engine, and the goals.
+// The scenarios that are measured on each engine, and the goals.
 
 import { describeMachine } from './machine.js'
 import { cpu, latency, ratioOf, speed } from './ratios.js'

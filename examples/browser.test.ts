@@ -5,7 +5,7 @@
 import Database from 'better-sqlite3'
 import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import { addDemo, buildApp } from './browser.js'
+import { addDemoData, buildApp } from './browser.js'
 
 const url = '/api/v1/omnichannel/contacts.update'
 const origin = 'https://desk.example.com'
@@ -18,7 +18,7 @@ async function open (t: Test) {
     await app.close()
     database.close()
   })
-  addDemo(database)
+  addDemoData(database)
   return {
     database,
     preflight: async (from: string): Promise<LightMyRequestResponse> => await app.inject({

@@ -1,5 +1,5 @@
-// A server for web clients of another origin. @fastify/cors lets their pages send requests and read answers. @fastify/helmet adds
-// security headers. All answers of the route have these headers, also errors.
+// A server for web pages of another origin. @fastify/cors lets these pages send requests and read answers. @fastify/helmet adds
+// security headers. All answers of the route have the headers of both, also errors.
 //
 // In an empty folder, saved as browser.ts:
 //   npm install fastify-omnichannel-contacts fastify better-sqlite3 @fastify/cors @fastify/helmet
@@ -18,16 +18,16 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   await app.register(helmet)
   await app.register(cors, {
     origin: ['https://desk.example.com'],
-    // Safe editing needs them: the tag for If-Match, whether an answer is a replay, and how long to wait.
+    // The tag for If-Match, whether an answer is a replay, and how long to wait after a 503.
     exposedHeaders: ['ETag', 'Idempotency-Replayed', 'Retry-After']
-    // By default a page may send any header. If you set allowedHeaders, name Content-Type, X-User-Id, X-Auth-Token, If-Match and
+    // By default a page may send any header. If you set allowedHeaders, list Content-Type, X-User-Id, X-Auth-Token, If-Match and
     // Idempotency-Key.
   })
   await app.register(omnichannelContacts, { database })
   return app
 }
 
-export function addDemo (database: Database.Database): void {
+export function addDemoData (database: Database.Database): void {
   database.exec(`
     INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
     INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
@@ -40,7 +40,7 @@ async function serve (): Promise<void> {
   const database = new Database('browser.db')
   database.pragma('journal_mode = WAL')
   const app = await buildApp(database, true)
-  addDemo(database)
+  addDemoData(database)
   const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   console.log(`Rename Maria as a page of https://desk.example.com would, and look at the headers:
   curl -i -H 'Origin: https://desk.example.com' -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)

@@ -6,7 +6,7 @@ import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
-import { addDemo, buildApp } from './checkpoints.js'
+import { addDemoData, buildApp } from './checkpoints.js'
 
 t.test('a long log: the worker moves it into the file, and the server answers', async (t) => {
   const database = new Database(join(t.testdir(), 'contacts.db'))
@@ -15,7 +15,7 @@ t.test('a long log: the worker moves it into the file, and the server answers', 
     await app.close()
     database.close()
   })
-  addDemo(database)
+  addDemoData(database)
   database.exec('CREATE TABLE page (content BLOB)')
   const write = database.prepare(`WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 5000)
     INSERT INTO page SELECT randomblob(3000) FROM number`)

@@ -24,10 +24,10 @@ const program = `
   const checkpoint = (mode) => database.pragma('wal_checkpoint(' + mode + ')')[0]
   let lengthAtRestart = 0
   setInterval(() => {
-    // NOOP only counts the pages. (SQLite before 3.51 takes it for PASSIVE.)
+    // NOOP only reads the lengths, in pages. SQLite before 3.51 runs PASSIVE instead.
     const { log, checkpointed } = checkpoint('NOOP')
     if (log - checkpointed >= 1000) checkpoint('PASSIVE')
-    // RESTART makes the next write begin at the start of the log, so that it does not grow for ever.
+    // After RESTART, the next write goes to the beginning of the log. Otherwise the log would grow as long as there are writes.
     if (log < 4000 || log === lengthAtRestart) return
     lengthAtRestart = log
     checkpoint('RESTART')
@@ -47,7 +47,7 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   return app
 }
 
-export function addDemo (database: Database.Database): void {
+export function addDemoData (database: Database.Database): void {
   database.exec(`
     INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
     INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
@@ -59,7 +59,7 @@ export function addDemo (database: Database.Database): void {
 async function serve (): Promise<void> {
   const database = new Database('contacts.db')
   const app = await buildApp(database, true)
-  addDemo(database)
+  addDemoData(database)
   const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   console.log(`Rename Maria:
   curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)

@@ -4,7 +4,7 @@
 
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
-import { addDemo, buildApp } from './counters.js'
+import { addDemoData, buildApp } from './counters.js'
 
 async function open (t: Test) {
   const database = new Database(':memory:')
@@ -13,7 +13,7 @@ async function open (t: Test) {
     await app.close()
     database.close()
   })
-  addDemo(database)
+  addDemoData(database)
   const update = async (body: object) => await app.inject({
     method: 'POST',
     url: '/api/v1/omnichannel/contacts.update',

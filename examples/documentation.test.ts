@@ -4,7 +4,7 @@
 
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
-import { addDemo, buildApp } from './documentation.js'
+import { addDemoData, buildApp } from './documentation.js'
 
 const path = '/api/v1/omnichannel/contacts.update'
 
@@ -15,7 +15,7 @@ async function open (t: Test) {
     await app.close()
     database.close()
   })
-  addDemo(database)
+  addDemoData(database)
   return { app, database }
 }
 
@@ -26,7 +26,7 @@ t.test('the page: all files that it loads exist, and its Content-Security-Policy
   const policy = String(page.headers['content-security-policy'])
   t.match(policy, /(^|;)script-src 'self'(;|$)/)
   t.match(policy, /(^|;)img-src 'self' data:(;|$)/)
-  t.notMatch(policy, 'upgrade-insecure-requests')
+  t.notMatch(policy, 'upgrade-insecure-requests', 'the server has no TLS')
   t.notMatch(page.body, /<script(?![^>]* src=)|\son\w+=/, 'no inline script')
   const files = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, file]) => new URL(file!, 'http://localhost/documentation/'))
   t.ok(files.length >= 5)

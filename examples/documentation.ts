@@ -1,5 +1,6 @@
 // A documentation page on which you can try the endpoint. @fastify/swagger makes the OpenAPI document, @fastify/swagger-ui shows it, and
-// @fastify/helmet forbids the page to load anything from elsewhere. The database here has the contact of the document's examples.
+// @fastify/helmet forbids the page to load anything from other origins. The example requests of the document update a contact that is
+// in the database.
 //
 // In an empty folder, saved as documentation.ts:
 //   npm install fastify-omnichannel-contacts fastify better-sqlite3 @fastify/helmet @fastify/swagger @fastify/swagger-ui
@@ -25,7 +26,7 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   const app = fastify({ logger })
   // Without upgrade-insecure-requests: with it, Safari asks for https, which this server does not have. Behind TLS keep it.
   await app.register(helmet, { contentSecurityPolicy: { directives: { 'upgrade-insecure-requests': null } } })
-  // Register both before the plugin: the document has the routes that are registered later.
+  // Register these two before the plugin, because the document has only routes that are registered later.
   await app.register(swagger, { openapi: { openapi: '3.1.0', info: { title: 'Desk', version: '1.0.0' } } })
   await app.register(swaggerUi, {
     routePrefix: '/documentation',
@@ -36,8 +37,8 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   return app
 }
 
-/** The user and the contact of the document's examples. */
-export function addDemo (database: Database.Database): void {
+/** Adds the user and the contact of the example requests. */
+export function addDemoData (database: Database.Database): void {
   database.exec(`
     INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
     INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
@@ -51,7 +52,7 @@ async function serve (): Promise<void> {
   const database = new Database('documentation.db')
   database.pragma('journal_mode = WAL')
   const app = await buildApp(database, true)
-  addDemo(database)
+  addDemoData(database)
   const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   console.log(`Open ${address}/documentation and try it as ann with the token s3cret. The document itself:
   curl '${address}/documentation/json'`)

@@ -4,7 +4,7 @@
 
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
-import { addDemo, buildApp, findEmail, findPhone } from './duplicates.js'
+import { addDemoData, buildApp, findEmail, findPhone } from './duplicates.js'
 
 interface Desk {
   database: Database.Database
@@ -19,7 +19,7 @@ async function openDesk (t: Test): Promise<Desk> {
     await app.close()
     database.close()
   })
-  addDemo(database)
+  addDemoData(database)
   database.exec(`
     INSERT INTO omnichannel_contact (id, name, enabled) VALUES ('gone', 'Gone', 0);
     INSERT INTO omnichannel_contact_email VALUES

@@ -50,7 +50,7 @@ function lower (address: string): string {
   return address.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
 }
 
-export function addDemo (database: Database.Database): void {
+export function addDemoData (database: Database.Database): void {
   database.exec(`
     INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
     INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
@@ -64,7 +64,7 @@ async function serve (): Promise<void> {
   const database = new Database('duplicates.db')
   database.pragma('journal_mode = WAL')
   const app = await buildApp(database, true)
-  addDemo(database)
+  addDemoData(database)
   const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   const curlForJoao = (email: string): string =>
     `curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"joao","emails":["${email}"]}' '${address}/api/v1/omnichannel/contacts.update'`

@@ -30,11 +30,11 @@ const functionNames = /^(sum|max|rate|by|histogram_quantile)$/
 /** Prometheus adds these labels when it scrapes. */
 const labelsOfPrometheus = /^(job|instance)$/
 
-/** Reads the part of PromQL that the dashboard uses. The labels of a `by` belong to the selector after it. */
+/** Reads the part of PromQL that the dashboard uses. The labels of `by (…)` belong to the metric after it. */
 function selectorsOf (expr: string): Selector[] {
   const selectors: Selector[] = []
   let labels: string[] = []
-  // `by (labels)`, or a name with its matchers, or a text, or a range. The last two are skipped.
+  // `by (labels)`, or a name with its matchers, or a quoted text, or a range. The last two are skipped.
   const tokens = /by \(([^)]*)\)|([a-z_]\w*)(?:\{([^}]*)\})?|"[^"]*"|\[[^\]]*\]/g
   for (const [, grouped, name, matchers = ''] of expr.matchAll(tokens)) {
     if (grouped !== undefined) labels = grouped.split(', ')
@@ -75,7 +75,7 @@ interface Setup {
   unlock: () => Promise<unknown>
 }
 
-/** Makes updates that end in each way, so that each metric has a sample. */
+/** Makes updates with different outcomes, so that each metric has a sample. */
 async function scrapeAfterUpdates (t: Test, { url, db, lock, unlock }: Setup): Promise<Metrics> {
   await fill(db)
   const update = async (body: object) => (await send(url, { contactId: 'maria', ...body })).status
@@ -86,7 +86,7 @@ async function scrapeAfterUpdates (t: Test, { url, db, lock, unlock }: Setup): P
   return await scrape(url)
 }
 
-/** Checks that the panels of one engine, and those of both, have their metrics. The title of a panel may begin with its engine. */
+/** Checks that the metrics of the panels exist. If a panel is for one engine only, its title begins with that engine. */
 function checkPanels (t: Test, metrics: Metrics, engine: 'SQLite' | 'PostgreSQL'): void {
   for (const { title, targets } of panels.filter(({ title }) => !/^(SQLite|PostgreSQL):/.test(title) || title.startsWith(engine))) {
     for (const { metric, labels } of targets.flatMap(({ expr }) => selectorsOf(expr))) {

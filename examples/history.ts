@@ -39,12 +39,12 @@ export async function buildApp (database: Database.Database, logger = false): Pr
     database,
     beforeCommit: ({ contact, previous, changedFields, user }) => {
       for (const field of changedFields) {
-        const [old, now] = [previous, contact].map((state) => JSON.stringify(state[field] ?? null))
-        addEntry.run(contact._id, field, old, now, user.id, contact._updatedAt)
+        const [oldValue, newValue] = [previous, contact].map((state) => JSON.stringify(state[field] ?? null))
+        addEntry.run(contact._id, field, oldValue, newValue, user.id, contact._updatedAt)
       }
     }
   })
-  // After the plugin: this table references one of the plugin's.
+  // After the plugin, because this table references one of the plugin's.
   database.exec(ownTables)
   const addEntry = database.prepare('INSERT INTO history (contact_id, field, old, new, changed_by, changed_at) VALUES (?, ?, ?, ?, ?, ?)')
   const findEntry = database.prepare<[string], Entry>('SELECT contact_id, field, old, new FROM history WHERE id = ?')
@@ -71,14 +71,14 @@ export async function buildApp (database: Database.Database, logger = false): Pr
     if (!isDeepStrictEqual(contact[entry.field] ?? null, JSON.parse(entry.new))) {
       return await reply.code(409).send({ success: false, error: 'error-changed-since' })
     }
-    // With the ETag of the contact that was just compared: if it has changed meanwhile, the answer is 412.
+    // With the ETag of the contact that was just compared. If the contact has changed meanwhile, the answer is 412.
     const undone = await update({ [entry.field]: convert(JSON.parse(entry.old) as never) }, String(current.headers.etag))
     return await forward(undone)
   })
   return app
 }
 
-export function addDemo (database: Database.Database): void {
+export function addDemoData (database: Database.Database): void {
   database.exec(`
     INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
     INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
@@ -91,7 +91,7 @@ async function serve (): Promise<void> {
   const database = new Database('history.db')
   database.pragma('journal_mode = WAL')
   const app = await buildApp(database, true)
-  addDemo(database)
+  addDemoData(database)
   const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   const curl = "curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret'"
   console.log(`Rename Maria, then undo it:

@@ -4,7 +4,7 @@
 
 import Database from 'better-sqlite3'
 import t from 'tap'
-import { addDemo, buildApp } from './jwt.js'
+import { addDemoData, buildApp } from './jwt.js'
 
 const mayUpdate = ['update-livechat-contact']
 
@@ -16,7 +16,7 @@ t.test('a valid token with the permission: 200; any other: 401 or 403', async (t
     await Promise.all([app.close(), elsewhere.close()])
     database.close()
   })
-  addDemo(database)
+  addDemoData(database)
   const sign = (claims: object, server = app): string => server.jwt.sign(claims)
   const exp = Math.floor(Date.now() / 1000) + 60
   const callers: Record<string, [authorization: string | undefined, status: number]> = {

@@ -28,7 +28,7 @@ export async function buildApp (database: Database.Database, secret: string, log
   return app
 }
 
-export function addDemo (database: Database.Database): void {
+export function addDemoData (database: Database.Database): void {
   database.exec("INSERT OR IGNORE INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
 }
 
@@ -36,7 +36,7 @@ async function serve (): Promise<void> {
   const database = new Database('jwt.db')
   database.pragma('journal_mode = WAL')
   const app = await buildApp(database, process.env.JWT_SECRET ?? randomBytes(32).toString('base64'), true)
-  addDemo(database)
+  addDemoData(database)
   const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   const token = app.jwt.sign({ sub: 'ann', permissions: ['update-livechat-contact'] }, { expiresIn: '1h' })
   console.log(`Rename Maria as ann, who is logged in for an hour:

@@ -4,7 +4,7 @@
 
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
-import { addDemo, buildApp, importPeople, type Person } from './kysely.js'
+import { addDemoData, buildApp, importPeople, type Person } from './kysely.js'
 
 async function open (t: Test) {
   const database = new Database(':memory:')
@@ -13,7 +13,7 @@ async function open (t: Test) {
     await app.close()
     database.close()
   })
-  addDemo(database)
+  addDemoData(database)
   /** The numbers of contacts and of addresses. */
   const counts = (): unknown => database.prepare(`
     SELECT count(*), count(address) FROM omnichannel_contact LEFT JOIN omnichannel_contact_email ON id = contact_id`).raw().get()

@@ -37,7 +37,7 @@ export async function importPeople (database: Database.Database, people: Iterabl
   // Do not call db.destroy(): it closes the handle.
 }
 
-export function addDemo (database: Database.Database): void {
+export function addDemoData (database: Database.Database): void {
   database.exec(`
     INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
     INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
@@ -50,7 +50,7 @@ async function serve (): Promise<void> {
   const database = new Database('kysely.db')
   database.pragma('journal_mode = WAL')
   const app = await buildApp(database, true)
-  addDemo(database)
+  addDemoData(database)
   const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   console.log(`Rename Maria while a thousand other people are imported:
   curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)

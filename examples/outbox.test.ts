@@ -12,7 +12,7 @@ import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { addDemo, buildApp, postTo, type Row, type Send } from './outbox.js'
+import { addDemoData, buildApp, postTo, type Row, type Send } from './outbox.js'
 
 const url = '/api/v1/omnichannel/contacts.update'
 const headers = { 'x-user-id': 'ann', 'x-auth-token': 's3cret' }
@@ -22,7 +22,7 @@ interface Desk { app: FastifyInstance, database: Database.Database, close: () =>
 async function open (t: Test, file: string, send: Send): Promise<Desk> {
   const database = new Database(file)
   const app = await buildApp(database, send)
-  addDemo(database)
+  addDemoData(database)
   const close = async (): Promise<void> => {
     await app.close()
     database.close()

@@ -73,7 +73,7 @@ export function postTo (url: string): Send {
   }
 }
 
-export function addDemo (database: Database.Database): void {
+export function addDemoData (database: Database.Database): void {
   database.exec(`
     INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
     INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
@@ -88,7 +88,7 @@ async function serve (): Promise<void> {
   const receiver = process.env.RECEIVER
   const send: Send = receiver === undefined ? async (row) => { console.log('to be sent', row) } : postTo(receiver)
   const app = await buildApp(database, send, true)
-  addDemo(database)
+  addDemoData(database)
   const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   console.log(`Update Maria, and see what is sent:
   curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)

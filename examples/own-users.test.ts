@@ -5,7 +5,7 @@
 import Database from 'better-sqlite3'
 import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import { addAccount, addDemo, buildApp } from './own-users.js'
+import { addAccount, addDemoData, buildApp } from './own-users.js'
 
 interface Desk {
   database: Database.Database
@@ -21,7 +21,7 @@ async function openDesk (t: Test): Promise<Desk> {
     await app.close()
     database.close()
   })
-  addDemo(database)
+  addDemoData(database)
   addAccount(database, 'otto', 'soup', false)
   return {
     database,

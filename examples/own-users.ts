@@ -83,7 +83,7 @@ function hashSession (id: string): string {
   return createHash('sha256').update(id).digest('base64url')
 }
 
-export function addDemo (database: Database.Database): void {
+export function addDemoData (database: Database.Database): void {
   addAccount(database, 'ann', 's3cret', true)
   database.exec("INSERT OR IGNORE INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')")
 }
@@ -92,7 +92,7 @@ async function serve (): Promise<void> {
   const database = new Database('own-users.db')
   database.pragma('journal_mode = WAL')
   const app = await buildApp(database, true)
-  addDemo(database)
+  addDemoData(database)
   const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   console.log(`Log in as ann, and rename Maria:
   curl -c cookies.txt -H 'Content-Type: application/json' -d '{"login":"ann","password":"s3cret"}' '${address}/login'

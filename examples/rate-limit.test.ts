@@ -4,7 +4,7 @@
 
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
-import { addDemo, buildApp } from './rate-limit.js'
+import { addDemoData, buildApp } from './rate-limit.js'
 
 interface Call {
   /** The header X-Forwarded-For. */
@@ -23,7 +23,7 @@ async function callElevenTimes (t: Test, callOf: (index: number) => Call): Promi
     await app.close()
     database.close()
   })
-  addDemo(database)
+  addDemoData(database)
   const statuses = []
   for (let index = 1; index <= 11; index++) {
     const { forwardedFor, remoteAddress = '127.0.0.1', user = 'ann', token = 's3cret' } = callOf(index)

@@ -21,9 +21,9 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   const app = fastify({ logger, trustProxy: 'loopback' })
   // Answers 503 with Retry-After while the event loop is late by a second.
   await app.register(underPressure, { maxEventLoopDelay: 1000, retryAfter: 5 })
-  // In a context of their own, so that the limit applies to this route only.
+  // The plugins have a context of their own, so that the limit applies to this route only.
   await app.register(async (api) => {
-    // Do not count by X-User-Id: an attacker can send another id with each call. An IPv6 network counts as one address.
+    // It counts by address, and an IPv6 network counts as one. Do not count by X-User-Id: an attacker can send another id with each call.
     await api.register(rateLimit, { max: 10, timeWindow: '1 minute' })
     // Rocket.Chat's clients expect the time of the reset in epoch milliseconds. @fastify/rate-limit sends the seconds that are left.
     api.addHook('onSend', async (_request, reply) => {
@@ -34,7 +34,7 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   return app
 }
 
-export function addDemo (database: Database.Database): void {
+export function addDemoData (database: Database.Database): void {
   database.exec(`
     INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
     INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
@@ -47,7 +47,7 @@ async function serve (): Promise<void> {
   const database = new Database('rate-limit.db')
   database.pragma('journal_mode = WAL')
   const app = await buildApp(database, true)
-  addDemo(database)
+  addDemoData(database)
   const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   console.log(`Rename Maria, as a proxy would send it for 203.0.113.7. The eleventh call in a minute is refused:
   curl -i -H 'X-Forwarded-For: 203.0.113.7' -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)

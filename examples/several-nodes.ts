@@ -27,7 +27,7 @@ export async function buildApp (pool: pg.Pool, logger = false): Promise<FastifyI
 }
 
 /** Adds a user and a contact. Each node may do so. */
-export async function addDemo (pool: pg.Pool): Promise<void> {
+export async function addDemoData (pool: pg.Pool): Promise<void> {
   await pool.query(`
     INSERT INTO omnichannel_user (id) VALUES ('ann') ON CONFLICT DO NOTHING;
     INSERT INTO omnichannel_user_role VALUES ('ann', 'livechat-agent') ON CONFLICT DO NOTHING;
@@ -39,7 +39,7 @@ export async function addDemo (pool: pg.Pool): Promise<void> {
 async function serve (): Promise<void> {
   const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, connectionTimeoutMillis: 5000, max: 10 })
   const app = await buildApp(pool, true)
-  await addDemo(pool)
+  await addDemoData(pool)
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { void app.close() })
   const address = await app.listen({ host: process.env.HOST ?? '127.0.0.1', port: Number(process.env.PORT ?? 3000) })
   console.log(`Rename Maria. A second node, started with PORT=3001, shows the new name too:

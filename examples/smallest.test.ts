@@ -4,7 +4,7 @@
 
 import Database from 'better-sqlite3'
 import t from 'tap'
-import { addDemo, buildApp } from './smallest.js'
+import { addDemoData, buildApp } from './smallest.js'
 
 t.test('a rename by ann: 200 with her token, 401 with another', async (t) => {
   const database = new Database(':memory:')
@@ -13,7 +13,7 @@ t.test('a rename by ann: 200 with her token, 401 with another', async (t) => {
     await app.close()
     database.close()
   })
-  addDemo(database)
+  addDemoData(database)
   const rename = async (token: string, name: string): Promise<number> => (await app.inject({
     method: 'POST',
     url: '/api/v1/omnichannel/contacts.update',

@@ -16,7 +16,7 @@ import fastify, { type FastifyInstance } from 'fastify'
 import omnichannelContacts, { hashToken } from 'fastify-omnichannel-contacts'
 import { fileURLToPath } from 'node:url'
 
-/** It takes a DatabaseSync of node:sqlite, too. */
+/** The plugin also accepts a DatabaseSync of node:sqlite. */
 export async function buildApp (database: Database.Database, logger = false): Promise<FastifyInstance> {
   const app = fastify({ logger })
   await app.register(omnichannelContacts, { database })
@@ -24,7 +24,7 @@ export async function buildApp (database: Database.Database, logger = false): Pr
 }
 
 /** Adds a user and a contact. Insert your own into the same tables. */
-export function addDemo (database: Database.Database): void {
+export function addDemoData (database: Database.Database): void {
   database.exec(`
     INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
     INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
@@ -37,7 +37,7 @@ async function serve (): Promise<void> {
   const database = new Database('contacts.db')
   database.pragma('journal_mode = WAL')
   const app = await buildApp(database, true)
-  addDemo(database)
+  addDemoData(database)
   const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   console.log(`Rename Maria:
   curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'`)

@@ -6,7 +6,7 @@ import { context, createContextKey, trace, type Context, type Span, type SpanOpt
 import { AsyncLocalStorage } from 'node:async_hooks'
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
-import { addDemo, buildApp } from './tracing.js'
+import { addDemoData, buildApp } from './tracing.js'
 
 interface Recorded {
   name: string
@@ -49,7 +49,7 @@ async function open (t: Test) {
     await app.close()
     database.close()
   })
-  addDemo(database)
+  addDemoData(database)
   const update = async (body: object) => await app.inject({
     method: 'POST',
     url: '/api/v1/omnichannel/contacts.update',

@@ -4,7 +4,7 @@
 
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
-import { addDemo, buildApp } from './views.js'
+import { addDemoData, buildApp } from './views.js'
 
 async function openDesk (t: Test) {
   const database = new Database(':memory:')
@@ -13,7 +13,7 @@ async function openDesk (t: Test) {
     await app.close()
     database.close()
   })
-  addDemo(database)
+  addDemoData(database)
   return {
     database,
     conversations: async () => (await app.inject('/conversations')).json<unknown>(),

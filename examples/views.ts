@@ -24,7 +24,7 @@ const ownTables = `
 `
 
 // A view has the name and all columns of the table that it replaces. Use constants for columns that you do not have. Ids must be
-// text: as numbers, SQLite would take ' 8' for 8. On PostgreSQL a view of one table needs no trigger.
+// text: if they were numbers, SQLite would find the row 8 for the id ' 8'. On PostgreSQL a view of one table needs no trigger.
 const views = `
   CREATE VIEW IF NOT EXISTS omnichannel_room AS
     SELECT CAST(number AS TEXT) AS id, customer AS contact_id, title AS fname, changed AS updated_at FROM conversation;
@@ -60,7 +60,7 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   return app
 }
 
-export function addDemo (database: Database.Database): void {
+export function addDemoData (database: Database.Database): void {
   database.exec(`
     INSERT OR IGNORE INTO omnichannel_user (id) VALUES ('ann');
     INSERT OR IGNORE INTO omnichannel_user_role VALUES ('ann', 'livechat-agent');
@@ -78,7 +78,7 @@ async function serve (): Promise<void> {
   const database = new Database('views.db')
   database.pragma('journal_mode = WAL')
   const app = await buildApp(database, true)
-  addDemo(database)
+  addDemoData(database)
   const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
   console.log(`Rename Maria, and look at the conversations:
   curl -H 'X-User-Id: ann' -H 'X-Auth-Token: s3cret' -H 'Content-Type: application/json' -d '{"contactId":"maria","name":"Maria Silva"}' '${address}/api/v1/omnichannel/contacts.update'

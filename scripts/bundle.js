@@ -1,4 +1,4 @@
-// Bundles the command line. The bundle in dist/cli lacks the plugin and the peers, that in the executable has everything.
+// Bundles the command line. The bundle in dist/cli leaves out the plugin and the peers. The bundle of the executable has everything.
 
 import { build } from 'esbuild'
 import { relative, resolve, sep } from 'node:path'
@@ -30,7 +30,7 @@ const withoutYaml = {
   }
 }
 
-/** The command line runs the plugin that the package exports, and no copy of it. So an import from src/cli of a file outside it stays an import. */
+/** The command line runs the plugin that the package exports, and no copy. So where src/cli imports a file of the plugin, the import is kept. */
 export const pluginStaysOutside = {
   name: 'plugin-stays-outside',
   setup({ onResolve }) {

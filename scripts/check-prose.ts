@@ -1,25 +1,34 @@
-// Fails on sentences that are hard to read: longer than 35 words, or with a pronoun for a subject. Code and quotations are left out.
+// Fails on sentences that are hard to read: longer than 28 words, or with a pronoun for a subject. Reads the pages, and the comments of the
+// code. Code and quotations are left out.
 //
 // tsx scripts/check-prose.ts
 
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 
-const maxWords = 35
+const maxWords = 28
 /** Pronouns as subjects: some anywhere in a sentence, others only at its beginning, after the marks of a list or a heading. */
 const banned = /\b(?:somebody|nobody|anybody|everybody|whoever|whatever|those that|it and what)\b|^(?:[-*#\d. ]*)(?:who may|who has|what is)\b/i
 
-const files = ['.', '.github', 'docs', 'bench', 'examples', 'examples/single-binary']
-  .flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)))
-  .filter((file) => file.endsWith('.md'))
+const patterns = ['*.md', ...['src', 'bench', 'examples', 'scripts'].flatMap((folder) => [`${folder}/*.ts`, `${folder}/*.js`])]
+const files = execFileSync('git', ['ls-files', ...patterns], { encoding: 'utf8' }).trim().split('\n').filter((file) => !file.endsWith('generated.ts'))
 const codeBlock = /^ *```.*?^ *```$/gms
 const targetOfLink = /\]\([^)]*\)/g
 const codeOrQuotation = /`[^`\n]+`|"[^"\n]*"|“[^”]*”/g
-// A heading, an item of a list and a cell of a table end a sentence, as an empty line does.
-const endOfSentence = /\n(?=\s*(?:[-*#|]|\d+\.) ?)|\n\s*\n|\||(?<=[.!?])\s+/
+// A heading, an item of a list, a cell of a table and a tag of TSDoc end a sentence, as an empty line does.
+const endOfSentence = /\n(?=\s*(?:[-*#|@]|\d+\.) ?)|\n\s*\n|\||(?<=[.!?])\s+/
+const comment = /(?:^ *\/\/.*\n)+|\/\*\*[^]*?\*\//gm
+const commentMark = /^ *(?:\/\/|\/?\*+\/?) ?|\*\/$/gm
+
+/** The comments of a program. A command in a comment, which is indented, is left out. */
+function commentsOf (code: string): string {
+  const comments = Array.from(code.matchAll(comment), ([text]) => text.replaceAll(commentMark, '').replaceAll(/^ {2}.*$/gm, ''))
+  return comments.join('\n\n')
+}
 
 for (const file of files) {
-  const prose = readFileSync(file, 'utf8').replaceAll(codeBlock, '').replaceAll(targetOfLink, ']').replaceAll(codeOrQuotation, 'x')
+  const text = readFileSync(file, 'utf8')
+  const prose = (file.endsWith('.md') ? text : commentsOf(text)).replaceAll(codeBlock, '').replaceAll(targetOfLink, ']').replaceAll(codeOrQuotation, 'x')
   for (const sentence of prose.split(endOfSentence).map((text) => text.replaceAll(/\s+/g, ' ').trim())) {
     const words = sentence.split(' ').filter((word) => /\p{L}|\d/u.test(word)).length
     const [bannedWord] = banned.exec(sentence) ?? []

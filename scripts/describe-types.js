@@ -1,7 +1,7 @@
 // node scripts/describe-types.js
 //
-// Runs after tsc. It writes the descriptions of the schemas into dist/rules/wire-schemas.d.ts as comments. Then an editor shows on a field of
-// a Contact what the documentation page shows. TypeBox's Static keeps such comments, so no sentence has to be written twice.
+// Runs after tsc. It writes the descriptions of the schemas into dist/rules/wire-schemas.d.ts as comments, so that an editor shows them on the
+// fields of a Contact. TypeBox's Static keeps such comments.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import ts from 'typescript'

@@ -36,7 +36,7 @@ function readParts (engine: string): Part[] {
     return paragraphs.map((sql): Part => ({ migration: parseInt(file), sql, ...describe(sql) }))
   })
   const isReplaced = (name: string, index: number): boolean => parts.slice(index + 1).some(({ creates }) => creates === name)
-  // A repair uses the newest definition of a name, so only that one keeps the name.
+  // A dropped index or trigger is created again from its newest definition, so only that part keeps the name.
   return parts.map(({ creates, ...part }, index) => creates === undefined || isReplaced(creates, index) ? part : { ...part, creates })
 }
 
@@ -53,7 +53,7 @@ function describe (sql: string): Pick<Part, 'creates' | 'table'> {
   return { ...name !== undefined && { creates: name }, ...table !== undefined && { table } }
 }
 
-/** One script with the result of all migrations. Columns that were added later stand in CREATE TABLE. */
+/** One script with the result of all migrations. Its CREATE TABLE also has the columns that were added later. */
 function joinParts (parts: Part[]): string {
   const isColumn = ({ creates }: Part): boolean => creates?.includes('.') === true
   const isComment = ({ sql }: Part): boolean => /^(--.*\n?)+$/.test(sql)
@@ -67,7 +67,7 @@ function addColumn (script: string, { sql }: Part): string {
   const comment = sql.slice(0, sql.indexOf('ALTER')).replace(/^-- /gm, '  -- ')
   const bodyOfTable = new RegExp(`(?<=^CREATE TABLE IF NOT EXISTS ${table} \\(\n).*?^\\)`, 'ms')
   return script.replace(bodyOfTable, (body) => {
-    // The types of all columns stand below each other.
+    // Align the type with those of the other columns.
     const nameWidth = /\w+ +/.exec(body)?.[0].length ?? 0
     const line = `  ${column.padEnd(nameWidth - 1)} ${definition.slice(column.length + 1)}`
     // After the last column, where ALTER TABLE puts it, and before the constraints, which begin with capitals.

@@ -11,7 +11,7 @@ const run = (command) => execSync(command, { stdio: 'inherit', env: { ...headers
 
 // The install below runs this file again. Then there is nothing to do.
 if (process.env.IS_PREPARING === undefined) {
-  // The lock file follows today's Node.js. better-sqlite3 13 crashes on Node.js 20, and kysely 0.29 does not start there.
+  // The lock file is for Node.js 22 and later. On Node.js 20, better-sqlite3 13 crashes and kysely 0.29 does not start.
   if (parseInt(process.versions.node) < 22) run('npm install --no-save --no-audit --no-fund better-sqlite3@12.11.1 kysely@0.28.19')
   // Builds tap with the plugins that package.json names. Otherwise the first run of tap would load TypeScript with ts-node.
   run('tap build')

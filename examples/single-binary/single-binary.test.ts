@@ -1,4 +1,4 @@
-// Does what the unit, the Dockerfile and the README beside this file say, with the command line in place of the executable.
+// Does what the systemd unit, the Dockerfile and the README beside this file say, with the command line in place of the executable.
 // test/cli/binary.test.ts tests the executable.
 //
 //   npx tap examples/single-binary/single-binary.test.ts
@@ -33,13 +33,13 @@ interface Scenario {
 }
 
 const scenarios: Record<string, Scenario> = {
-  'the unit': {
+  'the systemd unit': {
     env: toVariables(findAll(unit, /^Environment=(.*)$/gm)),
     command: findAll(unit, /^ExecStart=\/usr\/local\/bin\/fastify-omnichannel-contacts (.*)$/gm).join(),
     dataFolder: `/var/lib/${findAll(unit, /^StateDirectory=(.*)$/gm).join()}/`,
     userCommands: findAll(readme, /^contacts (\w.*)$/gm)
   },
-  'the image': {
+  'the container image': {
     env: toVariables(findAll(dockerfile, /^ENV (.*)$/gm)[0]!.split(' ')),
     command: findAll(dockerfile, /^CMD \["(.*)"\]$/gm)[0]!,
     dataFolder: `${findAll(dockerfile, /^VOLUME (.*)$/gm)[0]!}/`,
@@ -81,7 +81,7 @@ for (const [name, scenario] of Object.entries(scenarios)) {
   t.test(`${name}: its server works, and so do the commands beside it`, async (t) => { await checkScenario(t, scenario) })
 }
 
-t.test('the unit: systemd-analyze finds an exposure of at most 2.0', async (t) => {
+t.test('the systemd unit: systemd-analyze finds an exposure of at most 2.0', async (t) => {
   try {
     await run('systemd-analyze', ['--version'])
   } catch {
@@ -91,17 +91,19 @@ t.test('the unit: systemd-analyze finds an exposure of at most 2.0', async (t) =
   await t.resolves(run('systemd-analyze', ['security', '--offline=true', '--threshold=20', 'examples/single-binary/omnichannel-contacts.service']))
 })
 
-t.test('the variables, npm scripts and files that they name: exist', async (t) => {
+t.test('the variables, npm scripts and files in the unit, the Dockerfile and the README: exist', async (t) => {
   const { out } = await cli(['serve', '--help'])
   for (const variable of findAll(unit + dockerfile + readme, /\b(OMNICHANNEL_[A-Z_]+)/g)) t.match(out, variable)
   const { scripts, name } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string>, name: string }
   for (const script of findAll(dockerfile + readme, /npm run ([\w:-]+)/g)) t.hasOwnProp(scripts, script)
+  // The path of the executable, as scripts/build-binary.js joins it.
   t.match(readFileSync('scripts/build-binary.js', 'utf8'), `'dist', \`${name}`, 'the file that the README names')
   for (const path of findAll(readme, /\bexamples\/single-binary\/([\w.-]+)/g)) t.ok(existsSync(join('examples/single-binary', basename(path))), path)
 })
 
 t.test('the images from npm and from a clone: run in the same way', async (t) => {
   const instructions = findAll(dockerfile, /^((?:ENV|VOLUME|EXPOSE|ENTRYPOINT|CMD) .*)$/gm)
+  // Five for each image.
   t.equal(instructions.length, 10)
   t.strictSame(instructions.slice(0, 5), instructions.slice(5))
 })

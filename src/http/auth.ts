@@ -1,5 +1,5 @@
-// Finds the caller and checks the permission, in a preParsing hook: after the host's onRequest hooks, in which a rate limit counts every
-// caller, and before the body is read. The body may arrive much later, so the transaction checks again.
+// Finds the caller and checks the permission, in a preParsing hook. So the host's onRequest hooks run first, in which a rate limit counts
+// every caller. The body is read later and may arrive slowly, so the transaction checks again.
 
 import { hash } from 'node:crypto'
 import type { FastifyError, FastifyRequest, preParsingAsyncHookHandler } from 'fastify'

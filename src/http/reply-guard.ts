@@ -1,5 +1,5 @@
-// A request is answered once. If something else has answered, such as Fastify's handlerTimeout or a hook of the host's, the update is
-// not begun, or rolled back. Once COMMIT is sent, only the update may answer.
+// A request is answered once. Other code may answer it first, such as Fastify's handlerTimeout or a hook of the host's. Then the update is
+// not begun, or is rolled back. Once COMMIT is sent, only the update may answer.
 
 import type { FastifyError, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import type { ReplyGuard } from '../store/store.js'
@@ -14,13 +14,13 @@ export function guardOf (reply: FastifyReply): ReplyGuard {
   return (reply as Partial<Guarded>)[kGuard] ?? new FastifyReplyGuard(reply)
 }
 
-/** In onRequest, because a later hook of the host's may answer and still let the request go on to the handler. */
+/** Guards the reply from onRequest on, because a later hook of the host's may answer and still let the request go on to the handler. */
 export const addReplyGuard: onRequestHookHandler = (_request, reply, done) => {
   guardOf(reply)
   done()
 }
 
-/** Replaces a reply's methods, to notice when other code answers, and to ignore it after `lock`. {@link sendUnguarded} bypasses them. */
+/** Replaces the methods of a reply. It notices when other code answers, and ignores that after `lock`. {@link sendUnguarded} bypasses it. */
 class FastifyReplyGuard implements ReplyGuard {
   private readonly original: ReplyMethods
   /** `reply.sent` is set later, when the host's onSend hooks are done. */
@@ -64,8 +64,8 @@ class FastifyReplyGuard implements ReplyGuard {
 }
 
 /**
- * Shared by all replies. With functions of its own for each reply, V8 kept whole requests alive until it collected the old generation,
- * which cost a tenth of an update's time.
+ * The methods of all guarded replies. When each reply had functions of its own, V8 kept whole requests alive until it collected the old
+ * generation. That cost a tenth of an update's time.
  */
 const guardedMethods = {
   send (this: Guarded, payload: unknown) { return this[kGuard].send(payload) },

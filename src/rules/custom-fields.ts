@@ -36,8 +36,8 @@ export function mergeCustomFields (
 
   const allowedIds = new Set(allowed.map((field) => field.id))
   const unknown = new Set(Object.keys(sent).filter((key) => !allowedIds.has(key)))
-  // JSON.parse would change 1e400 and large integers. If a key is stored twice, its last value counts. Megabytes of members are kept under
-  // numbers instead of keys, duplicates too, because comparing the keys would block the event loop.
+  // JSON.parse would change 1e400 and large integers. If a key is stored twice, its last value counts. Of megabytes of JSON all members are
+  // kept, because comparing their keys would block the event loop.
   scanObject(stored, (key, member) => {
     if (allowedIds.has(key)) return
     members.set(stored.length > MAX_PARSED_LENGTH ? members.size : key, member)

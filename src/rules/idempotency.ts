@@ -39,7 +39,7 @@ function normalize (_key: string, value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1))
 }
 
-/** What is stored for a key before the update. */
+/** The response that is stored for a key before the update. */
 interface KeyLookup {
   response: StoredResponse | undefined
   /** Whether there are expired responses, of any key. */

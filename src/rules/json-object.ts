@@ -5,8 +5,8 @@ const [QUOTE, COMMA, COLON, BACKSLASH, OPEN_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = 
 /** In Unicode, a closing bracket comes two after its opening one. */
 const TO_CLOSING = 2
 /**
- * A literal, or a number that can be copied. Other numbers are parsed, because JSON.stringify writes them otherwise: 1e400 becomes null, so the
- * digits are limited, and -0 becomes 0, so the first group excludes -0 and -0.0.
+ * A literal, or a number that can be copied. Other numbers are parsed, because JSON.stringify writes them otherwise. 1e400 becomes null, so
+ * the number of digits is limited. -0 becomes 0, so the first group excludes -0 and -0.0.
  */
 const copiedScalar = /(?!-[0.]*(?![\d.]))-?(?:0|[1-9]\d{0,99})(?:\.\d{1,100})?(?:[eE][+-]?\d\d?)?(?![\d.eE])|true|false|null/y
 const anyNumber = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y

@@ -35,13 +35,13 @@ export interface Found {
   kinds: ReadonlyMap<string, string>
 }
 
-/** What is still to do. */
+/** The changes that a database still needs. */
 export interface Pending extends Pick<Found, 'version'> {
   /** The SQL that is still to run, in one transaction. Empty when the database is up to date. */
   script: string
 }
 
-/** Who may update contacts in a new database: Rocket.Chat's defaults. */
+/** The roles that may update contacts in a new database: Rocket.Chat's defaults. */
 const defaultRoles = ['admin', 'livechat-manager', 'livechat-monitor', 'livechat-agent']
 
 /**

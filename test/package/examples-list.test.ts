@@ -50,7 +50,7 @@ t.test('npm scripts and files named in the list: exist', async (t) => {
 
 t.test('history, outbox and duplicates: under sixty lines of host code each', async (t) => {
   for (const example of ['history', 'outbox', 'duplicates']) {
-    const [codeOfHost] = sourceOf(example).split('\nexport function addDemo')
+    const [codeOfHost] = sourceOf(example).split('\nexport function addDemoData')
     const isComment = (line: string): boolean => /^ *(\/\/|\/\*\*)/.test(line)
     const lines = codeOfHost!.split('\n').filter((line) => line.trim() !== '' && !isComment(line))
     t.ok(lines.length < 60, `${example}: ${lines.length}`)

@@ -1,5 +1,5 @@
-// Reads values as mongoexport writes them: MongoDB Extended JSON, canonical or relaxed. bson's EJSON reads single type wrappers only. With
-// whole lines it would read 2026-02-30 as 2 March and "12abc" as 12, drop keys beside a $oid, and take twice as long.
+// Reads values as mongoexport writes them: MongoDB Extended JSON, canonical or relaxed. bson's EJSON is used for single type wrappers only.
+// On whole lines it would take twice as long. It would also read 2026-02-30 as 2 March and "12abc" as 12, and drop keys beside a $oid.
 
 import { Decimal128, EJSON, ObjectId } from 'bson'
 import { CommandError } from '../errors.js'

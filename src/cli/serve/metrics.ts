@@ -74,7 +74,7 @@ function onReplyOver ({ raw, request: { raw: { socket } } }: FastifyReply, callb
 
 /**
  * Measures the updates of this server. Other servers in the process use the same channels, and are not counted. The returned function
- * calls back when the update of a request has ended, with its outcome, or at once with `none` if there is no update.
+ * calls back with the outcome when the update of a request has ended. If there is no update, it calls back at once with `none`.
  */
 function measureUpdates (app: FastifyInstance, make: MetricMaker): (request: FastifyRequest, callback: OutcomeCallback) => void {
   const messages = new WeakMap<FastifyRequest, UpdateMessage>()

@@ -5,7 +5,7 @@
 
 import type { Token } from './tokens.js'
 
-/** V8 takes about 10 ms for so many steps when it interprets the pattern, which is slower than running compiled code. */
+/** V8 takes about 10 ms for so many steps if it interprets the pattern. Compiled patterns are faster. */
 const MAX_STEPS = 200_000
 const MAX_TEXT_LENGTH = 256 * 1024
 /** With more tokens, the proof itself takes too long. */

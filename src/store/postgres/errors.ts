@@ -74,8 +74,8 @@ export function isSavepointGone (error: unknown): boolean {
 }
 
 /**
- * Whether a COMMIT with this error may have succeeded: the connection was lost, which has no SQLSTATE, or the server was shut down or
- * could not write its log. After any other SQLSTATE the transaction is rolled back.
+ * Whether a COMMIT with this error may have succeeded. That is so if the connection was lost, which has no SQLSTATE, or if the server was
+ * shut down or could not write its log. After any other SQLSTATE the transaction is rolled back.
  */
 export function isCommitAmbiguous (error: unknown): boolean {
   return !hasSqlState(error) || /^(57P|08|53|58|XX)/.test(codeOf(error))

@@ -19,7 +19,7 @@ export const savepoints = [command(`SAVEPOINT ${secretName}`), command('SAVEPOIN
 export const releaseSavepoints = [command('RELEASE SAVEPOINT omnichannel_update'), releaseSavepoint]
 
 /**
- * Calls the host, and rolls back if it fails. If the host has ended our transaction without failing, `releaseSavepoints` fails later.
+ * Calls the host, and rolls back if the host fails. If the host ends our transaction and does not fail, `releaseSavepoints` fails later.
  *
  * @returns a doubt if the host has failed, and may have committed our transaction before
  * @throws what the host threw, if our transaction was open and has been rolled back

@@ -1,5 +1,5 @@
-// Several queries with one Sync, so that they take one round trip. node-postgres' own queries have a Sync each, even in its pipeline
-// mode, which costs a third of the processor time of an update. Made as pg-cursor is: a query that writes to the connection itself.
+// Sends several queries with one Sync, so that they take one round trip. node-postgres sends a Sync for each query, even in its pipeline
+// mode. That costs a third of the processor time of an update. As in pg-cursor, a query object writes to the connection itself.
 
 import { isCommitAmbiguous, isTypeStale, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
@@ -22,7 +22,7 @@ const preparedStatements = new WeakMap<PostgresClient, Map<string, Parser[]>>()
 const pipelineClasses = new WeakMap<QueryClass, ReturnType<typeof createPipelineClass>>()
 
 const extraMs = 250
-/** A longer timer of Node would end at once. */
+/** With a longer time, setTimeout would call back at once. */
 const longestTimerMs = 2 ** 31 - 1
 
 /** The milliseconds until a deadline, for a timeout of the server. At least 1, because 0 would mean no timeout. */
@@ -41,7 +41,7 @@ export async function send (client: PostgresClient, queries: readonly PostgresQu
   const { Query } = client.constructor as { Query?: QueryClass }
   let statements = preparedStatements.get(client)
   if (statements === undefined) preparedStatements.set(client, statements = new Map<string, Parser[]>())
-  // A client class that the host has written need not have one.
+  // The host may have written its own client class, without Query.
   if (Query === undefined) return await sendOneByOne(client, queries, statements, timeoutMs)
   let Pipeline = pipelineClasses.get(Query)
   if (Pipeline === undefined) pipelineClasses.set(Query, Pipeline = createPipelineClass(Query))
@@ -76,7 +76,7 @@ async function sendOneByOne (
   return { results, error: undefined, mayBeCommitted: false }
 }
 
-/** A new client does not have the error of a statement that was prepared with other types. */
+/** Marks the error of a statement that was prepared with other types, because a new client does not have it. */
 function replaceStale (error: Error, wasPrepared: boolean): Error {
   return wasPrepared && isTypeStale(error) ? new UnusableClientError('a statement was prepared with other types', { cause: error }) : error
 }

@@ -21,7 +21,7 @@ import { clientsToDrop } from './pool.js'
 import { command, disableTransactionTimeout, rollback, statement, toQuery, toRows } from './statements.js'
 
 // Two columns for `checkSession`. The first is the client's encoding. The second is a text with the settings that a host can leave changed
-// on a client, and with its temporary tables: PostgreSQL finds these before other tables of the same name.
+// on a client. It also names temporary tables, because PostgreSQL finds these before other tables of the same name.
 const sessionColumns = `current_setting('client_encoding'), concat('user ', current_user, ', search_path ', current_setting('search_path'),
   ', synchronous_commit ', current_setting('synchronous_commit'), ', row_security ', current_setting('row_security'),
   ', session_replication_role ', current_setting('session_replication_role'),
@@ -56,7 +56,7 @@ export async function transact<Result> (
   try {
     const { queries, decide } = prepare()
     let rows = await runQueries(client, queries, deadline, [begin, configure([String(timeoutMs), String(idleTimeoutMs)])])
-    // The contact was not found. If another transaction has deleted it and made it anew while the read waited for its lock, a second read
+    // The contact was not found. Another transaction may have deleted it and made it anew while the read waited for the lock. A second read
     // finds the new one.
     if (rows[0] === undefined) rows = await runQueries(client, queries, deadline)
     const decision = await decideWithPauses(client, deadline, () => {

@@ -1,13 +1,13 @@
-// Caches rows that updates do not write: callers, agents, custom fields. They are loaded only inside our own write transaction: there no
-// other connection can change them, and the host has no unfinished write that could still be rolled back. The cache is cleared after a
-// commit of another connection, after a write on this connection that is not part of an update, and after a change of the schema.
+// Caches rows that updates do not write: callers, agents, custom fields. They are loaded only inside our own write transaction. There no
+// other connection can change them, and the host has no unfinished write that could be rolled back. The cache is cleared after a
+// commit of another connection, and after a change of the schema. It is also cleared after a write on this connection outside of updates.
 
 import { sqlite as schema } from '../migrations/generated.js'
 import type { Query, QueryDefinition } from '../operation.js'
 import { cacheableTables } from '../queries.js'
 import type { Connection } from './connection.js'
 
-/** The highest number of cached rows for each query. Enough for all agents who work at the same time. */
+/** How many rows are cached for each query at most. Enough for all agents who work at the same time. */
 const capacity = 1000
 
 export type Cache = ReturnType<typeof createCache>

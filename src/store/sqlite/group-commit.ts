@@ -2,10 +2,10 @@
 // it runs in the next setImmediate.
 //
 // An update that is refused has written nothing, so the others go on. If an update fails after it has written, the whole transaction is
-// rolled back, the others run again, and the next updates have savepoints. An update with a `beforeCommit` always has a savepoint.
+// rolled back, and the others run again. After such a failure, updates have savepoints. An update with a `beforeCommit` always has one.
 //
-// COMMIT always returns. If it fails, `isCommitted` looks up whether the updates are in `main`, because only the commit of an attached file
-// may have failed. If they are, all updates are answered as committed. If not, they run again or fail.
+// COMMIT always returns. If it fails, perhaps only the commit of an attached file has failed. So `isCommitted` looks up whether the updates
+// are in `main`. If they are, all updates are answered as committed. If not, they run again or fail.
 
 import { timeCommit } from '../../diagnostics.js'
 import type { Decision, Query, Update } from '../operation.js'

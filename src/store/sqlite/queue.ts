@@ -1,8 +1,8 @@
 // Work waits for the database in a queue and runs in batches, in the order of arrival. The event loop runs between two batches, so it
 // is not blocked for longer than a batch, however long the queue is.
 //
-// A batch never joins a transaction of the host and never lets SQLite sleep on a lock. While the handle is in use or another
-// process holds the lock, the work stays in the queue, until the deadline of each job.
+// A batch never joins a transaction of the host and never lets SQLite sleep on a lock. While the host uses the handle or another
+// process holds the lock, each job stays in the queue until its deadline.
 
 import { DatabaseBusyError, type Obstacle } from '../../errors.js'
 import { hasAttached, isWal, withoutBusyTimeout, type Connection } from './connection.js'
