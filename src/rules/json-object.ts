@@ -22,8 +22,10 @@ export function scanObject (json: string, onMember?: (key: string, text: string)
   /** The closing brackets of the arrays and objects around the current value. */
   const closings: number[] = []
   let at = 0
-  // The key of the current member of the outermost object, with its quotes.
-  let [keyText, keyStart, valueStart] = ['', 0, 0]
+  /** The key of the current member of the outermost object, with its quotes. */
+  let keyText = ''
+  let keyStart = 0
+  let valueStart = 0
   /** The JSON up to `copiedTo`. */
   let result = ''
   let copiedTo = 0
@@ -72,7 +74,9 @@ export function scanObject (json: string, onMember?: (key: string, text: string)
     at++
     if (closings.length > 1) return
     skipBlanks()
-    ;[keyText, keyStart, valueStart] = [json.slice(start, end), start, at]
+    keyText = json.slice(start, end)
+    keyStart = start
+    valueStart = at
   }
 
   /** Reports the current member. An empty object has none. */

@@ -24,7 +24,7 @@ export const releaseSavepoints = [command('RELEASE SAVEPOINT omnichannel_update'
  * @returns a doubt if the host has failed, and may have committed our transaction before
  * @throws what the host threw, if our transaction was open and has been rolled back
  */
-export async function callHost (client: PostgresClient, call: HostCallback, deadline: number): Promise<Doubt | undefined> {
+export async function callBeforeCommit (client: PostgresClient, call: HostCallback, deadline: number): Promise<Doubt | undefined> {
   const timer = new AbortController()
   try {
     const ended = new Promise((resolve) => { resolve(call(client as never)) })

@@ -14,7 +14,7 @@ import type { CommitOutcome, Decision, Query, Read, Update } from '../operation.
 import { throwIfGone, type ReplyGuard } from '../store.js'
 import { isTransactionAborted, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
-import { callHost, releaseSavepoints, savepoints } from './host-callback.js'
+import { callBeforeCommit, releaseSavepoints, savepoints } from './host-callback.js'
 import { judgeCommit, listenForWarning, type Doubt } from './in-doubt.js'
 import { serverTimeoutMs, send, answerTimeoutMs } from './pipeline.js'
 import { clientsToDrop } from './pool.js'
@@ -110,7 +110,7 @@ async function writeAndCommit (
     const { results, error } = await send(client, [...unsent, ...savepoints], deadline)
     if (error !== undefined) throw error
     reportValues(writes, results)
-    const doubt = await callHost(client, beforeCommit, deadline)
+    const doubt = await callBeforeCommit(client, beforeCommit, deadline)
     if (doubt !== undefined) {
       // The host may have committed the update, so from now on only the update may answer.
       guard.lock(1)

@@ -14,9 +14,15 @@ export type Cache = ReturnType<typeof createCache>
 
 export function createCache (connection: Connection) {
   const cached = new Map<QueryDefinition, Map<string, unknown>>()
-  let [dataVersion, schemaVersion, totalChanges] = [-1, -1, -1]
+  // What the database had when the rows were cached.
+  let dataVersion = -1
+  let schemaVersion = -1
+  let totalChanges = -1
+  /** Whether rows can be cached at all with this schema. */
   let cacheable = false
+  /** Whether cached rows can be used in the current transaction. */
   let isValid = false
+  /** Whether the schema has triggers or tables of the host that may change what an update writes. */
   let hostMayChangeWrites = true
   let mustCheckWrites = true
 
@@ -28,16 +34,19 @@ export function createCache (connection: Connection) {
   return {
     /** Must be called first in each of our transactions. It reads from the database, so it also begins a read transaction. */
     beginTransaction: () => {
-      const data = readNumber('PRAGMA main.data_version')
-      const schema = readNumber('PRAGMA main.schema_version')
-      const total = readNumber('SELECT total_changes()')
-      if (data !== dataVersion || total !== totalChanges || schema !== schemaVersion) cached.clear()
-      // Nothing is cached unless all are real tables. A view may read what an update writes, and a virtual table may change at any time.
-      if (schema !== schemaVersion) {
+      const newDataVersion = readNumber('PRAGMA main.data_version')
+      const newSchemaVersion = readNumber('PRAGMA main.schema_version')
+      const newTotalChanges = readNumber('SELECT total_changes()')
+      if (newDataVersion !== dataVersion || newTotalChanges !== totalChanges || newSchemaVersion !== schemaVersion) cached.clear()
+      if (newSchemaVersion !== schemaVersion) {
+        // Nothing is cached unless all are real tables. A view may read what an update writes, and a virtual table may change at any time.
         cacheable = readNumber(countTables(cacheableTables)) === cacheableTables.length
         hostMayChangeWrites = readNumber(countCheckedTables) < checkedTables.length || readNumber(countHostTriggers) > 0
       }
-      ;[dataVersion, schemaVersion, totalChanges, isValid] = [data, schema, total, cacheable]
+      dataVersion = newDataVersion
+      schemaVersion = newSchemaVersion
+      totalChanges = newTotalChanges
+      isValid = cacheable
       // A temporary trigger does not change `schema_version`.
       mustCheckWrites = hostMayChangeWrites || readNumber(countTemporaryTriggers) > 0
     },
@@ -46,7 +55,7 @@ export function createCache (connection: Connection) {
       // Without triggers of the host, an update changes only its own rows.
       if (mustCheckWrites) isValid &&= readNumber('SELECT total_changes()') === totalChanges
     },
-    /** Counts rows that an update has written itself. As changes by other code they would invalidate the cache. */
+    /** Counts rows that an update has written itself. Otherwise they would count as changes by other code, and invalidate the cache. */
     addOwnChanges: (changes: number) => { totalChanges += changes },
     /** Whether an update must check what it wrote, because a trigger of the host's may have undone it. */
     mustCheckWrites: () => mustCheckWrites,

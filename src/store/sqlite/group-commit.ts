@@ -95,9 +95,10 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   function runLast (queue: UpdateJob[], batch: UpdateJob[]): boolean {
     const { work } = batch.at(-1) as UpdateJob
     const isFirst = batch.length === 1
-    const wantsSavepoint = savepointsLeft > 0
-    if (wantsSavepoint) savepointsLeft--
-    let [hasWritten, hasSavepoint] = [false, false]
+    const isSoonAfterFailure = savepointsLeft > 0
+    if (isSoonAfterFailure) savepointsLeft--
+    let hasWritten = false
+    let hasSavepoint = false
     work.decision = work.failure = undefined
     try {
       throwIfGone(work.guard)
@@ -105,18 +106,18 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       const { queries, decide } = work.prepare()
       const { writes, beforeCommit } = work.decision = decide(queries.map(execute))
       throwIfGone(work.guard)
-      const callsHost = beforeCommit !== undefined
-      // The first update needs no savepoint, because no other update would be rolled back with it. After a host callback each update needs
-      // one, because a rollback of the whole transaction would make the callback run again.
-      if (callsHost || (writes.length > 0 && !isFirst && (transaction.hostWasCalled || wantsSavepoint))) {
+      // A savepoint keeps a failure of this update from undoing the updates before it. If one of them has called a `beforeCommit`, that would
+      // run again. With a `beforeCommit` of its own, the update needs a savepoint to notice that the transaction was ended.
+      const protectsOthers = writes.length > 0 && !isFirst && (transaction.hostWasCalled || isSoonAfterFailure)
+      if (protectsOthers || beforeCommit !== undefined) {
         transaction.setSavepoint()
         hasSavepoint = true
       }
       hasWritten = writes.length > 0
       for (const write of writes) execute(write)
-      if (callsHost) {
+      if (beforeCommit !== undefined) {
         cache.invalidate()
-        transaction.callHost(beforeCommit)
+        transaction.callBeforeCommit(beforeCommit)
         throwIfGone(work.guard)
       }
       if (hasSavepoint) transaction.releaseSavepoint()
@@ -125,7 +126,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       work.failure = { error }
       const isOpen = hasSavepoint ? transaction.rollBackToSavepoint() : connection.inTransaction
       if (!isOpen) {
-        // SQLite or the host callback has ended the transaction, and may do so again.
+        // SQLite or `beforeCommit` has ended the transaction, and may do so again.
         for (const { work } of batch) work.ownTransaction = true
         return false
       }
@@ -147,7 +148,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     throw lockError
   }
 
-  /** Finds the error of a locked file that is attached. A trigger throws it as it is. An error of the host callback has it as its cause. */
+  /** Finds the error of a locked file that is attached. A trigger throws it as it is. An error of `beforeCommit` has it as its cause. */
   function findLockError (error: unknown): Error | undefined {
     const { cause } = Object(error) as { cause?: unknown }
     return [error, cause].find((each) => connection.isBusy(each) && hasAttached(connection)) as Error | undefined
@@ -181,7 +182,7 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     }
   }
 
-  /** If a host callback has committed the transaction, answers all updates. Otherwise answers the last update, and the others run again. */
+  /** If `beforeCommit` has committed the transaction, answers all updates. Otherwise answers the last update, and the others run again. */
   function endWithoutCommit (queue: UpdateJob[], batch: UpdateJob[]): void {
     transaction.rollBack()
     const last = batch.at(-1) as UpdateJob

@@ -1,4 +1,4 @@
-// The transaction that updates share. A host callback may end it, or leave an iterator open on its connection.
+// The transaction that updates share. The host's `beforeCommit` may end it, or leave an iterator open on its connection.
 
 import { randomUUID } from 'node:crypto'
 import { isPromise } from 'node:util/types'
@@ -7,7 +7,7 @@ import { toHostError, type HostCallback } from '../operation.js'
 import { clearBusyTimeout, type Connection } from './connection.js'
 import { saysIteratorIsOpen } from './handle.js'
 
-/** Its name is random, so that a host callback cannot end our transaction and set the same savepoint in another one. */
+/** Its name is random, so that `beforeCommit` cannot end our transaction and set the same savepoint in another one. */
 const savepoint = `omnichannel_${randomUUID().replaceAll('-', '')}`
 const setCommand = `SAVEPOINT ${savepoint}`
 const releaseCommand = `RELEASE ${savepoint}`
@@ -15,20 +15,20 @@ const rollBackToCommand = `ROLLBACK TO ${savepoint}`
 
 /** The transactions of a connection, one after the other. */
 export class Transaction {
-  /** Whether this transaction has called a host callback. */
+  /** Whether this transaction has called a `beforeCommit`. */
   hostWasCalled = false
   private restoreBusyTimeout: (() => void) | undefined
-  /** Whether a host callback has left an iterator open. It does not stop the next transactions, because it may never be closed. */
+  /** Whether `beforeCommit` has left an iterator open. Transactions begin in spite of it, because it may never be closed. */
   private hasOrphanedIterator = false
   /**
-   * A number that is written to `temp.user_version` before a host callback. It shows how the callback has ended the transaction: COMMIT keeps
-   * the number, and ROLLBACK restores the previous one. A row in the file could be unreadable then, because another process may have locked it.
+   * A number that is written to `temp.user_version` before the call of `beforeCommit`. It shows how `beforeCommit` has ended the transaction:
+   * COMMIT keeps the number, and ROLLBACK restores the previous one. A row in the file could be locked by another process then.
    */
   private mark = 0
 
   constructor (private readonly connection: Connection) {}
 
-  /** Fails as busy while the host has an iterator open on the handle, unless a host callback has left it open. */
+  /** Fails as busy while the host has an iterator open on the handle, unless a `beforeCommit` has left it open. */
   begin (command: 'BEGIN' | 'BEGIN EXCLUSIVE'): void {
     const { connection } = this
     this.hostWasCalled = false
@@ -49,7 +49,7 @@ export class Transaction {
   }
 
   /** Must be called after `setSavepoint`. */
-  callHost (call: HostCallback): void {
+  callBeforeCommit (call: HostCallback): void {
     const { connection } = this
     // The host may attach a file. Its statements and our COMMIT would sleep on the lock of that file.
     this.restoreBusyTimeout ??= clearBusyTimeout(connection)
@@ -69,7 +69,7 @@ export class Transaction {
     if (isAsync) throw new AsyncBeforeCommitError()
   }
 
-  /** Fails if a host callback has left an iterator open or ended the transaction. */
+  /** Fails if `beforeCommit` has left an iterator open or ended the transaction. */
   releaseSavepoint (): void {
     const { connection } = this
     try {
@@ -91,7 +91,7 @@ export class Transaction {
     }
   }
 
-  /** Whether a host callback has committed the transaction. Must be called after it has ended without our COMMIT. */
+  /** Whether `beforeCommit` has committed the transaction. Must be called after the transaction has ended without our COMMIT. */
   isCommittedByHost (): boolean {
     return this.hostWasCalled && this.readMark() === this.mark
   }
