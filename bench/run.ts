@@ -10,7 +10,7 @@ import type { ServerOptions, TargetName } from './targets/server.js'
 
 export type Target = { name: TargetName, contacts: number } & (
   { synchronous: 'NORMAL' | 'FULL' } |
-  /** Milliseconds that are added each way between server and database, and how many servers share the load. */
+  /** `latency` is added each way between server and database, in milliseconds. `nodes` is how many servers share the load. */
   { latency: 0 | 1, nodes: number }
 )
 
@@ -75,14 +75,14 @@ export class RunningTarget {
     return { ...result, appCpu: (after.app - before.app) / requests, databaseCpu: (after.database - before.database) / requests }
   }
 
-  /** Sends as many requests as this target would answer in that time, at its last speed. A fixed number leaves none unanswered at the end. */
+  /** Sends as many requests as this target should answer in this time, from its last speed. So no request is unanswered at the end. */
   async loadFor (connections: number, milliseconds: number): Promise<Run> {
     return await this.load(connections, Math.max(2 * connections, Math.round(this.#perSecond * milliseconds / 1000)))
   }
 
   /** Sends the requests of the warm-up to each server. */
   async warmUp (connections: number): Promise<void> {
-    // One connection would take long.
+    // More connections than the scenario has, because one connection would take long.
     await this.load(Math.max(connections, 32), Math.max(connections, this.context.warmUp * this.servers.length))
     // The speed with the right number of connections, for `loadFor`.
     await this.load(connections, 10 * connections)

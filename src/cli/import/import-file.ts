@@ -32,6 +32,8 @@ export interface ImportOptions {
 
 /** How long batches run without a pause for other writers. Pauses after all small batches would take hours together. */
 const maxLockMs = 50
+/** How long a batch holds the write lock while no line arrives. */
+const maxWaitMs = 20
 /** Longer than the 16 ms after which a server tries to get the write lock again, because its timer may be late. */
 const pauseMs = 25
 
@@ -65,8 +67,10 @@ export async function importFile (
     if (!dryRun) database.exec('PRAGMA wal_checkpoint(PASSIVE)')
     for (;;) {
       const next = lines.next()
-      // Do not hold the write lock if nothing arrives for 20 ms.
-      if (batch !== Infinity && !await Promise.race([next.then(() => true), pause(20, false, { ref: false })])) commitLines()
+      if (batch !== Infinity) {
+        const hasArrived = await Promise.race([next.then(() => true), pause(maxWaitMs, false, { ref: false })])
+        if (!hasArrived) commitLines()
+      }
       const { value, done } = await next
       if (done === true) break
       for (const line of value.lines) {

@@ -3,9 +3,11 @@
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { checkpointRepeatedly, type CheckpointDatabase, type WorkerSettings } from './checkpoints.js'
 
+type DatabaseClass = new (file: string) => CheckpointDatabase
+
 async function run ({ file, usesNodeSqlite, autocheckpoint }: WorkerSettings, port: MessagePort): Promise<void> {
-  const Database: new (file: string) => CheckpointDatabase = usesNodeSqlite
-    ? (process.getBuiltinModule('node:sqlite') as { DatabaseSync: typeof Database }).DatabaseSync
+  const Database: DatabaseClass = usesNodeSqlite
+    ? (process.getBuiltinModule('node:sqlite') as { DatabaseSync: DatabaseClass }).DatabaseSync
     : (await import('better-sqlite3')).default
   checkpointRepeatedly(new Database(file), autocheckpoint, (problem) => { port.postMessage(problem) })
 }

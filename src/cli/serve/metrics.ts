@@ -9,9 +9,10 @@ import { isFileHandle, type Handle } from '../shared.js'
 
 const updatePath = '/api/v1/omnichannel/contacts.update'
 
-const secondsFrom100Microseconds = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
-const secondsFrom1Millisecond = secondsFrom100Microseconds.filter((seconds) => seconds >= 0.001).concat(10)
-const sizes = [1, 2, 5, 10, 20, 50, 100, 200, 500]
+// Buckets of histograms, in seconds and in updates.
+const bucketsFrom100Microseconds = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
+const bucketsFrom1Millisecond = bucketsFrom100Microseconds.filter((seconds) => seconds >= 0.001).concat(10)
+const batchSizes = [1, 2, 5, 10, 20, 50, 100, 200, 500]
 
 type OutcomeCallback = (outcome: string) => void
 type MetricMaker = ReturnType<typeof createMetricMaker>
@@ -37,7 +38,7 @@ export function addMetrics (app: FastifyInstance, handle: Handle): void {
   const requests = make.counter('omnichannel_requests_total',
     'Requests that are over, by status (none: the client was gone) and by outcome of the update (none: no update was begun).', 'status', 'outcome')
   const duration = make.histogram('omnichannel_request_duration_seconds',
-    'From the headers of a request to the end of its answer.', secondsFrom1Millisecond)
+    'From the headers of a request to the end of its answer.', bucketsFrom1Millisecond)
   const busy = make.counter('omnichannel_busy_total', 'Requests that were answered with 503, by what was in the way.', 'obstacle')
   app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => await reply.type(register.contentType).send(await register.metrics()))
 
@@ -46,6 +47,7 @@ export function addMetrics (app: FastifyInstance, handle: Handle): void {
       requests.inc({ status: reply.raw.headersSent ? reply.raw.statusCode : 'none', outcome })
       duration.observe(reply.elapsedTime / 1000)
     }
+    // A request counts when both its reply and its update have ended. After a timeout, the update can end later.
     if (request.routeOptions.url === updatePath) onReplyOver(reply, () => { whenUpdateEnded(request, count) })
     done()
   })
@@ -56,7 +58,7 @@ export function addMetrics (app: FastifyInstance, handle: Handle): void {
   })
 }
 
-/** Calls back when a reply was sent, or its client has gone. Fastify calls no onResponse for the latter. */
+/** Calls back when a reply was sent, or its client has gone. Fastify calls no onResponse if the client has gone. */
 function onReplyOver ({ raw, request: { raw: { socket } } }: FastifyReply, callback: () => void): void {
   let isOver = false
   const end = (): void => {
@@ -82,15 +84,15 @@ function measureUpdates (app: FastifyInstance, make: MetricMaker): (request: Fas
   let startingRequest: FastifyRequest | undefined
 
   make.gauge('omnichannel_queue_length', 'Updates that wait for the database or are under way.', (gauge) => { gauge.set(running.size) })
-  const wait = make.histogram('omnichannel_update_wait_seconds', 'Until the last attempt of an update began.', secondsFrom1Millisecond)
+  const wait = make.histogram('omnichannel_update_wait_seconds', 'Until the last attempt of an update began.', bucketsFrom1Millisecond)
   const retries = make.counter('omnichannel_update_retries_total', 'Transactions that were begun again for an update.')
   const patterns = make.counter('omnichannel_unanswered_patterns_total', 'Patterns of custom fields that could not be checked.')
-  const commitDuration = make.histogram('omnichannel_commit_duration_seconds', 'Of a COMMIT that wrote updates.', secondsFrom100Microseconds)
-  const commitUpdates = make.histogram('omnichannel_commit_updates', 'Updates that a COMMIT wrote.', sizes)
+  const commitDuration = make.histogram('omnichannel_commit_duration_seconds', 'Of a COMMIT that wrote updates.', bucketsFrom100Microseconds)
+  const commitUpdates = make.histogram('omnichannel_commit_updates', 'Updates that a COMMIT wrote.', batchSizes)
 
   app.addHook('preHandler', (request, _reply, done) => {
     startingRequest = request
-    // Runs the handler until it first waits. Before that it publishes `start`.
+    // This runs the handler until its first `await`. Before that, the handler publishes `start`.
     done()
     startingRequest = undefined
   })

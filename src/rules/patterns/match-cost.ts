@@ -53,9 +53,11 @@ function stepsOf (tokens: Token[], length: number): number {
       continue
     } else if (text === ')') {
       const group = choose(alternatives, sequence)
-      const { opening, ...outer } = outerGroups.pop() as typeof outerGroups[number]
-      ;({ alternatives, sequence } = outer)
-      cost = opening === '(?=' || opening === '(?!' ? { ...group, ways: 1 } : group
+      const outer = outerGroups.pop() as typeof outerGroups[number]
+      alternatives = outer.alternatives
+      sequence = outer.sequence
+      // V8 does not go back into a lookahead.
+      cost = outer.opening === '(?=' || outer.opening === '(?!' ? { ...group, ways: 1 } : group
     }
     sequence = follow(sequence, quantifier === '' ? cost : repeat(cost, quantifier, length))
   }

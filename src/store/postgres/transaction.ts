@@ -76,20 +76,18 @@ export async function transact<Result> (
   }
 }
 
-/** The rows of many updates can arrive at once. After decisions of this length together, all others wait until the event loop has run. */
+/** The rows of many updates can arrive at once. After decisions of this length together, the others wait until the event loop has run. */
 const maxDecisionMs = 20
+/** The length of the decisions since the last pause. */
 let decisionMs = 0
 let pause: Promise<void> | undefined
 
 async function decideWithPauses<Result> (client: PostgresClient, deadline: number, decide: () => Result): Promise<Result> {
-  const hasWaited = pause !== undefined
+  const mustWait = pause !== undefined
+  // No other await may follow: the first update that goes on may begin a new pause, for which the others must wait again.
   while (pause !== undefined) await pause
+  if (mustWait) throwIfLate(client, deadline)
   const start = performance.now()
-  if (hasWaited && start >= deadline) {
-    throw new DatabaseBusyError({ obstacle: 'other-transaction', cause: new Error('other updates were decided until the deadline') })
-  }
-  // The message begins like node-postgres' own, so `isTransient` knows it.
-  if (hasWaited && clientsToDrop.has(client)) throw new Error('Connection terminated while other updates were decided')
   try {
     return decide()
   } finally {
@@ -100,6 +98,15 @@ async function decideWithPauses<Result> (client: PostgresClient, deadline: numbe
       pause = setImmediate().then(() => setImmediate()).then(() => { pause = undefined })
     }
   }
+}
+
+/** Throws if the deadline was reached or the connection lost during a pause. */
+function throwIfLate (client: PostgresClient, deadline: number): void {
+  if (performance.now() >= deadline) {
+    throw new DatabaseBusyError({ obstacle: 'other-transaction', cause: new Error('other updates were decided until the deadline') })
+  }
+  // The message begins like node-postgres' own, so `isTransient` knows it.
+  if (clientsToDrop.has(client)) throw new Error('Connection terminated while other updates were decided')
 }
 
 async function writeAndCommit (

@@ -29,7 +29,10 @@ export interface Job<Work> {
 function createJob<Work> (work: Work, timeoutMs: number): Job<Work> {
   let resolve!: Job<Work>['resolve']
   let reject!: Job<Work>['reject']
-  const promise = new Promise((...settlers) => { [resolve, reject] = settlers })
+  const promise = new Promise((onResult, onError) => {
+    resolve = onResult
+    reject = onError
+  })
   // One object literal, because adding the members one by one would take a tenth of an update's time.
   return { work, deadline: performance.now() + timeoutMs, promise, resolve, reject }
 }
@@ -68,10 +71,9 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
       const inWal = hasReadSchema ? isWal(connection) : withoutBusyTimeout(connection, () => isWal(connection))
       hasReadSchema = true
       const attached = hasAttached(connection)
+      if (inWal && !attached) runBatch(queue, false)
       // Without a WAL, COMMIT would wait for readers, so BEGIN EXCLUSIVE locks them out. But it would lock attached files too.
-      const exclusive = !inWal && !attached
-      if (inWal && !attached) runBatch(queue, exclusive)
-      else withoutBusyTimeout(connection, () => { runBatch(queue, exclusive) })
+      else withoutBusyTimeout(connection, () => { runBatch(queue, !attached) })
       pause = shortestPauseMs
       return 0
     } catch (error) {
