@@ -107,10 +107,11 @@ function explainServerError (name: string, error: Error): Error {
   // Codes that begin with ERR_ are those of Node.js.
   const isServerError = code === undefined ? pgErrorMessage.test(message) : !code.startsWith('ERR_') || code === 'ERR_INVALID_URL'
   if (error instanceof CommandError || !isServerError) return error
-  if (code === 'FOC_DATABASE_BUSY' && cause instanceof Error) return explainServerError(name, cause)
+  const isBusy = code === 'FOC_DATABASE_BUSY'
+  if (isBusy && cause instanceof Error) return explainServerError(name, cause)
   // pg's message is empty when it has tried several addresses.
   let reason = [message, code].find((text) => text !== '')
-  if (code === 'FOC_DATABASE_BUSY' || timedOut.test(message)) reason = 'it does not answer in time'
+  if (isBusy || timedOut.test(message)) reason = 'it does not answer in time'
   else if (connectionLost.test(message)) reason = 'the connection was lost'
   return new CommandError(`The database ${name} cannot be used: ${reason}`, { cause: error })
 }

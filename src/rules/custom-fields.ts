@@ -17,7 +17,7 @@ export interface CustomField {
 export type MatchPattern = (field: CustomField, text: string) => boolean
 
 /**
- * Returns the custom fields to store, as JSON: the sent values of the allowed fields, and what is stored for other fields, character
+ * Returns the custom fields to store, as JSON: the sent values of the allowed fields, and the stored members of other fields, character
  * for character.
  *
  * @throws {InvalidCustomFieldError} if a required value is missing, or a value is not a scalar or does not match its pattern
@@ -29,21 +29,24 @@ export function mergeCustomFields (
   const members = new Map<string | number, string>()
   for (const field of allowed) {
     const text = Object.hasOwn(sent, field.id) ? toText(field, sent[field.id]) : ''
-    const isValid = text === '' ? field.required === 0 : field.regexp === '' || matches(field, text)
-    if (!isValid) throw invalidValue(field)
-    if (text !== '') members.set(field.id, `${JSON.stringify(field.id)}:${JSON.stringify(text)}`)
+    if (text === '') {
+      if (field.required !== 0) throw invalidValue(field)
+      continue
+    }
+    if (field.regexp !== '' && !matches(field, text)) throw invalidValue(field)
+    members.set(field.id, `${JSON.stringify(field.id)}:${JSON.stringify(text)}`)
   }
 
   const allowedIds = new Set(allowed.map((field) => field.id))
-  const unknown = new Set(Object.keys(sent).filter((key) => !allowedIds.has(key)))
+  const unknownKeys = new Set(Object.keys(sent).filter((key) => !allowedIds.has(key)))
   // JSON.parse would change 1e400 and large integers. If a key is stored twice, its last value counts. Of megabytes of JSON all members are
   // kept, because comparing their keys would block the event loop.
   scanObject(stored, (key, member) => {
     if (allowedIds.has(key)) return
     members.set(stored.length > MAX_PARSED_LENGTH ? members.size : key, member)
-    unknown.delete(key)
+    unknownKeys.delete(key)
   })
-  for (const key of unknown) throw new CustomFieldNotAllowedError(key)
+  for (const key of unknownKeys) throw new CustomFieldNotAllowedError(key)
   return `{${[...members.values()].join(',')}}`
 }
 
