@@ -71,7 +71,8 @@ export function token (program: Command, io: Io): void {
 }
 
 function readExpiry (when: string): string {
-  const time = new Date([`${when}T00:00Z`, when].find(isTime) ?? Date.now() + durationMs(when))
+  const startOfDay = `${when}T00:00Z`
+  const time = new Date([startOfDay, when].find(isTime) ?? Date.now() + durationMs(when))
   const isValid = time.getTime() > Date.now() && time.getUTCFullYear() <= 9999
   if (!isValid) {
     throw new InvalidArgumentError('It must be a duration such as 90d, 12h or P90D, or a future date or time such as 2027-01-31 or 2027-01-31T12:00:00Z')

@@ -99,15 +99,14 @@ function writesOfList (
     const stored = before[index]
     return stored?.position !== position || stored.value !== value
   })
+  const deleteFrom = (position: number): Query[] => before.some((item) => item.position >= position)
+    ? [deleteFromPosition({ contactId, position }), checkNoneFromPosition({ contactId, position })]
+    : []
+
   const [first] = changed
-  // Several items may swap their values, and the host may have a UNIQUE index. So all from the first on are deleted before they are written.
-  const deleted = { contactId, position: first !== undefined && changed.length > 1 ? first.position : items.length }
-  const deletesAny = before.some(({ position }) => position >= deleted.position)
-  const writes: Query[] = deletesAny ? [deleteFromPosition(deleted), checkNoneFromPosition(deleted)] : []
-  if (first === undefined) return writes
+  if (first === undefined) return deleteFrom(items.length)
+  if (changed.length === 1) return [...deleteFrom(items.length), putItem({ contactId, ...first }, 1)]
+  // Several items may swap their values, and the host may have a UNIQUE index. So delete all from the first on before they are written.
   const { position } = first
-  writes.push(changed.length === 1
-    ? putItem({ contactId, ...first }, 1)
-    : put({ contactId, position, items: items.map(({ value }) => value) }, items.length - position))
-  return writes
+  return [...deleteFrom(position), put({ contactId, position, items: items.map(({ value }) => value) }, items.length - position)]
 }

@@ -173,7 +173,7 @@ export const addToStatistic = write((db, { name, count }: { name: string, count:
     .column('name')
     .doUpdateSet((row) => ({ value: row('omnichannel_statistic.value', '+', row.ref('excluded.value')) }))))
 
-/** The response stored for a key after `since`, and whether older ones are stored for any key. Always returns a row. */
+/** The response stored for a key after `since`, and whether older responses of any key are stored. Always returns one row with both. */
 export const findResponse = one((db, { userId, key, since }: { userId: string, key: string, since: string }) => db
   .selectFrom(db.selectNoFrom(sql<number>`1`.as('constant')).as('one_row'))
   .leftJoin('omnichannel_idempotency_key as stored', (join) => join

@@ -70,52 +70,52 @@ function toTime (value: unknown): string {
 
 // These functions read the parts of a document. They throw a BadLineError with the `name` of a part that has another form.
 
-export function text (value: unknown, name: string): string {
-  const read = textOrNull(value, name)
+export function readText (value: unknown, name: string): string {
+  const read = readTextOrNull(value, name)
   if (read === null) throw new BadLineError(`${name} is missing`)
   return read
 }
 
-export function idOf (document: Document): string {
+export function readId (document: Document): string {
   const { _id } = document
   // If lone surrogates were replaced, different ids could become the same.
   if (typeof _id === 'string' && !_id.isWellFormed()) throw new BadLineError('_id holds half of a character')
-  const id = text(_id, '_id')
+  const id = readText(_id, '_id')
   if (id === '') throw new BadLineError('_id is empty')
   return id
 }
 
-export function textOrNull (value: unknown, name: string): string | null {
+export function readTextOrNull (value: unknown, name: string): string | null {
   const read = toPlainValue(value) ?? null
   if (read !== null && typeof read !== 'string') throw new BadLineError(`${name} is not text`)
   return read
 }
 
-export function timeOrNull (value: unknown, name: string): string | null {
+export function readTimeOrNull (value: unknown, name: string): string | null {
   const read = toPlainValue(value) ?? null
   if (read !== null && typeof read !== 'string' && typeof read !== 'number') throw new BadLineError(`${name} is not a time`)
   return read === null ? null : toTime(read)
 }
 
 /** 1 for true and 0 for false, as SQLite stores them. */
-export function flag (value: unknown, name: string, fallback: boolean): number {
+export function readFlag (value: unknown, name: string, fallback: boolean): number {
   const read = toPlainValue(value) ?? fallback
   if (typeof read !== 'boolean') throw new BadLineError(`${name} is not true or false`)
   return Number(read)
 }
 
-export function list (value: unknown, name: string): unknown[] {
+export function readList (value: unknown, name: string): unknown[] {
   const read = Array.isArray(value) ? value : toPlainValue(value) ?? []
   if (!Array.isArray(read)) throw new BadLineError(`${name} is not a list`)
   return read
 }
 
-export function objects (value: unknown, name: string): Document[] {
-  return list(value, name).map((item) => object(item, name))
+export function readObjects (value: unknown, name: string): Document[] {
+  return readList(value, name).map((item) => readObject(item, name))
 }
 
 /** An object whose values still have their type wrappers; empty when it is absent. */
-export function object (value: unknown, name: string): Document {
+export function readObject (value: unknown, name: string): Document {
   const read = value ?? {}
   if (typeof read !== 'object' || Array.isArray(read)) throw new BadLineError(`${name} is not an object`)
   return read as Document

@@ -7,7 +7,7 @@ import { codeOf, CommandError } from '../errors.js'
 import { createProgress, print, report } from '../output.js'
 import type { Io } from '../shared.js'
 import type { CollectionName } from './collection.js'
-import { BadLineError, idOf } from './extended-json.js'
+import { BadLineError, readId } from './extended-json.js'
 import { readDocument, readLines, type Line } from './read-lines.js'
 import { importedDocuments, storeDocument } from './store-document.js'
 
@@ -126,7 +126,7 @@ function createLineStore (
     const document = readDocument(line, name, isRightFile)
     const outcome = storeDocument[name](database, document, (sentence) => { reportLine(`Warning: ${sentence}`) })
     counts[outcome]++
-    exported?.add(idOf(document))
+    exported?.add(readId(document))
   }
 
   function storeOrSkip (line: Line): void {

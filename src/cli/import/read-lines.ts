@@ -3,7 +3,7 @@
 import { isUtf8 } from 'node:buffer'
 import { CommandError } from '../errors.js'
 import { collections, type CollectionName } from './collection.js'
-import { BadLineError, object, type Document } from './extended-json.js'
+import { BadLineError, readObject, type Document } from './extended-json.js'
 
 /** A line without its end, or why it cannot be read. */
 export type Line = string | BadLineError
@@ -74,7 +74,7 @@ function parse (line: Line): Document {
   } catch {
     throw new BadLineError('this is not JSON')
   }
-  return object(document, 'the line')
+  return readObject(document, 'the line')
 }
 
 const userKeys = ['username', 'name', 'active', 'type', 'status', 'emails', 'createdAt']

@@ -4,18 +4,18 @@ import { createPatternCache } from '../../rules/patterns/index.js'
 import { commit, type Connection } from '../../store/sqlite/connection.js'
 import { SOURCE_TYPES } from '../../store/tables.js'
 import { insert, upsert, type CollectionName, type Row, type StoreDocument } from './collection.js'
-import { flag, idOf, list, object, objects, text, textOrNull, timeOrNull, toPlainValue, type Document } from './extended-json.js'
+import { readFlag, readId, readList, readObject, readObjects, readText, readTextOrNull, readTimeOrNull, toPlainValue, type Document } from './extended-json.js'
 
 const storeCustomField: StoreDocument = (database, document, warn) => {
-  const id = idOf(document)
-  const regexp = textOrNull(document.regexp, 'regexp') ?? ''
+  const id = readId(document)
+  const regexp = readTextOrNull(document.regexp, 'regexp') ?? ''
   const outcome = upsert(database, 'omnichannel_custom_field', {
     id,
-    label: textOrNull(document.label, 'label') ?? '',
+    label: readTextOrNull(document.label, 'label') ?? '',
     // Only fields with the scope 'visitor' apply to contacts. Without a scope a field does not, without a visibility it does.
-    scope: textOrNull(document.scope, 'scope') ?? '',
-    visibility: textOrNull(document.visibility, 'visibility') ?? 'visible',
-    required: flag(document.required, 'required', false),
+    scope: readTextOrNull(document.scope, 'scope') ?? '',
+    visibility: readTextOrNull(document.visibility, 'visibility') ?? 'visible',
+    required: readFlag(document.required, 'required', false),
     regexp
   })
   const problem = findProblem(regexp)
@@ -34,7 +34,7 @@ function findProblem (regexp: string): string | undefined {
 }
 
 const storePermission: StoreDocument = (database, document) => {
-  const permission = idOf(document)
+  const permission = readId(document)
   const roles = readRoles(document)
   const isNew = database.run('DELETE FROM omnichannel_role_permission WHERE permission = ?', [permission]) === 0
   for (const role of roles) insert(database, 'omnichannel_role_permission', { permission, role }, 'ON CONFLICT DO NOTHING')
@@ -42,16 +42,16 @@ const storePermission: StoreDocument = (database, document) => {
 }
 
 function readRoles (document: Document): string[] {
-  return list(document.roles, 'roles').map((role) => text(role, 'roles'))
+  return readList(document.roles, 'roles').map((role) => readText(role, 'roles'))
 }
 
 const storeUser: StoreDocument = (database, document) => {
-  const id = idOf(document)
+  const id = readId(document)
   const user = {
     id,
-    username: textOrNull(document.username, 'username') ?? '',
-    name: textOrNull(document.name, 'name') ?? '',
-    active: flag(document.active, 'active', true)
+    username: readTextOrNull(document.username, 'username') ?? '',
+    name: readTextOrNull(document.name, 'name') ?? '',
+    active: readFlag(document.active, 'active', true)
   }
   const roles = readRoles(document)
   const tokens = readTokens(id, document)
@@ -65,15 +65,15 @@ const storeUser: StoreDocument = (database, document) => {
 
 /** The personal access tokens, so that API clients go on working. Sessions of browsers are not imported. */
 function readTokens (userId: string, user: Document) {
-  const { loginTokens } = object(object(user.services, 'services').resume, 'services.resume')
-  return objects(loginTokens, 'loginTokens')
+  const { loginTokens } = readObject(readObject(user.services, 'services').resume, 'services.resume')
+  return readObjects(loginTokens, 'loginTokens')
     .filter((token) => token.type === 'personalAccessToken')
     .map((token) => ({
-      hashed_token: text(token.hashedToken, 'loginTokens.hashedToken'),
+      hashed_token: readText(token.hashedToken, 'loginTokens.hashedToken'),
       user_id: userId,
-      name: textOrNull(token.name, 'loginTokens.name') ?? '',
+      name: readTextOrNull(token.name, 'loginTokens.name') ?? '',
       // Older versions of Rocket.Chat store no time.
-      created_at: timeOrNull(token.when ?? token.createdAt, 'loginTokens.when') ?? new Date().toISOString()
+      created_at: readTimeOrNull(token.when ?? token.createdAt, 'loginTokens.when') ?? new Date().toISOString()
     }))
 }
 
@@ -99,12 +99,12 @@ function replaceTokens (database: Connection, userId: string, tokens: ReturnType
 }
 
 const storeContact: StoreDocument = (database, document) => {
-  const id = idOf(document)
+  const id = readId(document)
   const contact = readContact(id, document)
   const lists = {
-    omnichannel_contact_email: objects(document.emails, 'emails').map(({ address }) => ({ address: text(address, 'emails.address') })),
-    omnichannel_contact_phone: objects(document.phones, 'phones').map(({ phoneNumber }) => ({ phone_number: text(phoneNumber, 'phones.phoneNumber') })),
-    omnichannel_contact_channel: objects(document.channels, 'channels').map(readChannel)
+    omnichannel_contact_email: readObjects(document.emails, 'emails').map(({ address }) => ({ address: readText(address, 'emails.address') })),
+    omnichannel_contact_phone: readObjects(document.phones, 'phones').map(({ phoneNumber }) => ({ phone_number: readText(phoneNumber, 'phones.phoneNumber') })),
+    omnichannel_contact_channel: readObjects(document.channels, 'channels').map(readChannel)
   }
   const outcome = upsert(database, 'omnichannel_contact', contact, ', version = version + 1')
   for (const [table, rows] of Object.entries(lists)) {
@@ -127,19 +127,19 @@ export function disableMissing (database: Connection, exported: Set<string>, dry
 }
 
 function readContact (id: string, document: Document): Row {
-  const manager = textOrNull(document.contactManager, 'contactManager')
-  const updatedAt = timeOrNull(document._updatedAt, '_updatedAt')
-  const createdAt = timeOrNull(document.createdAt, 'createdAt') ?? updatedAt ?? new Date().toISOString()
+  const manager = readTextOrNull(document.contactManager, 'contactManager')
+  const updatedAt = readTimeOrNull(document._updatedAt, '_updatedAt')
+  const createdAt = readTimeOrNull(document.createdAt, 'createdAt') ?? updatedAt ?? new Date().toISOString()
   return {
     id,
-    name: textOrNull(document.name, 'name') ?? '',
+    name: readTextOrNull(document.name, 'name') ?? '',
     contact_manager: manager === '' ? null : manager,
-    custom_fields: JSON.stringify(object(toPlainValue(document.customFields), 'customFields')),
-    conflicting_fields: JSON.stringify(objects(document.conflictingFields, 'conflictingFields').map(readConflict)),
-    unknown: flag(document.unknown, 'unknown', false),
-    pre_registration: flag(document.preRegistration, 'preRegistration', false),
+    custom_fields: JSON.stringify(readObject(toPlainValue(document.customFields), 'customFields')),
+    conflicting_fields: JSON.stringify(readObjects(document.conflictingFields, 'conflictingFields').map(readConflict)),
+    unknown: readFlag(document.unknown, 'unknown', false),
+    pre_registration: readFlag(document.preRegistration, 'preRegistration', false),
     ...readLastChat(document.lastChat),
-    enabled: flag(document.enabled, 'enabled', true),
+    enabled: readFlag(document.enabled, 'enabled', true),
     created_at: createdAt,
     updated_at: updatedAt ?? createdAt
   }
@@ -147,24 +147,24 @@ function readContact (id: string, document: Document): Row {
 
 function readConflict ({ field, value }: Document): object {
   const read = toPlainValue(value) ?? ''
-  return { field: text(field, 'conflictingFields.field'), value: typeof read === 'string' ? read : JSON.stringify(read) }
+  return { field: readText(field, 'conflictingFields.field'), value: typeof read === 'string' ? read : JSON.stringify(read) }
 }
 
 function readChannel (channel: Document): Row {
-  const visitor = object(channel.visitor, 'channels.visitor')
-  const source = object(visitor.source, 'channels.visitor.source')
-  const details = object(toPlainValue(channel.details), 'channels.details')
+  const visitor = readObject(channel.visitor, 'channels.visitor')
+  const source = readObject(visitor.source, 'channels.visitor.source')
+  const details = readObject(toPlainValue(channel.details), 'channels.details')
   const type = toPlainValue(source.type) ?? details.type
   return {
-    name: textOrNull(channel.name, 'channels.name') ?? '',
-    visitor_id: text(visitor.visitorId, 'channels.visitor.visitorId'),
+    name: readTextOrNull(channel.name, 'channels.name') ?? '',
+    visitor_id: readText(visitor.visitorId, 'channels.visitor.visitorId'),
     source_type: SOURCE_TYPES.find((known) => known === type) ?? 'other',
-    source_id: textOrNull(source.id, 'channels.visitor.source.id'),
-    blocked: flag(channel.blocked, 'channels.blocked', false),
-    verified: flag(channel.verified, 'channels.verified', false),
-    verified_at: timeOrNull(channel.verifiedAt, 'channels.verifiedAt'),
-    field: textOrNull(channel.field, 'channels.field'),
-    value: textOrNull(channel.value, 'channels.value'),
+    source_id: readTextOrNull(source.id, 'channels.visitor.source.id'),
+    blocked: readFlag(channel.blocked, 'channels.blocked', false),
+    verified: readFlag(channel.verified, 'channels.verified', false),
+    verified_at: readTimeOrNull(channel.verifiedAt, 'channels.verifiedAt'),
+    field: readTextOrNull(channel.field, 'channels.field'),
+    value: readTextOrNull(channel.value, 'channels.value'),
     details: JSON.stringify(details),
     ...readLastChat(channel.lastChat)
   }
@@ -172,39 +172,39 @@ function readChannel (channel: Document): Row {
 
 /** Both or neither: the API does not show a chat without its time. */
 function readLastChat (lastChat: unknown): Row {
-  const { _id, ts } = object(lastChat, 'lastChat')
-  const id = textOrNull(_id, 'lastChat._id')
-  const at = timeOrNull(ts, 'lastChat.ts')
+  const { _id, ts } = readObject(lastChat, 'lastChat')
+  const id = readTextOrNull(_id, 'lastChat._id')
+  const at = readTimeOrNull(ts, 'lastChat.ts')
   return id === null || at === null ? { last_chat_id: null, last_chat_at: null } : { last_chat_id: id, last_chat_at: at }
 }
 
 const storeRoom: StoreDocument = (database, document) => {
-  const id = idOf(document)
-  const contactId = textOrNull(document.contactId, 'contactId')
+  const id = readId(document)
+  const contactId = readTextOrNull(document.contactId, 'contactId')
   if (document.t !== 'l' || contactId === null) return 'ignored'
   return upsert(database, 'omnichannel_room', {
-    id, contact_id: contactId, fname: textOrNull(document.fname, 'fname') ?? '', updated_at: readUpdatedAt(document)
+    id, contact_id: contactId, fname: readTextOrNull(document.fname, 'fname') ?? '', updated_at: readUpdatedAt(document)
   })
 }
 
 /** Makes the function for subscriptions or inquiries. Both belong to a visitor and have copies of the visitor's name. */
 function storeVisitorsDocument (table: string, nameColumns: string[]): StoreDocument {
   return (database, document) => {
-    const id = idOf(document)
-    const visitorId = textOrNull(object(document.v, 'v')._id, 'v._id')
+    const id = readId(document)
+    const visitorId = readTextOrNull(readObject(document.v, 'v')._id, 'v._id')
     if (visitorId === null) return 'ignored'
     return upsert(database, table, {
       id,
-      room_id: textOrNull(document.rid, 'rid') ?? '',
+      room_id: readTextOrNull(document.rid, 'rid') ?? '',
       visitor_id: visitorId,
-      ...Object.fromEntries(nameColumns.map((name) => [name, textOrNull(document[name], name) ?? ''])),
+      ...Object.fromEntries(nameColumns.map((name) => [name, readTextOrNull(document[name], name) ?? ''])),
       updated_at: readUpdatedAt(document)
     })
   }
 }
 
 function readUpdatedAt (document: Document): string {
-  return timeOrNull(document._updatedAt ?? document.ts, '_updatedAt') ?? new Date().toISOString()
+  return readTimeOrNull(document._updatedAt ?? document.ts, '_updatedAt') ?? new Date().toISOString()
 }
 
 export const storeDocument: Record<CollectionName, StoreDocument> = {
