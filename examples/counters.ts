@@ -47,7 +47,7 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   counters.start()
   app.addHook('onClose', async () => { counters.stop() })
   await app.register(omnichannelContacts, { database })
-  // It needs no token, so keep it from the public.
+  // This route needs no token, so keep it from the public.
   app.get('/counters', () => counters)
   return app
 }

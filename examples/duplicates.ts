@@ -45,7 +45,7 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   return app
 }
 
-/** As SQLite's lower() does it. With toLowerCase(), a change from É to é would not count as new. */
+/** Changes ASCII letters only, as SQLite's lower() does. With toLowerCase(), a change from É to é would not count as new. */
 function lower (address: string): string {
   return address.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
 }

@@ -4,7 +4,7 @@
 import { channel, tracingChannel } from 'node:diagnostics_channel'
 import type { Obstacle } from './errors.js'
 
-/** Both libraries for SQLite are `sqlite`. */
+/** `sqlite` stands for both libraries, better-sqlite3 and node:sqlite. */
 export type Engine = 'sqlite' | 'postgres'
 
 /**

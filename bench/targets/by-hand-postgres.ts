@@ -133,7 +133,7 @@ async function read (send: Send, { contactId, contactManager, customFields }: Up
   }
 }
 
-/** As node-postgres reads it. */
+/** A row as node-postgres reads it. */
 type WithDates<Row> = { [Column in keyof Row]: Column extends `${string}_at` ? Date | Exclude<Row[Column], string> : Row[Column] }
 
 function toIso (date: Date | null): string | null {

@@ -71,7 +71,7 @@ async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io,
   try {
     // This lock keeps other writers out.
     await client.query(`BEGIN; LOCK TABLE ${tables.map((table) => table.name).join(', ')} IN SHARE ROW EXCLUSIVE MODE`)
-    // Not this one: the migration has inserted the default permissions.
+    // The table of permissions is never empty, because the migration has inserted the defaults.
     const mustBeEmpty = tables.filter((table) => table.name !== 'omnichannel_role_permission')
     const found = await client.query(mustBeEmpty.map((table) => `(SELECT FROM ${table.name} LIMIT 1)`).join(' UNION ALL '))
     const isNew = found.rowCount === 0

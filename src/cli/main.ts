@@ -48,5 +48,5 @@ const addonOrWorker = isSea() && hasAddon()
   : { checkpointWorker: isSea() ? getAsset('checkpoint-worker.cjs', 'utf8') : new URL('serve/checkpoint-worker.js', import.meta.url) }
 // The commands use `process` with these additions.
 const io = Object.assign(process, { readAsset, ...addonOrWorker })
-// Not `await run(…)`: the single executable needs CommonJS, which has no top-level await.
+// The single executable needs CommonJS, which has no top-level await.
 void run(process.argv.slice(2), io).then((code) => { process.exitCode = code })

@@ -44,7 +44,7 @@ export type Access = 'read' | 'rehearse' | 'change' | 'create' | 'add-tables'
 
 export const pagesPerBackupStep = 1000
 
-/** As the plugin's option `lockTimeout` by default. */
+/** The default of the plugin's option `lockTimeout`. */
 export const lockTimeoutMs = 5000
 
 /** An open database file, of better-sqlite3 or of node:sqlite. */

@@ -82,7 +82,7 @@ function readId (id: string): string {
   throw new InvalidArgumentError('It must have only ASCII letters, digits and signs, and no blank at its beginning or end, because calls send it in a header')
 }
 
-/** Other characters arrive in another encoding or not at all, so every call would be answered with 401. */
+/** Whether a header can carry an id. Other characters arrive in another encoding or not at all, so calls would be answered with 401. */
 export function fitsHeader (id: string): boolean {
   return /^[!-~]([ -~]*[!-~])?$/.test(id)
 }

@@ -50,7 +50,7 @@ function parseForm (bytes: Buffer): unknown {
   // querystring replaces escapes that are not UTF-8, so check them first. In latin1 each byte is a character.
   const unescaped = bytes.toString('latin1').replace(/%([0-9a-f]{2})/gi, (_escape, hex: string) => String.fromCharCode(parseInt(hex, 16)))
   decode(Buffer.from(unescaped, 'latin1'))
-  // Not URLSearchParams: it garbles characters beside a % that begins no escape, drops a ? at the start, and is slow.
+  // URLSearchParams would garble characters beside a % that begins no escape, and drop a ? at the start. It is also slow.
   const form = querystring.parse(decode(bytes).replace(/%(?![0-9a-f]{2})/gi, '%25'), '&', '=', { maxKeys: 0 })
   return Object.fromEntries(Object.entries(form).map(([key, value]) => [key, Array.isArray(value) ? value.at(-1) : value]))
 }

@@ -46,7 +46,7 @@ interface KeyLookup {
   anyExpired: boolean
 }
 
-/** Its `decide` throws {@link IdempotencyKeyReusedError} if the key came with another request before. */
+/** Looks up a key. `decide` throws {@link IdempotencyKeyReusedError} if the key came with another request before. */
 export function readResponse (idempotencyKey: IdempotencyKey | undefined): Read<KeyLookup> {
   if (idempotencyKey === undefined) return always({ response: undefined, anyExpired: false })
   const { userId, key, fingerprint, windowMs } = idempotencyKey

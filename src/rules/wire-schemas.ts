@@ -4,7 +4,7 @@
 import { Type, type SchemaOptions, type Static, type TSchema, type TUnsafe } from '@sinclair/typebox'
 import { SOURCE_TYPES, type SourceType } from '../store/tables.js'
 
-// Not a union with null, because then Ajv's error texts differ from the contract.
+// With a union with null, Ajv's error texts would differ from the contract.
 function Nullable<T extends TSchema> (schema: T): TUnsafe<Static<T> | null> {
   return Type.Unsafe<Static<T> | null>({ ...schema, nullable: true })
 }
@@ -13,7 +13,7 @@ function UniqueTexts (description: string): TUnsafe<string[] | null> {
   return Nullable(Type.Array(Type.String(), { uniqueItems: true, description }))
 }
 
-// Not `const`, because OpenAPI 3.0 does not have it.
+// OpenAPI 3.0 has no `const`.
 function Always<Value extends string | boolean> (value: Value, options?: SchemaOptions): TUnsafe<Value> {
   return Type.Unsafe<Value>({ type: typeof value, enum: [value], ...options })
 }
@@ -32,7 +32,7 @@ export const UpdateContactBody = Type.Object({
 }, { additionalProperties: false, title: 'UpdateContactBody' })
 export type UpdateContactBody = Static<typeof UpdateContactBody>
 
-// Not `format: 'date-time'`: plugins that validate answers have an Ajv without formats, which refuses a schema with one.
+// Some plugins validate answers with an Ajv that has no formats. It refuses a schema with `format: 'date-time'`.
 function Time (description: string) {
   return Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}\\.\\d{3}Z$', description: `${description}; UTC, with milliseconds` })
 }

@@ -190,7 +190,7 @@ export const putResponse = write((db, response: ResponseToStore) => db
     key: response.key,
     fingerprint: response.fingerprint,
     contact_id: response.contactId,
-    // Not the version that we wrote: a trigger of the host may have set another.
+    // The stored version, because a trigger of the host may have changed the version that we wrote.
     version: db.selectFrom('omnichannel_contact')
       .select((row) => row.fn.coalesce(row.fn.max('version'), sql<number>`0`).as('version'))
       .where('id', '=', response.contactId),

@@ -56,7 +56,7 @@ interface PostgresTypes {
   conflicts: ColumnType<Array<{ field: string, value: string }>, string, string>
 }
 
-/** As Kysely's `Generated`, but for a column that is a `ColumnType` already. */
+/** Like Kysely's `Generated`, but for a column that is a `ColumnType` already. */
 type WithDefault<Column> = ColumnType<SelectType<Column>, InsertType<Column> | undefined, UpdateType<Column>>
 type Nullable<Column> = ColumnType<SelectType<Column> | null, InsertType<Column> | null, UpdateType<Column> | null>
 

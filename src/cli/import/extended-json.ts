@@ -62,7 +62,7 @@ const usualTime = /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0
 function toTime (value: unknown): string {
   if (typeof value === 'string' && usualTime.test(value)) return value.includes('.') ? value : value.replace('Z', '.000Z')
   const time = new Date(typeof value === 'number' || isTime(value) ? value : NaN)
-  // Other years would be written with a sign, which SQLite does not read.
+  // toISOString writes years outside of this range with a sign, which SQLite does not read.
   const year = time.getUTCFullYear()
   if (!(year >= 0 && year <= 9999)) throw new BadLineError(`${JSON.stringify(value)} is not a time`)
   return time.toISOString()

@@ -12,7 +12,7 @@ const storeCustomField: StoreDocument = (database, document, warn) => {
   const outcome = upsert(database, 'omnichannel_custom_field', {
     id,
     label: readTextOrNull(document.label, 'label') ?? '',
-    // Only fields with the scope 'visitor' apply to contacts. Without a scope a field does not, without a visibility it does.
+    // Only fields with the scope 'visitor' apply to contacts. A field without a scope does not apply. A field without a visibility does.
     scope: readTextOrNull(document.scope, 'scope') ?? '',
     visibility: readTextOrNull(document.visibility, 'visibility') ?? 'visible',
     required: readFlag(document.required, 'required', false),
@@ -170,7 +170,7 @@ function readChannel (channel: Document): Row {
   }
 }
 
-/** Both or neither: the API does not show a chat without its time. */
+/** Sets both columns or neither, because the API does not show a chat without its time. */
 function readLastChat (lastChat: unknown): Row {
   const { _id, ts } = readObject(lastChat, 'lastChat')
   const id = readTextOrNull(_id, 'lastChat._id')

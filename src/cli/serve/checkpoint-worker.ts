@@ -12,5 +12,5 @@ async function run ({ file, usesNodeSqlite, autocheckpoint }: WorkerSettings, po
   checkpointRepeatedly(new Database(file), autocheckpoint, (problem) => { port.postMessage(problem) })
 }
 
-// Not `await run(…)`: the single executable needs CommonJS, which has no top-level await. If `run` rejects, the worker ends.
+// The single executable needs CommonJS, which has no top-level await. If `run` rejects, the worker ends.
 void run(workerData as WorkerSettings, parentPort as MessagePort)

@@ -38,7 +38,7 @@ function demoRows (): Rows {
 /** Fills an empty database. A database that holds the demo stays as it is, and one with other data is refused. */
 export async function fillDemo ({ db, name }: OpenDatabase): Promise<void> {
   await db.transaction().execute(async (transaction) => {
-    // This row marks a demo database: others may have a contact `maria`, too. It is written first, so that a second start waits for the first.
+    // This row marks a demo database, because other databases may have a contact `maria` too. It is written first: a second start waits for it.
     const { numInsertedOrUpdatedRows } = await transaction
       .insertInto('omnichannel_inquiry')
       .values({ id: 'demo-inquiry', room_id: 'room-1', visitor_id: 'visitor-1', name: 'Maria' })

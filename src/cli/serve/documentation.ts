@@ -67,7 +67,7 @@ export function swaggerOptions (info: NonNullable<FastifyDynamicSwaggerOptions['
       openapi: '3.1.0',
       ...info,
       tags: [{ name: 'Omnichannel', description: 'Contacts of the live chat and its other channels' }],
-      // Not parameters of the operation, so that a server with other credentials has one place to replace.
+      // The credentials are here and not in the operation, so that a server with other credentials has one place to replace.
       components: {
         securitySchemes: {
           userId: { type: 'apiKey', in: 'header', name: 'X-User-Id', description: 'Id of the calling user' },

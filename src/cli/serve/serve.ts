@@ -53,7 +53,7 @@ export function serve (program: Command, io: Io): void {
           try {
             if (demo) await fillDemo(database)
             const url = await listen(app, host, port)
-            // Not before it listens: a second demo on a taken port must leave the token of the first one valid.
+            // Only after it listens, because this replaces the token. A second demo on a taken port must leave the token of the first one valid.
             const demoLines = demo ? await describeDemo(database.db, url) : []
             print(io, [`Serving ${database.name} at ${url}`, `Documentation: ${url}/documentation`, ...demoLines].map((line) => `${line}\n`).join(''))
             await stopped

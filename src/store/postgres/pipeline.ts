@@ -98,7 +98,7 @@ function createPipelineClass (Query: QueryClass) {
     readonly results: PostgresResult[] = []
     /** The names of the statements that these queries prepare themselves. */
     private readonly newNames = new Set<string>()
-    // Not `rows`, which is an option of the class.
+    // The rows of the current query. `rows` is already an option of the class.
     private received: unknown[][] = []
 
     constructor (private readonly queries: readonly PostgresQuery[], private readonly statements: Map<string, Parser[]>) {

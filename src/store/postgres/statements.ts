@@ -31,7 +31,7 @@ class Compiler extends PostgresQueryCompiler {
   }
 }
 
-/** It has no pool, so it can only compile. */
+/** This dialect has no pool, so it can only compile. */
 const dialect = Object.assign(new PostgresDialect({} as PostgresDialectConfig), { createQueryCompiler: () => new Compiler() })
 const db = new Kysely<Tables>({ dialect })
 

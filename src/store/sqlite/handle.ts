@@ -42,7 +42,7 @@ export interface NodeSqliteStatement {
 
 export type SqliteHandle = SqliteDatabase | NodeSqliteDatabase
 
-/** Not a SELECT, which would wait while another connection has locked the file. */
+/** A SELECT would wait while another connection has locked the file. This query does not. */
 const PROBE = 'PRAGMA foreign_keys'
 
 /** Whether a value is an open handle of better-sqlite3 or node:sqlite. Other libraries have the same members, so this runs a query. */

@@ -6,7 +6,7 @@ import { ITERATOR_IS_OPEN, type NodeSqliteDatabase, type NodeSqliteStatement, ty
 const SQLITE_BUSY = 5
 const SQLITE_LOCKED = 6
 const SQLITE_FULL = 13
-/** Its causes include an exceeded disk quota. */
+/** SQLite reports this for an exceeded disk quota too. */
 const SQLITE_IOERR_WRITE = 778
 
 /** Takes a handle of either library. It is in this file because only tests with node:sqlite reach both branches. */

@@ -67,7 +67,7 @@ type Execute = (query: Query) => unknown
 
 /** Returns a function that runs a query. It compiles each query when it is first used. */
 function compileQueries (connection: Connection, cache: Cache): Execute {
-  // It has no database, so it can only compile. `main` in names excludes temporary tables and attached files.
+  // This Kysely has no database, so it can only compile. `main` in names excludes temporary tables and attached files.
   const db = new Kysely<Tables>({ dialect: new SqliteDialect({} as SqliteDialectConfig) }).withSchema('main')
   const compiled = new Map<QueryDefinition, Execute>()
 
