@@ -10,15 +10,16 @@ interface Check {
 }
 
 const isUnique: Check = (isEnabled, items) => {
-  const seen = new Map<unknown, number>()
+  if (!isEnabled) return true
+  const indexes = new Map<unknown, number>()
   // From the end, as Ajv does.
-  for (let index = items.length - 1; isEnabled && index >= 0; index--) {
-    const later = seen.get(items[index])
-    if (later !== undefined) {
-      isUnique.errors = [{ message: `must NOT have duplicate items (items ## ${later} and ${index} are identical)` }]
+  for (let index = items.length - 1; index >= 0; index--) {
+    const laterIndex = indexes.get(items[index])
+    if (laterIndex !== undefined) {
+      isUnique.errors = [{ message: `must NOT have duplicate items (items ## ${laterIndex} and ${index} are identical)` }]
       return false
     }
-    seen.set(items[index], index)
+    indexes.set(items[index], index)
   }
   return true
 }

@@ -13,7 +13,7 @@ const demoTokenName = 'serve --demo'
 type Rows = { [Table in keyof Tables]?: Array<Insertable<Tables[Table]>> }
 
 function demoRows (): Rows {
-  const contact = { contact_id: demoContact, position: 0 }
+  const firstOfContact = { contact_id: demoContact, position: 0 }
   const chat = { last_chat_id: 'room-1', last_chat_at: new Date().toISOString() }
   return {
     omnichannel_user: [{ id: demoUser, username: demoUser, name: 'Ann Lee' }],
@@ -25,10 +25,10 @@ function demoRows (): Rows {
     omnichannel_contact: [{
       id: demoContact, name: 'Maria', custom_fields: '{"plan":"silver"}', conflicting_fields: '[{"field":"name","value":"Mary"}]', unknown: 1, ...chat
     }],
-    omnichannel_contact_email: [{ ...contact, address: 'maria@example.com' }],
-    omnichannel_contact_phone: [{ ...contact, phone_number: '+1 555 0100' }],
+    omnichannel_contact_email: [{ ...firstOfContact, address: 'maria@example.com' }],
+    omnichannel_contact_phone: [{ ...firstOfContact, phone_number: '+1 555 0100' }],
     omnichannel_contact_channel: [{
-      ...contact, name: 'Live chat', visitor_id: 'visitor-1', source_type: 'widget', details: '{"type":"widget","label":"example.com"}', ...chat
+      ...firstOfContact, name: 'Live chat', visitor_id: 'visitor-1', source_type: 'widget', details: '{"type":"widget","label":"example.com"}', ...chat
     }],
     omnichannel_room: [{ id: 'room-1', contact_id: demoContact, fname: 'Maria' }],
     omnichannel_subscription: [{ id: 'subscription-1', room_id: 'room-1', visitor_id: 'visitor-1', name: 'Maria', fname: 'Maria' }]
