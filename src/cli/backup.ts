@@ -33,15 +33,15 @@ export function backup (program: Command, io: Io): void {
 
 /** Fills a new file beside `file`, then renames it to `file`. Returns its size. */
 async function writeCopy (handle: FileHandle, file: string, overwrite: boolean, io: Io): Promise<number> {
-  const part = `${resolve(file)}.${randomBytes(4).toString('hex')}.part`
+  const unfinished = `${resolve(file)}.${randomBytes(4).toString('hex')}.part`
   // SQLite may create a journal, or a log and its index, beside the copy.
-  const filesToRemove = [part, `${part}-journal`, `${part}-wal`, `${part}-shm`]
+  const filesToRemove = [unfinished, `${unfinished}-journal`, `${unfinished}-wal`, `${unfinished}-shm`]
   try {
     checkTarget(file, handle.name, overwrite)
-    writeFileSync(part, '', { flag: 'wx' })
-    reportUnfinishedCopies(part, io)
-    await withInterruption(io, (signal) => copyDatabase(handle, part, io, signal))
-    const { size } = statSync(part)
+    writeFileSync(unfinished, '', { flag: 'wx' })
+    reportUnfinishedCopies(unfinished, io)
+    await withInterruption(io, (signal) => copyDatabase(handle, unfinished, io, signal))
+    const { size } = statSync(unfinished)
     // Check again, because another program may have made the file meanwhile.
     checkTarget(file, handle.name, overwrite)
     if (!overwrite) {
@@ -49,7 +49,7 @@ async function writeCopy (handle: FileHandle, file: string, overwrite: boolean, 
       writeFileSync(file, '', { flag: 'wx' })
       filesToRemove.push(file)
     }
-    renameSync(part, file)
+    renameSync(unfinished, file)
     // SQLite has synced the content. This sync makes the new name durable too.
     appendFileSync(file, Buffer.of(), { flush: true })
     return size
@@ -95,8 +95,8 @@ function checkTarget (file: string, source: string, overwrite: boolean): void {
 }
 
 /** Reports the files of killed backups. Does not remove them, because a backup that is still running may own them. */
-function reportUnfinishedCopies (part: string, io: Io): void {
-  const folder = dirname(part)
-  const others = readdirSync(folder).filter((name) => /\.[\da-f]{8}\.part$/.test(name) && name !== basename(part))
+function reportUnfinishedCopies (unfinished: string, io: Io): void {
+  const folder = dirname(unfinished)
+  const others = readdirSync(folder).filter((name) => /\.[\da-f]{8}\.part$/.test(name) && name !== basename(unfinished))
   for (const name of others) report(io, `There is an unfinished copy ${join(folder, name)}: remove it unless another backup is running`)
 }

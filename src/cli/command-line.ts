@@ -65,9 +65,9 @@ function explainMistakes (command: CommandUnknownOpts, path: string[]): void {
 /** Refuses a blank value, which comes from a shell variable that is not set. */
 function refuseBlank (input: Option | Argument): void {
   const { parseArg } = input
-  input.argParser((text: string, before: unknown) => {
+  input.argParser((text: string, previous: unknown) => {
     if (text.trim() === '') throw new InvalidArgumentError('It must not be blank')
-    return parseArg === undefined ? text : parseArg<unknown>(text, before)
+    return parseArg === undefined ? text : parseArg<unknown>(text, previous)
   })
 }
 

@@ -21,6 +21,7 @@ type QueryClass = new (config: { text: string, name: string }) => object
 const preparedStatements = new WeakMap<PostgresClient, Map<string, Parser[]>>()
 const pipelineClasses = new WeakMap<QueryClass, ReturnType<typeof createPipelineClass>>()
 
+/** How much longer the plugin waits for an answer than the server may work. */
 const extraMs = 250
 /** With a longer time, setTimeout would call back at once. */
 const longestTimerMs = 2 ** 31 - 1
@@ -30,7 +31,7 @@ export function serverTimeoutMs (deadline: number): number {
   return Math.ceil(Math.max(deadline - performance.now(), 1))
 }
 
-/** How many milliseconds to wait for an answer. Longer than the server's own timeout, so that the error of the server comes first. */
+/** How many milliseconds to wait for an answer. The server's own timeout is shorter, so that its error comes first. */
 export function answerTimeoutMs (deadline: number): number {
   return Math.min(Math.max(deadline - performance.now(), 0) + extraMs, longestTimerMs)
 }
