@@ -85,7 +85,7 @@ async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io,
         if (isNew) await client.query(table.insert(batch))
         fileChecksum += checksum(batch)
         rows += batch.length
-        progress.advance(batch.length, 0)
+        progress.advance(batch.length)
       }
       for await (const batch of batchesOfServer(client, table)) {
         signal.throwIfAborted()

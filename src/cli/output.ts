@@ -74,7 +74,7 @@ export function createProgress (
   let units = 0
   let bytes = 0
   const perSecond = (): number => Math.round(units / Math.max(performance.now() - start, 1) * 1000)
-  const advance = (moreUnits: number, moreBytes: number): void => {
+  const advance = (moreUnits: number, moreBytes = 0): void => {
     units += moreUnits
     bytes += moreBytes
     if (performance.now() < nextShow) return
