@@ -1,4 +1,4 @@
-// Brings a host's schema up to date. Its version numbers are those of SQLite. PostgreSQL begins with version 2.
+// Brings a host's schema up to date. The versions have the same numbers as on SQLite. PostgreSQL has no version 1.
 
 import { postgres as schema } from '../migrations/generated.js'
 import { checkTables, pendingIn, type Found, type Pending } from '../required-tables.js'

@@ -5,7 +5,8 @@
 // - success: the update is committed;
 // - an error: nothing was committed, and `transact` throws it;
 // - no clear answer, such as a lost connection: `transact` returns a doubt. The pool drops the client, and store.ts looks up with another
-//   client whether the update was committed.
+//   client whether the update was committed. If it was, it is answered with 200. If it was not, it fails with the reason of the doubt, and
+//   is tried again if that is transient. If this stays unknown, it fails with an InDoubtError.
 
 import { setImmediate } from 'node:timers/promises'
 import { timeCommit } from '../../diagnostics.js'

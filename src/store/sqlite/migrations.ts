@@ -1,4 +1,4 @@
-// Brings a host's database up to date. It looks only at `main`, not at temporary tables or attached files.
+// Brings a host's database up to date. Only `main` is searched, not temporary tables or attached files.
 
 import { sqlite as schema } from '../migrations/generated.js'
 import { checkTables, pendingIn, type Found, type Pending } from '../required-tables.js'
