@@ -6,7 +6,7 @@ import { updateChannel } from '../diagnostics.js'
 import { RequestGoneError } from '../errors.js'
 import type { Settings } from '../options.js'
 import { fingerprintOf } from '../rules/idempotency.js'
-import { createPatternCache, type PatternProblem } from '../rules/patterns/index.js'
+import { createPatternCache, type PatternProblem, type Report } from '../rules/patterns/index.js'
 import { prepareUpdate, type UpdateContext } from '../rules/prepare-update.js'
 import type { UpdateContactBody } from '../rules/wire-schemas.js'
 import type { Store } from '../store/store.js'
@@ -45,7 +45,8 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
       const invalid = isValidated ? request.validationError : validateBody(request.body).error
       if (invalid !== undefined) throw invalid
       const patternProblems = new Map<string, PatternProblem>()
-      const context = contextOf(request, settings, (reservedMs) => createMatcher(({ id }, problem) => { patternProblems.set(id, problem) }, reservedMs))
+      const reportProblem: Report = ({ id }, problem) => { patternProblems.set(id, problem) }
+      const context = contextOf(request, settings, (reservedMs) => createMatcher(reportProblem, reservedMs))
       const guard = guardOf(reply)
       try {
         const prepare = () => prepareUpdate(context)

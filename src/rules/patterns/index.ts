@@ -26,7 +26,7 @@ const BASE_COST = 200
 /** Why a value could not be checked. After `does not compile` comes V8's message, which quotes the pattern. */
 export type PatternProblem = `does not compile: ${string}` | 'is too large' | 'took too long'
 
-type Report = (field: CustomField, problem: PatternProblem) => void
+export type Report = (field: CustomField, problem: PatternProblem) => void
 
 interface Pattern {
   match: (text: string, budget: Budget) => boolean | PatternProblem
