@@ -1,6 +1,7 @@
 // Opens files with the same SQLite library as the commands. Two libraries in one process do not see each other's locks.
 
 import Database from 'better-sqlite3'
+import type { Test } from 'tap'
 import { filesOf } from '../helpers/files.js'
 import { openNodeSqlite } from '../helpers/node-sqlite.js'
 
@@ -11,3 +12,16 @@ export function openDatabase (file: string, options: Database.Options = {}): Dat
 }
 
 export const { openFile, lookInto, inFile } = filesOf(openDatabase)
+
+/** Replaces a method of all handles, until the test is over. `call` calls the original. */
+export function replaceMethod (
+  t: Test, name: 'exec' | 'prepare', replacement: (handle: Database.Database, sql: string, call: () => unknown) => unknown
+): void {
+  const handle = openFile(t, ':memory:')
+  let prototype = Object.getPrototypeOf(handle) as Database.Database
+  while (!Object.hasOwn(prototype, name)) prototype = Object.getPrototypeOf(prototype) as Database.Database
+  const original = Reflect.get(prototype, name) as (sql: string) => unknown
+  t.intercept(prototype, name, {
+    value (this: Database.Database, sql: string) { return replacement(this, sql, () => original.call(this, sql)) }
+  })
+}

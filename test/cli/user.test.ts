@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { hashToken } from '../../src/index.js'
 import { allRows, path } from '../helpers/build.js'
-import { inFile, lookInto, openFile } from './files.js'
+import { inFile, lookInto, openFile, replaceMethod } from './files.js'
 import { cli, serve } from './io.js'
 
 /** A new database file, which the variable names. */
@@ -74,18 +74,15 @@ t.test('a COMMIT that fails on the disk: another commit overwrites it in the log
   // Changes with each commit of another connection.
   const dataVersion = (): unknown => served.pragma('data_version', { simple: true })
   const before = { dataVersion: dataVersion(), rows: await tables() }
-  // The class of the handle, in better-sqlite3 or in node:sqlite.
-  let prototype = Object.getPrototypeOf(served) as object
-  while (!Object.hasOwn(prototype, 'prepare')) prototype = Object.getPrototypeOf(prototype) as object
-  const prepare = Reflect.get(prototype, 'prepare') as (sql: string) => unknown
-  const fault = t.intercept(prototype as typeof served, 'prepare', { value (this: typeof served, sql: string) {
-    if (sql !== 'commit') return prepare.call(this, sql)
+  let failed = false
+  replaceMethod(t, 'prepare', (handle, sql, call) => {
+    if (sql !== 'commit' || failed) return call()
+    failed = true
     // As SQLite does. What it has written to the log stays there.
-    this.exec('ROLLBACK')
+    handle.exec('ROLLBACK')
     throw Object.assign(new Error('disk I/O error'), { code: 'SQLITE_IOERR_FSYNC', errcode: 1034 })
-  } })
+  })
   const added = await command('user', 'add', 'bob', '--role', 'admin')
-  fault.restore()
   t.strictSame(added, { code: 1, out: '', err: `The database file ${file} cannot be used: disk I/O error\n` })
   t.not(dataVersion(), before.dataVersion)
   t.strictSame(await tables(), before.rows)
