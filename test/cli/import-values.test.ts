@@ -1,9 +1,9 @@
 // How the types of MongoDB are stored, in custom fields and in times.
 
 import { join } from 'node:path'
-import t from 'tap'
-import { cli } from './io.js'
+import t, { type Test } from 'tap'
 import { openFile } from './files.js'
+import { cli } from './io.js'
 
 /** Values of custom fields in extended JSON, and as they are stored. */
 const values: Array<[exported: string, stored: string]> = [
@@ -48,22 +48,38 @@ const times: Array<[exported: string, stored: string]> = [
   ['{"$date":"9999-12-31T23:59:59.999Z"}', '9999-12-31T23:59:59.999Z']
 ]
 
-t.test('values and times of MongoDB: stored as JSON and ISO 8601', async (t) => {
-  const file = join(t.testdir(), 'a.db')
-  const document = (id: string, fields: string) => `{"_id":"${id}","name":"",${fields}}\n`
-  const lines = [
-    ...values.map(([exported], index) => document(`value ${index}`, `"customFields":{"a":${exported},"gone":{"$undefined":true}}`)),
-    ...times.map(([exported], index) => document(`time ${index}`, `"createdAt":${exported}`)),
-    document('undefined', '"customFields":{"$undefined":true},"emails":{"$undefined":true},"unknown":{"$undefined":true},"lastChat":null'),
-    document('channel', '"channels":[{"visitor":{"visitorId":"v","source":{"type":{"toString":1}}},"details":{"type":"sms"}}]')
-  ]
-  const { code, err } = await cli(['import', '--database', file, '--contacts', '-'], { stdin: lines.join('') })
-  t.strictSame([code, err], [0, ''])
+const document = (id: string, fields: string) => `{"_id":"${id}","name":"",${fields}}\n`
 
+/** Imports contacts. Returns a function that reads a column of one of them. */
+async function importContacts (t: Test, documents: string[]) {
+  const file = join(t.testdir(), 'a.db')
+  const { code, err } = await cli(['import', '--database', file, '--contacts', '-'], { stdin: documents.join('') })
+  t.strictSame([code, err], [0, ''])
   const database = openFile(t, file)
-  const read = (id: string, column: string) => database.prepare(`SELECT ${column} FROM omnichannel_contact WHERE id = ?`).pluck().get(id)
-  values.forEach(([exported, stored], index) => t.equal(read(`value ${index}`, 'custom_fields'), `{"a":${stored}}`, exported))
-  times.forEach(([exported, stored], index) => t.equal(read(`time ${index}`, 'created_at'), stored, exported))
-  t.equal(read('undefined', 'custom_fields'), '{}')
-  t.equal(database.prepare('SELECT source_type FROM omnichannel_contact_channel').pluck().get(), 'other', 'a type that is no text')
+  return (id: string, column: string) => database.prepare(`SELECT ${column} FROM omnichannel_contact WHERE id = ?`).pluck().get(id)
+}
+
+t.test('values in custom fields: stored as JSON', async (t) => {
+  const read = await importContacts(t, values.map(([exported], index) => document(`c${index}`, `"customFields":{"a":${exported}}`)))
+  values.forEach(([exported, stored], index) => t.equal(read(`c${index}`, 'custom_fields'), `{"a":${stored}}`, exported))
+})
+
+t.test('times: stored as ISO 8601 in UTC', async (t) => {
+  const read = await importContacts(t, times.map(([exported], index) => document(`c${index}`, `"createdAt":${exported}`)))
+  times.forEach(([exported, stored], index) => t.equal(read(`c${index}`, 'created_at'), stored, exported))
+})
+
+t.test('an undefined value, or null: as if its key were absent', async (t) => {
+  const read = await importContacts(t, [
+    document('one', '"customFields":{"a":1,"b":{"$undefined":true}}'),
+    document('all', '"customFields":{"$undefined":true},"emails":{"$undefined":true},"unknown":{"$undefined":true},"lastChat":null')
+  ])
+  t.equal(read('one', 'custom_fields'), '{"a":1}')
+  t.equal(read('all', 'custom_fields'), '{}')
+})
+
+t.test('a channel whose type is no text: of the type other', async (t) => {
+  const channel = '{"visitor":{"visitorId":"v","source":{"type":{"toString":1}}},"details":{"type":"sms"}}'
+  const read = await importContacts(t, [document('c', `"channels":[${channel}]`)])
+  t.equal(read('c', '(SELECT source_type FROM omnichannel_contact_channel)'), 'other')
 })

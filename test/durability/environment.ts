@@ -1,12 +1,12 @@
 // What all rounds of a failover run share: two app nodes, the address of their database, and a cluster with the first rows.
 
 import { once } from 'node:events'
-import { createCluster, notDurable, type Cluster } from '../helpers/postgres-server.js'
+import { createCluster, withoutFsync, type Cluster } from '../helpers/postgres-server.js'
 import { openAddress, type Address } from './address.js'
 import { fill, openPostgres } from './ledger.js'
 import { startNode, type AppNode } from './nodes.js'
 
-/** The lockTimeout of each node in milliseconds. */
+/** The lockTimeout of each node in milliseconds. The second node gives up sooner than the database is back. */
 const lockTimeouts = [5000, 400]
 
 export interface Environment {
@@ -21,7 +21,7 @@ export interface Environment {
 export async function openEnvironment (): Promise<Environment> {
   const [template, address] = [await createCluster(), await openAddress()]
   const nodes: AppNode[] = []
-  const server = await template.start(5432, notDurable)
+  const server = await template.start(5432, withoutFsync)
   const abort = (): void => {
     for (const node of nodes) void node.kill()
     server.kill('SIGQUIT')

@@ -82,13 +82,13 @@ export async function examine (store: Store, updates: readonly SentUpdate[]): Pr
   const keys = await readEntries(store, 'omnichannel_idempotency_key')
   const texts = await readTexts(store)
   const contacts = await query('SELECT id, version, name FROM omnichannel_contact ORDER BY id') as unknown as Contact[]
-  const parts = contacts.map((contact) => {
+  const damages = contacts.map((contact) => {
     const belongsToContact = ({ contact_id: contactId }: Entry): boolean => contactId === contact.id
     return examineContact({ contact, texts, entries: entries.filter(belongsToContact), keys: keys.filter(belongsToContact) })
   })
   return {
-    losses: [...parts.flatMap(({ losses }) => losses), ...compareVersions(entries, updates)],
-    doubles: [...findRepeatedKeys(entries), ...parts.flatMap(({ doubles }) => doubles)]
+    losses: [...damages.flatMap(({ losses }) => losses), ...findWrongVersions(entries, updates), ...findUnsentKeys(entries, updates)],
+    doubles: [...findRepeatedKeys(entries), ...damages.flatMap(({ doubles }) => doubles)]
   }
 }
 
@@ -109,7 +109,7 @@ async function readEntries ({ query }: Store, table: string): Promise<Entry[]> {
   return await query(`SELECT contact_id, version, key FROM ${table} ORDER BY version, key`) as unknown as Entry[]
 }
 
-/** What an update writes besides the contact's row, by table. */
+/** The texts that an update writes into other tables than that of contacts. */
 type Texts = Record<'emails' | 'rooms' | 'subscriptions' | 'inquiries', Array<Record<string, unknown>>>
 
 async function readTexts ({ query }: Store): Promise<Texts> {
@@ -125,7 +125,8 @@ async function readTexts ({ query }: Store): Promise<Texts> {
 /** The entries and keys are those of the contact, the texts those of all contacts. */
 function examineContact ({ contact, texts, entries, keys }: { contact: Contact, texts: Texts, entries: Entry[], keys: Entry[] }): Damage {
   const { id, name } = contact
-  const [losses, doubles]: [string[], string[]] = [[], []]
+  const losses: string[] = []
+  const doubles: string[] = []
   // The version shows an update that was made twice and recorded once.
   const updateCount = Number(contact.version) - 1
   if (updateCount > entries.length) doubles.push(`${id} has version ${contact.version} after ${entries.length} updates`)
@@ -159,13 +160,15 @@ function findRepeatedKeys (entries: readonly Entry[]): string[] {
   })
 }
 
-/** Each acknowledged update must have made the version that was its ETag, and each entry must be of an update that was sent. */
-function compareVersions (entries: readonly Entry[], updates: readonly SentUpdate[]): string[] {
+/** The ETag of an acknowledged update must be the version that it made. */
+function findWrongVersions (entries: readonly Entry[], updates: readonly SentUpdate[]): string[] {
   const versions = new Map(entries.map(({ key, version }) => [key, version]))
+  return updates
+    .filter(({ key, etag }) => etag !== undefined && etag !== `"${versions.get(key)}"`)
+    .map(({ key, contactId, etag }) => `${key} was acknowledged as version ${etag} of ${contactId} and is ${versions.get(key) ?? 'not there'}`)
+}
+
+function findUnsentKeys (entries: readonly Entry[], updates: readonly SentUpdate[]): string[] {
   const sent = new Set(updates.map(({ key }) => key))
-  return [
-    ...updates.filter(({ key, etag }) => etag !== undefined && etag !== `"${versions.get(key)}"`).map(({ key, contactId, etag }) =>
-      `${key} was acknowledged as version ${etag} of ${contactId} and is ${versions.get(key) ?? 'not there'}`),
-    ...[...versions.keys()].filter((key) => !sent.has(key)).map((key) => `${key} is there and was never sent`)
-  ]
+  return entries.filter(({ key }) => !sent.has(key)).map(({ key }) => `${key} is there and was never sent`)
 }

@@ -58,7 +58,7 @@ function isOpenToAll (folder: string): boolean {
 }
 
 /** Settings that make a server fast. It may lose data in a crash. */
-export const notDurable = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']
+export const withoutFsync = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']
 
 /** A folder with the data of one server. */
 export interface Cluster {
@@ -137,7 +137,7 @@ export interface Running {
 
 /** Starts a server with a new cluster. Both end with this process. The default settings are for tests. */
 export async function startServer (
-  settings = [...notDurable, 'shared_buffers=64MB', 'autovacuum=off'], parentFolder?: string
+  settings = [...withoutFsync, 'shared_buffers=64MB', 'autovacuum=off'], parentFolder?: string
 ): Promise<Running> {
   const cluster = await createCluster(undefined, parentFolder)
   const server = await cluster.start(5432, settings)

@@ -27,8 +27,8 @@ t.teardown(() => { rmSync(scratch, { recursive: true }) })
 const store = join(scratch, 'store/node_modules')
 const env: NodeJS.ProcessEnv = { PATH: process.env.PATH, TMPDIR: scratch, PORT: '0' }
 
-// A program that imports one example after the other. They share a process, because loading Fastify takes longer than all that they do.
-// Each example finds itself in process.argv, as if Node.js had started it. What it prints with a curl command is sent to this process.
+// A program that imports one example after the other, and sends the text with a curl command that each prints to this test. They share a
+// process, because loading Fastify takes longer than all that they do. An example reads its own path in process.argv.
 const runner = `
 import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -104,7 +104,7 @@ for (const time of ['first', 'second']) {
   })
 }
 
-t.test('an example that is started with tsx, as it says: its printed command works', async (t) => {
+t.test('an example that is started as its comment says, with tsx: its printed command works', async (t) => {
   const child = spawn(process.execPath, ['node_modules/tsx/dist/cli.mjs', 'smallest.ts'], {
     cwd: join(scratch, 'smallest'), env, stdio: ['ignore', 'pipe', 'inherit']
   })

@@ -1,4 +1,4 @@
-// Triggers and rules of the host: an update is made once if they add to it, and fails if they drop or revert a part of it.
+// Checks for triggers and rules of the host. Some add rows to an update, which is made. Others drop or revert a part of it, and it fails.
 
 import type { Test } from 'tap'
 import { allRows, as, type Setup } from '../helpers/build.js'
@@ -18,7 +18,8 @@ export async function checkMadeOnce (t: Test, createTrigger: string, setup: Setu
   const again = await update(body, headers)
   t.strictSame([reply.statusCode, reply.json().contact?.name, reply.headers['idempotency-replayed']], [200, 'Marie', undefined])
   t.strictSame([again.statusCode, again.body, again.headers.etag, again.headers['idempotency-replayed']], [200, reply.body, reply.headers.etag, 'true'])
-  t.match((await allRows(db)).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Marie', update_id: called[0]?.updateId }])
+  t.strictSame(await db.rows('SELECT id, name, update_id FROM omnichannel_contact WHERE update_id IS NOT NULL'),
+    [{ id: 'maria', name: 'Marie', update_id: called[0]?.updateId }])
   // A deferred trigger may change the version after the update has read it for the ETag.
   if (!createTrigger.includes('DEFERRED')) {
     t.equal(reply.headers.etag, `"${await db.value("SELECT version FROM omnichannel_contact WHERE id = 'maria'")}"`)
