@@ -6,7 +6,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync 
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import '../helpers/children.js'
+import '../helpers/children-without-tap.js'
 import { skip } from '../helpers/node-sqlite.js'
 import { checkDocumentationPage, waitForCurl } from './printed-curl.js'
 

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { collections } from '../../src/cli/import/collection.js'
-import { program } from '../helpers/children.js'
+import { program } from '../helpers/built-program.js'
 import { cli } from './io.js'
 
 const run = promisify(execFile)

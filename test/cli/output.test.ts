@@ -8,7 +8,7 @@ import { Readable, Writable } from 'node:stream'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { run } from '../../src/cli/command-line.js'
-import { program } from '../helpers/children.js'
+import { program } from '../helpers/built-program.js'
 import { cli } from './io.js'
 
 /** Streams of a command. Writes to stdout fail with a code, and `err` returns what was written to stderr. */

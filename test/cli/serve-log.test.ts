@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import t from 'tap'
 import { openLog } from '../../src/cli/serve/server.js'
-import { program } from '../helpers/children.js'
+import { program } from '../helpers/built-program.js'
 import { startCommand } from './io.js'
 import { waitForCurl } from './printed-curl.js'
 

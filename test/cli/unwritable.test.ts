@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process'
 import { chmodSync, closeSync, openSync, readdirSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { program } from '../helpers/children.js'
+import { program } from '../helpers/built-program.js'
 import { lookInto, openFile } from './files.js'
 import { cli, serve } from './io.js'
 

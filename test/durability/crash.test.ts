@@ -1,5 +1,5 @@
 import t from 'tap'
-import '../helpers/children.js'
+import '../helpers/children-without-tap.js'
 import { crash, modes, randomKillTime } from './crash.js'
 import { countsOf, createRandom, newSeed } from './rounds.js'
 

@@ -1,4 +1,4 @@
-import '../helpers/children.js'
+import '../helpers/children-without-tap.js'
 import { postgres as t } from '../helpers/engines.js'
 import { openEnvironment } from './environment.js'
 import { createPlan, failover, type FailoverRound, type Kind } from './failover.js'

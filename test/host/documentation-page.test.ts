@@ -8,7 +8,7 @@ import { delimiter, join } from 'node:path'
 import { chromium, type Browser, type Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { build } from '../helpers/build.js'
-import { program } from '../helpers/children.js'
+import { program } from '../helpers/built-program.js'
 
 const commands = ['google-chrome', 'google-chrome-stable', 'chromium', 'chromium-browser']
 /** An installed browser, if there is one. */

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
-import '../helpers/children.js'
+import '../helpers/children-without-tap.js'
 
 export const ownName = 'fastify-omnichannel-contacts'
 

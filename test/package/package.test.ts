@@ -6,7 +6,7 @@ import { join, posix } from 'node:path'
 import { promisify } from 'node:util'
 import { publint } from 'publint'
 import t from 'tap'
-import '../helpers/children.js'
+import '../helpers/children-without-tap.js'
 
 const run = promisify(execFile)
 
