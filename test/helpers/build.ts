@@ -16,7 +16,7 @@ export function as (userId: string): Record<string, string> {
   return { 'x-user-id': userId, 'x-auth-token': `token-of-${userId}` }
 }
 
-export interface World {
+export interface TestServer {
   app: FastifyInstance
   /** Looks at the rows, on every engine. */
   db: Db
@@ -36,12 +36,12 @@ export interface Setup extends Partial<Omit<OmnichannelContactsOptions, 'databas
   /** On PostgreSQL: settings of the plugin's pool and its sessions. */
   pool?: PoolSettings
   /** What the host does before it registers the plugin. */
-  host?: (app: FastifyInstance, world: Pick<World, 'db' | 'database'>) => void | Promise<void>
+  host?: (app: FastifyInstance, testServer: Pick<TestServer, 'db' | 'database'>) => void | Promise<void>
   /** What the host does after that, before the server is ready. */
-  afterRegister?: (app: FastifyInstance, world: Pick<World, 'db' | 'database'>) => void | Promise<void>
+  afterRegister?: (app: FastifyInstance, testServer: Pick<TestServer, 'db' | 'database'>) => void | Promise<void>
 }
 
-export async function build (t: Test, { server, host, afterRegister, pool, ...options }: Setup = {}): Promise<World> {
+export async function build (t: Test, { server, host, afterRegister, pool, ...options }: Setup = {}): Promise<TestServer> {
   const { close, ...opened } = options.database === undefined ? await openDatabase(t, pool) : openSqlite(options.database)
   const { db } = opened
   const database = opened.database as Database.Database
@@ -55,7 +55,7 @@ export async function build (t: Test, { server, host, afterRegister, pool, ...op
   await afterRegister?.(app, { db, database })
   await app.ready()
   await fill(db)
-  const post: World['post'] = async (payload, headers = {}) => await app.inject({
+  const post: TestServer['post'] = async (payload, headers = {}) => await app.inject({
     method: 'POST', url: path, headers: { 'content-type': 'application/json', ...as('ann'), ...headers }, ...payload !== undefined && { payload }
   })
   return {

@@ -5,9 +5,9 @@ import { request, type ClientRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
 import type { ContactUpdatedEvent, OmnichannelContactsOptions } from '../../src/index.js'
-import { as, build, path, type Setup, type World } from './build.js'
+import { as, build, path, type Setup, type TestServer } from './build.js'
 
-export { busy, internal } from './refusals.js'
+export { busy, internalServerError } from './refusals.js'
 
 /** A line of the log, as pino writes it. */
 export interface Line {
@@ -23,35 +23,35 @@ export interface Line {
 /** pino's number of the level `info`. */
 const INFO = 30
 
-export interface Observed extends World {
+export interface Observed extends TestServer {
   /** The events with which `beforeCommit` was called. */
-  called: ContactUpdatedEvent[]
+  eventsBeforeCommit: ContactUpdatedEvent[]
   /** The events with which `onContactUpdated` was called. */
-  notified: ContactUpdatedEvent[]
+  eventsAfterCommit: ContactUpdatedEvent[]
   /** All lines of the log. */
   lines: Line[]
   /** The lines of the log above the level `info`: warnings and errors. */
   warnings: () => Line[]
   /** The message of each of these lines, with the stacks of the error and of its causes. */
-  complaints: () => string[]
+  warningTexts: () => string[]
 }
 
 export async function observe (t: Test, { beforeCommit, ...setup }: Setup = {}): Promise<Observed> {
-  const called: ContactUpdatedEvent[] = []
-  const notified: ContactUpdatedEvent[] = []
+  const eventsBeforeCommit: ContactUpdatedEvent[] = []
+  const eventsAfterCommit: ContactUpdatedEvent[] = []
   const lines: Line[] = []
   const warnings = (): Line[] => lines.filter(({ level }) => level > INFO)
   const write = (line: string): void => { lines.push(JSON.parse(line) as Line) }
-  const world = await build(t, {
+  const testServer = await build(t, {
     ...setup,
     server: { logger: { level: 'info', stream: { write } }, ...setup.server },
     beforeCommit: ((event, connection) => {
-      called.push(event)
+      eventsBeforeCommit.push(event)
       return beforeCommit?.(event, connection)
     }) satisfies OmnichannelContactsOptions['beforeCommit'],
-    onContactUpdated: (event) => { notified.push(event) }
+    onContactUpdated: (event) => { eventsAfterCommit.push(event) }
   })
-  return { ...world, called, notified, lines, warnings, complaints: () => warnings().map(({ msg, err }) => `${msg}: ${err?.stack}`) }
+  return { ...testServer, eventsBeforeCommit, eventsAfterCommit, lines, warnings, warningTexts: () => warnings().map(({ msg, err }) => `${msg}: ${err?.stack}`) }
 }
 
 /** A reply that came over a socket. */
@@ -69,7 +69,7 @@ interface Sent {
 }
 
 /** Starts to listen on a free port. Returns a function that posts a body there as the agent `ann`, over a connection of its own. */
-export async function listen ({ app }: World): Promise<(body: unknown, headers?: object) => Sent> {
+export async function listen ({ app }: TestServer): Promise<(body: unknown, headers?: object) => Sent> {
   if (!app.server.listening) await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
   return (body, headers = {}) => {

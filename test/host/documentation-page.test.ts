@@ -23,7 +23,7 @@ interface Documentation {
   /** Its Content-Security-Policy. */
   policy: string | undefined
   /** Errors and warnings of the browser, and requests of the page that failed. */
-  complaints: string[]
+  browserErrors: string[]
 }
 
 /** Opens a documentation page of Swagger UI, and unfolds its only operation. */
@@ -31,14 +31,14 @@ async function openPage (t: Test, browser: Browser, url: string): Promise<Docume
   const page = await browser.newPage()
   t.teardown(async () => { await page.close() })
   page.setDefaultTimeout(10_000)
-  const complaints: string[] = []
-  page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) complaints.push(message.text()) })
-  page.on('pageerror', ({ message }) => complaints.push(message))
-  page.on('requestfailed', (request) => complaints.push(`${request.url()} failed`))
-  page.on('response', (response) => { if (response.status() >= 400) complaints.push(`${response.url()} ${response.status()}`) })
+  const browserErrors: string[] = []
+  page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) browserErrors.push(message.text()) })
+  page.on('pageerror', ({ message }) => browserErrors.push(message))
+  page.on('requestfailed', (request) => browserErrors.push(`${request.url()} failed`))
+  page.on('response', (response) => { if (response.status() >= 400) browserErrors.push(`${response.url()} ${response.status()}`) })
   const response = await page.goto(url)
   await page.click('.opblock-summary-control')
-  return { page, policy: response?.headers()['content-security-policy'], complaints }
+  return { page, policy: response?.headers()['content-security-policy'], browserErrors }
 }
 
 /** Fills in the credentials, one after the other. A form disappears once it is submitted, so the next one is then the first. */
@@ -102,7 +102,7 @@ t.test('documentation pages in a browser', { skip }, async (t) => {
 
   await t.test('the page of serve --demo: shows logo and examples, and "Try it out" answers 200 with the printed token', async (t) => {
     const { url, token } = await startDemo(t)
-    const { page, policy, complaints } = await openPage(t, browser, url)
+    const { page, policy, browserErrors } = await openPage(t, browser, url)
     t.match(policy, /^default-src 'self'; (?!.*upgrade-insecure-requests)/)
     t.equal(await page.title(), 'Omnichannel contacts')
     const logoWidth = await page.locator('.topbar text').evaluate(widthOfSvgText)
@@ -117,7 +117,7 @@ t.test('documentation pages in a browser', { skip }, async (t) => {
     await page.click('.try-out__btn')
     t.equal(await execute(page), '200')
     t.match(await page.innerText('.live-responses-table tbody .response-col_description'), '"phoneNumber": "+49 30 901820"')
-    t.strictSame(complaints, [])
+    t.strictSame(browserErrors, [])
   })
 
   await t.test('the page of a host with helmet: all fields but the token are filled in, and "Try it out" answers 200', async (t) => {
@@ -128,12 +128,12 @@ t.test('documentation pages in a browser', { skip }, async (t) => {
         await app.register(swaggerUi, { routePrefix: '/documentation' })
       }
     })
-    const { page, policy, complaints } = await openPage(t, browser, `${await app.listen({ port: 0, host: '127.0.0.1' })}/documentation`)
+    const { page, policy, browserErrors } = await openPage(t, browser, `${await app.listen({ port: 0, host: '127.0.0.1' })}/documentation`)
     t.match(policy, /^default-src 'self';.*script-src 'self';.*upgrade-insecure-requests/)
     t.ok(await page.locator('.topbar img').evaluate(widthOfImage) > 0, "swagger-ui's logo is there")
     await page.click('.try-out__btn')
     await page.fill('input[placeholder=X-Auth-Token]', 'token-of-ann')
     t.equal(await execute(page), '200')
-    t.strictSame(complaints, [])
+    t.strictSame(browserErrors, [])
   })
 })

@@ -1,8 +1,8 @@
 import Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { allRows, as, build, path, type Setup, type World } from '../helpers/build.js'
-import { forbidden, internal, invalid, unauthorized } from '../helpers/refusals.js'
+import { allRows, as, build, path, type Setup, type TestServer } from '../helpers/build.js'
+import { forbidden, internalServerError, invalid, unauthorized } from '../helpers/refusals.js'
 
 const json = { 'content-type': 'application/json' }
 
@@ -26,7 +26,7 @@ const requests: Array<[situation: string, request: Request, status: number, body
     { success: false, error: 'error-contact-not-found' }],
   ['no permission', { headers: { ...as('nick'), ...json }, payload: '{"contactId":"maria"}' }, 403, forbidden],
   ['no credentials', { headers: json, payload: '{"contactId":"maria"}' }, 401, unauthorized],
-  ['a contact whose update a trigger refuses', { headers: { ...as('ann'), ...json }, payload: '{"contactId":"blank","name":"B"}' }, 500, internal]
+  ['a contact whose update a trigger refuses', { headers: { ...as('ann'), ...json }, payload: '{"contactId":"blank","name":"B"}' }, 500, internalServerError]
 ]
 
 /** Replaces everything with which Fastify checks a body and writes an answer. */
@@ -96,7 +96,7 @@ function refuseBlank (database: Database.Database): void {
 }
 
 /** Sends all requests and checks each answer. Resolves to headers and bodies without times. */
-async function sendAll (t: Test, { app, database, db }: World): Promise<object[]> {
+async function sendAll (t: Test, { app, database, db }: TestServer): Promise<object[]> {
   refuseBlank(database)
   const answers: object[] = []
   for (const [situation, { headers, payload }, status, body] of requests) {
@@ -115,9 +115,9 @@ t.test('a host with its own settings, parsers and handlers: the same answers and
   const answersOfPlainHost = await sendAll(t, await build(t))
   for (const [host, setup] of Object.entries(hosts)) {
     await t.test(host, async (t) => {
-      const world = await build(t, setup)
-      t.strictSame(await sendAll(t, world), answersOfPlainHost)
-      const { name, version } = world.database.prepare<[], Record<string, unknown>>(
+      const testServer = await build(t, setup)
+      t.strictSame(await sendAll(t, testServer), answersOfPlainHost)
+      const { name, version } = testServer.database.prepare<[], Record<string, unknown>>(
         "SELECT name, version FROM omnichannel_contact WHERE id = 'maria'").get()!
       t.strictSame([name, Number(version)], ['María', 3])
     })
@@ -126,10 +126,10 @@ t.test('a host with its own settings, parsers and handlers: the same answers and
 
 t.test('a log of the level trace: has no token, and no answer has a stack, an error code or the name of a file', async (t) => {
   const lines: string[] = []
-  const world = await build(t, { server: { logger: { level: 'trace', stream: { write: (line: string) => { lines.push(line) } } } } })
-  refuseBlank(world.database)
+  const testServer = await build(t, { server: { logger: { level: 'trace', stream: { write: (line: string) => { lines.push(line) } } } } })
+  refuseBlank(testServer.database)
   for (const [situation, { headers, payload }] of requests) {
-    const { body } = await world.app.inject({ method: 'POST', url: path, headers, ...payload !== undefined && { payload } })
+    const { body } = await testServer.app.inject({ method: 'POST', url: path, headers, ...payload !== undefined && { payload } })
     t.notMatch(body, /stack|statusCode|FST_|FOC_|SQLITE|\.ts|\.js| at /, situation)
   }
   t.ok(lines.some((line) => line.includes('"code":"SQLITE_')), 'the cause of a 500 is there')

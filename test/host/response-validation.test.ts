@@ -36,11 +36,11 @@ const scenarios: Array<[situation: string, status: number, body: object, headers
 ]
 
 t.test('a host with @fastify/response-validation: each answer passes', async (t) => {
-  const { update, complaints } = await observe(t, withValidation())
+  const { update, warningTexts } = await observe(t, withValidation())
   for (const [situation, status, body, headers] of scenarios) {
     t.equal((await update(body, headers)).statusCode, status, situation)
   }
-  t.strictSame(complaints(), [])
+  t.strictSame(warningTexts(), [])
 })
 
 t.test('a host whose schema fits no answer: each failure is logged, and the answer is sent unchanged', async (t) => {

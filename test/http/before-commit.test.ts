@@ -8,7 +8,7 @@ import { ForbiddenError, UpdateRefusedError, type ContactUpdatedEvent } from '..
 import { allRows, as, build, type Setup } from '../helpers/build.js'
 import engines from '../helpers/engines.js'
 import { observe } from '../helpers/observed.js'
-import { internal } from '../helpers/refusals.js'
+import { internalServerError } from '../helpers/refusals.js'
 
 const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'] }
 
@@ -36,51 +36,53 @@ t.test('an update that writes: beforeCommit is called after the rows are written
 
 t.test('an update that writes: beforeCommit gets the event and the handle, and onContactUpdated the same event', async (t) => {
   const connections: unknown[] = []
-  const { update, database, called, notified } = await observe(t, { beforeCommit: (_event, connection) => { connections.push(connection) } })
+  const { update, database, eventsBeforeCommit, eventsAfterCommit } = await observe(t, {
+    beforeCommit: (_event, connection) => { connections.push(connection) }
+  })
   const reply = await update(body)
   t.equal(reply.statusCode, 200)
-  t.equal(called.length, 1)
+  t.equal(eventsBeforeCommit.length, 1)
   t.strictSame(connections.map((connection) => connection === database), [true])
-  const event = called[0]!
+  const event = eventsBeforeCommit[0]!
   t.strictSame(event.contact, reply.json().contact)
   t.match(event, { previous: { name: 'Maria', emails: [{ address: 'maria@example.com' }, {}] }, user: { id: 'ann' }, request: { method: 'POST' } })
   t.strictSame(event.changedFields, ['name', 'emails', 'unknown'])
   const withoutRequest = (event: ContactUpdatedEvent): object => ({ ...event, request: null })
-  t.strictSame(notified.map(withoutRequest), [withoutRequest(event)])
+  t.strictSame(eventsAfterCommit.map(withoutRequest), [withoutRequest(event)])
 })
 
 t.test('a read or a refused update: beforeCommit is not called', async (t) => {
-  const { update, called } = await observe(t)
+  const { update, eventsBeforeCommit } = await observe(t)
   t.equal((await update({ contactId: 'maria' })).statusCode, 200)
   t.equal((await update({ contactId: 'maria', name: '' })).statusCode, 400)
-  t.strictSame(called, [])
+  t.strictSame(eventsBeforeCommit, [])
 })
 
 const thrownErrors: Record<string, [thrown: unknown, status: number, body: object]> = {
   'a refusal': [new UpdateRefusedError('error-duplicate-email'), 400, { success: false, error: 'error-duplicate-email' }],
-  'a refusal with the status of a success': [Object.assign(new UpdateRefusedError('error-of-host'), { statusCode: 200 }), 500, internal],
+  'a refusal with the status of a success': [Object.assign(new UpdateRefusedError('error-of-host'), { statusCode: 200 }), 500, internalServerError],
   'a refusal whose text has a percent sign': [new UpdateRefusedError('error-100%s-%d'), 400, { success: false, error: 'error-100%s-%d' }],
-  'an error': [new Error('secret'), 500, internal],
-  "an error of the plugin's that is no refusal": [new ForbiddenError(), 500, internal]
+  'an error': [new Error('secret'), 500, internalServerError],
+  "an error of the plugin's that is no refusal": [new ForbiddenError(), 500, internalServerError]
 }
 
 for (const [name, [thrown, status, answer]] of Object.entries(thrownErrors)) {
   t.test(`beforeCommit throws ${name}: ${status}, and neither the rows of the host nor ours are written`, async (t) => {
-    let notified = 0
+    let onContactUpdatedCalls = 0
     const { update, database, db } = await build(t, {
       host: createJournal,
       beforeCommit: () => {
         database.prepare("INSERT INTO journal VALUES ('half')").run()
         throw thrown
       },
-      onContactUpdated: () => { notified++ }
+      onContactUpdated: () => { onContactUpdatedCalls++ }
     })
     const before = await allRows(db)
     const reply = await update(body, { ...as('ann'), 'idempotency-key': 'k' })
     t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [status, answer, undefined])
     t.strictSame(await allRows(db), before)
     t.strictSame(namesInJournal(database), [])
-    t.equal(notified, 0)
+    t.equal(onContactUpdatedCalls, 0)
   })
 }
 
@@ -101,7 +103,7 @@ for (const [name, beforeCommit] of Object.entries(asynchronousHooks)) {
     const { update, db, warnings } = await observe(t, { beforeCommit })
     const before = await allRows(db)
     const reply = await update(body)
-    t.strictSame([reply.statusCode, reply.json()], [500, internal])
+    t.strictSame([reply.statusCode, reply.json()], [500, internalServerError])
     t.strictSame(await allRows(db), before)
     t.match(warnings().map((line) => JSON.stringify(line)), [/FOC_ASYNC_BEFORE_COMMIT/])
   })
@@ -117,7 +119,7 @@ t.test('beforeCommit writes in a transaction() of better-sqlite3: its rows are c
   t.equal((await update(body)).statusCode, 200)
   t.strictSame(namesInJournal(database), ['Marie'])
   const before = await allRows(db)
-  t.strictSame((await update({ contactId: 'blank', name: 'Marie' })).json(), internal, 'the journal has this name already')
+  t.strictSame((await update({ contactId: 'blank', name: 'Marie' })).json(), internalServerError, 'the journal has this name already')
   t.strictSame(await allRows(db), before)
 })
 
@@ -126,7 +128,7 @@ t.test('beforeCommit runs ROLLBACK: 500, nothing is written, and the next update
     beforeCommit: ({ contact }, connection) => { if (contact.name === 'ROLLBACK') connection.exec('ROLLBACK') }
   })
   const before = await allRows(db)
-  t.strictSame((await update({ contactId: 'maria', name: 'ROLLBACK' })).json(), internal)
+  t.strictSame((await update({ contactId: 'maria', name: 'ROLLBACK' })).json(), internalServerError)
   t.strictSame(await allRows(db), before)
   t.equal((await update({ contactId: 'maria', name: 'Mia' })).statusCode, 200)
 })

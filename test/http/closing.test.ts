@@ -9,9 +9,9 @@ for (const [callers, options] of Object.entries({ 'users of the database': {}, '
     { end: 'does not end', lockTimeout: 200, status: 503 }
   ]) {
     t.test(`app.close() while updates of ${callers} wait for a transaction that ${end}: each gets ${status}`, async (t) => {
-      const world = await build(t, { ...options, lockTimeout })
-      const { app, database, db } = world
-      const post = await listen(world)
+      const testServer = await build(t, { ...options, lockTimeout })
+      const { app, database, db } = testServer
+      const post = await listen(testServer)
       database.exec('BEGIN')
       const statuses = Promise.all(['1', '2', '3'].map(async (name) => (await post({ contactId: 'maria', name }).reply)?.status))
       await turns(50)

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import type { LightMyRequestResponse } from 'fastify'
 import tap from 'tap'
-import { allRows, as, build, changes, holdMaria, type Setup, type World } from '../helpers/build.js'
+import { allRows, as, build, changes, holdMaria, type Setup, type TestServer } from '../helpers/build.js'
 import t from '../helpers/engines.js'
 
 const sections = readFileSync('docs/contract.md', 'utf8').split(/^## /m)
@@ -60,7 +60,7 @@ t.test('section 3, coerced bodies: each has the effect of the body that it count
 /** A request that gets an error text of the contract. */
 interface Provocation {
   setup?: Setup
-  send: (world: World) => Promise<LightMyRequestResponse>
+  send: (testServer: TestServer) => Promise<LightMyRequestResponse>
   /** The values of the placeholders in the text. */
   values?: Record<string, string>
   /** The status, if the contract has several for this text. */
@@ -173,14 +173,14 @@ t.test('sections 3 and 4, error texts: each is provoked, with the status and bod
 
   for (const { status: statusOfRow, body } of rows) {
     for (const { setup, send, values = {}, status = statusOfRow } of provocations[body.error]!) {
-      const world = await build(t, setup)
-      const before = await allRows(world.db)
-      const reply = await send(world)
+      const testServer = await build(t, setup)
+      const before = await allRows(testServer.db)
+      const reply = await send(testServer)
       let { error } = body
       for (const [placeholder, value] of Object.entries(values)) error = error.replace(placeholder, value)
       t.strictSame([reply.statusCode, reply.json()], [status, { ...body, error }], error)
       t.match(reply.headers, { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }, error)
-      t.strictSame(await allRows(world.db), before, `${error}: nothing changed`)
+      t.strictSame(await allRows(testServer.db), before, `${error}: nothing changed`)
     }
   }
 })

@@ -107,7 +107,7 @@ const body = { contactId: 'maria', name: 'Marie', contactManager: 'bob', customF
 /** Sends an update that waits for a transaction of the host. It begins after the caller was looked up. Resolves once the update waits. */
 async function sendWaitingUpdate (t: Test, setup: Setup = {}) {
   const mariaIsHeld = signal()
-  const world = await observe(t, {
+  const testServer = await observe(t, {
     ...setup,
     host: (app, { db }) => {
       app.addHook('preHandler', async () => {
@@ -116,36 +116,36 @@ async function sendWaitingUpdate (t: Test, setup: Setup = {}) {
       })
     }
   })
-  const reply = world.update(body, { ...as('ann'), 'if-match': '"1"', 'idempotency-key': 'k' })
+  const reply = testServer.update(body, { ...as('ann'), 'if-match': '"1"', 'idempotency-key': 'k' })
   await mariaIsHeld.fired
-  if (engineOf(t) === 'postgres') await backendThatWaits(world.db)
-  return { ...world, reply }
+  if (engineOf(t) === 'postgres') await backendThatWaits(testServer.db)
+  return { ...testServer, reply }
 }
 
 for (const [name, { sql, status, answer, setup }] of Object.entries(allChanges)) {
   t.test(`${name} by the transaction for which the update waits: refused, nothing written`, async (t) => {
-    const { db, reply, called, notified, complaints, leftovers } = await sendWaitingUpdate(t, setup)
+    const { db, reply, eventsBeforeCommit, eventsAfterCommit, warningTexts, leftovers } = await sendWaitingUpdate(t, setup)
     await db.exec(`${sql}; COMMIT`)
     const before = await allRows(db)
     const { statusCode, headers, json } = await reply
     t.strictSame([statusCode, json(), headers.etag], [status, answer, undefined])
     t.strictSame(await allRows(db), before)
-    t.strictSame([called, notified, complaints(), await leftovers()], [[], [], [], {}])
+    t.strictSame([eventsBeforeCommit, eventsAfterCommit, warningTexts(), await leftovers()], [[], [], [], {}])
   })
 
   t.test(`${name} by a transaction that is rolled back: the waiting update is made`, async (t) => {
-    const { db, reply, called, notified, complaints, leftovers } = await sendWaitingUpdate(t, setup)
+    const { db, reply, eventsBeforeCommit, eventsAfterCommit, warningTexts, leftovers } = await sendWaitingUpdate(t, setup)
     await db.exec(`${sql}; ROLLBACK`)
     const { statusCode, headers, json } = await reply
     t.strictSame([statusCode, json().contact?.name, headers.etag], [200, 'Marie', '"2"'])
     t.match(await rowOfMaria(db), { name: 'Marie', version: 2 })
-    t.strictSame([called.length, notified.length, complaints(), await leftovers()], [1, 1, [], {}])
+    t.strictSame([eventsBeforeCommit.length, eventsAfterCommit.length, warningTexts(), await leftovers()], [1, 1, [], {}])
   })
 }
 
 t.test('the token reaches its expiry while the update waits: refused, nothing written', async (t) => {
   const expiresAt = Date.now() + 1500
-  const { db, reply, called, notified } = await sendWaitingUpdate(t, {
+  const { db, reply, eventsBeforeCommit, eventsAfterCommit } = await sendWaitingUpdate(t, {
     afterRegister: async (_app, { db }) => {
       await fill(db)
       await db.exec("UPDATE omnichannel_auth_token SET expires_at = $1 WHERE user_id = 'ann'", new Date(expiresAt).toISOString())
@@ -156,7 +156,7 @@ t.test('the token reaches its expiry while the update waits: refused, nothing wr
   const before = await allRows(db)
   t.strictSame([(await reply).statusCode, (await reply).json()], [401, unauthorized])
   t.strictSame(await allRows(db), before)
-  t.strictSame([called, notified], [[], []])
+  t.strictSame([eventsBeforeCommit, eventsAfterCommit], [[], []])
 })
 
 t.test('a caller who loses the role after the first check: gets no stored answer', async (t) => {
@@ -185,7 +185,7 @@ for (const [name, { sql, status, answer, setup }] of Object.entries(allChanges))
     const database = openHandle(file)
     database.pragma('journal_mode = WAL')
     const transactionHasBegun = signal()
-    const { update, db, called, notified } = await observe(t, {
+    const { update, db, eventsBeforeCommit, eventsAfterCommit } = await observe(t, {
       ...setup, database,
       host: (app, { db }) => {
         app.addHook('preHandler', async () => {
@@ -203,6 +203,6 @@ for (const [name, { sql, status, answer, setup }] of Object.entries(allChanges))
     const before = await allRows(db)
     t.strictSame([(await reply).statusCode, (await reply).json()], [status, answer])
     t.strictSame(await allRows(db), before)
-    t.strictSame([called, notified], [[], []])
+    t.strictSame([eventsBeforeCommit, eventsAfterCommit], [[], []])
   })
 }

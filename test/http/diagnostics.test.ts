@@ -4,7 +4,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel'
 import type { Test } from 'tap'
 import { UpdateRefusedError, type CommitMessage, type UpdateMessage } from '../../src/index.js'
-import { as, build, holdMaria, path, type World } from '../helpers/build.js'
+import { as, build, holdMaria, path, type TestServer } from '../helpers/build.js'
 import t, { dialectOf, engineOf, postgres, sqlite } from '../helpers/engines.js'
 import { knownCaller, nameOfMaria, until } from '../helpers/waiting.js'
 import { openProxy, type Injection } from '../store/explorer/proxy.js'
@@ -98,7 +98,7 @@ t.test('an AsyncLocalStorage bound to the start channel, as tracers do: subscrib
 
 /** A request, its status, and the fields of the last message that differ from `oneAttempt`. */
 interface Outcome {
-  run: (world: World) => Promise<unknown>
+  run: (testServer: TestServer) => Promise<unknown>
   status: number
   message: Partial<UpdateMessage>
 }
@@ -159,7 +159,7 @@ const personalData = /secret|maria|ann|token|gold|plan|label/i
 
 for (const [name, { run, status, message }] of Object.entries(outcomes)) {
   t.test(`${name}: ${message.outcome}${message.code === undefined ? '' : ` with ${message.code}`}, and no personal data`, async (t) => {
-    const world = await build(t, {
+    const testServer = await build(t, {
       beforeCommit: ({ contact: { name } }) => {
         if (name === 'refuse') throw new UpdateRefusedError('secret-text')
         if (name === 'disguise') throw Object.assign(new UpdateRefusedError('secret-text'), { code: 'secret-code' })
@@ -167,7 +167,7 @@ for (const [name, { run, status, message }] of Object.entries(outcomes)) {
       }
     })
     const { events, commits, lastMessage } = collect(t)
-    t.match(await run(world), { statusCode: status })
+    t.match(await run(testServer), { statusCode: status })
     t.strictSame(lastMessage(), { engine: dialectOf(t), ...oneAttempt, ...message })
     t.equal(events.filter(([event]) => event === 'error').length, message.outcome === 'failed' ? 1 : 0)
     // Only the replay has an update before it that writes.

@@ -4,10 +4,10 @@ import type { FastifyInstance } from 'fastify'
 import { Agent, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
-import { allRows, as, holdMaria, path, rowOfMaria, type Setup, type World } from '../helpers/build.js'
+import { allRows, as, holdMaria, path, rowOfMaria, type Setup, type TestServer } from '../helpers/build.js'
 import t from '../helpers/engines.js'
 import { observe } from '../helpers/observed.js'
-import { internal } from '../helpers/refusals.js'
+import { internalServerError } from '../helpers/refusals.js'
 import { knownCaller } from '../helpers/waiting.js'
 
 /** Adds a hook that fails at an answer with a status, if `fails` returns true for it. */
@@ -83,7 +83,7 @@ for (const [hookName, addHook] of Object.entries(onSendHooks)) {
         if (isBlocked) await holdMaria(db)
         const reply = await post(text, headers)
         if (isBlocked) await db.exec('ROLLBACK')
-        t.strictSame([reply.statusCode, reply.json()], [500, internal])
+        t.strictSame([reply.statusCode, reply.json()], [500, internalServerError])
         checkHeaders(t, reply.headers)
         t.equal(reply.headers.etag, undefined)
         t.equal(warnings().at(-1)?.level, 50, 'an error is logged')
@@ -96,24 +96,24 @@ for (const [hookName, addHook] of Object.entries(onSendHooks)) {
 
   t.test(`${hookName}, on a keep-alive connection: each request is answered, and the server closes`, async (t) => {
     let isFailing = true
-    const world = await start(t, (app) => { addHook(app, () => isFailing) })
-    const send = await openKeepAlive(t, world)
+    const testServer = await start(t, (app) => { addHook(app, () => isFailing) })
+    const send = await openKeepAlive(t, testServer)
     for (const headers of [as('ann'), as('nick'), as('ann')]) {
       const reply = await send(headers)
-      t.strictSame([reply.status, reply.body], [500, internal])
+      t.strictSame([reply.status, reply.body], [500, internalServerError])
       checkHeaders(t, reply.headers)
     }
     isFailing = false
     const reply = await send(as('ann'))
     t.strictSame([reply.status, reply.headers.etag, reply.hasReusedSocket], [200, '"4"', true])
-    await world.app.close()
+    await testServer.app.close()
   })
 }
 
 interface Answer { status: number, headers: Record<string, unknown>, body: unknown, hasReusedSocket: boolean }
 
 /** Returns a function that sends `body` with the given headers, always over the same connection. */
-async function openKeepAlive (t: Test, { app }: World) {
+async function openKeepAlive (t: Test, { app }: TestServer) {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   t.teardown(() => { agent.destroy() })
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -164,7 +164,7 @@ for (const [name, addHook] of Object.entries(harmlessHooks)) {
 }
 
 t.test('a preSerialization hook writes into its copy of an answer: it can, and the answer does not change', async (t) => {
-  const { post, complaints } = await observe(t, {
+  const { post, warningTexts } = await observe(t, {
     host: (app) => {
       app.addHook('preSerialization', async (_request, reply, payload: { contact: { name: string } }) => {
         payload.contact.name = 'of the host'
@@ -176,7 +176,7 @@ t.test('a preSerialization hook writes into its copy of an answer: it can, and t
   })
   const reply = await post(body)
   t.strictSame([reply.statusCode, reply.json().contact.name, reply.headers['name-in-copy']], [200, 'Marie', 'of the host'])
-  t.strictSame(complaints(), [])
+  t.strictSame(warningTexts(), [])
 })
 
 for (const hook of ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const) {
@@ -187,7 +187,7 @@ for (const hook of ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as
     })
     const before = await allRows(db)
     const reply = await post(body)
-    t.strictSame([reply.statusCode, reply.json()], [500, internal])
+    t.strictSame([reply.statusCode, reply.json()], [500, internalServerError])
     checkHeaders(t, reply.headers)
     t.strictSame(await allRows(db), before)
     await app.close()

@@ -13,9 +13,9 @@ const invalidHeader = invalid('Invalid Idempotency-Key header')
 const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'], customFields: { plan: 'gold', note: 'x' } }
 
 t.test('a repeated request: gets the stored answer byte for byte, writes nothing and calls no hook', async (t) => {
-  let notified = 0
+  let onContactUpdatedCalls = 0
   let beforeCommits = 0
-  const { update, db } = await build(t, { onContactUpdated: () => { notified++ }, beforeCommit: () => { beforeCommits++ } })
+  const { update, db } = await build(t, { onContactUpdated: () => { onContactUpdatedCalls++ }, beforeCommit: () => { beforeCommits++ } })
   const first = await update(body, withKey('k'))
   t.equal(first.headers['idempotency-replayed'], undefined)
   await db.exec("UPDATE omnichannel_contact SET name = 'Somebody else', version = 40 WHERE id = 'maria'")
@@ -24,7 +24,7 @@ t.test('a repeated request: gets the stored answer byte for byte, writes nothing
   t.strictSame([again.statusCode, again.body, again.headers.etag, again.headers['idempotency-replayed']], [200, first.body, '"2"', 'true'])
   t.equal(again.headers['content-type'], first.headers['content-type'])
   t.strictSame(await allRows(db), before)
-  t.strictSame([notified, beforeCommits], [1, 1])
+  t.strictSame([onContactUpdatedCalls, beforeCommits], [1, 1])
 })
 
 const sentFirst = { contactId: 'maria', phones: ['1'], wipeConflicts: true, customFields: { plan: 'gold', note: 'x' } }

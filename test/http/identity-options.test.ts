@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Test } from 'tap'
 import { allRows, build } from '../helpers/build.js'
 import t from '../helpers/engines.js'
-import { forbidden, internal, unauthorized } from '../helpers/refusals.js'
+import { forbidden, internalServerError, unauthorized } from '../helpers/refusals.js'
 
 /** A hook that throws an error with this status. thrown-values.test.ts has other values, and statuses such as 404 and 503. */
 function throws (statusCode: number): () => never {
@@ -33,17 +33,17 @@ t.test('authenticate finds no user or fails: refused, and nothing is written', a
     ['undefined', () => undefined, 401, unauthorized],
     ['null, in a promise', async () => null, 401, unauthorized],
     ['undefined, in a promise', async () => undefined, 401, unauthorized],
-    ['false', () => false, 500, internal],
-    ['a text', () => 'ann', 500, internal],
-    ['a user without an id', () => ({ name: 'Ann' }), 500, internal],
-    ['a user with an empty id', () => ({ id: '' }), 500, internal],
-    ['a user with a number for an id, in a promise', async () => ({ id: 7 }), 500, internal],
+    ['false', () => false, 500, internalServerError],
+    ['a text', () => 'ann', 500, internalServerError],
+    ['a user without an id', () => ({ name: 'Ann' }), 500, internalServerError],
+    ['a user with an empty id', () => ({ id: '' }), 500, internalServerError],
+    ['a user with a number for an id, in a promise', async () => ({ id: 7 }), 500, internalServerError],
     ['throws a 401', throws(401), 401, unauthorized],
     ['rejects with a 401', rejects(401), 401, unauthorized],
     ['throws a 403', throws(403), 403, forbidden],
-    ['throws a 500', throws(500), 500, internal],
-    ['throws a 502', throws(502), 500, internal],
-    ['throws a 402, which is not in the contract', throws(402), 500, internal]
+    ['throws a 500', throws(500), 500, internalServerError],
+    ['throws a 502', throws(502), 500, internalServerError],
+    ['throws a 402, which is not in the contract', throws(402), 500, internalServerError]
   ])
 })
 
@@ -126,6 +126,6 @@ t.test("an onRoute hook replaces the plugin's preParsing hooks: 500, because the
   })
   const before = await allRows(db)
   const reply = await update({ contactId: 'maria', name: 'Mallory' })
-  t.strictSame([reply.statusCode, reply.json()], [500, internal])
+  t.strictSame([reply.statusCode, reply.json()], [500, internalServerError])
   t.strictSame(await allRows(db), before)
 })

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Pool, PoolClient } from 'pg'
 import type { Test } from 'tap'
 import { DatabaseBusyError, type Obstacle } from '../../src/index.js'
-import { build, holdMaria, type Setup, type World } from '../helpers/build.js'
+import { build, holdMaria, type Setup, type TestServer } from '../helpers/build.js'
 import t, { engineOf, postgres, sqlite } from '../helpers/engines.js'
 import { openFile } from '../helpers/files.js'
 import { openHandle } from '../helpers/handle.js'
@@ -23,16 +23,16 @@ const loggerThatFails = { logger: { level: 'warn', stream: { write: () => { thro
 interface Situation {
   setup?: Setup
   /** Runs before the update. */
-  prepare?: (world: World) => unknown
+  prepare?: (testServer: TestServer) => unknown
   body?: object
 }
 
 /** The status of one update, and its warnings and errors in the log. */
 async function updateIn (t: Test, { setup, prepare, body = { name: 'A' } }: Situation): Promise<{ statusCode: number, warnings: Line[] }> {
-  const world = await observe(t, { ...knownCaller, lockTimeout: 500, ...setup })
-  await prepare?.(world)
-  const { statusCode } = await world.update({ contactId: 'maria', ...body })
-  return { statusCode, warnings: world.warnings() }
+  const testServer = await observe(t, { ...knownCaller, lockTimeout: 500, ...setup })
+  await prepare?.(testServer)
+  const { statusCode } = await testServer.update({ contactId: 'maria', ...body })
+  return { statusCode, warnings: testServer.warnings() }
 }
 
 /** Checks that an update gets 503, and that the one line in the log has this obstacle and cause. */
@@ -51,7 +51,7 @@ sqlite.test('a DatabaseBusyError made by the host: has the message, and no obsta
 })
 
 sqlite.test('the host has a transaction on the handle: one line with the obstacle host-transaction', async (t) => {
-  const prepare = async ({ db }: World): Promise<void> => { await holdMaria(db) }
+  const prepare = async ({ db }: TestServer): Promise<void> => { await holdMaria(db) }
   await checkBusy(t, { prepare }, { obstacle: 'host-transaction', cause: /the host has a transaction on the handle/ })
 })
 
@@ -64,7 +64,7 @@ sqlite.test('another connection has locked the file: one line with the obstacle 
 
 sqlite.test('the host has an open iterator: one line with the obstacle host-iterator', async (t) => {
   let rows!: IterableIterator<unknown>
-  const prepare = ({ database }: World): void => {
+  const prepare = ({ database }: TestServer): void => {
     rows = database.prepare('SELECT id FROM omnichannel_user').iterate()
     rows.next()
   }
@@ -100,7 +100,7 @@ for (const [name, { injection, ...expected }] of Object.entries(faults)) {
   postgres.test(`${name}: one line with the obstacle ${expected.obstacle}`, async (t) => {
     const proxy = await openProxy()
     t.teardown(proxy.close)
-    const prepare = async ({ database }: World): Promise<void> => {
+    const prepare = async ({ database }: TestServer): Promise<void> => {
       // Ends the clients that are connected already, so that the update has to connect.
       const pool = database as unknown as Pool
       const clients = await Promise.all(Array.from({ length: 3 }, async () => await pool.connect()))
@@ -120,26 +120,26 @@ for (const [name, { setup, cause }] of Object.entries({
 })) {
   postgres.test(`${name}: one line with the obstacle full-pool`, async (t) => {
     let client!: PoolClient
-    const prepare = async ({ database }: World): Promise<void> => { client = await (database as unknown as Pool).connect() }
+    const prepare = async ({ database }: TestServer): Promise<void> => { client = await (database as unknown as Pool).connect() }
     await checkBusy(t, { setup, prepare }, { obstacle: 'full-pool', cause })
     client.release()
   })
 }
 
 postgres.test('another transaction has locked the contact: one line with the obstacle other-transaction', async (t) => {
-  const prepare = async ({ db }: World): Promise<void> => { await holdMaria(db) }
+  const prepare = async ({ db }: TestServer): Promise<void> => { await holdMaria(db) }
   await checkBusy(t, { prepare }, { obstacle: 'other-transaction', cause: /statement timeout/ })
 })
 
 postgres.test('the server is a standby: one line with the obstacle read-only-server', async (t) => {
-  const prepare = async ({ db }: World): Promise<void> => await db.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+  const prepare = async ({ db }: TestServer): Promise<void> => await db.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE EXCEPTION 'a standby' USING ERRCODE = 'read_only_sql_transaction'; END $$;
     CREATE TRIGGER refuse BEFORE UPDATE ON omnichannel_contact FOR EACH ROW EXECUTE FUNCTION refuse()`)
   await checkBusy(t, { prepare }, { obstacle: 'read-only-server', cause: /a standby/ })
 })
 
 postgres.test('a connection is refused, and the next attempt gets no client in time: the line names the refusal', async (t) => {
-  const prepare = async ({ database }: World): Promise<void> => {
+  const prepare = async ({ database }: TestServer): Promise<void> => {
     const refusal = Object.assign(new Error('too many clients'), { code: '53300' })
     let isFirst = true
     const connect = (callback: (error: Error) => void): void => {
@@ -152,7 +152,7 @@ postgres.test('a connection is refused, and the next attempt gets no client in t
 })
 
 t.test('an error of the database: one line with its cause and code', async (t) => {
-  const prepare = async ({ db }: World): Promise<void> => { await db.refuseUpdates('omnichannel_contact', 'the trigger says no') }
+  const prepare = async ({ db }: TestServer): Promise<void> => { await db.refuseUpdates('omnichannel_contact', 'the trigger says no') }
   const { statusCode, warnings } = await updateIn(t, { prepare })
   t.equal(statusCode, 500)
   const code = { sqlite: 'SQLITE_CONSTRAINT_TRIGGER', 'node-sqlite': 'ERR_SQLITE_ERROR', postgres: 'P0001' }[engineOf(t)]
@@ -241,7 +241,7 @@ const unansweredPatterns: Record<string, { regexp: string, reason: RegExp }> = {
 }
 for (const [name, { regexp, reason }] of Object.entries(unansweredPatterns)) {
   t.test(`${name}: one line with the field and the reason`, async (t) => {
-    const prepare = async ({ db }: World): Promise<void> => {
+    const prepare = async ({ db }: TestServer): Promise<void> => {
       await db.exec("UPDATE omnichannel_custom_field SET regexp = $1 WHERE id = 'plan'", regexp)
     }
     const { statusCode, warnings } = await updateIn(t, { prepare, body: { customFields: { plan: `${'a'.repeat(50_000)}!` } } })

@@ -4,7 +4,7 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import type { LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
 import { UpdateRefusedError } from '../../src/index.js'
-import { as, build, holdMaria, path, type Setup, type World } from '../helpers/build.js'
+import { as, build, holdMaria, path, type Setup, type TestServer } from '../helpers/build.js'
 import t from '../helpers/engines.js'
 
 /** Parsed JSON: `any`. */
@@ -21,16 +21,16 @@ function withoutAdditionalProperties (schema: Json): Json {
 }
 
 /** A server, with the responses of the OpenAPI document. */
-async function setUp (t: Test, { host, ...setup }: Setup = {}): Promise<World & { responses: Json }> {
-  const world = await build(t, {
+async function setUp (t: Test, { host, ...setup }: Setup = {}): Promise<TestServer & { responses: Json }> {
+  const testServer = await build(t, {
     ...setup,
     host: async (app, opened) => {
       await app.register(swagger, { openapi: { info: { title: 'A host', version: '1.0.0' } } })
       await host?.(app, opened)
     }
   })
-  const document = world.app.swagger() as Json
-  return { ...world, responses: document.paths[path].post.responses }
+  const document = testServer.app.swagger() as Json
+  return { ...testServer, responses: document.paths[path].post.responses }
 }
 
 function validatorOf (responses: Json, status: number): ValidateFunction {
@@ -48,12 +48,12 @@ t.test('the examples of the document: each fits its schema', async (t) => {
 })
 
 t.test('the answers of the server: each fits the schema of its status', async (t) => {
-  const world = await setUp(t, {
+  const testServer = await setUp(t, {
     bodyLimit: 400,
     lockTimeout: 1000,
     beforeCommit: ({ contact }) => { if (contact.name === 'Mallory') throw new UpdateRefusedError('error-not-mallory') }
   })
-  const { db, update, post } = world
+  const { db, update, post } = testServer
   const withHeaders = (headers: object): Record<string, string> => ({ ...as('ann'), ...headers })
   const withKey = withHeaders({ 'idempotency-key': 'k' })
   const maria = (changes: object): object => ({ contactId: 'maria', ...changes })
@@ -109,9 +109,9 @@ t.test('the answers of the server: each fits the schema of its status', async (t
   for (const [situation, status, send] of scenarios) {
     const reply = await send()
     t.equal(reply.statusCode, status, situation)
-    const validate = validatorOf(world.responses, reply.statusCode)
+    const validate = validatorOf(testServer.responses, reply.statusCode)
     t.ok(validate(reply.json()), `${situation}: ${reply.body}`, { errors: validate.errors })
-    for (const [name, { schema }] of Object.entries<Json>(world.responses[status].headers ?? {})) {
+    for (const [name, { schema }] of Object.entries<Json>(testServer.responses[status].headers ?? {})) {
       const header = reply.headers[name.toLowerCase()]
       // Only a replay has this header. All other headers are on every answer with their status.
       if (name === 'Idempotency-Replayed' && situation !== replay) t.equal(header, undefined, situation)
@@ -119,5 +119,5 @@ t.test('the answers of the server: each fits the schema of its status', async (t
     }
   }
   const statuses = new Set(scenarios.map(([, status]) => String(status)))
-  t.strictSame([...statuses].sort(), Object.keys(world.responses), 'every documented status was seen')
+  t.strictSame([...statuses].sort(), Object.keys(testServer.responses), 'every documented status was seen')
 })

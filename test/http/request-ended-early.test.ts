@@ -105,11 +105,11 @@ interface Point {
   engines: Engine[]
   setup?: Setup
   /** Makes the next update of maria wait here. */
-  block: (world: Observed) => Promise<unknown>
+  block: (testServer: Observed) => Promise<unknown>
   /** Resolves once that update waits. */
-  reach: (world: Observed) => Promise<unknown>
+  reach: (testServer: Observed) => Promise<unknown>
   /** Lets that update go on. */
-  unblock: (world: Observed) => unknown
+  unblock: (testServer: Observed) => unknown
   /** How often that update calls `beforeCommit`, if it is ended here. */
   beforeCommitCalls: 0 | 1
   isAfterCommit?: boolean
@@ -149,12 +149,12 @@ const points: Record<string, () => Point> = {
     beforeCommitCalls: 0
   }),
   'for beforeCommit': () => {
-    const [called, mayReturn] = [signal(), signal()]
+    const [isCalled, mayReturn] = [signal(), signal()]
     return {
       engines: ['postgres'],
-      setup: { beforeCommit: async () => { called.fire(); await mayReturn.fired } },
+      setup: { beforeCommit: async () => { isCalled.fire(); await mayReturn.fired } },
       block: async () => undefined,
-      reach: async () => { await called.fired },
+      reach: async () => { await isCalled.fired },
       unblock: mayReturn.fire,
       beforeCommitCalls: 1
     }
@@ -179,7 +179,7 @@ const points: Record<string, () => Point> = {
 /** Starts a server. `replies` collects Fastify's replies to requests for maria. */
 async function start (t: Test, point: Point, { host, ...setup }: Setup = {}): Promise<Observed & { replies: FastifyReply[] }> {
   const replies: FastifyReply[] = []
-  const world = await observe(t, {
+  const testServer = await observe(t, {
     ...point.setup,
     ...setup,
     host: async (app, opened) => {
@@ -187,7 +187,7 @@ async function start (t: Test, point: Point, { host, ...setup }: Setup = {}): Pr
       app.addHook('preHandler', async (request, reply) => { if ((request.body as { contactId: string }).contactId === 'maria') replies.push(reply) })
     }
   })
-  return { ...world, replies }
+  return { ...testServer, replies }
 }
 
 /** Sends the request without a socket, in the form in which `listen` sends one. */
@@ -209,52 +209,52 @@ for (const [pointName, createPoint] of Object.entries(points)) {
       const point = createPoint()
       const { setup, end, answers, withoutSocket = false } = createEnding(updateIsOver.fired)
       const expire = replaceHandlerTimeout(t)
-      const world = await start(t, point, setup)
-      const { db, replies, lines, called, notified } = world
-      const post = await listen(world)
-      await point.block(world)
+      const testServer = await start(t, point, setup)
+      const { db, replies, lines, eventsBeforeCommit, eventsAfterCommit } = testServer
+      const post = await listen(testServer)
+      await point.block(testServer)
       const before = await rowOfMaria(db)
 
       const keyed = { 'idempotency-key': 'k' }
-      const { sent, reply: answered } = withoutSocket ? inject(world, keyed) : post(body, keyed)
-      await point.reach(world)
+      const { sent, reply: answered } = withoutSocket ? inject(testServer, keyed) : post(body, keyed)
+      await point.reach(testServer)
       await until(() => replies.length > 0)
       const reply = replies[0]!
       // Not awaited: a reply is a thenable that waits for its answer.
       end({ reply, client: sent, expire })
       await turns(5)
-      await point.unblock(world)
+      await point.unblock(testServer)
       const countRefusals = (): number => lines.filter(({ msg, reqId }) => reqId === reply.request.id && msg.includes('was not made')).length
-      await until(() => isAfterCommit ? countOfMaria(notified) > 0 : countRefusals() > 0)
+      await until(() => isAfterCommit ? countOfMaria(eventsAfterCommit) > 0 : countRefusals() > 0)
       updateIsOver.fire()
 
       t.strictSame(toAnswer(await answered), isAfterCommit ? answers.afterCommit : answers.beforeCommit)
-      await world.app.close()
-      t.strictSame(await world.leftovers(), {})
+      await testServer.app.close()
+      t.strictSame(await testServer.leftovers(), {})
       if (isAfterCommit) t.match(await rowOfMaria(db), { name: 'Marie', version: 2 })
       else t.strictSame(await rowOfMaria(db), before)
       t.equal((await allRows(db)).omnichannel_idempotency_key!.length, isAfterCommit ? 1 : 0, 'stored answers')
-      t.strictSame([countOfMaria(called), countOfMaria(notified)], [point.beforeCommitCalls, isAfterCommit ? 1 : 0], 'calls of the hooks')
+      t.strictSame([countOfMaria(eventsBeforeCommit), countOfMaria(eventsAfterCommit)], [point.beforeCommitCalls, isAfterCommit ? 1 : 0], 'calls of the hooks')
       t.equal(countRefusals(), isAfterCommit ? 0 : 1, 'lines of the log')
     }, engines)
   }
 
   t.test(`the server closes while the update waits ${pointName}: it is made and answered`, async (t) => {
     const point = createPoint()
-    const world = await start(t, point)
-    const post = await listen(world)
-    await point.block(world)
+    const testServer = await start(t, point)
+    const post = await listen(testServer)
+    await point.block(testServer)
     const { reply } = post(body)
-    await point.reach(world)
+    await point.reach(testServer)
     let isClosed = false
-    const closing = world.app.close().then(() => { isClosed = true })
+    const closing = testServer.app.close().then(() => { isClosed = true })
     await turns(10)
     t.equal(isClosed, false)
-    await point.unblock(world)
+    await point.unblock(testServer)
     t.strictSame(toAnswer(await reply), answerOfUpdate)
     await closing
-    t.match(await rowOfMaria(world.db), { name: 'Marie', version: 2 })
-    t.strictSame([await world.leftovers(), world.complaints()], [{}, []])
+    t.match(await rowOfMaria(testServer.db), { name: 'Marie', version: 2 })
+    t.strictSame([await testServer.leftovers(), testServer.warningTexts()], [{}, []])
   }, engines)
 }
 
@@ -271,9 +271,9 @@ const resets: Record<string, { reset: (stream: ClientHttp2Stream) => void, endsS
 }
 for (const [name, { reset, endsSession = false }] of Object.entries(resets)) {
   t.test(`HTTP/2: ${name} while the update waits: nothing is written, and the log says so once`, async (t) => {
-    const world = await observe(t, { ...knownCaller, server: { http2: true } as Setup['server'] & object })
-    await world.app.listen({ host: '127.0.0.1', port: 0 })
-    const client = connectHttp2(`http://127.0.0.1:${(world.app.server.address() as AddressInfo).port}`)
+    const testServer = await observe(t, { ...knownCaller, server: { http2: true } as Setup['server'] & object })
+    await testServer.app.listen({ host: '127.0.0.1', port: 0 })
+    const client = connectHttp2(`http://127.0.0.1:${(testServer.app.server.address() as AddressInfo).port}`)
     client.on('error', () => undefined)
     t.teardown(() => { client.destroy() })
     const post = (headers: object): ClientHttp2Stream => {
@@ -282,17 +282,18 @@ for (const [name, { reset, endsSession = false }] of Object.entries(resets)) {
       stream.end(JSON.stringify(body))
       return stream
     }
-    await holdMaria(world.db)
-    const before = await allRows(world.db)
+    await holdMaria(testServer.db)
+    const before = await allRows(testServer.db)
     const stream = post({ 'idempotency-key': 'k' })
-    await waitForUpdate(t, world)
+    await waitForUpdate(t, testServer)
     reset(stream)
     await turns(20)
-    await world.db.exec('COMMIT')
+    await testServer.db.exec('COMMIT')
     await turns(40)
-    t.strictSame(await allRows(world.db), before)
-    t.strictSame([world.called, world.notified, await world.leftovers(), world.complaints()], [[], [], {}, []])
-    t.equal(world.lines.filter(({ msg }) => msg.includes('was not made')).length, 1)
+    t.strictSame(await allRows(testServer.db), before)
+    t.strictSame([testServer.eventsBeforeCommit, testServer.eventsAfterCommit], [[], []])
+    t.strictSame([await testServer.leftovers(), testServer.warningTexts()], [{}, []])
+    t.equal(testServer.lines.filter(({ msg }) => msg.includes('was not made')).length, 1)
     if (endsSession) return
     const secondStream = post({ 'idempotency-key': 'k' })
     const [headers] = await once(secondStream, 'response') as [Record<string, unknown>]
@@ -304,34 +305,35 @@ for (const [name, { reset, endsSession = false }] of Object.entries(resets)) {
 }
 
 t.test('HTTP/1: a connection with several waiting requests is cut: none of the updates is made', async (t) => {
-  const world = await observe(t, knownCaller)
-  await world.app.listen({ host: '127.0.0.1', port: 0 })
-  await holdMaria(world.db)
-  const before = await allRows(world.db)
-  const socket = connect((world.app.server.address() as AddressInfo).port, '127.0.0.1')
+  const testServer = await observe(t, knownCaller)
+  await testServer.app.listen({ host: '127.0.0.1', port: 0 })
+  await holdMaria(testServer.db)
+  const before = await allRows(testServer.db)
+  const socket = connect((testServer.app.server.address() as AddressInfo).port, '127.0.0.1')
   const payload = JSON.stringify(body)
   const message = `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${payload.length}\r\n\r\n${payload}`
   socket.write(message.repeat(3))
-  await waitForUpdate(t, world)
+  await waitForUpdate(t, testServer)
   await turns(20)
   socket.destroy()
   await turns(20)
-  await world.db.exec('COMMIT')
+  await testServer.db.exec('COMMIT')
   await turns(40)
-  t.strictSame(await allRows(world.db), before)
-  t.strictSame([world.called, world.notified, await world.leftovers(), world.complaints()], [[], [], {}, []])
-  t.equal(world.lines.filter(({ msg }) => msg.includes('was not made')).length, 3)
+  t.strictSame(await allRows(testServer.db), before)
+  t.strictSame([testServer.eventsBeforeCommit, testServer.eventsAfterCommit], [[], []])
+  t.strictSame([await testServer.leftovers(), testServer.warningTexts()], [{}, []])
+  t.equal(testServer.lines.filter(({ msg }) => msg.includes('was not made')).length, 3)
 })
 
 postgres.test('beforeCommit never ends and the client disconnects: the server can close', async (t) => {
-  const world = await observe(t, { lockTimeout: 1000, beforeCommit: async () => await new Promise(() => undefined) })
-  const before = await allRows(world.db)
-  const { sent, reply } = (await listen(world))(body)
-  await until(() => world.called.length > 0)
+  const testServer = await observe(t, { lockTimeout: 1000, beforeCommit: async () => await new Promise(() => undefined) })
+  const before = await allRows(testServer.db)
+  const { sent, reply } = (await listen(testServer))(body)
+  await until(() => testServer.eventsBeforeCommit.length > 0)
   sent.destroy()
   t.equal(await reply, undefined)
-  await world.app.close()
-  t.strictSame([await allRows(world.db), world.notified, await world.leftovers()], [before, [], {}])
+  await testServer.app.close()
+  t.strictSame([await allRows(testServer.db), testServer.eventsAfterCommit, await testServer.leftovers()], [before, [], {}])
 })
 
 /** What comes too late, because the update has its answer already. */
@@ -345,7 +347,7 @@ for (const [endingName, end] of Object.entries(lateEndings)) {
     t.test(`${endingName} comes while an onSend hook delays the answer to ${requestName}: that answer is sent`, async (t) => {
       const expire = replaceHandlerTimeout(t)
       let hasEnded = false
-      const { update, db, complaints } = await observe(t, {
+      const { update, db, warningTexts } = await observe(t, {
         server: { handlerTimeout },
         host: (app) => {
           app.addHook('onSend', async (_request, reply) => {
@@ -359,7 +361,7 @@ for (const [endingName, end] of Object.entries(lateEndings)) {
       t.equal(hasEnded, true)
       t.strictSame([reply.statusCode, reply.json().contact.name, reply.headers.etag], [200, contact.name, `"${contact.version}"`])
       t.match(await rowOfMaria(db), contact)
-      t.strictSame(complaints(), [])
+      t.strictSame(warningTexts(), [])
     })
   }
 }
@@ -387,15 +389,15 @@ t.test('handlerTimeout expires before the body has arrived: nothing is written',
 })
 
 t.test('an update that ends before handlerTimeout: written and answered', async (t) => {
-  const world = await observe(t, { server: { handlerTimeout } })
-  t.match(await (await listen(world))(body).reply, { status: 200 })
-  t.equal((await world.update({ contactId: 'maria', name: 'Mia' })).statusCode, 200)
-  t.match(await rowOfMaria(world.db), { name: 'Mia', version: 3 })
+  const testServer = await observe(t, { server: { handlerTimeout } })
+  t.match(await (await listen(testServer))(body).reply, { status: 200 })
+  t.equal((await testServer.update({ contactId: 'maria', name: 'Mia' })).statusCode, 200)
+  t.match(await rowOfMaria(testServer.db), { name: 'Mia', version: 3 })
 })
 
 for (const hook of ['preParsing', 'preValidation', 'preHandler']) {
   t.test(`a ${hook} hook answers and lets the request go on, with a slow onSend hook: its answer is sent, and nothing is written`, async (t) => {
-    const { update, db, called, notified, complaints } = await observe(t, {
+    const { update, db, eventsBeforeCommit, eventsAfterCommit, warningTexts } = await observe(t, {
       host: (app) => {
         app.addHook('onSend', async () => { await turns(20) })
         // It should return the reply.
@@ -406,6 +408,6 @@ for (const hook of ['preParsing', 'preValidation', 'preHandler']) {
     const reply = await update(body)
     t.strictSame([reply.statusCode, reply.json()], [403, { refused: true }])
     await turns(20)
-    t.strictSame([await allRows(db), called, notified, complaints()], [before, [], [], []])
+    t.strictSame([await allRows(db), eventsBeforeCommit, eventsAfterCommit, warningTexts()], [before, [], [], []])
   })
 }

@@ -4,7 +4,7 @@ import { allRows, as, build, fill, type Setup } from '../helpers/build.js'
 import t, { sqlite } from '../helpers/engines.js'
 import { openHandle } from '../helpers/handle.js'
 import { observe } from '../helpers/observed.js'
-import { internal } from '../helpers/refusals.js'
+import { internalServerError } from '../helpers/refusals.js'
 
 const thrownValues: Array<[situation: string, thrown: unknown]> = [
   ['null', null],
@@ -36,7 +36,7 @@ for (const [option, setupWith] of failingOptions) {
       const { update, db } = await build(t, setupWith(() => { throw thrown }))
       const before = await allRows(db)
       const reply = await update({ contactId: 'maria', name: 'Mallory' })
-      t.strictSame([reply.statusCode, reply.json()], [500, internal], situation)
+      t.strictSame([reply.statusCode, reply.json()], [500, internalServerError], situation)
       t.equal(reply.headers['content-type'], 'application/json', situation)
       t.strictSame(await allRows(db), before, `${situation}: nothing changed`)
     }
@@ -91,7 +91,7 @@ for (const [place, { sql, isBeforePlugin = false }] of Object.entries(callSites)
         if (throws) throw thrown
         return value
       })
-      const { update, db, complaints, notified, leftovers } = await observe(t, {
+      const { update, db, warningTexts, eventsAfterCommit, leftovers } = await observe(t, {
         database,
         host: () => { if (isBeforePlugin) database.exec(sql) },
         afterRegister: async (_app, { db }) => {
@@ -103,21 +103,21 @@ for (const [place, { sql, isBeforePlugin = false }] of Object.entries(callSites)
       throws = true
       const reply = await update({ contactId: 'maria', name: 'Marie' }, { ...as('ann'), 'idempotency-key': 'k' })
       throws = false
-      t.strictSame([reply.statusCode, reply.json(), reply.headers.etag, reply.headers['retry-after']], [500, internal, undefined, undefined])
+      t.strictSame([reply.statusCode, reply.json(), reply.headers.etag, reply.headers['retry-after']], [500, internalServerError, undefined, undefined])
       t.strictSame(await allRows(db), before)
-      t.equal(complaints().length, 1)
-      t.strictSame([notified, await leftovers()], [[], {}])
+      t.equal(warningTexts().length, 1)
+      t.strictSame([eventsAfterCommit, await leftovers()], [[], {}])
     })
   }
 }
 
 for (const [situation, thrown] of Object.entries(misleadingValues)) {
   t.test(`beforeCommit throws ${situation}: 500, nothing written`, async (t) => {
-    const { update, db, complaints, notified, leftovers, called } = await observe(t, { beforeCommit: () => { throw thrown } })
+    const { update, db, warningTexts, eventsAfterCommit, leftovers, eventsBeforeCommit } = await observe(t, { beforeCommit: () => { throw thrown } })
     const before = await allRows(db)
     const reply = await update({ contactId: 'maria', name: 'Marie' }, { ...as('ann'), 'idempotency-key': 'k' })
-    t.strictSame([reply.statusCode, reply.json(), reply.headers.etag, reply.headers['retry-after']], [500, internal, undefined, undefined])
+    t.strictSame([reply.statusCode, reply.json(), reply.headers.etag, reply.headers['retry-after']], [500, internalServerError, undefined, undefined])
     t.strictSame(await allRows(db), before)
-    t.strictSame([complaints().length, called.length, notified, await leftovers()], [1, 1, [], {}])
+    t.strictSame([warningTexts().length, eventsBeforeCommit.length, eventsAfterCommit, await leftovers()], [1, 1, [], {}])
   })
 }

@@ -4,7 +4,7 @@ import Database from 'better-sqlite3'
 import fastify from 'fastify'
 import type { Test } from 'tap'
 import omnichannelContacts, { hashToken } from '../../src/index.js'
-import { allRows, as, build, path, type World } from '../helpers/build.js'
+import { allRows, as, build, path, type TestServer } from '../helpers/build.js'
 import t, { sqlite } from '../helpers/engines.js'
 import { doc, docs, readme } from './pages.js'
 
@@ -42,13 +42,13 @@ t.test('the SQL that erases a contact: removes it from every table', async (t) =
 })
 
 sqlite.test('the SQL that erases a contact, without foreign keys as in the sqlite3 shell: removes it from every table', async (t) => {
-  const world = await build(t)
-  world.database.pragma('foreign_keys = OFF')
-  await checkErase(t, world)
+  const testServer = await build(t)
+  testServer.database.pragma('foreign_keys = OFF')
+  await checkErase(t, testServer)
 })
 
 /** Adds more rows of maria, erases her, and checks that exactly her rows are gone. */
-async function checkErase (t: Test, { update, db }: World): Promise<void> {
+async function checkErase (t: Test, { update, db }: TestServer): Promise<void> {
   for (const [user, contactId] of [['ann', 'maria'], ['bob', 'maria'], ['ann', 'blank']] as const) {
     const reply = await update({ contactId, name: contactId === 'maria' ? 'Mara' : 'Bianca' }, { ...as(user), 'idempotency-key': contactId })
     t.equal(reply.statusCode, 200)

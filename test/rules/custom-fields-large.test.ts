@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import assert from 'node:assert/strict'
 import { Script } from 'node:vm'
-import { allRows, as, build, type World } from '../helpers/build.js'
+import { allRows, as, build, type TestServer } from '../helpers/build.js'
 import type { Db } from '../helpers/database.js'
 import t, { dialectOf, sqlite } from '../helpers/engines.js'
 
@@ -235,7 +235,7 @@ function isJsonObject (text: string): boolean {
 }
 
 /** Stores a text as custom fields and sends a body. Checks the status, and that the row stays if it is 500. */
-async function checkStoredText ({ update, db }: World, text: string, body: object): Promise<void> {
+async function checkStoredText ({ update, db }: TestServer, text: string, body: object): Promise<void> {
   await storeFields(db, text)
   const { statusCode } = await update({ contactId: 'maria', ...body })
   assert.equal(statusCode, isJsonObject(text) ? 200 : 500, text.replace(longMember, 'longMember'))
@@ -243,12 +243,12 @@ async function checkStoredText ({ update, db }: World, text: string, body: objec
 }
 
 sqlite.test('sqlite: stored custom fields: 500 if they are no JSON object, otherwise 200', async (t) => {
-  const world = await build(t)
-  await world.db.exec('PRAGMA ignore_check_constraints = ON')
+  const testServer = await build(t)
+  await testServer.db.exec('PRAGMA ignore_check_constraints = ON')
   const check = async (text: string): Promise<void> => {
-    await checkStoredText(world, text, { customFields: { plan: 'gold' } })
+    await checkStoredText(testServer, text, { customFields: { plan: 'gold' } })
     // An update without customFields reads a short text with JSON.parse, which accepts more than objects.
-    if (text.includes(longMember)) await checkStoredText(world, text, { phones: ['1'] })
+    if (text.includes(longMember)) await checkStoredText(testServer, text, { phones: ['1'] })
   }
   const broken = [
     '', ' ', '[]', 'null', '1', '"x"', '{', '}', '{}}', '{} x', '{,}', '{"a"}', '{"a":}', '{"a":1,}', '{"a":1 "b":2}', '{a:1}', "{'a':1}", '{"a":01}',

@@ -2,12 +2,12 @@
 // plan: gold and legacy: kept.
 
 import type { Test } from 'tap'
-import { allRows, build, changes, type Setup, type World } from '../helpers/build.js'
+import { allRows, build, changes, type Setup, type TestServer } from '../helpers/build.js'
 import t from '../helpers/engines.js'
 
 type Fields = Record<string, unknown>
 interface Definition { label: string, required: boolean, regexp: string, visibility: string, scope: string }
-interface FieldsWorld extends World {
+interface FieldsWorld extends TestServer {
   /** Sends customFields for maria. Resolves to the stored fields, or to the error of a refusal, which must not change anything. */
   sendFields: (customFields: Fields) => Promise<unknown>
   /** Adds the definition of a field, or replaces it. */
@@ -15,12 +15,12 @@ interface FieldsWorld extends World {
 }
 
 async function buildFields (t: Test, setup?: Setup): Promise<FieldsWorld> {
-  const world = await build(t, setup)
-  const { db, update } = world
+  const testServer = await build(t, setup)
+  const { db, update } = testServer
   const readFields = async (): Promise<Fields> => JSON.parse(
     (await db.value<string>("SELECT custom_fields FROM omnichannel_contact WHERE id = 'maria'"))!)
   return {
-    ...world,
+    ...testServer,
     sendFields: async (customFields) => {
       const before = await allRows(db)
       const reply = await update({ contactId: 'maria', customFields })

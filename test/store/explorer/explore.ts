@@ -55,12 +55,12 @@ export const modes: Mode[] = [{ hasCallback: false, hasKey: false }, { hasCallba
 
 /** Records what happens in a scenario. */
 export function createRecord () {
-  const record = { log: [] as string[], notified: [] as string[], called: [] as string[], requests: [] as Request[] }
+  const record = { log: [] as string[], namesAfterCommit: [] as string[], namesBeforeCommit: [] as string[], requests: [] as Request[] }
   return {
     ...record,
     clear: (): void => { for (const list of Object.values(record)) list.length = 0 },
     logger: { level: 'warn', stream: { write: (line: string) => { record.log.push(line) } } },
-    onContactUpdated: ({ contact }: { contact: { name: string } }) => { record.notified.push(contact.name) },
+    onContactUpdated: ({ contact }: { contact: { name: string } }) => { record.namesAfterCommit.push(contact.name) },
     /** Sends a request and records its reply. A client that is gone gets none. */
     post: async (app: FastifyInstance, prefix: string, name: string, key?: string): Promise<void> => {
       const request: Request = { name, key }
@@ -74,7 +74,7 @@ export function createRecord () {
 }
 
 interface Ended {
-  record: Pick<ReturnType<typeof createRecord>, 'log' | 'notified' | 'called' | 'requests'>
+  record: Pick<ReturnType<typeof createRecord>, 'log' | 'namesAfterCommit' | 'namesBeforeCommit' | 'requests'>
   /** All rows before and after the requests. */
   before: Rows
   after: Rows
@@ -84,12 +84,15 @@ interface Ended {
 }
 
 /** Returns what went wrong in a scenario: too many calls of `beforeCommit`, and what `judge` finds. */
-export function findProblems ({ record: { log, notified, called, requests }, before, after, limits, names }: Ended): string[] {
+export function findProblems ({ record: { log, namesAfterCommit, namesBeforeCommit, requests }, before, after, limits, names }: Ended): string[] {
   const { hasCallback = false, maxCalls = 2, mayBeInDoubt = false, mayCommitWithoutClient = false } = limits
-  const callCounts = names.map((name) => ({ name, count: called.filter((calledName) => calledName === name).length }))
+  const callCounts = names.map((name) => ({ name, count: namesBeforeCommit.filter((calledName) => calledName === name).length }))
   return [
     ...callCounts.filter(({ count }) => count > maxCalls).map(({ name, count }) => `beforeCommit was called ${count} times for ${name}`),
-    ...judge({ before, after, requests, notified, called: hasCallback ? called : undefined, log, mayBeInDoubt, mayCommitWithoutClient }, now)
+    ...judge({
+      before, after, requests, log, mayBeInDoubt, mayCommitWithoutClient,
+      namesAfterCommit, namesBeforeCommit: hasCallback ? namesBeforeCommit : undefined
+    }, now)
   ]
 }
 

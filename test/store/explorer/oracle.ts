@@ -21,9 +21,9 @@ export interface Observation {
   /** The requests of the scenario, the one under test first. */
   requests: Request[]
   /** The names that `onContactUpdated` was called with. */
-  notified: string[]
+  namesAfterCommit: string[]
   /** The names that `beforeCommit` was called with, if the requests have one that writes into `journal`. */
-  called: string[] | undefined
+  namesBeforeCommit: string[] | undefined
   log: string[]
   /** Whether FOC_IN_DOUBT may be the answer to the first request. */
   mayBeInDoubt: boolean
@@ -140,7 +140,7 @@ type Check = (holds: boolean, describe: () => string) => void
 export function judge (observation: Observation, now: string): string[] {
   const broken: string[] = []
   const check: Check = (holds, describe) => { if (!holds) broken.push(describe()) }
-  const { requests, called, log, mayBeInDoubt } = observation
+  const { requests, namesBeforeCommit, log, mayBeInDoubt } = observation
   const isInDoubt = isInDoubtIn(log)
   check(mayBeInDoubt || !isInDoubt, () => `in doubt: ${log.join()}`)
   checkRows(check, observation, now)
@@ -150,9 +150,9 @@ export function judge (observation: Observation, now: string): string[] {
   }
   const areAllMade = requests.every(({ reply }) => reply?.statusCode === 200)
   check(!(areAllMade && log.some((line) => line.includes('contacts.update'))), () => `all updates were made, but the log says ${log.join()}`)
-  if (called !== undefined) {
+  if (namesBeforeCommit !== undefined) {
     const names = committedNames(observation)
-    for (const { name } of requests) check(count(called, name) >= count(names, name), () => `${name} was committed without beforeCommit`)
+    for (const { name } of requests) check(count(namesBeforeCommit, name) >= count(names, name), () => `${name} was committed without beforeCommit`)
   }
   return broken
 }
@@ -178,22 +178,22 @@ function twinsOf ({ requests }: Observation, { name }: Request): Request[] {
 
 /** The rows must be the result of the updates in the history, and the journal must have the calls of `beforeCommit` that were committed. */
 function checkRows (check: Check, observation: Observation, now: string): void {
-  const { before, after, called } = observation
+  const { before, after, namesBeforeCommit } = observation
   const expected = normalize(after.history!.reduce<Rows>((rows, entry) => rowsAfter(rows, entry, now), before))
   for (const table of tables) {
     if (/^(history|journal|idempotency_key|user|user_role|auth_token)$/.test(table)) continue
     check(isDeepStrictEqual(after[table], expected[table]),
       () => `${table} is ${difference(after[table]!, expected[table]!)} instead of ${difference(expected[table]!, after[table]!)}`)
   }
-  if (called === undefined) return
+  if (namesBeforeCommit === undefined) return
   const names = committedNames(observation)
-  const expectedJournal = names.filter((name) => called.includes(name)).sort()
+  const expectedJournal = names.filter((name) => namesBeforeCommit.includes(name)).sort()
   check(isDeepStrictEqual(after.journal!.map(({ name }) => name).sort(), expectedJournal),
     () => `the journal is ${JSON.stringify(after.journal)} after ${names.join()}`)
 }
 
 function checkReply (check: Check, observation: Observation, request: Request): void {
-  const { before, requests, notified, log, mayCommitWithoutClient } = observation
+  const { before, requests, namesAfterCommit, log, mayCommitWithoutClient } = observation
   const { name, reply } = request
   const names = committedNames(observation)
   const commits = count(names, name)
@@ -211,7 +211,7 @@ function checkReply (check: Check, observation: Observation, request: Request): 
     check(!isReplay, () => `${name} was answered with a replay`)
     if (!unknown && status !== 0) check((status === 200) === (commits === 1), () => `${name} was answered with ${status} and committed ${commits} times`)
   }
-  check(count(notified, name) === (unknown ? 0 : commits), () => `onContactUpdated was called with ${name} ${count(notified, name)} times`)
+  check(count(namesAfterCommit, name) === (unknown ? 0 : commits), () => `onContactUpdated was called with ${name} ${count(namesAfterCommit, name)} times`)
   if (status === 200 && !isReplay) {
     const version = Number(before.contact!.find(({ id }) => id === 'maria')?.version) + names.indexOf(name) + 1
     check(reply?.headers.etag === `"${version}"`, () => `the ETag is ${String(reply?.headers.etag)} instead of ${version}`)

@@ -75,7 +75,7 @@ async function openLane (isPipelined: boolean) {
   }
 
   const beforeCommit = async ({ contact: { name } }: { contact: { name: string } }, client: PoolClient) => {
-    lane.called.push(name)
+    lane.namesBeforeCommit.push(name)
     const journal = async () => await client.query('INSERT INTO journal VALUES ($1)', [name])
     const callback = name === OURS ? lane.callback : undefined
     lane.clientsInUse.add(client)

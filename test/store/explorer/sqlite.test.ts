@@ -105,7 +105,7 @@ async function openLane (t: Test, journalMode: 'WAL' | 'DELETE') {
   const app = fastify({ logger })
   app.addHook('onRequest', async (_request, reply) => { lane.replies.push(reply) })
   const beforeCommit = ({ contact: { name } }: { contact: { name: string } }) => {
-    lane.called.push(name)
+    lane.namesBeforeCommit.push(name)
     const journal = (): void => { database.prepare('INSERT INTO journal VALUES (?)').run(name) }
     return name === OURS && lane.callback !== undefined ? lane.callback(database, journal) : journal()
   }

@@ -10,7 +10,7 @@ import { allRows, as, build, fill, holdMaria, path, type Setup } from '../../hel
 import { postgres as t } from '../../helpers/engines.js'
 import { observe } from '../../helpers/observed.js'
 import { backendThatWaits, openSchema } from '../../helpers/postgres.js'
-import { busy, internal } from '../../helpers/refusals.js'
+import { busy, internalServerError } from '../../helpers/refusals.js'
 import { until } from '../../helpers/waiting.js'
 import { openProxy } from '../explorer/proxy.js'
 
@@ -18,8 +18,8 @@ const body = { contactId: 'maria', name: 'Marie' }
 
 /** A test server and its pool. */
 async function start (t: Test, setup: Setup = {}) {
-  const { database, ...world } = await observe(t, { lockTimeout: 1000, ...setup })
-  return { ...world, pool: database as unknown as pg.Pool }
+  const { database, ...testServer } = await observe(t, { lockTimeout: 1000, ...setup })
+  return { ...testServer, pool: database as unknown as pg.Pool }
 }
 
 t.test('all clients of the pool are in use: 503, nothing changed, and a client that becomes free after the deadline goes back to the pool', async (t) => {
@@ -91,11 +91,11 @@ async function loseConnections (pool: pg.Pool): Promise<void> {
 }
 
 t.test('idle connections are lost: logged without their settings, and the next update works', async (t) => {
-  const { update, pool, complaints, lines } = await start(t)
+  const { update, pool, warningTexts, lines } = await start(t)
   t.equal((await update(body)).statusCode, 200)
   await loseConnections(pool)
   t.equal((await update(body)).statusCode, 200)
-  t.match(complaints(), [/connection to the database/])
+  t.match(warningTexts(), [/connection to the database/])
   t.notMatch(JSON.stringify(lines), /connectionParameters|secretKey/)
 })
 
@@ -200,7 +200,7 @@ for (const [roundTrip, step] of ['the look-up of the caller', 'the reads', 'the 
     const before = await allRows(db)
     queriesLeft = roundTrip
     const reply = await update(body)
-    t.strictSame([reply.statusCode, reply.json()], [500, internal])
+    t.strictSame([reply.statusCode, reply.json()], [500, internalServerError])
     t.strictSame(await allRows(db), before)
     queriesLeft = Infinity
     t.equal((await update(body)).headers.etag, '"2"')
@@ -229,7 +229,7 @@ t.test('a host has wrapped the clients, and its wrapper fails after it has sent 
   for (const fail of failures) {
     /** How many queries pass before the wrapper fails: the look-up of the caller, the reads, the writes. The next one is COMMIT. */
     let queriesLeft = Infinity
-    const { update, db, notified } = await start(t, {
+    const { update, db, eventsAfterCommit } = await start(t, {
       host: wrapQuery((query) => (...parameters) => {
         const sent = query(...parameters)
         return queriesLeft-- === 0 ? fail() : sent
@@ -237,7 +237,7 @@ t.test('a host has wrapped the clients, and its wrapper fails after it has sent 
     })
     queriesLeft = 3
     const reply = await update(body)
-    t.strictSame([reply.statusCode, reply.headers.etag, queriesLeft < 0, notified.length], [200, '"2"', true, 1])
+    t.strictSame([reply.statusCode, reply.headers.etag, queriesLeft < 0, eventsAfterCommit.length], [200, '"2"', true, 1])
     t.equal(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), 'Marie')
   }
 })
@@ -311,7 +311,7 @@ t.test('the host has added a NOT NULL column to the table of stored answers: 500
   await db.exec('ALTER TABLE omnichannel_idempotency_key ADD COLUMN tenant text NOT NULL')
   const before = await allRows(db)
   const reply = await update({ contactId: 'maria', name: 'Marie' }, { ...as('ann'), 'idempotency-key': 'key' })
-  t.strictSame([reply.statusCode, reply.json()], [500, internal])
+  t.strictSame([reply.statusCode, reply.json()], [500, internalServerError])
   t.strictSame(await allRows(db), before)
 })
 

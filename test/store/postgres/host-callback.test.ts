@@ -8,7 +8,7 @@ import { UpdateRefusedError } from '../../../src/index.js'
 import { allRows, as, build, changes, holdMaria, type Setup } from '../../helpers/build.js'
 import { postgres as t } from '../../helpers/engines.js'
 import { listen, observe } from '../../helpers/observed.js'
-import { internal } from '../../helpers/refusals.js'
+import { internalServerError } from '../../helpers/refusals.js'
 import { nameOfMaria, signal, turns } from '../../helpers/waiting.js'
 
 /** Creates a table into which `beforeCommit` writes. */
@@ -88,7 +88,7 @@ for (const pipeline of [true, false]) {
   for (const [what, [callback, logged]] of Object.entries(harmful)) {
     t.test(`beforeCommit ${what}: 500 at once, called once, nothing written${mode}`, async (t) => {
       let isHarmful = true
-      const { update, db, called, notified, complaints, leftovers } = await observe(t, {
+      const { update, db, eventsBeforeCommit, eventsAfterCommit, warningTexts, leftovers } = await observe(t, {
         host, lockTimeout: 10000,
         pool: { pipeline, max: 1 },
         beforeCommit: async (_event, client: Client) => {
@@ -98,15 +98,15 @@ for (const pipeline of [true, false]) {
       })
       const before = await allRows(db)
       const reply = await update(body, headers)
-      t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [500, internal, undefined])
-      t.equal(called.length, 1)
+      t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [500, internalServerError, undefined])
+      t.equal(eventsBeforeCommit.length, 1)
       t.strictSame(await allRows(db), before)
       t.strictSame(await db.rows('SELECT name FROM journal'), [])
-      t.match(complaints().filter((line) => !line.includes(lostConnection)), [logged])
-      t.strictSame([notified, await leftovers()], [[], {}])
+      t.match(warningTexts().filter((line) => !line.includes(lostConnection)), [logged])
+      t.strictSame([eventsAfterCommit, await leftovers()], [[], {}])
       isHarmful = false
       t.equal((await update(body, headers)).headers.etag, '"2"', 'the next update is made')
-      t.strictSame([called.length, notified.length, await leftovers()], [2, 1, {}])
+      t.strictSame([eventsBeforeCommit.length, eventsAfterCommit.length, await leftovers()], [2, 1, {}])
     })
   }
 
@@ -131,7 +131,7 @@ for (const pipeline of [true, false]) {
   }
   for (const [what, callback] of Object.entries(committing)) {
     t.test(`beforeCommit ${what}: 200, because it has committed, and a replay for the same key${mode}`, async (t) => {
-      const { update, db, called, notified, leftovers } = await observe(t, {
+      const { update, db, eventsBeforeCommit, eventsAfterCommit, leftovers } = await observe(t, {
         lockTimeout: 1000, pool: { pipeline, max: 1 }, beforeCommit: async (_event, client: Client) => { await callback(client) }
       })
       const before = await allRows(db)
@@ -142,7 +142,7 @@ for (const pipeline of [true, false]) {
       t.equal(keys?.length, 1)
       const again = await update(body, headers)
       t.strictSame([again.statusCode, again.body, again.headers['idempotency-replayed']], [200, reply.body, 'true'])
-      t.strictSame([called.length, notified.length, await leftovers()], [1, 1, {}])
+      t.strictSame([eventsBeforeCommit.length, eventsAfterCommit.length, await leftovers()], [1, 1, {}])
     })
   }
 
@@ -185,7 +185,7 @@ for (const pipeline of [true, false]) {
   }
   for (const [what, callback] of Object.entries(harmless)) {
     t.test(`beforeCommit ${what}: 200, written once, and so is the next update${mode}`, async (t) => {
-      const { update, db, called, notified, complaints, leftovers } = await observe(t, {
+      const { update, db, eventsBeforeCommit, eventsAfterCommit, warningTexts, leftovers } = await observe(t, {
         host, pool: { pipeline, max: 2 }, beforeCommit: async (_event, client: Client) => { await callback(client) }
       })
       for (const version of [2, 3]) {
@@ -199,7 +199,7 @@ for (const pipeline of [true, false]) {
         t.match((await allRows(db)).omnichannel_contact, [{}, {}, { name, version }])
         t.equal((await update({ contactId: 'maria', name }, headers)).body, reply.body, 'the stored answer is the same')
       }
-      t.strictSame([called.length, notified.length, complaints(), await leftovers()], [2, 2, [], {}])
+      t.strictSame([eventsBeforeCommit.length, eventsAfterCommit.length, warningTexts(), await leftovers()], [2, 2, [], {}])
     })
   }
 
@@ -219,7 +219,7 @@ for (const pipeline of [true, false]) {
   for (const [what, callback] of Object.entries(endless)) {
     t.test(`beforeCommit ${what}: 500 at the deadline, its client is dropped, and the server closes${mode}`, async (t) => {
       const clients: Client[] = []
-      const { app, update, db, called, notified, complaints, leftovers } = await observe(t, {
+      const { app, update, db, eventsBeforeCommit, eventsAfterCommit, warningTexts, leftovers } = await observe(t, {
         host, lockTimeout: 1000, pool: { pipeline, max: 1 },
         beforeCommit: async (_event, client: Client) => {
           clients.push(client)
@@ -228,9 +228,9 @@ for (const pipeline of [true, false]) {
       })
       const before = await allRows(db)
       const reply = await update(body, headers)
-      t.strictSame([reply.statusCode, reply.json()], [500, internal])
-      t.match(complaints().filter((line) => !line.includes(lostConnection)), [/beforeCommit has not ended by the deadline/])
-      t.strictSame([called.length, notified], [1, []])
+      t.strictSame([reply.statusCode, reply.json()], [500, internalServerError])
+      t.match(warningTexts().filter((line) => !line.includes(lostConnection)), [/beforeCommit has not ended by the deadline/])
+      t.strictSame([eventsBeforeCommit.length, eventsAfterCommit], [1, []])
       t.strictSame(await leftovers(), {})
       t.strictSame(await allRows(db), before)
       await t.rejects(clients[0]!.query('SELECT 1'), 'its client can do no more')
@@ -242,7 +242,7 @@ for (const pipeline of [true, false]) {
 
   t.test(`beforeCommit ends after its deadline, with an error: the request is answered once, and nothing is written${mode}`, async (t) => {
     const [deadlinePassed, queryEnded] = [signal(), signal()]
-    const { update, db, complaints } = await observe(t, {
+    const { update, db, warningTexts } = await observe(t, {
       lockTimeout: 1000, pool: { pipeline },
       beforeCommit: async ({ contact }, client: Client) => {
         if (contact.name !== 'Marie') return
@@ -257,35 +257,35 @@ for (const pipeline of [true, false]) {
     await turns(2)
     t.strictSame(await allRows(db), before)
     t.equal((await update({ contactId: 'maria', name: 'Mary' })).statusCode, 200)
-    t.equal(complaints().filter((line) => line.includes('deadline')).length, 1)
+    t.equal(warningTexts().filter((line) => line.includes('deadline')).length, 1)
   })
 
   t.test(`beforeCommit runs a query that is slower than the deadline: 500 or 503, nothing written${mode}`, async (t) => {
-    const { update, db, called, complaints, leftovers } = await observe(t, {
+    const { update, db, eventsBeforeCommit, warningTexts, leftovers } = await observe(t, {
       lockTimeout: 1000, pool: { pipeline }, beforeCommit: async (_event, client: Client) => { await client.query('SELECT pg_sleep(10)') }
     })
     const before = await allRows(db)
     const reply = await update(body)
     t.match([reply.statusCode, reply.json()], [/^50[03]$/, { success: false }])
     t.strictSame(await allRows(db), before)
-    t.strictSame([called.length, complaints().length, await leftovers()], [1, 1, {}])
+    t.strictSame([eventsBeforeCommit.length, warningTexts().length, await leftovers()], [1, 1, {}])
   })
 
   for (const code of ['40001', 'ECONNREFUSED']) {
     t.test(`beforeCommit refuses with an error that has the code ${code}: 400, called once${mode}`, async (t) => {
-      const { update, db, called } = await observe(t, {
+      const { update, db, eventsBeforeCommit } = await observe(t, {
         pool: { pipeline }, beforeCommit: () => { throw Object.assign(new UpdateRefusedError('error-mine'), { code }) }
       })
       const before = await allRows(db)
       const reply = await update(body)
-      t.strictSame([reply.statusCode, reply.json(), called.length], [400, { success: false, error: 'error-mine' }, 1])
+      t.strictSame([reply.statusCode, reply.json(), eventsBeforeCommit.length], [400, { success: false, error: 'error-mine' }, 1])
       t.strictSame(await allRows(db), before)
     })
   }
 
   t.test(`beforeCommit refuses while its own query and COMMIT are on their way: 200 if the update is written, otherwise 400${mode}`, async (t) => {
     const commitEnded = signal()
-    const { update, db, notified } = await observe(t, {
+    const { update, db, eventsAfterCommit } = await observe(t, {
       pool: { pipeline },
       beforeCommit: (_event, client: Client) => {
         void client.query('SELECT pg_sleep(0.05)').then(async () => { await client.query('COMMIT').finally(commitEnded.fire) })
@@ -296,12 +296,12 @@ for (const pipeline of [true, false]) {
     const reply = await update(body)
     await commitEnded.fired
     const isWritten = 'contact maria' in changes(before, await allRows(db))
-    t.strictSame([reply.statusCode, await nameOfMaria(db), notified.length], isWritten ? [200, 'Marie', 1] : [400, 'Maria', 0])
+    t.strictSame([reply.statusCode, await nameOfMaria(db), eventsAfterCommit.length], isWritten ? [200, 'Marie', 1] : [400, 'Maria', 0])
   })
 
   t.test(`beforeCommit never ends, and the host locks the contact past the deadline: 500, and not in doubt${mode}`, async (t) => {
     const callbackBegan = signal()
-    const { update, db, complaints } = await observe(t, {
+    const { update, db, warningTexts } = await observe(t, {
       lockTimeout: 500, pool: { pipeline },
       beforeCommit: async () => {
         callbackBegan.fire()
@@ -313,18 +313,18 @@ for (const pipeline of [true, false]) {
     await holdMaria(db)
     t.equal((await updating).statusCode, 500)
     await db.exec('ROLLBACK')
-    t.match(complaints(), [/beforeCommit has not ended by the deadline/])
+    t.match(warningTexts(), [/beforeCommit has not ended by the deadline/])
     t.equal(await nameOfMaria(db), 'Maria')
   })
 
   t.test(`beforeCommit sends ROLLBACK after it has ended: 200 if the update is written${mode}`, async (t) => {
-    const { update, db, called, notified } = await observe(t, {
+    const { update, db, eventsBeforeCommit, eventsAfterCommit } = await observe(t, {
       pool: { pipeline }, beforeCommit: (_event, client: Client) => { setImmediate(() => { void client.query('ROLLBACK') }) }
     })
     const before = await allRows(db)
     const reply = await update(body)
     const isWritten = 'contact maria' in changes(before, await allRows(db))
-    t.strictSame([reply.statusCode === 200, called.length, notified.length], [isWritten, 1, isWritten ? 1 : 0])
+    t.strictSame([reply.statusCode === 200, eventsBeforeCommit.length, eventsAfterCommit.length], [isWritten, 1, isWritten ? 1 : 0])
     t.equal(await nameOfMaria(db), isWritten ? 'Marie' : 'Maria')
   })
 
@@ -393,18 +393,18 @@ t.test('the connection is lost in beforeCommit: the update is tried again', asyn
 
 t.test('beforeCommit answers the request itself: the client gets its answer, and nothing is written', async (t) => {
   const replies: Array<{ code: (status: number) => { send: (body: object) => void } }> = []
-  const world = await observe(t, {
+  const testServer = await observe(t, {
     host: (app) => { app.addHook('preHandler', async (_request, reply) => { replies.push(reply) }) },
     beforeCommit: async () => {
       replies[0]!.code(202).send({ mine: true })
       await Promise.resolve()
     }
   })
-  const before = await allRows(world.db)
-  const { reply } = (await listen(world))(body)
+  const before = await allRows(testServer.db)
+  const { reply } = (await listen(testServer))(body)
   t.match(await reply, { status: 202, body: { mine: true } })
-  t.strictSame(await allRows(world.db), before)
-  t.strictSame([world.notified, await world.leftovers(), world.complaints()], [[], {}, []])
+  t.strictSame(await allRows(testServer.db), before)
+  t.strictSame([testServer.eventsAfterCommit, await testServer.leftovers(), testServer.warningTexts()], [[], {}, []])
 })
 
 t.test('the deadline of beforeCommit has passed: the contact is not locked any more', async (t) => {
@@ -412,11 +412,11 @@ t.test('the deadline of beforeCommit has passed: the contact is not locked any m
   t.equal((await update(body)).statusCode, 500)
   await holdMaria(db)
   await db.exec('COMMIT')
-  t.strictSame((await update(body)).json(), internal)
+  t.strictSame((await update(body)).json(), internalServerError)
 })
 
 t.test("beforeCommit makes its client send ROLLBACK before the plugin's COMMIT, without pipelining: 500, nothing written", async (t) => {
-  const { update, db, called, notified, complaints } = await observe(t, {
+  const { update, db, eventsBeforeCommit, eventsAfterCommit, warningTexts } = await observe(t, {
     pool: { pipeline: false, max: 1 },
     beforeCommit: (_event, client: Client) => {
       const query = client.query.bind(client) as (sent: unknown) => unknown
@@ -428,7 +428,7 @@ t.test("beforeCommit makes its client send ROLLBACK before the plugin's COMMIT, 
   })
   const before = await allRows(db)
   const reply = await update(body, headers)
-  t.strictSame([reply.statusCode, reply.json(), called.length, notified.length], [500, internal, 1, 0])
-  t.match(complaints(), [/beforeCommit has ended the transaction/])
+  t.strictSame([reply.statusCode, reply.json(), eventsBeforeCommit.length, eventsAfterCommit.length], [500, internalServerError, 1, 0])
+  t.match(warningTexts(), [/beforeCommit has ended the transaction/])
   t.strictSame(await allRows(db), before)
 })

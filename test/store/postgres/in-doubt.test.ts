@@ -20,13 +20,13 @@ interface Faults extends Setup {
 async function start (t: Test, { atCommit, beforeLookUp, pool, ...setup }: Faults) {
   const proxy = await openProxy()
   t.teardown(proxy.close)
-  const world = await observe(t, { pool: { host: proxy.host, ...pool }, ...setup })
+  const testServer = await observe(t, { pool: { host: proxy.host, ...pool }, ...setup })
   const injections: Injection[] = [{ at: /^COMMIT$/, fault: { do: atCommit } }]
   if (beforeLookUp !== undefined) {
-    injections.push({ at: /^BEGIN/, skip: 1, fault: { do: 'run-before', run: async () => { await beforeLookUp(world.db) } } })
+    injections.push({ at: /^BEGIN/, skip: 1, fault: { do: 'run-before', run: async () => { await beforeLookUp(testServer.db) } } })
   }
   proxy.plan.begin(injections)
-  return { ...world, unusedFaults: proxy.plan.unused }
+  return { ...testServer, unusedFaults: proxy.plan.unused }
 }
 
 /** The lines above the level warn. */
@@ -43,7 +43,7 @@ for (const pipeline of [true, false]) {
   for (const addresses of [['second'], ['second', 'third']]) {
     t.test(`a lost COMMIT, and ${addresses.length} other updates in the same millisecond: each ETag is given once, no acknowledged update is lost${how}`, async (t) => {
       const others: Array<Promise<Answer>> = []
-      const { update, db, lines, notified, unusedFaults } = await start(t, {
+      const { update, db, lines, eventsAfterCommit, unusedFaults } = await start(t, {
         atCommit: 'cut-before',
         pool: { pipeline },
         beforeCommit: async ({ contact }) => {
@@ -62,7 +62,7 @@ for (const pipeline of [true, false]) {
       t.match(await db.row("SELECT name, version FROM omnichannel_contact WHERE id = 'maria'"), {
         name: acknowledged.includes(lost) ? 'First' : 'Maria', version: count + 1
       })
-      t.strictSame([notified.length, new Set(notified.map(({ updateId }) => updateId)).size, unusedFaults()], [count, count, []])
+      t.strictSame([eventsAfterCommit.length, new Set(eventsAfterCommit.map(({ updateId }) => updateId)).size, unusedFaults()], [count, count, []])
       // After two other updates, the lost one is in doubt.
       t.ok(count === addresses.length + 1 || (count === 2 && addresses.length === 2))
       t.match(errorsIn(lines), acknowledged.includes(lost) ? [] : [/FOC_IN_DOUBT/])
@@ -92,7 +92,7 @@ for (const pipeline of [true, false]) {
     })
 
     t.test(`${what} that beforeCommit has sent and not awaited: the update is made once${how}`, async (t) => {
-      const { update, db, lines, notified, unusedFaults } = await start(t, {
+      const { update, db, lines, eventsAfterCommit, unusedFaults } = await start(t, {
         atCommit, pool: { pipeline },
         host: async (_app, { db }) => { await db.exec('CREATE TABLE journal (name text)') },
         beforeCommit: async ({ contact: { name } }, client: PoolClient) => {
@@ -101,7 +101,7 @@ for (const pipeline of [true, false]) {
         }
       })
       const reply = await update({ contactId: 'maria', name: 'Marie' })
-      t.strictSame([reply.statusCode, reply.headers.etag, notified.length, errorsIn(lines), unusedFaults()], [200, '"2"', 1, [], []])
+      t.strictSame([reply.statusCode, reply.headers.etag, eventsAfterCommit.length, errorsIn(lines), unusedFaults()], [200, '"2"', 1, [], []])
       t.strictSame(await db.rows('SELECT name, version FROM journal JOIN omnichannel_contact USING (name)'), [{ name: 'Marie', version: 2 }])
     })
 
@@ -112,12 +112,12 @@ for (const pipeline of [true, false]) {
     }
     for (const [effect, work] of Object.entries(triggers)) {
       t.test(`${what}, and a trigger ${effect}: the update is made once${how}`, async (t) => {
-        const { update, db, lines, notified, unusedFaults } = await start(t, { atCommit, pool: { pipeline } })
+        const { update, db, lines, eventsAfterCommit, unusedFaults } = await start(t, { atCommit, pool: { pipeline } })
         await db.exec(`CREATE TABLE journal (name text);
           CREATE FUNCTION host_work() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${work}; INSERT INTO journal VALUES (NEW.name); RETURN NEW; END $$;
           CREATE TRIGGER host BEFORE UPDATE ON omnichannel_contact FOR EACH ROW EXECUTE FUNCTION host_work()`)
         const reply = await update({ contactId: 'maria', name: 'Marie' })
-        t.strictSame([reply.statusCode, reply.json().contact?.name, notified.length, errorsIn(lines), unusedFaults()], [200, 'Marie', 1, [], []])
+        t.strictSame([reply.statusCode, reply.json().contact?.name, eventsAfterCommit.length, errorsIn(lines), unusedFaults()], [200, 'Marie', 1, [], []])
         t.strictSame(await db.rows('SELECT name FROM journal'), [{ name: 'Marie' }])
         t.equal(reply.headers.etag, `"${await db.value("SELECT version FROM omnichannel_contact WHERE id = 'maria'")}"`)
       })
@@ -127,7 +127,7 @@ for (const pipeline of [true, false]) {
   for (const version of [1, 2]) {
     for (const hasKey of [false, true]) {
       t.test(`the answer to COMMIT was cut off, and the contact is made anew with version ${version}${hasKey ? ', key' : ''}: the new one is not updated${how}`, async (t) => {
-        const { update, db, lines, called, notified, unusedFaults } = await start(t, {
+        const { update, db, lines, eventsBeforeCommit, eventsAfterCommit, unusedFaults } = await start(t, {
           atCommit: 'cut-after',
           beforeLookUp: async (db) => {
             await db.exec(`DELETE FROM omnichannel_contact WHERE id = 'maria';
@@ -137,7 +137,7 @@ for (const pipeline of [true, false]) {
         })
         const headers = { ...as('ann'), ...hasKey && { 'idempotency-key': 'key' } }
         const reply = await update({ contactId: 'maria', name: 'Marie' }, headers)
-        t.strictSame([reply.statusCode, called.length, notified, unusedFaults()], [500, 1, [], []])
+        t.strictSame([reply.statusCode, eventsBeforeCommit.length, eventsAfterCommit, unusedFaults()], [500, 1, [], []])
         t.match(errorsIn(lines), [/FOC_IN_DOUBT/])
         t.strictSame(await db.row("SELECT name, version FROM omnichannel_contact WHERE id = 'maria'"), { name: 'Anew', version })
       })

@@ -4,7 +4,7 @@ import type { LightMyRequestResponse } from 'fastify'
 import type { Socket } from 'node:net'
 import type { Pool, PoolClient } from 'pg'
 import type { Test } from 'tap'
-import { build, rowOfMaria, type World } from '../../helpers/build.js'
+import { build, rowOfMaria, type TestServer } from '../../helpers/build.js'
 import engines, { postgres as t } from '../../helpers/engines.js'
 import { observe } from '../../helpers/observed.js'
 import { knownCaller, until } from '../../helpers/waiting.js'
@@ -55,7 +55,7 @@ t.test('a request that has given up gets a client whose server ends in the same 
 })
 
 /** Adds eight contacts, and sends an update of each at once. All have a value for whose pattern a request's time is not enough. */
-async function sendSlowUpdates ({ update, db }: World): Promise<LightMyRequestResponse[]> {
+async function sendSlowUpdates ({ update, db }: TestServer): Promise<LightMyRequestResponse[]> {
   const contacts = Array.from({ length: 8 }, (_, index) => `contact-${index}`)
   for (const contact of contacts) await db.exec("INSERT INTO omnichannel_contact (id, name) VALUES ($1, 'X')", contact)
   await db.exec("UPDATE omnichannel_custom_field SET regexp = '^(x+)+$' WHERE id = 'note'")
@@ -86,12 +86,12 @@ engines.test('several updates with a pattern that never ends: the event loop run
     turn++
     if (!isOver) setImmediate(countTurns)
   }
-  const world = await build(t)
+  const testServer = await build(t)
   countTurns()
   /** The texts that were matched in each turn. */
   const matched = new Map<number, Set<string>>()
   interceptMatches(t, (text) => matched.set(turn, (matched.get(turn) ?? new Set()).add(text)))
-  const replies = await sendSlowUpdates(world)
+  const replies = await sendSlowUpdates(testServer)
   isOver = true
   for (const reply of replies) t.strictSame(reply.json(), invalidNote)
   t.strictSame(new Set([...matched.values()].map(({ size }) => size)), new Set([1]), 'one in a turn')
@@ -108,14 +108,14 @@ t.test('several updates with a pattern that never ends, until the deadline: the 
 })
 
 t.test('connections are lost while their updates wait for another to be decided: the updates are tried again', async (t) => {
-  const world = await observe(t, { ...knownCaller, lockTimeout: 20_000 })
-  const pool = world.database as unknown as Pool & { _clients: Array<PoolClient & { processID: number }> }
+  const testServer = await observe(t, { ...knownCaller, lockTimeout: 20_000 })
+  const pool = testServer.database as unknown as Pool & { _clients: Array<PoolClient & { processID: number }> }
   let ended: Promise<void> | undefined
   interceptMatches(t, () => {
-    ended ??= world.db.exec('SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid', `{${pool._clients.map(({ processID }) => processID).filter(Boolean).join()}}`)
+    ended ??= testServer.db.exec('SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid', `{${pool._clients.map(({ processID }) => processID).filter(Boolean).join()}}`)
   })
-  const replies = await sendSlowUpdates(world)
+  const replies = await sendSlowUpdates(testServer)
   await ended
   for (const reply of replies) t.strictSame(reply.json(), invalidNote)
-  t.match(world.complaints().filter((line) => !line.startsWith('the pattern of a custom field')), [])
+  t.match(testServer.warningTexts().filter((line) => !line.startsWith('the pattern of a custom field')), [])
 })

@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
-import { allRows, as, build, changes, fill, holdMaria, type World } from '../../helpers/build.js'
+import { allRows, as, build, changes, fill, holdMaria, type TestServer } from '../../helpers/build.js'
 import { postgres as t } from '../../helpers/engines.js'
 import { observe } from '../../helpers/observed.js'
 import { backendThatWaits, type PoolSettings } from '../../helpers/postgres.js'
@@ -39,7 +39,7 @@ const pools: Record<string, PoolSettings> = {
 }
 
 /** Sends the bodies twice to a newly filled database, and returns the answers, the number of stored ones, and the changes of the rows. */
-async function outcomeOf ({ db, update }: World, bodies: unknown[], hasKey: boolean): Promise<unknown> {
+async function outcomeOf ({ db, update }: TestServer, bodies: unknown[], hasKey: boolean): Promise<unknown> {
   const tables = Object.keys(await allRows(db)).filter((table) => !/permission|migration/.test(table)).reverse()
   await db.exec(tables.map((table) => `DELETE FROM ${table};`).join(''))
   await fill(db)
@@ -91,9 +91,9 @@ for (const [setting, pool] of Object.entries<PoolSettings>({
   transaction_timeout: { defaults: '-c transaction_timeout=100' }
 })) {
   t.test(`beforeCommit takes longer than the ${setting} of the session: called once, 200`, async (t) => {
-    const { update, called, complaints } = await observe(t, { pool, beforeCommit: async () => { await pause(200) } })
+    const { update, eventsBeforeCommit, warningTexts } = await observe(t, { pool, beforeCommit: async () => { await pause(200) } })
     const reply = await update({ contactId: 'maria', name: 'Marie' })
-    t.strictSame([reply.statusCode, reply.headers.etag, called.length, complaints()], [200, '"2"', 1, []])
+    t.strictSame([reply.statusCode, reply.headers.etag, eventsBeforeCommit.length, warningTexts()], [200, '"2"', 1, []])
   })
 }
 
@@ -155,7 +155,7 @@ for (const pipeline of [true, false]) {
   for (const [name, [sql, isDropped]] of Object.entries(changedClients)) {
     t.test(`the host returns a client to the pool with ${name}: 200, and every character is right${pipeline ? '' : ', without pipelining'}`, async (t) => {
       const clients: Array<pg.PoolClient & { processID: number }> = []
-      const { update, db, notified, complaints, leftovers } = await observe(t, {
+      const { update, db, eventsAfterCommit, warningTexts, leftovers } = await observe(t, {
         pool: { pipeline, max: 1 }, beforeCommit: (_event, client) => { clients.push(client) }
       })
       const sent = { contactId: 'maria', name: 'Größe ␀0 \0 🙂', emails: ['ä\\"{},@ü'], customFields: { plan: 'gold', note: 'Ж\n' } }
@@ -170,7 +170,7 @@ for (const pipeline of [true, false]) {
       t.strictSame([again.body, again.headers['idempotency-replayed']], [reply.body, 'true'])
       t.strictSame(await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'"), sent.name)
       t.equal(clients[0] !== clients[1], isDropped, 'another client')
-      t.strictSame([notified.length, complaints(), await leftovers()], [2, [], {}])
+      t.strictSame([eventsAfterCommit.length, warningTexts(), await leftovers()], [2, [], {}])
     })
   }
 }
@@ -186,14 +186,14 @@ const unrelatedTransactions: Record<string, string> = {
 }
 for (const [name, sql] of Object.entries(unrelatedTransactions)) {
   t.test(`a transaction of the host that ${name}: the update does not wait for it`, async (t) => {
-    const { update, db, called, complaints } = await observe(t, {
+    const { update, db, eventsBeforeCommit, warningTexts } = await observe(t, {
       lockTimeout: 2000, host: async (_app, { db }) => { await db.exec('CREATE TABLE note (contact text)') },
       afterRegister: async (_app, { db }) => { await db.exec('ALTER TABLE note ADD FOREIGN KEY (contact) REFERENCES omnichannel_contact') }
     })
     await db.exec(`BEGIN; ${sql}`)
     const reply = await update({ contactId: 'maria', name: 'Marie', phones: [] }, { ...as('ann'), 'idempotency-key': 'key' })
     await db.exec('COMMIT')
-    t.strictSame([reply.statusCode, reply.headers.etag, called.length, complaints()], [200, '"2"', 1, []])
+    t.strictSame([reply.statusCode, reply.headers.etag, eventsBeforeCommit.length, warningTexts()], [200, '"2"', 1, []])
   })
 }
 

@@ -4,7 +4,7 @@ import { UpdateRefusedError } from '../../../src/index.js'
 import { allRows, build, changes } from '../../helpers/build.js'
 import { postgres as t } from '../../helpers/engines.js'
 import { observe } from '../../helpers/observed.js'
-import { internal } from '../../helpers/refusals.js'
+import { internalServerError } from '../../helpers/refusals.js'
 import { body, checkMadeOnce, checkRefused } from '../triggers.js'
 
 /** SQL that creates a trigger. `work` is PL/pgSQL. A constraint trigger runs at COMMIT. */
@@ -102,6 +102,6 @@ t.test('a trigger that raises an error with the code of a refusal: 500', async (
   await db.exec(trigger('contact', 'BEFORE UPDATE', `RAISE EXCEPTION '${new UpdateRefusedError('error-mine').code}' USING ERRCODE = 'P0404';`))
   const before = await allRows(db)
   const reply = await update(body)
-  t.strictSame([reply.statusCode, reply.json()], [500, internal])
+  t.strictSame([reply.statusCode, reply.json()], [500, internalServerError])
   t.strictSame(await allRows(db), before)
 })

@@ -54,7 +54,7 @@ async function start (t: Test, journalMode: string, { sql, ...setup }: Omit<Use,
   side.exec('CREATE TABLE journal (name)')
   const database = openHandle(`${folder}/contacts.db`, { timeout: busyTimeout })
   database.pragma(`journal_mode = ${journalMode}`)
-  const world = await observe(t, {
+  const testServer = await observe(t, {
     ...setup, database,
     host: () => {
       database.exec(`ATTACH '${folder}/side.db' AS side`)
@@ -62,14 +62,14 @@ async function start (t: Test, journalMode: string, { sql, ...setup }: Omit<Use,
   })
   if (sql !== undefined) database.exec(sql)
   t.teardown(() => { side.close() })
-  return { ...world, side, stopMeasuring: measureBlocking() }
+  return { ...testServer, side, stopMeasuring: measureBlocking() }
 }
 
 for (const journalMode of ['WAL', 'DELETE']) {
   for (const [use, { onlyReads = false, ...setup }] of Object.entries(uses)) {
     for (const lock of ['BEGIN EXCLUSIVE', ...onlyReads ? [] : ['BEGIN IMMEDIATE']]) {
       t.test(`${use} meets ${lock} of an attached file, ${journalMode}: the update waits for the lock, and is made once`, async (t) => {
-        const { update, db, side, stopMeasuring, notified, leftovers } = await start(t, journalMode, { ...setup, lockTimeout: 20_000 })
+        const { update, db, side, stopMeasuring, eventsAfterCommit, leftovers } = await start(t, journalMode, { ...setup, lockTimeout: 20_000 })
         side.exec(lock)
         let isAnswered = false
         const waiting = update(body).finally(() => { isAnswered = true })
@@ -82,13 +82,13 @@ for (const journalMode of ['WAL', 'DELETE']) {
         const blockedMs = stopMeasuring()
         t.ok(blockedMs < maxBlockedMs, `the event loop was blocked for ${blockedMs} ms`)
         if (!onlyReads) t.strictSame(side.prepare("SELECT count(*) FROM journal WHERE name = 'Marie'").pluck().get(), 1)
-        t.equal(notified.length, 2)
+        t.equal(eventsAfterCommit.length, 2)
         t.match((await allRows(db)).omnichannel_contact, [{ version: 2 }, {}, { name: 'Marie', version: 2 }])
         t.strictSame(await leftovers(), {})
       })
 
       t.test(`${use} meets ${lock} of an attached file, ${journalMode}, past the deadline: 503, nothing written`, async (t) => {
-        const { update, db, side, stopMeasuring, notified, leftovers } = await start(t, journalMode, { ...setup, lockTimeout: 300 })
+        const { update, db, side, stopMeasuring, eventsAfterCommit, leftovers } = await start(t, journalMode, { ...setup, lockTimeout: 300 })
         const before = await allRows(db)
         side.exec(lock)
         const reply = await update(body)
@@ -96,7 +96,7 @@ for (const journalMode of ['WAL', 'DELETE']) {
         const blockedMs = stopMeasuring()
         t.ok(blockedMs < maxBlockedMs, `the event loop was blocked for ${blockedMs} ms`)
         side.exec('COMMIT')
-        t.strictSame([await allRows(db), notified, await leftovers()], [before, [], {}])
+        t.strictSame([await allRows(db), eventsAfterCommit, await leftovers()], [before, [], {}])
         t.equal((await update(body)).headers.etag, '"2"')
       })
     }
@@ -105,7 +105,7 @@ for (const journalMode of ['WAL', 'DELETE']) {
 
 for (const journalMode of ['WAL', 'DELETE']) {
   t.test(`beforeCommit of one update meets the lock of an attached file, ${journalMode}: the updates behind it do not wait for it`, async (t) => {
-    const { update, side, called, notified } = await start(t, journalMode, {
+    const { update, side, eventsBeforeCommit, eventsAfterCommit } = await start(t, journalMode, {
       lockTimeout: 20_000,
       beforeCommit: ({ contact }, handle: Database.Database) => {
         if (contact._id === 'maria') handle.prepare('INSERT INTO side.journal VALUES (?)').run(contact.name)
@@ -114,7 +114,7 @@ for (const journalMode of ['WAL', 'DELETE']) {
     side.exec('BEGIN IMMEDIATE')
     const waiting = update(body)
     for (const phone of ['1', '2', '3']) t.equal((await update({ contactId: 'blank', phones: [phone] })).statusCode, 200)
-    t.strictSame([called[0]?.contact._id, notified.map(({ contact }) => contact._id)], ['maria', ['blank', 'blank', 'blank']])
+    t.strictSame([eventsBeforeCommit[0]?.contact._id, eventsAfterCommit.map(({ contact }) => contact._id)], ['maria', ['blank', 'blank', 'blank']])
     side.exec('COMMIT')
     t.equal((await waiting).headers.etag, '"2"')
     t.equal(side.prepare('SELECT count(*) FROM journal').pluck().get(), 1)
@@ -131,7 +131,7 @@ for (const journalMode of ['WAL', 'DELETE']) {
       side.exec('CREATE TABLE journal (name)')
       const database = openFile(t, `${folder}/contacts.db`, { timeout: busyTimeout })
       database.pragma(`journal_mode = ${journalMode}`)
-      const { update, db, notified, leftovers } = await observe(t, {
+      const { update, db, eventsAfterCommit, leftovers } = await observe(t, {
         database, lockTimeout: 20_000,
         beforeCommit: ({ contact }, handle: Database.Database) => {
           const isAttached = handle.prepare("SELECT 1 FROM pragma_database_list WHERE name = 'side'").get() !== undefined
@@ -150,7 +150,7 @@ for (const journalMode of ['WAL', 'DELETE']) {
       t.strictSame([(await waiting).statusCode, (await waiting).headers.etag], [200, '"2"'])
       t.equal(side.prepare('SELECT count(*) FROM journal').pluck().get(), 1)
       t.match((await allRows(db)).omnichannel_contact, [{}, {}, { name: 'Marie', version: 2 }])
-      t.strictSame([notified.length, await leftovers()], [1, {}])
+      t.strictSame([eventsAfterCommit.length, await leftovers()], [1, {}])
     })
   }
 }
@@ -160,7 +160,7 @@ t.test('the host leaves the WAL after the registration: an update never sleeps',
     const file = `${t.testdir()}/contacts.db`
     const database = openHandle(file, { timeout: busyTimeout })
     database.pragma('journal_mode = WAL')
-    const { update, notified, leftovers } = await observe(t, { database, lockTimeout: 300 })
+    const { update, eventsAfterCommit, leftovers } = await observe(t, { database, lockTimeout: 300 })
     t.equal((await update(body)).statusCode, 200)
     for (const mode of ['DELETE', 'TRUNCATE', 'PERSIST']) {
       t.equal(database.pragma(`journal_mode = ${mode}`, { simple: true }), mode.toLowerCase())
@@ -175,7 +175,7 @@ t.test('the host leaves the WAL after the registration: an update never sleeps',
       other.close()
       t.equal((await update(body)).statusCode, 200)
     }
-    t.strictSame([notified.length, await leftovers()], [4, {}])
+    t.strictSame([eventsAfterCommit.length, await leftovers()], [4, {}])
   }
 })
 
@@ -183,16 +183,16 @@ for (const count of [1, 3]) {
   t.test(`without a WAL, a reader blocks ${count} updates: beforeCommit is called once for each`, async (t) => {
     const file = `${t.testdir()}/contacts.db`
     const database = openHandle(file, { timeout: busyTimeout })
-    const { update, called, notified, leftovers } = await observe(t, { database, lockTimeout: 20_000 })
+    const { update, eventsBeforeCommit, eventsAfterCommit, leftovers } = await observe(t, { database, lockTimeout: 20_000 })
     const other = openHandle(file)
     const reading = other.prepare('SELECT id FROM omnichannel_contact').iterate()
     reading.next()
     const waiting = Array.from({ length: count }, async (_, index) => await update({ contactId: 'maria', name: `${index}` }))
     await turns(200)
-    t.strictSame(called, [], 'not called while it cannot be committed')
+    t.strictSame(eventsBeforeCommit, [], 'not called while it cannot be committed')
     reading.return!()
     t.strictSame((await Promise.all(waiting)).map(({ statusCode }) => statusCode), Array(count).fill(200))
-    t.strictSame([called.length, notified.length, await leftovers()], [count, count, {}])
+    t.strictSame([eventsBeforeCommit.length, eventsAfterCommit.length, await leftovers()], [count, count, {}])
     other.close()
   })
 
@@ -200,7 +200,7 @@ for (const count of [1, 3]) {
     const file = `${t.testdir()}/contacts.db`
     const database = openHandle(file, { timeout: busyTimeout })
     const other = openHandle(file)
-    const { update, called, notified } = await observe(t, {
+    const { update, eventsBeforeCommit, eventsAfterCommit } = await observe(t, {
       database, lockTimeout: 20_000,
       beforeCommit: () => {
         // The lock is exclusive, so no reader comes before COMMIT.
@@ -209,7 +209,7 @@ for (const count of [1, 3]) {
     })
     other.pragma('busy_timeout = 0')
     await Promise.all(Array.from({ length: count }, async (_, index) => await update({ contactId: 'maria', name: `${index}` })))
-    t.strictSame([called.length, notified.length], [count, count])
+    t.strictSame([eventsBeforeCommit.length, eventsAfterCommit.length], [count, count])
     other.close()
   })
 }

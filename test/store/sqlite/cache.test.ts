@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { allRows, as, build, type Setup, type World } from '../../helpers/build.js'
+import { allRows, as, build, type Setup, type TestServer } from '../../helpers/build.js'
 import { lookInto } from '../../helpers/files.js'
 import { openHandle } from '../../helpers/handle.js'
 import * as refusals from '../../helpers/refusals.js'
@@ -15,14 +15,14 @@ const body = { contactId: 'maria', name: 'Marie', customFields: { plan: 'gold' }
 /** Matches a query of a table whose rows are cached. */
 const readsCachedTable = /FROM "?main"?\."omnichannel_(?:auth_token|user|user_role|custom_field)"/i
 
-interface RecordedWorld extends World {
+interface RecordedWorld extends TestServer {
   file: string
   /** Returns the queries of cached tables since the last call, and forgets them. */
   takeQueries: () => string[]
 }
 
 /** Makes two updates, after which the rows that they need are cached. */
-async function fillCache (t: Test, { update }: World): Promise<void> {
+async function fillCache (t: Test, { update }: TestServer): Promise<void> {
   for (const name of ['Marie', 'Mary']) t.equal((await update({ ...body, name })).statusCode, 200)
 }
 
@@ -31,14 +31,14 @@ async function buildRecorded (t: Test, setup: Setup = {}): Promise<RecordedWorld
   const statements: string[] = []
   const database = openHandle(file, { verbose: (sql) => { statements.push(String(sql)) } })
   database.pragma('journal_mode = WAL')
-  const world = await build(t, { database, ...setup })
-  return { ...world, file, takeQueries: () => statements.splice(0).filter((sql) => readsCachedTable.test(sql.replaceAll('`', '"'))) }
+  const testServer = await build(t, { database, ...setup })
+  return { ...testServer, file, takeQueries: () => statements.splice(0).filter((sql) => readsCachedTable.test(sql.replaceAll('`', '"'))) }
 }
 
 t.test('unchanged rows: read once', async (t) => {
-  const world = await buildRecorded(t)
-  const { update, takeQueries } = world
-  await fillCache(t, world)
+  const testServer = await buildRecorded(t)
+  const { update, takeQueries } = testServer
+  await fillCache(t, testServer)
   t.not(takeQueries().length, 0)
   for (const name of ['Mia', 'Maria', 'Marie']) t.equal((await update({ ...body, name })).statusCode, 200)
   t.strictSame(takeQueries(), [])
@@ -73,7 +73,7 @@ const situations: Record<string, [sql: string, answer: unknown]> = {
   'a table that becomes a view': ['ALTER TABLE omnichannel_role_permission RENAME TO old; CREATE VIEW omnichannel_role_permission AS SELECT * FROM old WHERE 0', forbidden]
 }
 
-type Change = (world: RecordedWorld, sql: string) => unknown
+type Change = (testServer: RecordedWorld, sql: string) => unknown
 
 /** Adds a trigger that runs the SQL when an update sets the name Change. */
 const addTrigger: Change = ({ database }, sql) =>
@@ -83,9 +83,9 @@ const addTrigger: Change = ({ database }, sql) =>
 const writers: Record<string, Change> = {
   'by the host on the same handle': ({ database }, sql) => database.exec(sql),
   'by another connection': ({ file }, sql) => { lookInto(file, (other) => other.exec(sql)) },
-  'by a trigger of the update before': async (world, sql) => {
-    addTrigger(world, sql)
-    for (const name of ['Warm', 'Change']) await world.update({ contactId: 'maria', name })
+  'by a trigger of the update before': async (testServer, sql) => {
+    addTrigger(testServer, sql)
+    for (const name of ['Warm', 'Change']) await testServer.update({ contactId: 'maria', name })
   }
 }
 
@@ -95,23 +95,23 @@ for (const [situation, [sql, answer]] of Object.entries(situations)) {
   for (const [writer, change] of Object.entries(writers)) {
     if (writer.includes('trigger') && !canRunInTrigger) continue
     t.test(`${situation}, ${writer}: the next update sees it`, async (t) => {
-      const world = await buildRecorded(t)
-      await fillCache(t, world)
-      await change(world, sql)
-      const before = await allRows(world.db)
-      const reply = await world.update({ ...body, name: 'Mia' })
+      const testServer = await buildRecorded(t)
+      await fillCache(t, testServer)
+      await change(testServer, sql)
+      const before = await allRows(testServer.db)
+      const reply = await testServer.update({ ...body, name: 'Mia' })
       t.strictSame([reply.statusCode, reply.json()], answer)
-      t.strictSame(await allRows(world.db), before)
+      t.strictSame(await allRows(testServer.db), before)
     })
   }
 
   for (const writer of ['beforeCommit', ...canRunInTrigger ? ['a trigger'] : []]) {
     t.test(`${situation}, by ${writer} of the update before in the same transaction: the next update sees it`, async (t) => {
       const beforeCommit: Setup['beforeCommit'] = ({ contact }, connection) => { if (contact.name === 'Change') connection.exec(sql) }
-      const world = await buildRecorded(t, writer === 'beforeCommit' ? { beforeCommit } : {})
-      if (writer === 'a trigger') addTrigger(world, sql)
-      const { update, db } = world
-      await fillCache(t, world)
+      const testServer = await buildRecorded(t, writer === 'beforeCommit' ? { beforeCommit } : {})
+      if (writer === 'a trigger') addTrigger(testServer, sql)
+      const { update, db } = testServer
+      await fillCache(t, testServer)
       const [first, second] = await Promise.all([update({ contactId: 'maria', name: 'Change' }), update({ ...body, name: 'Mia' })])
       t.equal(first.statusCode, 200)
       t.strictSame([second.statusCode, second.json()], answer)
@@ -135,7 +135,7 @@ t.test('a cached token that expires: 401 without a query', async (t) => {
 
 t.test('views of the host: read each time, because their rows can depend on anything', async (t) => {
   let active = 1
-  const world = await buildRecorded(t, {
+  const testServer = await buildRecorded(t, {
     host: (_app, { database }) => {
       database.function('is_active', { deterministic: false }, () => active)
       database.exec(`
@@ -146,16 +146,16 @@ t.test('views of the host: read each time, because their rows can depend on anyt
         END`)
     }
   })
-  await fillCache(t, world)
-  t.ok(world.takeQueries().length > 4, 'both updates have read it')
+  await fillCache(t, testServer)
+  t.ok(testServer.takeQueries().length > 4, 'both updates have read it')
   active = 0
-  t.equal((await world.update(body)).statusCode, 401)
+  t.equal((await testServer.update(body)).statusCode, 401)
 })
 
 t.test('a token that is deleted by a transaction of the host, which is rolled back: the update waits, and is made', async (t) => {
-  const world = await buildRecorded(t)
-  const { update, database } = world
-  await fillCache(t, world)
+  const testServer = await buildRecorded(t)
+  const { update, database } = testServer
+  await fillCache(t, testServer)
   database.exec("BEGIN; DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'")
   const waiting = update({ ...body, name: 'Mia' })
   await turns(5)

@@ -7,7 +7,7 @@ import t from 'tap'
 import omnichannelContacts from '../../../src/index.js'
 import { allRows, as, build, path } from '../../helpers/build.js'
 import { handleKind, openHandle } from '../../helpers/handle.js'
-import { internal } from '../../helpers/refusals.js'
+import { internalServerError } from '../../helpers/refusals.js'
 import { sqliteDb } from '../../helpers/sqlite.js'
 import { knownCaller, replaceClock, turns } from '../../helpers/waiting.js'
 
@@ -62,7 +62,7 @@ for (const [name, { inject, cause, largeBody }] of Object.entries(faults)) {
       const before = await allRows(db)
       for (const attempt of ['first', 'second']) {
         const reply = await update(largeBody ?? body)
-        t.strictSame([reply.statusCode, reply.json()], [500, internal], attempt)
+        t.strictSame([reply.statusCode, reply.json()], [500, internalServerError], attempt)
       }
       t.strictSame(await allRows(db), before, 'nothing changed')
       t.equal(database.inTransaction, false)
@@ -147,7 +147,7 @@ for (const { situation, expectation, isLocked = false, failsAgain = false } of c
 
     isDiskBroken = true
     const reply = await update(body)
-    t.strictSame([reply.statusCode, reply.json()], [500, internal])
+    t.strictSame([reply.statusCode, reply.json()], [500, internalServerError])
     t.strictSame(await allRows(db), before.rows)
     t.equal(dataVersion() !== before.dataVersion, !isLocked && !failsAgain, 'the other commit')
     t.equal(database.pragma('user_version', { simple: true }), 7)
@@ -262,7 +262,7 @@ t.test('a read-only handle: 500 for an update, 403 without the permission', asyn
 
   const replies = await Promise.all([body, { contactId: 'maria', name: 'Marie' }].map((payload) =>
     app.inject({ method: 'POST', url: path, headers: as('ann'), payload })))
-  for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, internal])
+  for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, internalServerError])
   t.equal((await app.inject({ method: 'POST', url: path, headers: as('nick'), payload: body })).statusCode, 403)
   t.strictSame(await allRows(writable.db), before)
   t.equal((await writable.update(body)).statusCode, 200, 'another handle can still write')
@@ -281,7 +281,7 @@ t.test('a handle that is closed while updates wait: 500 for these and later ones
       await turns(5)
       database.close()
       const replies = [...await Promise.all(waiting), await update(body)]
-      for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, internal])
+      for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, internalServerError])
 
       const again = openHandle(file)
       t.match((await allRows(sqliteDb(again))).omnichannel_contact, [{}, {}, { id: 'maria', name: 'Maria', version: 1 }])
@@ -296,7 +296,7 @@ t.test('a row that cannot be parsed: 500, and the update is rolled back', async 
   database.exec("UPDATE omnichannel_contact SET conflicting_fields = '[]' || char(0) WHERE id = 'maria'")
   const before = await allRows(db)
   const reply = await update({ contactId: 'maria', name: 'Renamed' })
-  t.strictSame([reply.statusCode, reply.json()], [500, internal])
+  t.strictSame([reply.statusCode, reply.json()], [500, internalServerError])
   t.strictSame(await allRows(db), before)
 })
 
@@ -317,7 +317,7 @@ for (const [name, run] of Object.entries(sqlFunctions)) {
       update({ contactId: 'maria', phones: ['1'] }), update({ contactId: 'blank', name: 'X' }), update({ contactId: 'maria', phones: ['2'] })
     ])
     t.strictSame(replies.map((reply) => reply.statusCode), [200, 500, 200])
-    t.strictSame(replies[1].json(), internal)
+    t.strictSame(replies[1].json(), internalServerError)
     const { omnichannel_contact: contacts, omnichannel_contact_phone: phones } = await allRows(db)
     t.match([contacts, phones], [[{ name: '', version: 1 }, {}, { id: 'maria', version: 3 }], [{ phone_number: '2' }]])
   })

@@ -5,12 +5,12 @@ import type Database from 'better-sqlite3'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
-import { allRows, as, build, type Setup, type World } from '../../helpers/build.js'
+import { allRows, as, build, type Setup, type TestServer } from '../../helpers/build.js'
 import { openHandle } from '../../helpers/handle.js'
-import { internal } from '../../helpers/refusals.js'
+import { internalServerError } from '../../helpers/refusals.js'
 import { replaceClock, turns } from '../../helpers/waiting.js'
 
-interface RecordedWorld extends World {
+interface RecordedWorld extends TestServer {
   /** The SQL on the handle and the statuses of the answers, in order. */
   events: string[]
   /** Returns the commands of transactions and the answers since the last call, without the names of savepoints, and forgets them. */
@@ -20,8 +20,8 @@ interface RecordedWorld extends World {
 async function buildRecorded (t: Test, setup: Setup = {}): Promise<RecordedWorld> {
   const events: string[] = []
   const database = openHandle(':memory:', { verbose: (sql) => { events.push(String(sql)) } })
-  const host = (app: World['app']) => { app.addHook('onSend', async (_request, reply) => { events.push(`answer ${reply.statusCode}`) }) }
-  const world = await build(t, { database, host, ...setup })
+  const host = (app: TestServer['app']) => { app.addHook('onSend', async (_request, reply) => { events.push(`answer ${reply.statusCode}`) }) }
+  const testServer = await build(t, { database, host, ...setup })
   // The trigger makes an update fail in the way that its name says. An orphan makes COMMIT fail.
   database.exec(`
     INSERT INTO omnichannel_contact (id, name) VALUES ('a', 'A'), ('b', 'B'), ('c', 'C'), ('d', 'D'), ('e', 'E');
@@ -37,7 +37,7 @@ async function buildRecorded (t: Test, setup: Setup = {}): Promise<RecordedWorld
   events.length = 0
   const isCommand = (event: string): boolean => /^(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|answer)/.test(event)
   const takeCommands = (): string[] => events.splice(0).filter(isCommand).map((event) => event.replace(/ omnichannel_\w+/, ''))
-  return { ...world, events, takeCommands }
+  return { ...testServer, events, takeCommands }
 }
 
 /** The names of the contacts a to e. */
@@ -47,34 +47,34 @@ function namesIn (database: Database.Database): Record<string, unknown> {
 }
 
 /** Sends a new name for each of these contacts, all at once. Returns the new names that were answered, or the bodies of refusals. */
-async function send ({ update }: World, newNames: Record<string, string>): Promise<Array<[status: number, nameOrBody: unknown]>> {
+async function send ({ update }: TestServer, newNames: Record<string, string>): Promise<Array<[status: number, nameOrBody: unknown]>> {
   const replies = await Promise.all(Object.entries(newNames).map(([contactId, name]) => update({ contactId, name })))
   return replies.map((reply) => [reply.statusCode, reply.statusCode === 200 ? reply.json().contact.name : reply.json()])
 }
 
 t.test('updates that arrive together: share one commit, and are answered after it', async (t) => {
-  const world = await buildRecorded(t)
-  t.strictSame(await send(world, { a: '1', b: '2', c: '3', d: '4', e: '5' }), [[200, '1'], [200, '2'], [200, '3'], [200, '4'], [200, '5']])
-  t.strictSame(world.takeCommands(), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'answer 200', 'answer 200', 'answer 200', 'answer 200'])
-  t.strictSame(namesIn(world.database), { a: '1', b: '2', c: '3', d: '4', e: '5' })
+  const testServer = await buildRecorded(t)
+  t.strictSame(await send(testServer, { a: '1', b: '2', c: '3', d: '4', e: '5' }), [[200, '1'], [200, '2'], [200, '3'], [200, '4'], [200, '5']])
+  t.strictSame(testServer.takeCommands(), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'answer 200', 'answer 200', 'answer 200', 'answer 200'])
+  t.strictSame(namesIn(testServer.database), { a: '1', b: '2', c: '3', d: '4', e: '5' })
 })
 
 t.test('a single update: committed at once, and the next has a commit of its own', async (t) => {
-  const world = await buildRecorded(t)
-  await send(world, { a: '1' })
-  await send(world, { a: '2' })
-  t.strictSame(world.takeCommands(), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'BEGIN EXCLUSIVE', 'COMMIT', 'answer 200'])
+  const testServer = await buildRecorded(t)
+  await send(testServer, { a: '1' })
+  await send(testServer, { a: '2' })
+  t.strictSame(testServer.takeCommands(), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'BEGIN EXCLUSIVE', 'COMMIT', 'answer 200'])
 })
 
 t.test('updates that take longer together than a batch may: spread over several commits', async (t) => {
-  const world = await buildRecorded(t)
+  const testServer = await buildRecorded(t)
   let now = 0
   // 5 ms pass with each look at the clock.
   performance.now = () => now += 5
-  t.strictSame((await send(world, { a: '1', b: '2', c: '3', d: '4', e: '5' })).map(([status]) => status), [200, 200, 200, 200, 200])
-  const commits = world.events.filter((event) => event === 'COMMIT').length
+  t.strictSame((await send(testServer, { a: '1', b: '2', c: '3', d: '4', e: '5' })).map(([status]) => status), [200, 200, 200, 200, 200])
+  const commits = testServer.events.filter((event) => event === 'COMMIT').length
   t.ok(commits > 1 && commits <= 5, `${commits} commits`)
-  t.strictSame(namesIn(world.database), { a: '1', b: '2', c: '3', d: '4', e: '5' })
+  t.strictSame(namesIn(testServer.database), { a: '1', b: '2', c: '3', d: '4', e: '5' })
 })
 
 t.test('updates of one contact: made in the order of their arrival', async (t) => {
@@ -86,16 +86,16 @@ t.test('updates of one contact: made in the order of their arrival', async (t) =
 })
 
 t.test('a refusal in a batch: the other updates are made', async (t) => {
-  const world = await buildRecorded(t)
-  t.strictSame(await send(world, { a: '1', b: '', c: '3', who: '4', e: '5' }), [
+  const testServer = await buildRecorded(t)
+  t.strictSame(await send(testServer, { a: '1', b: '', c: '3', who: '4', e: '5' }), [
     [200, '1'],
     [400, { success: false, error: 'error-invalid-operation' }],
     [200, '3'],
     [400, { success: false, error: 'error-contact-not-found' }],
     [200, '5']
   ])
-  t.strictSame(world.takeCommands().slice(0, 2), ['BEGIN EXCLUSIVE', 'COMMIT'], 'no savepoints')
-  t.strictSame(namesIn(world.database), { a: '1', b: 'B', c: '3', d: 'D', e: '5' })
+  t.strictSame(testServer.takeCommands().slice(0, 2), ['BEGIN EXCLUSIVE', 'COMMIT'], 'no savepoints')
+  t.strictSame(namesIn(testServer.database), { a: '1', b: 'B', c: '3', d: 'D', e: '5' })
 })
 
 for (const fault of ['ABORT', 'FAIL', 'ROLLBACK']) {
@@ -105,64 +105,64 @@ for (const fault of ['ABORT', 'FAIL', 'ROLLBACK']) {
       { a: fault, b: fault, c: '3' }, { a: '1', b: fault, c: fault, d: '4', e: fault }
     ]
     for (const newNames of situations) {
-      const world = await buildRecorded(t)
-      const before = await allRows(world.db)
-      const answers = Object.values(newNames).map((name) => name === fault ? [500, internal] : [200, name])
-      t.strictSame(await send(world, newNames), answers, Object.values(newNames).join())
+      const testServer = await buildRecorded(t)
+      const before = await allRows(testServer.db)
+      const answers = Object.values(newNames).map((name) => name === fault ? [500, internalServerError] : [200, name])
+      t.strictSame(await send(testServer, newNames), answers, Object.values(newNames).join())
       const changed = Object.entries(newNames).filter(([, name]) => name !== fault)
-      t.strictSame(namesIn(world.database), { a: 'A', b: 'B', c: 'C', d: 'D', e: 'E', ...Object.fromEntries(changed) })
-      if (changed.length === 0) t.strictSame(await allRows(world.db), before)
-      const versions = world.database.prepare('SELECT sum(version - 1) FROM omnichannel_contact').pluck().get()
+      t.strictSame(namesIn(testServer.database), { a: 'A', b: 'B', c: 'C', d: 'D', e: 'E', ...Object.fromEntries(changed) })
+      if (changed.length === 0) t.strictSame(await allRows(testServer.db), before)
+      const versions = testServer.database.prepare('SELECT sum(version - 1) FROM omnichannel_contact').pluck().get()
       t.equal(versions, changed.length, 'each is written once')
-      const firstAnswer = world.events.findIndex((event) => event === 'answer 200')
-      if (changed.length > 0) t.ok(world.events.indexOf('COMMIT') < firstAnswer, 'no answer before a COMMIT')
+      const firstAnswer = testServer.events.findIndex((event) => event === 'answer 200')
+      if (changed.length > 0) t.ok(testServer.events.indexOf('COMMIT') < firstAnswer, 'no answer before a COMMIT')
     }
   })
 }
 
 t.test('a COMMIT that fails because of one update: 500 for that update, and the others are made once', async (t) => {
   const lines: string[] = []
-  const world = await buildRecorded(t, { server: { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } } })
-  world.database.pragma('foreign_keys = ON')
-  const before = await allRows(world.db)
-  t.strictSame(await send(world, { b: 'ORPHAN' }), [[500, internal]])
-  t.strictSame(await allRows(world.db), before)
-  t.strictSame(await send(world, { a: '1', b: 'ORPHAN', c: '3' }), [[200, '1'], [500, internal], [200, '3']])
-  t.strictSame(namesIn(world.database), { a: '1', b: 'B', c: '3', d: 'D', e: 'E' })
-  t.strictSame(world.database.prepare("SELECT version FROM omnichannel_contact WHERE id IN ('a', 'b', 'c') ORDER BY id").pluck().all(), [2, 1, 2])
-  t.equal(world.database.prepare('SELECT count(*) FROM child').pluck().get(), 0)
-  t.equal(world.database.inTransaction, false)
+  const testServer = await buildRecorded(t, { server: { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } } })
+  testServer.database.pragma('foreign_keys = ON')
+  const before = await allRows(testServer.db)
+  t.strictSame(await send(testServer, { b: 'ORPHAN' }), [[500, internalServerError]])
+  t.strictSame(await allRows(testServer.db), before)
+  t.strictSame(await send(testServer, { a: '1', b: 'ORPHAN', c: '3' }), [[200, '1'], [500, internalServerError], [200, '3']])
+  t.strictSame(namesIn(testServer.database), { a: '1', b: 'B', c: '3', d: 'D', e: 'E' })
+  t.strictSame(testServer.database.prepare("SELECT version FROM omnichannel_contact WHERE id IN ('a', 'b', 'c') ORDER BY id").pluck().all(), [2, 1, 2])
+  t.equal(testServer.database.prepare('SELECT count(*) FROM child').pluck().get(), 0)
+  t.equal(testServer.database.inTransaction, false)
   t.equal(lines.filter((line) => line.includes('FOREIGN KEY constraint failed')).length, 2, 'the cause is logged')
 
-  t.strictSame(await send(world, { a: '2', c: '4' }), [[200, '2'], [200, '4']], 'the next updates')
+  t.strictSame(await send(testServer, { a: '2', c: '4' }), [[200, '2'], [200, '4']], 'the next updates')
 })
 
 t.test('an update that fails after a write: the others run again, and are made once', async (t) => {
-  const world = await buildRecorded(t)
-  t.strictSame((await send(world, { a: '1', b: 'ABORT', c: '3', d: 'ABORT' })).map(([status]) => status), [200, 500, 200, 500])
-  t.strictSame(world.takeCommands(), [
+  const testServer = await buildRecorded(t)
+  t.strictSame((await send(testServer, { a: '1', b: 'ABORT', c: '3', d: 'ABORT' })).map(([status]) => status), [200, 500, 200, 500])
+  t.strictSame(testServer.takeCommands(), [
     'BEGIN EXCLUSIVE', 'ROLLBACK', 'answer 500', // a and b
     'BEGIN EXCLUSIVE', 'SAVEPOINT', 'RELEASE', 'SAVEPOINT', 'ROLLBACK TO', 'RELEASE', 'COMMIT', // a, c and d
     'answer 200', 'answer 200', 'answer 500'
   ])
-  t.strictSame(world.database.prepare("SELECT version FROM omnichannel_contact WHERE id IN ('a', 'b', 'c', 'd')").pluck().all(), [2, 1, 2, 1])
+  t.strictSame(testServer.database.prepare("SELECT version FROM omnichannel_contact WHERE id IN ('a', 'b', 'c', 'd')").pluck().all(), [2, 1, 2, 1])
 })
 
 t.test('an update has failed after a write: the next thousand updates have savepoints, later ones have none', async (t) => {
-  const world = await buildRecorded(t)
-  await send(world, { a: 'ABORT' })
-  t.strictSame(world.takeCommands(), ['BEGIN EXCLUSIVE', 'ROLLBACK', 'answer 500'])
-  await send(world, { a: '1', b: '2' })
-  t.strictSame(world.takeCommands(), ['BEGIN EXCLUSIVE', 'SAVEPOINT', 'RELEASE', 'COMMIT', 'answer 200', 'answer 200'])
-  for (let count = 0; count < 250; count++) await send(world, { a: '1', b: '2', c: '3', d: '4' })
-  world.takeCommands()
-  await send(world, { a: '1', b: '2' })
-  t.strictSame(world.takeCommands(), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'answer 200'])
+  const testServer = await buildRecorded(t)
+  await send(testServer, { a: 'ABORT' })
+  t.strictSame(testServer.takeCommands(), ['BEGIN EXCLUSIVE', 'ROLLBACK', 'answer 500'])
+  await send(testServer, { a: '1', b: '2' })
+  t.strictSame(testServer.takeCommands(), ['BEGIN EXCLUSIVE', 'SAVEPOINT', 'RELEASE', 'COMMIT', 'answer 200', 'answer 200'])
+  for (let count = 0; count < 250; count++) await send(testServer, { a: '1', b: '2', c: '3', d: '4' })
+  testServer.takeCommands()
+  await send(testServer, { a: '1', b: '2' })
+  t.strictSame(testServer.takeCommands(), ['BEGIN EXCLUSIVE', 'COMMIT', 'answer 200', 'answer 200'])
 })
 
 t.test('beforeCommit in a batch with failures: called once for each update, and its rows are rolled back with their update', async (t) => {
   const called: string[] = []
-  const world = await buildRecorded(t, {
+  const testServer = await buildRecorded(t, {
     beforeCommit: ({ contact }, connection) => {
       called.push(contact.name)
       connection.exec(`INSERT INTO parent VALUES (${called.length})`)
@@ -170,23 +170,23 @@ t.test('beforeCommit in a batch with failures: called once for each update, and 
       if (contact.name === 'FAILED') throw new Error('no')
     }
   })
-  t.strictSame(await send(world, { a: '1', b: 'REFUSED', c: 'ABORT', d: 'FAILED', e: '5' }),
-    [[200, '1'], [400, { success: false, error: 'error-no' }], [500, internal], [500, internal], [200, '5']])
+  t.strictSame(await send(testServer, { a: '1', b: 'REFUSED', c: 'ABORT', d: 'FAILED', e: '5' }),
+    [[200, '1'], [400, { success: false, error: 'error-no' }], [500, internalServerError], [500, internalServerError], [200, '5']])
   t.strictSame(called, ['1', 'REFUSED', 'FAILED', '5'])
-  t.strictSame(world.database.prepare('SELECT id FROM parent').pluck().all(), [1, 4])
-  t.strictSame(namesIn(world.database), { a: '1', b: 'B', c: 'C', d: 'D', e: '5' })
-  t.strictSame(world.takeCommands().filter((command) => /^(BEGIN|COMMIT)/.test(command)), ['BEGIN EXCLUSIVE', 'COMMIT'])
+  t.strictSame(testServer.database.prepare('SELECT id FROM parent').pluck().all(), [1, 4])
+  t.strictSame(namesIn(testServer.database), { a: '1', b: 'B', c: 'C', d: 'D', e: '5' })
+  t.strictSame(testServer.takeCommands().filter((command) => /^(BEGIN|COMMIT)/.test(command)), ['BEGIN EXCLUSIVE', 'COMMIT'])
 })
 
 /** Two registrations: one with a beforeCommit and one without. `sendBatch` sends an update to each, of which the second fails. */
 async function buildTwoRegistrations (t: Test) {
   const called: string[] = []
-  const world = await buildRecorded(t, {
+  const testServer = await buildRecorded(t, {
     afterRegister: async (app, { database }) => {
       await app.register(omnichannelContacts, { database, prefix: '/with-callback', beforeCommit: ({ contact }) => { called.push(contact.name) } })
     }
   })
-  const { app, update, database } = world
+  const { app, update, database } = testServer
   const sendBatch = async (fault: 'ABORT' | 'ROLLBACK'): Promise<number[]> => {
     // Both wait for the host's transaction, in this order.
     database.exec('BEGIN')
@@ -199,23 +199,23 @@ async function buildTwoRegistrations (t: Test) {
     database.exec('COMMIT')
     return [(await withCallback).statusCode, (await failing).statusCode]
   }
-  return { world, called, sendBatch }
+  return { testServer, called, sendBatch }
 }
 
 t.test('an update of another registration rolls back the same batch: beforeCommit is called again, and its update is made', async (t) => {
-  const { world, called, sendBatch } = await buildTwoRegistrations(t)
+  const { testServer, called, sendBatch } = await buildTwoRegistrations(t)
   t.strictSame(await sendBatch('ROLLBACK'), [200, 500])
   t.strictSame(called, ['With callback', 'With callback'])
-  t.strictSame(namesIn(world.database), { a: 'A', b: 'B', c: 'C', d: 'With callback', e: 'E' })
+  t.strictSame(namesIn(testServer.database), { a: 'A', b: 'B', c: 'C', d: 'With callback', e: 'E' })
 })
 
 t.test('an update of another registration fails in the same batch: beforeCommit is not called again', async (t) => {
-  const { world, called, sendBatch } = await buildTwoRegistrations(t)
-  const { takeCommands } = world
+  const { testServer, called, sendBatch } = await buildTwoRegistrations(t)
+  const { takeCommands } = testServer
   t.strictSame(await sendBatch('ABORT'), [200, 500])
   t.strictSame(called, ['With callback'])
   t.strictSame(takeCommands().slice(2, 9), ['BEGIN EXCLUSIVE', 'SAVEPOINT', 'RELEASE', 'SAVEPOINT', 'ROLLBACK TO', 'RELEASE', 'COMMIT'])
-  t.strictSame(await send(world, { c: '3' }), [[200, '3']])
+  t.strictSame(await send(testServer, { c: '3' }), [[200, '3']])
 })
 
 t.test('with a WAL, another connection commits right after BEGIN: the update sees it, and the busy timeout is not changed', async (t) => {

@@ -6,7 +6,7 @@ import t from 'tap'
 import { UpdateRefusedError } from '../../../src/index.js'
 import { allRows, as, changes, type Setup } from '../../helpers/build.js'
 import { handleKind, openHandle } from '../../helpers/handle.js'
-import { busy, internal, observe } from '../../helpers/observed.js'
+import { busy, internalServerError, observe } from '../../helpers/observed.js'
 import { replaceClock, turns } from '../../helpers/waiting.js'
 
 /** Creates a table into which `beforeCommit` writes. */
@@ -78,13 +78,13 @@ const harmful: Record<string, [callback: Callback, status?: number, answer?: obj
   'runs a statement that fails': [run('INSERT INTO nowhere VALUES (1)')]
 }
 for (const journalMode of ['WAL', 'DELETE', 'memory']) {
-  for (const [what, [callback, status = 500, answer = internal]] of Object.entries(harmful)) {
+  for (const [what, [callback, status = 500, answer = internalServerError]] of Object.entries(harmful)) {
     t.test(`beforeCommit ${what}, ${journalMode}: ${status}, nothing written, and the next update is made`, async (t) => {
       let isHarmful = true
       const database = openHandle(journalMode === 'memory' ? ':memory:' : `${t.testdir()}/contacts.db`)
       if (journalMode !== 'memory') database.pragma(`journal_mode = ${journalMode}`)
       database.pragma('busy_timeout = 1234')
-      const { update, db, called, notified, complaints, leftovers } = await observe(t, {
+      const { update, db, eventsBeforeCommit, eventsAfterCommit, warningTexts, leftovers } = await observe(t, {
         database, host,
         beforeCommit: (_event, handle: Handle) => {
           handle.exec("INSERT INTO journal VALUES ('half')")
@@ -94,8 +94,8 @@ for (const journalMode of ['WAL', 'DELETE', 'memory']) {
       const before = await allRows(db)
       const reply = await update(body, headers)
       t.strictSame([reply.statusCode, reply.json(), reply.headers.etag], [status, answer, undefined])
-      t.strictSame([called.length, notified], [1, []])
-      t.equal(complaints().length, status === 500 ? 1 : 0)
+      t.strictSame([eventsBeforeCommit.length, eventsAfterCommit], [1, []])
+      t.equal(warningTexts().length, status === 500 ? 1 : 0)
       isHarmful = false
       // An open statement that writes blocks COMMIT.
       if (what.includes('RETURNING')) closeIterators()
@@ -105,7 +105,7 @@ for (const journalMode of ['WAL', 'DELETE', 'memory']) {
         'contact blank': { name: 'Blank', unknown: 0, version: 2, updated_at: 'changed' }, 'room room-3': { fname: 'Blank', updated_at: 'changed' }
       })
       t.strictSame(database.prepare('SELECT name FROM journal').pluck().all(), ['half'])
-      t.strictSame([called.length, notified.length, await leftovers(), database.prepare('PRAGMA busy_timeout').pluck().get()], [2, 1, {}, 1234])
+      t.strictSame([eventsBeforeCommit.length, eventsAfterCommit.length, await leftovers(), database.prepare('PRAGMA busy_timeout').pluck().get()], [2, 1, {}, 1234])
       closeIterators()
     })
   }
@@ -141,7 +141,7 @@ for (const [what, callback] of Object.entries({ ...rollingBack, ...committing })
     for (const hasOneContact of [false, true]) {
       t.test(`${what} in beforeCommit of update ${position} of five in a batch${hasOneContact ? ' for one contact' : ''}: the others are made once`, async (t) => {
         replaceClock(t)
-        const { update, database, called, notified, leftovers } = await observe(t, {
+        const { update, database, eventsBeforeCommit, eventsAfterCommit, leftovers } = await observe(t, {
           host,
           beforeCommit: ({ contact }, handle: Handle) => {
             handle.prepare('INSERT INTO journal VALUES (?)').run(contact.name)
@@ -161,11 +161,11 @@ for (const [what, callback] of Object.entries({ ...rollingBack, ...committing })
         t.strictSame(database.prepare("SELECT sum(version - 1) FROM omnichannel_contact WHERE id LIKE 'c_'").pluck().get(), committed.length)
         t.strictSame(database.prepare('SELECT key, answer FROM omnichannel_idempotency_key ORDER BY key').raw().all(),
           committed.map((number) => [`key-${number}`, replies[number]!.body]))
-        t.strictSame(notified.map(({ contact }) => contact.name).sort(), names)
+        t.strictSame(eventsAfterCommit.map(({ contact }) => contact.name).sort(), names)
         const etags = new Set(committed.map((number) => replies[number]!.headers.etag))
         t.equal(etags.size, hasOneContact ? committed.length : 1)
         t.strictSame(await leftovers(), {})
-        if (isCommitted) t.equal(called.length, 5)
+        if (isCommitted) t.equal(eventsBeforeCommit.length, 5)
         closeIterators()
       })
     }
@@ -175,7 +175,7 @@ for (const [what, callback] of Object.entries({ ...rollingBack, ...committing })
 t.test('an open iterator of the host: the update waits for it, and is made', async (t) => {
   const insertIntoStatistic = "INSERT INTO omnichannel_statistic VALUES ('a', 1), ('b', 2) RETURNING name"
   for (const sql of ['SELECT * FROM omnichannel_contact', selectSomeValues, insertIntoStatistic]) {
-    const { update, database, called, leftovers } = await observe(t)
+    const { update, database, eventsBeforeCommit, leftovers } = await observe(t)
     const iterator = database.prepare(sql).iterate()
     iterator.next()
     let isAnswered = false
@@ -183,12 +183,12 @@ t.test('an open iterator of the host: the update waits for it, and is made', asy
     await turns(30)
     t.equal(isAnswered, false)
     iterator.return!()
-    t.strictSame([(await reply).statusCode, (await reply).headers.etag, called.length, await leftovers()], [200, '"2"', 1, {}])
+    t.strictSame([(await reply).statusCode, (await reply).headers.etag, eventsBeforeCommit.length, await leftovers()], [200, '"2"', 1, {}])
   }
 })
 
 t.test('an iterator of the host that is open past the deadline: 503, and nothing is written', async (t) => {
-  const { update, database, db, notified, leftovers } = await observe(t, { lockTimeout: 100 })
+  const { update, database, db, eventsAfterCommit, leftovers } = await observe(t, { lockTimeout: 100 })
   const before = await allRows(db)
   const iterator = database.prepare('SELECT id FROM omnichannel_contact').iterate()
   iterator.next()
@@ -198,7 +198,7 @@ t.test('an iterator of the host that is open past the deadline: 503, and nothing
     t.throws(() => { database.exec("INSERT INTO omnichannel_statistic VALUES ('x', 1)") }, /busy executing a query/, 'better-sqlite3 still refuses writes')
   }
   iterator.return!()
-  t.strictSame([await allRows(db), notified, await leftovers()], [before, [], {}])
+  t.strictSame([await allRows(db), eventsAfterCommit, await leftovers()], [before, [], {}])
   t.equal((await update(body)).headers.etag, '"2"')
 })
 
@@ -224,7 +224,7 @@ for (const [end, lastStatus] of [['COMMIT', 200], ['ROLLBACK', 500]] as const) {
     const file = `${t.testdir()}/contacts.db`
     const other = openHandle(file)
     t.teardown(() => { other.close() })
-    const { update, database, called, leftovers } = await observe(t, {
+    const { update, database, eventsBeforeCommit, leftovers } = await observe(t, {
       database: openHandle(file), host,
       beforeCommit: ({ contact }, handle: Handle) => {
         handle.prepare('INSERT INTO journal VALUES (?)').run(contact.name)
@@ -242,6 +242,6 @@ for (const [end, lastStatus] of [['COMMIT', 200], ['ROLLBACK', 500]] as const) {
     t.strictSame(database.prepare("SELECT id, name, version FROM omnichannel_contact WHERE id IN ('blank', 'maria') ORDER BY id").raw().all(),
       isCommitted ? [['blank', 'First and more', 3], ['maria', 'Last and more', 3]] : [['blank', 'First', 3], ['maria', 'Maria and more', 2]])
     t.strictSame(database.prepare('SELECT name FROM journal ORDER BY name').pluck().all(), isCommitted ? ['First', 'Last'] : ['First'])
-    t.strictSame([called.length, await leftovers()], [isCommitted ? 2 : 3, {}])
+    t.strictSame([eventsBeforeCommit.length, await leftovers()], [isCommitted ? 2 : 3, {}])
   })
 }

@@ -1,7 +1,7 @@
 // A thousand requests wait: they are answered in batches, in the order of their arrival, and the event loop runs between the batches.
 
 import t, { type Test } from 'tap'
-import { build, type Setup, type World } from '../../helpers/build.js'
+import { build, type Setup, type TestServer } from '../../helpers/build.js'
 import { openHandle } from '../../helpers/handle.js'
 import { knownCaller, replaceClock, turns, until } from '../../helpers/waiting.js'
 
@@ -19,14 +19,14 @@ interface Expected {
   status: number
   setup: Setup
   /** Ends the wait. By default the requests wait until their deadline. */
-  endWait?: (world: World) => void
+  endWait?: (testServer: TestServer) => void
 }
 
 /** Sends all requests while the host is in a transaction, and checks their statuses, their order and the answers in each turn of the event loop. */
 async function checkAnswers (t: Test, { status, setup, endWait = () => undefined }: Expected): Promise<void> {
   let arrived = 0
-  const world = await build(t, { ...setup, host: (app) => { app.addHook('onRequest', async () => { arrived++ }) } })
-  const { database, update } = world
+  const testServer = await build(t, { ...setup, host: (app) => { app.addHook('onRequest', async () => { arrived++ }) } })
+  const { database, update } = testServer
   await update({ contactId: 'maria' })
   database.exec('BEGIN')
   const answersPerTurn: number[] = []
@@ -47,7 +47,7 @@ async function checkAnswers (t: Test, { status, setup, endWait = () => undefined
   countTurns()
   await until(() => arrived === requestCount + 1)
   await turns(5)
-  endWait(world)
+  endWait(testServer)
   await Promise.all(replies)
   isOver = true
 

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import omnichannelContacts, { type ContactUpdatedEvent, type OmnichannelContactsOptions } from '../../../src/index.js'
 import { as, fill, path } from '../../helpers/build.js'
 import { DatabaseSync, skip, type Handle } from '../../helpers/node-sqlite.js'
-import { busy, internal } from '../../helpers/refusals.js'
+import { busy, internalServerError } from '../../helpers/refusals.js'
 import { sqliteDb } from '../../helpers/sqlite.js'
 import { turns } from '../../helpers/waiting.js'
 
@@ -146,7 +146,7 @@ t.test('beforeCommit leaves a writing statement open: 500, rolled back, and the 
     lockTimeout: 100, beforeCommit: (_event, handle: Handle) => { if (leavesOpen) writers.push(openIterator(handle, insertReturning)) }
   })
   const reply = await update(body)
-  t.strictSame([reply.statusCode, reply.json(), name()], [500, internal, 'Maria'])
+  t.strictSame([reply.statusCode, reply.json(), name()], [500, internalServerError, 'Maria'])
   leavesOpen = false
   t.equal((await update(body)).statusCode, 503)
   for (const writer of writers) writer.return!()
@@ -157,7 +157,7 @@ t.test('beforeCommit leaves a writing statement open: 500, rolled back, and the 
 t.test('beforeCommit closes the handle: 500, also for the next update', { skip }, async (t) => {
   for (const file of [':memory:', join(t.testdir(), 'contacts.db')]) {
     const { update } = await build(t, { file, beforeCommit: (_event, handle: Handle) => { handle.close() } })
-    for (const reply of [await update(body), await update(body)]) t.strictSame([reply.statusCode, reply.json()], [500, internal])
+    for (const reply of [await update(body), await update(body)]) t.strictSame([reply.statusCode, reply.json()], [500, internalServerError])
   }
 })
 
@@ -166,7 +166,7 @@ t.test('the disk is full: 500, nothing written, and 200 once there is room', { s
   const pages = firstCell(database, 'PRAGMA page_count') as number
   database.exec(`PRAGMA max_page_count = ${pages}`)
   const large = { ...body, emails: Array.from({ length: 2000 }, (_, index) => `${index}@example.com`.repeat(3)) }
-  t.strictSame((await update(large)).json(), internal)
+  t.strictSame((await update(large)).json(), internalServerError)
   t.equal(name(), 'Maria')
   database.exec('PRAGMA max_page_count = 100000')
   t.equal((await update(large)).headers.etag, '"2"')

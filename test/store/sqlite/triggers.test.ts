@@ -50,7 +50,7 @@ const revertUpdates = `AFTER UPDATE ON omnichannel_contact WHEN new.update_id IS
   BEGIN UPDATE omnichannel_contact SET name = old.name, version = old.version, update_id = old.update_id WHERE id = new.id; END`
 
 /** How a host creates a trigger after updates without one. */
-const creators: Record<string, (world: Observed, file: string) => void> = {
+const creators: Record<string, (testServer: Observed, file: string) => void> = {
   'on the same handle': ({ database }) => { database.exec(`CREATE TRIGGER host ${revertUpdates}`) },
   'as a temporary trigger': ({ database }) => { database.exec(`CREATE TEMP TRIGGER host ${revertUpdates.replace('ON ', 'ON main.')}`) },
   'on another connection': (_world, file) => { lookInto(file, (other) => { other.exec(`CREATE TRIGGER host ${revertUpdates}`) }) }
@@ -58,15 +58,15 @@ const creators: Record<string, (world: Observed, file: string) => void> = {
 for (const [name, create] of Object.entries(creators)) {
   t.test(`a trigger that is created later, ${name}, and reverts the contact: 500, nothing written`, async (t) => {
     const file = join(t.testdir(), 'contacts.db')
-    const world = await observe(t, { database: openFile(t, file) })
-    const { update, db } = world
+    const testServer = await observe(t, { database: openFile(t, file) })
+    const { update, db } = testServer
     for (const name of ['Mary', 'Mia']) t.equal((await update({ contactId: 'maria', name })).statusCode, 200)
-    create(world, file)
+    create(testServer, file)
     const before = await allRows(db)
     const replies = await Promise.all([update({ contactId: 'maria', name: 'Marie' }), update({ contactId: 'blank', name: 'Blank' })])
     t.strictSame(replies.map(({ statusCode }) => statusCode), [500, 500])
     t.strictSame(await allRows(db), before)
-    world.database.exec('DROP TRIGGER host')
+    testServer.database.exec('DROP TRIGGER host')
     t.equal((await update(body)).statusCode, 200)
   })
 }
