@@ -3,15 +3,17 @@
 //
 // tsx scripts/check-prose.ts
 
-import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 
 const maxWords = 28
 /** Pronouns as subjects: some anywhere in a sentence, others only at its beginning, after the marks of a list or a heading. */
 const banned = /\b(?:somebody|nobody|anybody|everybody|whoever|whatever|those that|it and what)\b|^(?:[-*#\d. ]*)(?:who may|who has|what is)\b/i
 
-const patterns = ['*.md', ...['src', 'bench', 'examples', 'scripts'].flatMap((folder) => [`${folder}/*.ts`, `${folder}/*.js`])]
-const files = execFileSync('git', ['ls-files', ...patterns], { encoding: 'utf8' }).trim().split('\n').filter((file) => !file.endsWith('generated.ts'))
+/** The files in a folder. `git ls-files` would fail in a copy of the source that is no repository. */
+const filesIn = (folder: string, recursive: boolean): string[] => readdirSync(folder, { recursive, encoding: 'utf8' }).map((name) => join(folder, name))
+const pages = filesIn('.', false).concat(['.github', 'docs', 'bench', 'examples'].flatMap((folder) => filesIn(folder, true))).filter((file) => file.endsWith('.md'))
+const programs = ['src', 'bench', 'examples', 'scripts'].flatMap((folder) => filesIn(folder, true)).filter((file) => /(?<!generated)\.[jt]s$/.test(file))
 const codeBlock = /^ *```.*?^ *```$/gms
 const targetOfLink = /\]\([^)]*\)/g
 const codeOrQuotation = /`[^`\n]+`|"[^"\n]*"|“[^”]*”/g
@@ -26,7 +28,7 @@ function commentsOf (code: string): string {
   return comments.join('\n\n')
 }
 
-for (const file of files) {
+for (const file of [...pages, ...programs]) {
   const text = readFileSync(file, 'utf8')
   const prose = (file.endsWith('.md') ? text : commentsOf(text)).replaceAll(codeBlock, '').replaceAll(targetOfLink, ']').replaceAll(codeOrQuotation, 'x')
   for (const sentence of prose.split(endOfSentence).map((text) => text.replaceAll(/\s+/g, ' ').trim())) {
