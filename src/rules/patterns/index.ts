@@ -1,7 +1,7 @@
 // Matches the values of custom fields against the patterns that administrators store, as JavaScript does.
 // No pattern can hang the server:
-// 1. All patterns of a request share less than 100 ms of processor time. A value that has not been checked by then is invalid, and the log
-//    says why.
+// 1. All patterns of a request share less than 100 ms of processor time. If it ends before a value is checked, the value is invalid, and
+//    the log says why.
 // 2. V8 cannot be interrupted while it compiles. Therefore interrupt-points.ts rewrites a pattern so that it compiles quickly, or
 //    refuses it as too large.
 // 3. V8 can be interrupted while it matches, by the timeout of node:vm. It costs 80 µs, which is more than the rest of an update.

@@ -47,9 +47,9 @@ export async function send (client: PostgresClient, queries: readonly PostgresQu
   let Pipeline = pipelineClasses.get(Query)
   if (Pipeline === undefined) pipelineClasses.set(Query, Pipeline = createPipelineClass(Query))
   const pipeline = new Pipeline(queries, statements)
-  // Otherwise that of the host's pool would end it.
+  // A shorter `query_timeout` of the host's pool would end the queries before `deadline`.
   if (Number((client as Connected).connectionParameters?.query_timeout) > 0) pipeline.query_timeout = longestTimerMs
-  // `query_timeout` of node-postgres would do the same, but wrap `callback` in a function for each query, which takes more processor time.
+  // With `query_timeout`, node-postgres would wrap `callback` in a function for each query, which takes more processor time.
   const timer = setTimeout(() => {
     pipeline.callback(new Error('Query read timeout'))
     // The server may still run the queries.
