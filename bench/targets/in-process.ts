@@ -3,7 +3,7 @@
 import type Database from 'better-sqlite3'
 import type { FastifyRequest } from 'fastify'
 import { randomUUID } from 'node:crypto'
-import { recheckAccess } from '../../src/http/auth.js'
+import { createAccess } from '../../src/http/auth.js'
 import type { Settings } from '../../src/options.js'
 import { createPatternCache } from '../../src/rules/patterns/index.js'
 import { prepareUpdate, type UpdateContext } from '../../src/rules/prepare-update.js'
@@ -21,17 +21,20 @@ export function createUpdateTimer (database: Database.Database, contacts: number
   const store = openStore(database, ignoreProblem)
   const createMatcher = createPatternCache()
   const makeRequest = createRequestMaker(contacts)
-  const request = { headers: { 'x-user-id': caller.id, 'x-auth-token': caller.token } } as unknown as FastifyRequest
+  const access = createAccess(store, { lockTimeout: 5000 } as Settings)
+  const headers = { 'x-user-id': caller.id, 'x-auth-token': caller.token }
   let sent = 0
 
   const update = async (): Promise<void> => {
+    const request = { headers } as unknown as FastifyRequest
+    await access.check(request)
     const context: UpdateContext = {
       updateId: randomUUID().replaceAll('-', ''),
       body: JSON.parse(makeRequest(sent++).body),
       createMatcher: () => createMatcher(ignoreProblem),
       ifMatch: undefined,
       idempotencyKey: undefined,
-      access: recheckAccess(request, {} as Settings),
+      access: access.recheck(request),
       beforeCommit: undefined
     }
     await store.update(() => prepareUpdate(context), guard, 5000)

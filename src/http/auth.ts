@@ -1,8 +1,11 @@
 // Finds the caller and checks the permission, in a preParsing hook. So the host's onRequest hooks run first, in which a rate limit counts
 // every caller. The body is read later and may arrive slowly, so the transaction checks again.
+//
+// A caller who had the rights in an earlier update is let through without a look-up. Each answer still depends on rights that were read for
+// its request: in the update's transaction, or by `confirm` before a refusal without a transaction.
 
 import { hash } from 'node:crypto'
-import type { FastifyError, FastifyRequest, preParsingAsyncHookHandler } from 'fastify'
+import type { FastifyError, FastifyRequest } from 'fastify'
 import { ForbiddenError, InvalidUserError, UnauthorizedError } from '../errors.js'
 import type { Settings, User } from '../options.js'
 import { always, read, type Read } from '../store/operation.js'
@@ -10,48 +13,106 @@ import { findCaller, findPermission, UPDATE_PERMISSION as permission } from '../
 import type { Store } from '../store/store.js'
 import { isOwnError } from './replies.js'
 
-const kUser = Symbol('fastify-omnichannel-contacts.user')
-type Identified = FastifyRequest & { [kUser]: User }
-
-/** The user that the hook has found. */
-export function userOf (request: FastifyRequest): User {
-  const { [kUser]: user } = request as Partial<Identified>
-  if (user === undefined) throw new Error('An onRoute hook has replaced the preParsing hooks of contacts.update, so the caller is unknown')
-  return user
+interface Caller {
+  user: User
+  /** Reads the rights that are stored in the database. Its `decide` throws if they are missing. */
+  rights: Read<User>
+  /** Stands for the user and the rights in `known`. */
+  key: string
+  /** Whether the rights were read for this request, or will be in its transaction. */
+  isChecked: boolean
 }
 
-/**
- * Answers 401 if the caller is unknown, and 403 if the caller lacks the permission. A function of the host may throw errors with these
- * statuses. Its other errors, such as a 404 of its user service, become a 500.
- */
-export function createAccessHook (store: Store, { authenticate, authorize, lockTimeout }: Settings): preParsingAsyncHookHandler {
-  return async (request) => {
-    let runsHostCode = authenticate !== undefined
-    try {
-      const user = authenticate === undefined
-        ? await store.read(readUser(request, authorize === undefined), lockTimeout)
-        : checkUser(await authenticate(request))
-      ;(request as Identified)[kUser] = user
+const kCaller = Symbol('fastify-omnichannel-contacts.caller')
+type Identified = FastifyRequest & { [kCaller]: Caller }
 
-      runsHostCode = authorize !== undefined
-      if (authorize !== undefined) {
+function callerOf (request: FastifyRequest): Caller {
+  const { [kCaller]: caller } = request as Partial<Identified>
+  if (caller === undefined) throw new Error('An onRoute hook has replaced the preParsing hooks of contacts.update, so the caller is unknown')
+  return caller
+}
+
+/** The user that the hook has found, as the transaction has read it last. */
+export function userOf (request: FastifyRequest): User {
+  return callerOf(request).user
+}
+
+/** How many callers are remembered. Enough for all agents who work at the same time. */
+const capacity = 1000
+
+export type Access = ReturnType<typeof createAccess>
+
+export function createAccess (store: Store, { authenticate, authorize, lockTimeout }: Settings) {
+  /** The callers who had the rights in their last update. Always empty with an `authorize` of the host, which must get the stored user. */
+  const known = new Set<string>()
+
+  function rightsOf (request: FastifyRequest, hostUser: User | undefined): Read<User> {
+    if (hostUser === undefined) return readUser(request, authorize === undefined)
+    return authorize === undefined ? readPermission(hostUser) : always(hostUser)
+  }
+
+  async function lookUp ({ queries, decide }: Read<User>): Promise<User> {
+    return queries.length === 0 ? decide([]) : await store.read({ queries, decide }, lockTimeout)
+  }
+
+  return {
+    /**
+     * The hook. It answers 401 if the caller is unknown, and 403 if the caller lacks the permission. A function of the host may throw errors
+     * with these statuses. Its other errors, such as a 404 of its user service, become a 500.
+     */
+    check: async (request: FastifyRequest): Promise<void> => {
+      let runsHostCode = true
+      try {
+        const hostUser = authenticate === undefined ? undefined : checkUser(await authenticate(request))
+        runsHostCode = false
+        const rights = rightsOf(request, hostUser)
+        const key = JSON.stringify(rights.queries.map(({ values }) => values))
+        const isKnown = known.has(key)
+        const user = isKnown ? hostUser ?? { id: request.headers['x-user-id'] as string } : await lookUp(rights)
+        ;(request as Identified)[kCaller] = { user, rights, key, isChecked: !isKnown }
+        if (authorize === undefined) return
+        runsHostCode = true
         const answer: unknown = await authorize(user, permission, request)
         if (answer !== true) throw new ForbiddenError()
-      } else if (authenticate !== undefined) {
-        await store.read(readPermission(user), lockTimeout)
+      } catch (thrown) {
+        const { statusCode } = Object(thrown) as Partial<FastifyError>
+        throw runsHostCode && (statusCode === 401 || statusCode === 403) ? thrown : toLookUpError(thrown)
       }
-    } catch (thrown) {
-      const { statusCode } = Object(thrown) as Partial<FastifyError>
-      if (isOwnError(thrown) || (runsHostCode && (statusCode === 401 || statusCode === 403))) throw thrown
-      throw new Error('The caller could not be looked up', { cause: thrown })
+    },
+    /** The read with which the transaction checks the stored rights again. Its `decide` throws the same errors as the hook. */
+    recheck: (request: FastifyRequest): Read<void> => {
+      const caller = callerOf(request)
+      const { rights: { queries, decide }, key } = caller
+      caller.isChecked = true
+      return {
+        queries,
+        decide: (rows) => {
+          known.delete(key)
+          caller.user = decide(rows)
+          if (authorize !== undefined) return
+          if (known.size === capacity) known.clear()
+          known.add(key)
+        }
+      }
+    },
+    /** Whether the rights must be confirmed before the request is refused. */
+    mustConfirm: (request: FastifyRequest): boolean => (request as Partial<Identified>)[kCaller]?.isChecked === false,
+    /** Reads the rights of a caller who was let through without a look-up. Returns the error of the hook if they are missing. */
+    confirm: async (request: FastifyRequest): Promise<Error | undefined> => {
+      const { rights, key } = callerOf(request)
+      try {
+        await lookUp(rights)
+        return undefined
+      } catch (thrown) {
+        known.delete(key)
+        return toLookUpError(thrown)
+      }
     }
   }
 }
 
-/** The read with which the transaction checks the stored rights again. `decide` throws the same errors as the hook. */
-export function recheckAccess (request: FastifyRequest, { authenticate, authorize }: Settings): Read<unknown> {
-  if (authenticate === undefined) return readUser(request, authorize === undefined)
-  return authorize === undefined ? readPermission(userOf(request)) : always(undefined)
+function toLookUpError (thrown: unknown): Error {
+  return isOwnError(thrown) ? thrown as Error : new Error('The caller could not be looked up', { cause: thrown })
 }
 
 /** Reads the user of a token. `decide` throws if there is none, or if the user needs the permission and lacks it. */
@@ -71,8 +132,11 @@ function isExpired (at: string | null): boolean {
   return at !== null && !(Date.parse(at) > Date.now() || /^\d{5,6}-/.test(at))
 }
 
-function readPermission ({ id: userId }: User): Read<void> {
-  return read([findPermission({ userId, permission })], (row) => { if (row === undefined) throw new ForbiddenError() })
+function readPermission (user: User): Read<User> {
+  return read([findPermission({ userId: user.id, permission })], (row) => {
+    if (row === undefined) throw new ForbiddenError()
+    return user
+  })
 }
 
 function checkUser (user: unknown): User {

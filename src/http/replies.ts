@@ -129,11 +129,16 @@ interface Refusal {
   body: ErrorReply
 }
 
+/** The status of an error. A hook of the host may have set it on the reply. */
+export function statusOf ({ statusCode }: Partial<FastifyError>, reply: FastifyReply): number {
+  return statusCode ?? (reply.statusCode >= 400 ? reply.statusCode : 500)
+}
+
 function toRefusal (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): Refusal {
   const { message = '' } = error
   // The code of a DOMException, such as that of an aborted fetch, is a number.
   const code = typeof error.code === 'string' ? error.code : ''
-  const status = error.statusCode ?? (reply.statusCode >= 400 ? reply.statusCode : 500)
+  const status = statusOf(error, reply)
 
   switch (status) {
     case 401: return { status, body: { success: false, error: unauthorized, status: 'error', message: unauthorized } }

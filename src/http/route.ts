@@ -10,12 +10,12 @@ import { createPatternCache, type PatternProblem, type Report } from '../rules/p
 import { prepareUpdate, type UpdateContext } from '../rules/prepare-update.js'
 import type { UpdateContactBody } from '../rules/wire-schemas.js'
 import type { Store } from '../store/store.js'
-import { createAccessHook, recheckAccess, userOf } from './auth.js'
+import { createAccess, userOf, type Access } from './auth.js'
 import { prepareBody, validateBody } from './body.js'
 import { bindBeforeCommit, callOnContactUpdated } from './events.js'
 import { describeOperation } from './openapi.js'
 import { readIdempotencyKey, readIfMatch } from './preconditions.js'
-import { isOwnError, logFailure, sendError, sendResult, UnforeseenError } from './replies.js'
+import { isOwnError, logFailure, sendError, sendResult, statusOf, UnforeseenError } from './replies.js'
 import { addReplyGuard, guardOf } from './reply-guard.js'
 import { traceUpdate } from './trace-update.js'
 
@@ -23,6 +23,7 @@ type UpdateRequest = FastifyRequest<{ Body: UpdateContactBody }>
 
 /** Adds the route. The hooks, validator, serializer and error handler are its own, not the host's. */
 export function addRoute (app: FastifyInstance, store: Store, settings: Settings): void {
+  const access = createAccess(store, settings)
   const createMatcher = createPatternCache()
   let isValidated = false
 
@@ -32,21 +33,28 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     bodyLimit: settings.bodyLimit,
     schema: describeOperation(app.prefix + settings.prefix, settings.authenticate === undefined),
     onRequest: addReplyGuard,
-    preParsing: [createAccessHook(store, settings), prepareBody],
+    preParsing: [access.check, prepareBody],
     validatorCompiler: ({ httpPart }) => {
       if (httpPart !== 'body') return () => true
       isValidated = true
       return validateBody
     },
     serializerCompiler: () => JSON.stringify,
-    errorHandler: sendError,
+    errorHandler: (error, request, reply) => {
+      if (!access.mustConfirm(request) || statusOf(error, reply) >= 500) return sendError(error, request, reply)
+      return access.confirm(request).then((refusal = error) => {
+        // Other code may have answered meanwhile.
+        if (!reply.sent) sendError(refusal, request, reply)
+        return reply
+      })
+    },
     handler: async (request, reply) => {
       // An onRoute hook of the host's may have set `attachValidation`, removed the schema or replaced the validator.
       const invalid = isValidated ? request.validationError : validateBody(request.body).error
       if (invalid !== undefined) throw invalid
       const patternProblems = new Map<string, PatternProblem>()
       const reportProblem: Report = ({ id }, problem) => { patternProblems.set(id, problem) }
-      const context = contextOf(request, settings, (reservedMs) => createMatcher(reportProblem, reservedMs))
+      const context = contextOf(request, settings, access, (reservedMs) => createMatcher(reportProblem, reservedMs))
       const guard = guardOf(reply)
       try {
         const prepare = () => prepareUpdate(context)
@@ -73,7 +81,9 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
   })
 }
 
-function contextOf (request: UpdateRequest, settings: Settings, createMatcher: UpdateContext['createMatcher']): UpdateContext {
+function contextOf (
+  request: UpdateRequest, settings: Settings, access: Access, createMatcher: UpdateContext['createMatcher']
+): UpdateContext {
   const ifMatch = readIfMatch(request)
   const key = readIdempotencyKey(request)
   const { id: userId } = userOf(request)
@@ -85,7 +95,8 @@ function contextOf (request: UpdateRequest, settings: Settings, createMatcher: U
     idempotencyKey: key === undefined ? undefined : {
       userId, key, fingerprint: fingerprintOf(request.body, ifMatch), windowMs: settings.idempotencyWindow
     },
-    access: recheckAccess(request, settings),
+    // Last, because the errors above still need `access.confirm`.
+    access: access.recheck(request),
     beforeCommit: bindBeforeCommit(settings, request)
   }
 }

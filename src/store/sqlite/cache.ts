@@ -65,11 +65,6 @@ export function createCache (connection: Connection) {
       mustCheckWrites = true
       cached.clear()
     },
-    /** Finds a cached row that is still valid. For reads outside of our transactions. */
-    find: ({ definition, values }: Query) => {
-      const isCurrent = cacheable && readNumber('PRAGMA main.data_version') === dataVersion && readNumber('SELECT total_changes()') === totalChanges
-      return isCurrent ? cached.get(definition)?.get(keyOf(values)) : undefined
-    },
     /** For reads inside our transactions. */
     getOrLoad: (query: Query, load: (query: Query) => unknown) => {
       const { definition, values } = query

@@ -26,7 +26,7 @@ export function createSqliteStore (database: SqliteHandle): Store {
       await reads.enqueue(() => { (migrate ? bringUpToDate : checkSchema)(connection) }, lockTimeout)
     },
     read: async <Result>({ queries, decide }: Read<Result>, timeoutMs: number) => {
-      const read = () => decide(queries.map((query) => cache.find(query) ?? execute(query)))
+      const read = () => decide(queries.map(execute))
       try {
         // In WAL mode a read need not wait for writers. In a transaction of the host it would see uncommitted rows.
         if (reads.isEmpty() && !connection.inTransaction && isWal(connection)) return read()

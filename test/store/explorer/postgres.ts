@@ -111,6 +111,15 @@ async function openLane (isPipelined: boolean) {
   return lane
 }
 
+/** Makes the proxied server forget that the caller has the rights, so that the next request looks them up. */
+export async function forgetCaller (lane: Lane): Promise<undefined> {
+  await lane.sql('DELETE FROM omnichannel_auth_token')
+  await lane.sendOurs({ hasCallback: lane.hasCallback, hasKey: false })
+  await lane.sql(resetSql)
+  lane.clear()
+  return undefined
+}
+
 const openedLanes: Record<string, Promise<Lane[]>> = {}
 
 /** Six lanes, opened once for all tests of a file. They run scenarios at the same time. */

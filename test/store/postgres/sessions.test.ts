@@ -97,9 +97,8 @@ for (const [setting, pool] of Object.entries<PoolSettings>({
   })
 }
 
-t.test('an update: takes two round trips, and one for the look-up of its caller', async (t) => {
+t.test('an update: takes two round trips, and one more for the look-up of a caller who has not updated before', async (t) => {
   const { update } = await build(t, { pool: { max: 1 } })
-  await update({ contactId: 'maria', name: 'Warm' })
   interface ClientInternals { _sentQueryQueue: unknown[], _activeQuery: unknown }
   const { query } = pg.Client.prototype as unknown as { query: (...args: unknown[]) => unknown }
   let roundTrips = 0
@@ -113,8 +112,11 @@ t.test('an update: takes two round trips, and one for the look-up of its caller'
   const allFields = {
     contactId: 'maria', name: 'Marie', emails: ['a@b'], phones: ['1'], customFields: { plan: 'silver' }, contactManager: 'ann', wipeConflicts: true
   }
-  t.equal((await update(allFields, { ...as('ann'), 'idempotency-key': 'key' })).statusCode, 200)
-  t.equal(roundTrips, 3)
+  for (const [key, expected] of [['first', 3], ['second', 2]] as const) {
+    roundTrips = 0
+    t.equal((await update(allFields, { ...as('ann'), 'idempotency-key': key })).statusCode, 200)
+    t.equal(roundTrips, expected)
+  }
 })
 
 /** What the host does to a client before it returns it to the pool, and whether the plugin then drops that client. */
