@@ -6,7 +6,7 @@ import { row, type Report } from './report.js'
 import { runScenario, type Context, type ScenarioResult, type Target } from './run.js'
 import { measureInProcess, measureMemory, measureTurns } from './single-target.js'
 import type { TargetName } from './targets/server.js'
-import { verify } from './verify.js'
+import { verify } from './compare-answers.js'
 
 type PrintStep = (step: string) => void
 

@@ -9,7 +9,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
-import { cli, serve } from '../../test/cli/io.js'
+import { cli, serve } from '../../test/cli/run-cli.js'
 
 const run = promisify(execFile)
 const read = (name: string): string => readFileSync(join('examples/single-binary', name), 'utf8')

@@ -4,12 +4,12 @@ import fs, { chmodSync, existsSync, linkSync, readFileSync, readdirSync, readlin
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { allRows, fill } from '../helpers/build.js'
+import { allRows, fill } from '../helpers/test-server.js'
 import { checkpointWorker, program } from '../helpers/built-program.js'
 import { sqliteDb } from '../helpers/sqlite.js'
 import { until } from '../helpers/waiting.js'
-import { inFile, lookInto, openFile } from './files.js'
-import { cli, serve, startCommand, update } from './io.js'
+import { inFile, lookInto, openFile } from './sqlite-files.js'
+import { cli, serve, startCommand, update } from './run-cli.js'
 
 /** A database file with rows, and an empty folder for its copies. */
 async function createDatabase (t: Test, { isLarge = false } = {}) {

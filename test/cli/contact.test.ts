@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { selectByPrefix, selectPage } from '../../src/cli/find-contacts.js'
 import type { Tables } from '../../src/store/tables.js'
-import { fill } from '../helpers/build.js'
+import { fill } from '../helpers/test-server.js'
 import { sqliteDb } from '../helpers/sqlite.js'
-import { openFile } from './files.js'
-import { cli } from './io.js'
+import { openFile } from './sqlite-files.js'
+import { cli } from './run-cli.js'
 
 /** A database file with contacts, and functions that run `contact list`. */
 async function createDatabase (t: Test) {

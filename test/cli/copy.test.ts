@@ -3,13 +3,13 @@
 import type Database from 'better-sqlite3'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { allRows, fill } from '../helpers/build.js'
+import { allRows, fill } from '../helpers/test-server.js'
 import { postgres as t } from '../helpers/engines.js'
 import { openSchema } from '../helpers/postgres.js'
 import { sqliteDb } from '../helpers/sqlite.js'
 import { openProxy } from '../store/explorer/proxy.js'
-import { openDatabase } from './files.js'
-import { cli, startCommand } from './io.js'
+import { openDatabase } from './sqlite-files.js'
+import { cli, startCommand } from './run-cli.js'
 
 /** A database file with rows, and an empty schema on a PostgreSQL server. */
 async function open (t: Test) {

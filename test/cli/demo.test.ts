@@ -2,10 +2,10 @@ import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import t from 'tap'
-import { allRows, fill } from '../helpers/build.js'
+import { allRows, fill } from '../helpers/test-server.js'
 import { sqliteDb } from '../helpers/sqlite.js'
-import { openFile } from './files.js'
-import { cli, serve } from './io.js'
+import { openFile } from './sqlite-files.js'
+import { cli, serve } from './run-cli.js'
 import { readCurl } from './printed-curl.js'
 
 const sendPrinted = async (printed: string) => await readCurl(printed).send()

@@ -5,9 +5,9 @@ import fs, { chmodSync, copyFileSync, existsSync, readFileSync, readdirSync, sta
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { allRows, fill } from '../helpers/build.js'
-import { inFile, lookInto, openFile } from './files.js'
-import { cli, serve } from './io.js'
+import { allRows, fill } from '../helpers/test-server.js'
+import { inFile, lookInto, openFile } from './sqlite-files.js'
+import { cli, serve } from './run-cli.js'
 
 /** The input of imports: one contact. */
 const stdin = '{"_id":"c1","name":"Contact"}\n'

@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { collections } from '../../src/cli/import/collection.js'
 import { program } from '../helpers/built-program.js'
-import { cli } from './io.js'
+import { cli } from './run-cli.js'
 
 const run = promisify(execFile)
 

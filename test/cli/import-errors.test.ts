@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { maxLineBytes } from '../../src/cli/import/read-lines.js'
-import { lookInto, openDatabase } from './files.js'
-import { cli, type Setup } from './io.js'
+import { lookInto, openDatabase } from './sqlite-files.js'
+import { cli, type Setup } from './run-cli.js'
 
 // Lines that cannot be imported, and what --on-error, --batch and --dry-run do.
 

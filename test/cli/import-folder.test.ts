@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { cli } from './io.js'
+import { cli } from './run-cli.js'
 import { linesOf, sources, summary } from './export-names.js'
 
 /** The names of the options that name a file. */

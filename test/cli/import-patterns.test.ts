@@ -2,8 +2,8 @@
 
 import { join } from 'node:path'
 import t from 'tap'
-import { lookInto } from './files.js'
-import { cli } from './io.js'
+import { lookInto } from './sqlite-files.js'
+import { cli } from './run-cli.js'
 
 /** Patterns, and the reason why they match no value. Without a reason they are right. */
 const scenarios: Array<[pattern: string, problem?: string]> = [

@@ -4,10 +4,10 @@ import { copyFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import t from 'tap'
-import { build } from '../helpers/build.js'
+import { build } from '../helpers/test-server.js'
 import { turns, until } from '../helpers/waiting.js'
-import { lookInto, openDatabase, openFile, replaceMethod } from './files.js'
-import { cli, startCommand } from './io.js'
+import { lookInto, openDatabase, openFile, replaceMethod } from './sqlite-files.js'
+import { cli, startCommand } from './run-cli.js'
 
 const contactLine = (id: number) => `{"_id":"c${id}","name":"Contact ${id}"}\n`
 

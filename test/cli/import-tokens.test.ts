@@ -2,8 +2,8 @@
 
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { lookInto } from './files.js'
-import { cli } from './io.js'
+import { lookInto } from './sqlite-files.js'
+import { cli } from './run-cli.js'
 
 /** Functions for a new database file. */
 function createDatabase (t: Test) {

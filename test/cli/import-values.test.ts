@@ -2,8 +2,8 @@
 
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { openFile } from './files.js'
-import { cli } from './io.js'
+import { openFile } from './sqlite-files.js'
+import { cli } from './run-cli.js'
 
 /** Values of custom fields in extended JSON, and as they are stored. */
 const values: Array<[exported: string, stored: string]> = [

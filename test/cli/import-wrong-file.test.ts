@@ -2,7 +2,7 @@
 
 import t from 'tap'
 import { join } from 'node:path'
-import { cli } from './io.js'
+import { cli } from './run-cli.js'
 import { sources } from './export-names.js'
 
 /** The names of the options that name a file. */

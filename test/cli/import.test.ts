@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { allRows } from '../helpers/build.js'
+import { allRows } from '../helpers/test-server.js'
 import { linesOf, summary } from './export-names.js'
-import { inFile, lookInto } from './files.js'
-import { cli } from './io.js'
+import { inFile, lookInto } from './sqlite-files.js'
+import { cli } from './run-cli.js'
 
 const fixtures = 'test/fixtures/export'
 const kinds = ['inquiries', 'subscriptions', 'rooms', 'contacts', 'users', 'permissions', 'custom-fields']

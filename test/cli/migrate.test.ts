@@ -4,13 +4,13 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { fill } from '../helpers/build.js'
+import { fill } from '../helpers/test-server.js'
 import type { Db } from '../helpers/database.js'
 import t, { dialectOf, sqlite } from '../helpers/engines.js'
 import { openSchema, schemaOf } from '../helpers/postgres.js'
 import { sqliteDb } from '../helpers/sqlite.js'
-import { openDatabase } from './files.js'
-import { cli } from './io.js'
+import { openDatabase } from './sqlite-files.js'
+import { cli } from './run-cli.js'
 
 interface Opened {
   /** The value of --database: a file or the URL of a server. */

@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { run } from '../../src/cli/command-line.js'
 import { program } from '../helpers/built-program.js'
-import { cli } from './io.js'
+import { cli } from './run-cli.js'
 
 /** Streams of a command. Writes to stdout fail with a code, and `err` returns what was written to stderr. */
 function createIo (code: string) {

@@ -5,7 +5,7 @@ import { readdirSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { cli } from './io.js'
+import { cli } from './run-cli.js'
 
 const misspelt = {
   code: 2, out: '', err: 'A server must be written as postgres://user@host/name, and / ? # @ in a password as %2F %3F %23 %40\n'

@@ -9,8 +9,8 @@ import t, { type Test } from 'tap'
 import { checkpointRepeatedly, startCheckpoints } from '../../src/cli/serve/checkpoints.js'
 import { checkpointWorker } from '../helpers/built-program.js'
 import { signal, until } from '../helpers/waiting.js'
-import { openFile } from './files.js'
-import { serveFile, update } from './io.js'
+import { openFile } from './sqlite-files.js'
+import { serveFile, update } from './run-cli.js'
 
 /** The number of pages in the log, and how many of them are in the database file. */
 function pagesInLog (database: Database.Database): { log: number, checkpointed: number } {

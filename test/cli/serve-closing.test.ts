@@ -3,9 +3,9 @@
 import { Agent, request } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
-import { as, path } from '../helpers/build.js'
+import { as, path } from '../helpers/test-server.js'
 import { until } from '../helpers/waiting.js'
-import { serveFile, untilReceived } from './io.js'
+import { serveFile, untilReceived } from './run-cli.js'
 import { openRawConnection, rawUpdate } from './start-server.js'
 
 /** Sends an update over a keep-alive connection. Resolves to the status and the header Connection. */

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import t from 'tap'
 import { program } from '../helpers/built-program.js'
-import { readAsset } from './io.js'
+import { readAsset } from './run-cli.js'
 import { waitForCurl } from './printed-curl.js'
 import { startServer } from './start-server.js'
 

@@ -5,9 +5,9 @@ import { promisify } from 'node:util'
 import { gunzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { timeouts } from '../../src/cli/serve/server.js'
-import { as, path } from '../helpers/build.js'
+import { as, path } from '../helpers/test-server.js'
 import { until } from '../helpers/waiting.js'
-import { readAsset, serve, serveFile } from './io.js'
+import { readAsset, serve, serveFile } from './run-cli.js'
 import { openRawConnection, rawUpdate, startServer } from './start-server.js'
 
 t.test('docs/operations.md: names the timeouts', async (t) => {

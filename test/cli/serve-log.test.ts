@@ -7,7 +7,7 @@ import { Readable, Writable } from 'node:stream'
 import t from 'tap'
 import { openLog } from '../../src/cli/serve/server.js'
 import { program } from '../helpers/built-program.js'
-import { startCommand } from './io.js'
+import { startCommand } from './run-cli.js'
 import { waitForCurl } from './printed-curl.js'
 
 t.test('a reader that stalls: the buffer is bounded, and a line says how many were dropped', async (t) => {

@@ -2,13 +2,13 @@
 
 import { once } from 'node:events'
 import type { Test } from 'tap'
-import { as, fill } from '../helpers/build.js'
+import { as, fill } from '../helpers/test-server.js'
 import type { Db } from '../helpers/database.js'
 import { postgres, sqlite } from '../helpers/engines.js'
 import { openSchema } from '../helpers/postgres.js'
 import { sqliteDb } from '../helpers/sqlite.js'
 import { until } from '../helpers/waiting.js'
-import { cli, serve, serveFile, update as send } from './io.js'
+import { cli, serve, serveFile, update as send } from './run-cli.js'
 import { openRawConnection, rawUpdate } from './start-server.js'
 
 async function update (url: string, body: object, headers?: Record<string, string>): Promise<number> {

@@ -2,7 +2,7 @@
 
 import type { InjectOptions } from 'fastify'
 import t from 'tap'
-import { path } from '../helpers/build.js'
+import { path } from '../helpers/test-server.js'
 import { openRawConnection, startServer } from './start-server.js'
 
 t.test('a wrong path or method, with any body: 404 as JSON', async (t) => {

@@ -5,10 +5,10 @@ import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { createProgram } from '../../src/cli/command-line.js'
-import { as, path } from '../helpers/build.js'
+import { as, path } from '../helpers/test-server.js'
 import { until } from '../helpers/waiting.js'
-import { openFile } from './files.js'
-import { cli, serve, serveFile, untilReceived, update } from './io.js'
+import { openFile } from './sqlite-files.js'
+import { cli, serve, serveFile, untilReceived, update } from './run-cli.js'
 import { openRawConnection, rawUpdate } from './start-server.js'
 
 t.test('a new file: created, served, and healthy', async (t) => {

@@ -1,10 +1,10 @@
 // The commands with a PostgreSQL server instead of a file.
 
 import type { Test } from 'tap'
-import { fill } from '../helpers/build.js'
+import { fill } from '../helpers/test-server.js'
 import { postgres as t } from '../helpers/engines.js'
 import { openSchema } from '../helpers/postgres.js'
-import { cli, serve, update } from './io.js'
+import { cli, serve, update } from './run-cli.js'
 
 async function open (t: Test) {
   const { db, url, close } = await openSchema()

@@ -5,10 +5,10 @@ import { connect, type Socket } from 'node:net'
 import { Writable } from 'node:stream'
 import type { Test } from 'tap'
 import { createServer, timeouts, type ServerSettings } from '../../src/cli/serve/server.js'
-import { fill, path } from '../helpers/build.js'
+import { fill, path } from '../helpers/test-server.js'
 import { sqliteDb } from '../helpers/sqlite.js'
-import { openDatabase } from './files.js'
-import { readAsset } from './io.js'
+import { openDatabase } from './sqlite-files.js'
+import { readAsset } from './run-cli.js'
 
 interface Setup extends Partial<ServerSettings> {
   times?: Partial<typeof timeouts>

@@ -3,8 +3,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { lookInto } from './files.js'
-import { cli } from './io.js'
+import { lookInto } from './sqlite-files.js'
+import { cli } from './run-cli.js'
 
 /** U+0000 to U+001F, and U+007F to U+009F. */
 const controlCodes = [...Array.from({ length: 32 }, (_, index) => index), ...Array.from({ length: 33 }, (_, index) => 0x7f + index)]

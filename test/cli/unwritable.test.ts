@@ -5,8 +5,8 @@ import { chmodSync, closeSync, openSync, readdirSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { program } from '../helpers/built-program.js'
-import { lookInto, openFile } from './files.js'
-import { cli, serve } from './io.js'
+import { lookInto, openFile } from './sqlite-files.js'
+import { cli, serve } from './run-cli.js'
 
 // File permissions do not apply to root, unless root lacks the capability dac_override.
 const isRoot = process.geteuid?.() === 0

@@ -3,9 +3,9 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { hashToken } from '../../src/index.js'
-import { allRows, path } from '../helpers/build.js'
-import { inFile, lookInto, openFile, replaceMethod } from './files.js'
-import { cli, serve } from './io.js'
+import { allRows, path } from '../helpers/test-server.js'
+import { inFile, lookInto, openFile, replaceMethod } from './sqlite-files.js'
+import { cli, serve } from './run-cli.js'
 
 /** A new database file, which the variable names. */
 function createDatabase (t: Test) {

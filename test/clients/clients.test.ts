@@ -7,7 +7,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { build } from '../helpers/build.js'
+import { build } from '../helpers/test-server.js'
 
 const folder = import.meta.dirname
 const document = join(folder, '../../openapi.json')

@@ -4,7 +4,7 @@ import type Database from 'better-sqlite3'
 import fastify from 'fastify'
 import pg from 'pg'
 import omnichannelContacts, { type PostgresClient } from '../../src/index.js'
-import { openHandle } from '../helpers/handle.js'
+import { openHandle } from '../helpers/open-handle.js'
 import { contactIds, emailsOf, type SentUpdate } from './load.js'
 
 /** A database whose SQL both engines read. */

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import pg from 'pg'
 import { startCheckpoints } from '../../src/cli/serve/checkpoints.js'
 import omnichannelContacts, { type PostgresClient } from '../../src/index.js'
-import { openHandle } from '../helpers/handle.js'
+import { openHandle } from '../helpers/open-handle.js'
 import { recordInLedger } from './ledger.js'
 import type { NodeOptions } from './nodes.js'
 

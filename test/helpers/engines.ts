@@ -2,7 +2,7 @@
 
 import tap, { type Test } from 'tap'
 import type { Opened } from './database.js'
-import { handleKind, openHandle } from './handle.js'
+import { handleKind, openHandle } from './open-handle.js'
 import { DatabaseSync, skip as lacksNodeSqlite } from './node-sqlite.js'
 import { isAvailable as hasPostgres } from './postgres-server.js'
 import { openSchema, type PoolSettings } from './postgres.js'

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
 import t from '../helpers/engines.js'
 import type { LightMyRequestResponse } from 'fastify'
-import { as, build, holdMaria, path, type Setup } from '../helpers/build.js'
+import { as, build, holdMaria, path, type Setup } from '../helpers/test-server.js'
 
 /** The same as in examples/browser.ts, as a test below checks. */
 const exposedHeaders = ['ETag', 'Idempotency-Replayed', 'Retry-After']

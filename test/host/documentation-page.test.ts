@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { chromium, type Browser, type Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { build } from '../helpers/build.js'
+import { build } from '../helpers/test-server.js'
 import { program } from '../helpers/built-program.js'
 
 const commands = ['google-chrome', 'google-chrome-stable', 'chromium', 'chromium-browser']

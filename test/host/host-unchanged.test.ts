@@ -2,9 +2,9 @@ import type Database from 'better-sqlite3'
 import fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import omnichannelContacts from '../../src/index.js'
-import { as, build, fill, path, rowOfMaria } from '../helpers/build.js'
-import { openFile } from '../helpers/files.js'
-import { handleKind, openHandle } from '../helpers/handle.js'
+import { as, build, fill, path, rowOfMaria } from '../helpers/test-server.js'
+import { openFile } from '../helpers/sqlite-files.js'
+import { handleKind, openHandle } from '../helpers/open-handle.js'
 import { sqliteDb } from '../helpers/sqlite.js'
 
 const pragmas = [

@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { allRows, as, build, path, type Setup, type TestServer } from '../helpers/build.js'
+import { allRows, as, build, path, type Setup, type TestServer } from '../helpers/test-server.js'
 import { forbidden, internalServerError, invalid, unauthorized } from '../helpers/refusals.js'
 
 const json = { 'content-type': 'application/json' }

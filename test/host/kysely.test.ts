@@ -1,7 +1,7 @@
 import { Kysely, SqliteDialect, type Transaction } from 'kysely'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
-import { build } from '../helpers/build.js'
+import { build } from '../helpers/test-server.js'
 
 interface Tables {
   ledger: { entry: string, part: number }

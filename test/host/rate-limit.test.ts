@@ -1,5 +1,5 @@
 import rateLimit from '@fastify/rate-limit'
-import { allRows, as, build } from '../helpers/build.js'
+import { allRows, as, build } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 
 const errorText = (seconds: number): string => 'Error, too many requests. Please slow down. ' +

@@ -3,9 +3,9 @@
 import responseValidation from '@fastify/response-validation'
 import { Ajv, type AnySchema } from 'ajv'
 import type { RouteOptions } from 'fastify'
-import { as, type Setup } from '../helpers/build.js'
+import { as, type Setup } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
-import { observe } from '../helpers/observed.js'
+import { observe } from '../helpers/observed-server.js'
 
 type Schema = Record<string, unknown> & { properties: Record<string, object> }
 type Responses = Record<string, { content: Record<string, { schema: Schema }> }>

@@ -1,4 +1,4 @@
-import { allRows, build } from '../helpers/build.js'
+import { allRows, build } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 
 interface Session {

@@ -2,7 +2,7 @@ import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import t from 'tap'
-import { build, path } from '../helpers/build.js'
+import { build, path } from '../helpers/test-server.js'
 
 t.test('@fastify/swagger with its UI: the page and the document are served', async (t) => {
   const { app, update } = await build(t, {

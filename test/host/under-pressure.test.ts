@@ -1,5 +1,5 @@
 import underPressure from '@fastify/under-pressure'
-import { allRows, build } from '../helpers/build.js'
+import { allRows, build } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 import { until } from '../helpers/waiting.js'
 

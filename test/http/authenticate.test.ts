@@ -1,7 +1,7 @@
 import { hashToken } from '../../src/index.js'
-import { allRows, as, build } from '../helpers/build.js'
+import { allRows, as, build } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
-import { openHandle } from '../helpers/handle.js'
+import { openHandle } from '../helpers/open-handle.js'
 import { unauthorized } from '../helpers/refusals.js'
 import { turns } from '../helpers/waiting.js'
 

@@ -1,6 +1,6 @@
 // docs/contract.md, section 8: users have roles, and roles have permissions.
 
-import { allRows, as, build, changes } from '../helpers/build.js'
+import { allRows, as, build, changes } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 import { forbidden } from '../helpers/refusals.js'
 

@@ -5,9 +5,9 @@ import { runInNewContext } from 'node:vm'
 import type Database from 'better-sqlite3'
 import t from 'tap'
 import { ForbiddenError, UpdateRefusedError, type ContactUpdatedEvent } from '../../src/index.js'
-import { allRows, as, build, type Setup } from '../helpers/build.js'
+import { allRows, as, build, type Setup } from '../helpers/test-server.js'
 import engines from '../helpers/engines.js'
-import { observe } from '../helpers/observed.js'
+import { observe } from '../helpers/observed-server.js'
 import { internalServerError } from '../helpers/refusals.js'
 
 const body = { contactId: 'maria', name: 'Marie', emails: ['a@b.c'] }

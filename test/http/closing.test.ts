@@ -1,6 +1,6 @@
 import t from 'tap'
-import { build } from '../helpers/build.js'
-import { listen } from '../helpers/observed.js'
+import { build } from '../helpers/test-server.js'
+import { listen } from '../helpers/observed-server.js'
 import { knownCaller, nameOfMaria, turns } from '../helpers/waiting.js'
 
 for (const [callers, options] of Object.entries({ 'users of the database': {}, 'users of the host': knownCaller })) {

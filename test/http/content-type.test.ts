@@ -1,6 +1,6 @@
 // docs/contract.md, sections 1 and 3: the content types, the syntax and the size of a body.
 
-import { allRows, as, build, path } from '../helpers/build.js'
+import { allRows, as, build, path } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 import { invalid } from '../helpers/refusals.js'
 

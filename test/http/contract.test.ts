@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import type { LightMyRequestResponse } from 'fastify'
 import tap from 'tap'
-import { allRows, as, build, changes, holdMaria, type Setup, type TestServer } from '../helpers/build.js'
+import { allRows, as, build, changes, holdMaria, type Setup, type TestServer } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 
 const sections = readFileSync('docs/contract.md', 'utf8').split(/^## /m)

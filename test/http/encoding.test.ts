@@ -2,7 +2,7 @@
 
 import { gzipSync, createGunzip } from 'node:zlib'
 import type { preParsingHookHandler } from 'fastify'
-import { allRows, as, build, changes } from '../helpers/build.js'
+import { allRows, as, build, changes } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 import { invalid } from '../helpers/refusals.js'
 

@@ -1,6 +1,6 @@
 // Entity tags: a client that has not seen the latest version cannot update (docs/contract.md, section 10).
 
-import { allRows, as, build } from '../helpers/build.js'
+import { allRows, as, build } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 import { forbidden, invalid, unauthorized } from '../helpers/refusals.js'
 

@@ -1,10 +1,10 @@
 // An update with an idempotency key is made once, although its request is repeated (docs/contract.md, section 10).
 
 import type Database from 'better-sqlite3'
-import { allRows, as, build } from '../helpers/build.js'
+import { allRows, as, build } from '../helpers/test-server.js'
 import type { Db } from '../helpers/database.js'
 import t from '../helpers/engines.js'
-import { openHandle } from '../helpers/handle.js'
+import { openHandle } from '../helpers/open-handle.js'
 import { invalid } from '../helpers/refusals.js'
 
 const withKey = (key: string, headers: object = {}): Record<string, string> => ({ ...as('ann'), 'idempotency-key': key, ...headers })

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { Test } from 'tap'
-import { allRows, build } from '../helpers/build.js'
+import { allRows, build } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 import { forbidden, internalServerError, unauthorized } from '../helpers/refusals.js'
 

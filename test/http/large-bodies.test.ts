@@ -1,6 +1,6 @@
 // Large bodies that arrive at once are parsed one after the other, and the event loop runs between them.
 
-import { build } from '../helpers/build.js'
+import { build } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 
 const requestCount = 20

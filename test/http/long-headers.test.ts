@@ -1,6 +1,6 @@
 // Headers of millions of characters. No time is measured: a check that takes quadratic time would exceed the time limit of the test.
 
-import { allRows, as, build } from '../helpers/build.js'
+import { allRows, as, build } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 import { invalid, unauthorized } from '../helpers/refusals.js'
 

@@ -1,9 +1,9 @@
 import { inspect } from 'node:util'
 import type { ContactUpdatedEvent } from '../../src/index.js'
-import { allRows, as, build, rowOfMaria } from '../helpers/build.js'
+import { allRows, as, build, rowOfMaria } from '../helpers/test-server.js'
 import t, { sqlite } from '../helpers/engines.js'
-import { openFile } from '../helpers/files.js'
-import { openHandle } from '../helpers/handle.js'
+import { openFile } from '../helpers/sqlite-files.js'
+import { openHandle } from '../helpers/open-handle.js'
 import { replaceClock, turns, until } from '../helpers/waiting.js'
 
 t.test('an update: onContactUpdated gets the contact before and after, the changed fields, user and request', async (t) => {

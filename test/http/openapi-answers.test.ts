@@ -4,7 +4,7 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import type { LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
 import { UpdateRefusedError } from '../../src/index.js'
-import { as, build, holdMaria, path, type Setup, type TestServer } from '../helpers/build.js'
+import { as, build, holdMaria, path, type Setup, type TestServer } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 
 /** Parsed JSON: `any`. */

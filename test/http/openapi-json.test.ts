@@ -3,7 +3,7 @@ import { Validator } from '@seriousme/openapi-schema-validator'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { openapiJson } from '../../scripts/write-openapi.js'
-import { path } from '../helpers/build.js'
+import { path } from '../helpers/test-server.js'
 
 const source = readFileSync('openapi.json', 'utf8')
 const document = JSON.parse(source)

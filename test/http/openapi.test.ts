@@ -3,7 +3,7 @@ import { Validator } from '@seriousme/openapi-schema-validator'
 import fastify from 'fastify'
 import t, { type Test } from 'tap'
 import omnichannelContacts from '../../src/index.js'
-import { build, path, type Setup } from '../helpers/build.js'
+import { build, path, type Setup } from '../helpers/test-server.js'
 
 /** Parsed JSON: `any`. */
 type Json = ReturnType<typeof JSON.parse>

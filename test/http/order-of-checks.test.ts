@@ -1,6 +1,6 @@
 // docs/contract.md, section 2: the order of the checks.
 
-import { allRows, as, build, path } from '../helpers/build.js'
+import { allRows, as, build, path } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 import { forbidden, unauthorized } from '../helpers/refusals.js'
 

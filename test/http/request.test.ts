@@ -1,6 +1,6 @@
 // docs/contract.md, sections 1 and 3: the schema of a body, its errors and its coercion.
 
-import { allRows, build, changes } from '../helpers/build.js'
+import { allRows, build, changes } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 import { invalid } from '../helpers/refusals.js'
 

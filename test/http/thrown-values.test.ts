@@ -1,9 +1,9 @@
 // A function of the host throws any value: nothing is written, and the answer is one of the contract.
 
-import { allRows, as, build, fill, type Setup } from '../helpers/build.js'
+import { allRows, as, build, fill, type Setup } from '../helpers/test-server.js'
 import t, { sqlite } from '../helpers/engines.js'
-import { openHandle } from '../helpers/handle.js'
-import { observe } from '../helpers/observed.js'
+import { openHandle } from '../helpers/open-handle.js'
+import { observe } from '../helpers/observed-server.js'
 import { internalServerError } from '../helpers/refusals.js'
 
 const thrownValues: Array<[situation: string, thrown: unknown]> = [

@@ -4,7 +4,7 @@ import Database from 'better-sqlite3'
 import fastify from 'fastify'
 import type { Test } from 'tap'
 import omnichannelContacts, { hashToken } from '../../src/index.js'
-import { allRows, as, build, path, type TestServer } from '../helpers/build.js'
+import { allRows, as, build, path, type TestServer } from '../helpers/test-server.js'
 import t, { sqlite } from '../helpers/engines.js'
 import { doc, docs, readme } from './pages.js'
 

@@ -5,7 +5,7 @@ import { inspect } from 'node:util'
 import t from 'tap'
 import ts from 'typescript'
 import { checkOptions } from '../../src/options.js'
-import { openFile } from '../helpers/files.js'
+import { openFile } from '../helpers/sqlite-files.js'
 
 // Inside the repository, a file can import the package by its name.
 const file = join(t.testdir({ 'consumer.ts': "import * as everything from 'fastify-omnichannel-contacts'\nvoid everything" }), 'consumer.ts')

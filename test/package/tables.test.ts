@@ -13,7 +13,7 @@ import { describeOperation } from '../../src/http/openapi.js'
 import { UPDATE_FAILED } from '../../src/http/replies.js'
 import omnichannelContacts, { UpdateContactBody, type OmnichannelContactsOptions } from '../../src/index.js'
 import { checkOptions } from '../../src/options.js'
-import { build } from '../helpers/build.js'
+import { build } from '../helpers/test-server.js'
 import { codesOf, doc, readme, type Row } from './pages.js'
 
 t.test('options in the README: those of the code, with their defaults', async (t) => {

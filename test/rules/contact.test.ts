@@ -1,6 +1,6 @@
 // docs/contract.md, section 7: the contact in the answer, key for key.
 
-import { build } from '../helpers/build.js'
+import { build } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 
 t.test('a contact with a value in every column: the answer has all keys', async (t) => {

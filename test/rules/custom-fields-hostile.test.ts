@@ -1,9 +1,9 @@
 // docs/contract.md, section 6: fields named like inherited properties, and patterns that hang or do not compile.
 
-import { allRows, build, changes } from '../helpers/build.js'
+import { allRows, build, changes } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
-import { openHandle } from '../helpers/handle.js'
-import { observe } from '../helpers/observed.js'
+import { openHandle } from '../helpers/open-handle.js'
+import { observe } from '../helpers/observed-server.js'
 
 const inheritedNames = ['__proto__', 'constructor', 'hasOwnProperty', 'prototype', 'toString', 'valueOf', '__defineGetter__', 'length', '0']
 

@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import assert from 'node:assert/strict'
 import { Script } from 'node:vm'
-import { allRows, as, build, type TestServer } from '../helpers/build.js'
+import { allRows, as, build, type TestServer } from '../helpers/test-server.js'
 import type { Db } from '../helpers/database.js'
 import t, { dialectOf, sqlite } from '../helpers/engines.js'
 

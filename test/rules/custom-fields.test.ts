@@ -1,8 +1,8 @@
-// docs/contract.md, section 6. helpers/build.ts defines the fields plan (required, gold or silver) and note. maria has the values
+// docs/contract.md, section 6. helpers/test-server.ts defines the fields plan (required, gold or silver) and note. maria has the values
 // plan: gold and legacy: kept.
 
 import type { Test } from 'tap'
-import { allRows, build, changes, type Setup, type TestServer } from '../helpers/build.js'
+import { allRows, build, changes, type Setup, type TestServer } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 
 type Fields = Record<string, unknown>

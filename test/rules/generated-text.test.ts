@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { allRows, as, build } from '../helpers/build.js'
+import { allRows, as, build } from '../helpers/test-server.js'
 import { forbidden, unauthorized } from '../helpers/refusals.js'
 
 /** RUNS=50000 runs more generated cases. */

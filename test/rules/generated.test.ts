@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { build, fill } from '../helpers/build.js'
+import { build, fill } from '../helpers/test-server.js'
 import type { Db } from '../helpers/database.js'
 import t, { engineOf } from '../helpers/engines.js'
 import { body, fieldIds, text } from './generated-bodies.js'

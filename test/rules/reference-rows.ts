@@ -1,6 +1,6 @@
 // Reads the rows of a database in the form that reference.ts uses.
 
-import { allRows } from '../helpers/build.js'
+import { allRows } from '../helpers/test-server.js'
 import type { Db } from '../helpers/database.js'
 
 export type Table = Array<Record<string, unknown>>

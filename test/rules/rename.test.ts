@@ -1,6 +1,6 @@
 // docs/contract.md, section 5, item 7: a new name is copied to rooms, subscriptions and inquiries.
 
-import { allRows, build, changes } from '../helpers/build.js'
+import { allRows, build, changes } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 
 t.test('a new name: copied to every room of the contact, and to every subscription and inquiry of its visitors', async (t) => {

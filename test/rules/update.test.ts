@@ -1,6 +1,6 @@
 // docs/contract.md, section 5, items 1 to 6: the rows that an update changes.
 
-import { allRows, build, changes } from '../helpers/build.js'
+import { allRows, build, changes } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 
 /** The columns that every first update of a contact changes. */

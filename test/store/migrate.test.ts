@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
-import { allRows, fill } from '../helpers/build.js'
+import { allRows, fill } from '../helpers/test-server.js'
 import type { Db, Row } from '../helpers/database.js'
 import t, { dialectOf, openDatabase } from '../helpers/engines.js'
 import { schemaOf as schemaOfPostgres } from '../helpers/postgres.js'

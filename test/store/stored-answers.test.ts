@@ -1,7 +1,7 @@
 // Answers stored for idempotency keys are deleted with the row of their contact, in every way in which a host may delete it.
 
 import type { Test } from 'tap'
-import { as, build } from '../helpers/build.js'
+import { as, build } from '../helpers/test-server.js'
 import type { Db } from '../helpers/database.js'
 import both, { dialectOf, postgres, sqlite } from '../helpers/engines.js'
 import { openSchema } from '../helpers/postgres.js'

@@ -1,8 +1,8 @@
 // Checks for triggers and rules of the host. Some add rows to an update, which is made. Others drop or revert a part of it, and it fails.
 
 import type { Test } from 'tap'
-import { allRows, as, type Setup } from '../helpers/build.js'
-import { internalServerError, observe } from '../helpers/observed.js'
+import { allRows, as, type Setup } from '../helpers/test-server.js'
+import { internalServerError, observe } from '../helpers/observed-server.js'
 
 /** An update of the name, all lists, the custom fields and the statistic. */
 export const body = {

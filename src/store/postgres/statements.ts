@@ -5,7 +5,7 @@ import {
   AliasNode, ColumnNode, IdentifierNode, Kysely, PostgresDialect, PostgresQueryCompiler, RawNode, ReferenceNode, SelectionNode,
   type PostgresDialectConfig
 } from 'kysely'
-import { compile } from '../compile.js'
+import { compile } from '../compile-query.js'
 import { postgresSql } from '../engine-sql.js'
 import { WRITE_WAS_CHANGED, type Query, type QueryDefinition } from '../operation.js'
 import type { Tables } from '../tables.js'

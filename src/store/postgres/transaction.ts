@@ -15,7 +15,7 @@ import type { CommitOutcome, Decision, Query, Read, Update } from '../operation.
 import { throwIfGone, type ReplyGuard } from '../store.js'
 import { isTransactionAborted, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
-import { callBeforeCommit, releaseSavepoints, savepoints } from './host-callback.js'
+import { callBeforeCommit, releaseSavepoints, savepoints } from './before-commit.js'
 import { judgeCommit, listenForWarning, type Doubt } from './in-doubt.js'
 import { serverTimeoutMs, send, answerTimeoutMs } from './pipeline.js'
 import { clientsToDrop } from './pool.js'

@@ -1,5 +1,5 @@
 import { Kysely, SqliteDialect, type SqliteDialectConfig } from 'kysely'
-import { compile } from '../compile.js'
+import { compile } from '../compile-query.js'
 import { sqliteSql } from '../engine-sql.js'
 import { WRITE_WAS_CHANGED, type Query, type QueryDefinition, type Read } from '../operation.js'
 import type { ReplyGuard, Store } from '../store.js'

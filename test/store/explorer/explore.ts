@@ -2,7 +2,7 @@
 
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
-import { as } from '../../helpers/build.js'
+import { as } from '../../helpers/test-server.js'
 import { bodyOf, judge, type Request, type Rows } from './oracle.js'
 
 /** All updates of a scenario have the same millisecond. */

@@ -1,9 +1,9 @@
 // A host changes tables while the server runs. Then the prepared statements of every connection have the old types.
 
 import type { Pool } from 'pg'
-import { allRows, as, holdMaria } from '../../helpers/build.js'
+import { allRows, as, holdMaria } from '../../helpers/test-server.js'
 import { postgres as t } from '../../helpers/engines.js'
-import { observe } from '../../helpers/observed.js'
+import { observe } from '../../helpers/observed-server.js'
 import { backendThatWaits } from '../../helpers/postgres.js'
 
 const body = {

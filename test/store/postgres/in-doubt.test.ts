@@ -2,10 +2,10 @@
 
 import type { PoolClient } from 'pg'
 import type { Test } from 'tap'
-import { as, type Setup } from '../../helpers/build.js'
+import { as, type Setup } from '../../helpers/test-server.js'
 import type { Db } from '../../helpers/database.js'
 import { postgres as t } from '../../helpers/engines.js'
-import { observe, type Observed } from '../../helpers/observed.js'
+import { observe, type Observed } from '../../helpers/observed-server.js'
 import { backendThatWaits } from '../../helpers/postgres.js'
 import { openProxy, type Injection } from '../explorer/proxy.js'
 

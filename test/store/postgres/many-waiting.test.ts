@@ -4,9 +4,9 @@ import type { LightMyRequestResponse } from 'fastify'
 import type { Socket } from 'node:net'
 import type { Pool, PoolClient } from 'pg'
 import type { Test } from 'tap'
-import { build, rowOfMaria, type TestServer } from '../../helpers/build.js'
+import { build, rowOfMaria, type TestServer } from '../../helpers/test-server.js'
 import engines, { postgres as t } from '../../helpers/engines.js'
-import { observe } from '../../helpers/observed.js'
+import { observe } from '../../helpers/observed-server.js'
 import { knownCaller, until } from '../../helpers/waiting.js'
 
 /** A message of PostgreSQL: its letter, its length, and fields that end with a zero byte. */

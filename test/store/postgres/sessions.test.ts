@@ -3,9 +3,9 @@
 import fc from 'fast-check'
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
-import { allRows, as, build, changes, fill, holdMaria, type TestServer } from '../../helpers/build.js'
+import { allRows, as, build, changes, fill, holdMaria, type TestServer } from '../../helpers/test-server.js'
 import { postgres as t } from '../../helpers/engines.js'
-import { observe } from '../../helpers/observed.js'
+import { observe } from '../../helpers/observed-server.js'
 import { backendThatWaits, type PoolSettings } from '../../helpers/postgres.js'
 import { body } from '../../rules/generated-bodies.js'
 

@@ -1,9 +1,9 @@
 // Triggers and rules of the host on PostgreSQL.
 
 import { UpdateRefusedError } from '../../../src/index.js'
-import { allRows, build, changes } from '../../helpers/build.js'
+import { allRows, build, changes } from '../../helpers/test-server.js'
 import { postgres as t } from '../../helpers/engines.js'
-import { observe } from '../../helpers/observed.js'
+import { observe } from '../../helpers/observed-server.js'
 import { internalServerError } from '../../helpers/refusals.js'
 import { body, checkMadeOnce, checkRefused } from '../triggers.js'
 

@@ -2,9 +2,9 @@
 
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { allRows, as, build, type Setup, type TestServer } from '../../helpers/build.js'
-import { lookInto } from '../../helpers/files.js'
-import { openHandle } from '../../helpers/handle.js'
+import { allRows, as, build, type Setup, type TestServer } from '../../helpers/test-server.js'
+import { lookInto } from '../../helpers/sqlite-files.js'
+import { openHandle } from '../../helpers/open-handle.js'
 import * as refusals from '../../helpers/refusals.js'
 import { nameOfMaria, turns } from '../../helpers/waiting.js'
 

@@ -3,9 +3,9 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import { allRows, build } from '../../helpers/build.js'
-import { openFile } from '../../helpers/files.js'
-import { handleKind, openHandle } from '../../helpers/handle.js'
+import { allRows, build } from '../../helpers/test-server.js'
+import { openFile } from '../../helpers/sqlite-files.js'
+import { handleKind, openHandle } from '../../helpers/open-handle.js'
 import { busy } from '../../helpers/refusals.js'
 import { nameOfMaria, turns } from '../../helpers/waiting.js'
 

@@ -1,7 +1,7 @@
 // The host has a transaction on the handle of the plugin.
 
 import t from 'tap'
-import { allRows, build } from '../../helpers/build.js'
+import { allRows, build } from '../../helpers/test-server.js'
 import { busy } from '../../helpers/refusals.js'
 import { knownCaller, nameOfMaria, turns } from '../../helpers/waiting.js'
 

@@ -1,8 +1,8 @@
 // A thousand requests wait: they are answered in batches, in the order of their arrival, and the event loop runs between the batches.
 
 import t, { type Test } from 'tap'
-import { build, type Setup, type TestServer } from '../../helpers/build.js'
-import { openHandle } from '../../helpers/handle.js'
+import { build, type Setup, type TestServer } from '../../helpers/test-server.js'
+import { openHandle } from '../../helpers/open-handle.js'
 import { knownCaller, replaceClock, turns, until } from '../../helpers/waiting.js'
 
 const requestCount = 1000

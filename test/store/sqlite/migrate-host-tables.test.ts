@@ -5,8 +5,8 @@ import fastify from 'fastify'
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import omnichannelContacts, { hashToken } from '../../../src/index.js'
-import { path } from '../../helpers/build.js'
-import { openHandle } from '../../helpers/handle.js'
+import { path } from '../../helpers/test-server.js'
+import { openHandle } from '../../helpers/open-handle.js'
 import { incompleteSchema, rejectionOf } from '../../helpers/registration.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')

@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { generate } from '../../../scripts/generate-migrations.js'
 import type { OmnichannelContactsOptions } from '../../../src/index.js'
-import { openFile } from '../../helpers/files.js'
+import { openFile } from '../../helpers/sqlite-files.js'
 import { rejectionOf } from '../../helpers/registration.js'
 import { turns } from '../../helpers/waiting.js'
 

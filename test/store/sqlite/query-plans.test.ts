@@ -2,8 +2,8 @@
 
 import t from 'tap'
 import * as queries from '../../../src/store/queries.js'
-import { as, build } from '../../helpers/build.js'
-import { openHandle } from '../../helpers/handle.js'
+import { as, build } from '../../helpers/test-server.js'
+import { openHandle } from '../../helpers/open-handle.js'
 
 /** Scans that are right: of the few definitions of custom fields, of a list in the request, and of no table at all. */
 const allowedScan = /^SCAN (main\.omnichannel_custom_field|item VIRTUAL TABLE\b.*|CONSTANT ROW|one_row)$/

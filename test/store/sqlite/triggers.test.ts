@@ -3,9 +3,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { allRows } from '../../helpers/build.js'
-import { lookInto, openFile } from '../../helpers/files.js'
-import { observe, type Observed } from '../../helpers/observed.js'
+import { allRows } from '../../helpers/test-server.js'
+import { lookInto, openFile } from '../../helpers/sqlite-files.js'
+import { observe, type Observed } from '../../helpers/observed-server.js'
 import { body, checkMadeOnce, checkRefused } from '../triggers.js'
 
 /** SQL that creates a trigger. */

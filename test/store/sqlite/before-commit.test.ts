@@ -4,9 +4,9 @@
 import type Database from 'better-sqlite3'
 import t from 'tap'
 import { UpdateRefusedError } from '../../../src/index.js'
-import { allRows, as, changes, type Setup } from '../../helpers/build.js'
-import { handleKind, openHandle } from '../../helpers/handle.js'
-import { busy, internalServerError, observe } from '../../helpers/observed.js'
+import { allRows, as, changes, type Setup } from '../../helpers/test-server.js'
+import { handleKind, openHandle } from '../../helpers/open-handle.js'
+import { busy, internalServerError, observe } from '../../helpers/observed-server.js'
 import { replaceClock, turns } from '../../helpers/waiting.js'
 
 /** Creates a table into which `beforeCommit` writes. */

@@ -1,9 +1,9 @@
-// Opens SQLite files for tests that need more than the database of build.ts.
+// Opens SQLite files for tests that need more than the database of test-server.ts.
 
 import type Database from 'better-sqlite3'
 import type { Test } from 'tap'
 import type { Db } from './database.js'
-import { openHandle } from './handle.js'
+import { openHandle } from './open-handle.js'
 import { sqliteDb } from './sqlite.js'
 
 type OpenHandle = (file: string, options: Database.Options) => Database.Database

@@ -5,7 +5,7 @@ import { request, type ClientRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
 import type { ContactUpdatedEvent, OmnichannelContactsOptions } from '../../src/index.js'
-import { as, build, path, type Setup, type TestServer } from './build.js'
+import { as, build, path, type Setup, type TestServer } from './test-server.js'
 
 export { busy, internalServerError } from './refusals.js'
 

@@ -9,10 +9,10 @@ import { gzipSync } from 'node:zlib'
 import type { Test } from 'tap'
 import { run } from '../../src/cli/command-line.js'
 import type { Io } from '../../src/cli/shared.js'
-import { as, fill, path } from '../helpers/build.js'
+import { as, fill, path } from '../helpers/test-server.js'
 import { sqliteDb } from '../helpers/sqlite.js'
 import { until } from '../helpers/waiting.js'
-import { openFile } from './files.js'
+import { openFile } from './sqlite-files.js'
 
 export interface Setup {
   env?: Record<string, string>

@@ -2,7 +2,7 @@
 
 import Database from 'better-sqlite3'
 import type { Test } from 'tap'
-import { filesOf } from '../helpers/files.js'
+import { filesOf } from '../helpers/sqlite-files.js'
 import { openNodeSqlite } from '../helpers/node-sqlite.js'
 
 const open = openNodeSqlite ?? ((file: string, options: Database.Options) => new Database(file, options))
