@@ -3,7 +3,7 @@ import { backup } from './backup.js'
 import { contact } from './contact.js'
 import { copy } from './copy.js'
 import { UsageError, type CommandError } from './errors.js'
-import { importExport } from './import/import.js'
+import { importFiles } from './import/import.js'
 import { migrate } from './migrate.js'
 import { print, report, watchOutput } from './output.js'
 import { hidePasswords } from './postgres.js'
@@ -27,7 +27,7 @@ export async function run (argv: string[], io: Io): Promise<number> {
     return 0
   } catch (error) {
     const { message } = error as Error
-    // An optional peer dependency is missing. The advice names this package too, because one that npx has cached would not find the other.
+    // An optional peer dependency is missing. npx runs a copy of this package from its cache, which finds only what is installed beside it.
     const sentence = message.replace(/^Cannot find package '([^']*)'.*/s, 'The package $1 is missing: npm install fastify-omnichannel-contacts $1')
     report(io, hidePasswords(sentence, [...argv, process.env.OMNICHANNEL_DATABASE ?? '']))
     return (error as Partial<CommandError>).exitCode ?? 1
@@ -47,19 +47,19 @@ export function createProgram (io: Io): Command {
       writeErr: () => undefined,
       getOutHelpWidth: () => io.stdout.columns ?? 100
     })
-  for (const addCommand of [serve, user, token, contact, importExport, backup, copy, migrate]) addCommand(program, io)
-  explainMistakes(program, [])
+  for (const addCommand of [serve, user, token, contact, importFiles, backup, copy, migrate]) addCommand(program, io)
+  throwUsageErrors(program, [])
   return program
 }
 
-/** Turns commander's errors of a command and its subcommands into a UsageError. `path` has the names of its parents and its own. */
-function explainMistakes (command: CommandUnknownOpts, path: string[]): void {
+/** Makes a command and its subcommands throw a UsageError for each mistake. `path` has the names of its parents and its own. */
+function throwUsageErrors (command: CommandUnknownOpts, path: string[]): void {
   command.exitOverride((error) => {
     throw error.exitCode === 0 ? error : new UsageError(`${toSentence(command, error)}; see ${[...path, '--help'].join(' ')}`)
   })
   for (const option of command.options) if (!option.isBoolean()) refuseBlank(option)
   for (const argument of command.registeredArguments) refuseBlank(argument)
-  for (const subcommand of command.commands) explainMistakes(subcommand, [...path, subcommand.name()])
+  for (const subcommand of command.commands) throwUsageErrors(subcommand, [...path, subcommand.name()])
 }
 
 /** Refuses a blank value, which comes from a shell variable that is not set. */

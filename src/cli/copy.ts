@@ -20,8 +20,8 @@ export function copy (program: Command, io: Io): void {
     .action((file, server) => withDatabase(file, io, 'read', ({ handle: source }) =>
       withInterruption(io, (signal) => withServer(server, 'create', async ({ name, handle: target }) => {
         const start = performance.now()
-        const { rows, isNew } = await copyTables(source as FileHandle, target as Pool, name, io, signal)
-        print(io, isNew
+        const { rows, wasEmpty } = await copyTables(source as FileHandle, target as Pool, name, io, signal)
+        print(io, wasEmpty
           ? `Copied ${file} to ${name}: ${rows} rows in ${((performance.now() - start) / 1000).toFixed(1)} s, compared row by row\n`
           : `${name} holds the ${rows} rows of ${file} already, compared row by row\n`)
       }).catch((error: unknown) => {
@@ -32,8 +32,8 @@ export function copy (program: Command, io: Io): void {
 const maxBatchRows = 1000
 /** In characters. A row can have megabytes of custom fields. */
 const maxBatchLength = 16_000_000
-/** Fewer, because their length is not known before. */
-const fetchedRows = 100
+/** Fewer than `maxBatchRows`, because a FETCH has no limit for the length of its rows. */
+const rowsPerFetch = 100
 
 type CopiedTable = Awaited<ReturnType<typeof describeTables>>[number]
 
@@ -61,7 +61,7 @@ async function describeTables () {
   })
 }
 
-/** Returns how many rows the file has. `isNew` is false if the server held the same rows already. */
+/** Returns how many rows the file has. `wasEmpty` is false if the server held the same rows already. */
 async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io, signal: AbortSignal) {
   const [tables, { toKyselyDatabase }] = await Promise.all([describeTables(), import('./open-node-sqlite.js')])
   const file = toKyselyDatabase(source)
@@ -74,15 +74,15 @@ async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io,
     // The table of permissions is never empty, because the migration has inserted the defaults.
     const mustBeEmpty = tables.filter((table) => table.name !== 'omnichannel_role_permission')
     const found = await client.query(mustBeEmpty.map((table) => `(SELECT FROM ${table.name} LIMIT 1)`).join(' UNION ALL '))
-    const isNew = found.rowCount === 0
-    if (isNew) await client.query('DELETE FROM omnichannel_role_permission')
+    const wasEmpty = found.rowCount === 0
+    if (wasEmpty) await client.query('DELETE FROM omnichannel_role_permission')
     let rows = 0
     for (const table of tables) {
       let fileChecksum = 0n
       let serverChecksum = 0n
       for (const batch of batchesOfFile(file, table)) {
         signal.throwIfAborted()
-        if (isNew) await client.query(table.insert(batch))
+        if (wasEmpty) await client.query(table.insert(batch))
         fileChecksum += checksum(batch)
         rows += batch.length
         progress.advance(batch.length)
@@ -92,13 +92,13 @@ async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io,
         serverChecksum += checksum(batch)
       }
       if (fileChecksum !== serverChecksum) {
-        throw new CommandError(isNew
+        throw new CommandError(wasEmpty
           ? `${name} stored other rows in ${table.name} than it was sent; nothing was copied`
           : `${name} holds other data in ${table.name}; nothing was copied`)
       }
     }
     await client.query('COMMIT')
-    return { rows, isNew }
+    return { rows, wasEmpty }
   } finally {
     progress.clear()
     // After COMMIT this does nothing.
@@ -126,7 +126,7 @@ function * batchesOfFile (source: SqliteDatabase, { selectFromFile }: CopiedTabl
 async function * batchesOfServer (client: PoolClient, { declareServerCursor }: CopiedTable): AsyncGenerator<unknown[][]> {
   await client.query(declareServerCursor)
   for (;;) {
-    const { rows } = await client.query<unknown[]>({ text: `FETCH ${fetchedRows} FROM copied`, rowMode: 'array' })
+    const { rows } = await client.query<unknown[]>({ text: `FETCH ${rowsPerFetch} FROM copied`, rowMode: 'array' })
     if (rows.length === 0) break
     yield rows
   }

@@ -48,14 +48,14 @@ export function hidePasswords (message: string, words: string[]): string {
 export async function withServer<Result> (url: string, access: Access, work: (database: OpenDatabase) => Promise<Result>): Promise<Result> {
   const { Kysely, PostgresDialect } = await import('kysely')
   // Kysely and `ping` get a pool of their own, so that a ping does not wait for updates.
-  return await withPool(url, (handle, name) => withPool(url, async (pool) => {
+  return await withPool(url, (handle, name) => withPool(url, async (secondPool) => {
     if (access === 'read' || access === 'change') {
-      const found = await pool.query(String.raw`SELECT FROM pg_class WHERE relname LIKE 'omnichannel\_%' AND pg_table_is_visible(oid) LIMIT 1`)
+      const found = await secondPool.query(String.raw`SELECT FROM pg_class WHERE relname LIKE 'omnichannel\_%' AND pg_table_is_visible(oid) LIMIT 1`)
       if (found.rowCount === 0) throw new CommandError(`The database ${name} has no tables of this program`)
     }
     await migrateOrCheck(handle, name, access !== 'read')
-    const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
-    const ping = (): Promise<unknown> => pool.query('SELECT max(id) FROM omnichannel_migration')
+    const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: secondPool }) })
+    const ping = (): Promise<unknown> => secondPool.query('SELECT max(id) FROM omnichannel_migration')
     return await work({ name, db, handle, ping })
   }, { max: 1 }))
 }

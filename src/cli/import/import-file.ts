@@ -48,7 +48,7 @@ export async function importFile (
   const batch = dryRun ? Infinity : options.batch ?? Infinity
   const lines = readLines(addAbortSignal(signal, input))
   const progress = createProgress(io, name, { totalBytes: bytes })
-  let droppedIndexes: string[] = []
+  let createIndexes: string[] = []
   let lineNumber = 0
   let committedLines = 0
   let lockedSince = performance.now()
@@ -76,7 +76,7 @@ export async function importFile (
       for (const line of value.lines) {
         if (!database.inTransaction) {
           database.exec('BEGIN IMMEDIATE')
-          if (batch === Infinity) droppedIndexes = dropIndexes(database)
+          if (batch === Infinity) createIndexes = dropIndexes(database)
         }
         lineNumber++
         if (typeof line === 'string' && line.trim() === '') continue
@@ -89,7 +89,7 @@ export async function importFile (
       }
       progress.advance(value.lines.length, value.bytes)
     }
-    for (const sql of droppedIndexes) {
+    for (const sql of createIndexes) {
       database.exec(sql)
       // A signal needs up to two turns of the event loop to arrive.
       await nextTurn()

@@ -29,7 +29,7 @@ omnichannel_imported_token records which tokens were imported.)
 
 A custom field whose pattern can never match a value is imported, with a warning.`
 
-export function importExport (program: Command, io: Io): void {
+export function importFiles (program: Command, io: Io): void {
   const command = program.command('import')
     .summary('Import a Rocket.Chat export, the JSON lines that mongoexport writes')
     .description(description)

@@ -14,7 +14,7 @@ import { collections, type CollectionName } from './collection.js'
 import { dryRunNote, importFile, type ExportFile, type ImportOptions } from './import-file.js'
 import { disableMissing } from './store-document.js'
 
-const names = Object.keys(collections) as CollectionName[]
+const collectionNames = Object.keys(collections) as CollectionName[]
 
 /** The files that were named, by the option of their collection. */
 export type NamedFiles = Partial<Record<CollectionName, string[]>>
@@ -64,7 +64,7 @@ async function openTarget (options: ImportOptions, opened: FileHandle[], io: Io)
   return await withFile(file, access, async () => {
     let tables: ReturnType<typeof tablesIn> = 'none'
     if (dryRun && existsSync(file)) {
-      // This handle only reads, and is closed last. If the other handle closed last, SQLite would move the log of a killed program into the file.
+      // The last handle to close moves the log of a killed program into the file, unless it only reads. So this one reads, and is closed last.
       const reader = await openUnchecked(file, io, 'read')
       opened.push(reader)
       tables = tablesIn(reader)
@@ -111,12 +111,12 @@ function unreadable (file: string, error: Error): CommandError {
 async function chooseFiles (folder: string | undefined, named: NamedFiles, io: Io): Promise<ExportFile[]> {
   const inFolder = folder === undefined ? {} : await findInFolder(folder)
   const filesOf = (name: CollectionName): string[] => [...inFolder[name] ?? [], ...named[name] ?? []]
-  const chosen = names.flatMap((name) => filesOf(name).map((file) => ({ name, file })))
+  const chosen = collectionNames.flatMap((name) => filesOf(name).map((file) => ({ name, file })))
   if (chosen.length === 0) throw new UsageError('No file to import: name one, as in --contacts contacts.jsonl; see import --help')
   if (chosen.filter(({ file }) => file === '-').length > 1) throw new UsageError('Only one file can be stdin')
 
   const files = await Promise.all(chosen.map(({ name, file }) => checkFile(name, file, io)))
-  const missing = names.filter((name) => filesOf(name).length === 0).map((name) => collections[name])
+  const missing = collectionNames.filter((name) => filesOf(name).length === 0).map((name) => collections[name])
   if (folder !== undefined && missing.length > 0) {
     report(io, `The folder ${folder} has no file of ${missing.join(', ')}; the others are imported`)
   }
@@ -141,7 +141,7 @@ async function findInFolder (folder: string): Promise<NamedFiles> {
     throw new CommandError(`The folder ${folder} cannot be read: ${(error as Error).message}`, { cause: error })
   })
   const found: NamedFiles = {}
-  for (const name of names) {
+  for (const name of collectionNames) {
     const files = [`${collections[name]}.json`, `${collections[name]}.jsonl`].filter((file) => present.includes(file))
     if (files.length > 1) throw new CommandError(`The folder ${folder} holds both ${files.join(' and ')}: which one is it?`)
     found[name] = files.map((file) => join(folder, file))

@@ -79,7 +79,7 @@ async function acceptWaiting (server: Server): Promise<void> {
   const end = performance.now() + drainTimeoutMs
   while (accepted && performance.now() < end) {
     accepted = false
-    // The first one may come before the sockets of its turn.
+    // Twice, because the first one may come before sockets.
     await nextTurn()
     await nextTurn()
   }

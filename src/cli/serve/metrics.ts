@@ -92,7 +92,7 @@ function measureUpdates (app: FastifyInstance, make: MetricMaker): (request: Fas
 
   app.addHook('preHandler', (request, _reply, done) => {
     startingRequest = request
-    // This runs the handler until its first `await`. Before that, the handler publishes `start`.
+    // `done` runs the handler until its first `await`. The handler publishes `start` in that time.
     done()
     startingRequest = undefined
   })
