@@ -59,7 +59,7 @@ const commitChannel = channel('fastify-omnichannel-contacts:commit')
 const publishNothing = (): void => undefined
 
 /** Must be called right before a COMMIT. Returns a function to call when it has succeeded. */
-export function timeCommit (engine: Engine, updates: number): () => void {
+export function startCommitTimer (engine: Engine, updates: number): () => void {
   if (updates === 0 || !commitChannel.hasSubscribers) return publishNothing
   const begin = performance.now()
   return () => { commitChannel.publish({ engine, durationMs: performance.now() - begin, updates } satisfies CommitMessage) }

@@ -19,7 +19,7 @@ const guard: ReplyGuard = { isPending: () => true, lock: () => undefined, unlock
 export function createUpdateTimer (database: Database.Database, contacts: number): (updates: number) => Promise<number> {
   const ignoreProblem = (): void => undefined
   const store = openStore(database, ignoreProblem)
-  const createMatcher = createPatternCache()
+  const { createMatcher } = createPatternCache()
   const makeRequest = createRequestMaker(contacts)
   const access = createAccess(store, { lockTimeout: 5000 } as Settings)
   const headers = { 'x-user-id': caller.id, 'x-auth-token': caller.token }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import type { Tables } from '../store/tables.js'
 import { CommandError, UsageError, codeOf, explainFileError } from './errors.js'
-import type { Open } from './open-node-sqlite.js'
+import type { OpenFile } from './open-node-sqlite.js'
 import { isServer, readServer, withServer } from './postgres.js'
 import { lockTimeoutMs, migrateOrCheck, type Access, type FileHandle, type Io, type OpenDatabase } from './shared.js'
 
@@ -21,11 +21,11 @@ export function fileOption () {
   return newDatabaseOption('the SQLite database').argParser((name) => readFileName(name.trim()))
 }
 
-/** The error does not repeat the name: it may hold a password. */
 export function readFileName (name: string): string {
   // SQLite would take it for the log or journal of another database, apply it and delete it.
   if (/-(?:wal|shm|journal)$/.test(name)) throw new UsageError(`${name} is a name that SQLite uses for its own files: name another file`)
   if (!isServer(name)) return name
+  // Without the name, because it may hold a password.
   throw new UsageError('This command needs a file and not a server. pg_dump backs up PostgreSQL. ' +
     'To import into PostgreSQL, import into a file, then run the command copy')
 }
@@ -53,7 +53,7 @@ export async function withDatabase<Result> (
   return await withFile(name, access, async () => {
     const handle = await openDatabase(name, io, access)
     try {
-      const [{ Kysely, SqliteDialect }, { toKyselyDatabase }, sqlite, { overwriteCommit }] = await Promise.all([
+      const [{ Kysely, SqliteDialect }, { toKyselyDatabase }, sqlite, { overwriteFailedCommit }] = await Promise.all([
         import('kysely'), import('./open-node-sqlite.js'), import('../store/sqlite/node-sqlite.js'), import('../store/sqlite/connection.js')
       ])
       const dialect = new SqliteDialect({ database: toKyselyDatabase(handle) })
@@ -65,7 +65,7 @@ export async function withDatabase<Result> (
       const ping = (): Promise<unknown> => Promise.resolve(handle.prepare('SELECT max(id) FROM omnichannel_migration').get())
       return await work({ name, db, handle, ping }).catch((error: unknown) => {
         const hasDiskFailed = /^SQLITE_(IOERR|FULL)/.test(codeOf(error))
-        if (hasDiskFailed && access !== 'read') overwriteCommit(sqlite.connect(handle))
+        if (hasDiskFailed && access !== 'read') overwriteFailedCommit(sqlite.connect(handle))
         throw error
       })
     } finally {
@@ -80,7 +80,7 @@ export async function withFile<Result> (file: string, access: Access, work: () =
   try {
     return await work()
   } catch (error) {
-    // Remove a new file, unless another program has it open: SQLite removes the log when the last connection closes.
+    // Remove a new file. A log beside it means that another program has it open: the last connection that closes removes the log.
     if (isNew && !existsSync(`${file}-wal`)) removeFiles([file, `${file}-journal`])
     throw explainFileError(file, error as Error)
   }
@@ -160,15 +160,15 @@ export async function openUnchecked (file: string, io: Io, access: Access): Prom
   const { loadNodeSqlite } = await import('./open-node-sqlite.js')
   // The single executable has an addon only if its Node.js has no suitable node:sqlite.
   const open = (io.loadAddon === undefined ? loadNodeSqlite() : undefined) ?? await loadBetterSqlite3(io)
-  // A command that reads must not change the file, nor leave another beside it. When a connection that can write closes, it moves the log
-  // into the file. A read-only connection creates the log if there is none, and does not remove it.
+  // A command that only reads must leave the folder as it is. If there is a log, it opens the file read-only, because a connection that can
+  // write moves the log into the file when it closes. If there is none, it does not, because a read-only connection leaves a log behind.
   // The log of a file that a link names is beside the file. node:sqlite would read a relative name such as file:a.db as a URI.
   const path = existsSync(file) ? realpathSync(file) : resolve(file)
   const readonly = access === 'read' && existsSync(`${path}-wal`)
   return open(file === ':memory:' ? file : path, { timeout: lockTimeoutMs, readonly })
 }
 
-async function loadBetterSqlite3 ({ loadAddon }: Io): Promise<Open> {
+async function loadBetterSqlite3 ({ loadAddon }: Io): Promise<OpenFile> {
   const { default: Sqlite } = await import('better-sqlite3')
   try {
     // better-sqlite3 also takes a loaded addon; its types know only a path.

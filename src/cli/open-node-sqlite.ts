@@ -10,10 +10,10 @@ interface NodeSqlite {
   backup: (source: object, file: string, options: { rate: number, progress: (info: Database.BackupMetadata) => void }) => Promise<unknown>
 }
 
-export type Open = (file: string, options: Database.Options) => FileHandle
+export type OpenFile = (file: string, options: Database.Options) => FileHandle
 
 /** Undefined if this Node.js has no node:sqlite, or one that the plugin refuses. */
-export function loadNodeSqlite (): Open | undefined {
+export function loadNodeSqlite (): OpenFile | undefined {
   const sqlite = loadQuietly()
   if (sqlite === undefined || !readsWholeTexts(sqlite)) return undefined
 

@@ -8,7 +8,7 @@ import { hash } from 'node:crypto'
 import type { FastifyError, FastifyRequest } from 'fastify'
 import { ForbiddenError, InvalidUserError, UnauthorizedError } from '../errors.js'
 import type { Settings, User } from '../options.js'
-import { always, read, type Read } from '../store/operation.js'
+import { read, withoutQueries, type Read } from '../store/operation.js'
 import { findCaller, findPermission, UPDATE_PERMISSION as permission } from '../store/queries.js'
 import type { Store } from '../store/store.js'
 import { isOwnError } from './replies.js'
@@ -48,7 +48,7 @@ export function createAccess (store: Store, { authenticate, authorize, lockTimeo
 
   function rightsOf (request: FastifyRequest, hostUser: User | undefined): Read<User> {
     if (hostUser === undefined) return readUser(request, authorize === undefined)
-    return authorize === undefined ? readPermission(hostUser) : always(hostUser)
+    return authorize === undefined ? readPermission(hostUser) : withoutQueries(hostUser)
   }
 
   async function lookUp ({ queries, decide }: Read<User>): Promise<User> {

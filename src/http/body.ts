@@ -32,9 +32,8 @@ async function waitForTurn (bytes: number): Promise<void> {
   bytesInTurn += bytes
 }
 
-/** Refuses a compressed body. If a hook of the host's has replaced the stream, that hook decodes it. */
+/** Makes {} of a missing body, for which Fastify calls no parser. Refuses a compressed one, unless a hook of the host's has replaced the stream. */
 export const prepareBody: preParsingHookHandler = (request, _reply, payload, done) => {
-  // A missing body counts as {}. Fastify calls no parser for it.
   request.body = {}
   const encodings = (request.headers['content-encoding'] ?? '').split(',')
   const isPlain = payload !== request.raw || encodings.every((encoding) => ['', 'identity'].includes(encoding.trim().toLowerCase()))

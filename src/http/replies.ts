@@ -21,8 +21,8 @@ const bodyErrors: Record<string, string> = {
 interface Answer {
   status: number
   text: string
-  /** Whether the host's preSerialization hooks have run. They may throw. */
-  isSerialized: boolean
+  /** Whether the host's preSerialization hooks still run. They may throw. */
+  isInPreSerialization: boolean
 }
 
 /** The last answer to a request. */
@@ -31,11 +31,11 @@ type Answered = FastifyReply & { [kAnswer]?: Answer }
 
 /** @param copy what the host's preSerialization hooks get */
 function send (reply: FastifyReply, status: number, text: string, copy: object): void {
-  const answer: Answer = { status, text, isSerialized: false }
+  const answer: Answer = { status, text, isInPreSerialization: true }
   ;(reply as Answered)[kAnswer] = answer
   // If a reply has a serializer, Fastify adds no charset to the content type.
   sendUnguarded(reply.headers(headers).serializer(() => {
-    answer.isSerialized = true
+    answer.isInPreSerialization = false
     return text
   }), status, copy)
 }
@@ -55,7 +55,7 @@ export function sendResult (reply: FastifyReply, { answer, version, replayed }: 
 /** Answers an error of the plugin, of Fastify, or of a host's hook. */
 export function sendError (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): void {
   const answer = (reply as Answered)[kAnswer]
-  if (answer?.isSerialized === false) {
+  if (answer?.isInPreSerialization === true) {
     // The answer is known, so send it without the hook.
     logFailedHook(error, request, 'a preSerialization hook failed')
     return sendUnguarded(reply.headers(headers), answer.status, answer.text)
@@ -73,11 +73,11 @@ export function sendError (error: Partial<FastifyError>, request: FastifyRequest
 export function sendWithoutHooks (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const { raw } = reply
   const answer = (reply as Answered)[kAnswer]
-  const failedOnSend = answer?.isSerialized !== false
-  logFailedHook(error, request, failedOnSend ? 'an onSend hook failed' : 'a preSerialization hook failed')
+  const isInPreSerialization = answer?.isInPreSerialization === true
+  logFailedHook(error, request, isInPreSerialization ? 'a preSerialization hook failed' : 'an onSend hook failed')
   if (raw.headersSent) raw.destroy()
-  else if (failedOnSend) raw.writeHead(500, headers).end(JSON.stringify(internalServerError))
-  else raw.writeHead(answer.status, { ...reply.getHeaders() as OutgoingHttpHeaders, ...headers }).end(answer.text)
+  else if (isInPreSerialization) raw.writeHead(answer.status, { ...reply.getHeaders() as OutgoingHttpHeaders, ...headers }).end(answer.text)
+  else raw.writeHead(500, headers).end(JSON.stringify(internalServerError))
 }
 
 function logFailedHook (error: unknown, request: FastifyRequest, message: string): void {

@@ -9,14 +9,14 @@ type ReplyMethods = Pick<FastifyReply, 'code' | 'send' | 'hijack'>
 const kGuard = Symbol('fastify-omnichannel-contacts.guard')
 type Guarded = FastifyReply & { [kGuard]: FastifyReplyGuard }
 
-export function guardOf (reply: FastifyReply): ReplyGuard {
-  // An onRoute hook of the host's may have replaced our onRequest hook.
+/** Returns the guard of a reply. Makes one if an onRoute hook of the host's has replaced our onRequest hook. */
+export function guardReply (reply: FastifyReply): FastifyReplyGuard {
   return (reply as Partial<Guarded>)[kGuard] ?? new FastifyReplyGuard(reply)
 }
 
 /** Guards the reply from onRequest on, because a later hook of the host's may answer and still let the request go on to the handler. */
 export const addReplyGuard: onRequestHookHandler = (_request, reply, done) => {
-  guardOf(reply)
+  guardReply(reply)
   done()
 }
 

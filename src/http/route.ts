@@ -6,7 +6,7 @@ import { updateChannel } from '../diagnostics.js'
 import { RequestGoneError } from '../errors.js'
 import type { Settings } from '../options.js'
 import { fingerprintOf } from '../rules/idempotency.js'
-import { createPatternCache, type PatternProblem, type Report } from '../rules/patterns/index.js'
+import { createPatternCache, type PatternProblem, type ReportProblem } from '../rules/patterns/index.js'
 import { prepareUpdate, type UpdateContext } from '../rules/prepare-update.js'
 import type { UpdateContactBody } from '../rules/wire-schemas.js'
 import type { Store } from '../store/store.js'
@@ -16,7 +16,7 @@ import { bindBeforeCommit, callOnContactUpdated } from './events.js'
 import { describeOperation } from './openapi.js'
 import { readIdempotencyKey, readIfMatch } from './preconditions.js'
 import { isOwnError, logFailure, sendError, sendResult, statusOf, UnforeseenError } from './replies.js'
-import { addReplyGuard, guardOf } from './reply-guard.js'
+import { addReplyGuard, guardReply } from './reply-guard.js'
 import { traceUpdate } from './trace-update.js'
 
 type UpdateRequest = FastifyRequest<{ Body: UpdateContactBody }>
@@ -24,8 +24,8 @@ type UpdateRequest = FastifyRequest<{ Body: UpdateContactBody }>
 /** Adds the route. The hooks, validator, serializer and error handler are its own, not the host's. */
 export function addRoute (app: FastifyInstance, store: Store, settings: Settings): void {
   const access = createAccess(store, settings)
-  const createMatcher = createPatternCache()
-  let isValidated = false
+  const { createMatcher } = createPatternCache()
+  let hasOurValidator = false
 
   app.route<{ Body: UpdateContactBody }>({
     method: 'POST',
@@ -36,7 +36,7 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     preParsing: [access.check, prepareBody],
     validatorCompiler: ({ httpPart }) => {
       if (httpPart !== 'body') return () => true
-      isValidated = true
+      hasOurValidator = true
       return validateBody
     },
     serializerCompiler: () => JSON.stringify,
@@ -50,19 +50,19 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     },
     handler: async (request, reply) => {
       // An onRoute hook of the host's may have set `attachValidation`, removed the schema or replaced the validator.
-      const invalid = isValidated ? request.validationError : validateBody(request.body).error
+      const invalid = hasOurValidator ? request.validationError : validateBody(request.body).error
       if (invalid !== undefined) throw invalid
       const patternProblems = new Map<string, PatternProblem>()
-      const reportProblem: Report = ({ id }, problem) => { patternProblems.set(id, problem) }
+      const reportProblem: ReportProblem = ({ id }, problem) => { patternProblems.set(id, problem) }
       const context = contextOf(request, settings, access, (reservedMs) => createMatcher(reportProblem, reservedMs))
-      const guard = guardOf(reply)
+      const guard = guardReply(reply)
       try {
         const prepare = () => prepareUpdate(context)
         const result = await (updateChannel.hasSubscribers
           ? traceUpdate(store, prepare, guard, settings.lockTimeout, patternProblems)
           : store.update(prepare, guard, settings.lockTimeout))
-        // The store has not locked the reply if nothing was written.
-        guard.lock(0)
+        // If nothing was written, the store has not locked the reply.
+        guard.lock()
         try {
           sendResult(reply, result)
         } finally {

@@ -33,34 +33,34 @@ export function readContact (contactId: string): Read<StoredContact | undefined>
 }
 
 /** In characters. Longer JSON is copied as text, because parsing it would block the event loop. It is parsed only for hooks that read it. */
-export const MAX_PARSED_LENGTH = 16_384
+export const MAX_PARSED_JSON = 16_384
 
 /** Whether parsing all JSON of a contact would take long. */
 export function isLarge ({ row, channels }: StoredContact): boolean {
   // A view of the host's may have NULL in place of JSON, which `join` leaves out.
-  return [row.custom_fields, row.conflicting_fields, ...channels.map(({ details }) => details)].join('').length > MAX_PARSED_LENGTH
+  return [row.custom_fields, row.conflicting_fields, ...channels.map(({ details }) => details)].join('').length > MAX_PARSED_JSON
 }
 
 /** The contact as the API shows it, as JSON. */
-export function toJson (stored: StoredContact): string {
+export function contactToJson (stored: StoredContact): string {
   if (!isLarge(stored)) return JSON.stringify(toContact(stored))
   const { row, channels } = stored
-  return toObject(toContact(stored, {}, []), { customFields: scanObject(row.custom_fields), channels: `[${channels.map(channelToJson).join()}]` })
+  return objectToJson(toContact(stored, {}, []), { customFields: scanObject(row.custom_fields), channels: `[${channels.map(channelToJson).join()}]` })
 }
 
 function channelToJson (channel: ChannelRow): string {
   // NULL, or JSON of another type, is possible in a view or table of the host's.
   const text = (channel.details as string | null)?.trimStart() ?? ''
-  if (text.length <= MAX_PARSED_LENGTH || !text.startsWith('{')) return JSON.stringify(showChannel(channel))
+  if (text.length <= MAX_PARSED_JSON || !text.startsWith('{')) return JSON.stringify(toChannel(channel))
   const keys = new Set<string>()
   const details = scanObject(text, (key) => { keys.add(key) })
   // Details without a `type` get that of the source, as their first key.
   const type = keys.has('type') ? '' : `"type":${JSON.stringify(channel.source_type)}${keys.size > 0 ? ',' : ''}`
-  return toObject(showChannel({ ...channel, details: '{}' }), { details: `{${type}${details.slice(1)}` })
+  return objectToJson(toChannel({ ...channel, details: '{}' }), { details: `{${type}${details.slice(1)}` })
 }
 
 /** @param texts members that are JSON already */
-function toObject (members: object, texts: Partial<Record<string, string>>): string {
+function objectToJson (members: object, texts: Partial<Record<string, string>>): string {
   return `{${Object.entries(members).map(([key, value]) => `"${key}":${texts[key] ?? JSON.stringify(value)}`).join()}}`
 }
 
@@ -68,7 +68,7 @@ function toObject (members: object, texts: Partial<Record<string, string>>): str
 export function toContact (
   { row, emails, phones, channels }: StoredContact,
   customFields = JSON.parse(row.custom_fields) as Contact['customFields'],
-  shownChannels = channels.map(showChannel)
+  shownChannels = channels.map(toChannel)
 ): Contact {
   return {
     _id: row.id,
@@ -82,12 +82,12 @@ export function toContact (
     unknown: row.unknown === 1,
     preRegistration: row.pre_registration === 1,
     conflictingFields: JSON.parse(row.conflicting_fields) as Contact['conflictingFields'],
-    ...showLastChat(row),
+    ...toLastChat(row),
     ...row.contact_manager !== null && { contactManager: row.contact_manager }
   }
 }
 
-function showChannel (row: ChannelRow): ContactChannel {
+function toChannel (row: ChannelRow): ContactChannel {
   return {
     name: row.name,
     visitor: {
@@ -100,11 +100,11 @@ function showChannel (row: ChannelRow): ContactChannel {
     ...row.field !== null && { field: row.field },
     ...row.value !== null && { value: row.value },
     ...row.verified_at !== null && { verifiedAt: row.verified_at },
-    ...showLastChat(row)
+    ...toLastChat(row)
   }
 }
 
-function showLastChat (row: { last_chat_id: string | null, last_chat_at: string | null }): Pick<Contact, 'lastChat'> {
+function toLastChat (row: { last_chat_id: string | null, last_chat_at: string | null }): Pick<Contact, 'lastChat'> {
   return row.last_chat_id !== null && row.last_chat_at !== null
     ? { lastChat: { _id: row.last_chat_id, ts: row.last_chat_at } }
     : {}

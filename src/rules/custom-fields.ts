@@ -1,7 +1,7 @@
 // A field may be called __proto__ or constructor. So keys are tested with Object.hasOwn, or are in a Map or a Set.
 
 import { CustomFieldNotAllowedError, InvalidCustomFieldError } from '../errors.js'
-import { MAX_PARSED_LENGTH } from './contact.js'
+import { MAX_PARSED_JSON } from './contact.js'
 import { scanObject } from './json-object.js'
 
 /** The definition of a custom field that may be sent: its scope is `visitor`, and it is not hidden. */
@@ -39,14 +39,16 @@ export function mergeCustomFields (
 
   const allowedIds = new Set(allowed.map((field) => field.id))
   const unknownKeys = new Set(Object.keys(sent).filter((key) => !allowedIds.has(key)))
-  // JSON.parse would change 1e400 and large integers. If a key is stored twice, its last value counts. Of megabytes of JSON all members are
-  // kept, because comparing their keys would block the event loop.
+  const isLarge = stored.length > MAX_PARSED_JSON
+  // Scanned, because JSON.parse would change 1e400 and large integers.
   scanObject(stored, (key, member) => {
     if (allowedIds.has(key)) return
-    members.set(stored.length > MAX_PARSED_LENGTH ? members.size : key, member)
+    // If a key is stored twice, its last value counts. In large JSON both stay, because comparing many keys would block the event loop.
+    members.set(isLarge ? members.size : key, member)
     unknownKeys.delete(key)
   })
-  for (const key of unknownKeys) throw new CustomFieldNotAllowedError(key)
+  const [unknownKey] = unknownKeys
+  if (unknownKey !== undefined) throw new CustomFieldNotAllowedError(unknownKey)
   return `{${[...members.values()].join(',')}}`
 }
 

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { IdempotencyKeyReusedError, InvalidParamsError } from '../errors.js'
-import { always, read, type Query, type Read } from '../store/operation.js'
+import { read, withoutQueries, type Query, type Read } from '../store/operation.js'
 import * as queries from '../store/queries.js'
 import type { UpdateContactBody } from './wire-schemas.js'
 
@@ -48,7 +48,7 @@ interface KeyLookup {
 
 /** Looks up a key. `decide` throws {@link IdempotencyKeyReusedError} if the key came with another request before. */
 export function readResponse (idempotencyKey: IdempotencyKey | undefined): Read<KeyLookup> {
-  if (idempotencyKey === undefined) return always({ response: undefined, anyExpired: false })
+  if (idempotencyKey === undefined) return withoutQueries({ response: undefined, anyExpired: false })
   const { userId, key, fingerprint, windowMs } = idempotencyKey
   return read([queries.findResponse({ userId, key, since: windowStart(windowMs) })], (row) => {
     const { fingerprint: stored, version, answer, any_expired: anyExpired } = row as NonNullable<typeof row>

@@ -4,11 +4,9 @@
 const [QUOTE, COMMA, COLON, BACKSLASH, OPEN_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [34, 44, 58, 92, 91, 123, 125]
 /** In Unicode, a closing bracket comes two after its opening one. */
 const TO_CLOSING = 2
-/**
- * A literal, or a number that can be copied. Other numbers are parsed, because JSON.stringify writes them otherwise. 1e400 becomes null, so
- * the number of digits is limited. -0 becomes 0, so the first group excludes -0 and -0.0.
- */
+/** A literal, or a number that can be copied. The number of digits is limited, because 1e400 becomes null. -0 is left out: it becomes 0. */
 const copiedScalar = /(?!-[0.]*(?![\d.]))-?(?:0|[1-9]\d{0,99})(?:\.\d{1,100})?(?:[eE][+-]?\d\d?)?(?![\d.eE])|true|false|null/y
+/** Numbers that cannot be copied are parsed, because JSON.stringify writes them in another form. */
 const anyNumber = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 const hexDigits = /^[\da-fA-F]{4}$/
 
@@ -95,13 +93,15 @@ export function scanObject (json: string, onMember?: (key: string, text: string)
     if (code === OPEN_OBJECT || code === OPEN_ARRAY) {
       at++
       closings.push(code + TO_CLOSING)
-      if (skipBlanks() !== code + TO_CLOSING) {
+      const isEmpty = skipBlanks() === code + TO_CLOSING
+      if (!isEmpty) {
         if (code === OPEN_OBJECT) readKey()
         continue
       }
     } else if (code === QUOTE) readString()
     else readScalar()
 
+    // A value has ended here, and perhaps the arrays and objects around it.
     let end = at
     while (skipBlanks() === closings.at(-1)) {
       endMember(end)

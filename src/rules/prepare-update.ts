@@ -4,7 +4,7 @@
 import { ContactNotFoundError, ContactVersionMismatchError } from '../errors.js'
 import { all, type CommitOutcome, type Decision, type Read, type Update } from '../store/operation.js'
 import * as queries from '../store/queries.js'
-import { readContact, toJson, type StoredContact } from './contact.js'
+import { contactToJson, readContact, type StoredContact } from './contact.js'
 import type { MatchPattern } from './custom-fields.js'
 import { readResponse, storeResponse, type IdempotencyKey, type StoredResponse } from './idempotency.js'
 import { changeContact, readAgent, readAllowedFields, writesOf } from './update-contact.js'
@@ -68,17 +68,17 @@ function decideWrites (
 ): Decision<UpdateResult> {
   const { updateId, idempotencyKey, beforeCommit } = context
   // Made before anything is written: if the stored JSON is broken, this throws.
-  const answer = `{"contact":${toJson(updated ?? previous)},"success":true}`
+  const answer = `{"contact":${contactToJson(updated ?? previous)},"success":true}`
   const result: UpdateResult = { version: (updated ?? previous).row.version, answer, replayed: false }
 
   const writes = updated === undefined ? [] : writesOf(previous, updated)
   if (idempotencyKey !== undefined) writes.push(...storeResponse(idempotencyKey, previous.row.id, answer, anyExpired))
-  const findOutcome = writes.length > 0 ? readOutcome(context, previous, result) : undefined
-  if (updated === undefined) return { result, writes, findOutcome }
+  const outcome = writes.length > 0 ? readOutcome(context, previous, result) : undefined
+  if (updated === undefined) return { result, writes, outcome }
 
   const change = result.change = { updateId, updated, previous }
   writes.push(queries.checkLastUpdate({ contactId: previous.row.id, updateId }, (version) => { result.version = version }))
-  return { result, writes, findOutcome, beforeCommit: beforeCommit && ((connection) => beforeCommit(change, connection)) }
+  return { result, writes, outcome, beforeCommit: beforeCommit && ((connection) => beforeCommit(change, connection)) }
 }
 
 /**

@@ -1,19 +1,19 @@
 // The rules of the update: docs/contract.md, section 5.
 
 import { ContactManagerNotFoundError, InvalidOperationError } from '../errors.js'
-import { always, read, type Query, type Read } from '../store/operation.js'
+import { read, withoutQueries, type Query, type Read } from '../store/operation.js'
 import * as queries from '../store/queries.js'
 import type { ListItem, StoredContact } from './contact.js'
 import { mergeCustomFields, type CustomField, type MatchPattern } from './custom-fields.js'
 import type { UpdateContactBody } from './wire-schemas.js'
 
 export function readAgent ({ contactManager }: UpdateContactBody): Read<boolean> {
-  if (contactManager == null || contactManager === '') return always(false)
+  if (contactManager == null || contactManager === '') return withoutQueries(false)
   return read([queries.findAgent({ userId: contactManager })], (agent) => agent?.id === contactManager)
 }
 
 export function readAllowedFields ({ customFields }: UpdateContactBody): Read<CustomField[]> {
-  if (customFields == null) return always([])
+  if (customFields == null) return withoutQueries([])
   return read([queries.listAllowedCustomFields({})], (definitions) => definitions)
 }
 

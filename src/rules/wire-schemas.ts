@@ -14,7 +14,7 @@ function UniqueTexts (description: string): TUnsafe<string[] | null> {
 }
 
 // OpenAPI 3.0 has no `const`.
-function Always<Value extends string | boolean> (value: Value, options?: SchemaOptions): TUnsafe<Value> {
+function Constant<Value extends string | boolean> (value: Value, options?: SchemaOptions): TUnsafe<Value> {
   return Type.Unsafe<Value>({ type: typeof value, enum: [value], ...options })
 }
 
@@ -89,16 +89,16 @@ export type Contact = Static<typeof Contact>
 /** The answer to an update. */
 export const UpdateContactReply = Type.Object({
   contact: Contact,
-  success: Always(true, { description: 'Distinguishes it from an ErrorReply' })
+  success: Constant(true, { description: 'Distinguishes it from an ErrorReply' })
 }, { title: 'UpdateContactReply' })
 export type UpdateContactReply = Static<typeof UpdateContactReply>
 
 /** The body of every answer but 200. A 401 also has `status` and `message`, and an invalid request has `errorType`. */
 export const ErrorReply = Type.Object({
-  success: Always(false, { description: 'Distinguishes it from an UpdateContactReply' }),
+  success: Constant(false, { description: 'Distinguishes it from an UpdateContactReply' }),
   error: Type.String({ description: 'What is wrong. The text does not change between versions' }),
-  errorType: Type.Optional(Always('invalid-params', { description: 'If the body or a header has the wrong form' })),
-  status: Type.Optional(Always('error', { description: 'With 401 only' })),
+  errorType: Type.Optional(Constant('invalid-params', { description: 'If the body or a header has the wrong form' })),
+  status: Type.Optional(Constant('error', { description: 'With 401 only' })),
   message: Type.Optional(Type.String({ description: 'With 401 only: the same as error' }))
 }, { title: 'ErrorReply', description: 'Any answer other than 200. Nothing has changed' })
 export type ErrorReply = Static<typeof ErrorReply>

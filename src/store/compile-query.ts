@@ -16,7 +16,7 @@ class Marker {
 const markers = new Proxy({}, { get: (_target, name) => new Marker(String(name)) })
 
 /** @param toParameter converts a value for the driver */
-export function compile (
+export function compileQuery (
   db: Kysely<Tables>, engineSql: EngineSql, toParameter: (value: unknown) => unknown, { define }: QueryDefinition
 ) {
   const { sql, parameters, query } = define(db, markers as never, engineSql).compile()

@@ -49,7 +49,7 @@ export interface Decision<Result> {
   readonly writes: readonly Query[]
   readonly beforeCommit?: HostCallback | undefined
   /** If COMMIT gets no answer, the engine runs this read to look up whether the writes were committed. Absent if there are no writes. */
-  readonly findOutcome?: Read<CommitOutcome<Result>> | undefined
+  readonly outcome?: Read<CommitOutcome<Result>> | undefined
 }
 
 export type Update<Result> = Read<Decision<Result>>
@@ -99,8 +99,8 @@ export function read<const Queries extends readonly Query[], Result> (
   return { queries, decide: (rows) => decide(...rows as RowsOf<Queries>) }
 }
 
-/** A read without queries. */
-export function always<Result> (result: Result): Read<Result> {
+/** A read with a result that is known already. */
+export function withoutQueries<Result> (result: Result): Read<Result> {
   return { queries: [], decide: () => result }
 }
 

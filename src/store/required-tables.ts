@@ -25,7 +25,7 @@ export interface Part {
 }
 
 /** What a database has already. */
-export interface Found {
+export interface FoundSchema {
   /** The newest migration that is recorded; 0 for none. */
   version: number
   /**
@@ -36,7 +36,7 @@ export interface Found {
 }
 
 /** The changes that a database still needs. */
-export interface Pending extends Pick<Found, 'version'> {
+export interface Pending extends Pick<FoundSchema, 'version'> {
   /** The SQL that is still to run, in one transaction. Empty when the database is up to date. */
   script: string
 }
@@ -48,7 +48,7 @@ const defaultRoles = ['admin', 'livechat-manager', 'livechat-monitor', 'livechat
  * Finds what is still to do: pending migrations, and parts of earlier migrations that were dropped. Throws the errors of
  * {@link checkTables} if no migration can complete a table or view of the host's.
  */
-export function pendingIn (schema: Schema, found: Found): Pending {
+export function pendingChanges (schema: Schema, found: FoundSchema): Pending {
   const { version, kinds } = found
   // A missing table will be created.
   const isTable = (name: string): boolean => (kinds.get(name) ?? 'table') === 'table'
@@ -85,7 +85,7 @@ WHERE NOT EXISTS (SELECT 1 FROM ${prefix}omnichannel_role_permission WHERE permi
  * @throws {IncompleteSchemaError} if something is missing
  * @throws {UnsuitableColumnError} if a column that must hold text does not, because one id could then be taken for another
  */
-export function checkTables (schema: Schema, { version, kinds }: Found, added: ReadonlySet<string | undefined> = new Set()): void {
+export function checkTables (schema: Schema, { version, kinds }: FoundSchema, added: ReadonlySet<string | undefined> = new Set()): void {
   if (version > schema.version) throw new NewerSchemaError(version, schema.version)
   const missing: string[] = []
   for (const [table, columns] of Object.entries(schema.tables)) {

@@ -81,12 +81,12 @@ function rangesOf (regexp: RegExp): string {
 }
 
 t.test('common patterns: all are answered, with the result of RegExp', async (t) => {
-  const startRequest = createPatternCache()
+  const { createMatcher } = createPatternCache()
   for (const { name, regexp, matching, notMatching } of patterns) {
     const source = typeof regexp === 'string' ? regexp : regexp.source
     // Several times, because V8 compiles a pattern again when it is used again.
     for (const time of ['first', 'second', 'third']) {
-      const matches = startRequest(({ id }, problem) => { t.fail(`${id} ${problem}`) })
+      const matches = createMatcher(({ id }, problem) => { t.fail(`${id} ${problem}`) })
       const field = { id: name, label: '', required: 0, regexp: source }
       t.strictSame([matches(field, matching), matches(field, notMatching)], [true, false], `${name}, the ${time} time`)
       t.strictSame([RegExp(source).test(matching), RegExp(source).test(notMatching)], [true, false], `${name}, in RegExp`)

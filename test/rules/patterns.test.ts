@@ -11,9 +11,9 @@ const LONG_TEXT = 'a'.repeat(50_000)
 const addSlowBranch = (source: string): string => `(?:${source})|(?:\u0001?){40}\u0002`
 
 /** Whether the text matches, or the problem. A new request is started for it. */
-function resultOf (source: string, text: string, startRequest = createPatternCache()): boolean | PatternProblem {
+function resultOf (source: string, text: string, cache = createPatternCache()): boolean | PatternProblem {
   const problems: PatternProblem[] = []
-  const matches = startRequest((_field, problem) => { problems.push(problem) })
+  const matches = cache.createMatcher((_field, problem) => { problems.push(problem) })
   const result = matches({ id: 'field', label: '', required: 0, regexp: source }, text)
   return problems[0] ?? result
 }
@@ -136,16 +136,16 @@ t.test('an invalid pattern: rejected with the reason', async (t) => {
 })
 
 t.test('slow patterns of one request: share a budget of processor time, and the next request has a new one', async (t) => {
-  const startRequest = createPatternCache()
+  const cache = createPatternCache()
   const problems: Array<[id: string, problem: PatternProblem]> = []
-  const matches = startRequest(({ id }, problem) => { problems.push([id, problem]) })
+  const matches = cache.createMatcher(({ id }, problem) => { problems.push([id, problem]) })
   const check = (id: string, regexp: string, text: string): boolean => matches({ id, label: '', required: 0, regexp }, text)
   t.equal(check('quick', '^a+$', 'aaa'), true)
   t.equal(check('slow', '^(a+)+$', `${'a'.repeat(50)}!`), false)
   // A cheaper pattern might still run in the small rest of the budget, so this is the same pattern again.
   t.equal(check('after', '^(a+)+$', 'aaa'), false)
   t.strictSame(problems, [['slow', 'took too long'], ['after', 'took too long']])
-  t.equal(resultOf('^(a+)+$', 'aaa', startRequest), true, 'in the next request')
+  t.equal(resultOf('^(a+)+$', 'aaa', cache), true, 'in the next request')
 })
 
 t.test('other threads use the processor: a pattern is tried again, until it has used its own processor time', async (t) => {
@@ -161,9 +161,9 @@ t.test('other threads use the processor: a pattern is tried again, until it has 
 
 t.test('processor time: measured only before a step that may take long', async (t) => {
   const cpuUsageCalls = t.capture(process, 'cpuUsage', () => ({ user: 0, system: 0 }))
-  const startRequest = createPatternCache()
+  const cache = createPatternCache()
   const countCalls = (source: string, text: string): number => {
-    resultOf(source, text, startRequest)
+    resultOf(source, text, cache)
     return cpuUsageCalls().length
   }
   t.equal(countCalls('^a+$', 'aaa'), 1, 'before a new pattern is read')
@@ -174,7 +174,7 @@ t.test('processor time: measured only before a step that may take long', async (
 
 t.test('a used-up budget: no other pattern is tried', async (t) => {
   const problems: Array<[id: string, problem: PatternProblem]> = []
-  const matches = createPatternCache()(({ id }, problem) => { problems.push([id, problem]) })
+  const matches = createPatternCache().createMatcher(({ id }, problem) => { problems.push([id, problem]) })
   let usedMs = 0
   t.capture(performance, 'now', () => usedMs)
   t.capture(process, 'cpuUsage', () => ({ user: usedMs * 1000, system: 0 }))
@@ -185,11 +185,11 @@ t.test('a used-up budget: no other pattern is tried', async (t) => {
 })
 
 t.test('the thread waits for 80 ms, more than the budget, before processor time is measured: the pattern has its result', async (t) => {
-  const startRequest = createPatternCache()
-  resultOf('^a+$', 'aaa', startRequest)
+  const cache = createPatternCache()
+  resultOf('^a+$', 'aaa', cache)
   let calls = 0
   t.capture(performance, 'now', () => calls++ * 80)
-  t.equal(resultOf('^a+$', 'aaa', startRequest), true)
+  t.equal(resultOf('^a+$', 'aaa', cache), true)
 })
 
 t.test('a stack overflow in V8: the pattern is not tried again', async (t) => {
@@ -207,12 +207,12 @@ t.test('a stack overflow in V8: the pattern is not tried again', async (t) => {
 })
 
 t.test('more large patterns than the cache holds: each still gives its result', async (t) => {
-  const startRequest = createPatternCache()
+  const cache = createPatternCache()
   const sources = Array.from({ length: 120 }, (_, index) => `^(?:${'word|'.repeat(1500)}${index})$`)
   for (const source of [...sources, ...sources]) {
-    t.equal(resultOf(source, '7', startRequest), source.endsWith('|7)$'))
-    t.equal(resultOf(source, 'word', startRequest), true)
-    t.equal(resultOf(source, 'words', startRequest), false)
+    t.equal(resultOf(source, '7', cache), source.endsWith('|7)$'))
+    t.equal(resultOf(source, 'word', cache), true)
+    t.equal(resultOf(source, 'words', cache), false)
   }
 })
 

@@ -27,8 +27,7 @@ const storeCustomField: StoreDocument = (database, document, warn) => {
 function findProblem (regexp: string): string | undefined {
   if (/^\/\^|\$\/[a-z]*$/.test(regexp)) return 'the slashes around it count as a part of it'
   let reason: string | undefined
-  const createMatcher = createPatternCache()
-  const matches = createMatcher((_field, problem) => { reason = problem.replace(/^is /, 'it is ').replace(/^does not compile: /, '') })
+  const matches = createPatternCache().createMatcher((_field, problem) => { reason = problem.replace(/^is /, 'it is ').replace(/^does not compile: /, '') })
   // This compiles the pattern, and reports a problem.
   matches({ id: '', label: '', required: 0, regexp }, '')
   return reason

@@ -1,8 +1,8 @@
 /** Less than the promised 100 ms, because a timeout may come some milliseconds late. */
 const BUDGET_MS = 75
-/** For a large contact, of which the rest of an update takes more than half of the promised time. */
+/** For a large contact: the rest of its update takes more than half of the promised time. */
 const MIN_BUDGET_MS = 25
-/** In the first milliseconds, elapsed time is used instead of processor time. */
+/** Until then elapsed time counts, because reading the processor time takes longer than most patterns. */
 const MAX_UNTIMED_MS = 15
 
 /** The processor time that the patterns of one request may take together. */
@@ -10,7 +10,7 @@ export type Budget = ReturnType<typeof createBudget>
 
 /**
  * The processor time of this thread cannot be read. It is at most the elapsed time, and at most the processor time of the process, so the
- * smaller of the two counts. `process.cpuUsage` takes longer than most patterns, so it is called only when it is needed.
+ * smaller of the two counts.
  *
  * @param reservedMs how long the rest of the update takes
  */
@@ -19,7 +19,7 @@ export function createBudget (reservedMs: number) {
   const start = performance.now()
   let clock: { usedBefore: number, cpuUsage: NodeJS.CpuUsage } | undefined
 
-  /** Must be called before anything that may take long. */
+  /** Begins to measure the processor time. Must be called before anything that may take long. */
   function startCpuClock (): NonNullable<typeof clock> {
     return clock ??= { usedBefore: Math.min(performance.now() - start, MAX_UNTIMED_MS), cpuUsage: process.cpuUsage() }
   }

@@ -26,7 +26,7 @@ const BASE_COST = 200
 /** Why a value could not be checked. After `does not compile` comes V8's message, which quotes the pattern. */
 export type PatternProblem = `does not compile: ${string}` | 'is too large' | 'took too long'
 
-export type Report = (field: CustomField, problem: PatternProblem) => void
+export type ReportProblem = (field: CustomField, problem: PatternProblem) => void
 
 interface Pattern {
   match: (text: string, budget: Budget) => boolean | PatternProblem
@@ -34,14 +34,14 @@ interface Pattern {
 }
 
 /**
- * Keeps compiled patterns for all requests. The returned function makes a matcher for the values of one request, which have a time budget
- * of their own. The matcher calls `report` for each field that could not be checked.
+ * Keeps compiled patterns for all requests. `createMatcher` makes a matcher for the values of one request, which have a time budget of
+ * their own. The matcher calls `report` for each field that could not be checked.
  */
-export function createPatternCache (): (report: Report, reservedMs?: number) => MatchPattern {
+export function createPatternCache (): { createMatcher: (report: ReportProblem, reservedMs?: number) => MatchPattern } {
   const cache = new Map<string, Pattern>()
   let cachedCost = 0
 
-  function find (source: string, budget: Budget): Pattern {
+  function findPattern (source: string, budget: Budget): Pattern {
     const cached = cache.get(source)
     if (cached !== undefined) return cached
     budget.startCpuClock()
@@ -58,17 +58,19 @@ export function createPatternCache (): (report: Report, reservedMs?: number) => 
   function match (source: string, text: string, budget: Budget): boolean | PatternProblem {
     if (source.length > MAX_PATTERN_LENGTH) return 'is too large'
     if (budget.left() < source.length / COMPILE_COST_PER_MS) return 'took too long'
-    return find(source, budget).match(text, budget)
+    return findPattern(source, budget).match(text, budget)
   }
 
-  return (report, reservedMs = 0) => {
-    let budget: Budget | undefined
-    return (field, text) => {
-      budget ??= createBudget(reservedMs)
-      const answer = match(field.regexp, text, budget)
-      if (typeof answer === 'boolean') return answer
-      report(field, answer)
-      return false
+  return {
+    createMatcher: (report, reservedMs = 0) => {
+      let budget: Budget | undefined
+      return (field, text) => {
+        budget ??= createBudget(reservedMs)
+        const answer = match(field.regexp, text, budget)
+        if (typeof answer === 'boolean') return answer
+        report(field, answer)
+        return false
+      }
     }
   }
 }

@@ -12,11 +12,11 @@ import { command, rollback } from './statements.js'
 
 // The host may roll back to `omnichannel_update`. It could also end our transaction, begin another one and set a savepoint of that name there.
 // So the outer savepoint has a random name: if it can be released, our transaction is still open.
-const secretName = `omnichannel_${randomUUID().replaceAll('-', '')}`
-const releaseSavepoint = command(`RELEASE SAVEPOINT ${secretName}`)
-const rollbackToSavepoint = command(`ROLLBACK TO SAVEPOINT ${secretName}`)
-export const savepoints = [command(`SAVEPOINT ${secretName}`), command('SAVEPOINT omnichannel_update')]
-export const releaseSavepoints = [command('RELEASE SAVEPOINT omnichannel_update'), releaseSavepoint]
+const outerSavepoint = `omnichannel_${randomUUID().replaceAll('-', '')}`
+const releaseOuter = command(`RELEASE SAVEPOINT ${outerSavepoint}`)
+const rollBackToOuter = command(`ROLLBACK TO SAVEPOINT ${outerSavepoint}`)
+export const setSavepoints = [command(`SAVEPOINT ${outerSavepoint}`), command('SAVEPOINT omnichannel_update')]
+export const releaseSavepoints = [command('RELEASE SAVEPOINT omnichannel_update'), releaseOuter]
 
 /**
  * Calls the host, and rolls back if the host fails. If the host ends our transaction and does not fail, `releaseSavepoints` fails later.
@@ -29,8 +29,8 @@ export async function callBeforeCommit (client: PostgresClient, call: HostCallba
   try {
     const ended = new Promise((resolve) => { resolve(call(client as never)) })
       .then(() => 'ended', (thrown: unknown) => { throw toHostError(thrown) })
-    const first = await Promise.race([ended, sleep(Math.max(deadline - performance.now(), 0), 'late', { signal: timer.signal })])
-    if (first === 'late') {
+    const state = await Promise.race([ended, sleep(Math.max(deadline - performance.now(), 0), 'late', { signal: timer.signal })])
+    if (state === 'late') {
       // The host may still use the client.
       clientsToDrop.add(client)
       throw new Error('beforeCommit has not ended by the deadline')
@@ -49,15 +49,15 @@ async function rollBackAfterFailure (client: PostgresClient, thrown: unknown, de
   const stopListening = listenForWarning(client)
   // RELEASE fails if our transaction has ended. It is sent together with ROLLBACK, so that no COMMIT of the host comes between them.
   // A client without a pipeline sends them one after the other. If a COMMIT comes between them then, ROLLBACK warns.
-  const first = await send(client, [releaseSavepoint, rollback], deadline)
+  const release = await send(client, [releaseOuter, rollback], deadline)
   // A failed transaction cannot release a savepoint, but can roll back to it.
-  const last = first.error === undefined ? first : await send(client, [rollbackToSavepoint, rollback], deadline)
-  const wasOpen = stopListening() === undefined && last.error === undefined
+  const rolledBack = release.error === undefined ? release : await send(client, [rollBackToOuter, rollback], deadline)
+  const wasOpen = stopListening() === undefined && rolledBack.error === undefined
 
   // The host may have failed because of a transient error of its client, such as a deadlock. With that error as the reason, the update is
   // tried again. Another transient error of the host, such as one of its own network calls, leaves the client and the transaction intact.
   const { cause } = Object(thrown) as { cause?: unknown }
-  const isClientError = isTransactionAborted(first.error) ? hasSqlState(cause) : first.error !== undefined
+  const isClientError = isTransactionAborted(release.error) ? hasSqlState(cause) : release.error !== undefined
   const reason = isClientError && isTransient(cause) ? cause : thrown
   if (wasOpen) throw reason
   return { cause: reason }

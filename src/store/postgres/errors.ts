@@ -34,8 +34,8 @@ export function isTypeStale (error: unknown): boolean {
 
 /**
  * Whether the client must not go back to the pool. 25006: the host has made the session read-only, or the server is a standby now. 26000:
- * the prepared statements are lost. 57P: the server ends the connection. 22P02: a check of what was written has failed, perhaps because of a
- * rule DO INSTEAD NOTHING. Prepared statements apply such a rule even after it was dropped.
+ * the prepared statements are lost. 57P: the server ends the connection. 22P02: a check of what was written has failed (statements.ts). The
+ * cause may be a rule DO INSTEAD NOTHING, which a prepared statement applies even after the rule was dropped.
  */
 export function isClientUnusable (error: unknown): boolean {
   return error instanceof UnusableClientError || isPlanStale(error) || /^(25006|26000|22P02|57P..)$/.test(codeOf(error)) || isConnectionLost(error)

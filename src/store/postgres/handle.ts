@@ -14,7 +14,7 @@ export interface PostgresPool {
 
 /** What the plugin asks of a client of the pool, and what `beforeCommit` is given. */
 export interface PostgresClient {
-  /** Whether queries may be sent before the ones before them are answered; set by `pipeline: true` of the pool. */
+  /** Whether a query is sent while others are still unanswered; set by `pipeline: true` of the pool. */
   readonly pipeline?: boolean
   query (text: string, values?: unknown[]): Promise<PostgresResult>
   query (query: PostgresQuery): Promise<PostgresResult>
@@ -48,7 +48,7 @@ export interface PostgresResult {
 /** What the plugin looks at in errors and notices. */
 export type PostgresError = Partial<Record<'code' | 'message' | 'table' | 'column' | 'routine', unknown>>
 
-/** Whether the clients of a pool are those of pg-native. They ignore `types` of a query, and send one query after the other. */
+/** Whether a pool uses pg-native, whose queries read no rows themselves. It ignores `types` of a query, and sends one query after the other. */
 export function isNativePool (value: unknown): boolean {
   const { Query } = (Object(value) as { Client?: { Query?: { prototype: object } } }).Client ?? {}
   return Query !== undefined && !('handleDataRow' in Query.prototype)

@@ -1,7 +1,7 @@
 // Brings a host's schema up to date. The versions have the same numbers as on SQLite. PostgreSQL has no version 1.
 
 import { postgres as schema } from '../migrations/generated.js'
-import { checkTables, pendingIn, type Found, type Pending } from '../required-tables.js'
+import { checkTables, pendingChanges, type FoundSchema, type Pending } from '../required-tables.js'
 import { toParameter } from './codec.js'
 import type { PostgresClient } from './handle.js'
 import { serverTimeoutMs, answerTimeoutMs } from './pipeline.js'
@@ -32,15 +32,15 @@ export async function bringUpToDate (client: Queryable, deadline: number): Promi
 }
 
 export async function findPending (client: Queryable, deadline = Infinity): Promise<Pending> {
-  return pendingIn(schema, await find(client, deadline))
+  return pendingChanges(schema, await readSchema(client, deadline))
 }
 
 export async function checkSchema (client: Queryable, deadline: number): Promise<void> {
-  checkTables(schema, await find(client, deadline))
+  checkTables(schema, await readSchema(client, deadline))
 }
 
-// Finds the kinds of `Found`. Types of category S, and domains over them, hold text. The type `name` does not count: it holds 63 bytes only.
-const findKinds = `
+// Selects the kinds of `FoundSchema`. Types of category S, and domains over them, hold text, except `name`: it holds 63 bytes only.
+const selectKinds = `
   WITH wanted AS (SELECT name, to_regclass(name) AS relation FROM unnest($1::text[]) AS wanted (name))
   SELECT name, CASE WHEN relkind IN ('r', 'p') THEN 'table' ELSE 'other' END FROM wanted JOIN pg_class ON pg_class.oid = relation
   UNION ALL
@@ -50,11 +50,11 @@ const findKinds = `
   SELECT tgname, 'trigger' FROM wanted JOIN pg_trigger ON tgrelid = relation`
 
 /** Finds the tables by search_path. */
-async function find (client: Queryable, deadline: number): Promise<Found> {
+async function readSchema (client: Queryable, deadline: number): Promise<FoundSchema> {
   const select = async (sql: string, values: unknown[]): Promise<unknown[]> =>
     (await client.query({ ...statement(sql)(values), query_timeout: answerTimeoutMs(deadline) })).rows
   const names = schema.parts.flatMap(({ creates }) => creates ?? [])
-  const kinds = new Map(await select(findKinds, [toParameter(names)]) as Array<[string, string]>)
+  const kinds = new Map(await select(selectKinds, [toParameter(names)]) as Array<[string, string]>)
   if (!kinds.has('omnichannel_migration.id')) return { version: 0, kinds }
   const [row] = await select('SELECT coalesce(max(id), 0) FROM omnichannel_migration', [])
   return { version: (row as [number])[0], kinds }

@@ -40,13 +40,13 @@ export function answerTimeoutMs (deadline: number): number {
 export async function send (client: PostgresClient, queries: readonly PostgresQuery[], deadline: number): Promise<Answers> {
   const timeoutMs = answerTimeoutMs(deadline)
   const { Query } = client.constructor as { Query?: QueryClass }
-  let statements = preparedStatements.get(client)
-  if (statements === undefined) preparedStatements.set(client, statements = new Map<string, Parser[]>())
+  let prepared = preparedStatements.get(client)
+  if (prepared === undefined) preparedStatements.set(client, prepared = new Map<string, Parser[]>())
   // The host may have written its own client class, without Query.
-  if (Query === undefined) return await sendOneByOne(client, queries, statements, timeoutMs)
+  if (Query === undefined) return await sendOneByOne(client, queries, prepared, timeoutMs)
   let Pipeline = pipelineClasses.get(Query)
   if (Pipeline === undefined) pipelineClasses.set(Query, Pipeline = createPipelineClass(Query))
-  const pipeline = new Pipeline(queries, statements)
+  const pipeline = new Pipeline(queries, prepared)
   // A shorter `query_timeout` of the host's pool would end the queries before `deadline`.
   if (Number((client as Connected).connectionParameters?.query_timeout) > 0) pipeline.query_timeout = longestTimerMs
   // With `query_timeout`, node-postgres would wrap `callback` in a function for each query, which takes more processor time.
@@ -63,22 +63,22 @@ export async function send (client: PostgresClient, queries: readonly PostgresQu
 }
 
 async function sendOneByOne (
-  client: PostgresClient, queries: readonly PostgresQuery[], statements: Map<string, Parser[]>, timeoutMs: number
+  client: PostgresClient, queries: readonly PostgresQuery[], prepared: Map<string, Parser[]>, timeoutMs: number
 ): Promise<Answers> {
   const results: PostgresResult[] = []
   for (const query of queries) {
     try {
       results.push(await client.query({ ...query, query_timeout: timeoutMs }))
-      if (query.name !== '') statements.set(query.name, [])
+      if (query.name !== '') prepared.set(query.name, [])
     } catch (error) {
-      return { results, error: replaceStale(error as Error, statements.has(query.name)), mayBeCommitted: isCommitAmbiguous(error) }
+      return { results, error: toUnusableIfStale(error as Error, prepared.has(query.name)), mayBeCommitted: isCommitAmbiguous(error) }
     }
   }
   return { results, error: undefined, mayBeCommitted: false }
 }
 
-/** Marks the error of a statement that was prepared with other types, because a new client does not have it. */
-function replaceStale (error: Error, wasPrepared: boolean): Error {
+/** If a statement was prepared with other types, the client is unusable: a new one prepares the statement anew. */
+function toUnusableIfStale (error: Error, wasPrepared: boolean): Error {
   return wasPrepared && isTypeStale(error) ? new UnusableClientError('a statement was prepared with other types', { cause: error }) : error
 }
 
@@ -102,7 +102,7 @@ function createPipelineClass (Query: QueryClass) {
     // The rows of the current query. `rows` is already an option of the class.
     private received: unknown[][] = []
 
-    constructor (private readonly queries: readonly PostgresQuery[], private readonly statements: Map<string, Parser[]>) {
+    constructor (private readonly queries: readonly PostgresQuery[], private readonly prepared: Map<string, Parser[]>) {
       // OpenTelemetry copies a query that has no name, to add a comment to its text.
       super({ text: '', name: '' })
       this.ended = new Promise((resolve) => { this.callback = resolve })
@@ -116,15 +116,15 @@ function createPipelineClass (Query: QueryClass) {
       connection.stream.cork()
       try {
         for (const { name, text, values } of this.queries) {
-          const isKnown = this.statements.has(name)
-          if (!isKnown) {
-            // If it was prepared earlier and its execution failed, the server has it, but `statements` does not.
+          const isPrepared = this.prepared.has(name)
+          if (!isPrepared) {
+            // If it was prepared earlier and its execution failed, the server has it, but `prepared` does not.
             connection.close({ type: 'S', name })
             connection.parse({ name, text })
             this.newNames.add(name)
           }
           connection.bind({ statement: name, values })
-          if (!isKnown) connection.describe({ type: 'P' })
+          if (!isPrepared) connection.describe({ type: 'P' })
           connection.execute({})
         }
         connection.sync()
@@ -136,17 +136,17 @@ function createPipelineClass (Query: QueryClass) {
 
     handleRowDescription ({ fields }: { fields: Array<{ dataTypeID: number }> }): void {
       const { name, types } = this.current
-      this.statements.set(name, fields.map(({ dataTypeID }) => types.getTypeParser(dataTypeID)))
+      this.prepared.set(name, fields.map(({ dataTypeID }) => types.getTypeParser(dataTypeID)))
     }
 
     handleDataRow ({ fields }: { fields: Array<string | null> }): void {
-      const parsers = this.statements.get(this.current.name) as Parser[]
+      const parsers = this.prepared.get(this.current.name) as Parser[]
       this.received.push(fields.map((text, index) => text === null ? null : (parsers[index] as Parser)(text)))
     }
 
     handleCommandComplete ({ text }: { text: string }): void {
       const { name } = this.current
-      if (name !== '' && !this.statements.has(name)) this.statements.set(name, [])
+      if (name !== '' && !this.prepared.has(name)) this.prepared.set(name, [])
       const [command = ''] = text.split(' ')
       this.results.push({ command, rowCount: null, rows: this.received })
       this.received = []
@@ -155,7 +155,7 @@ function createPipelineClass (Query: QueryClass) {
     handleError (error: Error): void {
       // If all queries are answered, the connection was lost, and there is no such query.
       const name = this.queries[this.results.length]?.name as string
-      this.callback(replaceStale(error, this.statements.has(name) && !this.newNames.has(name)))
+      this.callback(toUnusableIfStale(error, this.prepared.has(name) && !this.newNames.has(name)))
     }
 
     handleReadyForQuery (): void {

@@ -64,7 +64,7 @@ export async function withClient<Result> (
   } finally {
     client.removeListener('error', onError)
     Reflect.deleteProperty(client, 'end')
-    // The host has given the client a function of its own.
+    // If `end` was not the method of the class, the host had set it on the client.
     if (client.end !== end) client.end = end
     release(isUnusable || !isIdle())
   }
@@ -85,8 +85,7 @@ async function connect (pool: PostgresPool, deadline: number): Promise<PostgresC
       if (client === undefined) return reject(error)
       // Before anything is awaited, because an `error` event without a listener would end the process.
       client.on('error', onError)
-      // In nextTick, because `release` gives the client to the next request in the pool's queue, which may be late too. Otherwise thousands
-      // of late requests would overflow the stack.
+      // In nextTick, because `release` gives the client to the next request at once. If thousands are late, that would overflow the stack.
       if (isLate) return process.nextTick(giveBack, client)
       resolve(client)
     })

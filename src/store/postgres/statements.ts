@@ -5,7 +5,7 @@ import {
   AliasNode, ColumnNode, IdentifierNode, Kysely, PostgresDialect, PostgresQueryCompiler, RawNode, ReferenceNode, SelectionNode,
   type PostgresDialectConfig
 } from 'kysely'
-import { compile } from '../compile-query.js'
+import { compileQuery } from '../compile-query.js'
 import { postgresSql } from '../engine-sql.js'
 import { WRITE_WAS_CHANGED, type Query, type QueryDefinition } from '../operation.js'
 import type { Tables } from '../tables.js'
@@ -72,7 +72,7 @@ export const disableTransactionTimeout = `CASE WHEN current_setting('transaction
 
 /** Compiles a query. Returns functions that make the statement to send, and read the rows of its result. */
 function compileStatement (definition: QueryDefinition) {
-  const { sql, toRow, bind } = compile(db, postgresSql, toParameter as (value: unknown) => unknown, definition)
+  const { sql, toRow, bind } = compileQuery(db, postgresSql, toParameter as (value: unknown) => unknown, definition)
   const { kind } = definition
   const plain = statement(kind === 'check' ? failIfNull(sql) : sql)
   const counting = kind === 'write' ? statement(failUnlessChanged(sql)) : plain

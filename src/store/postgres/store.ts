@@ -26,7 +26,7 @@ export function createPostgresStore (pool: PostgresPool, onIdleError: (error: Er
       const { result, doubt } = await withClient(pool, deadline, async (client) => await transact(client, prepare, guard, deadline))
       if (doubt === undefined) return result
       // The look-up has the whole time again, because waiting for the answer to COMMIT may have taken all of it.
-      const outcome = await lookUp(doubt.findOutcome, performance.now() + timeoutMs)
+      const outcome = await lookUp(doubt.outcome, performance.now() + timeoutMs)
       if (typeof outcome === 'object') return outcome.committed
       if (outcome === 'unknown') throw new InDoubtError({ cause: doubt.cause })
       // Rolled back: withRetry makes another attempt if the cause is transient.

@@ -9,13 +9,13 @@
 //   is tried again if that is transient. If this stays unknown, it fails with an InDoubtError.
 
 import { setImmediate } from 'node:timers/promises'
-import { timeCommit } from '../../diagnostics.js'
+import { startCommitTimer } from '../../diagnostics.js'
 import { DatabaseBusyError } from '../../errors.js'
 import type { CommitOutcome, Decision, Query, Read, Update } from '../operation.js'
 import { throwIfGone, type ReplyGuard } from '../store.js'
 import { isTransactionAborted, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
-import { callBeforeCommit, releaseSavepoints, savepoints } from './before-commit.js'
+import { callBeforeCommit, releaseSavepoints, setSavepoints } from './before-commit.js'
 import { judgeCommit, listenForWarning, type Doubt } from './in-doubt.js'
 import { serverTimeoutMs, send, answerTimeoutMs } from './pipeline.js'
 import { clientsToDrop } from './pool.js'
@@ -44,7 +44,7 @@ const commit = command('COMMIT')
 interface Attempt<Result> {
   result: Result
   /** Set if it is not known whether the result was committed. */
-  doubt?: Doubt & { findOutcome: Read<CommitOutcome<Result>> }
+  doubt?: Doubt & { outcome: Read<CommitOutcome<Result>> }
 }
 
 /** Makes one attempt at an update. After an error nothing is committed. `deadline` is a time of `performance.now()`. */
@@ -65,11 +65,11 @@ export async function transact<Result> (
       return decide(rows)
     })
     const doubt = await writeAndCommit(client, decision, guard, timeoutMs, deadline)
-    const { result, findOutcome } = decision
+    const { result, outcome } = decision
     if (doubt === undefined) return { result }
     // Nothing was written, so the attempt can be repeated without a look-up.
-    if (findOutcome === undefined) throw doubt.cause
-    return { result, doubt: { ...doubt, findOutcome } }
+    if (outcome === undefined) throw doubt.cause
+    return { result, doubt: { ...doubt, outcome } }
   } catch (error) {
     await rollBack(client, deadline)
     guard.unlock()
@@ -85,7 +85,7 @@ let pause: Promise<void> | undefined
 
 async function decideWithPauses<Result> (client: PostgresClient, deadline: number, decide: () => Result): Promise<Result> {
   const mustWait = pause !== undefined
-  // No other await may follow: the first update that goes on may begin a new pause, for which the others must wait again.
+  // An update that has waited too may have begun a new pause, so check again. Nothing else may be awaited before `decide`.
   while (pause !== undefined) await pause
   if (mustWait) throwIfLate(client, deadline)
   const start = performance.now()
@@ -95,7 +95,7 @@ async function decideWithPauses<Result> (client: PostgresClient, deadline: numbe
     decisionMs += performance.now() - start
     if (decisionMs > maxDecisionMs) {
       decisionMs = 0
-      // Twice, because the first setImmediate may come before timers and sockets.
+      // Twice, because the first one may come before timers and sockets.
       pause = setImmediate().then(() => setImmediate()).then(() => { pause = undefined })
     }
   }
@@ -115,7 +115,7 @@ async function writeAndCommit (
 ): Promise<Doubt | undefined> {
   let unsent = writes.map(toQuery)
   if (beforeCommit !== undefined) {
-    const { results, error } = await send(client, [...unsent, ...savepoints], deadline)
+    const { results, error } = await send(client, [...unsent, ...setSavepoints], deadline)
     if (error !== undefined) throw error
     reportValues(writes, results)
     const doubt = await callBeforeCommit(client, beforeCommit, deadline)
@@ -131,7 +131,7 @@ async function writeAndCommit (
   const updates = writes.length > 0 ? 1 : 0
   guard.lock(updates)
   const stopListening = listenForWarning(client)
-  const publishCommit = timeCommit('postgres', updates)
+  const publishCommit = startCommitTimer('postgres', updates)
   // The server may work on COMMIT for `timeoutMs`, so wait that long for its answer, even past the deadline.
   const answers = await send(client, [...unsent, commit], performance.now() + timeoutMs)
   const doubt = judgeCommit(answers, stopListening())

@@ -33,7 +33,7 @@ export function connectBetterSqlite3 (database: SqliteDatabase): Connection {
     exec: (sql) => { database.exec(sql) },
     // While an iterator is open, better-sqlite3 itself refuses all other statements.
     begin: run,
-    hasSilentIterator: () => false,
+    hasNonBlockingIterator: () => false,
     isBusy: (error) => saysIteratorIsOpen(error) || busyCode.test(String((Object(error) as { code?: unknown }).code)),
     isFull: (error) => fullCode.test(String((Object(error) as { code?: unknown }).code)),
     ignoreIterators: (ignored) => {

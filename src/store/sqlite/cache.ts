@@ -50,9 +50,8 @@ export function createCache (connection: Connection) {
       // A temporary trigger does not change `schema_version`.
       mustCheckWrites = hostMayChangeWrites || readNumber(countTemporaryTriggers) > 0
     },
-    /** Must be called before each further update of the transaction. */
+    /** Must be called before each further update of the transaction. A trigger of the host may have changed cached rows. */
     revalidate: () => {
-      // Without triggers of the host, an update changes only its own rows.
       if (mustCheckWrites) isValid &&= readNumber('SELECT total_changes()') === totalChanges
     },
     /** Counts rows that an update has written itself. Otherwise they would count as changes by other code, and invalidate the cache. */
@@ -99,7 +98,7 @@ function countTables (names: readonly string[]): string {
   return `SELECT count(*) FROM main.sqlite_schema WHERE rootpage > 0 AND name IN (${quote(names)})`
 }
 
-// Leaves out a table that the host has made with ON CONFLICT IGNORE, in any case: it drops writes without an error.
+// Leaves out a table that the host has made with ON CONFLICT IGNORE, in upper or lower case: it drops writes without an error.
 const countCheckedTables = `${countTables(checkedTables)} AND instr(upper(sql), 'IGNORE') = 0`
 
 const countHostTriggers = `SELECT count(*) FROM main.sqlite_schema WHERE type = 'trigger' AND name NOT IN (${quote(schema.parts.map(({ creates = '' }) => creates))})`

@@ -15,8 +15,8 @@ export interface Connection {
   exec: (sql: string) => void
   /** Runs a BEGIN. Fails as busy while the host has an iterator open on the handle. */
   begin: (command: string) => void
-  /** Whether the host has an iterator open that does not make other statements fail. Call it outside of a transaction. */
-  hasSilentIterator: () => boolean
+  /** Whether the host has an iterator open that does not block other statements. Call it outside of a transaction. */
+  hasNonBlockingIterator: () => boolean
   /** If true, transactions begin and statements write although the host has an iterator open. */
   ignoreIterators: (ignored: boolean) => void
   /** Whether the same call may succeed later: another connection holds the lock, or the host has an iterator open on this handle. */
@@ -43,7 +43,7 @@ export function commit (connection: Connection): void {
     connection.run('COMMIT')
   } catch (error) {
     // After any other error, such as that of a constraint, the transaction is still open.
-    if (!connection.inTransaction) overwriteCommit(connection)
+    if (!connection.inTransaction) overwriteFailedCommit(connection)
     throw error
   }
 }
@@ -52,7 +52,7 @@ export function commit (connection: Connection): void {
  * After a COMMIT that failed on the disk, the log (WAL) may hold the whole transaction. It would count as committed if all processes with
  * the file open died before the next commit. So this commits something else in its place.
  */
-export function overwriteCommit (connection: Connection): void {
+export function overwriteFailedCommit (connection: Connection): void {
   try {
     withoutBusyTimeout(connection, () => { commitNothing(connection) })
   } catch {

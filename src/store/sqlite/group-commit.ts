@@ -7,7 +7,7 @@
 // COMMIT always returns. If it fails, perhaps only the commit of an attached file has failed. So `isCommitted` looks up whether the updates
 // are in `main`. If they are, all updates are answered as committed. If not, they run again or fail.
 
-import { timeCommit } from '../../diagnostics.js'
+import { startCommitTimer } from '../../diagnostics.js'
 import type { Decision, Query, Update } from '../operation.js'
 import { throwIfGone, type ReplyGuard } from '../store.js'
 import type { Cache } from './cache.js'
@@ -18,7 +18,7 @@ import { Transaction } from './transaction.js'
 /** How many updates have a savepoint after one has failed and undone the work of the others. */
 const SAVEPOINTS_AFTER_FAILURE = 1000
 
-export interface UpdateWork {
+interface UpdateWork {
   readonly prepare: () => Update<unknown>
   readonly guard: ReplyGuard
   /** Whether it must run in a transaction of its own, because a shared one has failed, was ended or met a lock. */
@@ -86,8 +86,8 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
   function begin (exclusive: boolean): void {
     transaction.begin(exclusive ? 'BEGIN EXCLUSIVE' : 'BEGIN')
     cache.beginTransaction()
-    // Takes the write lock without changing anything. The cache has begun a read transaction. Upgrading one fails at once with SQLITE_BUSY, so
-    // busy_timeout can stay.
+    // Takes the write lock without changing anything. Upgrading the read transaction that the cache has begun fails at once with SQLITE_BUSY,
+    // so busy_timeout can stay.
     if (!exclusive) connection.run('DELETE FROM main.omnichannel_migration WHERE 0')
   }
 
@@ -140,7 +140,9 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
 
   /** If an attached file is locked, moves the last update behind all others, which need not wait for the lock. Then throws the error. */
   function throwIfLocked (error: unknown, queue: UpdateJob[], batch: UpdateJob[]): void {
-    const lockError = findLockError(error)
+    // A trigger throws the error of the lock as it is. An error of `beforeCommit` has it as its cause.
+    const { cause } = Object(error) as { cause?: unknown }
+    const lockError = [error, cause].find((each) => connection.isBusy(each) && hasAttached(connection)) as Error | undefined
     if (lockError === undefined) return
     const job = batch.pop() as UpdateJob
     job.work.ownTransaction = true
@@ -148,16 +150,10 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     throw lockError
   }
 
-  /** Finds the error of a locked file that is attached. A trigger throws it as it is. An error of `beforeCommit` has it as its cause. */
-  function findLockError (error: unknown): Error | undefined {
-    const { cause } = Object(error) as { cause?: unknown }
-    return [error, cause].find((each) => connection.isBusy(each) && hasAttached(connection)) as Error | undefined
-  }
-
   function commitBatch (batch: UpdateJob[]): void {
     const guards = batch.filter(hasWrites).map(({ work }) => work.guard)
     for (const guard of guards) guard.lock(guards.length)
-    const publishCommit = timeCommit('sqlite', guards.length)
+    const publishCommit = startCommitTimer('sqlite', guards.length)
     try {
       commit(connection)
     } catch (error) {
@@ -171,11 +167,10 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
 
   /** Looks up, after COMMIT has failed, whether the updates are in `main`. With a WAL, SQLite commits `main` before attached files. */
   function isCommitted (batch: UpdateJob[]): boolean {
-    const findOutcome = batch.findLast(hasWrites)?.work.decision?.findOutcome
-    if (connection.inTransaction || findOutcome === undefined) return false
+    const outcome = batch.findLast(hasWrites)?.work.decision?.outcome
+    if (connection.inTransaction || outcome === undefined) return false
     try {
-      const outcome = findOutcome.decide(findOutcome.queries.map(execute))
-      return outcome !== 'rolled-back' && outcome !== 'unknown'
+      return typeof outcome.decide(outcome.queries.map(execute)) === 'object'
     } catch {
       // The disk cannot be read.
       return false
@@ -209,7 +204,14 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
     }
   }
 
-  return createQueue(connection, runBatch)
+  const { enqueue, drain } = createQueue(connection, runBatch)
+  return {
+    drain,
+    enqueue: async <Result>(prepare: () => Update<Result>, guard: ReplyGuard, timeoutMs: number) => {
+      const work = { prepare, guard, ownTransaction: false, retriedWhenFull: false, decision: undefined, failure: undefined }
+      return await enqueue(work, timeoutMs) as Result
+    }
+  }
 }
 
 function hasWrites ({ work: { decision, failure } }: UpdateJob): boolean {

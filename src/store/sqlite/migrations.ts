@@ -1,13 +1,13 @@
 // Brings a host's database up to date. Only `main` is searched, not temporary tables or attached files.
 
 import { sqlite as schema } from '../migrations/generated.js'
-import { checkTables, pendingIn, type Found, type Pending } from '../required-tables.js'
+import { checkTables, pendingChanges, type FoundSchema, type Pending } from '../required-tables.js'
 import { commit, withoutBusyTimeout, type Connection } from './connection.js'
 
 type NamesAndKinds = Array<[name: string, kind: string]>
 
 export function findPending (connection: Connection): Pending {
-  return pendingIn(schema, find(connection))
+  return pendingChanges(schema, readSchema(connection))
 }
 
 export function bringUpToDate (connection: Connection): void {
@@ -24,10 +24,10 @@ export function bringUpToDate (connection: Connection): void {
 }
 
 export function checkSchema (connection: Connection): void {
-  checkTables(schema, find(connection))
+  checkTables(schema, readSchema(connection))
 }
 
-function find (connection: Connection): Found {
+function readSchema (connection: Connection): FoundSchema {
   const objects = connection.all(
     "SELECT lower(name), CASE WHEN type = 'table' AND rootpage = 0 THEN 'virtual table' ELSE type END FROM main.sqlite_schema") as NamesAndKinds
   // `hidden` is 1 for a hidden column of a virtual table, and 2 or 3 for a generated column.

@@ -9,7 +9,7 @@ const SQLITE_FULL = 13
 /** SQLite reports this for an exceeded disk quota too. */
 const SQLITE_IOERR_WRITE = 778
 
-/** Takes a handle of either library. It is in this file because only tests with node:sqlite reach both branches. */
+/** Takes a handle of either library. It is in this file, which coverage leaves out on a Node.js without node:sqlite. */
 export function connect (database: SqliteHandle): Connection {
   return 'isOpen' in database ? connectNodeSqlite(database) : connectBetterSqlite3(database)
 }
@@ -53,11 +53,11 @@ function connectNodeSqlite (database: NodeSqliteDatabase): Connection {
     run,
     exec: (sql) => { database.exec(sql) },
     begin: (command) => {
-      // SQLite would begin a transaction, and its ROLLBACK would undo an INSERT … RETURNING whose rows the host is reading.
+      // SQLite itself would begin. But our ROLLBACK would undo an INSERT … RETURNING whose rows the host is reading.
       if (!iteratorsIgnored && isIterating()) throw Object.assign(new Error(ITERATOR_IS_OPEN), { errcode: SQLITE_BUSY })
       run(command)
     },
-    hasSilentIterator: isIterating,
+    hasNonBlockingIterator: isIterating,
     ignoreIterators: (ignored) => { iteratorsIgnored = ignored },
     isBusy: (error) => hasCode(error, SQLITE_BUSY) || hasCode(error, SQLITE_LOCKED),
     isFull: (error) => hasCode(error, SQLITE_FULL) || (Object(error) as { errcode?: unknown }).errcode === SQLITE_IOERR_WRITE

@@ -1,12 +1,12 @@
 import { Kysely, SqliteDialect, type SqliteDialectConfig } from 'kysely'
-import { compile } from '../compile-query.js'
+import { compileQuery } from '../compile-query.js'
 import { sqliteSql } from '../engine-sql.js'
 import { WRITE_WAS_CHANGED, type Query, type QueryDefinition, type Read } from '../operation.js'
-import type { ReplyGuard, Store } from '../store.js'
+import type { Store } from '../store.js'
 import type { Tables } from '../tables.js'
 import { createCache, type Cache } from './cache.js'
 import { isWal, type Connection } from './connection.js'
-import { createGroupCommit, type UpdateWork } from './group-commit.js'
+import { createGroupCommit } from './group-commit.js'
 import type { SqliteHandle } from './handle.js'
 import { bringUpToDate, checkSchema } from './migrations.js'
 import { connect } from './node-sqlite.js'
@@ -35,10 +35,7 @@ export function createSqliteStore (database: SqliteHandle): Store {
       }
       return await reads.enqueue(read, timeoutMs) as Result
     },
-    update: async <Result>(prepare: UpdateWork['prepare'], guard: ReplyGuard, timeoutMs: number) => {
-      const work = { prepare, guard, ownTransaction: false, retriedWhenFull: false, decision: undefined, failure: undefined }
-      return await updates.enqueue(work, timeoutMs) as Result
-    },
+    update: updates.enqueue,
     drain: async () => {
       await reads.drain()
       await updates.drain()
@@ -72,7 +69,7 @@ function compileQueries (connection: Connection, cache: Cache): Execute {
   const compiled = new Map<QueryDefinition, Execute>()
 
   function create (definition: QueryDefinition): Execute {
-    const { sql, toRow, bind } = compile(db, sqliteSql, toParameter, definition)
+    const { sql, toRow, bind } = compileQuery(db, sqliteSql, toParameter, definition)
     switch (definition.kind) {
       case 'many': return ({ values }) => connection.all(sql, bind(values)).map(toRow)
       case 'one': return ({ values }) => {

@@ -18,11 +18,11 @@ export class Transaction {
   /** Whether this transaction has called a `beforeCommit`. */
   hostWasCalled = false
   private restoreBusyTimeout: (() => void) | undefined
-  /** Whether `beforeCommit` has left an iterator open. Transactions begin in spite of it, because it may never be closed. */
-  private hasOrphanedIterator = false
+  /** Transactions begin in spite of such an iterator, because it may never be closed. */
+  private beforeCommitLeftIterator = false
   /**
    * A number that is written to `temp.user_version` before the call of `beforeCommit`. It shows how `beforeCommit` has ended the transaction:
-   * COMMIT keeps the number, and ROLLBACK restores the previous one. A row in the file could be locked by another process then.
+   * COMMIT keeps the number, and ROLLBACK restores the previous one. A row in the file would not do: another process could lock it.
    */
   private mark = 0
 
@@ -34,11 +34,11 @@ export class Transaction {
     this.hostWasCalled = false
     try {
       connection.begin(command)
-      this.hasOrphanedIterator = false
+      this.beforeCommitLeftIterator = false
     } catch (error) {
-      if (!(this.hasOrphanedIterator && saysIteratorIsOpen(error))) throw error
+      if (!(this.beforeCommitLeftIterator && saysIteratorIsOpen(error))) throw error
       connection.ignoreIterators(true)
-      // This RELEASE fails as busy while a statement of the host is writing, such as INSERT … RETURNING. Our ROLLBACK would undo its rows.
+      // RELEASE fails as busy while a statement of the host, such as INSERT … RETURNING, is writing rows that our ROLLBACK would undo.
       connection.exec('SAVEPOINT omnichannel_begin; RELEASE omnichannel_begin')
       connection.begin(command)
     }
@@ -105,7 +105,7 @@ export class Transaction {
     this.restoreBusyTimeout?.()
     this.restoreBusyTimeout = undefined
     this.connection.ignoreIterators(false)
-    this.hasOrphanedIterator ||= this.hostWasCalled && this.connection.hasSilentIterator()
+    this.beforeCommitLeftIterator ||= this.hostWasCalled && this.connection.hasNonBlockingIterator()
   }
 
   private readMark (): number {
@@ -119,7 +119,7 @@ export class Transaction {
       this.connection.run(command)
     } catch (error) {
       if (!saysIteratorIsOpen(error)) throw error
-      this.hasOrphanedIterator = true
+      this.beforeCommitLeftIterator = true
       this.connection.ignoreIterators(true)
       this.connection.run(command)
     }
