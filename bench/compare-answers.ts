@@ -11,10 +11,10 @@ type Request = [headers: Record<string, string>, body: string]
 
 function requestsFor (contacts: number): Request[] {
   const makeRequest = createRequestMaker(contacts)
-  // The first saves of two contacts, and their next ones.
-  const saves = [0, 1, contacts, contacts + 1, 2 * contacts]
+  // The first updates of two contacts, and their next ones.
+  const updates = [0, 1, contacts, contacts + 1, 2 * contacts]
   return [
-    ...saves.map((index): Request => [headersOfCaller, makeRequest(index).body]),
+    ...updates.map((index): Request => [headersOfCaller, makeRequest(index).body]),
     [{}, '{}'],
     [{ ...headersOfCaller, 'x-auth-token': 'wrong' }, '{}'],
     ...[
@@ -35,7 +35,7 @@ function requestsFor (contacts: number): Request[] {
 }
 
 /** Throws if an answer differs, and returns how many requests each target got. */
-export async function verify (context: Context, targets: Target[]): Promise<number> {
+export async function compareAnswers (context: Context, targets: Target[]): Promise<number> {
   const requests = requestsFor(targets[0]!.contacts)
   const answers: string[][] = []
   for (const target of targets) {
@@ -48,8 +48,8 @@ export async function verify (context: Context, targets: Target[]): Promise<numb
     running.remove()
   }
   for (const [index, [, body]] of requests.entries()) {
-    const different = new Set(answers.map((answersOfTarget) => answersOfTarget[index]))
-    if (different.size > 1) throw new Error(`the targets answer differently to ${body}:\n${[...different].join('\n')}`)
+    const distinct = new Set(answers.map((answersOfTarget) => answersOfTarget[index]))
+    if (distinct.size > 1) throw new Error(`the targets answer differently to ${body}:\n${[...distinct].join('\n')}`)
   }
   return requests.length
 }

@@ -17,7 +17,7 @@ const users = [caller.id, ...Array.from({ length: agentCount }, (_, agent) => `a
 
 // Inserts contacts with their other rows, and the caller. It reads two tables, which each engine fills in its own way: `numbers` has the
 // number of each contact as `n`, and in seven digits as `digits`. `items` has the numbers of a contact's rooms as `item`.
-export const insertRows = `
+export const insertRowsSql = `
   INSERT INTO omnichannel_contact (id, name, contact_manager, custom_fields, last_chat_id, last_chat_at, created_at, updated_at)
     SELECT 'c' || digits, 'Contact ' || digits || ' 0', 'agent-' || n % ${agentCount},
       '{"plan":"gold","note":"Called 0 times, prefers mornings"}',

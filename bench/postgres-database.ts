@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { roomsPerContact } from './requests.js'
-import { createTables, insertRows } from './initial-rows.js'
+import { createTables, insertRowsSql } from './initial-rows.js'
 
 let copies = 0
 
@@ -16,7 +16,7 @@ export async function createDatabase (host: string, contacts: number): Promise<s
     await query(host, template, `
       CREATE TEMP VIEW items AS SELECT generate_series(0, ${roomsPerContact - 1}) AS item;
       CREATE TEMP TABLE numbers AS SELECT n, lpad(n::text, 7, '0') AS digits FROM generate_series(0, ${contacts - 1}) AS n;
-      ${insertRows}`)
+      ${insertRowsSql}`)
     await query(host, template, 'VACUUM ANALYZE')
   }
   await query(host, 'postgres', `CREATE DATABASE ${name} TEMPLATE ${template}`)

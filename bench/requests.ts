@@ -8,15 +8,15 @@ export const roomsPerContact = 3
 /** The number of a contact in seven digits, so that all requests have the same length. */
 const digits = (contact: number): string => String(contact).padStart(7, '0')
 
-/** The field that changes in each save of a contact. After the last one they begin again. A quarter are renames. */
+/** The field that each update of a contact changes. After the last one they begin again. A quarter are renames. */
 const changes = ['name', 'email', 'phone', 'note', 'name', 'manager', 'email', 'phone', 'name', 'note', 'manager', 'email', 'name', 'phone', 'note', 'manager']
 
-/** How often a field of a contact has changed in its saves 0 to `save`. Each contact begins at another place of `changes`. */
-function countChanges (field: string, contact: number, save: number): number {
+/** How often a field of a contact has changed in its updates 0 to `update`. Each contact begins at another place of `changes`. */
+function countChanges (field: string, contact: number, update: number): number {
   const { length } = changes
   const inAllChanges = changes.filter((change) => change === field).length
-  let count = Math.floor((save + 1) / length) * inAllChanges
-  for (let step = 0; step < (save + 1) % length; step++) if (changes[(contact + step) % length] === field) count++
+  let count = Math.floor((update + 1) / length) * inAllChanges
+  for (let step = 0; step < (update + 1) % length; step++) if (changes[(contact + step) % length] === field) count++
   return count
 }
 
@@ -43,9 +43,9 @@ export function createRequestMaker (contacts: number): (index: number) => Update
   }
 }
 
-/** The step from the contact of one request to that of the next. With it, each pass visits every contact once, in a shuffled order. */
+/** The step from the contact of one request to that of the next. It shares no divisor with `contacts`, so each pass visits all contacts. */
 function strideOf (contacts: number): number {
-  // Odd, and near the golden ratio, which spreads the contacts well.
+  // Near the golden ratio, which shuffles the contacts well. `| 1` makes it odd.
   let stride = Math.floor(contacts * 0.618) | 1
   while (greatestCommonDivisor(stride, contacts) > 1) stride += 2
   return stride

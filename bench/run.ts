@@ -5,7 +5,7 @@ import { createDatabase, query } from './postgres-database.js'
 import { startProcess, type Server } from './processes.js'
 import { processorTime } from './postgres-processor-time.js'
 import { countUpdates } from './initial-rows.js'
-import { createFile, queryFile, removeFile } from './sqlite-database.js'
+import { createFile, readRow, removeFile } from './sqlite-database.js'
 import type { ServerOptions, TargetName } from './targets/server.js'
 
 export type Target = { name: TargetName, contacts: number } & (
@@ -97,7 +97,7 @@ export class RunningTarget {
     const { target, database, context } = this
     for (const server of this.servers) await server.call('stop')
     if (target.name !== 'empty route') {
-      const counts = 'synchronous' in target ? queryFile(database, countUpdates) : (await query(context.postgres!.host, database, countUpdates))[0]
+      const counts = 'synchronous' in target ? readRow(database, countUpdates) : (await query(context.postgres!.host, database, countUpdates))[0]
       const { updates, torn } = counts as { updates: unknown, torn: unknown }
       if (Number(updates) !== this.#sent || Number(torn) > 0) {
         throw new Error(`${target.name} acknowledged ${this.#sent} updates and holds ${updates}, with ${torn} rows of another name`)

@@ -2,7 +2,7 @@ import Database from 'better-sqlite3'
 import { closeSync, constants, copyFileSync, existsSync, fsyncSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { roomsPerContact } from './requests.js'
-import { createTables, insertRows } from './initial-rows.js'
+import { createTables, insertRowsSql } from './initial-rows.js'
 
 let copies = 0
 
@@ -31,7 +31,7 @@ async function fill (file: string, contacts: number): Promise<void> {
     CREATE TEMP TABLE numbers (n INTEGER PRIMARY KEY, digits TEXT NOT NULL);
     INSERT INTO numbers WITH RECURSIVE next (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM next WHERE n + 1 < ${contacts})
       SELECT n, printf('%07d', n) FROM next;
-    ${insertRows}
+    ${insertRowsSql}
     COMMIT`)
   database.pragma('journal_mode = WAL')
   database.close()
@@ -45,7 +45,8 @@ function flush (file: string): void {
   closeSync(descriptor)
 }
 
-export function queryFile (file: string, sql: string): unknown {
+/** The first row of a query. */
+export function readRow (file: string, sql: string): unknown {
   const database = new Database(file, { readonly: true })
   const row = database.prepare(sql).get()
   database.close()

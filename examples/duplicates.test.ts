@@ -6,13 +6,13 @@ import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import { addDemoData, buildApp, findEmail, findPhone } from './duplicates.js'
 
-interface Desk {
+interface TestApp {
   database: Database.Database
   /** Updates as ann and returns the status, and the error if there is one. */
   update: (payload: object) => Promise<[status: number, error?: string]>
 }
 
-async function openDesk (t: Test): Promise<Desk> {
+async function openTestApp (t: Test): Promise<TestApp> {
   const database = new Database(':memory:')
   const app = await buildApp(database)
   t.teardown(async () => {
@@ -56,7 +56,7 @@ const scenarios: Record<string, [change: object, answer: unknown[]]> = {
 
 for (const [name, [change, answer]] of Object.entries(scenarios)) {
   t.test(name, async (t) => {
-    const { database, update } = await openDesk(t)
+    const { database, update } = await openTestApp(t)
     const rows = (): unknown[] => ['contact', 'contact_email', 'contact_phone'].map((table) =>
       database.prepare(`SELECT * FROM omnichannel_${table}`).all())
     const before = rows()
@@ -67,14 +67,14 @@ for (const [name, [change, answer]] of Object.entries(scenarios)) {
 }
 
 t.test('an old duplicate that is removed and added again: refused', async (t) => {
-  const { update } = await openDesk(t)
+  const { update } = await openTestApp(t)
   t.strictSame(await update({ contactId: 'joao', emails: [], phones: [] }), [200])
   t.strictSame(await update({ contactId: 'joao', emails: ['info@example.com'] }), takenEmail)
   t.strictSame(await update({ contactId: 'joao', phones: ['+49 30 9'] }), takenPhone)
 })
 
 t.test('É and é: different addresses, as for lower() of SQLite', async (t) => {
-  const { update } = await openDesk(t)
+  const { update } = await openTestApp(t)
   t.strictSame(await update({ contactId: 'maria', emails: ['é@example.com'] }), [200])
   t.strictSame(await update({ contactId: 'joao', emails: ['É@example.com'] }), [200])
   t.strictSame(await update({ contactId: 'joao', emails: ['é@EXAMPLE.com'] }), takenEmail, 'the previous address does not hide the duplicate')
@@ -83,7 +83,7 @@ t.test('É and é: different addresses, as for lower() of SQLite', async (t) => 
 for (const change of [{ emails: ['new@example.com'] }, { phones: ['+49 30 7'] }]) {
   const [field] = Object.keys(change) as [string]
   t.test(`fifty contacts get the same ${field} at once: one update is made, the others are refused`, async (t) => {
-    const { database, update } = await openDesk(t)
+    const { database, update } = await openTestApp(t)
     const add = database.prepare("INSERT INTO omnichannel_contact (id, name) VALUES (?, '')")
     const contacts = Array.from({ length: 50 }, (_, index) => `c${index}`)
     for (const contactId of contacts) add.run(contactId)
@@ -100,7 +100,7 @@ for (const change of [{ emails: ['new@example.com'] }, { phones: ['+49 30 7'] }]
 }
 
 t.test('the look-ups of addresses and phone numbers: use an index', async (t) => {
-  const { database } = await openDesk(t)
+  const { database } = await openTestApp(t)
   const plan = (sql: string): string => (database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all('x', 'y') as Array<{ detail: string }>)
     .map(({ detail }) => detail).join('; ')
   t.match(plan(findEmail), /^SEARCH omnichannel_contact_email USING .*contact_email_folded .*; SEARCH \w+ USING PRIMARY KEY/)

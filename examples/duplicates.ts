@@ -31,7 +31,7 @@ export async function buildApp (database: Database.Database, logger = false): Pr
   const emailOfAnother = database.prepare(findEmail)
   const phoneOfAnother = database.prepare(findPhone)
 
-  // Check new values only: a contact with an old duplicate can still be changed otherwise.
+  // Check only new values, so that a contact with an old duplicate can still be updated.
   function refuseDuplicates ({ contact, previous }: ContactUpdatedEvent): void {
     const previousEmails = new Set(previous.emails.map(({ address }) => lower(address)))
     for (const { address } of contact.emails) {

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openFile } from '../test/cli/sqlite-files.js'
 import { serve, update as send } from '../test/cli/run-cli.js'
-import { fill, holdMaria } from '../test/helpers/test-server.js'
+import { fill, lockMaria } from '../test/helpers/test-server.js'
 import type { Db } from '../test/helpers/database.js'
 import { postgres, sqlite } from '../test/helpers/engines.js'
 import { openSchema } from '../test/helpers/postgres.js'
@@ -114,7 +114,7 @@ postgres.test('a PostgreSQL server: serve has the metrics of the panels', async 
   t.teardown(close)
   const { url } = await serve(t, ['--database', database, '--metrics', '--log-level', 'silent'])
   const metrics = await scrapeAfterUpdates(t, {
-    url, db, lock: async () => { await holdMaria(db) }, unlock: async () => { await db.exec('ROLLBACK') }
+    url, db, lock: async () => { await lockMaria(db) }, unlock: async () => { await db.exec('ROLLBACK') }
   })
   checkPanels(t, metrics, 'PostgreSQL')
 })

@@ -8,7 +8,7 @@ import { hashToken } from 'fastify-omnichannel-contacts'
 import t, { type Test } from 'tap'
 import { buildApp } from './history.js'
 
-interface Desk {
+interface TestApp {
   database: Database.Database
   update: (user: string, change: object) => Promise<LightMyRequestResponse>
   undo: (user: string, id: number) => Promise<LightMyRequestResponse>
@@ -16,7 +16,7 @@ interface Desk {
   entries: () => unknown[]
 }
 
-async function openDesk (t: Test): Promise<Desk> {
+async function openTestApp (t: Test): Promise<TestApp> {
   const database = new Database(':memory:')
   const app = await buildApp(database)
   t.teardown(async () => {
@@ -45,7 +45,7 @@ async function openDesk (t: Test): Promise<Desk> {
 }
 
 t.test('an update: an entry for each changed field, with user and time', async (t) => {
-  const { database, update, entries } = await openDesk(t)
+  const { database, update, entries } = await openTestApp(t)
   const reply = await update('ann', { name: 'Marie', emails: ['m@example.com'], contactManager: 'bob', wipeConflicts: true })
   t.equal(reply.statusCode, 200)
   t.strictSame(entries(), [
@@ -59,7 +59,7 @@ t.test('an update: an entry for each changed field, with user and time', async (
 })
 
 t.test('an equal value or a refusal: no entry', async (t) => {
-  const { update, entries } = await openDesk(t)
+  const { update, entries } = await openTestApp(t)
   t.equal((await update('ann', { name: 'Marie' })).statusCode, 200)
   const before = entries()
   t.equal((await update('bob', { name: 'Marie' })).statusCode, 200)
@@ -69,7 +69,7 @@ t.test('an equal value or a refusal: no entry', async (t) => {
 })
 
 t.test('a deleted contact: its entries are deleted with it', async (t) => {
-  const { database, update, entries } = await openDesk(t)
+  const { database, update, entries } = await openTestApp(t)
   t.equal((await update('ann', { name: 'Marie' })).statusCode, 200)
   database.exec("DELETE FROM omnichannel_contact WHERE id = 'maria'")
   t.strictSame(entries(), [])
@@ -85,28 +85,28 @@ const undoable: Record<string, [change: object, previous: unknown]> = {
 
 for (const [field, [change, previous]] of Object.entries(undoable)) {
   t.test(`${field}: can be undone, and so can the undo`, async (t) => {
-    const { database, update, undo, entries } = await openDesk(t)
+    const { database, update, undo, entries } = await openTestApp(t)
     database.exec("UPDATE omnichannel_contact SET unknown = 0 WHERE id = 'maria'")
     const changed = await update('ann', change)
     const undone = await undo('bob', 1)
     t.equal(undone.statusCode, 200)
     t.strictSame(undone.json().contact[field], previous)
-    const [[, , old, now]] = entries() as [string[]]
-    t.strictSame(entries(), [[1, field, old, now, 'ann'], [2, field, now, old, 'bob']])
+    const [[, , oldValue, newValue]] = entries() as [string[]]
+    t.strictSame(entries(), [[1, field, oldValue, newValue, 'ann'], [2, field, newValue, oldValue, 'bob']])
     const redone = await undo('ann', 2)
     t.strictSame(redone.json().contact[field], changed.json().contact[field])
   })
 }
 
 t.test('an undo after a change of another field: that change stays', async (t) => {
-  const { update, undo } = await openDesk(t)
+  const { update, undo } = await openTestApp(t)
   await update('ann', { name: 'Marie' })
   await update('bob', { phones: ['+49 30 1'] })
   t.match((await undo('ann', 1)).json(), { contact: { name: 'Maria', phones: [{ phoneNumber: '+49 30 1' }] }, success: true })
 })
 
 t.test('an undo after a change of the same field: 409', async (t) => {
-  const { database, update, undo, entries } = await openDesk(t)
+  const { database, update, undo, entries } = await openTestApp(t)
   await update('ann', { name: 'Marie' })
   await update('bob', { name: 'Mia' })
   const before = entries()
@@ -117,9 +117,9 @@ t.test('an undo after a change of the same field: 409', async (t) => {
 })
 
 t.test('two undos at once: one gets 200, the other 412', async (t) => {
-  const { database, update, undo } = await openDesk(t)
+  const { database, update, undo } = await openTestApp(t)
   await update('ann', { name: 'Marie' })
-  // With a stopped clock, both read before either writes.
+  // With a stopped clock the reads of both undos share a batch of the plugin, and so do their updates.
   performance.now = () => 0
   t.teardown(() => { Reflect.deleteProperty(performance, 'now') })
   const replies = await Promise.all([undo('ann', 1), undo('bob', 1)])
@@ -129,7 +129,7 @@ t.test('two undos at once: one gets 200, the other 412', async (t) => {
 })
 
 t.test('an undo that breaks a rule of the endpoint or of the history: refused, and no entry', async (t) => {
-  const { database, update, undo, entries } = await openDesk(t)
+  const { database, update, undo, entries } = await openTestApp(t)
   database.exec("UPDATE omnichannel_contact SET name = '', contact_manager = 'bob' WHERE id = 'maria'")
   await update('ann', { name: 'Marie', contactManager: '' })
   t.match(entries(), [[1, 'name'], [2, 'unknown'], [3, 'contactManager']])

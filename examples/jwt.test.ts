@@ -11,9 +11,9 @@ const mayUpdate = ['update-livechat-contact']
 t.test('a valid token with the permission: 200; any other: 401 or 403', async (t) => {
   const database = new Database(':memory:')
   const app = await buildApp(database, 'a secret of the test')
-  const elsewhere = await buildApp(new Database(':memory:'), 'another secret')
+  const appWithOtherSecret = await buildApp(new Database(':memory:'), 'another secret')
   t.teardown(async () => {
-    await Promise.all([app.close(), elsewhere.close()])
+    await Promise.all([app.close(), appWithOtherSecret.close()])
     database.close()
   })
   addDemoData(database)
@@ -23,7 +23,7 @@ t.test('a valid token with the permission: 200; any other: 401 or 403', async (t
     'a good token': [`Bearer ${sign({ sub: 'ann', permissions: mayUpdate, exp })}`, 200],
     'no token': [undefined, 401],
     'not a JSON web token': ['Bearer nonsense', 401],
-    'signed with another secret': [`Bearer ${sign({ sub: 'ann', permissions: mayUpdate, exp }, elsewhere)}`, 401],
+    'signed with another secret': [`Bearer ${sign({ sub: 'ann', permissions: mayUpdate, exp }, appWithOtherSecret)}`, 401],
     expired: [`Bearer ${sign({ sub: 'ann', permissions: mayUpdate, exp: exp - 3600 })}`, 401],
     'without an expiry': [`Bearer ${sign({ sub: 'ann', permissions: mayUpdate })}`, 401],
     'without a user': [`Bearer ${sign({ permissions: mayUpdate, exp })}`, 401],

@@ -17,9 +17,9 @@ import { addDemoData, buildApp, postTo, type Row, type Send } from './outbox.js'
 const url = '/api/v1/omnichannel/contacts.update'
 const headers = { 'x-user-id': 'ann', 'x-auth-token': 's3cret' }
 
-interface Desk { app: FastifyInstance, database: Database.Database, close: () => Promise<void> }
+interface TestApp { app: FastifyInstance, database: Database.Database, close: () => Promise<void> }
 
-async function open (t: Test, file: string, send: Send): Promise<Desk> {
+async function open (t: Test, file: string, send: Send): Promise<TestApp> {
   const database = new Database(file)
   const app = await buildApp(database, send)
   addDemoData(database)
@@ -93,9 +93,9 @@ async function start (t: Test, folder: string, receiver: string): Promise<{ chil
 }
 
 t.test('a server is killed between sending and deleting: no message is lost, and the receiver recognises the repeated one by its id', async (t) => {
-  /** The idempotency keys of all requests, and the names in the messages by their keys. */
+  /** The idempotency key of each request that has arrived. */
   const keys: string[] = []
-  const names = new Map<string, string>()
+  const nameByKey = new Map<string, string>()
   let willBeKilled: ChildProcess | undefined
   const receiver = createServer((request, reply) => {
     void (async () => {
@@ -103,9 +103,9 @@ t.test('a server is killed between sending and deleting: no message is lost, and
       for await (const chunk of request.setEncoding('utf8')) message += chunk as string
       const key = String(request.headers['idempotency-key'])
       keys.push(key)
-      if (!names.has(key)) names.set(key, nameIn({ message }))
+      if (!nameByKey.has(key)) nameByKey.set(key, nameIn({ message }))
       // The second message has arrived, but its sender gets no answer.
-      if (names.size === 2 && willBeKilled?.exitCode === null) willBeKilled.kill('SIGKILL')
+      if (nameByKey.size === 2 && willBeKilled?.exitCode === null) willBeKilled.kill('SIGKILL')
       else reply.end()
     })()
   })
@@ -115,10 +115,10 @@ t.test('a server is killed between sending and deleting: no message is lost, and
     receiver.closeAllConnections()
     receiver.close()
   })
-  const hook = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}`
+  const receiverUrl = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}`
 
   const folder = t.testdir()
-  const first = await start(t, folder, hook)
+  const first = await start(t, folder, receiverUrl)
   willBeKilled = first.child
   const killed = once(first.child, 'exit')
   const acknowledged: string[] = []
@@ -131,13 +131,13 @@ t.test('a server is killed between sending and deleting: no message is lost, and
   t.strictSame(await killed, [null, 'SIGKILL'])
   willBeKilled = undefined
 
-  await start(t, folder, hook)
+  await start(t, folder, receiverUrl)
   const database = new Database(join(folder, 'outbox.db'))
   t.teardown(() => { database.close() })
   await until(() => isEmpty(database))
   t.strictSame(keys.slice(0, 3), ['outbox-1', 'outbox-2', 'outbox-2'], 'the second one came twice')
-  t.equal(keys.length, names.size + 1)
-  const arrived = [...names.values()]
+  t.equal(keys.length, nameByKey.size + 1)
+  const arrived = [...nameByKey.values()]
   t.strictSame(arrived, ['A', 'B', 'C', 'D'].slice(0, arrived.length), 'in order')
   t.strictSame(acknowledged.filter((name) => !arrived.includes(name)), [], 'all acknowledged updates have arrived')
 })

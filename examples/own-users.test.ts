@@ -7,14 +7,14 @@ import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import { addAccount, addDemoData, buildApp } from './own-users.js'
 
-interface Desk {
+interface TestApp {
   database: Database.Database
   /** Logs in and returns the cookie of the session. */
   logIn: (login: string, password: string) => Promise<string>
   update: (cookie: string, payload: object) => Promise<LightMyRequestResponse>
 }
 
-async function openDesk (t: Test): Promise<Desk> {
+async function openTestApp (t: Test): Promise<TestApp> {
   const database = new Database(':memory:')
   const app = await buildApp(database)
   t.teardown(async () => {
@@ -34,8 +34,8 @@ async function openDesk (t: Test): Promise<Desk> {
   }
 }
 
-t.test('an agent who has logged in: can rename a contact and manage it', async (t) => {
-  const { database, logIn, update } = await openDesk(t)
+t.test('an agent who has logged in: can rename a contact and become its manager', async (t) => {
+  const { database, logIn, update } = await openTestApp(t)
   const reply = await update(await logIn('ann', 's3cret'), { contactId: 'maria', name: 'Maria Silva', contactManager: 'ann' })
   t.equal(reply.statusCode, 200)
   t.match(reply.json(), { contact: { name: 'Maria Silva', contactManager: 'ann' }, success: true })
@@ -43,7 +43,7 @@ t.test('an agent who has logged in: can rename a contact and manage it', async (
 })
 
 t.test('an unknown or locked caller, or one who is no agent: refused, and nothing changes', async (t) => {
-  const { database, logIn, update } = await openDesk(t)
+  const { database, logIn, update } = await openTestApp(t)
   const ann = await logIn('ann', 's3cret')
   const rename = { contactId: 'maria', name: 'Mallory' }
   t.equal((await update('', rename)).statusCode, 401, 'no session')
@@ -55,7 +55,7 @@ t.test('an unknown or locked caller, or one who is no agent: refused, and nothin
 })
 
 t.test('a contact manager who is no agent: refused', async (t) => {
-  const { logIn, update } = await openDesk(t)
+  const { logIn, update } = await openTestApp(t)
   const reply = await update(await logIn('ann', 's3cret'), { contactId: 'maria', contactManager: 'otto' })
   t.equal(reply.statusCode, 400)
   t.strictSame(reply.json(), { success: false, error: 'error-contact-manager-not-found' })

@@ -6,7 +6,7 @@ import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import { addDemoData, buildApp } from './views.js'
 
-async function openDesk (t: Test) {
+async function openTestApp (t: Test) {
   const database = new Database(':memory:')
   const app = await buildApp(database)
   t.teardown(async () => {
@@ -27,7 +27,7 @@ async function openDesk (t: Test) {
 }
 
 t.test('a renamed contact: its conversations and tabs get the name and the time of the update, others stay', async (t) => {
-  const { database, conversations, rename } = await openDesk(t)
+  const { database, conversations, rename } = await openTestApp(t)
   const reply = await rename('Maria Silva')
   t.equal(reply.statusCode, 200)
   t.strictSame(await conversations(), [
@@ -40,7 +40,7 @@ t.test('a renamed contact: its conversations and tabs get the name and the time 
 })
 
 t.test('a table of the desk that refuses the name: the contact keeps its old name', async (t) => {
-  const { database, conversations, rename } = await openDesk(t)
+  const { database, conversations, rename } = await openTestApp(t)
   const before = await conversations()
   database.exec("CREATE TRIGGER refuse BEFORE UPDATE OF label ON tab BEGIN SELECT RAISE(ABORT, 'no'); END")
   t.equal((await rename('Maria Silva')).statusCode, 500)
@@ -49,7 +49,7 @@ t.test('a table of the desk that refuses the name: the contact keeps its old nam
 })
 
 t.test('a rename: finds the rows of each table by an index', async (t) => {
-  const { database } = await openDesk(t)
+  const { database } = await openTestApp(t)
   const plan = (sql: string): string => (database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all() as Array<{ detail: string }>)
     .map(({ detail }) => detail).join('; ')
   const plans = [

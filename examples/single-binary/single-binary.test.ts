@@ -87,7 +87,7 @@ t.test('the systemd unit: systemd-analyze finds an exposure of at most 2.0', asy
   } catch {
     return t.pass('there is no systemd here')
   }
-  // 20 tenths are 2.0, of at most 10.
+  // A threshold of 20 means an exposure of 2.0. The highest exposure is 10.
   await t.resolves(run('systemd-analyze', ['security', '--offline=true', '--threshold=20', 'examples/single-binary/omnichannel-contacts.service']))
 })
 

@@ -1,5 +1,5 @@
-// The interface between the rules and the engines. The rules name the queries and decide what to write. An engine runs the queries:
-// first all reads, then all writes. A decision cannot wait, so it is the same code for SQLite and for PostgreSQL.
+// The interface between the rules and the engines. The rules run nothing: `readContact`, for example, returns queries and a decision. An
+// engine runs the queries: first all reads, then all writes. A decision cannot wait, so it is the same code for SQLite and for PostgreSQL.
 
 import type { Compilable, Kysely } from 'kysely'
 import { UpdateRefusedError } from '../errors.js'

@@ -8,7 +8,7 @@ import { allRows, fill } from '../helpers/test-server.js'
 import { checkpointWorker, program } from '../helpers/built-program.js'
 import { sqliteDb } from '../helpers/sqlite.js'
 import { until } from '../helpers/waiting.js'
-import { inFile, lookInto, openFile } from './sqlite-files.js'
+import { openFile, withDatabase, withDb } from './sqlite-files.js'
 import { cli, serve, startCommand, update } from './run-cli.js'
 
 /** A database file with rows, and an empty folder for its copies. */
@@ -29,7 +29,7 @@ async function createDatabase (t: Test, { isLarge = false } = {}) {
   return { folder, file, database, copies, copy, backup: async (...argv: string[]) => await cli(['backup', ...argv, '--database', file]) }
 }
 
-const rowsIn = async (file: string) => await inFile(file, allRows)
+const rowsIn = async (file: string) => await withDb(file, allRows)
 
 /** The names of unfinished copies. */
 const partsIn = (copies: string) => readdirSync(copies).filter((name) => name.endsWith('.part'))
@@ -164,8 +164,8 @@ t.test('Ctrl-C: stops the backup, and no file is left', async (t) => {
 t.test('a database of an older version: copied without migration', async (t) => {
   const folder = t.testdir()
   const file = join(folder, 'old.db')
-  const tables = (name: string) => lookInto(join(folder, name), (copy) => copy.prepare('SELECT name, sql FROM sqlite_schema').all())
-  lookInto(file, (database) => database.exec(readFileSync('src/store/migrations/sqlite/000001.sql', 'utf8')))
+  const tables = (name: string) => withDatabase(join(folder, name), (copy) => copy.prepare('SELECT name, sql FROM sqlite_schema').all())
+  withDatabase(file, (database) => database.exec(readFileSync('src/store/migrations/sqlite/000001.sql', 'utf8')))
   const before = tables('old.db')
   t.equal((await cli(['backup', join(folder, 'copy.db'), '--database', file])).code, 0)
   for (const each of ['old.db', 'copy.db']) t.strictSame(tables(each), before)

@@ -6,7 +6,7 @@ import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { allRows, fill } from '../helpers/test-server.js'
-import { inFile, lookInto, openFile } from './sqlite-files.js'
+import { openFile, withDatabase, withDb } from './sqlite-files.js'
 import { cli, serve } from './run-cli.js'
 
 /** The input of imports: one contact. */
@@ -20,7 +20,7 @@ async function createDatabase (t: Test) {
   const folder = t.testdir({ data: {} })
   const file = join(folder, 'data', 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
-  await inFile(file, fill)
+  await withDb(file, fill)
   return { folder: join(folder, 'data'), file, copy: join(folder, 'copy.db') }
 }
 
@@ -44,7 +44,7 @@ function runAndKill (file: string, sql: string): void {
     process.kill(process.pid, 'SIGKILL')`])
 }
 
-const useDeleteMode = (file: string) => { lookInto(file, (database) => database.pragma('journal_mode = DELETE')) }
+const useDeleteMode = (file: string) => { withDatabase(file, (database) => database.pragma('journal_mode = DELETE')) }
 /** What happens to the file before the commands run. */
 const preparations: Record<string, (file: string) => void> = {
   'was closed in WAL mode': () => undefined,
@@ -90,7 +90,7 @@ t.test('a dry run of a large import: the same summary as the import', async (t) 
 
 t.test('an older schema: commands that only read refuse it and change nothing, others migrate it', async (t) => {
   const { folder, file, copy } = await createDatabase(t)
-  lookInto(file, (database) => database.exec('DROP TABLE omnichannel_inquiry'))
+  withDatabase(file, (database) => database.exec('DROP TABLE omnichannel_inquiry'))
   const before = contentsOf(folder)
   for (const argv of [...readingCommands(file, copy).filter(([name]) => name !== 'backup'), ['copy', file, 'postgres://localhost:1/a']]) {
     t.strictSame(await cli(argv, { stdin }),
@@ -120,7 +120,7 @@ const creatingCommands = (file: string) => [
 
 t.test('a newer schema: refused by every command but backup, and not changed', async (t) => {
   const { folder, file, copy } = await createDatabase(t)
-  lookInto(file, (database) => database.exec('INSERT INTO omnichannel_migration (id) VALUES (1000)'))
+  withDatabase(file, (database) => database.exec('INSERT INTO omnichannel_migration (id) VALUES (1000)'))
   const before = contentsOf(folder)
   for (const argv of [...readingCommands(file, copy).filter(([name]) => name !== 'backup'), printCommand(file), ...changingCommands(file), ...creatingCommands(file)]) {
     t.match(await cli(argv, { stdin }), {
@@ -133,7 +133,7 @@ t.test('a newer schema: refused by every command but backup, and not changed', a
 t.test('a file of another program: refused by every command, and not changed', async (t) => {
   const folder = t.testdir({ data: {} })
   const [file, copy] = [join(folder, 'data', 'a.db'), join(folder, 'copy.db')]
-  lookInto(file, (database) => { database.exec('CREATE TABLE theirs (id INTEGER)') })
+  withDatabase(file, (database) => { database.exec('CREATE TABLE theirs (id INTEGER)') })
   const before = contentsOf(join(folder, 'data'))
   for (const argv of [...readingCommands(file, copy), ...changingCommands(file), ...creatingCommands(file)]) {
     const mayCreate = creatingCommands(file).some((other) => other.join() === argv.join())
@@ -186,20 +186,20 @@ async function runOrServe (t: Test, argv: string[]): Promise<void> {
   else t.match(await cli(argv, { stdin }), { code: 0 }, argv.join(' '))
 }
 
-const tablesIn = (file: string) => lookInto(file, (database) => database.prepare('SELECT name FROM sqlite_schema').pluck().all())
+const tablesIn = (file: string) => withDatabase(file, (database) => database.prepare('SELECT name FROM sqlite_schema').pluck().all())
 
 t.test('--create: adds the tables to a file of another program', async (t) => {
   for (const { file, argv } of creatingCommandsIn(t.testdir())) {
-    lookInto(file, (database) => { database.exec('CREATE TABLE theirs (id INTEGER)') })
+    withDatabase(file, (database) => { database.exec('CREATE TABLE theirs (id INTEGER)') })
     await runOrServe(t, [...argv, '--create'])
-    t.ok('omnichannel_contact' in await inFile(file, allRows), argv.join(' '))
+    t.ok('omnichannel_contact' in await withDb(file, allRows), argv.join(' '))
     t.match(tablesIn(file), ['theirs'])
   }
 })
 
 t.test('import --create --dry-run: adds no table', async (t) => {
   const file = join(t.testdir(), 'a.db')
-  lookInto(file, (database) => { database.exec('CREATE TABLE theirs (id INTEGER)') })
+  withDatabase(file, (database) => { database.exec('CREATE TABLE theirs (id INTEGER)') })
   t.match(await cli(['import', '--contacts', '-', '--database', file, '--create', '--dry-run'], { stdin }), { code: 0, out: /1 new/ })
   t.strictSame(tablesIn(file), ['theirs'])
 })

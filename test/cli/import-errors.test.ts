@@ -1,11 +1,11 @@
+// Lines that cannot be imported, and what --on-error, --batch and --dry-run do.
+
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { maxLineBytes } from '../../src/cli/import/read-lines.js'
-import { lookInto, openDatabase } from './sqlite-files.js'
+import { openDatabase, withDatabase } from './sqlite-files.js'
 import { cli, type Setup } from './run-cli.js'
-
-// Lines that cannot be imported, and what --on-error, --batch and --dry-run do.
 
 /** A line that can be imported. */
 const contactLine = (id: string | number) => `{"_id":"${id}","name":"Contact ${id}"}\n`
@@ -19,7 +19,7 @@ function createExport (t: Test, content: string | Buffer) {
     folder,
     run: async (argv: string[] = [], setup?: Setup) =>
       await cli(['import', '--database', file, '--contacts', join(folder, 'contacts.jsonl'), ...argv], setup),
-    ids: () => lookInto(file, (database) => database.prepare('SELECT id FROM omnichannel_contact ORDER BY id').pluck().all())
+    ids: () => withDatabase(file, (database) => database.prepare('SELECT id FROM omnichannel_contact ORDER BY id').pluck().all())
   }
 }
 
@@ -81,7 +81,7 @@ t.test('a bad line: its number and the reason, and nothing of the file is import
   for (const [line, reason] of badLines) {
     const { run, ids, file } = createExport(t, Buffer.concat([contactLine(1), line, `\n${contactLine(2)}`].map((part) => Buffer.from(part))))
     await cli(['user', 'add', 'ann', '--database', file])
-    lookInto(file, (database) => database.exec(constraintsOfTheHost))
+    withDatabase(file, (database) => database.exec(constraintsOfTheHost))
     const { code, out, err } = await run()
     t.equal(code, 1, reason)
     t.equal(out, '', reason)
@@ -94,21 +94,21 @@ t.test('--on-error skip: reports each bad line and imports the others', async (t
   const content = badLines.flatMap(([line], i) => [line, `\r\n${contactLine(i + 1)}`])
   const { run, ids, file, folder } = createExport(t, Buffer.concat(content.map((part) => Buffer.from(part))))
   await cli(['user', 'add', 'ann', '--database', file])
-  lookInto(file, (database) => database.exec(constraintsOfTheHost))
+  withDatabase(file, (database) => database.exec(constraintsOfTheHost))
   const { code, out, err } = await run(['--on-error', 'skip'])
   t.equal(code, 0)
   t.match(out, `contacts: ${badLines.length} new, 0 updated, 0 ignored, ${badLines.length} skipped`)
   t.strictSame(err.trimEnd().split('\n'),
     badLines.map(([, reason], i) => `${join(folder, 'contacts.jsonl')}, line ${2 * i + 1}: ${reason} (skipped)`))
   t.strictSame(ids().map(Number).sort((a, b) => a - b), Array.from({ length: badLines.length + 1 }, (_, i) => i))
-  t.equal(lookInto(file, (database) => database.prepare('SELECT count(*) FROM omnichannel_contact_email').pluck().get()), 0)
+  t.equal(withDatabase(file, (database) => database.prepare('SELECT count(*) FROM omnichannel_contact_email').pluck().get()), 0)
 })
 
 t.test('--on-error skip: a line that a UNIQUE index of the host refuses is skipped, also in the first import', async (t) => {
   const line = (id: string, phone: string): string => `{"_id":"${id}","phones":[{"phoneNumber":"${phone}"}]}\n`
   const { run, ids, file } = createExport(t, line('1', 'a') + line('2', 'a') + line('3', 'b'))
   await cli(['user', 'add', 'ann', '--database', file])
-  lookInto(file, (database) => database.exec('CREATE UNIQUE INDEX one_phone ON omnichannel_contact_phone (phone_number)'))
+  withDatabase(file, (database) => database.exec('CREATE UNIQUE INDEX one_phone ON omnichannel_contact_phone (phone_number)'))
   t.match(await run(['--on-error', 'skip']), { code: 0, out: /^contacts: 2 new, 0 updated, 0 ignored, 1 skipped/, err: /, line 2: UNIQUE constraint failed/ })
   t.strictSame(ids(), ['1', '3'])
 })
@@ -130,7 +130,7 @@ t.test('byte order marks, blank lines, U+0000 and repeated ids: imported', async
     `\uFEFF${contactLine(1)}\r\n  \n\uFEFF${contactLine(2)}{"_id":"3","name":"nul \\u0000"}\n${contactLine(2)}${contactLine(4).trimEnd()}`)
   t.match(await run(), { code: 0, out: /^contacts: 4 new, 1 updated, 0 ignored, 0 skipped/ })
   t.strictSame(ids(), ['1', '2', '3', '4'])
-  t.equal(lookInto(file, (database) => database.prepare("SELECT name FROM omnichannel_contact WHERE id = '3'").pluck().get()), 'nul \0')
+  t.equal(withDatabase(file, (database) => database.prepare("SELECT name FROM omnichannel_contact WHERE id = '3'").pluck().get()), 'nul \0')
 })
 
 t.test('--batch: the batches before a bad line stay', async (t) => {

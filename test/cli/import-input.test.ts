@@ -10,7 +10,7 @@ import { withInterruption, type Io } from '../../src/cli/shared.js'
 import { allRows } from '../helpers/test-server.js'
 import { program } from '../helpers/built-program.js'
 import { turns, until } from '../helpers/waiting.js'
-import { inFile, openDatabase, openFile } from './sqlite-files.js'
+import { withDb, openDatabase, openFile } from './sqlite-files.js'
 import { cli, startCommand } from './run-cli.js'
 
 const contactLine = (id: number) => `{"_id":"c${id}","name":"Contact ${id}"}\n`
@@ -139,7 +139,7 @@ t.test('a lone surrogate: stored as U+FFFD in every column, as over HTTP', async
     writeFileSync(join(folder, 'documents.jsonl'), document)
     t.match(await cli(['import', `--${kind}`, join(folder, 'documents.jsonl'), '--database', file]), { code: 0, err: '' }, kind)
   }
-  const rows = Object.values(await inFile(file, allRows)).flat()
+  const rows = Object.values(await withDb(file, allRows)).flat()
   /** The cells that have U+FFFD or an escaped half, with their columns. */
   const cells = rows.flatMap((row) => Object.entries(row)).filter(([, value]) => /\uFFFD|\\ud8/i.test(String(value)))
   const jsonCells = cells.filter(([column]) => ['custom_fields', 'conflicting_fields', 'details'].includes(column))

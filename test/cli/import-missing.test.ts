@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { lookInto } from './sqlite-files.js'
+import { withDatabase } from './sqlite-files.js'
 import { cli } from './run-cli.js'
 
 const line = (id: string) => `{"_id":"${id}","name":"${id}"}\n`
@@ -19,9 +19,9 @@ async function createDatabase (t: Test) {
   const file = join(folder, 'a.db')
   const run = async (argv: string[], stdin = '') => await cli(['import', '--database', file, ...argv], { stdin })
   await run(['--contacts', '-'], ['a', 'b', 'c', 'd', 'e'].map(line).join(''))
-  lookInto(file, (database) => database.exec("UPDATE omnichannel_contact SET enabled = 0 WHERE id = 'e'"))
+  withDatabase(file, (database) => database.exec("UPDATE omnichannel_contact SET enabled = 0 WHERE id = 'e'"))
   /** The id, whether it is enabled, and the version of each contact. */
-  const contacts = () => lookInto(file, (database) => database.prepare('SELECT id, enabled, version FROM omnichannel_contact ORDER BY id').raw().all())
+  const contacts = () => withDatabase(file, (database) => database.prepare('SELECT id, enabled, version FROM omnichannel_contact ORDER BY id').raw().all())
   /** The options that name these files. */
   const contactsIn = (...names: string[]) => names.flatMap((name) => ['--contacts', join(folder, name)])
   return { folder, file, run, contacts, contactsIn }
@@ -43,7 +43,7 @@ t.test('--disable-missing: disables the contacts that no file has', async (t) =>
     t.strictSame([code, err], [0, ''])
     t.match(out, /contacts: 0 new, 1 updated.*\ncontacts: 1 disabled that the export lacks\n$/)
     t.strictSame(contacts(), [['a', 1, 2], ['b', 1, 2], ['c', 1, 2], ['d', 0, 2], ['e', 0, 1]])
-    t.ok(lookInto(file, (database) => database.prepare("SELECT updated_at FROM omnichannel_contact WHERE id = 'd'").pluck().get() as string) >= began)
+    t.ok(withDatabase(file, (database) => database.prepare("SELECT updated_at FROM omnichannel_contact WHERE id = 'd'").pluck().get() as string) >= began)
     t.match(await run([...contactsIn('first.jsonl', 'second.jsonl'), '--disable-missing']), { out: /\ncontacts: 0 disabled/ }, 'none a second time')
     await run(['--contacts', '-'], line('d'))
     t.strictSame(contacts()[3], ['d', 1, 3], 'a contact that comes back is enabled again')

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import t from 'tap'
-import { lookInto } from './sqlite-files.js'
+import { withDatabase } from './sqlite-files.js'
 import { cli } from './run-cli.js'
 
 /** Patterns, and the reason why they match no value. Without a reason they are right. */
@@ -34,6 +34,6 @@ t.test('a pattern that matches no value: a warning with the reason, and it is im
     t.strictSame(err.trimEnd().split('\n'), scenarios.flatMap(([pattern, problem], i) =>
       problem === undefined ? [] : `-, line ${i + 1}: Warning: the pattern ${pattern} of the custom field f${i} fits no value: ${problem}`))
   }
-  const stored = lookInto(file, (database) => database.prepare('SELECT regexp FROM omnichannel_custom_field ORDER BY rowid').pluck().all())
+  const stored = withDatabase(file, (database) => database.prepare('SELECT regexp FROM omnichannel_custom_field ORDER BY rowid').pluck().all())
   t.strictSame(stored, scenarios.map(([pattern]) => pattern))
 })

@@ -6,7 +6,7 @@ import { Readable } from 'node:stream'
 import t from 'tap'
 import { build } from '../helpers/test-server.js'
 import { turns, until } from '../helpers/waiting.js'
-import { lookInto, openDatabase, openFile, replaceMethod } from './sqlite-files.js'
+import { withDatabase, openDatabase, openFile, replaceMethod } from './sqlite-files.js'
 import { cli, startCommand } from './run-cli.js'
 
 const contactLine = (id: number) => `{"_id":"c${id}","name":"Contact ${id}"}\n`
@@ -43,7 +43,7 @@ function pausedInput (): Readable {
   return stream
 }
 
-const countContacts = (file: string) => lookInto(file, (database) => database.prepare('SELECT count(*) FROM omnichannel_contact').pluck().get())
+const countContacts = (file: string) => withDatabase(file, (database) => database.prepare('SELECT count(*) FROM omnichannel_contact').pluck().get())
 
 t.test('--batch of any size: a running server can write between two batches', async (t) => {
   for (const batch of ['1', '1000']) {
@@ -72,7 +72,7 @@ t.test('an import that has begun its second file: the rows of the first are in t
   copyFileSync(file, join(folder, 'without-log.db'))
   sendSignal('SIGINT')
   t.match(await ended, { code: 130 })
-  t.strictSame(lookInto(join(folder, 'without-log.db'), (database) => database.prepare('SELECT id FROM omnichannel_user').pluck().all()), ['u1'])
+  t.strictSame(withDatabase(join(folder, 'without-log.db'), (database) => database.prepare('SELECT id FROM omnichannel_user').pluck().all()), ['u1'])
 })
 
 t.test('a signal: a message about the imported lines, and no file is left', async (t) => {

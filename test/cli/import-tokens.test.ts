@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { lookInto } from './sqlite-files.js'
+import { withDatabase } from './sqlite-files.js'
 import { cli } from './run-cli.js'
 
 /** Functions for a new database file. */
@@ -19,7 +19,7 @@ function createDatabase (t: Test) {
       }))
       t.match(await cli(['import', '--database', file, '--users', '-', ...argv], { stdin: lines.join('\n') }), { code: 0, err: '' })
     },
-    tokens: () => lookInto(file, (database) =>
+    tokens: () => withDatabase(file, (database) =>
       database.prepare("SELECT user_id || ' ' || name FROM omnichannel_auth_token ORDER BY 1").pluck().all())
   }
 }

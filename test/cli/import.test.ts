@@ -3,14 +3,14 @@ import { join } from 'node:path'
 import t from 'tap'
 import { allRows } from '../helpers/test-server.js'
 import { linesOf, summary } from './export-names.js'
-import { inFile, lookInto } from './sqlite-files.js'
+import { withDatabase, withDb } from './sqlite-files.js'
 import { cli } from './run-cli.js'
 
 const fixtures = 'test/fixtures/export'
 const kinds = ['inquiries', 'subscriptions', 'rooms', 'contacts', 'users', 'permissions', 'custom-fields']
 const allOptions = kinds.flatMap((kind) => [`--${kind}`, join(fixtures, `${kind}.jsonl`)])
 
-const rowsIn = async (file: string) => await inFile(file, allRows)
+const rowsIn = async (file: string) => await withDb(file, allRows)
 
 const expected = JSON.parse(readFileSync(join(fixtures, 'expected.json'), 'utf8')) as Record<string, unknown[]>
 const withoutMigrations = (tables: Record<string, unknown[]>) =>
@@ -27,7 +27,7 @@ t.test('a complete export, in both kinds of extended JSON: all rows are stored',
 
 t.test('an import, also one that fails: the indexes that it has dropped are created again', async (t) => {
   const file = join(t.testdir(), 'a.db')
-  const indexes = () => lookInto(file, (database) =>
+  const indexes = () => withDatabase(file, (database) =>
     database.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'index' ORDER BY name").all())
   await cli(['user', 'add', 'ann', '--database', file])
   const before = indexes()

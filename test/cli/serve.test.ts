@@ -114,17 +114,17 @@ t.test('invalid HTTP: refused, and logged without its bytes at level trace', asy
   }
   t.match(err(), '"reason":"Parse Error: Invalid header token","msg":"client error"')
   const token = Buffer.from('token-of-ann')
-  const tokenAsText = token.toString()
-  const tokenInJson = [...token].join()
-  const tokenInHex = token.toString('hex')
-  for (const form of [tokenAsText, tokenInJson, tokenInHex]) t.notMatch(err(), form)
+  const asText = token.toString()
+  const asNumbers = [...token].join()
+  const asHex = token.toString('hex')
+  for (const form of [asText, asNumbers, asHex]) t.notMatch(err(), form)
 })
 
 t.test('a connection that is reset: not logged as a client error', async (t) => {
   const { url, port, err } = await serve(t, ['--database', ':memory:', '--log-level', 'trace'])
   const { socket } = await openRawConnection(port)
   socket.write('POST / HTTP/1.1\r\n')
-  // After this answer the server has read the other socket, too.
+  // This request came later and is answered, so the server has read the unfinished one.
   t.equal((await fetch(`${url}/health`)).status, 200)
   socket.resetAndDestroy()
   t.equal((await fetch(`${url}/health`)).status, 200)
@@ -167,7 +167,7 @@ t.test('a server that cannot start: one sentence, and the exit code', async (t) 
     ['unknown log level', ['--log-level', 'loud'], 2, /'loud' is invalid: allowed choices are fatal, error, .*, silent; see serve --help$/],
     ['negative limit', ['--rate-limit=-1'], 2, /'-1' is invalid: it must be a whole number from 0; /],
     ['proxy by name', ['--trust-proxy', 'nginx'], 2, /'nginx' is invalid: it must be addresses, /],
-    ['proxies by half', ['--trust-proxy', '10.0.0.1,'], 2, /'10\.0\.0\.1,' is invalid/],
+    ['a list that ends in a comma', ['--trust-proxy', '10.0.0.1,'], 2, /'10\.0\.0\.1,' is invalid/],
     ['network too large', ['--trust-proxy', '10.0.0.0/33'], 2, /is invalid/]
   ]
   for (const [situation, argv, code, sentence] of scenarios) {
@@ -188,7 +188,7 @@ t.test('serve cannot listen: a new database file is removed, unless another prog
   t.strictSame(readdirSync(folder), ['empty.db'])
 
   const failing = start('used.db')
-  // `until` would look too late.
+  // `until` pauses for a millisecond, and could miss the file.
   while (!existsSync(join(folder, 'used.db'))) await new Promise((resolve) => setImmediate(resolve))
   const other = openFile(t, join(folder, 'used.db'))
   other.pragma('journal_mode = WAL')

@@ -2,7 +2,7 @@
 
 import Database from 'better-sqlite3'
 import type { Test } from 'tap'
-import { filesOf } from '../helpers/sqlite-files.js'
+import { createFileHelpers } from '../helpers/sqlite-files.js'
 import { openNodeSqlite } from '../helpers/node-sqlite.js'
 
 const open = openNodeSqlite ?? ((file: string, options: Database.Options) => new Database(file, options))
@@ -11,7 +11,7 @@ export function openDatabase (file: string, options: Database.Options = {}): Dat
   return open(file, { timeout: 5000, ...options })
 }
 
-export const { openFile, lookInto, inFile } = filesOf(openDatabase)
+export const { openFile, withDatabase, withDb } = createFileHelpers(openDatabase)
 
 /** Replaces a method of all handles, until the test is over. `call` calls the original. */
 export function replaceMethod (

@@ -3,7 +3,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { lookInto } from './sqlite-files.js'
+import { withDatabase } from './sqlite-files.js'
 import { cli } from './run-cli.js'
 
 /** U+0000 to U+001F, and U+007F to U+009F. */
@@ -20,7 +20,7 @@ const controlCharacters = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e
 async function createHostileDatabase (t: Test): Promise<string> {
   const file = join(t.testdir(), 'a.db')
   await cli(['user', 'add', 'ann', '--role', 'admin', '--database', file])
-  lookInto(file, (database) => {
+  withDatabase(file, (database) => {
     database.prepare('INSERT INTO omnichannel_contact (id, name, custom_fields) VALUES (?, ?, ?)').run('c', hostile, JSON.stringify({ [hostile]: hostile }))
     database.prepare('INSERT INTO omnichannel_contact_email VALUES (?, 0, ?)').run('c', hostile)
     database.prepare('INSERT INTO omnichannel_room (id, contact_id, fname) VALUES (?, ?, ?)').run(hostile, 'c', hostile)

@@ -5,7 +5,7 @@ import { chmodSync, closeSync, openSync, readdirSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { program } from '../helpers/built-program.js'
-import { lookInto, openFile } from './sqlite-files.js'
+import { withDatabase, openFile } from './sqlite-files.js'
 import { cli, serve } from './run-cli.js'
 
 // File permissions do not apply to root, unless root lacks the capability dac_override.
@@ -46,7 +46,7 @@ t.test('a read-only file: served and changed by no command, no file is made besi
 
 t.test('a read-only file in another journal mode: not served', { skip }, async (t) => {
   const { file, run } = await createDatabase(t)
-  lookInto(file, (database) => database.pragma('journal_mode = DELETE'))
+  withDatabase(file, (database) => database.pragma('journal_mode = DELETE'))
   chmodSync(file, 0o444)
   t.strictSame(await run('serve', '--port', '0'), readOnlyRefusal(file))
 })

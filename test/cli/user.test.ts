@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { hashToken } from '../../src/index.js'
 import { allRows, path } from '../helpers/test-server.js'
-import { inFile, lookInto, openFile, replaceMethod } from './sqlite-files.js'
+import { withDb, withDatabase, openFile, replaceMethod } from './sqlite-files.js'
 import { cli, serve } from './run-cli.js'
 
 /** A new database file, which the variable names. */
@@ -14,7 +14,7 @@ function createDatabase (t: Test) {
   return {
     file,
     command: async (...argv: string[]) => await cli(argv, { env }),
-    tables: async () => await inFile(file, allRows)
+    tables: async () => await withDb(file, allRows)
   }
 }
 
@@ -61,7 +61,7 @@ t.test('an error after which SQLite has rolled back by itself: reported, and not
   const { file, command, tables } = createDatabase(t)
   await command('user', 'add', 'ann', '--role', 'admin')
   const before = await tables()
-  lookInto(file, (database) => database.exec(`
+  withDatabase(file, (database) => database.exec(`
     CREATE TRIGGER full BEFORE INSERT ON omnichannel_user BEGIN SELECT RAISE(ROLLBACK, 'no room for another user'); END`))
   t.strictSame(await command('user', 'add', 'bob'), { code: 1, out: '', err: `The database file ${file} cannot be used: no room for another user\n` })
   t.strictSame(await tables(), before)
@@ -91,12 +91,12 @@ t.test('a COMMIT that fails on the disk: another commit overwrites it in the log
 t.test('the roles for the warning cannot be read: no user is added, and no token is stored', async (t) => {
   const { command, file } = createDatabase(t)
   await command('user', 'add', 'ann')
-  lookInto(file, (database) => database.exec(`
+  withDatabase(file, (database) => database.exec(`
     DROP TABLE omnichannel_role_permission;
     CREATE VIEW omnichannel_role_permission AS SELECT json_extract('{', '$') AS role, '' AS permission`))
   for (const argv of [['user', 'add', 'bob'], ['token', 'create', 'ann']]) t.match(await command(...argv), { code: 1, err: /malformed JSON/ })
   for (const [table, count] of [['user', 1], ['auth_token', 0]]) {
-    t.equal(lookInto(file, (database) => database.prepare(`SELECT count(*) FROM omnichannel_${table}`).pluck().get()), count)
+    t.equal(withDatabase(file, (database) => database.prepare(`SELECT count(*) FROM omnichannel_${table}`).pluck().get()), count)
   }
 })
 
@@ -199,7 +199,7 @@ t.test('user add with an id that a header cannot carry: refused with the reason'
 t.test('token create for a user whose id a header cannot carry: a warning', async (t) => {
   const { file, command } = createDatabase(t)
   await command('user', 'add', 'ann', '--role', 'admin')
-  lookInto(file, (database) => database.exec("UPDATE omnichannel_user SET id = 'é'; UPDATE omnichannel_user_role SET user_id = 'é'"))
+  withDatabase(file, (database) => database.exec("UPDATE omnichannel_user SET id = 'é'; UPDATE omnichannel_user_role SET user_id = 'é'"))
   t.match(await command('token', 'create', 'é'), { code: 0, err: /\nWarning: a header cannot carry this id, so its calls will be answered with 401\n$/ })
 })
 

@@ -9,7 +9,7 @@ import { sqliteDb } from './sqlite.js'
 type OpenHandle = (file: string, options: Database.Options) => Database.Database
 
 /** The helpers below, for the kind of handle that `open` makes. */
-export function filesOf (open: OpenHandle) {
+export function createFileHelpers (open: OpenHandle) {
   return {
     /** Opens a file, or a database in memory, and closes it when the test ends. */
     openFile: (t: Test, file = ':memory:', options: Database.Options = {}): Database.Database => {
@@ -17,17 +17,17 @@ export function filesOf (open: OpenHandle) {
       t.teardown(() => { database.close() })
       return database
     },
-    /** Opens a file, calls `look` with its handle, and closes it. */
-    lookInto: <Result>(file: string, look: (database: Database.Database) => Result): Result => {
+    /** Opens a file, calls `work` with its handle, and closes it. */
+    withDatabase: <Result>(file: string, work: (database: Database.Database) => Result): Result => {
       const database = open(file, {})
       try {
-        return look(database)
+        return work(database)
       } finally {
         database.close()
       }
     },
     /** Opens a file, calls `work` with the interface of database.ts, and closes it. */
-    inFile: async <Result>(file: string, work: (db: Db) => Promise<Result>): Promise<Result> => {
+    withDb: async <Result>(file: string, work: (db: Db) => Promise<Result>): Promise<Result> => {
       const database = open(file, {})
       try {
         return await work(sqliteDb(database))
@@ -38,4 +38,4 @@ export function filesOf (open: OpenHandle) {
   }
 }
 
-export const { openFile, lookInto, inFile } = filesOf(openHandle)
+export const { openFile, withDatabase, withDb } = createFileHelpers(openHandle)

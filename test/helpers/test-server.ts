@@ -70,7 +70,7 @@ export async function build (t: Test, { server, host, afterRegister, pool, ...op
 }
 
 /** Begins a transaction of the host that blocks updates of maria. */
-export async function holdMaria (db: Db): Promise<void> {
+export async function lockMaria (db: Db): Promise<void> {
   await db.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'maria'")
 }
 

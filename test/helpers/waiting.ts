@@ -22,10 +22,15 @@ export async function nameOfMaria (db: Db): Promise<string | undefined> {
   return await db.value("SELECT name FROM omnichannel_contact WHERE id = 'maria'")
 }
 
-/** Replaces `performance.now`. By default the clock stands still, so that no batch reaches its limit of time. */
-export function replaceClock (t: Pick<Test, 'teardown'>, now = (): number => 0): void {
+/** Replaces `performance.now`. */
+export function replaceClock (t: Pick<Test, 'teardown'>, now: () => number): void {
   performance.now = now
   t.teardown(() => { Reflect.deleteProperty(performance, 'now') })
+}
+
+/** Keeps a batch from reaching its limit of time, so that all waiting updates share one. */
+export function stopBatchClock (t: Pick<Test, 'teardown'>): void {
+  replaceClock(t, () => 0)
 }
 
 /** A promise, and the function that resolves it. */

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
 import t from '../helpers/engines.js'
 import type { LightMyRequestResponse } from 'fastify'
-import { as, build, holdMaria, path, type Setup } from '../helpers/test-server.js'
+import { as, build, lockMaria, path, type Setup } from '../helpers/test-server.js'
 
 /** The same as in examples/browser.ts, as a test below checks. */
 const exposedHeaders = ['ETag', 'Idempotency-Replayed', 'Retry-After']
@@ -22,7 +22,7 @@ async function provokeAnswers (t: Test, setup: Setup): Promise<LightMyRequestRes
     await send({ contactId: 'maria' }, as('nick')),
     await send({ contactId: 'maria', name: 'x'.repeat(300) })
   ]
-  await holdMaria(db)
+  await lockMaria(db)
   replies.push(await send({ contactId: 'maria', name: 'X' }))
   await db.exec('ROLLBACK; DROP TABLE omnichannel_custom_field')
   replies.push(await send({ contactId: 'maria', customFields: {} }))

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import type { LightMyRequestResponse } from 'fastify'
 import tap from 'tap'
-import { allRows, as, build, changes, holdMaria, type Setup, type TestServer } from '../helpers/test-server.js'
+import { allRows, as, build, changes, lockMaria, type Setup, type TestServer } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 
 const sections = readFileSync('docs/contract.md', 'utf8').split(/^## /m)
@@ -147,7 +147,7 @@ const provocations: Record<string, Provocation[]> = {
   'error-database-busy': [{
     setup: { lockTimeout: 1000 },
     send: async ({ update, db }) => {
-      await holdMaria(db)
+      await lockMaria(db)
       const reply = await update(maria)
       await db.exec('ROLLBACK')
       tap.match(reply.headers['retry-after'], /^\d+$/)

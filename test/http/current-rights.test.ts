@@ -7,7 +7,7 @@ import { request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { allRows, as, build, fill, holdMaria, path, rowOfMaria, type Setup } from '../helpers/test-server.js'
+import { allRows, as, build, fill, lockMaria, path, rowOfMaria, type Setup } from '../helpers/test-server.js'
 import t, { engineOf, sqlite } from '../helpers/engines.js'
 import { openHandle } from '../helpers/open-handle.js'
 import { observe } from '../helpers/observed-server.js'
@@ -111,7 +111,7 @@ async function sendWaitingUpdate (t: Test, setup: Setup = {}) {
     ...setup,
     host: (app, { db }) => {
       app.addHook('preHandler', async () => {
-        await holdMaria(db)
+        await lockMaria(db)
         mariaIsHeld.fire()
       })
     }

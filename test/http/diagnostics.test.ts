@@ -4,7 +4,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel'
 import type { Test } from 'tap'
 import { UpdateRefusedError, type CommitMessage, type UpdateMessage } from '../../src/index.js'
-import { as, build, holdMaria, path, type TestServer } from '../helpers/test-server.js'
+import { as, build, lockMaria, path, type TestServer } from '../helpers/test-server.js'
 import t, { dialectOf, engineOf, postgres, sqlite } from '../helpers/engines.js'
 import { knownCaller, nameOfMaria, until } from '../helpers/waiting.js'
 import { openProxy, type Injection } from '../store/explorer/proxy.js'
@@ -207,7 +207,7 @@ t.test('a deferred constraint that fails COMMIT: failed, and nothing was written
 t.test('a locked database: busy, with the obstacle and the time waited', async (t) => {
   const { update, db } = await build(t, { ...knownCaller, lockTimeout: 200 })
   const { events, lastMessage } = collect(t)
-  await holdMaria(db)
+  await lockMaria(db)
   t.equal((await update({ contactId: 'maria', name: 'A' })).statusCode, 503)
   await db.exec('ROLLBACK')
   const isSqlite = dialectOf(t) === 'sqlite'

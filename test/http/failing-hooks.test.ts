@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { Agent, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
-import { allRows, as, holdMaria, path, rowOfMaria, type Setup, type TestServer } from '../helpers/test-server.js'
+import { allRows, as, lockMaria, path, rowOfMaria, type Setup, type TestServer } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 import { observe } from '../helpers/observed-server.js'
 import { internalServerError } from '../helpers/refusals.js'
@@ -80,7 +80,7 @@ for (const [hookName, addHook] of Object.entries(onSendHooks)) {
         const fails = (): boolean => times === 'each time' || calls++ === 0
         const { app, post, db, warnings } = await start(t, (app) => { addHook(app, fails) }, setup)
         const before = await allRows(db)
-        if (isBlocked) await holdMaria(db)
+        if (isBlocked) await lockMaria(db)
         const reply = await post(text, headers)
         if (isBlocked) await db.exec('ROLLBACK')
         t.strictSame([reply.statusCode, reply.json()], [500, internalServerError])

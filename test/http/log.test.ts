@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Pool, PoolClient } from 'pg'
 import type { Test } from 'tap'
 import { DatabaseBusyError, type Obstacle } from '../../src/index.js'
-import { build, holdMaria, type Setup, type TestServer } from '../helpers/test-server.js'
+import { build, lockMaria, type Setup, type TestServer } from '../helpers/test-server.js'
 import t, { engineOf, postgres, sqlite } from '../helpers/engines.js'
 import { openFile } from '../helpers/sqlite-files.js'
 import { openHandle } from '../helpers/open-handle.js'
@@ -51,7 +51,7 @@ sqlite.test('a DatabaseBusyError made by the host: has the message, and no obsta
 })
 
 sqlite.test('the host has a transaction on the handle: one line with the obstacle host-transaction', async (t) => {
-  const prepare = async ({ db }: TestServer): Promise<void> => { await holdMaria(db) }
+  const prepare = async ({ db }: TestServer): Promise<void> => { await lockMaria(db) }
   await checkBusy(t, { prepare }, { obstacle: 'host-transaction', cause: /the host has a transaction on the handle/ })
 })
 
@@ -127,7 +127,7 @@ for (const [name, { setup, cause }] of Object.entries({
 }
 
 postgres.test('another transaction has locked the contact: one line with the obstacle other-transaction', async (t) => {
-  const prepare = async ({ db }: TestServer): Promise<void> => { await holdMaria(db) }
+  const prepare = async ({ db }: TestServer): Promise<void> => { await lockMaria(db) }
   await checkBusy(t, { prepare }, { obstacle: 'other-transaction', cause: /statement timeout/ })
 })
 
@@ -200,7 +200,7 @@ t.test('a hook refuses with 503 while nothing can be written to the log: the ans
 
 t.test('the database is busy while nothing can be written to the log: the answer is the same', async (t) => {
   const { update, db } = await build(t, { ...knownCaller, server: loggerThatFails, lockTimeout: 200 })
-  await holdMaria(db)
+  await lockMaria(db)
   const reply = await update({ contactId: 'maria', name: 'Marie' })
   await db.exec('ROLLBACK')
   t.strictSame([reply.statusCode, reply.json()], [503, busy])

@@ -4,7 +4,7 @@ import { allRows, as, build, rowOfMaria } from '../helpers/test-server.js'
 import t, { sqlite } from '../helpers/engines.js'
 import { openFile } from '../helpers/sqlite-files.js'
 import { openHandle } from '../helpers/open-handle.js'
-import { replaceClock, turns, until } from '../helpers/waiting.js'
+import { stopBatchClock, turns, until } from '../helpers/waiting.js'
 
 t.test('an update: onContactUpdated gets the contact before and after, the changed fields, user and request', async (t) => {
   const events: ContactUpdatedEvent[] = []
@@ -71,7 +71,7 @@ t.test('updates that share a commit: onContactUpdated is called for each after t
       calls.push({ name: contact.name, committedName })
     }
   })
-  replaceClock(t)
+  stopBatchClock(t)
   await Promise.all(['a', 'b', 'c'].map((name) => update({ contactId: 'maria', name })))
   t.strictSame(calls, [{ name: 'a', committedName: 'c' }, { name: 'b', committedName: 'c' }, { name: 'c', committedName: 'c' }])
 })

@@ -4,7 +4,7 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import type { LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
 import { UpdateRefusedError } from '../../src/index.js'
-import { as, build, holdMaria, path, type Setup, type TestServer } from '../helpers/test-server.js'
+import { as, build, lockMaria, path, type Setup, type TestServer } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 
 /** Parsed JSON: `any`. */
@@ -58,7 +58,7 @@ t.test('the answers of the server: each fits the schema of its status', async (t
   const withKey = withHeaders({ 'idempotency-key': 'k' })
   const maria = (changes: object): object => ({ contactId: 'maria', ...changes })
   const updateLockedContact = async (): Promise<LightMyRequestResponse> => {
-    await holdMaria(db)
+    await lockMaria(db)
     try {
       return await update(maria({ name: 'X' }))
     } finally {

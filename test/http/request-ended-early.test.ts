@@ -7,7 +7,7 @@ import { request } from 'node:http'
 import { connect as connectHttp2, constants, type ClientHttp2Stream } from 'node:http2'
 import { connect, type AddressInfo } from 'node:net'
 import type { Test } from 'tap'
-import { allRows, as, holdMaria, path, rowOfMaria, type Setup } from '../helpers/test-server.js'
+import { allRows, as, lockMaria, path, rowOfMaria, type Setup } from '../helpers/test-server.js'
 import t, { engineOf, postgres, type Engine } from '../helpers/engines.js'
 import { listen, observe, type Observed, type Reply } from '../helpers/observed-server.js'
 import { backendThatWaits } from '../helpers/postgres.js'
@@ -143,7 +143,7 @@ const points: Record<string, () => Point> = {
   }),
   'for the lock of the row': () => ({
     engines: ['postgres'],
-    block: async ({ db }) => { await holdMaria(db) },
+    block: async ({ db }) => { await lockMaria(db) },
     reach: waitForBackend,
     unblock: commit,
     beforeCommitCalls: 0
@@ -282,7 +282,7 @@ for (const [name, { reset, endsSession = false }] of Object.entries(resets)) {
       stream.end(JSON.stringify(body))
       return stream
     }
-    await holdMaria(testServer.db)
+    await lockMaria(testServer.db)
     const before = await allRows(testServer.db)
     const stream = post({ 'idempotency-key': 'k' })
     await waitForUpdate(t, testServer)
@@ -307,7 +307,7 @@ for (const [name, { reset, endsSession = false }] of Object.entries(resets)) {
 t.test('HTTP/1: a connection with several waiting requests is cut: none of the updates is made', async (t) => {
   const testServer = await observe(t, knownCaller)
   await testServer.app.listen({ host: '127.0.0.1', port: 0 })
-  await holdMaria(testServer.db)
+  await lockMaria(testServer.db)
   const before = await allRows(testServer.db)
   const socket = connect((testServer.app.server.address() as AddressInfo).port, '127.0.0.1')
   const payload = JSON.stringify(body)

@@ -48,15 +48,15 @@ t.test('generated updates: the answers and the rows are those of the reference',
   await fc.assert(fc.asyncProperty(storedRows, bodies, async (stored, bodies) => {
     await db.exec(tables.map((table) => `DELETE FROM ${table};`).join(''))
     await fill(db)
-    await store(db, stored)
+    await storeRows(db, stored)
     for (const sent of bodies) {
-      await resetMarks(db)
+      await makeRowsOld(db)
       const expected = predict(await readTables(db), sent)
       const reply = await update(sent)
       const { etag, 'idempotency-replayed': replayed } = reply.headers
       const answer = reply.json()
       if (answer.contact?._updatedAt !== undefined && answer.contact._updatedAt !== longAgo) answer.contact._updatedAt = 'changed'
-      const rows = markChanges(await readTables(db))
+      const rows = replaceNewValues(await readTables(db))
       assert.deepStrictEqual(
         { status: reply.statusCode, etag, replayed, body: answer, rows: sortRows(rows) }, { ...expected, rows: sortRows(expected.rows) })
       await checkKeptFields(db, stored)
@@ -66,7 +66,7 @@ t.test('generated updates: the answers and the rows are those of the reference',
   t.ok((statuses[200] ?? 0) > numRuns / 5 && (statuses[400] ?? 0) > numRuns / 5, `many updates get 200, and many 400: ${JSON.stringify(statuses)}`)
 })
 
-async function store (db: Db, { definitions, customFields, conflicts }: StoredRows): Promise<void> {
+async function storeRows (db: Db, { definitions, customFields, conflicts }: StoredRows): Promise<void> {
   await db.exec("UPDATE omnichannel_contact SET custom_fields = $1, conflicting_fields = $2 WHERE id = 'maria'",
     `{ ${customFields.map(toMember).join(' , ')} }`, JSON.stringify(conflicts))
   if (definitions === null) return
@@ -83,13 +83,13 @@ function toMember ([name, value]: [name: string, json: string]): string {
 }
 
 /** Gives all rows old times and no `update_id`, so that the next update shows which rows it changes. */
-async function resetMarks (db: Db): Promise<void> {
+async function makeRowsOld (db: Db): Promise<void> {
   for (const table of tablesWithUpdatedAt) await db.exec(`UPDATE ${table} SET updated_at = '${longAgo}'`)
   await db.exec('UPDATE omnichannel_contact SET update_id = NULL')
 }
 
 /** Replaces new times and ids by `changed`, as the reference does. */
-function markChanges (tables: Record<string, Table>): Record<string, Table> {
+function replaceNewValues (tables: Record<string, Table>): Record<string, Table> {
   for (const table of tablesWithUpdatedAt) {
     for (const row of tables[table]!) if (row.updated_at !== longAgo) row.updated_at = 'changed'
   }

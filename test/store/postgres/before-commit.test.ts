@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PoolClient } from 'pg'
 import { UpdateRefusedError } from '../../../src/index.js'
-import { allRows, as, build, changes, holdMaria, type Setup } from '../../helpers/test-server.js'
+import { allRows, as, build, changes, lockMaria, type Setup } from '../../helpers/test-server.js'
 import { postgres as t } from '../../helpers/engines.js'
 import { listen, observe } from '../../helpers/observed-server.js'
 import { internalServerError } from '../../helpers/refusals.js'
@@ -310,7 +310,7 @@ for (const pipeline of [true, false]) {
     })
     const updating = update(body)
     await callbackBegan.fired
-    await holdMaria(db)
+    await lockMaria(db)
     t.equal((await updating).statusCode, 500)
     await db.exec('ROLLBACK')
     t.match(warningTexts(), [/beforeCommit has not ended by the deadline/])
@@ -410,7 +410,7 @@ t.test('beforeCommit answers the request itself: the client gets its answer, and
 t.test('the deadline of beforeCommit has passed: the contact is not locked any more', async (t) => {
   const { update, db } = await observe(t, { lockTimeout: 1000, beforeCommit: neverEnd })
   t.equal((await update(body)).statusCode, 500)
-  await holdMaria(db)
+  await lockMaria(db)
   await db.exec('COMMIT')
   t.strictSame((await update(body)).json(), internalServerError)
 })

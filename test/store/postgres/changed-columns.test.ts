@@ -1,7 +1,7 @@
 // A host changes tables while the server runs. Then the prepared statements of every connection have the old types.
 
 import type { Pool } from 'pg'
-import { allRows, as, holdMaria } from '../../helpers/test-server.js'
+import { allRows, as, lockMaria } from '../../helpers/test-server.js'
 import { postgres as t } from '../../helpers/engines.js'
 import { observe } from '../../helpers/observed-server.js'
 import { backendThatWaits } from '../../helpers/postgres.js'
@@ -75,7 +75,7 @@ for (const [name, by, sql] of changesWithLargePool) {
   t.test(`${name}, and 40 connections are stale: 200, long before lockTimeout`, async (t) => {
     const { update, db, database, eventsBeforeCommit, warningTexts } = await observe(t, { pool: { max: 40 }, lockTimeout: 4000 })
     // While Maria is locked, each update opens a connection.
-    await holdMaria(db)
+    await lockMaria(db)
     const updating = Array.from({ length: 40 }, async () => await update({ contactId: 'maria', phones: [] }))
     await backendThatWaits(db, 40)
     await db.exec('COMMIT')

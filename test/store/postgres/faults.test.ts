@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Test } from 'tap'
 import omnichannelContacts from '../../../src/index.js'
-import { allRows, as, build, fill, holdMaria, path, type Setup } from '../../helpers/test-server.js'
+import { allRows, as, build, fill, lockMaria, path, type Setup } from '../../helpers/test-server.js'
 import { postgres as t } from '../../helpers/engines.js'
 import { observe } from '../../helpers/observed-server.js'
 import { backendThatWaits, openSchema } from '../../helpers/postgres.js'
@@ -38,7 +38,7 @@ t.test('another transaction locks the row for too long: 503, nothing changed', a
   for (const pipeline of [true, false]) {
     const { update, db } = await start(t, { pool: { pipeline } })
     const before = await allRows(db)
-    await holdMaria(db)
+    await lockMaria(db)
     const reply = await update(body)
     await db.exec('ROLLBACK')
     t.strictSame([reply.statusCode, reply.json()], [503, busy])
@@ -61,7 +61,7 @@ t.test('the longest lockTimeout: an update waits on one connection', async (t) =
   const { update, db, pool } = await start(t, { lockTimeout: 2 ** 31 - 1 })
   let connections = 0
   pool.on('connect', () => { connections++ })
-  await holdMaria(db)
+  await lockMaria(db)
   const updating = update(body)
   await backendThatWaits(db)
   await sleep(50)
@@ -150,7 +150,7 @@ t.test('the error listener of the pool: added once, and only if the host has non
 
 t.test('the server ends the connection of an update that waits: the update is tried again', async (t) => {
   const { update, db } = await start(t, { lockTimeout: 5000 })
-  await holdMaria(db)
+  await lockMaria(db)
   const updating = update(body)
   const first = await backendThatWaits(db)
   await db.exec('SELECT pg_terminate_backend($1::int)', first)
@@ -321,7 +321,7 @@ for (const [name, sql] of Object.entries({
 })) {
   t.test(`the update waits for a transaction that ${name}: the new row is updated`, async (t) => {
     const { db, update } = await build(t)
-    await holdMaria(db)
+    await lockMaria(db)
     const updating = update({ contactId: 'maria', name: 'Marie', emails: ['new@example.com'] })
     await backendThatWaits(db)
     await db.exec(`${sql}; COMMIT`)

@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
-import { allRows, as, build, changes, fill, holdMaria, type TestServer } from '../../helpers/test-server.js'
+import { allRows, as, build, changes, fill, lockMaria, type TestServer } from '../../helpers/test-server.js'
 import { postgres as t } from '../../helpers/engines.js'
 import { observe } from '../../helpers/observed-server.js'
 import { backendThatWaits, type PoolSettings } from '../../helpers/postgres.js'
@@ -301,7 +301,7 @@ class SlowClient extends pg.Client {
 t.test('an update ends before its client knows that the transaction has failed: the host gets another client', async (t) => {
   const { update, db, database } = await build(t, { lockTimeout: 200, pool: { max: 1, pipeline: false, Client: SlowClient } })
   await update({ contactId: 'maria', name: 'Warm' })
-  await holdMaria(db)
+  await lockMaria(db)
   const updating = update({ contactId: 'maria', name: 'Marie' })
   // The look-up of the caller has ended by now. It must not be late.
   await backendThatWaits(db)

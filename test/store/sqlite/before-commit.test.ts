@@ -7,7 +7,7 @@ import { UpdateRefusedError } from '../../../src/index.js'
 import { allRows, as, changes, type Setup } from '../../helpers/test-server.js'
 import { handleKind, openHandle } from '../../helpers/open-handle.js'
 import { busy, internalServerError, observe } from '../../helpers/observed-server.js'
-import { replaceClock, turns } from '../../helpers/waiting.js'
+import { stopBatchClock, turns } from '../../helpers/waiting.js'
 
 /** Creates a table into which `beforeCommit` writes. */
 const host: Setup['host'] = (_app, { database }) => { database.exec('CREATE TABLE journal (name TEXT UNIQUE)') }
@@ -30,7 +30,7 @@ function closeIterators (): void {
 }
 
 // better-sqlite3 refuses each command while an iterator is open, node:sqlite only what SQLite refuses.
-const refusesReaders = handleKind !== 'node:sqlite'
+const blocksDuringIteration = handleKind !== 'node:sqlite'
 const selectSomeValues = "SELECT value FROM json_each('[1,2,3,4]')"
 const insertReturning = "INSERT INTO journal VALUES ('a'), ('b'), ('c') RETURNING name"
 const throwError = (): never => { throw new Error('of the host') }
@@ -53,7 +53,7 @@ const rollBackInTrigger = `CREATE TEMP TABLE tripwire (value);
 
 /** Callbacks after which the update fails, and the answer. */
 const harmful: Record<string, [callback: Callback, status?: number, answer?: object]> = {
-  ...refusesReaders && {
+  ...blocksDuringIteration && {
     'leaves an iterator open': [iterate(selectSomeValues)],
     'leaves an iterator over the contacts open': [iterate('SELECT * FROM omnichannel_contact')],
     'leaves two iterators open': [(handle) => {
@@ -114,7 +114,7 @@ for (const journalMode of ['WAL', 'DELETE', 'memory']) {
 const iteratorLeftOpen = { 'an iterator that is left open': iterate(selectSomeValues) }
 /** Callbacks after which the update is not committed. */
 const rollingBack: Record<string, Callback> = {
-  ...refusesReaders && iteratorLeftOpen,
+  ...blocksDuringIteration && iteratorLeftOpen,
   ROLLBACK: run('ROLLBACK'),
   'ROLLBACK; BEGIN': run('ROLLBACK; BEGIN'),
   'ROLLBACK; BEGIN and a savepoint with a guessed name': run('ROLLBACK; BEGIN; SAVEPOINT omnichannel_update'),
@@ -126,7 +126,7 @@ const rollingBack: Record<string, Callback> = {
 /** Callbacks after which the update is committed, in some cases by the callback itself. */
 const committing: Record<string, Callback> = {
   'a failed statement whose error is caught': (handle) => { try { handle.exec('INSERT INTO nowhere VALUES (1)') } catch {} },
-  ...!refusesReaders && iteratorLeftOpen,
+  ...!blocksDuringIteration && iteratorLeftOpen,
   COMMIT: run('COMMIT'),
   'COMMIT; BEGIN': run('COMMIT; BEGIN'),
   'COMMIT and an error': run('COMMIT', throwError),
@@ -140,7 +140,7 @@ for (const [what, callback] of Object.entries({ ...rollingBack, ...committing })
   for (const position of [0, 2, 4]) {
     for (const hasOneContact of [false, true]) {
       t.test(`${what} in beforeCommit of update ${position} of five in a batch${hasOneContact ? ' for one contact' : ''}: the others are made once`, async (t) => {
-        replaceClock(t)
+        stopBatchClock(t)
         const { update, database, eventsBeforeCommit, eventsAfterCommit, leftovers } = await observe(t, {
           host,
           beforeCommit: ({ contact }, handle: Handle) => {
@@ -194,7 +194,7 @@ t.test('an iterator of the host that is open past the deadline: 503, and nothing
   iterator.next()
   const reply = await update(body)
   t.strictSame([reply.statusCode, reply.json()], [503, busy])
-  if (refusesReaders) {
+  if (blocksDuringIteration) {
     t.throws(() => { database.exec("INSERT INTO omnichannel_statistic VALUES ('x', 1)") }, /busy executing a query/, 'better-sqlite3 still refuses writes')
   }
   iterator.return!()
@@ -202,8 +202,8 @@ t.test('an iterator of the host that is open past the deadline: 503, and nothing
   t.equal((await update(body)).headers.etag, '"2"')
 })
 
-const skipUnlessRefused = !refusesReaders && 'node:sqlite does not refuse writes'
-t.test('an iterator of the host after one that beforeCommit had left open: better-sqlite3 still refuses writes', { skip: skipUnlessRefused }, async (t) => {
+const skipUnlessBlocked = !blocksDuringIteration && 'node:sqlite does not refuse writes'
+t.test('beforeCommit has left an iterator open, which is closed: better-sqlite3 again refuses writes while the host reads rows', { skip: skipUnlessBlocked }, async (t) => {
   let isHarmful = true
   const beforeCommit = (_event: unknown, handle: Handle): void => { if (isHarmful) leaveIteratorOpen(handle, selectSomeValues) }
   const { update, database } = await observe(t, { beforeCommit })
@@ -220,7 +220,7 @@ t.test('an iterator of the host after one that beforeCommit had left open: bette
 for (const [end, lastStatus] of [['COMMIT', 200], ['ROLLBACK', 500]] as const) {
   const isCommitted = lastStatus === 200
   t.test(`${end} in beforeCommit of the last update of a batch, then another connection takes the lock: each update is made once`, async (t) => {
-    replaceClock(t)
+    stopBatchClock(t)
     const file = `${t.testdir()}/contacts.db`
     const other = openHandle(file)
     t.teardown(() => { other.close() })

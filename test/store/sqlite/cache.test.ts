@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { allRows, as, build, type Setup, type TestServer } from '../../helpers/test-server.js'
-import { lookInto } from '../../helpers/sqlite-files.js'
+import { withDatabase } from '../../helpers/sqlite-files.js'
 import { openHandle } from '../../helpers/open-handle.js'
 import * as refusals from '../../helpers/refusals.js'
 import { nameOfMaria, turns } from '../../helpers/waiting.js'
@@ -82,7 +82,7 @@ const addTrigger: Change = ({ database }, sql) =>
 /** How the change is made between two updates. */
 const writers: Record<string, Change> = {
   'by the host on the same handle': ({ database }, sql) => database.exec(sql),
-  'by another connection': ({ file }, sql) => { lookInto(file, (other) => other.exec(sql)) },
+  'by another connection': ({ file }, sql) => { withDatabase(file, (other) => other.exec(sql)) },
   'by a trigger of the update before': async (testServer, sql) => {
     addTrigger(testServer, sql)
     for (const name of ['Warm', 'Change']) await testServer.update({ contactId: 'maria', name })
@@ -172,7 +172,7 @@ t.test('a user who is deactivated, and a body that is not JSON: 401', async (t) 
 
   database.exec("UPDATE omnichannel_user SET active = 1 WHERE id = 'ann'")
   for (let call = 0; call < 3; call++) t.equal((await update({ contactId: 'maria' })).statusCode, 200)
-  lookInto(file, (other) => { other.exec(deactivate) })
+  withDatabase(file, (other) => { other.exec(deactivate) })
   await turns(1)
   t.equal((await post('{')).statusCode, 401, 'by another connection, a turn later')
 })

@@ -9,7 +9,7 @@ import { allRows, as, build, path } from '../../helpers/test-server.js'
 import { handleKind, openHandle } from '../../helpers/open-handle.js'
 import { internalServerError } from '../../helpers/refusals.js'
 import { sqliteDb } from '../../helpers/sqlite.js'
-import { knownCaller, replaceClock, turns } from '../../helpers/waiting.js'
+import { knownCaller, stopBatchClock, turns } from '../../helpers/waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie', emails: ['marie@example.com'], customFields: { plan: 'silver' }, wipeConflicts: true }
 
@@ -216,7 +216,7 @@ t.test('COMMIT fails because a quota is used up: 200, after a checkpoint has mad
 })
 
 t.test('the savepoint of an update cannot be released: 500 for that update, and the other one of its batch is made', async (t) => {
-  replaceClock(t)
+  stopBatchClock(t)
   const database = openHandle(':memory:')
   let fails = false
   interceptCommand(database, 'RELEASE', () => {
@@ -238,7 +238,7 @@ t.test('the savepoint of an update cannot be released: 500 for that update, and 
 })
 
 t.test('a disk that is full for one update: the others of its batch are made', async (t) => {
-  replaceClock(t)
+  stopBatchClock(t)
   const { update, database, db } = await build(t)
   const { inject, largeBody } = faults['disk full']!
   inject(database)

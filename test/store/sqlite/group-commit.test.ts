@@ -8,7 +8,7 @@ import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
 import { allRows, as, build, type Setup, type TestServer } from '../../helpers/test-server.js'
 import { openHandle } from '../../helpers/open-handle.js'
 import { internalServerError } from '../../helpers/refusals.js'
-import { replaceClock, turns } from '../../helpers/waiting.js'
+import { stopBatchClock, turns } from '../../helpers/waiting.js'
 
 interface RecordedWorld extends TestServer {
   /** The SQL on the handle and the statuses of the answers, in order. */
@@ -33,7 +33,7 @@ async function buildRecorded (t: Test, setup: Setup = {}): Promise<RecordedWorld
       SELECT RAISE(ROLLBACK, 'no') WHERE new.name = 'ROLLBACK';
       INSERT INTO child SELECT 1 WHERE new.name = 'ORPHAN';
     END`)
-  replaceClock(t)
+  stopBatchClock(t)
   events.length = 0
   const isCommand = (event: string): boolean => /^(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|answer)/.test(event)
   const takeCommands = (): string[] => events.splice(0).filter(isCommand).map((event) => event.replace(/ omnichannel_\w+/, ''))

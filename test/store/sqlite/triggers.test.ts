@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { allRows } from '../../helpers/test-server.js'
-import { lookInto, openFile } from '../../helpers/sqlite-files.js'
+import { withDatabase, openFile } from '../../helpers/sqlite-files.js'
 import { observe, type Observed } from '../../helpers/observed-server.js'
 import { body, checkMadeOnce, checkRefused } from '../triggers.js'
 
@@ -53,7 +53,7 @@ const revertUpdates = `AFTER UPDATE ON omnichannel_contact WHEN new.update_id IS
 const creators: Record<string, (testServer: Observed, file: string) => void> = {
   'on the same handle': ({ database }) => { database.exec(`CREATE TRIGGER host ${revertUpdates}`) },
   'as a temporary trigger': ({ database }) => { database.exec(`CREATE TEMP TRIGGER host ${revertUpdates.replace('ON ', 'ON main.')}`) },
-  'on another connection': (_world, file) => { lookInto(file, (other) => { other.exec(`CREATE TRIGGER host ${revertUpdates}`) }) }
+  'on another connection': (_world, file) => { withDatabase(file, (other) => { other.exec(`CREATE TRIGGER host ${revertUpdates}`) }) }
 }
 for (const [name, create] of Object.entries(creators)) {
   t.test(`a trigger that is created later, ${name}, and reverts the contact: 500, nothing written`, async (t) => {
