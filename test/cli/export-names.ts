@@ -15,7 +15,7 @@ export const summary = [
 export const linesOf = (out: string): string[] => out.replace(/ \(\d+ lines\/s\)/g, '').trimEnd().split('\n')
 
 /** Rocket.Chat's names of the collections by option. They are repeated here, so that tests notice a wrong name in src. */
-export const sources: Record<string, string> = {
+export const collectionOf: Record<string, string> = {
   'custom-fields': 'rocketchat_livechat_custom_field',
   permissions: 'rocketchat_permissions',
   users: 'users',

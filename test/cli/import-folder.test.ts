@@ -2,13 +2,13 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { cli } from './run-cli.js'
-import { linesOf, sources, summary } from './export-names.js'
+import { collectionOf, linesOf, summary } from './export-names.js'
 
 /** The names of the options that name a file. */
-const kinds = Object.keys(sources)
+const kinds = Object.keys(collectionOf)
 const fixture = (kind: string) => readFileSync(`test/fixtures/export/${kind}.jsonl`, 'utf8')
 /** The files of an export, with the names that mongoexport users give them. */
-const exportFiles = (kinds: string[], ending: string) => Object.fromEntries(kinds.map((kind) => [`${sources[kind]}${ending}`, fixture(kind)]))
+const exportFiles = (kinds: string[], ending: string) => Object.fromEntries(kinds.map((kind) => [`${collectionOf[kind]}${ending}`, fixture(kind)]))
 
 t.test('--folder: imports all seven files in their order, and ignores others', async (t) => {
   for (const ending of ['.json', '.jsonl']) {

@@ -3,11 +3,10 @@
 import t from 'tap'
 import { join } from 'node:path'
 import { cli } from './run-cli.js'
-import { sources } from './export-names.js'
+import { collectionOf } from './export-names.js'
 
-/** The names of the options that name a file. */
-const kinds = Object.keys(sources)
-const fixture = (kind: string) => `test/fixtures/export/${kind}.jsonl`
+const options = Object.keys(collectionOf)
+const fixture = (option: string) => `test/fixtures/export/${option}.jsonl`
 
 const otherCollections: Record<string, object> = {
   rocketchat_livechat_visitor: { _id: 'v', token: 't', username: 'guest-1', name: 'Maria', visitorEmails: [{ address: 'm@example.com' }], status: 'online' },
@@ -15,22 +14,22 @@ const otherCollections: Record<string, object> = {
 }
 
 t.test('the file of another collection: refused, also with --on-error skip', async (t) => {
-  for (const option of kinds) {
+  for (const option of options) {
     const database = join(t.testdir(), 'a.db')
-    for (const kind of kinds.filter((kind) => kind !== option)) {
-      const { code, out, err } = await cli(['import', '--database', database, `--${option}`, fixture(kind), '--on-error', 'skip', '--batch', '1'])
+    for (const other of options.filter((other) => other !== option)) {
+      const { code, out, err } = await cli(['import', '--database', database, `--${option}`, fixture(other), '--on-error', 'skip', '--batch', '1'])
       t.strictSame({ code, out, err }, {
         code: 1,
         out: '',
-        err: `${fixture(kind)}, line 1: this is not one of the ${option} but looks like a document of ${sources[kind]}, which goes to ` +
-          `--${kind}; nothing of this file was imported\n`
-      }, `${kind} as ${option}`)
+        err: `${fixture(other)}, line 1: this is not one of the ${option} but looks like a document of ${collectionOf[other]}, which goes to ` +
+          `--${other}; nothing of this file was imported\n`
+      }, `${other} as ${option}`)
     }
-    for (const [source, document] of Object.entries(otherCollections)) {
+    for (const [collection, document] of Object.entries(otherCollections)) {
       const { code, err } = await cli(['import', '--database', database, `--${option}`, '-'], { stdin: JSON.stringify(document) })
       t.equal(code, 1)
-      t.equal(err, `-, line 1: this is not one of the ${option} but looks like a document of ${source}, which is not imported; ` +
-      'nothing of this file was imported\n', `${source} as ${option}`)
+      t.equal(err, `-, line 1: this is not one of the ${option} but looks like a document of ${collection}, which is not imported; ` +
+      'nothing of this file was imported\n', `${collection} as ${option}`)
     }
   }
 })
@@ -61,23 +60,23 @@ t.test('documents with few keys: accepted as documents of the named collection',
     inquiries: { _id: 'i', rid: 'r', v: { _id: 'v' } }
   }
   const database = join(t.testdir(), 'a.db')
-  for (const [kind, document] of Object.entries(documents)) {
-    t.match(await cli(['import', '--database', database, `--${kind}`, '-'], { stdin: JSON.stringify(document) }),
-      { code: 0, out: new RegExp(`^${kind}: 1 new`), err: '' }, kind)
+  for (const [option, document] of Object.entries(documents)) {
+    t.match(await cli(['import', '--database', database, `--${option}`, '-'], { stdin: JSON.stringify(document) }),
+      { code: 0, out: new RegExp(`^${option}: 1 new`), err: '' }, option)
   }
 })
 
 t.test('a file with only ignored documents: the summary says why', async (t) => {
-  const scenarios: Array<[kind: string, document: (i: number) => object, reason: string]> = [
+  const scenarios: Array<[option: string, document: (i: number) => object, reason: string]> = [
     ['rooms', (i) => ({ _id: i.toString(), t: 'c' }), "no omnichannel rooms (t: 'l' with a contactId) among 3"],
     ['subscriptions', (i) => ({ _id: i.toString(), rid: 'GENERAL', u: { _id: 'ann' } }),
       "no subscriptions of omnichannel rooms (with a visitor's v._id) among 3"],
     ['inquiries', (i) => ({ _id: i.toString(), rid: 'GENERAL' }), "no inquiries of omnichannel rooms (with a visitor's v._id) among 3"]
   ]
-  for (const [kind, document, reason] of scenarios) {
-    const { code, out } = await cli(['import', '--database', join(t.testdir(), 'a.db'), `--${kind}`, '-'],
+  for (const [option, document, reason] of scenarios) {
+    const { code, out } = await cli(['import', '--database', join(t.testdir(), 'a.db'), `--${option}`, '-'],
       { stdin: [1, 2, 3].map((i) => JSON.stringify(document(i))).join('\n') })
     t.equal(code, 0)
-    t.equal(out.replace(/\d+ lines\/s/, 'N lines/s'), `${kind}: 0 new, 0 updated, 3 ignored, 0 skipped (N lines/s); ${reason}\n`)
+    t.equal(out.replace(/\d+ lines\/s/, 'N lines/s'), `${option}: 0 new, 0 updated, 3 ignored, 0 skipped (N lines/s); ${reason}\n`)
   }
 })
