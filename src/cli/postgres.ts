@@ -96,16 +96,16 @@ export async function withPool<Result> (
   }
 }
 
-// Errors of pg that have no code.
 const connectionLost = /^Connection terminated|not queryable|^write EPIPE$/
 const timedOut = /timeout|^no client of the pool was/
-const pgErrorMessage = /terminated|not queryable|connect|timeout|^no client of the pool|URI malformed/
+// All errors of pg that have no code.
+const messageWithoutCode = /terminated|not queryable|connect|timeout|^no client of the pool|URI malformed/
 
 /** Turns an error of the server into a sentence. Other errors are returned as they are. */
 function explainServerError (name: string, error: Error): Error {
   const { code, message, cause } = error as Error & { code?: string }
   // Codes that begin with ERR_ are those of Node.js.
-  const isServerError = code === undefined ? pgErrorMessage.test(message) : !code.startsWith('ERR_') || code === 'ERR_INVALID_URL'
+  const isServerError = code === undefined ? messageWithoutCode.test(message) : !code.startsWith('ERR_') || code === 'ERR_INVALID_URL'
   if (error instanceof CommandError || !isServerError) return error
   const isBusy = code === 'FOC_DATABASE_BUSY'
   if (isBusy && cause instanceof Error) return explainServerError(name, cause)

@@ -5,14 +5,14 @@ import { cli } from './run-cli.js'
 import { collectionOf, linesOf, summary } from './export-names.js'
 
 /** The names of the options that name a file. */
-const kinds = Object.keys(collectionOf)
-const fixture = (kind: string) => readFileSync(`test/fixtures/export/${kind}.jsonl`, 'utf8')
+const options = Object.keys(collectionOf)
+const fixture = (option: string) => readFileSync(`test/fixtures/export/${option}.jsonl`, 'utf8')
 /** The files of an export, with the names that mongoexport users give them. */
-const exportFiles = (kinds: string[], ending: string) => Object.fromEntries(kinds.map((kind) => [`${collectionOf[kind]}${ending}`, fixture(kind)]))
+const exportFiles = (options: string[], ending: string) => Object.fromEntries(options.map((option) => [`${collectionOf[option]}${ending}`, fixture(option)]))
 
 t.test('--folder: imports all seven files in their order, and ignores others', async (t) => {
   for (const ending of ['.json', '.jsonl']) {
-    const folder = t.testdir({ ...exportFiles(kinds, ending), 'rocketchat_settings.json': 'bad', 'contacts.csv': 'bad' })
+    const folder = t.testdir({ ...exportFiles(options, ending), 'rocketchat_settings.json': 'bad', 'contacts.csv': 'bad' })
     const { code, out, err } = await cli(['import', '--database', join(folder, 'a.db'), '--folder', folder])
     t.strictSame([code, linesOf(out), err], [0, summary, ''])
   }
@@ -28,7 +28,7 @@ t.test('--folder without some of the files: they are named, and the others are i
 })
 
 t.test('--folder with another file for one collection: both are imported', async (t) => {
-  const folder = t.testdir({ export: exportFiles(kinds.filter((kind) => kind !== 'contacts'), '.json'), 'more.jsonl': fixture('contacts') })
+  const folder = t.testdir({ export: exportFiles(options.filter((option) => option !== 'contacts'), '.json'), 'more.jsonl': fixture('contacts') })
   const { code, out, err } = await cli(['import', '--database', join(folder, 'a.db'), '--contacts', join(folder, 'more.jsonl'), '--folder', join(folder, 'export')])
   t.strictSame([code, linesOf(out), err], [0, summary, ''])
 })
