@@ -1,9 +1,9 @@
 // A caller who had the rights in an earlier update is not looked up before the body is read. The rights still decide each answer.
 
 import type { FastifyReply } from 'fastify'
-import { allRows, as, build, path, rowOfMaria, type Setup, type TestServer } from '../helpers/build.js'
+import { allRows, as, build, path, rowOfMaria, type Setup, type TestServer } from '../helpers/test-server.js'
 import t, { sqlite } from '../helpers/engines.js'
-import { openHandle } from '../helpers/handle.js'
+import { openHandle } from '../helpers/open-handle.js'
 import { forbidden, internalServerError, unauthorized } from '../helpers/refusals.js'
 import { signal, turns } from '../helpers/waiting.js'
 
