@@ -131,7 +131,8 @@ interface Refusal {
 
 /** The status of an error. A hook of the host may have set it on the reply. */
 export function statusOf ({ statusCode }: Partial<FastifyError>, reply: FastifyReply): number {
-  return statusCode ?? (reply.statusCode >= 400 ? reply.statusCode : 500)
+  // Code of the host may set it to a text.
+  return Number(statusCode as unknown ?? (reply.statusCode >= 400 ? reply.statusCode : 500))
 }
 
 function toRefusal (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): Refusal {

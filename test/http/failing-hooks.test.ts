@@ -7,7 +7,7 @@ import type { Test } from 'tap'
 import { allRows, as, lockMaria, path, rowOfMaria, type Setup, type TestServer } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 import { observe } from '../helpers/observed-server.js'
-import { internalServerError } from '../helpers/refusals.js'
+import { forbidden, internalServerError, unauthorized } from '../helpers/refusals.js'
 import { knownCaller } from '../helpers/waiting.js'
 
 /** Adds a hook that fails at an answer with a status, if `fails` returns true for it. */
@@ -193,3 +193,13 @@ for (const hook of ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as
     await app.close()
   })
 }
+
+t.test('a hook throws an error whose statusCode is a text: the answer is that for the number', async (t) => {
+  for (const [statusCode, expected] of [['401', unauthorized], ['403', forbidden]] as const) {
+    const { post } = await start(t, (app) => {
+      app.addHook('preHandler', async () => { throw Object.assign(new Error('of the host'), { statusCode }) })
+    })
+    const reply = await post(body)
+    t.strictSame([reply.statusCode, reply.json()], [Number(statusCode), expected])
+  }
+})
