@@ -38,9 +38,11 @@ function selectGrants (db: Kysely<Tables>, userId: string, permission: string) {
 export const findEnabledContact = one((db, { contactId }: { contactId: string }, engineSql) => db
   .selectFrom('omnichannel_contact')
   .select([
-    'id', 'name', 'contact_manager', 'custom_fields', 'conflicting_fields', 'unknown', 'pre_registration',
-    'last_chat_id', 'last_chat_at', 'version', 'created_at', 'updated_at', 'update_id'
+    'id', 'name', 'contact_manager', 'unknown', 'pre_registration', 'last_chat_id', 'last_chat_at', 'version', 'created_at', 'updated_at', 'update_id'
   ])
+  // A view or table of the host's may have NULL.
+  .select((row) => row.fn.coalesce('custom_fields', sql.lit('{}')).as('custom_fields'))
+  .select((row) => row.fn.coalesce('conflicting_fields', sql.lit('[]')).as('conflicting_fields'))
   .where('id', '=', contactId)
   .where('enabled', '=', 1)
   .$if(engineSql.locksRows, (query) => query.forNoKeyUpdate()))

@@ -1,8 +1,12 @@
 // Brings a host's database up to date. Only `main` is searched, not temporary tables or attached files.
 
-import { sqlite as schema } from '../migrations/generated.js'
+import { sqlite } from '../migrations/generated.js'
 import { checkTables, pendingChanges, type FoundSchema, type Pending } from '../required-tables.js'
 import { commit, withoutBusyTimeout, type Connection } from './connection.js'
+
+/** Custom fields are sorted by `rowid`. A view, or a table WITHOUT ROWID, must have it as a column. */
+const customFields = { ...sqlite.tables.omnichannel_custom_field, rowid: 'INTEGER' }
+const schema = { ...sqlite, tables: { ...sqlite.tables, omnichannel_custom_field: customFields } }
 
 type NamesAndKinds = Array<[name: string, kind: string]>
 
@@ -33,7 +37,9 @@ function readSchema (connection: Connection): FoundSchema {
   // `hidden` is 1 for a hidden column of a virtual table, and 2 or 3 for a generated column.
   const columns = connection.all(`
     SELECT wanted.value || '.' || lower(present.name), present.type
-    FROM json_each(?) AS wanted JOIN pragma_table_xinfo(wanted.value, 'main') AS present WHERE present.hidden <> 1`,
+    FROM json_each(?) AS wanted JOIN pragma_table_xinfo(wanted.value, 'main') AS present WHERE present.hidden <> 1
+    UNION ALL SELECT 'omnichannel_custom_field.rowid', 'INTEGER' FROM pragma_table_list('omnichannel_custom_field')
+      WHERE schema = 'main' AND type <> 'view' AND NOT wr`,
   [JSON.stringify(Object.keys(schema.tables))]) as NamesAndKinds
   // A column without a type, such as an expression of a view, keeps a text as it is.
   const holdsText = (type: string): boolean => /^$|CHAR|CLOB|TEXT/i.test(type)

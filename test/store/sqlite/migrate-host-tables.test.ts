@@ -42,6 +42,10 @@ t.test('a table or view of the host that lacks a column: the error names the col
     'omnichannel_room.fname': 'CREATE TABLE omnichannel_room (id TEXT, contact_id TEXT, updated_at TEXT)',
     'omnichannel_role_permission.permission': 'CREATE TABLE omnichannel_role_permission (role TEXT)',
     'omnichannel_contact_email.address': 'CREATE TABLE omnichannel_contact_email (contact_id TEXT, position INTEGER)',
+    'omnichannel_custom_field.rowid':
+      'CREATE TABLE omnichannel_custom_field (id TEXT PRIMARY KEY, label TEXT, scope TEXT, visibility TEXT, required INTEGER, regexp TEXT) WITHOUT ROWID',
+    'omnichannel_custom_field.regexp, omnichannel_custom_field.rowid':
+      "CREATE VIEW omnichannel_custom_field AS SELECT 'x' AS id, '' AS label, 'visitor' AS scope, 'visible' AS visibility, 0 AS required",
     'omnichannel_migration.id': 'CREATE TABLE omnichannel_migration (applied_at TEXT)'
   }
   for (const [missing, sql] of Object.entries(tablesByMissingColumns)) {
@@ -99,6 +103,18 @@ t.test('generated columns, a virtual table and columns in capitals: accepted', a
   t.strictSame([(await update('ann', { name: 'Marie' })).statusCode, (await update('bob', { name: 'Marie' })).statusCode], [200, 401])
 })
 
+t.test('a view of custom fields with a column rowid: they are checked in its order', async (t) => {
+  const database = openHandle(':memory:')
+  database.exec(`${schemaSql}; DROP TABLE omnichannel_custom_field; CREATE TABLE field (name TEXT, position INTEGER); ${addAnn};
+    INSERT INTO field VALUES ('a', 2), ('b', 1);
+    CREATE VIEW omnichannel_custom_field AS
+      SELECT position AS rowid, name AS id, '' AS label, 'visitor' AS scope, 'visible' AS visibility, 1 AS required, '' AS regexp FROM field`)
+  const update = await start(t, database, ['ann'])
+  const errors = [{ customFields: {} }, { customFields: { b: 'x' } }].map(async (body) => (await update('ann', body)).json().error as unknown)
+  t.strictSame(await Promise.all(errors), ['Invalid value for b field', 'Invalid value for a field'])
+  t.strictSame((await update('ann', { customFields: { b: 'x', a: 'y' } })).json().contact.customFields, { a: 'y', b: 'x' })
+})
+
 /** The columns of omnichannel_contact in schema version 2, with values. */
 const contactColumns = `'maria' AS id, 'Maria' AS name, NULL AS contact_manager, '{}' AS custom_fields, '[]' AS conflicting_fields, 0 AS unknown,
   0 AS pre_registration, NULL AS last_chat_id, NULL AS last_chat_at, 1 AS enabled, 1 AS version, '' AS created_at, '' AS updated_at`
@@ -123,6 +139,20 @@ t.test('a table of the host as omnichannel_contact: gets the new column', async 
   database.exec(`CREATE TABLE omnichannel_contact (${contactColumnNames}); INSERT INTO omnichannel_contact (id, name) VALUES ('maria', 'Maria')`)
   t.equal(await rejectionAndClose(t, database), undefined)
   t.match(database.prepare('SELECT id, name, update_id FROM omnichannel_contact').all(), [{ id: 'maria', name: 'Maria', update_id: null }])
+})
+
+t.test('a table of the host as omnichannel_contact, with NULL in place of JSON: read as no custom fields and no conflicts', async (t) => {
+  const database = openHandle(':memory:')
+  database.exec(`CREATE TABLE omnichannel_contact (${contactColumnNames.replace(/\b(enabled|version)\b/g, '$1 DEFAULT 1').replace('id', 'id PRIMARY KEY')});
+    ${schemaSql}; ${addAnn}; INSERT INTO omnichannel_custom_field (id) VALUES ('plan')`)
+  const update = await start(t, database, ['ann'])
+  const shown = async (body: object): Promise<unknown[]> => {
+    const { customFields, conflictingFields } = (await update('ann', body)).json().contact
+    return [customFields, conflictingFields]
+  }
+  t.strictSame(await shown({}), [{}, []])
+  t.strictSame(await shown({ wipeConflicts: true }), [{}, []])
+  t.strictSame(await shown({ customFields: { plan: 'gold' } }), [{ plan: 'gold' }, []])
 })
 
 t.test('a virtual table as omnichannel_contact: refused, because it cannot get the new column', async (t) => {
