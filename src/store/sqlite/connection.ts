@@ -28,6 +28,7 @@ export interface Connection {
 /** In WAL mode a writer does not block readers. The host may change the mode at any time. This takes no lock. */
 export function isWal (connection: Connection): boolean {
   const [mode] = connection.get('PRAGMA main.journal_mode') as [string]
+  if (mode === 'off') throw new Error('With journal_mode = OFF, SQLite cannot roll back an update that is refused')
   return mode === 'wal'
 }
 

@@ -114,7 +114,11 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
         hasSavepoint = true
       }
       hasWritten = writes.length > 0
-      for (const write of writes) execute(write)
+      for (const write of writes) {
+        // With node:sqlite, an SQL function of the host's can roll back. Each later write would be committed alone.
+        if (!connection.inTransaction) throw new Error('Code of the host has ended the transaction')
+        execute(write)
+      }
       if (beforeCommit !== undefined) {
         cache.invalidate()
         transaction.callBeforeCommit(beforeCommit)

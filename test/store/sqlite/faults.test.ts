@@ -8,6 +8,7 @@ import omnichannelContacts from '../../../src/index.js'
 import { allRows, as, build, path } from '../../helpers/test-server.js'
 import { handleKind, openHandle } from '../../helpers/open-handle.js'
 import { internalServerError } from '../../helpers/refusals.js'
+import { rejectionOf } from '../../helpers/registration.js'
 import { sqliteDb } from '../../helpers/sqlite.js'
 import { knownCaller, stopBatchClock, turns } from '../../helpers/waiting.js'
 
@@ -322,3 +323,44 @@ for (const [name, run] of Object.entries(sqlFunctions)) {
     t.match([contacts, phones], [[{ name: '', version: 1 }, {}, { id: 'maria', version: 3 }], [{ phone_number: '2' }]])
   })
 }
+
+t.test('the transaction is rolled back between two writes, without an error: 500, nothing written', async (t) => {
+  const database = openHandle(':memory:')
+  const prepare = database.prepare.bind(database)
+  let fails = false
+  Object.assign(database, {
+    prepare: (sql: string) => {
+      const statement = prepare(sql)
+      const run = statement.run.bind(statement)
+      return !sql.startsWith('update') ? statement : Object.assign(statement, {
+        run: (...values: unknown[]) => {
+          const result = run(...values)
+          if (fails) database.exec('ROLLBACK')
+          fails = false
+          return result
+        }
+      })
+    }
+  })
+  const { update, db } = await build(t, { database })
+  const before = await allRows(db)
+  fails = true
+  const replies = await Promise.all([update(body), update({ contactId: 'blank' })])
+  t.strictSame(replies.map(({ statusCode }) => statusCode), [500, 200])
+  t.strictSame(await allRows(db), before)
+  t.equal((await update(body)).statusCode, 200)
+})
+
+const cannotSwitchOff = handleKind === 'node:sqlite' && 'the handle is defensive: its journal cannot be switched off'
+t.test('journal_mode = OFF: no registration and no update, because SQLite could not roll back', { skip: cannotSwitchOff }, async (t) => {
+  const database = openHandle(`${t.testdir()}/contacts.db`)
+  const { update, db } = await build(t, { database })
+  const before = await allRows(db)
+  database.unsafeMode(true)
+  t.equal(database.pragma('journal_mode = OFF', { simple: true }), 'off')
+  t.strictSame((await update(body)).json(), internalServerError)
+  t.match(await rejectionOf({ database }), { message: /^With journal_mode = OFF, SQLite cannot roll back/ })
+  t.strictSame(await allRows(db), before)
+  database.pragma('journal_mode = WAL')
+  t.equal((await update(body)).statusCode, 200)
+})

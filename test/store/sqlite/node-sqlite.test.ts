@@ -171,3 +171,24 @@ t.test('the disk is full: 500, nothing written, and 200 once there is room', { s
   database.exec('PRAGMA max_page_count = 100000')
   t.equal((await update(large)).headers.etag, '"2"')
 })
+
+t.test('an SQL function in a trigger runs ROLLBACK: 500, nothing written', { skip }, async (t) => {
+  for (const trigger of ['AFTER UPDATE ON omnichannel_contact', 'AFTER DELETE ON omnichannel_contact_email', 'AFTER INSERT ON omnichannel_idempotency_key']) {
+    for (const beforeCommit of [undefined, () => undefined]) {
+      const { database, update, name } = await build(t, beforeCommit && { beforeCommit })
+      let fails = true
+      ;(database as Handle & { function: (name: string, work: () => number) => void }).function('of_host', () => {
+        if (fails) database.exec('ROLLBACK')
+        fails = false
+        return 1
+      })
+      database.exec(`CREATE TRIGGER host ${trigger} BEGIN SELECT of_host(); END`)
+      const send = async () => await update({ ...body, emails: [], phones: ['1', '2'] }, { ...as('ann'), 'idempotency-key': 'key' })
+      t.strictSame((await send()).json(), internalServerError, trigger)
+      t.strictSame([name(), firstCell(database, 'SELECT count(*) FROM omnichannel_idempotency_key')], ['Maria', 0])
+      t.equal(firstCell(database, "SELECT group_concat(phone_number) FROM omnichannel_contact_phone WHERE contact_id = 'maria'"), '+49 30 1')
+      const reply = await send()
+      t.strictSame([reply.statusCode, reply.headers.etag, reply.headers['idempotency-replayed']], [200, '"2"', undefined])
+    }
+  }
+})
