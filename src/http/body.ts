@@ -4,6 +4,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fastify'
 import { isUtf8 } from 'node:buffer'
 import querystring from 'node:querystring'
+import type { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { InvalidParamsError } from '../errors.js'
 import { UpdateContactBody } from '../rules/wire-schemas.js'
@@ -32,12 +33,33 @@ async function waitForTurn (bytes: number): Promise<void> {
   bytesInTurn += bytes
 }
 
+/** The errors of streams that bodies were read from. */
+const readErrors = new WeakSet()
+
+/** Whether a body could not be received, or not be decoded by a hook of the host's. */
+export function isReadError (error: unknown): boolean {
+  return readErrors.has(Object(error) as object)
+}
+
+const keepReadError = (error: unknown): void => { readErrors.add(Object(error) as object) }
+
+/**
+ * Listens for errors before the caller is looked up. A hook of the host's may have replaced the stream, for example to decompress the body.
+ * Fastify listens later and stops early, such as at a 413. An error without a listener would end the process.
+ */
+export const watchBody: preParsingHookHandler = (_request, _reply, payload, done) => {
+  payload.on('error', keepReadError)
+  done()
+}
+
 /** Makes {} of a missing body, for which Fastify calls no parser. Refuses a compressed one, unless a hook of the host's has replaced the stream. */
 export const prepareBody: preParsingHookHandler = (request, _reply, payload, done) => {
   request.body = {}
+  // An onRoute hook of the host's may have added a hook that replaces the stream after `watchBody`.
+  payload.on('error', keepReadError)
   const encodings = (request.headers['content-encoding'] ?? '').split(',')
   const isPlain = payload !== request.raw || encodings.every((encoding) => ['', 'identity'].includes(encoding.trim().toLowerCase()))
-  done(isPlain ? null : new InvalidParamsError('The content encoding is not supported: send the body uncompressed'))
+  done(isPlain ? (payload as Readable).errored : new InvalidParamsError('The content encoding is not supported: send the body uncompressed'))
 }
 
 function parseJson (bytes: Buffer): unknown {

@@ -6,6 +6,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import * as errors from '../errors.js'
 import type { ErrorReply } from '../rules/wire-schemas.js'
 import type { UpdateResult } from '../rules/prepare-update.js'
+import { isReadError } from './body.js'
 import { sendUnguarded } from './reply-guard.js'
 
 const headers = { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }
@@ -13,6 +14,7 @@ const internalServerError: ErrorReply = { success: false, error: 'Internal serve
 
 const unauthorized = new errors.UnauthorizedError().message
 const forbidden = new errors.ForbiddenError().message
+const unreadable = 'The request body could not be read'
 const bodyErrors: Record<string, string> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'The content type is not supported: send application/json',
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'The request body does not have the length that Content-Length names'
@@ -136,6 +138,7 @@ export function statusOf ({ statusCode }: Partial<FastifyError>, reply: FastifyR
 }
 
 function toRefusal (error: Partial<FastifyError>, request: FastifyRequest, reply: FastifyReply): Refusal {
+  if (isReadError(error)) return invalidParams(400, unreadable)
   const { message = '' } = error
   // The code of a DOMException, such as that of an aborted fetch, is a number.
   const code = typeof error.code === 'string' ? error.code : ''
@@ -148,7 +151,7 @@ function toRefusal (error: Partial<FastifyError>, request: FastifyRequest, reply
     case 429: return { status, body: { success: false, error: tooManyRequests(reply) } }
   }
   if (error instanceof errors.InvalidParamsError) return invalidParams(status, message)
-  if (code.startsWith('FST_ERR_CTP_')) return invalidParams(400, bodyErrors[code] ?? 'The request body could not be read')
+  if (code.startsWith('FST_ERR_CTP_')) return invalidParams(400, bodyErrors[code] ?? unreadable)
   if (error instanceof errors.DatabaseBusyError) {
     const { obstacle } = error
     logFailure(request, () => ({ err: error, code, obstacle }), 'contacts.update gave up waiting for the database', 'warn')

@@ -11,7 +11,7 @@ import { prepareUpdate, type UpdateContext } from '../rules/prepare-update.js'
 import type { UpdateContactBody } from '../rules/wire-schemas.js'
 import type { Store } from '../store/store.js'
 import { createAccess, userOf, type Access } from './auth.js'
-import { prepareBody, validateBody } from './body.js'
+import { prepareBody, validateBody, watchBody } from './body.js'
 import { bindBeforeCommit, callOnContactUpdated } from './events.js'
 import { describeOperation } from './openapi.js'
 import { readIdempotencyKey, readIfMatch } from './preconditions.js'
@@ -33,7 +33,7 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     bodyLimit: settings.bodyLimit,
     schema: describeOperation(app.prefix + settings.prefix, settings.authenticate === undefined),
     onRequest: addReplyGuard,
-    preParsing: [access.check, prepareBody],
+    preParsing: [watchBody, access.check, prepareBody],
     validatorCompiler: ({ httpPart }) => {
       if (httpPart !== 'body') return () => true
       hasOurValidator = true

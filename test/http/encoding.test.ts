@@ -1,5 +1,6 @@
 // docs/contract.md, section 1: the bytes of a body.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync, createGunzip } from 'node:zlib'
 import type { preParsingHookHandler } from 'fastify'
 import { allRows, as, build, changes } from '../helpers/test-server.js'
@@ -9,6 +10,7 @@ import { invalid } from '../helpers/refusals.js'
 const json = { 'content-type': 'application/json' }
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 const notUtf8 = invalid('The request body is not valid UTF-8')
+const unreadable = invalid('The request body could not be read')
 const compressed = invalid('The content encoding is not supported: send the body uncompressed')
 
 /** The text as UTF-8, in which `<f6>` stands for the byte F6, and `<c3 bc>` for two bytes. */
@@ -186,11 +188,33 @@ t.test('a host that decompresses, as @fastify/compress does: the decoded body is
   t.equal((await post(gzipSync(maria), { ...gzip, ...as('nick') })).statusCode, 403)
   t.equal((await post(gzipSync('x'.repeat(100_000)), gzip)).statusCode, 413, 'a decompression bomb')
   t.strictSame((await post(gzipSync(bytes('<f6>')), gzip)).json(), notUtf8)
-  t.equal((await post(maria, gzip)).statusCode, 400, 'a body that is not compressed')
+  t.strictSame((await post(maria, gzip)).json(), unreadable, 'a body that is not compressed')
+  t.equal((await post(gzipSync('x'.repeat(100_000)).subarray(0, -20), gzip)).statusCode, 413, 'a decompression bomb without its end')
   t.strictSame((await post(maria, { 'content-encoding': 'br' })).json(), compressed, 'an encoding that the host does not decode')
   t.strictSame(await allRows(db), before)
   const reply = await post(gzipSync(maria), gzip)
   t.strictSame([reply.statusCode, reply.json().contact?.name], [200, 'Ana'])
+})
+
+t.test('a host that decompresses before the caller is known, and a body that it cannot decompress: answered, and the process goes on', async (t) => {
+  for (const delayMs of [0, 20]) {
+    const { post, db } = await build(t, {
+      authenticate: async ({ headers }) => {
+        await sleep(delayMs)
+        return headers['x-user-id'] === 'ann' ? { id: 'ann' } : null
+      },
+      host: (app) => { app.addHook('preParsing', decompress) }
+    })
+    const before = await allRows(db)
+    const gzip = { 'content-encoding': 'gzip' }
+    for (const body of [maria, gzipSync(maria).subarray(0, -4), Buffer.alloc(0)]) {
+      t.strictSame((await post(body, { ...gzip, ...as('nick') })).statusCode, 401)
+      const reply = await post(body, gzip)
+      t.strictSame([reply.statusCode, reply.json()], [400, unreadable])
+    }
+    t.strictSame(await allRows(db), before)
+    t.equal((await post(gzipSync(maria), gzip)).statusCode, 200)
+  }
 })
 
 t.test('a host that decompresses in its own hook and deletes the header: the decoded body is read', async (t) => {
