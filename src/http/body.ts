@@ -44,22 +44,25 @@ export function isReadError (error: unknown): boolean {
 const keepReadError = (error: unknown): void => { readErrors.add(Object(error) as object) }
 
 /**
- * Listens for errors before the caller is looked up. A hook of the host's may have replaced the stream, for example to decompress the body.
- * Fastify listens later and stops early, such as at a 413. An error without a listener would end the process.
+ * Listens for errors of a stream that a hook of the host's has made, for example to decompress the body. Fastify listens only after the
+ * look-up of the caller, and stops early, such as at a 413. An error without a listener would end the process.
  */
-export const watchBody: preParsingHookHandler = (_request, _reply, payload, done) => {
-  payload.on('error', keepReadError)
+export const watchBody: preParsingHookHandler = (request, _reply, payload, done) => {
+  if (payload !== request.raw) payload.on('error', keepReadError)
   done()
 }
 
 /** Makes {} of a missing body, for which Fastify calls no parser. Refuses a compressed one, unless a hook of the host's has replaced the stream. */
 export const prepareBody: preParsingHookHandler = (request, _reply, payload, done) => {
   request.body = {}
-  // An onRoute hook of the host's may have added a hook that replaces the stream after `watchBody`.
-  payload.on('error', keepReadError)
+  if (payload !== request.raw) {
+    // An onRoute hook of the host's may have added a hook that replaces the stream after `watchBody`.
+    payload.on('error', keepReadError)
+    return done((payload as Readable).errored)
+  }
   const encodings = (request.headers['content-encoding'] ?? '').split(',')
-  const isPlain = payload !== request.raw || encodings.every((encoding) => ['', 'identity'].includes(encoding.trim().toLowerCase()))
-  done(isPlain ? (payload as Readable).errored : new InvalidParamsError('The content encoding is not supported: send the body uncompressed'))
+  const isPlain = encodings.every((encoding) => ['', 'identity'].includes(encoding.trim().toLowerCase()))
+  done(isPlain ? null : new InvalidParamsError('The content encoding is not supported: send the body uncompressed'))
 }
 
 function parseJson (bytes: Buffer): unknown {

@@ -115,8 +115,8 @@ export function createGroupCommit (connection: Connection, cache: Cache, execute
       }
       hasWritten = writes.length > 0
       for (const write of writes) {
-        // With node:sqlite, an SQL function of the host's can roll back. Each later write would be committed alone.
-        if (!connection.inTransaction) throw new Error('Code of the host has ended the transaction')
+        // With node:sqlite, an SQL function that a trigger of the host's calls can roll back. Each later write would be committed alone.
+        if (cache.mustCheckWrites() && !connection.inTransaction) throw new Error('Code of the host has ended the transaction')
         execute(write)
       }
       if (beforeCommit !== undefined) {

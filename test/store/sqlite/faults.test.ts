@@ -324,7 +324,7 @@ for (const [name, run] of Object.entries(sqlFunctions)) {
   })
 }
 
-t.test('the transaction is rolled back between two writes, without an error: 500, nothing written', async (t) => {
+t.test('beside a trigger of the host, the transaction is rolled back between two writes, without an error: 500, nothing written', async (t) => {
   const database = openHandle(':memory:')
   const prepare = database.prepare.bind(database)
   let fails = false
@@ -343,6 +343,7 @@ t.test('the transaction is rolled back between two writes, without an error: 500
     }
   })
   const { update, db } = await build(t, { database })
+  database.exec('CREATE TRIGGER of_host AFTER UPDATE ON omnichannel_contact BEGIN SELECT 1; END')
   const before = await allRows(db)
   fails = true
   const replies = await Promise.all([update(body), update({ contactId: 'blank' })])
