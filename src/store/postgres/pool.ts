@@ -11,6 +11,7 @@ const longestPauseMs = 128
 /** Repeats an attempt, after growing pauses, as long as its error is transient. */
 export async function withRetry<Result> (pool: PostgresPool, deadline: number, attempt: () => Promise<Result>): Promise<Result> {
   let previous: unknown
+  let clientsToTry = pool.totalCount
   for (let pause = shortestPauseMs; ; pause = Math.min(pause * 2, longestPauseMs)) {
     try {
       return await attempt()
@@ -22,7 +23,7 @@ export async function withRetry<Result> (pool: PostgresPool, deadline: number, a
       if (performance.now() + pause >= deadline) throw toBusy(error)
       previous = error
       // Perhaps the host has changed all clients of the pool. Dropping them one by one needs no long pause.
-      const hasNextClient = isClientUnusable(error) && Number(pool.idleCount) > 0
+      const hasNextClient = isClientUnusable(error) && Number(pool.idleCount) > 0 && clientsToTry-- > 0
       await sleep(hasNextClient ? 0 : pause)
     }
   }

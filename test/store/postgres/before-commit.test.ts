@@ -8,7 +8,7 @@ import { UpdateRefusedError } from '../../../src/index.js'
 import { allRows, as, build, changes, lockMaria, type Setup } from '../../helpers/test-server.js'
 import { postgres as t } from '../../helpers/engines.js'
 import { listen, observe } from '../../helpers/observed-server.js'
-import { internalServerError } from '../../helpers/refusals.js'
+import { busy, internalServerError } from '../../helpers/refusals.js'
 import { nameOfMaria, signal, turns } from '../../helpers/waiting.js'
 
 /** Creates a table into which `beforeCommit` writes. */
@@ -389,6 +389,16 @@ t.test('the connection is lost in beforeCommit: the update is tried again', asyn
   const reply = await update(body, headers)
   t.strictSame([reply.statusCode, reply.headers.etag, calls], [200, '"2"', 2])
   t.equal(await db.value('SELECT count(*) FROM omnichannel_idempotency_key'), 1)
+})
+
+t.test('each beforeCommit ends its connection: 503 at the deadline, nothing written, and the attempts have growing pauses', async (t) => {
+  const end = async (_event: unknown, client: PoolClient): Promise<void> => { await client.query('SELECT pg_terminate_backend(pg_backend_pid())') }
+  const { update, db, eventsBeforeCommit } = await observe(t, { lockTimeout: 1000, beforeCommit: end })
+  const before = await allRows(db)
+  const reply = await update(body)
+  t.strictSame([reply.statusCode, reply.json()], [503, busy])
+  t.strictSame(await allRows(db), before)
+  t.ok(eventsBeforeCommit.length < 20, `${eventsBeforeCommit.length} calls`)
 })
 
 t.test('beforeCommit answers the request itself: the client gets its answer, and nothing is written', async (t) => {
