@@ -46,7 +46,13 @@ export function hidePasswords (message: string, words: string[]): string {
 
 /** Connects to a server, migrates the database or only checks its schema, runs `work` and disconnects. */
 export async function withServer<Result> (url: string, access: Access, work: (database: OpenDatabase) => Promise<Result>): Promise<Result> {
-  const { Kysely, PostgresDialect } = await import('kysely')
+  const [{ Kysely, PostgresDialect, PostgresQueryCompiler }, { toParameter }] = await Promise.all([
+    import('kysely'), import('../store/postgres/codec.js')
+  ])
+  /** Encodes texts as the plugin does. */
+  class Compiler extends PostgresQueryCompiler {
+    protected override addParameter (value: string | number | null): void { super.addParameter(toParameter(value)) }
+  }
   // Kysely and `ping` get a pool of their own, so that a ping does not wait for updates.
   return await withPool(url, (handle, name) => withPool(url, async (secondPool) => {
     if (access === 'read' || access === 'change') {
@@ -54,7 +60,7 @@ export async function withServer<Result> (url: string, access: Access, work: (da
       if (found.rowCount === 0) throw new CommandError(`The database ${name} has no tables of this program`)
     }
     await migrateOrCheck(handle, name, access !== 'read')
-    const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: secondPool }) })
+    const db = new Kysely<Tables>({ dialect: Object.assign(new PostgresDialect({ pool: secondPool }), { createQueryCompiler: () => new Compiler() }) })
     const ping = (): Promise<unknown> => secondPool.query('SELECT max(id) FROM omnichannel_migration')
     return await work({ name, db, handle, ping })
   }, { max: 1 }))

@@ -43,6 +43,19 @@ t.test('contact: works as with a file', async (t) => {
   })
 })
 
+t.test('names and ids with the characters that stand for U+0000: stored, found and listed as they are', async (t) => {
+  const { db, run } = await open(t)
+  await run('user', 'add', 'eve', '--name', '␀0')
+  t.equal(await db.value('SELECT name FROM omnichannel_user'), '␀0')
+  t.match((await run('user', 'list')).out, /^eve {2}eve {7}␀0 /m)
+  await run('token', 'create', 'eve', '--name', '␀1')
+  t.match(await run('token', 'revoke', 'eve', '␀1'), { code: 0 })
+  // The command reads page after page. Each begins after the last id of the page before.
+  for (const id of ['\0', '␀0', '␀1']) await db.exec("INSERT INTO omnichannel_contact (id, name) VALUES ($1, '')", id)
+  const contacts = JSON.parse((await run('contact', 'list', '--json')).out) as Array<{ _id: string }>
+  t.strictSame(contacts.map(({ _id }) => _id), ['\0', '␀0', '␀1'])
+})
+
 t.test('a time that no date can hold: listed as the server writes it', async (t) => {
   const { db, run } = await open(t)
   await run('user', 'add', 'eve')
