@@ -63,14 +63,16 @@ async function describeTables () {
 
 /** Returns how many rows the file has. `wasEmpty` is false if the server held the same rows already. */
 async function copyTables (source: FileHandle, pool: Pool, name: string, io: Io, signal: AbortSignal) {
-  const [tables, { toKyselyDatabase }] = await Promise.all([describeTables(), import('./open-node-sqlite.js')])
+  const [tables, { toKyselyDatabase }, { disableTimeouts }] = await Promise.all([
+    describeTables(), import('./open-node-sqlite.js'), import('../store/postgres/statements.js')
+  ])
   const file = toKyselyDatabase(source)
   const progress = createProgress(io, name, { unit: 'rows' })
   const client = await pool.connect()
   source.exec('BEGIN')
   try {
-    // This lock keeps other writers out.
-    await client.query(`BEGIN; LOCK TABLE ${tables.map((table) => table.name).join(', ')} IN SHARE ROW EXCLUSIVE MODE`)
+    // The lock keeps other writers out.
+    await client.query(`BEGIN; SELECT ${disableTimeouts}; LOCK TABLE ${tables.map((table) => table.name).join(', ')} IN SHARE ROW EXCLUSIVE MODE`)
     // The table of permissions is never empty, because the migration has inserted the defaults.
     const mustBeEmpty = tables.filter((table) => table.name !== 'omnichannel_role_permission')
     const found = await client.query(mustBeEmpty.map((table) => `(SELECT FROM ${table.name} LIMIT 1)`).join(' UNION ALL '))

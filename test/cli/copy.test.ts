@@ -64,6 +64,12 @@ for (const dateStyle of ['German', 'SQL\\,DMY']) {
   })
 }
 
+t.test('sessions of the server with short time limits: copied', async (t) => {
+  const { file, url } = await open(t)
+  const limits = ['idle_in_transaction_session_timeout=1', 'transaction_timeout=20', 'statement_timeout=20']
+  for (const limit of limits) t.match(await cli(['copy', file, `${url}${encodeURIComponent(` -c ${limit}`)}`]), { code: 0, err: '' }, limit)
+})
+
 t.test('rows with a megabyte each: sent in several statements, because a text of Node.js cannot hold a thousand of them', async (t) => {
   const { file, source, db, url } = await open(t)
   source.exec(`INSERT INTO omnichannel_contact (id, name)

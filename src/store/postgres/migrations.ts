@@ -5,7 +5,7 @@ import { checkTables, pendingChanges, type FoundSchema, type Pending } from '../
 import { toParameter } from './codec.js'
 import type { PostgresClient } from './handle.js'
 import { serverTimeoutMs, answerTimeoutMs } from './pipeline.js'
-import { command, disableTransactionTimeout, statement } from './statements.js'
+import { command, disableTimeouts, statement } from './statements.js'
 
 /** A client, or a whole pool. */
 type Queryable = Pick<PostgresClient, 'query'>
@@ -19,8 +19,7 @@ export async function bringUpToDate (client: Queryable, deadline: number): Promi
   if ((await findPending(client, deadline)).script === '') return
   await run('BEGIN ISOLATION LEVEL READ COMMITTED')
   try {
-    await run(`SELECT set_config('lock_timeout', '${serverTimeoutMs(deadline)}', true), set_config('statement_timeout', '0', true),
-      set_config('idle_in_transaction_session_timeout', '0', true), ${disableTransactionTimeout}`)
+    await run(`SELECT set_config('lock_timeout', '${serverTimeoutMs(deadline)}', true), ${disableTimeouts}`)
     await run(migrationLock)
     const { script } = await findPending(client, deadline)
     // Only its locks have a deadline: an index on a large table takes minutes.

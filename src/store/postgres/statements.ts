@@ -69,6 +69,9 @@ export const rollback = command('ROLLBACK')
 /** Only PostgreSQL 17 and later have a transaction_timeout. */
 export const disableTransactionTimeout = `CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL
   THEN set_config('transaction_timeout', '0', true) END`
+/** For transactions that may last minutes. */
+export const disableTimeouts = `set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true),
+  ${disableTransactionTimeout}`
 
 /** Compiles a query. Returns functions that make the statement to send, and read the rows of its result. */
 function compileStatement (definition: QueryDefinition) {
