@@ -5,7 +5,7 @@ import { checkTables, pendingChanges, type FoundSchema, type Pending } from '../
 import { toParameter } from './codec.js'
 import type { PostgresClient } from './handle.js'
 import { serverTimeoutMs, answerTimeoutMs } from './pipeline.js'
-import { command, disableTimeouts, statement } from './statements.js'
+import { command, disableTimeouts } from './statements.js'
 
 /** A client, or a whole pool. */
 type Queryable = Pick<PostgresClient, 'query'>
@@ -51,7 +51,7 @@ const selectKinds = `
 /** Finds the tables by search_path. */
 async function readSchema (client: Queryable, deadline: number): Promise<FoundSchema> {
   const select = async (sql: string, values: unknown[]): Promise<unknown[]> =>
-    (await client.query({ ...statement(sql)(values), query_timeout: answerTimeoutMs(deadline) })).rows
+    (await client.query({ ...command(sql, values), query_timeout: answerTimeoutMs(deadline) })).rows
   const names = schema.parts.flatMap(({ creates }) => creates ?? [])
   const kinds = new Map(await select(selectKinds, [toParameter(names)]) as Array<[string, string]>)
   if (!kinds.has('omnichannel_migration.id')) return { version: 0, kinds }

@@ -60,8 +60,8 @@ export function statement (text: string): (values: unknown[]) => PostgresQuery {
 }
 
 /** Makes a command that is not prepared, because `beforeCommit` may deallocate all prepared statements. */
-export function command (text: string): PostgresQuery {
-  return { ...statement(text)([]), name: '' }
+export function command (text: string, values: unknown[] = []): PostgresQuery {
+  return { ...statement(text)(values), name: '' }
 }
 
 export const rollback = command('ROLLBACK')

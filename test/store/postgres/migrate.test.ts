@@ -5,7 +5,7 @@ import fastify from 'fastify'
 import pg from 'pg'
 import type { Test } from 'tap'
 import omnichannelContacts, { hashToken, type OmnichannelContactsOptions } from '../../../src/index.js'
-import { as, fill, path } from '../../helpers/test-server.js'
+import { as, build, fill, path } from '../../helpers/test-server.js'
 import type { Db } from '../../helpers/database.js'
 import { postgres as t } from '../../helpers/engines.js'
 import { openSchema, schemaOf } from '../../helpers/postgres.js'
@@ -95,6 +95,19 @@ t.test('a registration that waits too long for the table of migrations: refused'
   }
   await db.exec('ROLLBACK')
   await register(database)
+})
+
+/** Forgets what was prepared before each transaction, as a pooler between the client and the server may do. */
+class ForgetfulClient extends pg.Client {
+  override query (...query: unknown[]): never {
+    if (this.getTransactionStatus() === 'I') super.query('DEALLOCATE ALL').catch(() => undefined)
+    return super.query(...query as [string]) as never
+  }
+}
+
+t.test('prepared statements are forgotten between transactions: the tables are created, and updates are made', async (t) => {
+  const { update } = await build(t, { pool: { Client: ForgetfulClient } })
+  t.equal((await update({ contactId: 'maria', name: 'Marie' })).headers.etag, '"2"')
 })
 
 t.test('six nodes start at once, on an empty database or an earlier version: one of them migrates', async (t) => {
