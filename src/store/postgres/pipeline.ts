@@ -36,8 +36,17 @@ export function answerTimeoutMs (deadline: number): number {
   return Math.min(Math.max(deadline - performance.now(), 0) + extraMs, longestTimerMs)
 }
 
+/** More queries are sent in parts, so that the event loop runs between them: a contact with many visitors needs many to rename them. */
+export const maxQueries = 1000
+
 /** Sends queries in this order. After one that fails, no other runs. If there is no answer by `deadline`, the connection is ended. */
 export async function send (client: PostgresClient, queries: readonly PostgresQuery[], deadline: number): Promise<Answers> {
+  if (queries.length > maxQueries) {
+    const first = await send(client, queries.slice(0, maxQueries), deadline)
+    if (first.error !== undefined) return first
+    const rest = await send(client, queries.slice(maxQueries), deadline)
+    return { ...rest, results: first.results.concat(rest.results) }
+  }
   const timeoutMs = answerTimeoutMs(deadline)
   const { Query } = client.constructor as { Query?: QueryClass }
   let prepared = preparedStatements.get(client)

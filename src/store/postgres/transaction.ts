@@ -17,7 +17,7 @@ import { isTransactionAborted, UnusableClientError } from './errors.js'
 import type { PostgresClient, PostgresQuery, PostgresResult } from './handle.js'
 import { callBeforeCommit, releaseSavepoints, setSavepoints } from './before-commit.js'
 import { judgeCommit, listenForWarning, type Doubt } from './in-doubt.js'
-import { serverTimeoutMs, send, answerTimeoutMs } from './pipeline.js'
+import { answerTimeoutMs, maxQueries, send, serverTimeoutMs } from './pipeline.js'
 import { clientsToDrop } from './pool.js'
 import { command, disableTransactionTimeout, rollback, statement, toQuery, toRows } from './statements.js'
 
@@ -113,6 +113,8 @@ function throwIfLate (client: PostgresClient, deadline: number): void {
 async function writeAndCommit (
   client: PostgresClient, { writes, beforeCommit }: Decision<unknown>, guard: ReplyGuard, timeoutMs: number, deadline: number
 ): Promise<Doubt | undefined> {
+  // The decision has taken long too.
+  if (writes.length > maxQueries) await setImmediate()
   let unsent = writes.map(toQuery)
   if (beforeCommit !== undefined) {
     const { results, error } = await send(client, [...unsent, ...setSavepoints], deadline)

@@ -119,6 +119,32 @@ t.test('an update: takes two round trips, and one more for the look-up of a call
   }
 })
 
+t.test('a contact with 1500 visitors is renamed: in several parts, so that the event loop runs between them, and all or nothing', async (t) => {
+  const { update, db, eventsAfterCommit } = await observe(t)
+  await db.exec(`
+    INSERT INTO omnichannel_contact_channel (contact_id, position, name, visitor_id, source_type)
+      SELECT 'maria', number, '', 'new-' || number, 'api' FROM generate_series(3, 1500) AS number;
+    INSERT INTO omnichannel_subscription (id, visitor_id) SELECT number, 'new-' || number FROM generate_series(3, 1500) AS number`)
+  const countNamed = async (name: string) => await db.value<number>('SELECT count(*) FROM omnichannel_subscription WHERE name = $1', name)
+  let longest = 0
+  const { query } = pg.Client.prototype as unknown as { query: (...args: unknown[]) => unknown }
+  t.intercept(pg.Client.prototype, 'query', {
+    value (this: unknown, ...args: unknown[]) {
+      const { queries = [] } = args[0] as { queries?: unknown[] }
+      longest = Math.max(longest, queries.length)
+      return query.apply(this, args)
+    }
+  })
+  // The part with this visitor is neither the first nor the last.
+  await db.refuseUpdates('omnichannel_subscription', 'no', "NEW.visitor_id = 'new-500'")
+  const before = await allRows(db)
+  t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 500)
+  t.strictSame(await allRows(db), before)
+  await db.allowUpdates('omnichannel_subscription')
+  t.equal((await update({ contactId: 'maria', name: 'Marie' })).headers.etag, '"2"')
+  t.strictSame([await countNamed('Marie'), eventsAfterCommit.length, longest], [1500, 1, 1000])
+})
+
 /** What the host does to a client before it returns it to the pool, and whether the plugin then drops that client. */
 const changedClients: Record<string, [sql: string, isDropped: boolean]> = {
   'another client_encoding': ["SET client_encoding TO 'LATIN1'", true],
