@@ -60,7 +60,8 @@ export async function withServer<Result> (url: string, access: Access, work: (da
       if (found.rowCount === 0) throw new CommandError(`The database ${name} has no tables of this program`)
     }
     await migrateOrCheck(handle, name, access !== 'read')
-    const db = new Kysely<Tables>({ dialect: Object.assign(new PostgresDialect({ pool: secondPool }), { createQueryCompiler: () => new Compiler() }) })
+    const dialect = Object.assign(new PostgresDialect({ pool: secondPool }), { createQueryCompiler: () => new Compiler() })
+    const db = new Kysely<Tables>({ dialect })
     const ping = (): Promise<unknown> => secondPool.query('SELECT max(id) FROM omnichannel_migration')
     return await work({ name, db, handle, ping })
   }, { max: 1 }))
