@@ -100,7 +100,7 @@ t.test('If-Match: checked after access, body and contact, and before the rules',
 })
 
 t.test('a thousand clients with one tag: one gets 200, the others 412 with the new tag', async (t) => {
-  const { update, db } = await build(t)
+  const { update, db } = await build(t, { lockTimeout: 60_000 })
   const replies = await Promise.all(Array.from({ length: 1000 }, async (_, index) =>
     await update({ contactId: 'maria', name: `Name ${index}` }, { ...ann, 'if-match': '"1"' })))
   const winners = replies.filter((reply) => reply.statusCode === 200)
