@@ -9,7 +9,7 @@ import t from 'tap'
 import { withInterruption, type Io } from '../../src/cli/shared.js'
 import { allRows } from '../helpers/test-server.js'
 import { program } from '../helpers/built-program.js'
-import { turns, until } from '../helpers/waiting.js'
+import { waitTurns, until } from '../helpers/waiting.js'
 import { withDb, openDatabase, openFile } from './sqlite-files.js'
 import { cli, startCommand } from './run-cli.js'
 
@@ -114,7 +114,7 @@ t.test('no --batch: other connections can write until the first line is complete
   other.exec('BEGIN IMMEDIATE; COMMIT')
   stdin.push(Buffer.from('{"_id":'))
   await until(() => stdin.readableLength === 0)
-  await turns(10)
+  await waitTurns(10)
   other.exec('BEGIN IMMEDIATE; COMMIT')
   stdin.push(Buffer.from('"a"}\n'))
   stdin.push(null)

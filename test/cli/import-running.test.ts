@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import t from 'tap'
 import { build } from '../helpers/test-server.js'
-import { turns, until } from '../helpers/waiting.js'
+import { waitTurns, until } from '../helpers/waiting.js'
 import { withDatabase, openDatabase, openFile, replaceMethod } from './sqlite-files.js'
 import { cli, startCommand } from './run-cli.js'
 
@@ -16,7 +16,7 @@ function endlessInput (isOver: () => boolean): Readable {
   return Readable.from((async function * () {
     for (let first = 0; !isOver(); first += 100) {
       yield Buffer.from(Array.from({ length: 100 }, (_, index) => contactLine(first + index)).join(''))
-      await turns(1)
+      await waitTurns(1)
     }
   })())
 }

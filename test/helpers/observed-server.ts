@@ -62,8 +62,8 @@ export interface Reply {
 }
 
 interface Sent {
-  /** The request, for tests that end it early. */
-  sent: ClientRequest
+  /** Destroying it ends the request early. */
+  client: ClientRequest
   /** Resolves to undefined if the connection is closed without a reply. */
   reply: Promise<Reply | undefined>
 }
@@ -73,14 +73,14 @@ export async function listen ({ app }: TestServer): Promise<(body: unknown, head
   if (!app.server.listening) await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
   return (body, headers = {}) => {
-    const sent = request({
+    const client = request({
       host: '127.0.0.1', port, path, method: 'POST', headers: { ...as('ann'), 'content-type': 'application/json', ...headers }, agent: false
     })
-    const reply = once(sent, 'response').then(async ([message]) => {
+    const reply = once(client, 'response').then(async ([message]) => {
       const text = (await message.toArray()).join('')
       return { status: message.statusCode, headers: message.headers, body: text === '' ? '' : JSON.parse(text) as unknown }
     }).catch(() => undefined)
-    sent.end(JSON.stringify(body))
-    return { sent, reply }
+    client.end(JSON.stringify(body))
+    return { client, reply }
   }
 }

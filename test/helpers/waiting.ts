@@ -5,10 +5,10 @@ import type { Test } from 'tap'
 import type { Db } from './database.js'
 
 /** Options of a host with its own users, so that the plugin does not read the database before the update. */
-export const knownCaller = { authenticate: () => ({ id: 'ann' }), authorize: () => true }
+export const hostUsers = { authenticate: () => ({ id: 'ann' }), authorize: () => true }
 
-/** Lets the event loop run for `count` turns of about a millisecond. Tests use it where they cannot see whether an update waits already. */
-export async function turns (count: number): Promise<void> {
+/** Lets the event loop run for `count` turns of about a millisecond. Tests call it if they cannot see whether an update waits already. */
+export async function waitTurns (count: number): Promise<void> {
   for (let i = 0; i < count; i++) await pause(1)
 }
 

@@ -3,7 +3,7 @@ import { allRows, as, build } from '../helpers/test-server.js'
 import t from '../helpers/engines.js'
 import { openHandle } from '../helpers/open-handle.js'
 import { unauthorized } from '../helpers/refusals.js'
-import { turns } from '../helpers/waiting.js'
+import { waitTurns } from '../helpers/waiting.js'
 
 t.test('a caller without valid credentials: 401, and nothing is written', async (t) => {
   const { update, db } = await build(t)
@@ -53,7 +53,7 @@ t.test('rights that the host has not committed: refused, also when other callers
     update({}, withNewRole), update({}, withNewToken), update({ contactId: 'maria', name: 'Nick' }, withNewRole)
   ]
   // Gives the plugin time to look the callers up in the open transaction, which it must not do.
-  await turns(20)
+  await waitTurns(20)
   await db.exec('ROLLBACK')
   t.equal((await newRole).statusCode, 403)
   t.equal((await newToken).statusCode, 401)

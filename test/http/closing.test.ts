@@ -1,9 +1,9 @@
 import t from 'tap'
 import { build } from '../helpers/test-server.js'
 import { listen } from '../helpers/observed-server.js'
-import { knownCaller, nameOfMaria, turns } from '../helpers/waiting.js'
+import { hostUsers, nameOfMaria, waitTurns } from '../helpers/waiting.js'
 
-for (const [callers, options] of Object.entries({ 'users of the database': {}, 'users of the host': knownCaller })) {
+for (const [callers, options] of Object.entries({ 'users of the database': {}, 'users of the host': hostUsers })) {
   for (const { end, lockTimeout, status } of [
     { end: 'ends', lockTimeout: 10_000, status: 200 },
     { end: 'does not end', lockTimeout: 200, status: 503 }
@@ -14,9 +14,9 @@ for (const [callers, options] of Object.entries({ 'users of the database': {}, '
       const post = await listen(testServer)
       database.exec('BEGIN')
       const statuses = Promise.all(['1', '2', '3'].map(async (name) => (await post({ contactId: 'maria', name }).reply)?.status))
-      await turns(50)
+      await waitTurns(50)
       const closing = app.close()
-      await turns(20)
+      await waitTurns(20)
       if (status === 200) database.exec('COMMIT')
       t.strictSame(await statuses, [status, status, status])
       await closing
@@ -27,13 +27,13 @@ for (const [callers, options] of Object.entries({ 'users of the database': {}, '
   }
 }
 
-t.test('app.close() with an injected request: waits for it, so that the host can close its handle afterwards', async (t) => {
-  const { app, update, database, db } = await build(t, knownCaller)
+t.test('app.close() while an injected request waits: ends after it, so the host can close its handle then', async (t) => {
+  const { app, update, database, db } = await build(t, hostUsers)
   database.exec('BEGIN')
   const waiting = update({ contactId: 'maria', name: 'Marie' })
-  await turns(20)
+  await waitTurns(20)
   const closing = app.close()
-  await turns(20)
+  await waitTurns(20)
   database.exec('COMMIT')
   await closing
   t.equal(await nameOfMaria(db), 'Marie')

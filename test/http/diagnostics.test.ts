@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { UpdateRefusedError, type CommitMessage, type UpdateMessage } from '../../src/index.js'
 import { as, build, lockMaria, path, type TestServer } from '../helpers/test-server.js'
 import t, { dialectOf, engineOf, postgres, sqlite } from '../helpers/engines.js'
-import { knownCaller, nameOfMaria, until } from '../helpers/waiting.js'
+import { hostUsers, nameOfMaria, until } from '../helpers/waiting.js'
 import { openProxy, type Injection } from '../store/explorer/proxy.js'
 
 const updates = tracingChannel<unknown, UpdateMessage>('fastify-omnichannel-contacts:update')
@@ -205,7 +205,7 @@ t.test('a deferred constraint that fails COMMIT: failed, and nothing was written
 })
 
 t.test('a locked database: busy, with the obstacle and the time waited', async (t) => {
-  const { update, db } = await build(t, { ...knownCaller, lockTimeout: 200 })
+  const { update, db } = await build(t, { ...hostUsers, lockTimeout: 200 })
   const { events, lastMessage } = collect(t)
   await lockMaria(db)
   t.equal((await update({ contactId: 'maria', name: 'A' })).statusCode, 503)

@@ -8,7 +8,7 @@ import { allRows, as, lockMaria, path, rowOfMaria, type Setup, type TestServer }
 import t from '../helpers/engines.js'
 import { observe } from '../helpers/observed-server.js'
 import { forbidden, internalServerError, unauthorized } from '../helpers/refusals.js'
-import { knownCaller } from '../helpers/waiting.js'
+import { hostUsers } from '../helpers/waiting.js'
 
 /** Adds a hook that fails at an answer with a status, if `fails` returns true for it. */
 type AddHook = (app: FastifyInstance, fails: (status: number) => boolean) => void
@@ -60,7 +60,7 @@ const requests: Record<string, Request> = {
   'no permission': { status: 403, headers: as('nick') },
   'too large a body': { status: 413, text: JSON.stringify({ contactId: 'x'.repeat(2000) }) },
   'an outdated entity tag': { status: 412, headers: { 'if-match': '"7"' } },
-  'a locked contact': { status: 503, setup: knownCaller, isBlocked: true }
+  'a locked contact': { status: 503, setup: hostUsers, isBlocked: true }
 }
 const body = '{"contactId":"maria","name":"Marie"}'
 

@@ -5,7 +5,7 @@ import { allRows, as, build, path, rowOfMaria, type Setup, type TestServer } fro
 import t, { sqlite } from '../helpers/engines.js'
 import { openHandle } from '../helpers/open-handle.js'
 import { forbidden, internalServerError, unauthorized } from '../helpers/refusals.js'
-import { signal, turns } from '../helpers/waiting.js'
+import { signal, waitTurns } from '../helpers/waiting.js'
 
 const update = { contactId: 'maria', name: 'Marie' }
 const ownAuthenticate: Setup = { authenticate: () => ({ id: 'ann' }) }
@@ -128,7 +128,7 @@ sqlite.test('sqlite: the host answers while the rights are read before a refusal
   const sent = post('{')
   await transactionHasBegun.fired
   // The rights are read only after this transaction.
-  await turns(5)
+  await waitTurns(5)
   hostReply?.hijack()
   hostReply?.raw.writeHead(504).end()
   database.exec('COMMIT')

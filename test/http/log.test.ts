@@ -11,7 +11,7 @@ import { openFile } from '../helpers/sqlite-files.js'
 import { openHandle } from '../helpers/open-handle.js'
 import { observe, type Line } from '../helpers/observed-server.js'
 import { busy } from '../helpers/refusals.js'
-import { knownCaller, nameOfMaria } from '../helpers/waiting.js'
+import { hostUsers, nameOfMaria } from '../helpers/waiting.js'
 import { openProxy, type Fault, type Injection } from '../store/explorer/proxy.js'
 
 // pino's numbers of the levels.
@@ -29,7 +29,7 @@ interface Situation {
 
 /** The status of one update, and its warnings and errors in the log. */
 async function updateIn (t: Test, { setup, prepare, body = { name: 'A' } }: Situation): Promise<{ statusCode: number, warnings: Line[] }> {
-  const testServer = await observe(t, { ...knownCaller, lockTimeout: 500, ...setup })
+  const testServer = await observe(t, { ...hostUsers, lockTimeout: 500, ...setup })
   await prepare?.(testServer)
   const { statusCode } = await testServer.update({ contactId: 'maria', ...body })
   return { statusCode, warnings: testServer.warnings() }
@@ -199,7 +199,7 @@ t.test('a hook refuses with 503 while nothing can be written to the log: the ans
 })
 
 t.test('the database is busy while nothing can be written to the log: the answer is the same', async (t) => {
-  const { update, db } = await build(t, { ...knownCaller, server: loggerThatFails, lockTimeout: 200 })
+  const { update, db } = await build(t, { ...hostUsers, server: loggerThatFails, lockTimeout: 200 })
   await lockMaria(db)
   const reply = await update({ contactId: 'maria', name: 'Marie' })
   await db.exec('ROLLBACK')

@@ -4,7 +4,7 @@ import { allRows, as, build, rowOfMaria } from '../helpers/test-server.js'
 import t, { sqlite } from '../helpers/engines.js'
 import { openFile } from '../helpers/sqlite-files.js'
 import { openHandle } from '../helpers/open-handle.js'
-import { stopBatchClock, turns, until } from '../helpers/waiting.js'
+import { stopBatchClock, waitTurns, until } from '../helpers/waiting.js'
 
 t.test('an update: onContactUpdated gets the contact before and after, the changed fields, user and request', async (t) => {
   const events: ContactUpdatedEvent[] = []
@@ -87,7 +87,7 @@ t.test('onContactUpdated fails: logged, and the answer stays 200', async (t) => 
     const server = { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } }
     const { update, db } = await build(t, { server, onContactUpdated })
     const reply = await update({ contactId: 'maria', name: 'Marie' })
-    await turns(2)
+    await waitTurns(2)
     t.equal(reply.statusCode, 200, situation)
     t.equal(reply.json().contact.name, 'Marie', situation)
     t.match(await rowOfMaria(db), { name: 'Marie' }, situation)
@@ -116,7 +116,7 @@ for (const [situation, { thrown, write }] of Object.entries(unloggable)) {
     const server = { logger: { level: 'error', stream: { write: write ?? ((line: string) => { lines.push(line) }) } } }
     const { update } = await build(t, { server, onContactUpdated: async () => { throw thrown() } })
     t.equal((await update({ contactId: 'maria', name: 'Marie' })).statusCode, 200)
-    await turns(3)
+    await waitTurns(3)
     t.strictSame(unhandled, [])
     if (write === undefined) t.match(lines.map((line) => JSON.parse(line)), [{ msg: /onContactUpdated failed/ }])
   })

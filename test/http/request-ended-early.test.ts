@@ -11,7 +11,7 @@ import { allRows, as, lockMaria, path, rowOfMaria, type Setup } from '../helpers
 import t, { engineOf, postgres, type Engine } from '../helpers/engines.js'
 import { listen, observe, type Observed, type Reply } from '../helpers/observed-server.js'
 import { backendThatWaits } from '../helpers/postgres.js'
-import { handlerTimeout, knownCaller, replaceHandlerTimeout, signal, turns, until } from '../helpers/waiting.js'
+import { handlerTimeout, hostUsers, replaceHandlerTimeout, signal, waitTurns, until } from '../helpers/waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
 const bodyOfHost = JSON.stringify({ success: false, error: 'Service Unavailable' })
@@ -123,21 +123,21 @@ const lockOfTest = 'pg_advisory_xact_lock(hashtext(current_schema()))'
 const points: Record<string, () => Point> = {
   'in the queue, behind a transaction of the host': () => ({
     engines: ['sqlite', 'node-sqlite'],
-    setup: knownCaller,
+    setup: hostUsers,
     block: async ({ db }) => { await db.exec('BEGIN') },
-    reach: async () => { await turns(5) },
+    reach: async () => { await waitTurns(5) },
     unblock: commit,
     beforeCommitCalls: 0
   }),
   'for a client of the pool': () => ({
     engines: ['postgres'],
-    setup: { ...knownCaller, pool: { max: 1 } },
+    setup: { ...hostUsers, pool: { max: 1 } },
     // Another update has the only client, and waits for a row that the host has locked.
     block: async ({ db, update }) => {
       await db.exec("BEGIN; UPDATE omnichannel_contact SET name = name WHERE id = 'blank'")
       void update({ contactId: 'blank', phones: ['1'] })
     },
-    reach: async () => { await turns(20) },
+    reach: async () => { await waitTurns(20) },
     unblock: commit,
     beforeCommitCalls: 0
   }),
@@ -191,10 +191,10 @@ async function start (t: Test, point: Point, { host, ...setup }: Setup = {}): Pr
 }
 
 /** Sends the request without a socket, in the form in which `listen` sends one. */
-function inject ({ update }: Observed, headers: object): { sent: { destroy: () => void }, reply: Promise<Reply> } {
+function inject ({ update }: Observed, headers: object): { client: { destroy: () => void }, reply: Promise<Reply> } {
   const reply = update(body, { ...as('ann'), ...headers })
     .then((answer) => ({ status: answer.statusCode, headers: answer.headers, body: answer.json<unknown>() }))
-  return { sent: { destroy: () => undefined }, reply }
+  return { client: { destroy: () => undefined }, reply }
 }
 
 const toAnswer = (reply: Reply | undefined): Answer => reply && [reply.status, (reply.body as { contact?: { name: string } }).contact?.name]
@@ -216,13 +216,13 @@ for (const [pointName, createPoint] of Object.entries(points)) {
       const before = await rowOfMaria(db)
 
       const keyed = { 'idempotency-key': 'k' }
-      const { sent, reply: answered } = withoutSocket ? inject(testServer, keyed) : post(body, keyed)
+      const { client, reply: answered } = withoutSocket ? inject(testServer, keyed) : post(body, keyed)
       await point.reach(testServer)
       await until(() => replies.length > 0)
       const reply = replies[0]!
       // Not awaited: a reply is a thenable that waits for its answer.
-      end({ reply, client: sent, expire })
-      await turns(5)
+      end({ reply, client, expire })
+      await waitTurns(5)
       await point.unblock(testServer)
       const countRefusals = (): number => lines.filter(({ msg, reqId }) => reqId === reply.request.id && msg.includes('was not made')).length
       await until(() => isAfterCommit ? countOfMaria(eventsAfterCommit) > 0 : countRefusals() > 0)
@@ -248,7 +248,7 @@ for (const [pointName, createPoint] of Object.entries(points)) {
     await point.reach(testServer)
     let isClosed = false
     const closing = testServer.app.close().then(() => { isClosed = true })
-    await turns(10)
+    await waitTurns(10)
     t.equal(isClosed, false)
     await point.unblock(testServer)
     t.strictSame(toAnswer(await reply), answerOfUpdate)
@@ -261,7 +261,7 @@ for (const [pointName, createPoint] of Object.entries(points)) {
 /** Resolves once an update waits for the lock of maria. */
 async function waitForUpdate (t: Test, { db }: Observed): Promise<void> {
   if (engineOf(t) === 'postgres') await backendThatWaits(db)
-  else await turns(20)
+  else await waitTurns(20)
 }
 
 const resets: Record<string, { reset: (stream: ClientHttp2Stream) => void, endsSession?: boolean }> = {
@@ -271,7 +271,7 @@ const resets: Record<string, { reset: (stream: ClientHttp2Stream) => void, endsS
 }
 for (const [name, { reset, endsSession = false }] of Object.entries(resets)) {
   t.test(`HTTP/2: ${name} while the update waits: nothing is written, and the log says so once`, async (t) => {
-    const testServer = await observe(t, { ...knownCaller, server: { http2: true } as Setup['server'] & object })
+    const testServer = await observe(t, { ...hostUsers, server: { http2: true } as Setup['server'] & object })
     await testServer.app.listen({ host: '127.0.0.1', port: 0 })
     const client = connectHttp2(`http://127.0.0.1:${(testServer.app.server.address() as AddressInfo).port}`)
     client.on('error', () => undefined)
@@ -287,9 +287,9 @@ for (const [name, { reset, endsSession = false }] of Object.entries(resets)) {
     const stream = post({ 'idempotency-key': 'k' })
     await waitForUpdate(t, testServer)
     reset(stream)
-    await turns(20)
+    await waitTurns(20)
     await testServer.db.exec('COMMIT')
-    await turns(40)
+    await waitTurns(40)
     t.strictSame(await allRows(testServer.db), before)
     t.strictSame([testServer.eventsBeforeCommit, testServer.eventsAfterCommit], [[], []])
     t.strictSame([await testServer.leftovers(), testServer.warningTexts()], [{}, []])
@@ -305,7 +305,7 @@ for (const [name, { reset, endsSession = false }] of Object.entries(resets)) {
 }
 
 t.test('HTTP/1: a connection with several waiting requests is cut: none of the updates is made', async (t) => {
-  const testServer = await observe(t, knownCaller)
+  const testServer = await observe(t, hostUsers)
   await testServer.app.listen({ host: '127.0.0.1', port: 0 })
   await lockMaria(testServer.db)
   const before = await allRows(testServer.db)
@@ -314,11 +314,11 @@ t.test('HTTP/1: a connection with several waiting requests is cut: none of the u
   const message = `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${payload.length}\r\n\r\n${payload}`
   socket.write(message.repeat(3))
   await waitForUpdate(t, testServer)
-  await turns(20)
+  await waitTurns(20)
   socket.destroy()
-  await turns(20)
+  await waitTurns(20)
   await testServer.db.exec('COMMIT')
-  await turns(40)
+  await waitTurns(40)
   t.strictSame(await allRows(testServer.db), before)
   t.strictSame([testServer.eventsBeforeCommit, testServer.eventsAfterCommit], [[], []])
   t.strictSame([await testServer.leftovers(), testServer.warningTexts()], [{}, []])
@@ -328,9 +328,9 @@ t.test('HTTP/1: a connection with several waiting requests is cut: none of the u
 postgres.test('beforeCommit never ends and the client disconnects: the server can close', async (t) => {
   const testServer = await observe(t, { lockTimeout: 1000, beforeCommit: async () => await new Promise(() => undefined) })
   const before = await allRows(testServer.db)
-  const { sent, reply } = (await listen(testServer))(body)
+  const { client, reply } = (await listen(testServer))(body)
   await until(() => testServer.eventsBeforeCommit.length > 0)
-  sent.destroy()
+  client.destroy()
   t.equal(await reply, undefined)
   await testServer.app.close()
   t.strictSame([await allRows(testServer.db), testServer.eventsAfterCommit, await testServer.leftovers()], [before, [], {}])
@@ -353,7 +353,7 @@ for (const [endingName, end] of Object.entries(lateEndings)) {
           app.addHook('onSend', async (_request, reply) => {
             if (!hasEnded) end(reply, expire)
             hasEnded = true
-            await turns(5)
+            await waitTurns(5)
           })
         }
       })
@@ -399,7 +399,7 @@ for (const hook of ['preParsing', 'preValidation', 'preHandler']) {
   t.test(`a ${hook} hook answers and lets the request go on, with a slow onSend hook: its answer is sent, and nothing is written`, async (t) => {
     const { update, db, eventsBeforeCommit, eventsAfterCommit, warningTexts } = await observe(t, {
       host: (app) => {
-        app.addHook('onSend', async () => { await turns(20) })
+        app.addHook('onSend', async () => { await waitTurns(20) })
         // It should return the reply.
         app.addHook(hook as 'preHandler', async (_request, reply) => { void reply.code(403).send({ refused: true }) })
       }
@@ -407,7 +407,7 @@ for (const hook of ['preParsing', 'preValidation', 'preHandler']) {
     const before = await allRows(db)
     const reply = await update(body)
     t.strictSame([reply.statusCode, reply.json()], [403, { refused: true }])
-    await turns(20)
+    await waitTurns(20)
     t.strictSame([await allRows(db), eventsBeforeCommit, eventsAfterCommit, warningTexts()], [before, [], [], []])
   })
 }

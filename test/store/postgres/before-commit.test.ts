@@ -9,7 +9,7 @@ import { allRows, as, build, changes, lockMaria, type Setup } from '../../helper
 import { postgres as t } from '../../helpers/engines.js'
 import { listen, observe } from '../../helpers/observed-server.js'
 import { busy, internalServerError } from '../../helpers/refusals.js'
-import { nameOfMaria, signal, turns } from '../../helpers/waiting.js'
+import { nameOfMaria, signal, waitTurns } from '../../helpers/waiting.js'
 
 /** Creates a table into which `beforeCommit` writes. */
 const host: Setup['host'] = async (_app, { db }) => { await db.exec('CREATE TABLE journal (name text UNIQUE)') }
@@ -254,7 +254,7 @@ for (const pipeline of [true, false]) {
     t.equal((await update(body)).statusCode, 500)
     deadlinePassed.fire()
     await queryEnded.fired
-    await turns(2)
+    await waitTurns(2)
     t.strictSame(await allRows(db), before)
     t.equal((await update({ contactId: 'maria', name: 'Mary' })).statusCode, 200)
     t.equal(warningTexts().filter((line) => line.includes('deadline')).length, 1)
@@ -334,7 +334,7 @@ for (const pipeline of [true, false]) {
       host,
       pool: { pipeline },
       beforeCommit: async ({ contact, previous }, client: Client) => {
-        await turns(5)
+        await waitTurns(5)
         seen = (await client.query<{ name: string }>("SELECT name FROM omnichannel_contact WHERE id = 'maria'")).rows
         await client.query('INSERT INTO journal VALUES ($1)', [`${previous.name} → ${contact.name}`])
       }

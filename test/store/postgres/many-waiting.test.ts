@@ -7,7 +7,7 @@ import type { Test } from 'tap'
 import { build, rowOfMaria, type TestServer } from '../../helpers/test-server.js'
 import engines, { postgres as t } from '../../helpers/engines.js'
 import { observe } from '../../helpers/observed-server.js'
-import { knownCaller, until } from '../../helpers/waiting.js'
+import { hostUsers, until } from '../../helpers/waiting.js'
 
 /** A message of PostgreSQL: its letter, its length, and fields that end with a zero byte. */
 const fields = Buffer.from('SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0')
@@ -23,7 +23,7 @@ function interceptChunks (client: PoolClient, onChunk: (chunk: Buffer, read: (ch
 }
 
 t.test('answers of the server that arrive after the deadline, while nothing else runs: the update is made', async (t) => {
-  const { update, database } = await build(t, { ...knownCaller, lockTimeout: 300, pool: { max: 1 } })
+  const { update, database } = await build(t, { ...hostUsers, lockTimeout: 300, pool: { max: 1 } })
   const pool = database as unknown as Pool
   const client = await pool.connect()
   interceptChunks(client, (chunk, read) => { setTimeout(read, 400, chunk) })
@@ -32,7 +32,7 @@ t.test('answers of the server that arrive after the deadline, while nothing else
 })
 
 t.test('thousands of requests have given up when a client becomes free: 503 each, and the next update is made', async (t) => {
-  const { update, database, db } = await build(t, { ...knownCaller, lockTimeout: 200, pool: { max: 1 } })
+  const { update, database, db } = await build(t, { ...hostUsers, lockTimeout: 200, pool: { max: 1 } })
   const pool = database as unknown as Pool
   const client = await pool.connect()
   const replies = await Promise.all(Array.from({ length: 3000 }, async () => await update({ contactId: 'maria', name: 'Late' })))
@@ -44,7 +44,7 @@ t.test('thousands of requests have given up when a client becomes free: 503 each
 })
 
 t.test('a request that has given up gets a client whose server ends in the same chunk: the process survives, and the client is dropped', async (t) => {
-  const { update, database } = await build(t, { ...knownCaller, lockTimeout: 200, pool: { max: 1 } })
+  const { update, database } = await build(t, { ...hostUsers, lockTimeout: 200, pool: { max: 1 } })
   const pool = database as unknown as Pool
   const client = await pool.connect()
   t.equal((await update({ contactId: 'maria', name: 'Late' })).statusCode, 503)
@@ -100,7 +100,7 @@ engines.test('several updates with a pattern that never ends: the event loop run
 t.test('several updates with a pattern that never ends, until the deadline: the last get 503 and are not decided', async (t) => {
   const matched = new Set<string>()
   interceptMatches(t, (text) => matched.add(text))
-  const replies = await sendSlowUpdates(await build(t, { ...knownCaller, lockTimeout: 300 }))
+  const replies = await sendSlowUpdates(await build(t, { ...hostUsers, lockTimeout: 300 }))
   const late = replies.filter(({ statusCode }) => statusCode === 503)
   t.ok(late.length > 0)
   for (const reply of replies) if (!late.includes(reply)) t.strictSame(reply.json(), invalidNote)
@@ -108,7 +108,7 @@ t.test('several updates with a pattern that never ends, until the deadline: the 
 })
 
 t.test('connections are lost while their updates wait for another to be decided: the updates are tried again', async (t) => {
-  const testServer = await observe(t, { ...knownCaller, lockTimeout: 20_000 })
+  const testServer = await observe(t, { ...hostUsers, lockTimeout: 20_000 })
   const pool = testServer.database as unknown as Pool & { _clients: Array<PoolClient & { processID: number }> }
   let ended: Promise<void> | undefined
   interceptMatches(t, () => {

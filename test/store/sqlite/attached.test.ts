@@ -8,7 +8,7 @@ import { allRows, type Setup } from '../../helpers/test-server.js'
 import { openFile } from '../../helpers/sqlite-files.js'
 import { openHandle } from '../../helpers/open-handle.js'
 import { busy, observe } from '../../helpers/observed-server.js'
-import { turns } from '../../helpers/waiting.js'
+import { waitTurns } from '../../helpers/waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
 /** The busy timeout in milliseconds. SQLite would sleep for this time. */
@@ -143,7 +143,7 @@ for (const journalMode of ['WAL', 'DELETE']) {
       let isAnswered = false
       const start = performance.now()
       const waiting = update(body).finally(() => { isAnswered = true })
-      await turns(100)
+      await waitTurns(100)
       t.equal(isAnswered, false)
       t.ok(performance.now() - start < maxBlockedMs, 'the event loop went on')
       side.exec('COMMIT')
@@ -188,7 +188,7 @@ for (const count of [1, 3]) {
     const reading = other.prepare('SELECT id FROM omnichannel_contact').iterate()
     reading.next()
     const waiting = Array.from({ length: count }, async (_, index) => await update({ contactId: 'maria', name: `${index}` }))
-    await turns(200)
+    await waitTurns(200)
     t.strictSame(eventsBeforeCommit, [], 'not called while it cannot be committed')
     reading.return!()
     t.strictSame((await Promise.all(waiting)).map(({ statusCode }) => statusCode), Array(count).fill(200))

@@ -7,7 +7,7 @@ import { UpdateRefusedError } from '../../../src/index.js'
 import { allRows, as, changes, type Setup } from '../../helpers/test-server.js'
 import { handleKind, openHandle } from '../../helpers/open-handle.js'
 import { busy, internalServerError, observe } from '../../helpers/observed-server.js'
-import { stopBatchClock, turns } from '../../helpers/waiting.js'
+import { stopBatchClock, waitTurns } from '../../helpers/waiting.js'
 
 /** Creates a table into which `beforeCommit` writes. */
 const host: Setup['host'] = (_app, { database }) => { database.exec('CREATE TABLE journal (name TEXT UNIQUE)') }
@@ -180,7 +180,7 @@ t.test('an open iterator of the host: the update waits for it, and is made', asy
     iterator.next()
     let isAnswered = false
     const reply = update(body, headers).finally(() => { isAnswered = true })
-    await turns(30)
+    await waitTurns(30)
     t.equal(isAnswered, false)
     iterator.return!()
     t.strictSame([(await reply).statusCode, (await reply).headers.etag, eventsBeforeCommit.length, await leftovers()], [200, '"2"', 1, {}])
@@ -234,7 +234,7 @@ for (const [end, lastStatus] of [['COMMIT', 200], ['ROLLBACK', 500]] as const) {
       }
     })
     const replies = Promise.all([update({ contactId: 'blank', name: 'First' }), update({ contactId: 'maria', name: 'Last' })])
-    await turns(20)
+    await waitTurns(20)
     // Overwrites the rows of the updates.
     other.exec("UPDATE omnichannel_contact SET name = name || ' and more', version = version + 1, update_id = NULL; COMMIT")
     t.strictSame((await replies).map(({ statusCode }) => statusCode), [200, lastStatus])

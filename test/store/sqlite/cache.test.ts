@@ -6,7 +6,7 @@ import { allRows, as, build, type Setup, type TestServer } from '../../helpers/t
 import { withDatabase } from '../../helpers/sqlite-files.js'
 import { openHandle } from '../../helpers/open-handle.js'
 import * as refusals from '../../helpers/refusals.js'
-import { nameOfMaria, turns } from '../../helpers/waiting.js'
+import { nameOfMaria, waitTurns } from '../../helpers/waiting.js'
 
 const unauthorized = [401, refusals.unauthorized]
 const forbidden = [403, refusals.forbidden]
@@ -158,7 +158,7 @@ t.test('a token that is deleted by a transaction of the host, which is rolled ba
   await fillCache(t, testServer)
   database.exec("BEGIN; DELETE FROM omnichannel_auth_token WHERE user_id = 'ann'")
   const waiting = update({ ...body, name: 'Mia' })
-  await turns(5)
+  await waitTurns(5)
   database.exec('ROLLBACK')
   t.equal((await waiting).statusCode, 200)
 })
@@ -173,7 +173,7 @@ t.test('a user who is deactivated, and a body that is not JSON: 401', async (t) 
   database.exec("UPDATE omnichannel_user SET active = 1 WHERE id = 'ann'")
   for (let call = 0; call < 3; call++) t.equal((await update({ contactId: 'maria' })).statusCode, 200)
   withDatabase(file, (other) => { other.exec(deactivate) })
-  await turns(1)
+  await waitTurns(1)
   t.equal((await post('{')).statusCode, 401, 'by another connection, a turn later')
 })
 

@@ -10,7 +10,7 @@ import { handleKind, openHandle } from '../../helpers/open-handle.js'
 import { internalServerError } from '../../helpers/refusals.js'
 import { rejectionOf } from '../../helpers/registration.js'
 import { sqliteDb } from '../../helpers/sqlite.js'
-import { knownCaller, stopBatchClock, turns } from '../../helpers/waiting.js'
+import { hostUsers, stopBatchClock, waitTurns } from '../../helpers/waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie', emails: ['marie@example.com'], customFields: { plan: 'silver' }, wipeConflicts: true }
 
@@ -271,7 +271,7 @@ t.test('a read-only handle: 500 for an update, 403 without the permission', asyn
 
 t.test('a handle that is closed while updates wait: 500 for these and later ones, nothing changed', async (t) => {
   for (const journalMode of ['WAL', 'DELETE']) {
-    for (const options of [{}, knownCaller]) {
+    for (const options of [{}, hostUsers]) {
       const file = `${t.testdir()}/contacts.db`
       const database = openHandle(file)
       database.pragma(`journal_mode = ${journalMode}`)
@@ -279,7 +279,7 @@ t.test('a handle that is closed while updates wait: 500 for these and later ones
       t.equal((await update({ contactId: 'maria' })).statusCode, 200)
       database.exec('BEGIN')
       const waiting = [update(body), update({ contactId: 'maria', phones: [] })]
-      await turns(5)
+      await waitTurns(5)
       database.close()
       const replies = [...await Promise.all(waiting), await update(body)]
       for (const reply of replies) t.strictSame([reply.statusCode, reply.json()], [500, internalServerError])

@@ -8,7 +8,7 @@ import omnichannelContacts, { UpdateRefusedError } from '../../../src/index.js'
 import { allRows, as, build, type Setup, type TestServer } from '../../helpers/test-server.js'
 import { openHandle } from '../../helpers/open-handle.js'
 import { internalServerError } from '../../helpers/refusals.js'
-import { stopBatchClock, turns } from '../../helpers/waiting.js'
+import { stopBatchClock, waitTurns } from '../../helpers/waiting.js'
 
 interface RecordedWorld extends TestServer {
   /** The SQL on the handle and the statuses of the answers, in order. */
@@ -193,9 +193,9 @@ async function buildTwoRegistrations (t: Test) {
     const withCallback = app.inject({
       method: 'POST', url: '/with-callback/omnichannel/contacts.update', headers: as('ann'), payload: { contactId: 'd', name: 'With callback' }
     })
-    await turns(5)
+    await waitTurns(5)
     const failing = update({ contactId: 'c', name: fault })
-    await turns(5)
+    await waitTurns(5)
     database.exec('COMMIT')
     return [(await withCallback).statusCode, (await failing).statusCode]
   }

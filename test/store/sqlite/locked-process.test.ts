@@ -7,7 +7,7 @@ import { allRows, build } from '../../helpers/test-server.js'
 import { openFile } from '../../helpers/sqlite-files.js'
 import { handleKind, openHandle } from '../../helpers/open-handle.js'
 import { busy } from '../../helpers/refusals.js'
-import { nameOfMaria, turns } from '../../helpers/waiting.js'
+import { nameOfMaria, waitTurns } from '../../helpers/waiting.js'
 
 /** The busy timeout in milliseconds. If SQLite slept for it, a test would take longer than tap allows. */
 const busyTimeout = 60_000
@@ -34,7 +34,7 @@ for (const journalMode of ['WAL', 'DELETE']) {
       const unlock = await lock(t, file, begin)
       let isAnswered = false
       const waiting = ['second', 'third', 'fourth'].map((name) => update({ contactId: 'maria', name }).finally(() => { isAnswered = true }))
-      await turns(50)
+      await waitTurns(50)
       t.equal(isAnswered, false)
       t.equal(database.pragma('busy_timeout', { simple: true }), busyTimeout)
       await unlock()
@@ -64,7 +64,7 @@ t.test('another process locks the file during the registration, and ends in time
   const unlock = await lock(t, file, 'BEGIN EXCLUSIVE')
   let isRegistered = false
   const waiting = build(t, { database: openHandle(file, { timeout: busyTimeout }), lockTimeout: 30_000 }).finally(() => { isRegistered = true })
-  await turns(50)
+  await waitTurns(50)
   t.equal(isRegistered, false)
   await unlock()
   const { update, leftovers } = await waiting

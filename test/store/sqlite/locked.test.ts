@@ -3,16 +3,16 @@
 import t from 'tap'
 import { allRows, build } from '../../helpers/test-server.js'
 import { busy } from '../../helpers/refusals.js'
-import { knownCaller, nameOfMaria, turns } from '../../helpers/waiting.js'
+import { hostUsers, nameOfMaria, waitTurns } from '../../helpers/waiting.js'
 
 t.test('a transaction of the host, committed or rolled back: an update waits for its end', async (t) => {
-  for (const options of [{}, knownCaller]) {
+  for (const options of [{}, hostUsers]) {
     for (const end of ['COMMIT', 'ROLLBACK']) {
       const { update, database, db } = await build(t, options)
       database.exec("BEGIN; INSERT INTO omnichannel_statistic VALUES ('host', 1)")
       let isAnswered = false
       const waiting = update({ contactId: 'maria', name: 'Marie' }).finally(() => { isAnswered = true })
-      await turns(40)
+      await waitTurns(40)
       t.equal(isAnswered, false)
       t.equal(await nameOfMaria(db), 'Maria', 'the update is not part of it')
       database.exec(end)
@@ -24,7 +24,7 @@ t.test('a transaction of the host, committed or rolled back: an update waits for
 })
 
 t.test('a transaction of the host that is longer than lockTimeout: 503, nothing changed, and the next update is made', async (t) => {
-  for (const options of [{}, knownCaller]) {
+  for (const options of [{}, hostUsers]) {
     const { update, database, db } = await build(t, { ...options, lockTimeout: 30 })
     const before = await allRows(db)
     database.exec('BEGIN')
@@ -40,16 +40,16 @@ t.test('a transaction of the host that is longer than lockTimeout: 503, nothing 
 })
 
 t.test('updates that wait for the handle: made in the order of their arrival', async (t) => {
-  for (const options of [{}, knownCaller]) {
+  for (const options of [{}, hostUsers]) {
     const { update, database, db } = await build(t, options)
     database.exec('BEGIN')
     const waiting = []
     for (let number = 1; number <= 20; number++) {
       waiting.push(update({ contactId: 'maria', name: `${number}` }))
-      await turns(1)
+      await waitTurns(1)
     }
     database.exec('COMMIT')
     await Promise.all(waiting)
-    t.equal(await nameOfMaria(db), '20', options === knownCaller ? 'known users' : 'users of the database')
+    t.equal(await nameOfMaria(db), '20', options === hostUsers ? 'users of the host' : 'users of the database')
   }
 })

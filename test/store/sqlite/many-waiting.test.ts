@@ -3,7 +3,7 @@
 import t, { type Test } from 'tap'
 import { build, type Setup, type TestServer } from '../../helpers/test-server.js'
 import { openHandle } from '../../helpers/open-handle.js'
-import { knownCaller, replaceClock, turns, until } from '../../helpers/waiting.js'
+import { hostUsers, replaceClock, waitTurns, until } from '../../helpers/waiting.js'
 
 const requestCount = 1000
 /** The most answers in one turn of the event loop. Two batches may fall into a turn, one after a timer and one after an immediate. */
@@ -46,7 +46,7 @@ async function checkAnswers (t: Test, { status, setup, endWait = () => undefined
   })
   countTurns()
   await until(() => arrived === requestCount + 1)
-  await turns(5)
+  await waitTurns(5)
   endWait(testServer)
   await Promise.all(replies)
   isOver = true
@@ -59,7 +59,7 @@ async function checkAnswers (t: Test, { status, setup, endWait = () => undefined
 
 for (const [name, setup] of Object.entries({
   'callers that are looked up': {},
-  'updates of known callers': knownCaller
+  'updates of users of the host': hostUsers
 })) {
   for (const journalMode of ['WAL', 'DELETE']) {
     t.test(`${name}, ${journalMode}, wait for a transaction of the host: answered in bounded batches, in order`, async (t) => {

@@ -10,7 +10,7 @@ import { generate } from '../../../scripts/generate-migrations.js'
 import type { OmnichannelContactsOptions } from '../../../src/index.js'
 import { openFile } from '../../helpers/sqlite-files.js'
 import { rejectionOf } from '../../helpers/registration.js'
-import { turns } from '../../helpers/waiting.js'
+import { waitTurns } from '../../helpers/waiting.js'
 
 const schemaSql = readFileSync('schema.sql', 'utf8')
 /** The SQL of a database of schema version 2. */
@@ -81,7 +81,7 @@ t.test('another connection migrates: the registration waits for it, and adds not
   other.exec('BEGIN IMMEDIATE')
   t.match(await start(openFile(t, file), { lockTimeout: 30 }), { code: 'FOC_DATABASE_BUSY' })
   const started = start(openFile(t, file))
-  await turns(5)
+  await waitTurns(5)
   other.exec(`${schemaSql}; INSERT INTO omnichannel_migration (id) VALUES (1), (2), (3); COMMIT`)
   t.equal(await started, undefined)
   t.strictSame(rolesOf(other), [], 'no default permissions')

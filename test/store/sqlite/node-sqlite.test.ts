@@ -8,7 +8,7 @@ import { as, fill, path } from '../../helpers/test-server.js'
 import { DatabaseSync, skip, type Handle } from '../../helpers/node-sqlite.js'
 import { busy, internalServerError } from '../../helpers/refusals.js'
 import { sqliteDb } from '../../helpers/sqlite.js'
-import { turns } from '../../helpers/waiting.js'
+import { waitTurns } from '../../helpers/waiting.js'
 
 const body = { contactId: 'maria', name: 'Marie' }
 
@@ -115,7 +115,7 @@ async function buildWithReader (t: Test) {
 async function updateDuring (t: Test, iterator: Iterator<unknown>, update: Awaited<ReturnType<typeof build>>['update']): Promise<unknown> {
   let isAnswered = false
   const reply = update({ contactId: 'maria', name: 'Mary' }).finally(() => { isAnswered = true })
-  await turns(30)
+  await waitTurns(30)
   t.equal(isAnswered, false, 'the update waits')
   iterator.return!()
   return (await reply).headers.etag
