@@ -30,8 +30,8 @@ function printStep (step: string): void {
 }
 
 const context: Context = options.quick
-  ? { folder, warmUp: 200, rounds: 1, milliseconds: 200 }
-  : { folder, warmUp: 4000, rounds: 7, milliseconds: 1000 }
+  ? { folder, warmUp: 200, rounds: 1, roundMs: 200 }
+  : { folder, warmUp: 4000, rounds: 7, roundMs: 1000 }
 
 async function measureOnPostgres (): Promise<Report> {
   // Durable. Checkpoints are rare, so that none writes pages of one target while another is measured.
@@ -39,7 +39,7 @@ async function measureOnPostgres (): Promise<Report> {
   const { host, pid: postmaster, stop } = await startServer(settings, options.folder)
   const proxy = await startProcess('proxy', { server: host, folder, latency: 1 })
   try {
-    return await benchPostgres({ ...context, postgres: { host, delayedHost: folder, postmaster } }, printStep)
+    return await benchPostgres({ ...context, postgres: { socketFolder: host, proxyFolder: folder, postmaster } }, printStep)
   } finally {
     await proxy.call('stop')
     await stop()

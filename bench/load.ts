@@ -69,7 +69,7 @@ export async function runLoad ({ ports, contacts, connections, requests, firstRe
   return {
     requests,
     perSecond: requests / (lastAnswerAt - start) * 1000,
-    latency: { median: latencies[requests >> 1]!, p99: latencies[Math.floor(requests * 0.99)]! },
+    latency: { median: latencies[Math.floor(requests * 0.5)]!, p99: latencies[Math.floor(requests * 0.99)]! },
     generatorCpu: (user + system) / 1000 / (performance.now() - start)
   }
 }

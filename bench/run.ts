@@ -23,13 +23,13 @@ export interface Scenario {
 export interface Context {
   /** For databases. */
   folder: string
-  /** `host` is the folder of PostgreSQL's socket. `delayedHost` is that of the proxy which adds latency. `postmaster` is a process id. */
-  postgres?: { host: string, delayedHost: string, postmaster: number }
+  /** `socketFolder` is the folder of PostgreSQL's socket, and `proxyFolder` that of the proxy's, which adds latency. `postmaster` is a process id. */
+  postgres?: { socketFolder: string, proxyFolder: string, postmaster: number }
   /** How many requests each server gets first. V8 optimises code during some thousands of them. */
   warmUp: number
   rounds: number
   /** The approximate length of a round of one target. */
-  milliseconds: number
+  roundMs: number
 }
 
 export type Run = LoadResult & {
@@ -55,10 +55,10 @@ export class RunningTarget {
   static async start (context: Context, target: Target): Promise<RunningTarget> {
     const { name, contacts } = target
     const isSqlite = 'synchronous' in target
-    const database = isSqlite ? await createFile(context.folder, contacts) : await createDatabase(context.postgres!.host, contacts)
+    const database = isSqlite ? await createFile(context.folder, contacts) : await createDatabase(context.postgres!.socketFolder, contacts)
     const options: ServerOptions = isSqlite
       ? { name, contacts, file: database, synchronous: target.synchronous }
-      : { name, contacts, database, host: target.latency === 0 ? context.postgres!.host : context.postgres!.delayedHost }
+      : { name, contacts, database, host: target.latency === 0 ? context.postgres!.socketFolder : context.postgres!.proxyFolder }
     const servers: Server[] = []
     for (let node = 0; node < (isSqlite ? 1 : target.nodes); node++) servers.push(await startProcess('server', options))
     return new RunningTarget(target, servers, database, context)
@@ -97,7 +97,7 @@ export class RunningTarget {
     const { target, database, context } = this
     for (const server of this.servers) await server.call('stop')
     if (target.name !== 'empty route') {
-      const counts = 'synchronous' in target ? readRow(database, countUpdates) : (await query(context.postgres!.host, database, countUpdates))[0]
+      const counts = 'synchronous' in target ? readRow(database, countUpdates) : (await query(context.postgres!.socketFolder, database, countUpdates))[0]
       const { updates, torn } = counts as { updates: unknown, torn: unknown }
       if (Number(updates) !== this.#sent || Number(torn) > 0) {
         throw new Error(`${target.name} acknowledged ${this.#sent} updates and holds ${updates}, with ${torn} rows of another name`)
@@ -123,7 +123,7 @@ export async function runScenario (context: Context, { targets, connections }: S
   for (const target of running) await target.warmUp(connections)
   const runs: Run[][] = running.map(() => [])
   for (let round = 0; round < context.rounds; round++) {
-    for (const [index, target] of running.entries()) runs[index]!.push(await target.loadFor(connections, context.milliseconds))
+    for (const [index, target] of running.entries()) runs[index]!.push(await target.loadFor(connections, context.roundMs))
   }
   for (const target of running) await target.stop()
   return { targets, connections, runs }
