@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { gunzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
-import { timeouts } from '../../src/cli/serve/server.js'
+import { defaultTimeouts } from '../../src/cli/serve/server.js'
 import { as, path } from '../helpers/test-server.js'
 import { until } from '../helpers/waiting.js'
 import { readAsset, serve, serveFile } from './run-cli.js'
@@ -12,7 +12,7 @@ import { openRawConnection, rawUpdate, startServer } from './start-server.js'
 
 t.test('docs/operations.md: names the timeouts', async (t) => {
   const text = readFileSync('docs/operations.md', 'utf8')
-  for (const time of Object.values(timeouts)) t.match(text, new RegExp(`\\b${time / 1000} seconds`))
+  for (const time of Object.values(defaultTimeouts)) t.match(text, new RegExp(`\\b${time / 1000} seconds`))
 })
 
 /** Sends a page, a file, an update without a token, and a wrong path. The limit is four requests. */
@@ -102,7 +102,7 @@ t.test('--max-connections: more connections are closed, with one line in the log
 })
 
 t.test('a client that does not finish its request: 408, and the connection is closed', async (t) => {
-  const { port } = await startServer(t, { times: { headers: 200, request: 600, check: 50 } })
+  const { port } = await startServer(t, { timeouts: { headers: 200, request: 600, check: 50 } })
   const headers = `POST ${path} HTTP/1.1\r\nHost: a\r\nX-User-Id: ann\r\nX-Auth-Token: token-of-ann\r\nContent-Type: application/json\r\nContent-Length: 9\r\n`
   interface Scenario {
     /** What the client sends at once, and then every 100 ms. */
@@ -131,14 +131,14 @@ t.test('a client that does not finish its request: 408, and the connection is cl
 })
 
 t.test('an idle connection: closed', async (t) => {
-  const { port } = await startServer(t, { times: { keepAlive: 100 } })
+  const { port } = await startServer(t, { timeouts: { keepAlive: 100 } })
   const { socket, closed } = await openRawConnection(port)
   socket.write('GET /health HTTP/1.1\r\nHost: a\r\n\r\n')
   t.match(await closed, /^HTTP\/1\.1 200 OK\r\n.*"ok"\}$/s)
 })
 
 t.test('a connection whose client does not read: closed before all is sent', async (t) => {
-  const { app, port } = await startServer(t, { times: { idle: 300 } })
+  const { app, port } = await startServer(t, { timeouts: { idle: 300 } })
   const { socket, closed } = await openRawConnection(port)
   socket.pause()
   socket.write('GET /documentation/static/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(50))
@@ -150,7 +150,7 @@ t.test('a connection whose client does not read: closed before all is sent', asy
 })
 
 t.test('a thousand silent connections: closed, and the server answers meanwhile', async (t) => {
-  const { url, port } = await startServer(t, { times: { headers: 1000, check: 50 } })
+  const { url, port } = await startServer(t, { timeouts: { headers: 1000, check: 50 } })
   const all = await Promise.all(Array.from({ length: 1000 }, async () => await openRawConnection(port)))
   t.equal((await fetch(`${url}/health`)).status, 200)
   await Promise.all(all.map(async ({ closed }) => await closed))

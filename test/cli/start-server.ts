@@ -4,25 +4,25 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { Writable } from 'node:stream'
 import type { Test } from 'tap'
-import { createServer, timeouts, type ServerSettings } from '../../src/cli/serve/server.js'
+import { createServer, defaultTimeouts, type ServerSettings } from '../../src/cli/serve/server.js'
 import { fill, path } from '../helpers/test-server.js'
 import { sqliteDb } from '../helpers/sqlite.js'
 import { openDatabase } from './sqlite-files.js'
 import { readAsset } from './run-cli.js'
 
 interface Setup extends Partial<ServerSettings> {
-  times?: Partial<typeof timeouts>
+  timeouts?: Partial<typeof defaultTimeouts>
 }
 
 /** Starts the server on a free port, with a filled database. */
-export async function startServer (t: Test, { times = {}, ...settings }: Setup = {}) {
+export async function startServer (t: Test, { timeouts, ...settings }: Setup = {}) {
   const database = openDatabase(':memory:')
   const stderr = new Writable({ write: (_chunk, _encoding, done) => { done() } })
   const app = await createServer(
     { handle: database, ping: async () => await Promise.resolve(database.prepare('SELECT 1').get()) },
     { logLevel: 'silent', rateLimit: 0, trustProxy: [], maxConnections: 0, metrics: false, ...settings },
     { stderr, readAsset },
-    { ...timeouts, ...times }
+    { ...defaultTimeouts, ...timeouts }
   )
   await fill(sqliteDb(database))
   const url = await app.listen({ host: '127.0.0.1', port: 0 })

@@ -25,7 +25,7 @@ export interface ServerSettings {
 }
 
 /** In milliseconds. */
-export const timeouts = {
+export const defaultTimeouts = {
   /** From the first byte of a request to the end of its headers. Without a first byte, from the start of the connection. */
   headers: 15_000,
   /** From the first byte of a request to the end of its body. */
@@ -39,15 +39,15 @@ export const timeouts = {
 }
 
 export async function createServer (
-  database: Pick<OpenDatabase, 'handle' | 'ping'>, settings: ServerSettings, io: Pick<Io, 'stderr' | 'readAsset' | 'checkpointWorker'>, times = timeouts
+  database: Pick<OpenDatabase, 'handle' | 'ping'>, settings: ServerSettings, io: Pick<Io, 'stderr' | 'readAsset' | 'checkpointWorker'>, timeouts = defaultTimeouts
 ): Promise<FastifyInstance> {
   const { handle } = database
   const app = fastify({
     logger: { level: settings.logLevel, stream: openLog(io.stderr) },
-    http: { headersTimeout: times.headers, connectionsCheckingInterval: times.check },
-    requestTimeout: times.request,
-    connectionTimeout: times.idle,
-    keepAliveTimeout: times.keepAlive,
+    http: { headersTimeout: timeouts.headers, connectionsCheckingInterval: timeouts.check },
+    requestTimeout: timeouts.request,
+    connectionTimeout: timeouts.idle,
+    keepAliveTimeout: timeouts.keepAlive,
     trustProxy: settings.trustProxy,
     clientErrorHandler: answerClientError,
     frameworkErrors: sendError,
