@@ -71,8 +71,8 @@ export function token (program: Command, io: Io): void {
 }
 
 function readExpiry (when: string): string {
-  const startOfDay = `${when}T00:00Z`
-  const time = new Date([startOfDay, when].find(isTime) ?? Date.now() + durationMs(when))
+  const midnight = `${when}T00:00Z`
+  const time = new Date(isTime(when) ? when : isTime(midnight) ? midnight : Date.now() + durationMs(when))
   const isValid = time.getTime() > Date.now() && time.getUTCFullYear() <= 9999
   if (!isValid) {
     throw new InvalidArgumentError('It must be a duration such as 90d, 12h or P90D, or a future date or time such as 2027-01-31 or 2027-01-31T12:00:00Z')
@@ -81,14 +81,14 @@ function readExpiry (when: string): string {
 }
 
 // 90d, 12h, or an ISO 8601 duration of weeks, days, hours and minutes.
-const duration = /^(?:(\d+)d|(\d+)h|P(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?)?)$/
-/** The hours of one unit, for each group of `duration`. */
-const hoursOfGroups = [24, 1, 7 * 24, 24, 1, 1 / 60]
+const duration = /^(?:\d+[dh]|P(?:\d+W)?(?:\d+D)?(?:T(?=\d)(?:\d+H)?(?:\d+M)?)?)$/
+const unitMs = { W: 604_800_000, D: 86_400_000, H: 3_600_000, M: 60_000 }
 
 /** NaN if the text is not a duration. */
 function durationMs (text: string): number {
-  const groups = duration.exec(text)?.slice(1)
-  return groups === undefined ? NaN : groups.reduce((sum, group, i) => sum + Number(group || 0) * (hoursOfGroups[i] as number) * 3_600_000, 0)
+  if (!duration.test(text)) return NaN
+  const parts = [...text.toUpperCase().matchAll(/(\d+)([WDHM])/g)]
+  return parts.reduce((sum, [, count, unit]) => sum + Number(count) * unitMs[unit as keyof typeof unitMs], 0)
 }
 
 /** Stores the hash of a new token and returns the token. */
