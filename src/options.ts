@@ -150,7 +150,7 @@ const optionsOfFastify = ['logLevel', 'logSerializers']
 /**
  * Checks the options, and returns a new object with the defaults.
  *
- * @throws {InvalidOptionError} {UnknownOptionError}
+ * @throws {InvalidOptionError | UnknownOptionError}
  */
 export function checkOptions (options: OmnichannelContactsOptions): Settings {
   for (const name of Object.keys(options)) {
@@ -163,7 +163,7 @@ export function checkOptions (options: OmnichannelContactsOptions): Settings {
     if (!test(value)) throw new InvalidOptionError(name, name === 'database' ? expected + adviseOn(value) : expected)
     checked[name] = value
   }
-  // If a prefix is given, Fastify itself puts it before the path.
+  // Fastify itself puts a given prefix before the path, so the plugin adds only the default one.
   const prefix = options.prefix === undefined ? '/api/v1' : ''
   return { migrate: true, lockTimeout: 5000, bodyLimit: 256 * 1024, idempotencyWindow: 24 * 60 * 60 * 1000, ...checked, prefix } as Settings
 }

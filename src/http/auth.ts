@@ -68,7 +68,8 @@ export function createAccess (store: Store, { authenticate, authorize, lockTimeo
         const rights = rightsOf(request, hostUser)
         const key = JSON.stringify(rights.queries.map(({ values }) => values))
         const isKnown = known.has(key)
-        const user = isKnown ? hostUser ?? { id: request.headers['x-user-id'] as string } : await lookUp(rights)
+        const sentUser = hostUser ?? { id: request.headers['x-user-id'] as string }
+        const user = isKnown ? sentUser : await lookUp(rights)
         ;(request as Identified)[kCaller] = { user, rights, key, isChecked: !isKnown }
         if (authorize === undefined) return
         runsHostCode = true

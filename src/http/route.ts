@@ -42,9 +42,9 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     serializerCompiler: () => JSON.stringify,
     errorHandler: (error, request, reply) => {
       if (!access.mustConfirm(request) || statusOf(error, reply) >= 500) return sendError(error, request, reply)
-      return access.confirm(request).then((refusal = error) => {
+      return access.confirm(request).then((missingRights) => {
         // Other code may have answered meanwhile.
-        if (!reply.sent) sendError(refusal, request, reply)
+        if (!reply.sent) sendError(missingRights ?? error, request, reply)
         return reply
       })
     },

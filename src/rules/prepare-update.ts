@@ -41,7 +41,7 @@ export interface UpdateResult extends StoredResponse {
 /**
  * Checks in the order of the contract: access, the stored response, the contact, `If-Match`, the rules.
  *
- * @throws {ContactNotFoundError} {ContactVersionMismatchError} and the errors of access, the key and the rules, from `decide`
+ * Its `decide` throws a ContactNotFoundError, a ContactVersionMismatchError, or an error of access, the key or the rules.
  */
 export function prepareUpdate (context: UpdateContext): Update<UpdateResult> {
   const { body, ifMatch, idempotencyKey, updateId } = context

@@ -20,7 +20,7 @@ export function readAllowedFields ({ customFields }: UpdateContactBody): Read<Cu
 /**
  * Returns the updated contact, or undefined if the body asks for no change.
  *
- * @throws {ContactManagerNotFoundError} {InvalidCustomFieldError} {CustomFieldNotAllowedError} {InvalidOperationError}, in this order
+ * @throws {ContactManagerNotFoundError | InvalidCustomFieldError | CustomFieldNotAllowedError | InvalidOperationError} in this order
  */
 export function changeContact (
   body: UpdateContactBody, previous: StoredContact, isAgent: boolean, allowedFields: CustomField[],

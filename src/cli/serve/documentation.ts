@@ -60,7 +60,7 @@ function acceptsGzip (header: string): boolean {
 
 type OpenApiDocument = Extract<ReturnType<NonNullable<FastifyDynamicSwaggerOptions['transformObject']>>, { openapi?: string }>
 
-/** Options of @fastify/swagger for `serve` and openapi.json. Schemas become components, unlike in a host, which may use the same names. */
+/** Options of @fastify/swagger for `serve` and openapi.json. Schemas become components, whose names a host may already use itself. */
 export function swaggerOptions (info: NonNullable<FastifyDynamicSwaggerOptions['openapi']>): FastifyDynamicSwaggerOptions {
   return {
     openapi: {

@@ -2,7 +2,7 @@
 const BUDGET_MS = 75
 /** For a large contact: the rest of its update takes more than half of the promised time. */
 const MIN_BUDGET_MS = 25
-/** Until then elapsed time counts, because reading the processor time takes longer than most patterns. */
+/** Up to this, elapsed time counts, because reading the processor time takes longer than most patterns. */
 const MAX_UNTIMED_MS = 15
 
 /** The processor time that the patterns of one request may take together. */

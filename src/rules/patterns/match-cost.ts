@@ -86,5 +86,6 @@ function repeat ({ ways, steps }: Cost, quantifier: string, length: number): Cos
 function countsOf (quantifier: string): [min: number, max: number] {
   const [, min, comma, max] = /^\{(\d+)(,?)(\d*)/.exec(quantifier) ?? []
   if (min === undefined) return [quantifier.startsWith('+') ? 1 : 0, quantifier.startsWith('?') ? 1 : Infinity]
-  return [Number(min), comma === '' ? Number(min) : max === '' ? Infinity : Number(max)]
+  if (comma === '') return [Number(min), Number(min)]
+  return [Number(min), max === '' ? Infinity : Number(max)]
 }

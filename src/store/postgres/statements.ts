@@ -99,9 +99,9 @@ function failIfNull (sql: string): string {
   return `select case when value is null then ('${WRITE_WAS_CHANGED}: ' || coalesce(value::text, 'NULL'))::int else value end from (${sql}) as checked`
 }
 
-/** For INSERT. The last parameter is the expected number of rows. If the host has rules for UPDATE or DELETE, PostgreSQL refuses those in WITH. */
+/** Only for INSERT: in WITH, PostgreSQL refuses an UPDATE or DELETE for which the host has a rule. The last parameter is the expected count. */
 function failUnlessChanged (sql: string): string {
-  const lastParameter = sql.split('$').length
-  return `with written as (${sql} returning 1) select case when count(*) = $${lastParameter}::int then 0
+  const parameters = sql.split('$').length - 1
+  return `with written as (${sql} returning 1) select case when count(*) = $${parameters + 1}::int then 0
     else ('${WRITE_WAS_CHANGED}: ' || count(*) || ' rows')::int end from written`
 }

@@ -45,14 +45,14 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
   let queue: Array<Job<Work>> = []
   let nextDeadline = Infinity
   let isScheduled = false
-  let pause = shortestPauseMs
+  let busyPause = shortestPauseMs
   let hasReadSchema = false
 
-  function schedule (delay: number): void {
+  function schedule (pause: number): void {
     if (isScheduled || queue.length === 0) return
     isScheduled = true
-    if (delay === 0) setImmediate(run)
-    else setTimeout(run, delay)
+    if (pause === 0) setImmediate(run)
+    else setTimeout(run, pause)
   }
 
   function run (): void {
@@ -74,27 +74,27 @@ export function createQueue<Work> (connection: Connection, runBatch: (queue: Arr
       if (inWal && !attached) runBatch(queue, false)
       // Without a WAL, COMMIT would wait for readers, so BEGIN EXCLUSIVE locks them out. But it would lock attached files too.
       else withoutBusyTimeout(connection, () => { runBatch(queue, !attached) })
-      pause = shortestPauseMs
+      busyPause = shortestPauseMs
       return 0
     } catch (error) {
       if (connection.isBusy(error)) {
-        pause = Math.min(pause * 2, longestPauseMs)
-        return refuseLate(pause, saysIteratorIsOpen(error) ? 'host-iterator' : 'other-connection', error)
+        busyPause = Math.min(busyPause * 2, longestPauseMs)
+        return refuseLate(busyPause, saysIteratorIsOpen(error) ? 'host-iterator' : 'other-connection', error)
       }
       for (const job of queue.splice(0, maxRefusals)) job.reject(error)
       return 0
     }
   }
 
-  /** Refuses jobs whose deadline is over. Returns the pause before the next batch: `delay`, or none if more jobs may be late. */
-  function refuseLate (delay: number, obstacle: Obstacle, cause: unknown): number {
+  /** Refuses jobs whose deadline is over. Returns the pause before the next batch: 0 if more jobs may be late, or else `pause`. */
+  function refuseLate (pause: number, obstacle: Obstacle, cause: unknown): number {
     const now = performance.now()
-    if (now < nextDeadline) return delay
+    if (now < nextDeadline) return pause
     const late = new Set(queue.filter(({ deadline }) => deadline <= now).slice(0, maxRefusals))
     queue = queue.filter((job) => !late.has(job))
     nextDeadline = queue.reduce((least, { deadline }) => Math.min(least, deadline), Infinity)
     for (const job of late) job.reject(new DatabaseBusyError({ obstacle, cause }))
-    return late.size === maxRefusals ? 0 : delay
+    return late.size === maxRefusals ? 0 : pause
   }
 
   return {
