@@ -1,4 +1,4 @@
-// A file of one collection is named by the option of another.
+// The option of one collection names a file of another.
 
 import t from 'tap'
 import { join } from 'node:path'
@@ -8,7 +8,8 @@ import { collectionOf } from './export-names.js'
 const options = Object.keys(collectionOf)
 const fixture = (option: string) => `test/fixtures/export/${option}.jsonl`
 
-const otherCollections: Record<string, object> = {
+/** A document of each collection that has no option. */
+const notImported: Record<string, object> = {
   rocketchat_livechat_visitor: { _id: 'v', token: 't', username: 'guest-1', name: 'Maria', visitorEmails: [{ address: 'm@example.com' }], status: 'online' },
   rocketchat_message: { _id: 'm', rid: 'r', msg: 'hello', u: { _id: 'ann', username: 'ann' }, mentions: [], channels: [] }
 }
@@ -25,7 +26,7 @@ t.test('the file of another collection: refused, also with --on-error skip', asy
           `--${other}; nothing of this file was imported\n`
       }, `${other} as ${option}`)
     }
-    for (const [collection, document] of Object.entries(otherCollections)) {
+    for (const [collection, document] of Object.entries(notImported)) {
       const { code, err } = await cli(['import', '--database', database, `--${option}`, '-'], { stdin: JSON.stringify(document) })
       t.equal(code, 1)
       t.equal(err, `-, line 1: this is not one of the ${option} but looks like a document of ${collection}, which is not imported; ` +

@@ -36,10 +36,10 @@ class RecordedStream extends Writable {
   }
 }
 
-const { resolve } = createRequire(import.meta.url)
+const require = createRequire(import.meta.url)
 /** A compressed file of the documentation page, as the built program has it. */
 export const readAsset = (name: string): Buffer =>
-  gzipSync(readFileSync(name === 'index.html' ? 'src/cli/serve/static/index.html' : resolve(`@fastify/swagger-ui/static/${name}`)))
+  gzipSync(readFileSync(name === 'index.html' ? 'src/cli/serve/static/index.html' : require.resolve(`@fastify/swagger-ui/static/${name}`)))
 
 function createIo ({ stdin = '', onTerminal = false, loadAddon, checkpointWorker, exit = () => undefined }: Setup) {
   const stdout = new RecordedStream(onTerminal)

@@ -48,7 +48,7 @@ t.test('a database that another program locks: 503 after a refused update, and h
   t.equal(await setEmails(url, ['b@example.com']), 200)
 })
 
-t.test('many requests at once: the database is queried once', async (t) => {
+t.test('many requests at once: share queries of the database', async (t) => {
   const { url, port, err, database } = await serveFile(t)
   database.exec('DROP TABLE omnichannel_migration')
   t.strictSame(await health(url), unhealthy('read-failed'))
@@ -137,13 +137,14 @@ postgres.test('PostgreSQL is read-only: healthy until an update has failed, then
   t.strictSame(await health(origin), unhealthy('write-failed'))
 })
 
-postgres.test('PostgreSQL does not answer the write of a check: 503, one client is in use, and the server still ends', async (t) => {
+postgres.test('PostgreSQL does not answer the test write of GET /health: 503, one client is in use, and the server still ends', async (t) => {
   const { db, url, close } = await openSchema()
   t.teardown(close)
   const { url: origin, stop } = await serve(t, ['--database', url, '--log-level', 'silent'])
   await fill(db)
   await db.exec('ALTER TABLE omnichannel_contact_email ADD CHECK (false) NOT VALID')
   const lock = 'BEGIN; LOCK TABLE omnichannel_migration IN SHARE MODE'
+  // Inside a transaction, pg_stat_activity stays the same until it is cleared.
   const countWaiting = async () => (await db.rows(`SELECT pg_stat_clear_snapshot(), pid FROM pg_stat_activity
     WHERE application_name = current_schema() AND wait_event_type = 'Lock'`)).length
   await db.exec(lock)

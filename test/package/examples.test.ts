@@ -27,8 +27,8 @@ t.teardown(() => { rmSync(scratch, { recursive: true }) })
 const store = join(scratch, 'store/node_modules')
 const env: NodeJS.ProcessEnv = { PATH: process.env.PATH, TMPDIR: scratch, PORT: '0' }
 
-// A program that imports one example after the other, and sends the text with a curl command that each prints to this test. They share a
-// process, because loading Fastify takes longer than all that they do. An example reads its own path in process.argv.
+// A program that imports the examples, one after the other. When one prints its curl commands, the program sends this text to the test. They
+// share a process, because loading Fastify takes longer than all that they do. An example reads its own path in process.argv.
 const runner = `
 import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'

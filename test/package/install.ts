@@ -66,11 +66,10 @@ export async function install (t: Test, projects: Record<string, string[]>): Pro
     writeFileSync(join(folder, name, 'package.json'), JSON.stringify({ name, private: true, type: 'module', dependencies }))
   }
   await run('npm', ['install', '--install-strategy=linked', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'], folder)
-  // better-sqlite3 12 is installed without its addon, because to compile it takes over a minute. Version 13 contains it.
+  // --ignore-scripts has not compiled the addon of better-sqlite3 12, so copy the repository's. Version 13 is packed with its addon.
   const addon = 'node_modules/better-sqlite3/build/Release/better_sqlite3.node'
-  if (!existsSync(addon)) return folder
   for (const [name, packages] of Object.entries(projects)) {
-    if (packages.some((spec) => nameOf(spec) === 'better-sqlite3')) cpSync(addon, join(folder, name, addon))
+    if (existsSync(addon) && packages.some((spec) => nameOf(spec) === 'better-sqlite3')) cpSync(addon, join(folder, name, addon))
   }
   return folder
 }

@@ -10,7 +10,7 @@ import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import '../helpers/children-without-tap.js'
 import { checkDocumentationPage, waitForCurl } from '../cli/printed-curl.js'
-import { skip as lacksNodeSqlite } from '../helpers/node-sqlite.js'
+import { skip as skipWithoutNodeSqlite } from '../helpers/node-sqlite.js'
 import { link, ownName, unpack } from './install.js'
 
 const run = promisify(execFile)
@@ -70,15 +70,15 @@ function removeBetterSqlite (t: Test): void {
 
 const addUser = async () => await command('user', 'add', 'ann', '--database', 'new.db')
 
-t.test('no better-sqlite3, but a node:sqlite that the plugin accepts: the commands use it', { skip: lacksNodeSqlite }, async (t) => {
+t.test('no better-sqlite3, but a node:sqlite that the plugin accepts: the commands use it', { skip: skipWithoutNodeSqlite }, async (t) => {
   removeBetterSqlite(t)
   t.match((await command('--version')).stdout, /^\d/)
   t.match((await addUser()).stdout, 'Added user ann')
 })
 
-const hasNodeSqlite = lacksNodeSqlite === false && 'this Node.js has a node:sqlite that the commands use'
+const skipWithNodeSqlite = skipWithoutNodeSqlite === false && 'this Node.js has a node:sqlite that the commands use'
 
-t.test('no better-sqlite3 and no node:sqlite: the error names the package', { skip: hasNodeSqlite }, async (t) => {
+t.test('no better-sqlite3 and no node:sqlite: the error names the package', { skip: skipWithNodeSqlite }, async (t) => {
   removeBetterSqlite(t)
   t.match((await command('--version')).stdout, /^\d/)
   const stderr = 'The package better-sqlite3 is missing: npm install fastify-omnichannel-contacts better-sqlite3\n'
@@ -86,7 +86,7 @@ t.test('no better-sqlite3 and no node:sqlite: the error names the package', { sk
   t.notOk(readdirSync(scratch).includes('new.db'))
 })
 
-t.test('better-sqlite3 without its addon, and no node:sqlite: the error says how to build it', { skip: hasNodeSqlite }, async (t) => {
+t.test('better-sqlite3 without its addon, and no node:sqlite: the error says how to build it', { skip: skipWithNodeSqlite }, async (t) => {
   removeBetterSqlite(t)
   for (const part of ['lib', 'package.json']) cpSync(join('node_modules/better-sqlite3', part), join(betterSqlite, part), { recursive: true })
   for (const name of ['bindings', 'file-uri-to-path']) link(name, nodeModules)

@@ -25,7 +25,7 @@ export function readPage (path: string): Page {
   const text = readFileSync(path, 'utf8')
 
   const section: Page['section'] = (heading) => {
-    const [, hashes = '', rest] = new RegExp(`^(#+) ${escape(heading)}\n(.*)`, 'ms').exec(text) ?? []
+    const [, hashes = '', rest] = new RegExp(`^(#+) ${escapeRegExp(heading)}\n(.*)`, 'ms').exec(text) ?? []
     if (rest === undefined) throw new Error(`${path} has no section "${heading}"`)
     const nextHeading = new RegExp(`^#{1,${hashes.length}} `, 'm')
     return rest.split(nextHeading)[0]!
@@ -77,13 +77,13 @@ export function installsOf (text: string): string[][] {
     .map(([, words]) => words!.trim().split(' ').filter((word) => !word.startsWith('-')))
 }
 
-/** The packages of a row of the README's table Install, such as that of `Node.js 22`. */
+/** The packages to install, by the README, for someone who has for example `Node.js 22`. */
 export function packagesFor (youHave: string): string[] {
   const row = readme.tableOf('Install').find((row) => row['you have']!.startsWith(youHave))
   return installsOf(row!.command!)[0]!
 }
 
-/** The packages with types that docs/install.md names. */
+/** The packages of type declarations, such as `@types/node`, that docs/install.md installs. */
 export const typePackages = installsOf(doc('install').section('TypeScript'))[0]!
 
 /** The anchors that GitHub makes of the headings of a page. */
@@ -91,7 +91,6 @@ export function anchorsOf (text: string): string[] {
   return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) => heading!.toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-'))
 }
 
-/** For a text inside of a regular expression. */
-function escape (text: string): string {
+function escapeRegExp (text: string): string {
   return text.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
 }

@@ -1,4 +1,4 @@
-// Checks for triggers and rules of the host. Some add rows to an update, which is made. Others drop or revert a part of it, and it fails.
+// Checks updates under triggers and rules of the host. If they add writes, the update is made. If they drop or revert some, it fails.
 
 import type { Test } from 'tap'
 import { allRows, as, type Setup } from '../helpers/test-server.js'

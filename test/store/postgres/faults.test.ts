@@ -187,7 +187,7 @@ function wrapQuery (wrap: (query: QueryFunction) => QueryFunction): NonNullable<
   }
 }
 
-for (const [roundTrip, step] of ['the look-up of the caller', 'the reads', 'the writes'].entries()) {
+for (const [queriesBefore, step] of ['the look-up of the caller', 'the reads', 'the writes'].entries()) {
   t.test(`a host has wrapped the clients, and ${step} cannot be sent: 500, nothing changed, and the next update works`, async (t) => {
     /** How many queries pass before one fails. A round trip is one query. */
     let queriesLeft = Infinity
@@ -198,7 +198,7 @@ for (const [roundTrip, step] of ['the look-up of the caller', 'the reads', 'the 
       })
     })
     const before = await allRows(db)
-    queriesLeft = roundTrip
+    queriesLeft = queriesBefore
     const reply = await update(body)
     t.strictSame([reply.statusCode, reply.json()], [500, internalServerError])
     t.strictSame(await allRows(db), before)
@@ -208,7 +208,7 @@ for (const [roundTrip, step] of ['the look-up of the caller', 'the reads', 'the 
   })
 }
 
-t.test('a host has wrapped the clients, and copies queries without a name to add a comment, as OpenTelemetry does: 200', async (t) => {
+t.test('a host has wrapped the clients, and adds a comment to copies of unnamed queries, as OpenTelemetry does: 200', async (t) => {
   const commented: unknown[] = []
   const { update, db } = await start(t, {
     host: wrapQuery((query) => (config, ...parameters) => {

@@ -65,7 +65,7 @@ t.test('a migration that waits too long for a lock: rolled back', async (t) => {
   const { database, db } = await open(t)
   await db.exec(version2)
   const before = await schemaOf(db)
-  await db.exec('BEGIN; SELECT FROM omnichannel_contact')
+  await db.exec('BEGIN; LOCK TABLE omnichannel_contact IN ACCESS SHARE MODE')
   await t.rejects(register(database, { lockTimeout: 100 }), { code: 'FOC_DATABASE_BUSY' })
   await db.exec('ROLLBACK')
   t.strictSame(await schemaOf(db), before)
@@ -83,7 +83,7 @@ t.test('a migration that takes longer than lockTimeout and timeouts of the host,
   t.teardown(async () => { await db.exec('DROP FUNCTION slow_down CASCADE') })
   await register(database, { lockTimeout: 300 })
   t.equal(await db.value('SELECT max(id) FROM omnichannel_migration'), 3)
-  t.strictSame(await db.rows('SELECT update_id FROM omnichannel_contact'), [])
+  await t.resolves(db.rows('SELECT update_id FROM omnichannel_contact'), 'the new column is there')
 })
 
 t.test('a registration that waits too long for the table of migrations: refused', async (t) => {
