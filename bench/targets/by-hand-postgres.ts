@@ -3,7 +3,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Pool, PoolClient, QueryConfig, QueryResult } from 'pg'
 import type { Contact, UpdateContactBody } from '../../src/index.js'
-import { applyUpdate, isSame, toContact, type ChannelRow, type ContactRow, type Stored } from './contact.js'
+import { applyUpdate, isSame, toContact, type ChannelRow, type ContactRow, type Stored } from './update-rules.js'
 import { addRoute, Refusal } from './route.js'
 
 function named (name: string, text: string): (...values: unknown[]) => QueryConfig {

@@ -4,7 +4,7 @@
 import type Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
 import type { Contact, UpdateContactBody } from '../../src/index.js'
-import { applyUpdate, isSame, toContact, type ChannelRow, type ContactRow, type Stored } from './contact.js'
+import { applyUpdate, isSame, toContact, type ChannelRow, type ContactRow, type Stored } from './update-rules.js'
 import { addRoute, Refusal } from './route.js'
 
 type Cells = Array<string | number | null>

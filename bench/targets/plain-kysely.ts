@@ -4,7 +4,7 @@ import type Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
 import { Kysely, sql, SqliteDialect, type Transaction } from 'kysely'
 import type { Contact, SqliteTables, UpdateContactBody } from '../../src/index.js'
-import { applyUpdate, isSame, toContact, type ChannelRow, type Stored } from './contact.js'
+import { applyUpdate, isSame, toContact, type ChannelRow, type Stored } from './update-rules.js'
 import { addRoute, Refusal } from './route.js'
 
 export function addPlainKysely (app: FastifyInstance, database: Database.Database): void {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { collections } from '../../src/cli/import/collection.js'
+import { collections } from '../../src/cli/import/collections.js'
 import { program } from '../helpers/built-program.js'
 import { cli } from './run-cli.js'
 

@@ -1,7 +1,7 @@
 import { Option, type Command } from '@commander-js/extra-typings'
 import { createOption, fileOption } from '../database.js'
 import { wholeNumber, type Io } from '../shared.js'
-import { collections, type CollectionName } from './collection.js'
+import { collections, type CollectionName } from './collections.js'
 import type { ImportOptions } from './import-file.js'
 import type { NamedFiles } from './run-import.js'
 

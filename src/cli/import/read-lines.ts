@@ -2,7 +2,7 @@
 
 import { isUtf8 } from 'node:buffer'
 import { CommandError } from '../errors.js'
-import { collections, type CollectionName } from './collection.js'
+import { collections, type CollectionName } from './collections.js'
 import { BadLineError, readObject, type Document } from './extended-json.js'
 
 /** A line without its end, or why it cannot be read. */

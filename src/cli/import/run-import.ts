@@ -10,7 +10,7 @@ import { accessFor, openDatabase, openUnchecked, tablesIn, withFile } from '../d
 import { CommandError, UsageError } from '../errors.js'
 import { print, report } from '../output.js'
 import { withInterruption, type FileHandle, type Io } from '../shared.js'
-import { collections, type CollectionName } from './collection.js'
+import { collections, type CollectionName } from './collections.js'
 import { dryRunNote, importFile, type ExportFile, type ImportOptions } from './import-file.js'
 import { disableMissing } from './store-document.js'
 

@@ -3,7 +3,7 @@
 import { createPatternCache } from '../../rules/patterns/index.js'
 import { commit, type Connection } from '../../store/sqlite/connection.js'
 import { SOURCE_TYPES } from '../../store/tables.js'
-import { insert, upsert, type CollectionName, type Row, type StoreDocument } from './collection.js'
+import { insert, upsert, type CollectionName, type Row, type StoreDocument } from './collections.js'
 import { readFlag, readId, readList, readObject, readObjects, readText, readTextOrNull, readTimeOrNull, toPlainValue, type Document } from './extended-json.js'
 
 const storeCustomField: StoreDocument = (database, document, warn) => {
