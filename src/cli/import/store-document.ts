@@ -3,8 +3,16 @@
 import { createPatternCache } from '../../rules/patterns/index.js'
 import { commit, type Connection } from '../../store/sqlite/connection.js'
 import { SOURCE_TYPES } from '../../store/tables.js'
-import { insert, upsert, type CollectionName, type Row, type StoreDocument } from './collections.js'
+import type { CollectionName } from './collections.js'
 import { readFlag, readId, readList, readObject, readObjects, readText, readTextOrNull, readTimeOrNull, toPlainValue, type Document } from './extended-json.js'
+
+/** The result of storing a document. It is ignored if it has nothing to do with omnichannel contacts. */
+type Outcome = 'new' | 'updated' | 'ignored'
+
+/** Stores a document, or throws a BadLineError before it writes anything. `warn` is for a document that is stored but will not work. */
+type StoreDocument = (database: Connection, document: Document, warn: (sentence: string) => void) => Outcome
+
+type Row = Record<string, string | number | null>
 
 const storeCustomField: StoreDocument = (database, document, warn) => {
   const id = readId(document)
@@ -215,6 +223,22 @@ export const storeDocument: Record<CollectionName, StoreDocument> = {
   rooms: storeRoom,
   subscriptions: storeVisitorsDocument('omnichannel_subscription', ['name', 'fname']),
   inquiries: storeVisitorsDocument('omnichannel_inquiry', ['name'])
+}
+
+/** Returns how many rows were inserted. */
+function insert (database: Connection, table: string, row: Row, onConflict = ''): number {
+  const columns = Object.keys(row)
+  const sql = `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')}) ${onConflict}`
+  return database.run(sql, Object.values(row))
+}
+
+/** Inserts a row, or updates the row with the same first column. ON CONFLICT DO UPDATE would not tell whether the row is new. */
+function upsert (database: Connection, table: string, row: Row, moreAssignments = ''): 'new' | 'updated' {
+  const [key = '', ...others] = Object.keys(row)
+  if (insert(database, table, row, `ON CONFLICT (${key}) DO NOTHING`) === 1) return 'new'
+  const [id, ...values] = Object.values(row)
+  database.run(`UPDATE ${table} SET ${others.map((column) => `${column} = ?`).join(', ')}${moreAssignments} WHERE ${key} = ?`, [...values, id])
+  return 'updated'
 }
 
 /** The documents that are not ignored. The output names them if a file has none. */
