@@ -43,7 +43,7 @@ export function createRequestMaker (contacts: number): (index: number) => Update
   }
 }
 
-/** The step from the contact of one request to that of the next. It shares no divisor with `contacts`, so each pass visits all contacts. */
+/** How far apart the contacts of two requests in a row are. It shares no divisor with `contacts`, so each pass visits all contacts. */
 function strideOf (contacts: number): number {
   // Near the golden ratio, which shuffles the contacts well. `| 1` makes it odd.
   let stride = Math.floor(contacts * 0.618) | 1

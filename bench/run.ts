@@ -21,7 +21,7 @@ export interface Scenario {
 
 /** Where and how long to measure. */
 export interface Context {
-  /** For databases. */
+  /** The databases are created here. */
   folder: string
   /** `socketFolder` is the folder of PostgreSQL's socket, and `proxyFolder` that of the proxy's, which adds latency. `postmaster` is a process id. */
   postgres?: { socketFolder: string, proxyFolder: string, postmaster: number }

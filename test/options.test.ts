@@ -25,7 +25,7 @@ function fakeHandle (prepare: (sql: string) => unknown): object {
   return { open: true, inTransaction: false, readonly: false, pragma: doNothing, exec: doNothing, prepare }
 }
 
-/** Such a handle whose statements differ from those of better-sqlite3 in some members. */
+/** A handle like that of better-sqlite3, but with `differences` in its statements. */
 function fakeHandleWith (differences: object): object {
   const statement = { safeIntegers: () => statement, raw: () => statement, pluck: () => ({ get: () => 1 }), get: () => [1], ...differences }
   return fakeHandle(() => statement)

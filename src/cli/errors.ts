@@ -25,7 +25,7 @@ const sqliteCodes: Record<number, string> = {
   1811: 'SQLITE_CONSTRAINT_TRIGGER'
 }
 
-/** The code of an error. A number of node:sqlite becomes the name that better-sqlite3 uses, or that of the primary code, its lowest byte. */
+/** The code of an error. A number of node:sqlite gets better-sqlite3's name. An unlisted number gets the name of its lowest byte. */
 export function codeOf (error: unknown): string {
   const { code = '', errcode } = error as { code?: string, errcode?: number }
   return errcode === undefined ? code : sqliteCodes[errcode] ?? sqliteCodes[errcode & 0xff] ?? 'SQLITE_ERROR'

@@ -38,7 +38,7 @@ function withoutPassword (url: string): string {
   return url.replace(/^([^:]*:\/\/[^:/?#]*):[^/?#]*@/, '$1@').replace(/([?&][^=&]*(?:pass|pwd|%)[^=&]*=)[^&]*/gi, '$1***')
 }
 
-/** Hides passwords in a message. `words` are those of the command line, such as `--database=postgres://…`. */
+/** Hides passwords in a message. `words` come from the command line, such as `--database=postgres://…`. */
 export function hidePasswords (message: string, words: string[]): string {
   const servers = words.map((word) => word.replace(/^--?[\w-]+=/, '')).filter(isServer)
   return servers.reduce((text, server) => text.replaceAll(server, withoutPassword(server)), message)

@@ -104,7 +104,7 @@ export const checkLastUpdate = check((db, { contactId, updateId }: { contactId: 
     db.selectFrom('omnichannel_contact').select('version').where('id', '=', contactId).where('update_id', '=', updateId).as('value')
   ))
 
-/** The queries of a contact's list. The tables of e-mail addresses and phone numbers differ only in their name and that of one column. */
+/** The queries of a contact's list. The tables of e-mail addresses and phone numbers differ only in two names. */
 function listQueries (...names: ['omnichannel_contact_email', 'address'] | ['omnichannel_contact_phone', 'phone_number']) {
   // Kysely cannot infer the types of a union of tables.
   const [table, valueColumn] = names as ['omnichannel_contact_email', 'address']

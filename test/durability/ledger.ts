@@ -109,7 +109,7 @@ async function readEntries ({ query }: Store, table: string): Promise<Entry[]> {
   return await query(`SELECT contact_id, version, key FROM ${table} ORDER BY version, key`) as unknown as Entry[]
 }
 
-/** The texts that an update writes into other tables than that of contacts. */
+/** The texts that an update writes beside the row of the contact. */
 type Texts = Record<'emails' | 'rooms' | 'subscriptions' | 'inquiries', Array<Record<string, unknown>>>
 
 async function readTexts ({ query }: Store): Promise<Texts> {
@@ -122,7 +122,7 @@ async function readTexts ({ query }: Store): Promise<Texts> {
   }
 }
 
-/** The entries and keys are those of the contact, the texts those of all contacts. */
+/** `entries` and `keys` belong to this contact, `texts` to all contacts. */
 function examineContact ({ contact, texts, entries, keys }: { contact: Contact, texts: Texts, entries: Entry[], keys: Entry[] }): Damage {
   const { id, name } = contact
   const losses: string[] = []

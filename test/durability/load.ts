@@ -48,7 +48,7 @@ export interface Load {
   abandon: () => void
 }
 
-/** Starts the clients. `ports` are those of the servers. The caller may change the list. While it is empty, the clients wait. */
+/** Starts the clients. The caller may change the list of the servers' ports. While it is empty, the clients wait. */
 export function startLoad (ports: readonly number[], { timeoutMs, retriedStatuses }: LoadOptions): Load {
   const [updates, surprises]: [SentUpdate[], string[]] = [[], []]
   const abandoned = new AbortController()

@@ -170,7 +170,7 @@ for (const [name, { run, status, message }] of Object.entries(outcomes)) {
     t.match(await run(testServer), { statusCode: status })
     t.strictSame(lastMessage(), { engine: dialectOf(t), ...oneAttempt, ...message })
     t.equal(events.filter(([event]) => event === 'error').length, message.outcome === 'failed' ? 1 : 0)
-    // Only the replay has an update before it that writes.
+    // Only before the replay another update has written.
     t.equal(commits.length, message.outcome === 'replayed' ? 1 : 0, 'a COMMIT that wrote nothing is not published')
     t.notMatch(JSON.stringify([events, commits]), personalData)
   })

@@ -35,7 +35,7 @@ function collectFields (type: ts.Type, path: string): Array<[path: string, field
   })
 }
 
-/** Whether it is declared in our types, and not in those of a dependency. */
+/** Whether the package itself declares it, and not a dependency. */
 function isOurs ({ declarations = [] }: ts.Symbol): boolean {
   return declarations.some((declaration) => /\/dist\/(options|rules\/wire-schemas)\.d\.ts$/.test(declaration.getSourceFile().fileName))
 }

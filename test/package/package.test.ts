@@ -107,7 +107,7 @@ t.test("the plugin's entry file: imports neither the command line nor undeclared
 
 t.test('the types: import declared packages only', async (t) => {
   const { paths } = await packed
-  // Also what `/// <reference types="…" />` names, but no files of our own, which begin with a dot.
+  // Names in `from '…'`, `import('…')` and `/// <reference types="…" />`. Our own files begin with a dot and are left out.
   const packages = new Set(paths.filter((path) => path.endsWith('.d.ts')).flatMap((path) =>
     [...readFileSync(path, 'utf8').matchAll(/\b(?:from |import\(|types=)['"]([^.'"][^'"]*)['"]/g)].map(([, name]) => name!)))
   t.ok(packages.has('@fastify/error'))

@@ -12,7 +12,7 @@ function objectWith (key: string, value: unknown): Record<string, unknown> {
   return Object.fromEntries([[key, value]])
 }
 
-/** For comparisons: one of objects may overlook an own property with the key `__proto__`. */
+/** Tests compare entries, because a comparison of objects may overlook an own property `__proto__`. */
 function sortedEntries (fields: object): unknown {
   return Object.entries(fields).sort()
 }

@@ -25,7 +25,7 @@ const json = fc.oneof(
   text.map((value) => JSON.stringify(value)),
   fc.constantFrom('1e400', '12345678901234567890', '-0', '1.0', '{"a" : [1E1, "}"]}', '"\\u0061\\/\\""', 'null', '[]')
 )
-/** What is stored before the bodies are sent: definitions, or null for those of `fill`, and custom fields and conflicts of maria. */
+/** What is stored before the bodies are sent. `definitions` is null if the custom fields of `fill` stay. The rest belongs to maria. */
 const storedRows = fc.record({
   definitions: fc.option(fc.uniqueArray(definition, { selector: ({ id }) => id, maxLength: 5 }), { freq: 2 }),
   customFields: fc.uniqueArray(fc.tuple(fieldIds, json), { selector: ([name]) => name, maxLength: 5 }),

@@ -35,7 +35,7 @@ const validateKeys = ajv.compile<Json>({
   required: ['contactId'],
   additionalProperties: false
 })
-/** For each key, a function that checks and coerces its value only. */
+/** One function for each key. It checks and coerces only that key's value. */
 const validators = Object.entries(keys).map(([key, schema]) => [key, ajv.compile<Json>({ type: 'object', properties: { [key]: schema } })] as const)
 
 /** Section 3: coerces the body and returns its first error. Ajv's uniqueItems is not used, because it overlooks a second "__proto__". */

@@ -76,7 +76,7 @@ async function openTarget (options: ImportOptions, opened: FileHandle[], io: Io)
     database.exec('PRAGMA cache_size = -65536')
     // A contact's lists are always written after the contact.
     database.exec('PRAGMA foreign_keys = OFF')
-    // With `skip` each line has a savepoint. A journal for it in a file would take a third of the time.
+    // With `skip` each line has a savepoint. Writing its journal to a file would take a third of the time.
     if (onError === 'skip') database.exec('PRAGMA temp_store = MEMORY')
     return database
   })

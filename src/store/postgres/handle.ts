@@ -48,7 +48,7 @@ export interface PostgresResult {
 /** What the plugin looks at in errors and notices. */
 export type PostgresError = Partial<Record<'code' | 'message' | 'table' | 'column' | 'routine', unknown>>
 
-/** Whether a pool uses pg-native, whose queries read no rows themselves. It ignores `types` of a query, and sends one query after the other. */
+/** Whether a pool uses pg-native, whose queries read no rows themselves. pg-native ignores `types` of a query and has no pipeline mode. */
 export function isNativePool (value: unknown): boolean {
   const { Query } = (Object(value) as { Client?: { Query?: { prototype: object } } }).Client ?? {}
   return Query !== undefined && !('handleDataRow' in Query.prototype)

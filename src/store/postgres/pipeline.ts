@@ -10,7 +10,7 @@ export interface Answers {
   results: PostgresResult[]
   /** Why a query failed. Undefined if none did. */
   error: Error | undefined
-  /** It is not known whether a COMMIT has run: that of these queries, or one that `beforeCommit` has sent before. */
+  /** Whether a COMMIT may have run: one of these queries, or one that `beforeCommit` has sent before. */
   mayBeCommitted: boolean
 }
 

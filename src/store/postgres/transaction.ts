@@ -77,7 +77,7 @@ export async function transact<Result> (
   }
 }
 
-/** The rows of many updates can arrive at once. After decisions of this length together, the others wait until the event loop has run. */
+/** The rows of many updates can arrive at once. After this many milliseconds of decisions, the rest wait until the event loop has run. */
 const maxDecisionMs = 20
 /** The length of the decisions since the last pause. */
 let decisionMs = 0

@@ -10,7 +10,7 @@ import {
 } from './postgres.js'
 import { isSilent, type Fault } from './proxy.js'
 
-/** The rights of the caller are looked up first in one of the modes. In the other the server knows the caller from an earlier update. */
+/** With a callback, the server must look up the caller first. Without one, it knows the caller from an earlier update. */
 function prepareCaller ({ hasCallback }: Mode): Pick<Scenario, 'prepare'> {
   return hasCallback ? { prepare: forgetCaller } : {}
 }
@@ -114,7 +114,7 @@ t.test('every fault at every statement: the update is made once or not at all, a
 
 const throwError = (): never => { throw new Error('of the host') }
 const neverEnd = async (): Promise<void> => { await new Promise(() => undefined) }
-/** For callbacks that last until the deadline. */
+/** The limits for callbacks that last until the deadline. */
 const untilDeadline = { maxCalls: 1, hasShortLockTimeout: true, mayBeInDoubt: true }
 
 /** What a `beforeCommit` can do, and the statuses that may follow. */

@@ -195,7 +195,7 @@ async function checkHandle (lane: Lane, hasWritingIterator: boolean): Promise<st
   return problems
 }
 
-/** Also stops `performance.now` within a turn of the event loop, so that no batch ends by its time. */
+/** Stops `Date`, and `performance.now` for each turn of the event loop, so that no batch reaches its time limit. */
 function stopClocks (t: Test): void {
   stopClock(t)
   let time: number | undefined
@@ -399,7 +399,7 @@ function firstFaults (names: string[]): Array<{ what: string, injection: Injecti
 /** The second fault: the recovery from the first fails each time. */
 const recoveryFaults = ['SQLITE_FULL', 'SQLITE_IOERR', 'SQLITE_BUSY'].flatMap((code): Array<{ what: string, injection: Injection }> => [
   { what: `${code} at the checkpoint`, injection: { at: /wal_checkpoint/, times: Infinity, run: fail(code) } },
-  // The first BEGIN is that of the update itself.
+  // The first BEGIN belongs to the update itself.
   { what: `${code} at the next transaction`, injection: { at: /^(BEGIN|ROLLBACK TO|SAVEPOINT)/, skip: 1, times: Infinity, run: fail(code) } }
 ])
 

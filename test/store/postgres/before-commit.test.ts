@@ -39,7 +39,7 @@ const throwUnreadable = (property: string): never => {
 }
 
 const savepointOfPlugin = 'SAVEPOINT omnichannel_update'
-/** Codes of errors of Node.js and of PostgreSQL after which the plugin would try again, if they were those of its own client. */
+/** Codes of Node.js and of PostgreSQL. The plugin tries again if an error of its own client has one, but not if a host's error has. */
 const transientCodes = ['ECONNREFUSED', 'ENOENT', 'ETIMEDOUT', 'ECONNRESET', 'EPIPE', '57P01', '40001', '08006', '53300', '55P03']
 const lostConnection = 'a connection to the database was lost'
 

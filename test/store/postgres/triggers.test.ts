@@ -68,7 +68,7 @@ const harmful: Record<string, string> = {
   'a rule instead of the update for this contact only': "CREATE RULE host AS ON UPDATE TO omnichannel_contact WHERE OLD.id = 'maria' DO INSTEAD NOTHING"
 }
 const logged = /A trigger or rule has changed what was written|missing.* does not exist|INSERT RETURNING on relation|violates foreign key constraint/
-/** The names of those that also fail an update of a contact without lists. */
+/** Matches the names of triggers that make updates of all contacts fail, even of contacts without lists. */
 const harmsAllContacts = /of the contact|the contact afterwards|update_id|a function that is not there/
 for (const pipeline of [true, false]) {
   const how = pipeline ? '' : ', without pipelining'

@@ -238,7 +238,7 @@ for (const [end, lastStatus] of [['COMMIT', 200], ['ROLLBACK', 500]] as const) {
     // Overwrites the rows of the updates.
     other.exec("UPDATE omnichannel_contact SET name = name || ' and more', version = version + 1, update_id = NULL; COMMIT")
     t.strictSame((await replies).map(({ statusCode }) => statusCode), [200, lastStatus])
-    // ROLLBACK undoes the first update as well. It is made again after the other connection.
+    // ROLLBACK undoes the first update as well, which is made again after the other connection has written.
     t.strictSame(database.prepare("SELECT id, name, version FROM omnichannel_contact WHERE id IN ('blank', 'maria') ORDER BY id").raw().all(),
       isCommitted ? [['blank', 'First and more', 3], ['maria', 'Last and more', 3]] : [['blank', 'First', 3], ['maria', 'Maria and more', 2]])
     t.strictSame(database.prepare('SELECT name FROM journal ORDER BY name').pluck().all(), isCommitted ? ['First', 'Last'] : ['First'])

@@ -32,7 +32,7 @@ const harmful: Record<string, string> = {
   'deletes the contact': trigger('AFTER INSERT', 'idempotency_key', 'DELETE FROM omnichannel_contact WHERE id = new.contact_id'),
   'reverts the contact when an e-mail is deleted': trigger('AFTER DELETE', 'contact_email', 'UPDATE omnichannel_contact SET update_id = NULL WHERE id = old.contact_id')
 }
-/** The names of those that also fail an update of a contact without lists. */
+/** Matches the names of triggers that make updates of all contacts fail, even of contacts without lists. */
 const harmsAllContacts = /^(drops the update|reverts the contact$|sets|takes)/
 for (const [name, createTrigger] of Object.entries(harmful)) {
   t.test(`a trigger that ${name}: 500, nothing written`, async (t) => {
