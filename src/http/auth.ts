@@ -11,7 +11,7 @@ import type { Settings, User } from '../options.js'
 import { read, withoutQueries, type Read } from '../store/operation.js'
 import { findCaller, findPermission, UPDATE_PERMISSION as permission } from '../store/queries.js'
 import type { Store } from '../store/store.js'
-import { isOwnError } from './replies.js'
+import { isOwnError, UnforeseenError } from './replies.js'
 
 interface Caller {
   user: User
@@ -113,7 +113,7 @@ export function createAccess (store: Store, { authenticate, authorize, lockTimeo
 }
 
 function toLookUpError (thrown: unknown): Error {
-  return isOwnError(thrown) ? thrown as Error : new Error('The caller could not be looked up', { cause: thrown })
+  return isOwnError(thrown) ? thrown as Error : new UnforeseenError(new Error('The caller could not be looked up', { cause: thrown }))
 }
 
 /** Reads the user of a token. `decide` throws if there is none, or if the user needs the permission and lacks it. */
