@@ -19,8 +19,8 @@ interface Caller {
   rights: Read<User>
   /** Stands for the user and the rights in `known`. */
   key: string
-  /** Whether the rights were read for this request, or will be in its transaction. */
-  isChecked: boolean
+  /** Whether the rights are known from an earlier update only, and must still be read for this request. */
+  isTrusted: boolean
 }
 
 const kCaller = Symbol('fastify-omnichannel-contacts.caller')
@@ -70,7 +70,7 @@ export function createAccess (store: Store, { authenticate, authorize, lockTimeo
         const isKnown = known.has(key)
         const sentUser = hostUser ?? { id: request.headers['x-user-id'] as string }
         const user = isKnown ? sentUser : await lookUp(rights)
-        ;(request as Identified)[kCaller] = { user, rights, key, isChecked: !isKnown }
+        ;(request as Identified)[kCaller] = { user, rights, key, isTrusted: isKnown }
         if (authorize === undefined) return
         runsHostCode = true
         const answer: unknown = await authorize(user, permission, request)
@@ -84,7 +84,7 @@ export function createAccess (store: Store, { authenticate, authorize, lockTimeo
     recheck: (request: FastifyRequest): Read<void> => {
       const caller = callerOf(request)
       const { rights: { queries, decide }, key } = caller
-      caller.isChecked = true
+      caller.isTrusted = false
       return {
         queries,
         decide: (rows) => {
@@ -97,7 +97,7 @@ export function createAccess (store: Store, { authenticate, authorize, lockTimeo
       }
     },
     /** Whether the rights must be confirmed before the request is refused. */
-    mustConfirm: (request: FastifyRequest): boolean => (request as Partial<Identified>)[kCaller]?.isChecked === false,
+    mustConfirm: (request: FastifyRequest): boolean => (request as Partial<Identified>)[kCaller]?.isTrusted === true,
     /** Reads the rights of a caller who was let through without a look-up. Returns the error of the hook if they are missing. */
     confirm: async (request: FastifyRequest): Promise<Error | undefined> => {
       const { rights, key } = callerOf(request)

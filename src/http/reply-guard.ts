@@ -26,6 +26,8 @@ class FastifyReplyGuard implements ReplyGuard {
   /** `reply.sent` is set later, when the host's onSend hooks are done. */
   private isAnswered = false
   private isLocked = false
+  /** Whether other code can run while the reply is locked. It cannot during a COMMIT of SQLite. */
+  otherCodeRuns = true
 
   constructor (private readonly reply: FastifyReply) {
     this.original = Object.getPrototypeOf(reply) as ReplyMethods
@@ -53,8 +55,8 @@ class FastifyReplyGuard implements ReplyGuard {
 
   lock (): void {
     this.isLocked = true
-    // Otherwise handlerTimeout would turn our answer into an error. Only then, because a reply with this property is slow to send.
-    if (hasTimeout(this.reply.request)) Object.defineProperty(this.reply, 'sent', { value: true, configurable: true })
+    // Other code, such as Fastify's handlerTimeout, checks `sent` before it answers. A reply with this property is slow to send.
+    if (this.otherCodeRuns) Object.defineProperty(this.reply, 'sent', { value: true, configurable: true })
   }
 
   unlock (): void {
@@ -86,13 +88,9 @@ export function sendUnguarded (reply: FastifyReply, status: number, payload: unk
   send.call(reply, payload)
 }
 
-function hasTimeout (request: FastifyRequest): boolean {
-  return request.routeOptions.handlerTimeout > 0
-}
-
 function isTimedOut (request: FastifyRequest): boolean {
   // The first check saves the cost of `signal`, which is created when it is read. It is aborted for other reasons too.
-  return hasTimeout(request) && (request.signal.reason as Partial<FastifyError> | undefined)?.code === 'FST_ERR_HANDLER_TIMEOUT'
+  return request.routeOptions.handlerTimeout > 0 && (request.signal.reason as Partial<FastifyError> | undefined)?.code === 'FST_ERR_HANDLER_TIMEOUT'
 }
 
 /** With HTTP/2 each request has a stream. With HTTP/1 the socket is checked, because a pipelined request does not notice that it closed. */

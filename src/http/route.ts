@@ -42,9 +42,11 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     serializerCompiler: () => JSON.stringify,
     errorHandler: (error, request, reply) => {
       if (!access.mustConfirm(request) || statusOf(error, reply) >= 500) return sendError(error, request, reply)
+      const guard = guardReply(reply)
+      guard.lock()
       return access.confirm(request).then((missingRights) => {
-        // Other code may have answered meanwhile.
-        if (!reply.sent) sendError(missingRights ?? error, request, reply)
+        guard.unlock()
+        sendError(missingRights ?? error, request, reply)
         return reply
       })
     },
@@ -56,6 +58,7 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
       const reportProblem: ReportProblem = ({ id }, problem) => { patternProblems.set(id, problem) }
       const context = contextOf(request, settings, access, (reservedMs) => createMatcher(reportProblem, reservedMs))
       const guard = guardReply(reply)
+      guard.otherCodeRuns = store.engine === 'postgres'
       try {
         const prepare = () => prepareUpdate(context)
         const result = await (updateChannel.hasSubscribers

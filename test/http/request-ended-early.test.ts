@@ -7,7 +7,7 @@ import { request } from 'node:http'
 import { connect as connectHttp2, constants, type ClientHttp2Stream } from 'node:http2'
 import { connect, type AddressInfo } from 'node:net'
 import type { Test } from 'tap'
-import { allRows, as, lockMaria, path, rowOfMaria, type Setup } from '../helpers/test-server.js'
+import { allRows, as, build, lockMaria, path, rowOfMaria, type Setup } from '../helpers/test-server.js'
 import t, { engineOf, postgres, type Engine } from '../helpers/engines.js'
 import { listen, observe, type Observed, type Reply } from '../helpers/observed-server.js'
 import { backendThatWaits } from '../helpers/postgres.js'
@@ -323,6 +323,22 @@ t.test('HTTP/1: a connection with several waiting requests is cut: none of the u
   t.strictSame([testServer.eventsBeforeCommit, testServer.eventsAfterCommit], [[], []])
   t.strictSame([await testServer.leftovers(), testServer.warningTexts()], [{}, []])
   t.equal(testServer.lines.filter(({ msg }) => msg.includes('was not made')).length, 3)
+})
+
+postgres.test('during COMMIT, the host checks whether the reply was sent: true, so the answer is that of the update', async (t) => {
+  let hostReply: FastifyReply | undefined
+  const { update, db } = await build(t, { host: (app) => { app.addHook('onRequest', async (_request, reply) => { hostReply = reply }) } })
+  // COMMIT waits for this lock.
+  await db.exec(`CREATE TABLE held (); CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN LOCK TABLE held; RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER wait AFTER UPDATE ON omnichannel_contact DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()`)
+  await db.exec('BEGIN; LOCK TABLE held')
+  const answered = update({ contactId: 'maria', name: 'Marie' })
+  await backendThatWaits(db)
+  const wasSent = hostReply?.sent
+  await db.exec('COMMIT')
+  t.equal((await answered).statusCode, 200)
+  t.equal(wasSent, true)
+  t.match(await rowOfMaria(db), { name: 'Marie' })
 })
 
 postgres.test('beforeCommit never ends and the client disconnects: the server can close', async (t) => {

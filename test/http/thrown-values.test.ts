@@ -43,6 +43,22 @@ for (const [option, setupWith] of failingOptions) {
   })
 }
 
+t.test('a hook throws an error whose statusCode cannot be read: 500, and nothing is written', async (t) => {
+  const unreadable: Error = Object.defineProperty(new Error('secret'), 'statusCode', { get: () => { throw unreadable } })
+  let fails = false
+  const { update, db } = await build(t, { host: (app) => { app.addHook('preHandler', async () => { if (fails) throw unreadable }) } })
+  // The second caller is known.
+  for (const caller of ['new', 'known']) {
+    const before = await allRows(db)
+    fails = true
+    const reply = await update({ contactId: 'maria', name: 'Mallory' })
+    t.strictSame([reply.statusCode, reply.json()], [500, internalServerError], caller)
+    t.strictSame(await allRows(db), before)
+    fails = false
+    t.equal((await update({ contactId: 'maria' })).statusCode, 200)
+  }
+})
+
 /** What an SQL function or a `beforeCommit` of the host throws. Most of these look like errors of HTTP, of Fastify or of the plugin. */
 const misleadingValues: Record<string, unknown> = {
   'an object with a statusCode': { statusCode: 404, message: 'secret' },
