@@ -42,6 +42,7 @@ export function addRoute (app: FastifyInstance, store: Store, settings: Settings
     serializerCompiler: () => JSON.stringify,
     errorHandler: (error, request, reply) => {
       if (!access.mustConfirm(request) || statusOf(error, reply) >= 500) return sendError(error, request, reply)
+      // Only this handler may answer while the rights are read.
       const guard = guardReply(reply)
       guard.lock()
       return access.confirm(request).then((missingRights) => {

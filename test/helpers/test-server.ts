@@ -2,12 +2,15 @@
 
 import type Database from 'better-sqlite3'
 import fastify, { type FastifyInstance, type FastifyServerOptions, type LightMyRequestResponse } from 'fastify'
+import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
 import omnichannelContacts, { hashToken, type OmnichannelContactsOptions } from '../../src/index.js'
 import type { Db, Row } from './database.js'
-import { openDatabase } from './engines.js'
+import { dialectOf, openDatabase } from './engines.js'
 import type { PoolSettings } from './postgres.js'
 import { openSqlite } from './sqlite.js'
+
+const schemaOfPostgres = readFileSync(new URL('../../schema.postgres.sql', import.meta.url), 'utf8')
 
 export const path = '/api/v1/omnichannel/contacts.update'
 
@@ -45,6 +48,8 @@ export async function build (t: Test, { server, host, afterRegister, pool, ...op
   const { close, ...opened } = options.database === undefined ? await openDatabase(t, pool) : openSqlite(options.database)
   const { db } = opened
   const database = opened.database as Database.Database
+  // Other test files may hold the lock of migrations for longer than a short lockTimeout.
+  if (host === undefined && Number(options.lockTimeout) < 1000 && dialectOf(t) === 'postgres') await db.exec(schemaOfPostgres)
   const app = fastify(server)
   t.teardown(async () => {
     await app.close()

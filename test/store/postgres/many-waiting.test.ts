@@ -44,7 +44,7 @@ t.test('thousands of requests have given up when a client becomes free: 503 each
 })
 
 t.test('a request that has given up gets a client whose server ends in the same chunk: the process survives, and the client is dropped', async (t) => {
-  const { update, database } = await build(t, { ...hostUsers, lockTimeout: 200, pool: { max: 1 } })
+  const { update, database } = await build(t, { ...hostUsers, lockTimeout: 1000, pool: { max: 1 } })
   const pool = database as unknown as Pool
   const client = await pool.connect()
   t.equal((await update({ contactId: 'maria', name: 'Late' })).statusCode, 503)
