@@ -8,7 +8,7 @@ import { hash } from 'node:crypto'
 import type { FastifyError, FastifyRequest } from 'fastify'
 import { ForbiddenError, InvalidUserError, UnauthorizedError } from '../errors.js'
 import type { Settings, User } from '../options.js'
-import { read, withoutQueries, type Read } from '../store/operation.js'
+import { keyOf, read, withoutQueries, type Read } from '../store/operation.js'
 import { findCaller, findPermission, UPDATE_PERMISSION as permission } from '../store/queries.js'
 import type { Store } from '../store/store.js'
 import { isOwnError, UnforeseenError } from './replies.js'
@@ -66,7 +66,7 @@ export function createAccess (store: Store, { authenticate, authorize, lockTimeo
         const hostUser = authenticate === undefined ? undefined : checkUser(await authenticate(request))
         runsHostCode = false
         const rights = rightsOf(request, hostUser)
-        const key = JSON.stringify(rights.queries.map(({ values }) => values))
+        const key = rights.queries.map(({ values }) => keyOf(values)).join()
         const isKnown = known.has(key)
         const sentUser = hostUser ?? { id: request.headers['x-user-id'] as string }
         const user = isKnown ? sentUser : await lookUp(rights)

@@ -3,7 +3,7 @@
 // commit of another connection, and after a change of the schema. It is also cleared after a write on this connection outside of updates.
 
 import { sqlite as schema } from '../migrations/generated.js'
-import type { Query, QueryDefinition } from '../operation.js'
+import { keyOf, type Query, type QueryDefinition } from '../operation.js'
 import { cacheableTables } from '../queries.js'
 import type { Connection } from './connection.js'
 
@@ -81,13 +81,6 @@ export function createCache (connection: Connection) {
       return loaded
     }
   }
-}
-
-/** The length before each value makes the key unambiguous. JSON would take several times as long. */
-function keyOf (values: object): string {
-  let key = ''
-  for (const value of Object.values(values) as string[]) key += `${value.length}:${value}`
-  return key
 }
 
 /** The tables that the checks of queries.ts read. */
